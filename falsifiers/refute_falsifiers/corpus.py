@@ -1,0 +1,87 @@
+"""Is held-out text held out, and is the benchmark outside the corpus?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+
+
+def _lay_out(
+    bench: Bench,
+    *,
+    train_first: int = 1000,
+    heldout_first: int = 90000,
+    train_file: str = "a.py",
+    rejected: int = 164,
+) -> None:
+    windows = np.arange(64 * 64, dtype=np.int32).reshape(64, 64)
+    bench.put_arrays("corpus", "train.safetensors", {"tokens": windows + np.int32(train_first)})
+    bench.put_arrays("corpus", "heldout.safetensors", {"tokens": windows[:32] + np.int32(heldout_first)})
+    manifest: dict[str, Any] = {
+        "files": [
+            {"path": train_file, "sha256": train_file, "split": "train"},
+            {"path": "b.py", "sha256": "b.py", "split": "heldout"},
+        ],
+        "benchmark_selfcheck": {"problems": 164, "rejected": rejected},
+    }
+    bench.put("corpus", "manifest.json", manifest)
+
+
+def disjoint_splits(bench: Bench) -> None:
+    """Two splits without a window or file in common, and a filter that knows the benchmark."""
+    _lay_out(bench)
+
+
+def held_out_inside_training(bench: Bench) -> None:
+    """Held-out windows that were trained on."""
+    _lay_out(bench, heldout_first=1000)
+
+
+def one_file_in_both_splits(bench: Bench) -> None:
+    """A file on both sides of the split."""
+    _lay_out(bench, train_file="b.py")
+
+
+def filter_that_filters_nothing(bench: Bench) -> None:
+    """A decontamination that lets the benchmark itself through."""
+    _lay_out(bench, rejected=0)
+
+
+@falsifier(
+    "corpus-hygiene",
+    needs=("corpus",),
+    measures={
+        "shared_windows": "windows",
+        "shared_files": "files",
+        "benchmark_missed": "problems",
+        "heldout_tokens": "tokens",
+    },
+    controls=(
+        known_good(disjoint_splits),
+        known_bad(held_out_inside_training),
+        known_bad(one_file_in_both_splits),
+        known_bad(filter_that_filters_nothing),
+    ),
+)
+def corpus_hygiene(context: Context) -> Iterator[Measurement]:
+    """Refuted when the splits share a window or file, or the filter does not reject the benchmark itself."""
+    corpus = context.evidence("corpus")
+    train = {row.tobytes() for row in corpus.arrays("train.safetensors")["tokens"]}
+    heldout_tokens = corpus.arrays("heldout.safetensors")["tokens"]
+    shared = sum(row.tobytes() in train for row in heldout_tokens)
+    yield Measurement("shared_windows", shared, "windows", n=len(heldout_tokens))
+    yield Measurement("heldout_tokens", int(heldout_tokens.size), "tokens", n=len(heldout_tokens))
+    manifest = corpus.json("manifest.json")
+    files = manifest["files"]
+    splits = {
+        split: {file["sha256"] for file in files if file["split"] == split} for split in ("train", "heldout")
+    }
+    yield Measurement("shared_files", len(splits["train"] & splits["heldout"]), "files", n=len(files))
+    check = manifest["benchmark_selfcheck"]
+    yield Measurement(
+        "benchmark_missed", check["problems"] - check["rejected"], "problems", n=check["problems"]
+    )

@@ -1,0 +1,219 @@
+"""Can the scorer tell right from wrong, and what does the student solve?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, stats
+
+PROBLEMS = 164
+Rows = list[dict[str, Any]]
+
+
+def _results(passed: Iterable[int], problems: int = PROBLEMS, other: str = "failed") -> Rows:
+    solved = set(passed)
+    return [
+        {"task_id": f"HumanEval/{n}", "passed": n in solved, "outcome": "passed" if n in solved else other}
+        for n in range(problems)
+    ]
+
+
+def _passes(rows: Rows) -> int:
+    """Problems whose result is positively a pass: flag and outcome must agree."""
+    return sum(row["passed"] is True and row["outcome"] == "passed" for row in rows)
+
+
+def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
+    rows = evidence.rows(file)
+    if not rows or len({row["task_id"] for row in rows}) != len(rows):
+        raise ValueError(f"{evidence.name}/{file} must have one result a problem, found {len(rows)} rows")
+    return rows
+
+
+# ------------------------------------------------------------------------------------------------ calibration
+
+
+def _calibration(bench: Bench, **passed: int) -> None:
+    counts = {"canonical": PROBLEMS, "empty": 0, "always_equal": 0, "system_exit": 0, "os_exit": 0, **passed}
+    for kind, n in counts.items():
+        bench.put("humaneval_calibration", f"results_{kind}.jsonl", _results(range(n)))
+    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": "timeout"})
+
+
+def scorer_that_works(bench: Bench) -> None:
+    """Every canonical solution passes, nothing else does."""
+    _calibration(bench)
+
+
+def scorer_fooled_by_equality(bench: Bench) -> None:
+    """An object that equals everything passes most problems."""
+    _calibration(bench, always_equal=157)
+
+
+def scorer_fooled_by_exit(bench: Bench) -> None:
+    """A program that exits with status 0 passes."""
+    _calibration(bench, system_exit=PROBLEMS)
+
+
+def scorer_that_fails_the_right_answer(bench: Bench) -> None:
+    """One canonical solution is marked wrong."""
+    _calibration(bench, canonical=PROBLEMS - 1)
+
+
+def endless_loop_that_passes(bench: Bench) -> None:
+    """A loop without end counts as solved."""
+    _calibration(bench)
+    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": "passed"})
+
+
+@falsifier(
+    "scorer-calibration",
+    needs=("humaneval_calibration",),
+    measures={"canonical_failures": "problems", "forged_passes": "problems", "endless_passes": "problems"},
+    controls=(
+        known_good(scorer_that_works),
+        known_bad(scorer_fooled_by_equality),
+        known_bad(scorer_fooled_by_exit),
+        known_bad(scorer_that_fails_the_right_answer),
+        known_bad(endless_loop_that_passes),
+    ),
+)
+def scorer_calibration(context: Context) -> Iterator[Measurement]:
+    """Refuted when a canonical solution fails, or an empty, forged or endless answer passes."""
+    evidence = context.evidence("humaneval_calibration")
+    canonical = _unique(evidence, "results_canonical.jsonl")
+    yield Measurement("canonical_failures", len(canonical) - _passes(canonical), "problems", n=len(canonical))
+    kinds = ("empty", "always_equal", "system_exit", "os_exit")
+    forged = [row for kind in kinds for row in _unique(evidence, f"results_{kind}.jsonl")]
+    yield Measurement("forged_passes", _passes(forged), "problems", n=len(forged))
+    ended = evidence.json("calibration.json")["loop_outcome"] == "timeout"
+    yield Measurement("endless_passes", int(not ended), "problems", n=1)
+
+
+def nothing_solved(bench: Bench) -> None:
+    """A model with random weights solves nothing."""
+    bench.put("humaneval_null", "results.jsonl", _results(()))
+
+
+def one_solved(bench: Bench) -> None:
+    """A model with random weights solves a problem: the harness solved it."""
+    bench.put("humaneval_null", "results.jsonl", _results((3,)))
+
+
+@falsifier(
+    "null-model",
+    needs=("humaneval_null",),
+    measures={"passes": "problems"},
+    controls=(known_good(nothing_solved), known_bad(one_solved)),
+)
+def null_model(context: Context) -> Iterator[Measurement]:
+    """Refuted when a model with random weights solves anything."""
+    rows = _unique(context.evidence("humaneval_null"))
+    yield Measurement("passes", _passes(rows), "problems", n=len(rows))
+
+
+# ------------------------------------------------------------------------------------------------ the student
+
+
+def _real_canonical(bench: Bench) -> Rows:
+    return bench.real["humaneval_calibration"].rows("results_canonical.jsonl")
+
+
+def canonical_solutions(bench: Bench) -> None:
+    """What this very scorer said about the canonical solutions: all of them pass."""
+    bench.put("humaneval_student", "results.jsonl", _real_canonical(bench))
+
+
+def empty_answers(bench: Bench) -> None:
+    """What this very scorer said about answers without a body: none of them passes."""
+    rows = bench.real["humaneval_calibration"].rows("results_empty.jsonl")
+    bench.put("humaneval_student", "results.jsonl", rows)
+
+
+@falsifier(
+    "humaneval-pass-at-1",
+    needs=("humaneval_student", "humaneval_calibration"),
+    measures={"pass_at_1": "%"},
+    controls=(known_good(canonical_solutions), known_bad(empty_answers)),
+)
+def pass_at_1(context: Context) -> Iterator[Measurement]:
+    """Refuted when the student's share of solved problems lies below the bar, Wilson interval included."""
+    rows = _unique(context.evidence("humaneval_student"))
+    passed = _passes(rows)
+    interval = stats.wilson_interval(passed, len(rows))
+    yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
+
+
+def all_problems_judged(bench: Bench) -> None:
+    """A result for every problem, none of them an error."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(20)))
+
+
+def a_problem_left_out(bench: Bench) -> None:
+    """One problem has no result."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(20), PROBLEMS - 1))
+
+
+def errors_counted_as_failures(bench: Bench) -> None:
+    """Problems that could not be judged, mixed with ones that were."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(20), other="error"))
+
+
+@falsifier(
+    "humaneval-complete",
+    needs=("humaneval_student",),
+    measures={"problems": "problems", "errors": "problems"},
+    controls=(
+        known_good(all_problems_judged),
+        known_bad(a_problem_left_out),
+        known_bad(errors_counted_as_failures),
+    ),
+)
+def humaneval_complete(context: Context) -> Iterator[Measurement]:
+    """Refuted when a problem has no result, or its result is an error of the harness."""
+    rows = _unique(context.evidence("humaneval_student"))
+    yield Measurement("problems", len(rows), "problems", n=len(rows))
+    yield Measurement("errors", sum(row["outcome"] == "error" for row in rows), "problems", n=len(rows))
+
+
+# ------------------------------------------------------------------------------------------------ against its init
+
+
+def _pair(bench: Bench, student: Iterable[int], init: Iterable[int]) -> None:
+    bench.put("humaneval_student", "results.jsonl", _results(student))
+    bench.put("humaneval_init", "results.jsonl", _results(init))
+
+
+def student_solves_more(bench: Bench) -> None:
+    """Thirty problems gained, two lost."""
+    _pair(bench, range(10, 42), range(12))
+
+
+def student_solves_less(bench: Bench) -> None:
+    """Two problems gained, thirty lost."""
+    _pair(bench, range(12), range(10, 42))
+
+
+@falsifier(
+    "humaneval-gain",
+    needs=("humaneval_student", "humaneval_init"),
+    measures={"won_share": "%"},
+    controls=(known_good(student_solves_more), known_bad(student_solves_less)),
+)
+def humaneval_gain(context: Context) -> Iterator[Measurement]:
+    """Refuted when, of the problems that only one of both solves, the init solves more (exact McNemar).
+
+    An untouched copy of the init differs on no problem and can only be inconclusive.
+    """
+    passed = {}
+    for name in ("humaneval_student", "humaneval_init"):
+        rows = _unique(context.evidence(name))
+        passed[name] = {row["task_id"]: row["passed"] is True and row["outcome"] == "passed" for row in rows}
+    student, init = passed["humaneval_student"], passed["humaneval_init"]
+    if student.keys() != init.keys():
+        raise ValueError("student and init were not given the same problems")
+    gained = sum(student[task] and not init[task] for task in student)
+    lost = sum(init[task] and not student[task] for task in student)
+    share, interval = stats.mcnemar_share(gained, lost)
+    yield Measurement("won_share", share, "%", n=len(student), interval=interval)

@@ -1,0 +1,219 @@
+"""Is the KD loss what its formula says? Each falsifier reads numbers that the loss of this very run was measured at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+
+# math.json of a loss that is right: no error anywhere, and movement where there must be some.
+_RIGHT: Mapping[str, float] = {
+    "samples": 24,
+    "value_abs_error": 1e-7,
+    "gradient_rel_error": 1e-7,
+    "kldiv_abs_error": 1e-7,
+    "finite_difference_error": 1e-5,
+    "direction_abs_error": 1e-8,
+    "self_kl": 0.0,
+    "self_gradient_max": 0.0,
+    "min_kl": 0.0,
+    "ce_only_gradient_difference": 0.0,
+    "kd_only_ce_gradient": 0.0,
+    "shift_invariance": 1e-7,
+    "vocabulary_padding_difference": 0.0,
+    "split_difference": 1e-7,
+    "monotone_divergence_violations": 0,
+    "one_step_distance_drop": 0.1,
+    "ten_step_ratio": 0.3,
+    "fixture_argmax_errors": 0,
+    "device_gradient_error": 0.0,
+}
+
+
+def _with(**wrong: float) -> Callable[[Bench], None]:
+    def build(bench: Bench) -> None:
+        bench.put("kd_math", "math.json", {**_RIGHT, **wrong})
+
+    return build
+
+
+_RIGHT_LOSS = known_good(_with(), name="a loss that is right")
+
+
+def _numbers(context: Context, fields: Mapping[str, tuple[str, str]]) -> Iterator[Measurement]:
+    """One measurement a field: name -> (key of math.json, unit)."""
+    content = context.evidence("kd_math").json("math.json")
+    for name, (key, unit) in fields.items():
+        yield Measurement(name, content[key], unit, n=int(content["samples"]))
+
+
+@falsifier(
+    "kd-fixture",
+    needs=("kd_math",),
+    measures={"argmax_errors": "positions"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(fixture_argmax_errors=3), name="a fixture that predicts something else"),
+    ),
+)
+def kd_fixture(context: Context) -> Iterator[Measurement]:
+    """Refuted when a teacher built to repeat its last input token predicts another one through the provider."""
+    return _numbers(context, {"argmax_errors": ("fixture_argmax_errors", "positions")})
+
+
+@falsifier(
+    "device-gradient",
+    needs=("kd_math",),
+    measures={"gradient_difference": "relative"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(device_gradient_error=0.1), name="a device that computes something else"),
+    ),
+)
+def device_gradient(context: Context) -> Iterator[Measurement]:
+    """Refuted when the gradient on the training device is not the gradient on the CPU."""
+    return _numbers(context, {"gradient_difference": ("device_gradient_error", "relative")})
+
+
+@falsifier(
+    "kd-limits",
+    needs=("kd_math",),
+    measures={"ce_only_gradient_difference": "absolute", "kd_only_label_gradient": "absolute"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(ce_only_gradient_difference=0.5), name="weights mirrored: ce_weight weighs KL"),
+        known_bad(_with(kd_only_ce_gradient=0.5), name="cross-entropy mixed in at kd_weight 1"),
+    ),
+)
+def kd_limits(context: Context) -> Iterator[Measurement]:
+    """Refuted when ce_weight 1 is not plain cross-entropy, or labels move the gradient at kd_weight 1."""
+    return _numbers(
+        context,
+        {
+            "ce_only_gradient_difference": ("ce_only_gradient_difference", "absolute"),
+            "kd_only_label_gradient": ("kd_only_ce_gradient", "absolute"),
+        },
+    )
+
+
+@falsifier(
+    "kd-zero",
+    needs=("kd_math",),
+    measures={"self_kl": "nat/token", "self_gradient": "absolute", "lowest_kl": "nat/token"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(self_kl=0.884), name="a KL that is cross-entropy: the teacher's entropy is left in"),
+        known_bad(_with(self_gradient_max=0.1), name="a gradient at agreement"),
+        known_bad(_with(min_kl=-7.7e-4), name="a negative KL"),
+    ),
+)
+def kd_zero(context: Context) -> Iterator[Measurement]:
+    """Refuted when loss or gradient are not zero where student equals teacher, or KL is negative anywhere."""
+    return _numbers(
+        context,
+        {
+            "self_kl": ("self_kl", "nat/token"),
+            "self_gradient": ("self_gradient_max", "absolute"),
+            "lowest_kl": ("min_kl", "nat/token"),
+        },
+    )
+
+
+@falsifier(
+    "kd-monotone",
+    needs=("kd_math",),
+    measures={"violations": "steps"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(monotone_divergence_violations=2), name="a loss that falls on the way away"),
+    ),
+)
+def kd_monotone(context: Context) -> Iterator[Measurement]:
+    """Refuted when the loss falls anywhere on a path that leads the student away from the teacher."""
+    return _numbers(context, {"violations": ("monotone_divergence_violations", "steps")})
+
+
+@falsifier(
+    "kd-reference",
+    needs=("kd_math",),
+    measures={
+        "value_error": "absolute",
+        "kldiv_error": "absolute",
+        "gradient_error": "relative",
+        "finite_difference_error": "relative",
+        "direction_error": "nat/token",
+    },
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(value_abs_error=0.3), name="a mean over the vocabulary"),
+        known_bad(_with(gradient_rel_error=0.138), name="a bfloat16 gradient 13.8 % off"),
+        known_bad(_with(finite_difference_error=15.0), name="T squared in the value and not in the gradient"),
+        known_bad(_with(direction_abs_error=0.2), name="KL reversed"),
+        known_bad(_with(kldiv_abs_error=0.2), name="another KL than torch.nn.KLDivLoss"),
+    ),
+)
+def kd_reference(context: Context) -> Iterator[Measurement]:
+    """Refuted when value, gradient or direction differ from a float64 reference or from torch.nn.KLDivLoss."""
+    return _numbers(
+        context,
+        {
+            "value_error": ("value_abs_error", "absolute"),
+            "kldiv_error": ("kldiv_abs_error", "absolute"),
+            "gradient_error": ("gradient_rel_error", "relative"),
+            "finite_difference_error": ("finite_difference_error", "relative"),
+            "direction_error": ("direction_abs_error", "nat/token"),
+        },
+    )
+
+
+@falsifier(
+    "kd-invariance",
+    needs=("kd_math",),
+    measures={
+        "shift_difference": "absolute",
+        "padding_difference": "absolute",
+        "split_difference": "relative",
+    },
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(shift_invariance=0.4), name="a constant added to all logits changes the loss"),
+        known_bad(_with(vocabulary_padding_difference=0.044), name="padding rows change the loss"),
+        known_bad(_with(split_difference=1.0), name="accumulation doubles the gradient"),
+    ),
+)
+def kd_invariance(context: Context) -> Iterator[Measurement]:
+    """Refuted when logit shift, vocabulary padding or the micro-batch split changes the loss or its gradient."""
+    return _numbers(
+        context,
+        {
+            "shift_difference": ("shift_invariance", "absolute"),
+            "padding_difference": ("vocabulary_padding_difference", "absolute"),
+            "split_difference": ("split_difference", "relative"),
+        },
+    )
+
+
+@falsifier(
+    "kd-step",
+    needs=("kd_math",),
+    measures={"distance_drop": "nat/token"},
+    controls=(
+        _RIGHT_LOSS,
+        known_bad(_with(one_step_distance_drop=-0.1), name="a step away from the teacher"),
+    ),
+)
+def kd_step(context: Context) -> Iterator[Measurement]:
+    """Refuted when one gradient step does not bring the student closer to its teacher."""
+    return _numbers(context, {"distance_drop": ("one_step_distance_drop", "nat/token")})
+
+
+@falsifier(
+    "kd-ten-steps",
+    needs=("kd_math",),
+    measures={"final_share": "%"},
+    controls=(_RIGHT_LOSS, known_bad(_with(ten_step_ratio=1.2), name="ten steps that make it worse")),
+)
+def kd_ten_steps(context: Context) -> Iterator[Measurement]:
+    """Refuted when ten steps on one batch leave the loss above the stated share of its first value."""
+    content = context.evidence("kd_math").json("math.json")
+    yield Measurement("final_share", 100 * content["ten_step_ratio"], "%", n=int(content["samples"]))

@@ -1,0 +1,5 @@
+"""python -m refute: the command line."""
+
+from refute._cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""One signature by one key: Ed25519, or ECDSA over P-256, P-384 and P-521; nothing else is accepted."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, TypeGuard
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from refute.attest.canonical import sha256_hex
+from refute.errors import VerificationError
+
+PublicKey: TypeAlias = Ed25519PublicKey | ec.EllipticCurvePublicKey
+PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+
+ACCEPTED_KEYS = "Ed25519 or ECDSA over P-256, P-384 or P-521"
+# Each curve with the hash of its own strength, as securesystemslib and OpenSSF model signing pair them.
+_CURVE_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
+    "secp256r1": hashes.SHA256,
+    "secp384r1": hashes.SHA384,
+    "secp521r1": hashes.SHA512,
+}
+
+
+def load_public_key(pem: bytes) -> PublicKey:
+    """The public key in `pem`, which holds exactly one PEM block (SubjectPublicKeyInfo).
+
+    Raises VerificationError for anything else: a private key, a certificate, RSA, another curve, two blocks.
+    """
+    if b"PRIVATE KEY-----" in pem:
+        raise VerificationError(
+            "a private key was given where a public key is expected", hint="give the .pub file"
+        )
+    blocks = pem.count(b"-----BEGIN ")
+    if blocks != 1:
+        raise VerificationError(f"expected one PEM public key, found {blocks} PEM blocks")
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise VerificationError(f"not a PEM public key: {error}") from error
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVE_HASHES:
+        return key
+    raise VerificationError(f"unsupported public key ({describe_key(key)}); expected {ACCEPTED_KEYS}")
+
+
+def describe_key(key: object) -> str:
+    """The kind of `key` for messages, such as `ECDSA over secp256k1` or `RSAPublicKey`."""
+    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return f"ECDSA over {key.curve.name}"
+    return type(key).__name__
+
+
+def is_accepted(key: object) -> TypeGuard[PrivateKey]:
+    """Whether `key` is a private key that this module signs with."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.curve.name in _CURVE_HASHES
+    return isinstance(key, Ed25519PrivateKey)
+
+
+def subject_public_key_info(key: PublicKey) -> bytes:
+    """The DER form of `key`, the same bytes for every PEM that spells this key."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def public_pem(key: PrivateKey) -> bytes:
+    """The PEM of the public half of `key`."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_id(pem: bytes) -> str:
+    """SHA-256, in hexadecimal, of the SubjectPublicKeyInfo DER of the public key in `pem`."""
+    return sha256_hex(subject_public_key_info(load_public_key(pem)))
+
+
+def sign_message(key: PrivateKey, message: bytes) -> bytes:
+    """The signature of `message`: 64 bytes from Ed25519, DER from ECDSA. The key's kind must be accepted."""
+    if isinstance(key, Ed25519PrivateKey):
+        return key.sign(message)
+    return key.sign(message, _ecdsa(key.curve))
+
+
+def is_signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` is one by `key` over `message`; ECDSA as DER or as raw r || s (IEEE P1363)."""
+    if isinstance(key, Ed25519PublicKey):
+        return _ed25519_verifies(key, signature, message)
+    return _ecdsa_verifies(key, _as_der(key, signature), message)
+
+
+def _as_der(key: ec.EllipticCurvePublicKey, signature: bytes) -> bytes:
+    """Raw r || s is told by its length, which a DER signature has once in about 2^40."""
+    size = (key.key_size + 7) // 8
+    if len(signature) != 2 * size:
+        return signature
+    return encode_dss_signature(
+        int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+    )
+
+
+def _ecdsa(curve: ec.EllipticCurve) -> ec.ECDSA:
+    return ec.ECDSA(_CURVE_HASHES[curve.name]())
+
+
+def _ecdsa_verifies(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:
+    try:
+        key.verify(signature, message, _ecdsa(key.curve))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _ed25519_verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,156 @@
+"""What a verdict is about: the digest of a model folder, equal to the one in its OpenSSF `model.sig`.
+
+Root digest (OpenSSF Model Signing 1.0, §6.5.1; method `files`, SHA-256): SHA-256 over the raw SHA-256 digests
+of all files in canonical order. It does not cover file names; the `manifest_digest` beside it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.attest.canonical import Json, canonical_json, sha256_hex
+from refute.errors import MissingInputsError, VerificationError
+
+# What the reference implementation leaves out by default, at the top level only.
+_GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
+# Its command line leaves out the signature that it writes, by default under this name.
+_SIGNATURE = "model.sig"
+IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_SIGNATURE}))
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One file of a model: its path below the folder, with `/`, and the SHA-256 of its bytes, hexadecimal."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """Every file of a model in canonical order, from one pass over its bytes."""
+
+    resources: tuple[Resource, ...]
+
+    @property
+    def root_digest(self) -> str:
+        """The subject of a verdict: SHA-256 over the raw digests. Blind to names."""
+        return sha256_hex(b"".join(bytes.fromhex(resource.sha256) for resource in self.resources))
+
+    @property
+    def manifest_digest(self) -> str:
+        """SHA-256 of the RFC 8785 form of `as_json()`: changes with every content and every name."""
+        return sha256_hex(canonical_json(self.as_json()))
+
+    def as_json(self) -> dict[str, Json]:
+        """The `serialization` and `resources` members of an OpenSSF model signing predicate."""
+        return {
+            "serialization": {
+                "method": "files",
+                "hash_type": "sha256",
+                "allow_symlinks": False,
+                "ignore_paths": list(IGNORED_PATHS),
+            },
+            "resources": [
+                {"name": resource.name, "algorithm": "sha256", "digest": resource.sha256}
+                for resource in self.resources
+            ],
+        }
+
+
+def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
+    """Hash every file of the model folder `path`, or the one file that it is (named `.`).
+
+    Raises MissingInputsError if nothing is there or a file cannot be read. Raises VerificationError where a
+    digest would be ambiguous or empty: symbolic links, sockets and devices, names that are not UTF-8, a
+    folder without files, layouts that the OpenSSF specification and its reference implementation order
+    differently.
+    """
+    root = Path(path)
+    try:
+        # Component order, as the reference implementation sorts.
+        names = sorted(_file_names(root), key=lambda name: tuple(name.split("/")))
+        _check_names(names, root)
+        return ModelManifest(tuple(Resource(name, file_digest(root / name)) for name in names))
+    except OSError as error:
+        raise MissingInputsError(
+            f"cannot read the model {error.filename or root}: {error.strerror}"
+        ) from error
+
+
+def model_digest(path: str | os.PathLike[str]) -> str:
+    """The OpenSSF root digest of the model folder or file `path`, hexadecimal; raises as `hash_model`."""
+    return hash_model(path).root_digest
+
+
+def manifest_digest(path: str | os.PathLike[str]) -> str:
+    """The digest of `path` that also binds file names, hexadecimal; raises as `hash_model`."""
+    return hash_model(path).manifest_digest
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """The plain SHA-256 of one file's bytes, in hexadecimal. Raises OSError if it cannot be read."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _file_names(root: Path) -> Iterator[str]:
+    kind = root.lstat().st_mode
+    _refuse_special(kind, root)
+    if stat.S_ISREG(kind):
+        yield "."
+        return
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        with os.scandir(root / prefix) as entries:
+            for entry in entries:
+                kind = entry.stat(follow_symlinks=False).st_mode
+                if not prefix and _is_ignored(entry.name, kind):
+                    continue
+                name = f"{prefix}{entry.name}"
+                _refuse_special(kind, root / name)
+                if stat.S_ISDIR(kind):
+                    folders.append(f"{name}/")
+                else:
+                    yield name
+
+
+def _is_ignored(name: str, kind: int) -> bool:
+    # A folder named like the signature is not one, and could hide files.
+    return name in _GIT_PATHS or (name == _SIGNATURE and stat.S_ISREG(kind))
+
+
+def _refuse_special(kind: int, path: Path) -> None:
+    if stat.S_ISLNK(kind):
+        raise VerificationError(
+            f"{path} is a symbolic link; a digest of it would say nothing about what it points to tomorrow",
+            hint="copy the files into a folder of their own (cp -rL, or snapshot_download(local_dir=…))",
+        )
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise VerificationError(f"{path} is neither a file nor a folder")
+
+
+def _check_names(names: list[str], root: Path) -> None:
+    if not names:
+        raise VerificationError(
+            f"the model folder {root} holds no files", hint="an empty model proves nothing"
+        )
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise VerificationError(f"the file name {name!a} in {root} is not UTF-8") from error
+    by_code_point = sorted(names)
+    if names != by_code_point:
+        first, second = next(pair for pair in zip(names, by_code_point, strict=True) if pair[0] != pair[1])
+        raise VerificationError(
+            f"{root}: the OpenSSF specification and its reference implementation order {second!r} and "
+            f"{first!r} differently, so this model has two root digests",
+            hint="rename one of them, or move the folder's files up",
+        )

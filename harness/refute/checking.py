@@ -1,0 +1,114 @@
+"""`refute check`: hold specs, releases and falsifiers of a repository against each other without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.errors import Problem, RefuteError, SpecError
+from refute.linting import check_specs, orphan_falsifiers
+from refute.loading import USER_MODULES, load_registry
+from refute.plan import missing_inputs, plan_release
+from refute.registry import Falsifier, Registry
+from refute.release_file import load_release, resolve
+from refute.spec import LoadedSpec, load_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong, what is only worth knowing, and how much was looked at."""
+
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    specs: int
+    releases: int
+    falsifiers: int
+
+    def lines(self) -> list[str]:
+        """For people: problems first, then notes, then one line that sums up."""
+        looked_at = f"{self.specs} specs, {self.releases} releases, {self.falsifiers} falsifiers"
+        state = f"{len(self.problems)} problems" if self.problems else "no problems"
+        return [
+            *map(str, self.problems),
+            *(f"note: {note}" for note in self.notes),
+            f"{state} in {looked_at}",
+        ]
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "problems": [
+                {"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in self.problems
+            ],
+            "notes": list(self.notes),
+            "specs": self.specs,
+            "releases": self.releases,
+            "falsifiers": self.falsifiers,
+        }
+
+
+def check_files(paths: Sequence[Path], falsifier_folders: Sequence[Path]) -> Findings:
+    """Every problem of the spec and release files at `paths` (folders: their YAML files, and releases/ below).
+
+    Raises LoadingError for falsifiers that cannot be loaded: without them nothing can be checked.
+    """
+    registry = load_registry(folder for folder in falsifier_folders if folder.is_dir())
+    spec_paths, release_paths = _find(paths)
+    problems: list[Problem] = []
+    specs: list[LoadedSpec] = []
+    for path in spec_paths:
+        try:
+            specs.append(load_spec(path))
+        except SpecError as error:
+            problems += error.problems
+    problems += check_specs(specs, registry)
+    notes: list[str] = []
+    for path in release_paths:
+        faults, remarks = _check_release(path)
+        problems += faults
+        notes += remarks
+    notes += [
+        f"falsifier {name!r} of this repository is used by no spec" for name in _orphans(specs, registry)
+    ]
+    if not spec_paths:
+        problems.append(Problem(", ".join(map(str, paths)), 0, "", "[spec/none] there is no spec here"))
+    return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry))
+
+
+def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    specs: list[Path] = []
+    releases: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            specs += sorted(path.glob("*.yaml"))
+            releases += sorted((path / "releases").glob("*.yaml"))
+        elif path.parent.name == "releases":
+            releases.append(path)
+        else:
+            specs.append(path)
+    return specs, releases
+
+
+def _check_release(path: Path) -> tuple[list[Problem], list[str]]:
+    try:
+        loaded = load_release(path)
+        plan_release(loaded.release, path.parent)
+    except SpecError as error:
+        return list(error.problems), []
+    except RefuteError as error:
+        return [Problem(str(path), 1, "", f"[release/contradiction] {error}")], []
+    absent = [name for name in loaded.release.specs if not resolve(loaded, name).is_file()]
+    problems = [
+        Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent
+    ]
+    notes = [f"{path}: not on this machine: {line}" for line in missing_inputs(loaded.release, path.parent)]
+    return problems, notes
+
+
+def _orphans(specs: Sequence[LoadedSpec], registry: Registry) -> list[str]:
+    """Unused falsifiers, except those of installed packs: a repository need not use all that a pack offers."""
+    own: dict[str, Falsifier] = {
+        name: found for name, found in registry.items() if found.measure.__module__.startswith(USER_MODULES)
+    }
+    return list(orphan_falsifiers([loaded.spec for loaded in specs], own))

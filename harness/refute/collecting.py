@@ -1,0 +1,81 @@
+"""pytest nodes: a spec file holds criteria, a criterion holds falsifiers; node ids read file::AC-…::F-…"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from refute.outcome import Outcome, Record
+from refute.plugin import SESSION
+from refute.spec import Criterion, FalsifierUse, LoadedSpec
+
+
+class RefutedError(Exception):
+    """Raised inside an item so that pytest shows it as failed; the record is already written."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record.reason)
+        self.record = record
+
+
+class SpecFile(pytest.File):
+    """One spec of the run."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        """Its criteria, in file order."""
+        loaded = self.config.stash[SESSION].spec_files[self.path.resolve()]
+        for criterion in loaded.spec.criteria:
+            yield CriterionNode.from_parent(self, name=criterion.id, loaded=loaded, criterion=criterion)
+
+
+class CriterionNode(pytest.Collector):
+    """One criterion."""
+
+    def __init__(self, *, loaded: LoadedSpec, criterion: Criterion, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.loaded = loaded
+        self.criterion = criterion
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The falsifiers that attack it."""
+        for use in self.criterion.falsifiers:
+            yield FalsifierItem.from_parent(
+                self, name=use.id, loaded=self.loaded, criterion=self.criterion, use=use
+            )
+
+
+class FalsifierItem(pytest.Item):
+    """One falsifier against one criterion."""
+
+    def __init__(self, *, loaded: LoadedSpec, criterion: Criterion, use: FalsifierUse, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.loaded = loaded
+        self.criterion = criterion
+        self.use = use
+        self.add_marker(f"phase{criterion.phase}")
+
+    def runtest(self) -> None:
+        """Run it, write the record, and fail unless the claim survived or does not apply."""
+        record = self.config.stash[SESSION].attack(self.loaded.spec, self.criterion, self.use)
+        self.user_properties += [
+            ("criterion", record.criterion),
+            ("falsifier", record.falsifier),
+            ("severity", str(self.criterion.severity)),
+            ("outcome", str(record.outcome)),
+        ]
+        if record.outcome not in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE):
+            raise RefutedError(record)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The outcome and its reason, without a traceback: the fault is the model's, not the code's."""
+        if isinstance(excinfo.value, RefutedError):
+            record = excinfo.value.record
+            return f"{self.criterion.id} ({self.criterion.severity}) {record.outcome}: {record.reason}"
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """File, line of the falsifier in it, and its id."""
+        path = ("criteria", self.loaded.spec.criteria.index(self.criterion))
+        return self.path, self.loaded.document.line_of(path) - 1, self.name

@@ -1,0 +1,134 @@
+"""Experiments around the teacher and the loss: who is who, does the provider tell the truth, is the loss right."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+
+from refute.distill.certificate import certify
+from refute.distill.init import TeacherPlace
+from refute.distill.lineage import describe_model, first_difference
+from refute.distill.logs import write_json
+from refute.distill.loss import kd_loss
+from refute.distill.parity import Parity, compare_logits
+from refute.distill.reference import Reference, open_weights
+from refute.distill.teacher import load_teacher
+from refute.errors import ExperimentError
+from refute.job import Job
+from refute.release import Closed, HfModel, Positive
+
+# Positions of each window whose logits are kept as evidence; the figures cover all of them.
+_KEPT_POSITIONS = 8
+
+
+class LineageConfig(Closed):
+    """What enters `lineage`."""
+
+    teacher: TeacherPlace
+
+
+class ProbeConfig(Closed):
+    """What enters `probe_teacher`: the first `tokens` ids of the first `windows` held-out windows."""
+
+    teacher: TeacherPlace
+    windows: Positive = 2
+    tokens: Annotated[int, Field(ge=_KEPT_POSITIONS)] = 32
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class MathConfig(Closed):
+    """What enters `check_kd_math`."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+def lineage(job: Job) -> None:
+    """Write lineage.json {teacher, init: Lineage, first_token_difference: id or null} from inputs `init` (model/).
+
+    Raises MissingInputsError when either model is absent or not whole.
+    """
+    config = LineageConfig.model_validate_json(job.config)
+    folder = job.inputs["init"].path("model")
+    job.progress("identify", 0, 2)
+    teacher, teacher_tokens = describe_model(config.teacher.model, Path(config.teacher.path))
+    job.progress("identify", 1, 2, parameters=teacher.parameters)
+    init, init_tokens = describe_model(HfModel(format="hf", path="model"), folder)
+    job.progress("identify", 2, 2, parameters=init.parameters)
+    difference = first_difference(teacher_tokens, init_tokens)
+    found = {"teacher": asdict(teacher), "init": asdict(init), "first_token_difference": difference}
+    write_json(job.out / "lineage.json", found)
+
+
+def probe_teacher(job: Job) -> None:
+    """Compare the provider's logits with the independent forward on held-out windows (inputs `corpus`).
+
+    Writes probe.safetensors {input_ids (W, L) int32, provider and reference (W, 8, V) float32, the last 8
+    positions} and probe.json: the figures of `Parity` over all positions, `second_forward_max_abs` (the
+    provider against itself), vocab_rows, provider_device, backend, reference. Raises UsageError for an
+    architecture without an independent forward, ExperimentError for too small a corpus or other widths.
+    """
+    config = ProbeConfig.model_validate_json(job.config)
+    torch.set_num_threads(config.threads)
+    input_ids = _probe_ids(job, config)
+    path = Path(config.teacher.path)
+    reference = Reference(open_weights(path))
+    expected = []
+    for index, ids in enumerate(input_ids):
+        job.progress("independent forward", index, len(input_ids))
+        expected.append(reference.logits(ids))
+    job.progress("provider", 0, 2)
+    teacher = load_teacher(config.teacher.model, path, device=config.device, dtype=config.dtype)
+    provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
+    job.progress("provider", 2, 2)
+    parity = compare_logits(provided, np.stack(expected))
+    save_file(
+        {
+            "input_ids": input_ids,
+            "provider": np.ascontiguousarray(provided[:, -_KEPT_POSITIONS:]),
+            "reference": np.stack(expected)[:, -_KEPT_POSITIONS:].astype(np.float32),
+        },
+        job.out / "probe.safetensors",
+    )
+    facts = {
+        "second_forward_max_abs": float(np.abs(provided - again).max()),
+        "vocab_rows": teacher.vocab_rows,
+        "provider_device": str(teacher.device),
+        "backend": f"transformers {config.teacher.model.format}",
+        "reference": "numpy float64, straight from the model file",
+    }
+    write_json(job.out / "probe.json", asdict(parity) | facts)
+
+
+def check_kd_math(job: Job) -> None:
+    """Write math.json: the certificate (see `Certificate`) of `kd_loss` on the device and dtype of a release."""
+    config = MathConfig.model_validate_json(job.config)
+    torch.set_num_threads(config.threads)
+    job.progress("certify", 0, 1)
+    certificate = certify(kd_loss, device=config.device, dtype=config.dtype)
+    job.progress("certify", 1, 1)
+    write_json(job.out / "math.json", asdict(certificate) | {"device": config.device, "dtype": config.dtype})
+
+
+def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:
+    """Ids (windows, tokens), int32, from the corpus."""
+    file = job.inputs["corpus"].path("heldout.safetensors")
+    tokens = load_file(file).get("tokens")
+    if tokens is None or tokens.ndim != 2:
+        raise ExperimentError(f"{file} holds no tensor `tokens` (windows, seq_len)")
+    if tokens.shape[0] < config.windows or tokens.shape[1] < config.tokens:
+        raise ExperimentError(
+            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, found {tokens.shape}",
+            hint="raise corpus.heldout_tokens or training.seq_len",
+        )
+    return np.ascontiguousarray(tokens[: config.windows, : config.tokens].astype(np.int32))

@@ -1,0 +1,44 @@
+"""Opens a GGUF file, or says what is wrong with it; reads its metadata by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gguf import GGUFReader
+
+from refute.errors import MissingInputsError
+
+_MAGIC = b"GGUF"
+
+
+def check_gguf_magic(path: Path) -> None:
+    """Raise MissingInputsError unless `path` is a file that begins as GGUF does. Reads four bytes."""
+    if not path.is_file():
+        raise MissingInputsError(f"no GGUF file at {path}", hint="check the model's source in the release")
+    with path.open("rb") as file:
+        found = file.read(len(_MAGIC))
+    if found != _MAGIC:
+        raise MissingInputsError(
+            f"{path} ({path.stat().st_size} bytes) begins with {found!r}, not with {_MAGIC!r}: no GGUF file",
+            hint="fetch the file again and compare its sha256 with the release",
+        )
+
+
+def open_gguf(path: Path) -> GGUFReader:
+    """The reader of a complete GGUF file. MissingInputsError names file, size and what was expected."""
+    check_gguf_magic(path)
+    try:
+        return GGUFReader(path)
+    # An untrusted file: the reader answers damage with whatever numpy says about it.
+    except Exception as error:
+        raise MissingInputsError(
+            f"{path} ({path.stat().st_size} bytes) is no complete GGUF file (version 2 or 3, with "
+            f"every tensor that its header lists): {type(error).__name__}: {error}",
+            hint="the file is cut short or damaged; fetch it again and compare its sha256 with the release",
+        ) from error
+
+
+def metadata(reader: GGUFReader, key: str, default: object = None) -> object:
+    """The value stored under `key` (str, int, float, bool or a list of them), else `default`."""
+    field = reader.get_field(key)
+    return default if field is None else field.contents()

@@ -1,0 +1,129 @@
+"""Teacher logits: a GGUF file or Hugging Face folder as a frozen model that answers at every position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from refute.distill.gguf_file import check_gguf_magic, open_gguf
+from refute.distill.quiet import quiet
+from refute.distill.tokenizer import open_tokenizer
+from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
+from refute.release import GgufModel, ModelSource
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model that is only asked: evaluation mode, no gradients. `parameters` counts tied weights once."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    parameters: int
+
+    @property
+    def vocab_rows(self) -> int:
+        """Width V of the logits: the rows of the output head, padding ids included."""
+        return len(_head(self.model).get_parameter("weight"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies, and so its logits."""
+        device: torch.device = self.model.device
+        return device
+
+    def logits(self, input_ids: Tensor) -> Tensor:
+        """Logits (B, L, V), float32, no gradient, at every position of `input_ids` (B, L), causal.
+
+        Raises UsageError for ids that are no (B, L) integers below V, NonFiniteError for NaN or +inf logits
+        (-inf is how some models pad their vocabulary).
+        """
+        if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32):
+            raise UsageError(
+                f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}"
+            )
+        ids = input_ids.to(self.device, torch.int64)
+        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_rows):
+            raise UsageError(
+                f"input_ids reach from {int(ids.min())} to {int(ids.max())}, the teacher knows 0 to "
+                f"{self.vocab_rows - 1}",
+                hint="the corpus was tokenised with another tokenizer",
+            )
+        with torch.no_grad():
+            logits: Tensor = self.model(input_ids=ids, use_cache=False).logits.float()
+        if logits.numel() and not bool(logits.amax().isfinite()):
+            raise NonFiniteError(f"teacher logits hold NaN or +inf for input_ids {tuple(input_ids.shape)}")
+        return logits
+
+
+def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "float32") -> Teacher:
+    """The teacher at `path` (a GGUF file, dequantised by transformers, or a Hugging Face folder) on `device`.
+
+    Nothing is fetched: only this machine's files are read, weights only from safetensors or GGUF. `dtype` is
+    `float32` or `bfloat16`. Raises MissingInputsError when the file is absent, cut short, no model or lacks
+    weights; ExperimentError when transformers cannot build it; UsageError for an unknown dtype.
+    """
+    if dtype not in _DTYPES:
+        raise UsageError(f"teacher dtype {dtype!r} is unknown, expected one of {', '.join(sorted(_DTYPES))}")
+    if isinstance(model, GgufModel):
+        check_gguf_magic(path)
+        where: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    else:
+        _check_folder(path)
+        where = {"pretrained_model_name_or_path": path, "use_safetensors": True}
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                **where, dtype=_DTYPES[dtype], local_files_only=True, output_loading_info=True
+            )
+    # An untrusted file: what transformers raises for a damaged one depends on where the damage is.
+    except Exception as error:
+        if isinstance(model, GgufModel):
+            open_gguf(path)
+        raise ExperimentError(
+            f"transformers cannot build the {model.format} model at {path}: {type(error).__name__}: {error}",
+            hint="is its architecture supported by the installed transformers?",
+        ) from error
+    built, info = loaded
+    _check_complete(path, info)
+    built.eval().requires_grad_(requires_grad=False)
+    count = sum(parameter.numel() for parameter in built.parameters())
+    return Teacher(built.to(device), open_tokenizer(model, path), count)
+
+
+def _head(model: PreTrainedModel) -> torch.nn.Module:
+    """The output projection. Raises ExperimentError for a model that has none, such as an encoder."""
+    head: torch.nn.Module | None = model.get_output_embeddings()
+    if head is None:
+        raise ExperimentError(f"{type(model).__name__} has no output head, so it gives no logits")
+    return head
+
+
+def _check_folder(path: Path) -> None:
+    """Raise MissingInputsError naming every part that a Hugging Face folder lacks."""
+    lacking = [name for name in ("config.json",) if not (path / name).is_file()]
+    if not any(path.glob("*.safetensors")):
+        lacking.append("*.safetensors")
+    if lacking:
+        raise MissingInputsError(
+            f"{path} is no Hugging Face model folder: it lacks {' and '.join(lacking)}",
+            hint="point `path` at a folder written by save_pretrained",
+        )
+
+
+def _check_complete(path: Path, info: dict[str, Any]) -> None:
+    """Raise MissingInputsError if a weight was absent or misshapen, which transformers fills with noise."""
+    missing = sorted(map(str, info.get("missing_keys", ())))
+    misshapen = sorted(str(entry) for entry in info.get("mismatched_keys", ()))
+    if missing or misshapen:
+        raise MissingInputsError(
+            f"{path} lacks {len(missing)} weights {missing[:3]} and has {len(misshapen)} of another shape "
+            f"{misshapen[:3]}",
+            hint="the file does not hold the model that its configuration describes",
+        )

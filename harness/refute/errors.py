@@ -1,0 +1,95 @@
+"""Every error that refute raises on purpose.
+
+RefuteError                     base; `hint` says what to do next
+  UsageError                    a command was called with words that make no sense together
+  SpecError                     one or more faults in a YAML file, all reported at once
+  RegistrationError             a falsifier declared itself wrongly
+  LoadingError                  a falsifier pack or file could not be imported, or two claim one name
+  MissingInputsError            files, packages or hardware that a release names are not there
+    DigestMismatchError         a file is there, but is not the file that was named
+  EvidenceError                 the store cannot be written, or what it holds is not what it recorded
+  ExperimentError               an experiment ended without producing its evidence
+    ExperimentTimeoutError      … because its time limit ran out
+    NonFiniteError              … because a number that must be finite was not
+  VerificationError             an envelope, statement or verdict must not be trusted (exit 4)
+    StaleVerdictError           it is authentic, but expired, superseded or about something else (exit 5)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class RefuteError(Exception):
+    """Base of all deliberate errors. `str(error)` says what was found and what was expected."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(RefuteError):
+    """A command was called with arguments that cannot be honoured together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in a YAML file: where it is and what is wrong."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+
+
+class SpecError(RefuteError):
+    """Raised with every problem of a file (or set of files) at once, never only the first."""
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
+
+
+class RegistrationError(RefuteError):
+    """A falsifier's declaration is incomplete or contradicts itself."""
+
+
+class LoadingError(RefuteError):
+    """A falsifier pack or file failed to import, or two of them claim one name."""
+
+
+class MissingInputsError(RefuteError):
+    """Something that the release names is not on this machine."""
+
+
+class DigestMismatchError(MissingInputsError):
+    """A file exists but its SHA-256 is not the one that the release names."""
+
+
+class EvidenceError(RefuteError):
+    """The evidence store is unwritable, or an object differs from its recorded digest."""
+
+
+class ExperimentError(RefuteError):
+    """An experiment ended without evidence; the message names it and quotes the end of its log."""
+
+
+class ExperimentTimeoutError(ExperimentError):
+    """An experiment was stopped at its time limit; what it had checkpointed is kept."""
+
+
+class NonFiniteError(ExperimentError):
+    """A loss, gradient or logit was NaN or infinite."""
+
+
+class VerificationError(RefuteError):
+    """An envelope or what it carries must not be trusted."""
+
+
+class StaleVerdictError(VerificationError):
+    """An authentic verdict that is out of date or about another subject."""

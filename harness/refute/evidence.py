@@ -1,0 +1,179 @@
+"""The evidence store: files by their SHA-256, and keys that say which files an experiment produced.
+
+    objects/ab/abcd…     one file each, named by its SHA-256, read-only
+    keys/<key>.json      manifest {file name: SHA-256}; written last, so a half-written result has no key
+    views/<key>/         the manifest's files under their names (hard links into objects/)
+    work/<key>/          scratch of an experiment that has not finished: checkpoints survive a kill here
+    locks/<key>          held while an experiment of that key runs, so two runs never do the same work
+
+A key is the digest of everything that enters an experiment. What is read is hashed again before use.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from refute.context import Evidence
+from refute.errors import EvidenceError
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as lower-case hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def manifest_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 of the manifest as canonical JSON: binds every file name to its content."""
+    return hashlib.sha256(_manifest_bytes(files)).hexdigest()
+
+
+def _manifest_bytes(files: Mapping[str, str]) -> bytes:
+    # Names and hex digests only: for ASCII-safe strings this is RFC 8785 already.
+    return json.dumps(dict(sorted(files.items())), separators=(",", ":"), sort_keys=True).encode()
+
+
+class Store:
+    """Evidence below one folder. Raises EvidenceError when the folder cannot be written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        try:
+            for name in ("objects", "keys", "views", "work", "locks"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / "work"):
+                pass
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+
+    def find(self, name: str, key: str) -> Evidence | None:
+        """The evidence of `key`, every file hashed again; None when that experiment has not finished.
+
+        Raises:
+            EvidenceError: a recorded file is missing or differs from its digest.
+        """
+        manifest = self.root / "keys" / f"{key}.json"
+        if not manifest.exists():
+            return None
+        try:
+            files: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise EvidenceError(
+                f"the manifest of evidence {name!r} is not JSON: {manifest}",
+                hint=f"delete {manifest}: the experiment will run again",
+            ) from error
+        for file, digest in sorted(files.items()):
+            self._check(name, file, digest, manifest)
+        return Evidence(name, manifest_digest(files), self._view(key, files), files)
+
+    def _check(self, name: str, file: str, digest: str, manifest: Path) -> None:
+        path = self._object(digest)
+        found = file_sha256(path) if path.is_file() else "nothing"
+        if found != digest:
+            raise EvidenceError(
+                f"evidence {name!r}: file {file!r} should have SHA-256 {digest}, found {found} at {path}",
+                hint=f"delete {manifest} and {path}: the experiment will run again",
+            )
+
+    def add(self, name: str, key: str, folder: Path) -> Evidence:
+        """Move every file below `folder` into the store and record them under `key`, atomically."""
+        try:
+            files = {
+                PurePosixPath(path.relative_to(folder)).as_posix(): self._keep(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            if not files:
+                raise EvidenceError(f"experiment {name!r} wrote no files: nothing is not evidence")
+            _write_atomically(self.root / "keys" / f"{key}.json", _manifest_bytes(files))
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        return Evidence(name, manifest_digest(files), self._view(key, files), files)
+
+    def _keep(self, path: Path) -> str:
+        digest = file_sha256(path)
+        target = self._object(digest)
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            staged = target.with_suffix(f".{os.getpid()}.part")
+            shutil.copyfile(path, staged)
+            staged.chmod(0o444)
+            staged.replace(target)
+        return digest
+
+    def _object(self, digest: str) -> Path:
+        return self.root / "objects" / digest[:2] / digest
+
+    def _view(self, key: str, files: Mapping[str, str]) -> Path:
+        view = self.root / "views" / key
+        for file, digest in files.items():
+            path = view / file
+            source = self._object(digest)
+            if path.exists() and path.samefile(source):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(source, path)
+        return view
+
+    def scratch(self, key: str) -> Path:
+        """The folder that an unfinished experiment of `key` may keep between runs."""
+        folder = self.root / "work" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def discard_scratch(self, key: str) -> None:
+        """Forget an experiment's working folder once its evidence is recorded."""
+        shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Hold `key` alone among all processes on this machine; `on_wait()` is called first if another holds it."""
+        with (self.root / "locks" / key).open("w", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link `source` at `target`, or copy where the file system cannot; replaces what was there."""
+    staged = target.with_name(f".{target.name}.{os.getpid()}.part")
+    staged.unlink(missing_ok=True)
+    try:
+        os.link(source, staged)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, staged)
+    staged.replace(target)
+    staged.unlink(missing_ok=True)  # rename(2) leaves the old name when both are links to one file
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    staged = path.with_suffix(f".{os.getpid()}.part")
+    with staged.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    staged.replace(path)
+
+
+def _unwritable(root: Path, error: OSError) -> EvidenceError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return EvidenceError(
+        f"the evidence store {root} cannot be written: {error.strerror or error}",
+        hint="free some disk space"
+        if full
+        else "give another folder with --store, or make this one writable",
+    )

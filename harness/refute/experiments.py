@@ -1,0 +1,108 @@
+"""The plan: which experiments a release implies, what each builds on, and the key its evidence is filed under.
+
+A key is the digest of everything that enters: configuration, input files, evidence that it builds on,
+engine source, library versions, Python, machine type. Paths never enter a key, only what they hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from refute.evidence import file_sha256, manifest_digest
+
+# What can change a number: everything that computes, tokenises or reads weights.
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A file or folder outside the store. Both functions are called late: planning touches no disk or network."""
+
+    digest: Callable[[], str]
+    path: Callable[[], Path]
+
+
+Config = Mapping[str, "Config | Located | list[str] | str | int | float | bool | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One expensive step. `entry` is `module:function` taking a Job; `None` means: file `sources` as they are."""
+
+    name: str
+    title: str
+    entry: str | None
+    needs: tuple[str, ...] = ()
+    config: Config = field(default_factory=dict)
+    engine: tuple[str, ...] = ()
+    limit_s: float = 3600.0
+
+
+Plan = Mapping[str, Experiment]
+
+
+def render(config: Config, *, paths: bool) -> dict[str, object]:
+    """`config` as JSON data, with each Located as its path (for the job) or its digest (for the key)."""
+    out: dict[str, object] = {}
+    for name, value in sorted(config.items()):
+        if isinstance(value, Located):
+            out[name] = str(value.path()) if paths else value.digest()
+        elif isinstance(value, Mapping):
+            out[name] = render(value, paths=paths)
+        else:
+            out[name] = value
+    return out
+
+
+def key_of(experiment: Experiment, evidence: Mapping[str, str]) -> str:
+    """The evidence key: `evidence` maps the names in `needs` to their manifest digests."""
+    entering = {
+        "experiment": experiment.name,
+        "entry": experiment.entry,
+        "config": render(experiment.config, paths=False),
+        "evidence": dict(sorted(evidence.items())),
+        "engine": {package: source_digest(package) for package in experiment.engine},
+        "environment": environment() if experiment.entry else {},
+    }
+    return hashlib.sha256(json.dumps(entering, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@cache
+def source_digest(package: str) -> str:
+    """SHA-256 over the Python files of a package folder below `refute` (names and contents)."""
+    folder = Path(__file__).parent / package
+    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.py"))}
+    return manifest_digest(files)
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and machine type that enter every key."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of a folder's files by name and content; of a file, its SHA-256."""
+    if folder.is_file():
+        return file_sha256(folder)
+    return manifest_digest(
+        {
+            path.relative_to(folder).as_posix(): file_sha256(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+    )

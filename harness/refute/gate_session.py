@@ -1,0 +1,283 @@
+"""A gate run inside pytest: which release, specs and falsifiers; the run folder; and the judge's answer at the end."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from refute.errors import SpecError, UsageError
+from refute.evidence import Store
+from refute.experiments import Plan
+from refute.laboratory import Laboratory
+from refute.linting import check_spec
+from refute.loading import load_registry
+from refute.outcome import Record
+from refute.plan import plan_release, require_inputs
+from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
+from refute.predicate import ReleaseText, RunFacts, SpecText
+from refute.progress import Progress
+from refute.registry import Registry
+from refute.release_file import LoadedRelease, load_release, resolve
+from refute.run_folder import RunFile, RunFolder, utc_now
+from refute.runner import Gate
+from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
+
+DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class GateSession:
+    """Everything that the plugin's hooks share."""
+
+    config: pytest.Config
+    root: Path
+    release: LoadedRelease
+    spec_files: Mapping[Path, LoadedSpec]
+    registry: Registry
+    plan: Plan
+    store_path: Path
+    run: RunFolder | None = None
+    gate: Gate | None = None
+    progress: Progress | None = None
+    interrupted: bool = False
+    summary: str = ""
+    _wanted: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> GateSession:
+        """Read everything that can be read before a model is touched. Raises RefuteError subclasses."""
+        if sys.flags.optimize:
+            raise UsageError("python -O removes checks; run the gate without -O and PYTHONOPTIMIZE")
+        roots = list(config.getini(SPEC_PATHS)) or [config.rootpath / "specs"]
+        folders = list(config.getini(FALSIFIER_PATHS)) or [config.rootpath / "falsifiers"]
+        release = load_release(_release_path(config, roots))
+        specs = _specs(config, roots, release)
+        registry = load_registry(folder for folder in folders if folder.is_dir())
+        problems = [problem for loaded in specs for problem in check_spec(loaded, registry)]
+        if problems:
+            raise SpecError(problems, hint="`refute check` lists these without running anything")
+        root = Path(config.getoption("--refute-dir") or config.rootpath / ".refute")
+        return cls(
+            config=config,
+            root=root,
+            release=release,
+            spec_files={loaded.path.resolve(): loaded for loaded in specs},
+            registry=registry,
+            plan=plan_release(release.release, release.path.parent),
+            store_path=Path(config.getoption("--store") or root / "store"),
+        )
+
+    @property
+    def _worker(self) -> Mapping[str, str] | None:
+        return getattr(self.config, "workerinput", None)
+
+    def choose(self, uses: Sequence[FalsifierUse]) -> None:
+        """Note which experiments the selected falsifiers will want, so that progress can say `i of n`."""
+        wanted: list[str] = []
+        for use in uses:
+            for need in self.registry[use.uses].needs if use.uses else ():
+                _add_with_needs(need, self.plan, wanted)
+        self._wanted = tuple(wanted)
+        if self.gate is not None:
+            self.gate.laboratory.wanted = self._wanted
+
+    def open(self) -> None:
+        """Prepare store and run folder. Raises pytest.UsageError when inputs are missing or nothing can be written."""
+        if self.config.getoption("collectonly"):
+            return
+        from refute.errors import RefuteError
+
+        try:
+            require_inputs(self.release.release, self.release.path.parent)
+            store = Store(self.store_path)
+            self.run = self._run_folder()
+        except RefuteError as error:
+            raise pytest.UsageError(str(error) + (f"\nhint: {error.hint}" if error.hint else "")) from error
+        self.progress = _progress(self.config, self.run, quiet=self._worker is not None)
+        laboratory = Laboratory(self.plan, store, self.progress, self._wanted)
+        self.gate = Gate(self.release, self.registry, laboratory, self.run.log)
+
+    def _run_folder(self) -> RunFolder:
+        if self._worker is not None:
+            return RunFolder(Path(self._worker["refute_run"]))
+        run = RunFolder.create(self.root / "runs")
+        run.write_run(self._run_file(run))
+        return run
+
+    def _run_file(self, run: RunFolder) -> RunFile:
+        release = self.release.release
+        facts = RunFacts(
+            id=run.path.name,
+            started_at=utc_now(),
+            argv=tuple(map(str, self.config.invocation_params.args)),
+            pytest_environment={
+                name: os.environ[name] for name in sorted(os.environ) if name.startswith("PYTEST_")
+            },
+            plugins=_plugins(self.config),
+            python=platform.python_version(),
+            platform=platform.platform(),
+            cpus=os.cpu_count() or 0,
+            versions=_versions(),
+        )
+        return RunFile(
+            facts=facts,
+            release=ReleaseText(
+                id=release.release,
+                title=release.title,
+                run_class=release.run_class,
+                operator=release.operator,
+                name=str(self.release.path),
+                sha256=self.release.sha256,
+                text=self.release.text,
+            ),
+            specs=tuple(
+                SpecText(id=loaded.spec.spec, name=str(loaded.path), sha256=loaded.sha256, text=loaded.text)
+                for loaded in self.spec_files.values()
+            ),
+            store=str(self.store_path.resolve()),
+        )
+
+    def attack(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
+        """Run one falsifier with live progress, and write its record and the evidence it used."""
+        if self.gate is None or self.run is None or self.progress is None:
+            raise pytest.UsageError("the gate was not opened: pytest_sessionstart did not run")
+        with _capture_off(self.config):
+            try:
+                record = self.gate.run(spec, criterion, use)
+            finally:
+                self.progress.close()
+        used = dict(record.evidence)
+        self.run.append_evidence({n: e for n, e in self.gate.laboratory.evidence().items() if n in used})
+        self.run.append_record(record)
+        return record
+
+    def close(self, exitstatus: int) -> int | None:
+        """Have the run judged. Returns the exit status that pytest should end with, or None to leave it."""
+        if self.run is None or self._worker is not None:
+            return None
+        if self.interrupted:
+            self.summary = "interrupted: no verdict. Run again: finished evidence and checkpoints are reused."
+            return INTERRUPTED
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            self.summary = f"no verdict: pytest ended with status {exitstatus}"
+            return None
+        command = [
+            sys.executable,
+            "-m",
+            "refute",
+            "judge",
+            str(self.run.path),
+            "--refute-dir",
+            str(self.root),
+        ]
+        if key := self.config.getoption("--signing-key"):
+            command += ["--key", str(key)]
+        judged = subprocess.run(  # noqa: S603  # our own interpreter and module
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        self.summary = (judged.stdout + judged.stderr).rstrip()
+        # An ordinary test that failed beside the falsifiers keeps its say; a signed GO or WARN outranks the items.
+        return int(pytest.ExitCode.OK) if judged.returncode == 0 else int(pytest.ExitCode.TESTS_FAILED)
+
+
+def _release_path(config: pytest.Config, roots: Sequence[Path]) -> Path:
+    if named := config.getoption("--release"):
+        return (config.invocation_params.dir / named).resolve()
+    for root in roots:
+        if (root / DEFAULT_RELEASE).is_file():
+            return root / DEFAULT_RELEASE
+    found = sorted(path for root in roots for path in (root / "releases").glob("*.yaml"))
+    if len(found) != 1:
+        listed = ", ".join(map(str, found)) or "none"
+        raise UsageError(
+            f"cannot tell which release to judge; found below {', '.join(map(str, roots))}: {listed}",
+            hint="name one with --release FILE, or start with `refute init`",
+        )
+    return found[0]
+
+
+def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease) -> tuple[LoadedSpec, ...]:
+    """The specs of this run: those that the release demands, and those named on the command line.
+
+    A bare `pytest --falsifiers` runs what the release demands or, where it demands nothing, every spec there is.
+    """
+    demanded = [resolve(release, text).resolve() for text in release.release.specs]
+    named = _named_specs(config)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        named = demanded or _spec_files(roots)
+        config.args[:] = [str(path) for path in named]
+    paths = list(dict.fromkeys([*demanded, *named]))
+    if not paths:
+        places = ", ".join(map(str, roots))
+        raise UsageError(f"no specs: nothing to refute (looked in {places})", hint="start with `refute init`")
+    return merge([load_spec(path) for path in paths])
+
+
+def _named_specs(config: pytest.Config) -> list[Path]:
+    named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    return [
+        path
+        for given in named
+        for path in (_spec_files([given]) if given.is_dir() else [given])
+        if _is_yaml(path)
+    ]
+
+
+def _spec_files(roots: Sequence[Path]) -> list[Path]:
+    found = [
+        path
+        for root in roots
+        for path in ([root] if root.is_file() else sorted(root.iterdir()) if root.is_dir() else [])
+    ]
+    return [path.resolve() for path in found if path.is_file() and _is_yaml(path)]
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml")
+
+
+def _add_with_needs(name: str, plan: Plan, wanted: list[str]) -> None:
+    if name in plan and name not in wanted:
+        for need in plan[name].needs:
+            _add_with_needs(need, plan, wanted)
+        wanted.append(name)
+
+
+def _plugins(config: pytest.Config) -> dict[str, str]:
+    return {dist.project_name: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()}
+
+
+def _versions() -> dict[str, str]:
+    found = {dist.metadata["Name"]: dist.version for dist in distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+@contextmanager
+def _capture_off(config: pytest.Config) -> Iterator[None]:
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    with manager.global_and_fixture_disabled() if manager is not None else nullcontext():
+        yield
+
+
+def _progress(config: pytest.Config, run: RunFolder, *, quiet: bool) -> Progress:
+    if quiet:
+        return Progress((run.path / "progress.log").open("a", encoding="utf-8", buffering=1), live=False)
+    live = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Progress(sys.stdout if sys.stdout is not None else sys.__stdout__, live=live, width=_width())
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 100

@@ -1,0 +1,172 @@
+"""The HumanEval experiments: score a model, and score answers whose score is known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from refute.errors import DigestMismatchError, ExperimentError
+from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with_body
+from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
+from refute.humaneval.problems import Problem, load_problems
+from refute.humaneval.prompts import PROTOCOLS, assemble
+from refute.humaneval.sandbox import Isolation, probe_isolation
+from refute.humaneval.score import Result, score
+from refute.job import Job
+from refute.release import HumanEval
+
+Json = Mapping[str, object]
+
+
+def evaluate(job: Job) -> None:
+    """Let a model answer the problems greedily, execute the answers, and write what came out.
+
+    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and
+    `results.jsonl` (one verdict a problem), both in problem order and without clock readings, and
+    `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
+    ExperimentError where the machine cannot isolate programs as demanded (before anything is generated) or
+    where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and NonFiniteError
+    as their names say.
+    """
+    # Here, and not above: calibration and reading results need neither torch nor transformers.
+    from refute.humaneval.sampling import sample_all
+
+    config = parse_config(EvaluateConfig, job)
+    isolation = _require_isolation(config.humaneval)
+    problems = _checked_problems(config.humaneval, config.problems_path, config.limit)
+    began = time.monotonic()
+    sampling = sample_all(job, config, problems)
+    programs = {
+        problem.task_id: assemble(problem, completion.text)
+        for problem, completion in zip(problems, sampling.completions, strict=True)
+    }
+    results = _execute(job, config.humaneval, isolation, problems, programs, workers=config.threads)
+    passed = sum(result.passed for result in results)
+    stops = Counter(completion.stop for completion in sampling.completions)
+    _write_results(job.out / "results.jsonl", results)
+    _write_json(
+        job.out / "summary.json",
+        {
+            "problems": len(problems),
+            "passed": passed,
+            "pass_at_1": passed / len(problems),
+            "outcomes": dict(Counter(result.outcome for result in results)),
+            "stops": dict(stops),
+            "truncated": stops["length"],
+            "protocol": config.humaneval.prompt,
+            "template_sha256": sampling.template_sha256,
+            "stop_sequences": list(PROTOCOLS[config.humaneval.prompt].stops),
+            "max_new_tokens": config.humaneval.max_new_tokens,
+            "batch_size": config.humaneval.batch_size,
+            "effective_sampler": asdict(sampling.sampler),
+            "isolation": isolation.value,
+            "timeout_s": config.humaneval.timeout_s,
+            "generated_tokens": sum(completion.new_tokens for completion in sampling.completions),
+            "tokens_per_s": sampling.tokens_per_s,
+            "wall_s": time.monotonic() - began,
+            "slowest_program_s": max(result.wall_s for result in results),
+            "problems_sha256": config.humaneval.problems.sha256,
+        },
+    )
+
+
+def calibrate(job: Job) -> None:
+    """Score answers of every kind in `canned.KINDS` on all problems, and one endless loop.
+
+    Writes `results_<kind>.jsonl` for each kind and `calibration.json`: passed and problems of each kind, the
+    isolation used, the time limit, and the outcome of the loop. It states; whether this scorer may be trusted
+    is for a falsifier and its threshold to say. Raises as `evaluate` does.
+    """
+    config = parse_config(CalibrateConfig, job)
+    isolation = _require_isolation(config.humaneval)
+    problems = _checked_problems(config.humaneval, config.problems_path, None)
+    counts: dict[str, object] = {}
+    for kind in KINDS:
+        programs = {problem.task_id: canned_program(problem, kind) for problem in problems}
+        results = _execute(job, config.humaneval, isolation, problems, programs, stage=kind)
+        _write_results(job.out / f"results_{kind}.jsonl", results)
+        counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
+    loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
+    results = _execute(job, config.humaneval, isolation, problems[:1], loop, stage="endless loop")
+    _write_results(job.out / "results_loop.jsonl", results)
+    _write_json(
+        job.out / "calibration.json",
+        {
+            **counts,
+            "isolation": isolation.value,
+            "timeout_s": config.humaneval.timeout_s,
+            "loop_outcome": results[0].outcome,
+        },
+    )
+
+
+def _require_isolation(settings: HumanEval) -> Isolation:
+    found, required = probe_isolation(), Isolation(settings.minimum_isolation)
+    if found < required:
+        raise ExperimentError(
+            f"generated code may only run with isolation {required.value!r} or stronger, "
+            f"and the strongest that works here is {found.value!r}",
+            hint="install bubblewrap, use Linux, or lower humaneval.minimum_isolation for a model you trust",
+        )
+    return found
+
+
+def _checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
+    problems = load_problems(Path(path), limit=limit)
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if digest != settings.problems.sha256:
+        raise DigestMismatchError(
+            f"{path} has SHA-256 {digest}, the release names {settings.problems.sha256}",
+            hint="restore the problem file, or state the digest of the one you mean",
+        )
+    return problems
+
+
+def _execute(
+    job: Job,
+    settings: HumanEval,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    programs: Mapping[str, str],
+    *,
+    stage: str = "execute",
+    workers: int = 2,
+) -> tuple[Result, ...]:
+    seen: list[Result] = []
+
+    def tell(result: Result) -> None:
+        seen.append(result)
+        job.progress(stage, len(seen), len(problems), passed=sum(each.passed for each in seen))
+
+    results = score(
+        problems,
+        programs,
+        timeout_s=settings.timeout_s,
+        memory_mib=settings.memory_mib,
+        isolation=isolation,
+        workers=workers,
+        on_result=tell,
+    )
+    faults = [result for result in results if result.outcome == "error"]
+    if faults:
+        raise ExperimentError(
+            f"{len(faults)} of {len(results)} programs got no verdict, which is no zero; the first: "
+            f"{faults[0].task_id}: {faults[0].detail}",
+            hint="the sandbox or the problem is at fault, not the model; look at the machine, then run again",
+        )
+    return results
+
+
+def _write_results(path: Path, results: Iterable[Result]) -> None:
+    keys = ("task_id", "passed", "outcome", "detail")
+    rows = ({key: getattr(result, key) for key in keys} for result in results)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def _write_json(path: Path, content: Json) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

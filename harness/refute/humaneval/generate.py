@@ -1,0 +1,158 @@
+"""Greedy decoding of many problems at once with a transformers model: prompts, stop rules, what ended a row.
+
+An own loop instead of `model.generate`: there finished rows keep costing a full row, and
+generation_config.json (a repetition penalty, say) alters the argmax without being asked to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from refute.errors import ExperimentError, NonFiniteError
+from refute.humaneval.batch import Batch, Choice
+from refute.humaneval.problems import Problem
+from refute.humaneval.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
+
+Stop = Literal["eos", "stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What follows a problem's head: `text` without its stop, and why it ended.
+
+    `new_tokens` counts every token decoded, those of the stop included. `stop` is `eos` (a special token),
+    `stop` (a stop rule of the protocol) or `length` (truncated at the token budget).
+    """
+
+    task_id: str
+    text: str
+    new_tokens: int
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """How the next token is taken from the logits."""
+
+    method: Literal["argmax"] = "argmax"
+    temperature: float = 0.0
+    n: int = 1
+    repetition_penalty: float = 1.0
+
+
+# The only sampler that this module implements; a model's own generation_config has no say.
+EFFECTIVE_SAMPLER = Sampler()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    tokenizer: PreTrainedTokenizerBase
+    protocol: Protocol
+    end_ids: frozenset[int]
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    task_id: str
+    prompt_ids: list[int]
+    carried: str
+    new_ids: list[int] = field(default_factory=list)
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    *,
+    protocol: Protocol,
+    max_new_tokens: int,
+    batch_size: int,
+    finished: Collection[str] = (),
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[Completion]:
+    """One greedy completion a problem, each yielded as soon as its row ends; longest prompts first.
+
+    Batches are a function of `problems` and `batch_size` alone. A batch is left out only if `finished` names
+    all its tasks, so a resumed run computes the same sums in the same order, and hence the same tokens, as an
+    undisturbed one. `on_step` is told how many tokens were just decoded: a prompt's first, or one a row.
+    Raises NonFiniteError naming the task whose logits are NaN or infinite, and ExperimentError for a prompt
+    that does not fit into the model's context together with `max_new_tokens`.
+    """
+    rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens)
+    rows = [_row(problem, model, rules) for problem in problems]
+    rows.sort(key=lambda row: -len(row.prompt_ids))
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        if not all(row.task_id in finished for row in batch):
+            yield from _decode(model, batch, rules, on_step or (lambda _tokens: None))
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The token ids that end a row: the model's EOS ids, and every special token, none of which is Python."""
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(id_ for id_ in (*listed, *tokenizer.all_special_ids) if id_ is not None)
+
+
+def _row(problem: Problem, model: PreTrainedModel, rules: _Rules) -> _Row:
+    prompt = build_prompt(problem, rules.tokenizer, rules.protocol)
+    ids = list(rules.tokenizer(prompt, add_special_tokens=not rules.protocol.chat)["input_ids"])
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and len(ids) + rules.max_new_tokens > context:
+        raise ExperimentError(
+            f"{problem.task_id}: {len(ids)} prompt tokens + {rules.max_new_tokens} new ones "
+            f"exceed the model's context of {context}",
+            hint="lower humaneval.max_new_tokens in the release file",
+        )
+    return _Row(problem.task_id, ids, carried_text(prompt))
+
+
+def _decode(
+    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, on_step: Callable[[int], None]
+) -> Iterator[Completion]:
+    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens)
+    ended: list[Completion | None] = []
+    for row, choice in zip(rows, batch.prompts(), strict=True):
+        ended.append(_append(row, choice, rules))
+        on_step(1)
+    live = list(rows)
+    while True:
+        yield from (completion for completion in ended if completion is not None)
+        kept = [slot for slot, completion in enumerate(ended) if completion is None]
+        if not kept:
+            return
+        if len(kept) < len(live):
+            live = [live[slot] for slot in kept]
+            batch.keep(kept)
+        choices = batch.next_choices([row.new_ids[-1] for row in live])
+        ended = [_append(row, choice, rules) for row, choice in zip(live, choices, strict=True)]
+        on_step(len(live))
+
+
+def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | None:
+    """Take the row one token further; its completion if that token ended it."""
+    if not choice.finite:
+        raise NonFiniteError(
+            f"{row.task_id}: the logits of new token {len(row.new_ids) + 1} are NaN or infinite",
+            hint="look for NaN in the model's weights; a model that computes NaN cannot be scored",
+        )
+    row.new_ids.append(choice.token_id)
+    ended = choice.token_id in rules.end_ids
+    ids = row.new_ids[:-1] if ended else row.new_ids
+    # Always from the row's first token: one character may be spread over several tokens.
+    text = row.carried + rules.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    stop: Stop
+    if ended:
+        stop = "eos"
+    elif find_stop(text, rules.protocol) is not None:
+        stop = "stop"
+    elif len(row.new_ids) >= rules.max_new_tokens:
+        stop = "length"
+    else:
+        return None
+    return Completion(row.task_id, truncate(text, rules.protocol), len(row.new_ids), stop)

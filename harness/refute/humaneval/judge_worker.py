@@ -1,0 +1,225 @@
+"""The trusted side of one problem: run its own `check` against a proxy, and say what came of it.
+
+Started by `preload` under a bare interpreter, one process a problem, so that a check can be killed at its
+deadline and the seeded `random` belongs to it alone. It reads a job (JSON) from standard input and writes one
+report (JSON) that repeats the job's token: no token, no pass.
+"""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import json
+import os
+import random
+import resource
+import signal
+import sys
+
+from refute.humaneval.wire import Channel, WireError, encode
+
+_MEMORY_BYTES = 2 * 1024**3
+_PR_SET_DUMPABLE = 4
+_TEXT_LIMIT = 500
+# Raised through iteration these would end a loop in the test early and quietly, as if all was well.
+_CONTROL_FLOW = (StopIteration, StopAsyncIteration)
+
+
+class CandidateError(Exception):
+    """The program raised something that has no ordinary builtin class."""
+
+
+class DeadlineExpired(BaseException):
+    """Time is up. Not an Exception: a test's own `except Exception` must not swallow it."""
+
+
+class NoAnswer(BaseException):
+    """The program ended, or sent something that is not an answer."""
+
+
+class UnfitProblem(BaseException):
+    """The sandbox or the problem itself is at fault, not the program."""
+
+
+class Clock:
+    """One deadline at a time, kept by the kernel's timer; fires again in case something swallowed it."""
+
+    def __init__(self) -> None:
+        self.expired = False
+        signal.signal(signal.SIGALRM, self._expire)
+
+    def start(self, seconds: float) -> None:
+        """Raise DeadlineExpired in the running code `seconds` from now, and then every tenth of a second."""
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
+
+    def stop(self) -> None:
+        """Disarm the timer."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _expire(self, _number: int, _frame: object) -> None:
+        self.expired = True
+        raise DeadlineExpired
+
+
+class Candidate:
+    """Stands in for the program's function: each call is one question and one answer over the channel."""
+
+    def __init__(self, channel: Channel, clock: Clock, name: str) -> None:
+        self.__name__ = name
+        self._channel = channel
+        self._clock = clock
+        self._replies = 0
+        self._fault = ""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """The program's answer in builtin types, or its exception as a builtin class."""
+        try:
+            encode((args, kwargs))
+        except WireError as error:
+            raise UnfitProblem(f"the test passes something that cannot be sent: {error}") from error
+        reply = self.ask((args, kwargs))
+        if len(reply) == 2 and reply[0] == "answer":
+            self._replies += 1
+            return reply[1]
+        if len(reply) == 3 and reply[0] == "raised":
+            self._replies += 1
+            raise _rebuild(reply[1], reply[2])
+        self._fault = "the program sent a message that is not an answer"
+        raise NoAnswer(self._fault)
+
+    def ask(self, message: object) -> tuple[object, ...]:
+        """Send `message`, return the tuple that comes back. Raises NoAnswer, for good, if none does."""
+        if self._clock.expired:
+            raise DeadlineExpired
+        if not self._fault:
+            try:
+                self._channel.send(message)
+                return self.listen()
+            except WireError as error:
+                self._fault = f"the program gave no answer: {error}"
+        raise NoAnswer(self._fault)
+
+    def listen(self) -> tuple[object, ...]:
+        """The next message. Raises WireError if it is not a tuple."""
+        reply = self._channel.receive()
+        if not isinstance(reply, tuple):
+            raise WireError("a message that is not a tuple")
+        return reply
+
+    def verify(self) -> None:
+        """Raise unless at least one answer came and none stayed out, whatever the test swallowed."""
+        if self._fault:
+            raise NoAnswer(self._fault)
+        if not self._replies:
+            raise UnfitProblem("the test ended without calling the function")
+
+
+def _rebuild(names: object, text: object) -> Exception:
+    shown = _plain(text)
+    for name in names if isinstance(names, list) else ():
+        kind = getattr(builtins, name, None) if isinstance(name, str) else None
+        if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, _CONTROL_FLOW):
+            continue
+        try:
+            return kind(shown)
+        except TypeError:
+            continue
+    return CandidateError(f"{names[0] if isinstance(names, list) and names else 'exception'}: {shown}")
+
+
+def _plain(text: object) -> str:
+    shown = str(text)[:_TEXT_LIMIT]
+    return "".join(letter if letter.isprintable() else " " for letter in shown)
+
+
+def _await_ready(candidate: Candidate) -> None:
+    try:
+        reply = candidate.listen()
+    except WireError as error:
+        raise UnfitProblem(f"the sandbox did not start: {error}") from error
+    if reply != ("ready",):
+        raise UnfitProblem(f"the sandbox could not confine itself: {_plain(reply[1:])}")
+
+
+def _check(job: dict[str, str], candidate: Candidate) -> None:
+    namespace: dict[str, object] = {"__name__": "problem"}
+    random.seed(job["seed"])
+    try:
+        exec(compile(job["prompt"], "<prompt>", "exec"), namespace)  # noqa: S102 - the problem is trusted
+        test = compile(job["test"], "<test>", "exec")
+    except Exception as error:
+        raise UnfitProblem(f"the problem's own code fails: {type(error).__name__}: {error}") from error
+    reply = candidate.ask((job["program"], job["entry_point"], job["seed"]))
+    if len(reply) == 3 and reply[0] == "raised":
+        raise _rebuild(reply[1], reply[2])
+    namespace[job["entry_point"]] = candidate
+    exec(test, namespace)  # noqa: S102 - the problem is trusted
+    check = namespace.get("check")
+    if not callable(check):
+        raise UnfitProblem("the test defines no function `check`")
+    check(candidate)
+    candidate.verify()
+
+
+def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
+    try:
+        _check(job, candidate)
+    except DeadlineExpired:
+        return "timeout", ""
+    except NoAnswer as error:
+        return "failed", str(error)
+    except UnfitProblem as error:
+        return "error", str(error)
+    except Exception as error:  # noqa: BLE001 - a failed assertion, or what the program raised
+        return "failed", _explain(error, job["test"])
+    return "passed", ""
+
+
+def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int) -> tuple[str, str]:
+    clock = Clock()
+    candidate = Candidate(Channel(descriptor), clock, job["entry_point"])
+    try:
+        clock.start(start_s)
+        _await_ready(candidate)
+    except DeadlineExpired:
+        return "error", f"the sandbox did not start within {start_s:g} s"
+    except UnfitProblem as error:
+        return "error", str(error)
+    clock.start(timeout_s)
+    outcome, detail = _attempt(job, candidate)
+    clock.stop()
+    # Whatever the test made of it: an answer that came too late is no answer.
+    return ("timeout", f"no verdict within {timeout_s:g} s") if clock.expired else (outcome, detail)
+
+
+def _explain(error: Exception, test: str) -> str:
+    shown = f"{type(error).__name__}: {_plain(error)}".rstrip(": ")
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<test>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{shown} at: {_plain(test.splitlines()[line - 1].strip())}" if line else shown
+
+
+def _hide() -> None:
+    """Keep other processes of this user out of this one's memory and descriptors."""
+    zero = ctypes.c_ulong(0)
+    if ctypes.CDLL(None).prctl(ctypes.c_int(_PR_SET_DUMPABLE), zero, zero, zero, zero) != 0:
+        raise OSError("the judge cannot hide its memory from other processes")
+
+
+def main() -> None:
+    """Judge the job on standard input."""
+    job = json.loads(sys.stdin.buffer.read())
+    report = os.dup(1)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    if sys.platform.startswith("linux"):
+        _hide()
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    outcome, detail = _judge(job["problem"], job["start_s"], job["timeout_s"], job["descriptor"])
+    text = json.dumps({"token": job["token"], "outcome": outcome, "detail": detail})
+    os.write(report, text.encode("ascii"))
+    os._exit(0)

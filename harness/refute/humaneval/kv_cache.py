@@ -1,0 +1,77 @@
+"""Keys and values of many rows in one preallocated block, which rows enter one by one and leave one by one.
+
+transformers' DynamicCache copies itself at every token: 39 % of a decoding step of 30 layers with 32 rows and
+256 positions on 2 cores (measured with torch.profiler), as much as all matrix products together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+class PackedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped for mypy
+    """One layer's keys and values, `(rows, heads, positions, head size)`, prompts right-aligned at `width`.
+
+    Every layer is kept whole, those with a sliding window too: the model's mask hides what lies outside.
+    """
+
+    def __init__(self, rows: int, width: int, capacity: int) -> None:
+        super().__init__()
+        self.rows = rows
+        self.capacity = capacity
+        self.width = width
+        self.length = width
+
+    def admit(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Put a prompt's states, `(1, heads, prompt length <= width, head size)`, into `row`."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+            self._key_store = self._room_for(keys)
+            self._value_store = self._room_for(values)
+        start = self.width - keys.shape[-2]
+        self._key_store[row, :, start : self.width] = keys[0]
+        self._value_store[row, :, start : self.width] = values[0]
+        self._show()
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append one position to every row; returns views of all so far. ValueError when it is full."""
+        end = self.length + key_states.shape[-2]
+        if end > self.capacity:
+            raise ValueError(f"{end} positions do not fit into a cache made for {self.capacity}")
+        self._key_store[:, :, self.length : end] = key_states
+        self._value_store[:, :, self.length : end] = value_states
+        self.length = end
+        return self._show()
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep only the rows at `indices`."""
+        self._key_store = self._key_store[indices]
+        self._value_store = self._value_store[indices]
+        self._show()
+
+    def _room_for(self, states: torch.Tensor) -> torch.Tensor:
+        _, heads, _, size = states.shape
+        # Zeros, not whatever was in memory: padding is masked, but 0 * NaN would still be NaN.
+        return states.new_zeros(self.rows, heads, self.capacity, size)
+
+    def _show(self) -> tuple[torch.Tensor, torch.Tensor]:
+        self.keys = self._key_store[:, :, : self.length]
+        self.values = self._value_store[:, :, : self.length]
+        return self.keys, self.values
+
+
+def packed_cache(layers: int, rows: int, width: int, capacity: int) -> Cache:
+    """An empty cache for `rows` prompts of at most `width` tokens with room for `capacity` positions."""
+    return Cache(layers=[PackedLayer(rows, width, capacity) for _ in range(layers)])
+
+
+def admit(packed: Cache, row: int, prompt: Cache) -> None:
+    """Copy the cache of a single prompt into `row` of `packed`."""
+    pairs: Sequence[tuple[PackedLayer, DynamicLayer]] = list(zip(packed.layers, prompt.layers, strict=True))
+    for into, source in pairs:
+        into.admit(row, source.keys, source.values)

@@ -1,0 +1,100 @@
+"""Samples on disk: openai/human-eval's JSONL, written row by row, readable after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from refute.humaneval.generate import Completion, Stop
+
+
+class _SampleRow(BaseModel):
+    """One line: the two keys of openai/human-eval, how the text ended, and which run it belongs to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    task_id: str
+    completion: str
+    new_tokens: int
+    stop: Stop
+    key: str | None = None
+
+
+class SampleLog:
+    """An append-only file of the samples of one run, identified by `key`.
+
+    Opening it keeps the rows written under the same key, one a task, and drops what a kill left torn or
+    another run left behind. `close` it, or use it as a context manager.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._key = key
+        self._done = {row.task_id: row for row in reversed(_readable_rows(path)) if row.key == key}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.write_text("".join(_line(row) for row in self._done.values()), encoding="utf-8")
+        fresh.replace(path)
+        self._file: IO[str] = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> SampleLog:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file; what was added is on disk already."""
+        self._file.close()
+
+    @property
+    def done(self) -> Mapping[str, Completion]:
+        """The samples so far, by task id."""
+        return {
+            task_id: Completion(task_id, row.completion, row.new_tokens, row.stop)
+            for task_id, row in self._done.items()
+        }
+
+    def add(self, completion: Completion) -> None:
+        """Append a sample and hand it to the operating system at once; a task that has one keeps it."""
+        if completion.task_id in self._done:
+            return
+        row = _row_of(completion, self._key)
+        self._done[completion.task_id] = row
+        self._file.write(_line(row))
+        self._file.flush()
+
+
+def write_samples(path: Path, completions: Iterable[Completion]) -> None:
+    """Write `completions` in their order as JSONL that openai/human-eval reads."""
+    path.write_text("".join(_line(_row_of(completion, None)) for completion in completions), encoding="utf-8")
+
+
+def _row_of(completion: Completion, key: str | None) -> _SampleRow:
+    return _SampleRow(
+        task_id=completion.task_id,
+        completion=completion.text,
+        new_tokens=completion.new_tokens,
+        stop=completion.stop,
+        key=key,
+    )
+
+
+def _line(row: _SampleRow) -> str:
+    return json.dumps(row.model_dump(exclude_none=True), sort_keys=True) + "\n"
+
+
+def _readable_rows(path: Path) -> list[_SampleRow]:
+    if not path.exists():
+        return []
+    rows: list[_SampleRow] = []
+    for line in path.read_bytes().splitlines():
+        try:
+            rows.append(_SampleRow.model_validate_json(line))
+        except ValidationError:
+            # A torn or foreign line costs its own sample only, which is generated again.
+            continue
+    return rows

@@ -1,0 +1,88 @@
+"""The sandboxed side: confine itself, execute one program, then answer calls of its entry point.
+
+Started by `preload` under a bare interpreter. It never sees the problem's tests, and its exit status means
+nothing. Messages it sends: `("ready",)` once confined or `("unfit", reason)`; then `("loaded",)`; then one
+`("answer", value)` or `("raised", class names, text)` for each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from refute.humaneval.confinement import confine
+from refute.humaneval.wire import Channel, WireError
+
+_TEXT_LIMIT = 500
+
+
+def main() -> None:
+    """Serve the channel whose descriptor `sys.argv[1]` names, until the judge hangs up."""
+    settings = json.loads(sys.argv[1])
+    sys.argv[1:] = []
+    channel = Channel(settings["descriptor"])
+    try:
+        confine(**settings["confinement"])
+    except (OSError, ValueError) as error:
+        channel.send(("unfit", str(error)))
+        os._exit(1)
+    channel.send(("ready",))
+    try:
+        _serve(channel)
+    finally:
+        os._exit(0)
+
+
+def _serve(channel: Channel) -> None:
+    message = channel.receive()
+    if not isinstance(message, tuple):
+        raise WireError("the first message must be a program")
+    program, entry_point, seed = message
+    if "random" in program:
+        import random
+
+        random.seed(seed)
+    try:
+        function = _load(program, entry_point)
+    except BaseException as error:  # noqa: BLE001 - the program may raise anything, SystemExit included
+        channel.send(_describe(error))
+        return
+    channel.send(("loaded",))
+    while True:
+        call = channel.receive()
+        if not isinstance(call, tuple):
+            raise WireError("a call must be a tuple")
+        _answer(channel, function, *call)
+
+
+def _load(program: str, entry_point: str) -> Callable[..., object]:
+    # A real module, registered, because dataclasses and typing look up a class's module by name.
+    module = type(sys)("solution")
+    sys.modules["solution"] = module
+    exec(compile(program, "<solution>", "exec"), module.__dict__)  # noqa: S102 - this is the sandbox
+    function = module.__dict__.get(entry_point)
+    if not callable(function):
+        raise NameError(f"the program defines no function {entry_point!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _answer(
+    channel: Channel, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
+    try:
+        channel.send(("answer", function(*args, **kwargs)))
+    except WireError as error:
+        channel.send(("raised", ["TypeError"], f"the answer cannot be compared: {error}"))
+    except BaseException as error:  # noqa: BLE001 - the program may raise anything, and return anything
+        channel.send(_describe(error))
+
+
+def _describe(error: BaseException) -> tuple[str, list[str], str]:
+    try:
+        text = str(error)[:_TEXT_LIMIT]
+        names = [kind.__name__ for kind in type(error).__mro__]
+        return ("raised", names, str.__str__(text))
+    except BaseException:  # noqa: BLE001 - an exception's own methods are the program's code
+        return ("raised", ["Exception"], "an exception that cannot be described")

@@ -1,0 +1,204 @@
+"""Records -> verdict. A pure function: no file, no clock, no network; `refute verify` runs it again.
+
+The algebra, worst first:
+  falsifier   the record's outcome, if its own numbers give that outcome again; any disagreement is `error`
+  criterion   the worst of its falsifiers; none at all is `uncovered`
+  verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
+              WARN: no block criterion worse than inconclusive; a warn criterion open, or a waiver applied
+              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from refute.outcome import Outcome, Record, Ruling, Severity, worst
+from refute.release import Release
+from refute.settle import control_faults, settle
+from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
+from refute.verdict import CriterionRuling, FalsifierRuling, Verdict
+from refute.waiver import Policy, Waiver, applicable
+
+_MEASURED = (Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE)
+_Key = tuple[str, str, str]
+
+
+def judge(
+    spec: Spec | Sequence[Spec],
+    records: Sequence[Record],
+    *,
+    policy: Policy | None = None,
+    waivers: Sequence[Waiver] = (),
+    at: datetime | None = None,
+    release: Release | None = None,
+    subject_sha256: str | None = None,
+    faults: Sequence[str] = (),
+) -> Verdict:
+    """The verdict that `records` earn under `spec`.
+
+    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject.
+    `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
+    a record is an error. `faults` are texts of records that could not be read.
+    """
+    specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
+    by_key = _index(records)
+    criteria = tuple(
+        _rule_criterion(one.spec, criterion, by_key, release) for one in specs for criterion in one.criteria
+    )
+    moment = None if at is None else at.astimezone(UTC)
+    waived = applicable(waivers, subject_sha256, moment, policy)
+    return _weigh(specs, criteria, records, waived, tuple(faults) + _unknown(specs, by_key))
+
+
+def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:
+    by_key: dict[_Key, list[Record]] = {}
+    for record in records:
+        by_key.setdefault((record.spec, record.criterion, record.falsifier), []).append(record)
+    return by_key
+
+
+def _unknown(specs: Sequence[Spec], by_key: Mapping[_Key, object]) -> tuple[str, ...]:
+    known = {
+        (one.spec, criterion.id, use.id)
+        for one in specs
+        for criterion in one.criteria
+        for use in criterion.falsifiers
+    }
+    return tuple(
+        f"a record speaks of {'::'.join(key)}, which is in no spec" for key in sorted(set(by_key) - known)
+    )
+
+
+def _rule_criterion(
+    spec_id: str, criterion: Criterion, by_key: Mapping[_Key, list[Record]], release: Release | None
+) -> CriterionRuling:
+    rulings = tuple(
+        _rule_falsifier(criterion, use, by_key.get((spec_id, criterion.id, use.id), []), release)
+        for use in criterion.falsifiers
+    )
+    return CriterionRuling(
+        spec=spec_id,
+        criterion=criterion.id,
+        title=criterion.title,
+        severity=criterion.severity,
+        phase=criterion.phase,
+        outcome=worst([ruling.outcome for ruling in rulings]),
+        uncovered=not rulings,
+        falsifiers=rulings,
+    )
+
+
+def _rule_falsifier(
+    criterion: Criterion, use: FalsifierUse, records: Sequence[Record], release: Release | None
+) -> FalsifierRuling:
+    if not records:
+        return FalsifierRuling(
+            use.id, Outcome.NOT_RUN, "no record: it was not selected, or the run ended early"
+        )
+    if len(records) > 1:
+        return FalsifierRuling(
+            use.id, Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one"
+        )
+    outcome, reason = _outcome(criterion, use, records[0], release)
+    return FalsifierRuling(use.id, outcome, reason)
+
+
+def _outcome(
+    criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None
+) -> tuple[Outcome, str]:
+    if record.outcome is Outcome.NOT_APPLICABLE:
+        excuse = None if release is None else not_applicable(criterion, release)
+        if excuse is None:
+            return Outcome.ERROR, "recorded as not applicable, but the spec does not excuse this release"
+        return Outcome.NOT_APPLICABLE, excuse
+    if use.planned is not None:
+        return Outcome.NOT_RUN, use.planned
+    if record.uses != use.uses:
+        return Outcome.ERROR, f"recorded for falsifier {record.uses!r}, the spec uses {use.uses!r}"
+    if release is not None and record.run_class is not release.run_class:
+        return (
+            Outcome.ERROR,
+            f"recorded in a run of class {record.run_class}, the release says {release.run_class}",
+        )
+    if record.outcome not in _MEASURED and not record.measurements:
+        return record.outcome, record.reason
+    return _remeasure(criterion, use, record)
+
+
+def _remeasure(criterion: Criterion, use: FalsifierUse, record: Record) -> tuple[Outcome, str]:
+    """Decide again from the numbers; a record whose outcome its numbers do not give is an error."""
+    if fault := control_faults(record, use):
+        return Outcome.ERROR, fault
+    if not record.evidence:
+        return Outcome.ERROR, "recorded without any evidence"
+    outcome, reason = settle(criterion, use, record.run_class, record.measurements)
+    if outcome is not record.outcome:
+        return Outcome.ERROR, f"recorded as {record.outcome}, but its numbers say {outcome}: {reason}"
+    return outcome, reason
+
+
+def _weigh(
+    specs: Sequence[Spec],
+    criteria: Sequence[CriterionRuling],
+    records: Sequence[Record],
+    waived: Mapping[str, Waiver],
+    faults: Sequence[str],
+) -> Verdict:
+    controls = [control for record in records for control in record.controls]
+    behaved = sum(control.behaved for control in controls)
+    fatal, doubts, applied = list(faults), [], []
+    if not criteria:
+        fatal.append("the spec has no criteria: nothing was promised, so nothing can hold")
+    if behaved < len(controls):
+        fatal.append(
+            f"{len(controls) - behaved} of {len(controls)} controls misbehaved: their falsifiers prove nothing"
+        )
+    if not any(
+        each.outcome is Outcome.CORROBORATED and each.severity is not Severity.INFO for each in criteria
+    ):
+        fatal.append("no blocking or warning criterion was corroborated: there is nothing to go on")
+    partial = _partial(specs, records)
+    if partial:
+        fatal.append("partial run: not every falsifier of the spec has a record")
+    for each in criteria:
+        waiver = waived.get(each.criterion)
+        if waiver is not None and not each.holds and each.outcome is not Outcome.ERROR:
+            applied.append(
+                f"{each.criterion} waived by {waiver.approver} until {waiver.expires_at}: {waiver.reason}"
+            )
+        elif not each.holds:
+            _file(each, fatal, doubts)
+    ruling = Ruling.NO_GO if fatal else Ruling.WARN if doubts or applied else Ruling.GO
+    return Verdict(
+        ruling=ruling,
+        reasons=(*fatal, *doubts, *applied),
+        criteria=tuple(criteria),
+        controls_behaved=behaved,
+        controls_total=len(controls),
+        partial=partial,
+        waivers_applied=tuple(applied),
+    )
+
+
+def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:
+    """Put what is wrong with a criterion where its severity says it belongs."""
+    state = "uncovered" if ruling.uncovered else str(ruling.outcome)
+    because = "; ".join(
+        f"{each.falsifier}: {each.reason}" for each in ruling.falsifiers if each.outcome is ruling.outcome
+    )
+    text = f"{ruling.criterion} ({ruling.severity}) {state}" + (f": {because}" if because else "")
+    if ruling.severity is Severity.BLOCK and (ruling.uncovered or ruling.outcome is not Outcome.INCONCLUSIVE):
+        fatal.append(text)
+    elif ruling.severity is not Severity.INFO or ruling.uncovered:
+        doubts.append(text)
+
+
+def _partial(specs: Sequence[Spec], records: Sequence[Record]) -> bool:
+    recorded = {(record.spec, record.criterion, record.falsifier) for record in records}
+    return any(
+        (one.spec, criterion.id, use.id) not in recorded
+        for one in specs
+        for criterion in one.criteria
+        for use in criterion.falsifiers
+    )

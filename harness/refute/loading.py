@@ -1,0 +1,86 @@
+"""Find falsifiers: packs by entry point first, then the `falsifiers/*.py` of a repository. Any failure stops the run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from refute.errors import LoadingError, RefuteError
+from refute.registry import Registry
+
+GROUP = "refute.falsifiers"
+USER_MODULES = "_refute_user."  # private names, so that no folder of the user's repository can be shadowed
+
+
+def load_registry(folders: Iterable[Path]) -> Registry:
+    """Every falsifier of installed packs and of the `*.py` files in `folders`.
+
+    Raises:
+        LoadingError: a pack or file failed to import, declares nothing, or two declare one name.
+    """
+    registry = Registry()
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        _load_pack(point, registry)
+    for folder in folders:
+        for file in falsifier_files(folder):
+            module = _import(f"file {file}", partial(_load_file, file))
+            if not registry.add_from(vars(module)):
+                raise LoadingError(
+                    f"{file} declares no falsifier",
+                    hint="decorate a function with @refute.falsifier, or start the file's name with `_`",
+                )
+    return registry
+
+
+def falsifier_files(folder: Path) -> list[Path]:
+    """The files of `folder` that may declare falsifiers, sorted; helpers and tests are left out."""
+    skipped = ("_", "test_", "conftest")
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith(skipped))
+
+
+def _load_pack(point: EntryPoint, registry: Registry) -> None:
+    label = f"falsifier pack {point.name!r} ({point.value})"
+    module = _import(label, partial(importlib.import_module, point.module))
+    found = registry.add_from(vars(module))
+    for info in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not info.name.startswith("_"):
+            name = f"{point.module}.{info.name}"
+            found += registry.add_from(vars(_import(label, partial(importlib.import_module, name))))
+    if not found:
+        raise LoadingError(f"{label} declares no falsifier")
+
+
+def _load_file(file: Path) -> ModuleType:
+    # A private name per path: a folder called `harness` or an `__init__.py` in the user's repository changes nothing.
+    name = f"{USER_MODULES}{file.stem}_{hashlib.sha256(bytes(file.resolve())).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise LoadingError(f"{file} is not an importable Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import(label: str, load: Callable[[], ModuleType]) -> ModuleType:
+    try:
+        return load()
+    except RefuteError as error:
+        raise LoadingError(f"{label}: {error}", hint=error.hint) from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's file may raise anything while it is imported
+        raise LoadingError(
+            f"{label} could not be imported: {type(error).__name__}: {error}",
+            hint="run `python` on it alone to see the traceback",
+        ) from error

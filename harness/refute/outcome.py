@@ -1,0 +1,127 @@
+"""The words of a verdict: outcomes, severities, run classes, measurements and records. Plain data, no imports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Read by pydantic when a record crosses a file boundary (records.py): closed, strict, finite.
+_CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+class Outcome(StrEnum):
+    """What one attempt at refutation, or one criterion, came to. The order is from best to worst."""
+
+    CORROBORATED = "corroborated"
+    NOT_APPLICABLE = "not_applicable"
+    INCONCLUSIVE = "inconclusive"
+    NOT_RUN = "not_run"
+    SKIPPED = "skipped"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    FALSIFIED = "falsified"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order from best (0) to worst."""
+        return list(Outcome).index(self)
+
+
+def worst(outcomes: list[Outcome]) -> Outcome:
+    """The worst of `outcomes`; nothing at all is `not_run`, because silence proves nothing."""
+    return max(outcomes, key=lambda outcome: outcome.rank) if outcomes else Outcome.NOT_RUN
+
+
+class Severity(StrEnum):
+    """How much a criterion weighs: `block` stops a release, `warn` taints it, `info` is only shown."""
+
+    BLOCK = "block"
+    WARN = "warn"
+    INFO = "info"
+
+
+class RunClass(StrEnum):
+    """How serious a run is, from smallest to largest. A criterion may demand a minimum."""
+
+    QUICK = "quick"
+    EMBEDDED = "embedded"
+    FULL = "full"
+
+    def reaches(self, required: RunClass) -> bool:
+        """Whether a run of this class may discharge a criterion that requires `required`."""
+        order = list(RunClass)
+        return order.index(self) >= order.index(required)
+
+
+class Ruling(StrEnum):
+    """The verdict's word."""
+
+    GO = "GO"
+    WARN = "WARN"
+    NO_GO = "NO-GO"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval in the unit of its measurement; `level` is a share such as 0.95."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+    __pydantic_config__ = _CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A named number: value in `unit`, `n` observations behind it, an interval where it is an estimate.
+
+    `evidence` holds SHA-256 digests; left empty, the runner fills in the files that the falsifier read.
+    """
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    interval: Interval | None = None
+    evidence: tuple[str, ...] = ()
+    __pydantic_config__ = _CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """What a falsifier said about an input whose outcome is known in advance."""
+
+    name: str
+    expected: Outcome
+    observed: Outcome
+    reason: str
+    measurements: tuple[Measurement, ...] = ()
+    __pydantic_config__ = _CLOSED
+
+    @property
+    def behaved(self) -> bool:
+        """Whether the falsifier gave the outcome that this control demands."""
+        return self.observed is self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One falsifier's run against one criterion: everything that the judge is allowed to know about it.
+
+    `evidence` maps experiment names to the digest of their manifest, `code` is the SHA-256 of the
+    file that defines the falsifier. Nothing in a record depends on the clock.
+    """
+
+    spec: str
+    criterion: str
+    falsifier: str
+    uses: str
+    outcome: Outcome
+    reason: str
+    run_class: RunClass
+    measurements: tuple[Measurement, ...] = ()
+    controls: tuple[ControlResult, ...] = ()
+    evidence: tuple[tuple[str, str], ...] = ()
+    code: str = ""
+    __pydantic_config__ = _CLOSED

@@ -1,0 +1,241 @@
+"""Release -> plan: the experiments of the built-in engines, and the files that a release brings itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from refute.assets import fetch, local_path
+from refute.errors import MissingInputsError, UsageError
+from refute.experiments import Config, Experiment, Located, Plan, folder_digest
+from refute.release import (
+    DepthPruned,
+    Distillation,
+    FileCorpus,
+    GgufModel,
+    Loaded,
+    ModelSource,
+    Release,
+    Source,
+)
+
+DISTILL = "refute.distill"
+HUMANEVAL = "refute.humaneval"
+
+
+def plan_release(release: Release, base: Path) -> Plan:
+    """Every experiment that evidence may be asked from; `base` is the folder of the release file.
+
+    Raises:
+        UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
+    """
+    plan = {name: _own_files(name, base / path) for name, path in sorted(release.evidence.items())}
+    plan["release"] = _release_itself(release)
+    if release.distillation is not None:
+        _refuse_self_distillation(release.distillation, base)
+        for experiment in _distillation(release.distillation, base):
+            if experiment.name in plan:
+                raise UsageError(
+                    f"evidence {experiment.name!r} is produced by the distillation; give yours another name"
+                )
+            plan[experiment.name] = experiment
+    return plan
+
+
+def missing_inputs(release: Release, base: Path) -> list[str]:
+    """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
+    lacking = [
+        f"evidence.{name}: {base / path}"
+        for name, path in sorted(release.evidence.items())
+        if not (base / path).exists()
+    ]
+    distillation = release.distillation
+    if distillation is None:
+        return lacking
+    places: dict[str, Path] = {}
+    _place(places, "teacher", distillation.teacher, base)
+    if isinstance(distillation.init, Loaded):
+        _place(places, "init", distillation.init.model, base)
+    if isinstance(distillation.corpus, FileCorpus):
+        places["corpus"] = base / Path(distillation.corpus.path).expanduser()
+    if distillation.humaneval.problems.path is not None:
+        places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
+    lacking += [f"distillation.{name}: {path}" for name, path in sorted(places.items()) if not path.exists()]
+    if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
+        lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
+    return lacking
+
+
+def require_inputs(release: Release, base: Path) -> None:
+    """Raises MissingInputsError listing everything that `missing_inputs` finds."""
+    lacking = missing_inputs(release, base)
+    if lacking:
+        listing = "".join(f"\n  - {line}" for line in lacking)
+        raise MissingInputsError(
+            f"release {release.release!r} cannot run here; missing:{listing}",
+            hint="put them there, or correct the paths in the release file",
+        )
+
+
+def _place(places: dict[str, Path], name: str, model: ModelSource, base: Path) -> None:
+    if isinstance(model, GgufModel):
+        if model.source.path is not None:
+            places[name] = local_path(model.source, base)
+    else:
+        places[name] = base / Path(model.path).expanduser()
+
+
+def _refuse_self_distillation(distillation: Distillation, base: Path) -> None:
+    if isinstance(distillation.init, Loaded) and _identity(distillation.teacher, base) == _identity(
+        distillation.init.model, base
+    ):
+        raise UsageError(
+            "teacher and init are the same model: the KL term would be zero and nothing would be distilled",
+            hint="name a larger teacher or another init",
+        )
+
+
+def _identity(model: ModelSource, base: Path) -> str:
+    return (
+        model.source.sha256
+        if isinstance(model, GgufModel)
+        else str((base / Path(model.path).expanduser()).resolve())
+    )
+
+
+def _release_itself(release: Release) -> Experiment:
+    """What was declared, for falsifiers that compare it with what was done."""
+    return Experiment("release", "take in the release", None, config={"json": release.model_dump_json()})
+
+
+def _own_files(name: str, path: Path) -> Experiment:
+    return Experiment(name, f"take in {path.name}", None, config={"path": _folder(path)})
+
+
+def _folder(path: Path) -> Located:
+    def digest() -> str:
+        if not path.exists():
+            raise MissingInputsError(
+                f"no file or folder at {path}", hint="correct the path in the release file"
+            )
+        return folder_digest(path)
+
+    return Located(digest, lambda: path)
+
+
+def _file(source: Source, base: Path) -> Located:
+    return Located(lambda: source.sha256, lambda: fetch(source, base))
+
+
+def _model(model: ModelSource, base: Path) -> Config:
+    if isinstance(model, GgufModel):
+        # The package that delivered the file says nothing about what is in it: only the digest enters.
+        return {"model": model.model_dump(mode="json"), "path": _file(model.source, base)}
+    return {"model": model.model_dump(mode="json"), "path": _folder(base / Path(model.path).expanduser())}
+
+
+def _distillation(release: Distillation, base: Path) -> list[Experiment]:
+    machine: Config = {"device": release.device, "threads": release.threads}
+    teacher = _model(release.teacher, base)
+    problems = _file(release.humaneval.problems, base)
+    training = release.training
+    limits = release.limits
+
+    def prepare(name: str, title: str, entry: str, needs: tuple[str, ...], config: Config) -> Experiment:
+        return Experiment(name, title, f"{DISTILL}.{entry}", needs, config, ("distill",), limits.prepare_s)
+
+    def train(name: str, title: str, weights: Mapping[str, float]) -> Experiment:
+        config: Config = {
+            "training": {**training.model_dump(mode="json"), **weights},
+            "teacher": teacher,
+            **machine,
+        }
+        return Experiment(
+            name, title, f"{DISTILL}.trainer:train", ("corpus", "init"), config, ("distill",), limits.train_s
+        )
+
+    def evaluate(
+        name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None
+    ) -> Experiment:
+        config: Config = {
+            "model": model,
+            "humaneval": release.humaneval.model_dump(mode="json"),
+            "problems_path": problems,
+            "limit": limit,
+            **machine,
+        }
+        entry = f"{HUMANEVAL}.experiments:evaluate"
+        return Experiment(name, title, entry, needs, config, ("humaneval",), limits.humaneval_s)
+
+    corpus_path = (
+        _folder(base / Path(release.corpus.path).expanduser())
+        if isinstance(release.corpus, FileCorpus)
+        else None
+    )
+    corpus: Config = {
+        "corpus": release.corpus.model_dump(mode="json"),
+        "path": corpus_path,
+        "seq_len": training.seq_len,
+        "problems_path": problems,
+        "tokenizer": {"kind": "source", **teacher},
+    }
+    init_model = _model(release.init.model, base) if isinstance(release.init, Loaded) else {}
+    init: Config = {
+        "init": release.init.model_dump(mode="json"),
+        "teacher": teacher,
+        "init_path": init_model.get("path"),
+        "probe_windows": release.init.probe_windows if isinstance(release.init, DepthPruned) else 1,
+        "skip_windows": training.eval_windows,
+        **machine,
+    }
+    limit = release.humaneval.limit
+    return [
+        prepare("corpus", "tokenise, split and decontaminate the corpus", "corpus:build_corpus", (), corpus),
+        prepare("init", "make the student's initial checkpoint", "init:build_init", ("corpus",), init),
+        prepare(
+            "lineage", "identify teacher and init", "experiments:lineage", ("init",), {"teacher": teacher}
+        ),
+        prepare(
+            "teacher_probe",
+            "compare the teacher's logits with an independent forward",
+            "experiments:probe_teacher",
+            ("corpus",),
+            {"teacher": teacher, "windows": 2, "tokens": 32, "dtype": training.dtype, **machine},
+        ),
+        prepare(
+            "kd_math",
+            "compare the KD loss with a float64 reference",
+            "experiments:check_kd_math",
+            (),
+            {"dtype": training.dtype, **machine},
+        ),
+        train("student", "distil the student", {}),
+        train("ce_control", "train the CE-only control", {"ce_weight": 1.0, "kd_weight": 0.0}),
+        Experiment(
+            "humaneval_calibration",
+            "score canned answers: right, empty, forged, endless",
+            f"{HUMANEVAL}.experiments:calibrate",
+            (),
+            {"humaneval": release.humaneval.model_dump(mode="json"), "problems_path": problems},
+            ("humaneval",),
+            limits.humaneval_s,
+        ),
+        evaluate("humaneval_teacher", "HumanEval on the teacher", (), {"kind": "source", **teacher}, limit),
+        evaluate(
+            "humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit
+        ),
+        evaluate(
+            "humaneval_student",
+            "HumanEval on the student",
+            ("student",),
+            {"kind": "evidence", "name": "student"},
+            limit,
+        ),
+        evaluate(
+            "humaneval_null",
+            "HumanEval on a model with random weights",
+            ("init",),
+            {"kind": "random", "name": "init", "layers": 2, "seed": 17},
+            release.humaneval.null_limit,
+        ),
+    ]

@@ -1,0 +1,121 @@
+"""pytest plugin: `pytest --falsifiers` collects specs into items and records what they come to. It does not judge.
+
+Without the flag it does nothing and imports nothing heavy. The verdict comes from `refute judge`, started
+at the end in a process of its own: what pytest thinks of its items is not evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from refute.gate_session import GateSession
+
+SESSION = pytest.StashKey["GateSession"]()
+FALSIFIER_PATHS = "falsifier_paths"
+SPEC_PATHS = "falsifier_specs"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The gate's options; all of them mean nothing without --falsifiers."""
+    group = parser.getgroup("refute", "refute: release gates for distilled models")
+    group.addoption("--falsifiers", action="store_true", help="collect specs and try to refute a release")
+    group.addoption(
+        "--release", metavar="FILE", help="the release to judge (default: specs/releases/embedded.yaml)"
+    )
+    group.addoption("--refute-dir", metavar="DIR", help="where runs and evidence go (default: .refute)")
+    group.addoption("--store", metavar="DIR", help="where evidence is kept (default: <refute-dir>/store)")
+    group.addoption(
+        "--signing-key", metavar="PEM", help="private key that signs the verdict (default: a development key)"
+    )
+    parser.addini(SPEC_PATHS, "folders or files with specs (default: specs)", type="paths")
+    parser.addini(
+        FALSIFIER_PATHS, "folders with falsifiers of this repository (default: falsifiers)", type="paths"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With --falsifiers: load falsifiers, specs and release, and turn a bare call into a run over all specs."""
+    for phase in range(10):
+        config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
+    if not config.getoption("--falsifiers"):
+        return
+    from refute.errors import RefuteError
+    from refute.gate_session import GateSession
+
+    try:
+        session = GateSession.from_config(config)
+    except RefuteError as error:
+        raise pytest.UsageError(str(error) + (f"\nhint: {error.hint}" if error.hint else "")) from error
+    config.stash[SESSION] = session
+    config.pluginmanager.register(_GatePlugin(session), "refute-gate")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Undo pytest_configure."""
+    plugin = config.pluginmanager.get_plugin("refute-gate")
+    if plugin is not None:
+        config.pluginmanager.unregister(plugin)
+
+
+class _GatePlugin:
+    """Hooks of a gate run. Registered only with --falsifiers."""
+
+    def __init__(self, session: GateSession) -> None:
+        self.session = session
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """A YAML file that is one of this run's specs becomes a collector; no other file is touched."""
+        from refute.collecting import SpecFile
+
+        if file_path.resolve() in self.session.spec_files:
+            return SpecFile.from_parent(parent, path=file_path)
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """A gate with nothing to try is a usage error, not a quiet success."""
+        from refute.collecting import FalsifierItem
+
+        chosen = [item for item in items if isinstance(item, FalsifierItem)]
+        if not chosen:
+            specs = ", ".join(map(str, sorted(self.session.spec_files))) or "none"
+            raise pytest.UsageError(
+                f"--falsifiers selected no falsifier: nothing would be tried (specs of this run: {specs}).\n"
+                "hint: drop -k, -m and paths, or name a spec file or one of its node ids"
+            )
+        self.session.choose([item.use for item in chosen])
+
+    def pytest_sessionstart(self) -> None:
+        """Open the run folder, unless this is a worker or only a listing."""
+        self.session.open()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_keyboard_interrupt(self) -> Generator[None, None, None]:
+        """Remember that a person stopped the run."""
+        self.session.interrupted = True
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Let a separate process judge the records; its answer decides the exit status."""
+        status = self.session.close(exitstatus)
+        if status is not None:
+            session.exitstatus = status
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show what the judge said."""
+        if self.session.summary:
+            terminalreporter.section("refute")
+            terminalreporter.write_line(self.session.summary)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: object) -> None:
+        """xdist: tell a worker where the controller's run folder is."""
+        workerinput: dict[str, str] = node.workerinput  # type: ignore[attr-defined]  # xdist ships no types
+        if self.session.run is not None:
+            workerinput["refute_run"] = str(self.session.run.path)

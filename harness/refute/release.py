@@ -1,0 +1,188 @@
+"""Release YAML -> frozen models: what is judged, what it is made from, and under which budgets.
+
+Everything an engine may vary is stated here and enters the evidence key. Sizes are in tokens, steps,
+seconds or mebibytes, as their names say. Paths are relative to the release file.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from refute.outcome import RunClass
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Closed(BaseModel):
+    """A model of a file: unknown keys are errors, types are not coerced, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Source(Closed):
+    """One file: either at `path`, or the `member` of a wheel named by `package` (`name==version`)."""
+
+    path: str | None = None
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")] | None = None
+    package_sha256: Sha256 | None = None
+    member: str | None = None
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        packaged = (self.package, self.package_sha256, self.member)
+        if (self.path is None) == (self.package is None):
+            raise ValueError("name either `path` or `package`, not both and not neither")
+        if self.package is not None and None in packaged:
+            raise ValueError("a `package` also needs `package_sha256` and `member`")
+        return self
+
+
+class GgufModel(Closed):
+    """A quantised model in one GGUF file, dequantised to float32 or bfloat16 by transformers."""
+
+    format: Literal["gguf"]
+    source: Source
+
+
+class HfModel(Closed):
+    """A Hugging Face model folder: `config.json`, safetensors, tokenizer files."""
+
+    format: Literal["hf"]
+    path: str
+
+
+ModelSource = Annotated[GgufModel | HfModel, Field(discriminator="format")]
+
+
+class DepthPruned(Closed):
+    """An init cut out of the teacher: `keep_layers` of its layers, chosen by held-out loss."""
+
+    method: Literal["depth_prune"]
+    keep_layers: Positive
+    probe_windows: Positive = 4
+
+
+class Loaded(Closed):
+    """An init that exists already."""
+
+    method: Literal["load"]
+    model: ModelSource
+
+
+class StdlibCorpus(Closed):
+    """The running interpreter's standard library, `.py` files in path order, shuffled by `seed`."""
+
+    kind: Literal["python_stdlib"]
+    train_tokens: Positive
+    heldout_tokens: Positive
+    seed: int = 17
+    decontaminate_ngram: Positive = 10
+
+
+class FileCorpus(Closed):
+    """Text files below `path` that match `pattern`; split by file."""
+
+    kind: Literal["files"]
+    path: str
+    pattern: str = "**/*.py"
+    train_tokens: Positive
+    heldout_tokens: Positive
+    seed: int = 17
+    decontaminate_ngram: Positive = 10
+
+
+class Training(Closed):
+    """The KD run. loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student), in nat per supervised token."""
+
+    steps: Positive
+    batch_size: Positive
+    micro_batch_size: Positive
+    seq_len: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    min_learning_rate: Annotated[float, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    ce_weight: Share
+    kd_weight: Share
+    temperature: Annotated[float, Field(gt=0)]
+    seed: int = 17
+    eval_every: Positive
+    eval_windows: Positive
+    checkpoint_every: Positive
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if abs(self.ce_weight + self.kd_weight - 1.0) > 1e-9:
+            raise ValueError(f"ce_weight + kd_weight must be 1, found {self.ce_weight} + {self.kd_weight}")
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
+            )
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError("min_learning_rate is above learning_rate")
+        return self
+
+
+class HumanEval(Closed):
+    """How the problems are put to a model and how its answers are executed. Greedy, one sample each."""
+
+    problems: Source
+    limit: Positive | None = None
+    null_limit: Positive = 40
+    prompt: Literal["chat_primed", "completion"]
+    max_new_tokens: Positive
+    batch_size: Positive
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    memory_mib: Positive = 512
+    minimum_isolation: Literal["rlimits", "seccomp", "bubblewrap"] = "seccomp"
+
+
+class Limits(Closed):
+    """Seconds after which an experiment of each kind is stopped (outcome `timeout`)."""
+
+    prepare_s: Positive = 900
+    train_s: Positive = 3600
+    humaneval_s: Positive = 1800
+
+
+class Distillation(Closed):
+    """A distillation to be run and judged by the built-in engines."""
+
+    teacher: ModelSource
+    init: Annotated[DepthPruned | Loaded, Field(discriminator="method")]
+    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+    training: Training
+    humaneval: HumanEval
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    limits: Limits = Limits()
+
+
+class Release(Closed):
+    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read."""
+
+    release: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    title: str
+    run_class: RunClass
+    operator: str = "unnamed"
+    specs: tuple[str, ...] = ()
+    subject: str | None = None
+    evidence: dict[str, str] = {}
+    distillation: Distillation | None = None
+
+    @model_validator(mode="after")
+    def _something_to_judge(self) -> Self:
+        if not self.evidence and self.distillation is None:
+            raise ValueError("a release needs `evidence`, `distillation` or both: nothing to judge")
+        for name, path in self.evidence.items():
+            if PurePosixPath(path).is_absolute():
+                raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")
+        return self

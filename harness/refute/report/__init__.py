@@ -1,0 +1,14 @@
+"""Reports rendered from a signed predicate and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from refute.report.interface import Report
+from refute.report.machine import JsonReport
+from refute.report.page import HtmlReport, MarkdownReport
+from refute.report.terminal import render_terminal
+
+__all__ = ["REPORTS", "Report", "render_terminal"]
+
+REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

@@ -1,0 +1,127 @@
+"""Documents for people: Markdown and one self-contained HTML file, both by Jinja2, escaping whatever is inserted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from refute.predicate import Predicate
+from refute.report import escaping, wording
+from refute.report.charts import figures
+from refute.report.grid import columns, grid_rows, grid_svg
+from refute.report.view import View, view_of
+
+# GitHub refuses a comment that is longer (HTTP 422).
+MARKDOWN_LIMIT = 65_536
+# Cannot occur in inserted text: control characters are written out there.
+_CUT = "\f"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+class MarkdownReport:
+    """GitHub-flavoured Markdown of at most MARKDOWN_LIMIT characters; the first line is the verdict."""
+
+    def render(self, predicate: Predicate, payload_sha256: str) -> str:
+        """The document. Whole parts are left out, and named, when it would be too long."""
+        view = view_of(predicate, payload_sha256)
+        text = _markdown().get_template("report.md.j2").render(_names(view))
+        return _fit([part.strip("\n") for part in text.split(_CUT)])
+
+
+class HtmlReport:
+    """One HTML file that opens offline: no script, no network, light and dark, fit for print."""
+
+    def render(self, predicate: Predicate, payload_sha256: str) -> str:
+        """The document. Its content security policy allows its own style sheet, by digest, and nothing else."""
+        view = view_of(predicate, payload_sha256)
+        style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+        names = _names(view) | {
+            "style": Markup(style),  # noqa: S704  # our own file
+            "style_digest": digest,
+            "grid_svg": grid_svg(predicate.exhibits.grids),
+        }
+        return _html().get_template("report.html.j2").render(names).rstrip("\n") + "\n"
+
+
+def _names(view: View) -> dict[str, object]:
+    exhibits = view.predicate.exhibits
+    return {
+        "view": view,
+        "figures": figures(exhibits.curves),
+        "grid_rows": grid_rows(exhibits.grids),
+        "grid_columns": columns(exhibits.grids),
+    }
+
+
+@cache
+def _html() -> Environment:
+    return _environment(_visible)
+
+
+@cache
+def _markdown() -> Environment:
+    environment = _environment(_inline_markdown)
+    environment.filters["code"] = lambda text: Markup(escaping.markdown_code(text))  # noqa: S704  # escaped there
+    environment.filters["literal"] = lambda text: Markup(escaping.visible(text))  # noqa: S704  # our own commands
+    environment.filters["fence"] = lambda text: Markup(escaping.markdown_fence(text))  # noqa: S704  # escaped there
+    return environment
+
+
+def _environment(finalize: Callable[[object], object]) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(
+        number=wording.number, outcome=wording.outcome, interval=wording.interval, signs=wording.SIGNS, cut=Markup(_CUT)
+    )
+    environment.filters.update(clip=escaping.clip, measurement=wording.measurement)
+    return environment
+
+
+def _visible(value: object) -> object:
+    return value if isinstance(value, Markup) else escaping.visible(str(value))
+
+
+def _inline_markdown(value: object) -> Markup:
+    """Escape for Markdown in place of HTML; what a filter has marked as finished passes through."""
+    return value if isinstance(value, Markup) else Markup(escaping.markdown(str(value)))  # noqa: S704  # escaped
+
+
+def _fit(parts: list[str]) -> str:
+    """The parts in order, leaving out those that do not fit; the first, with the verdict, always stays."""
+    whole = "\n\n".join(parts) + "\n"
+    if len(whole) <= MARKDOWN_LIMIT:
+        return whole
+    head, rest = parts[0], parts[1:]
+    room = MARKDOWN_LIMIT - len(head) - _NOTE_ROOM
+    kept, left_out = [], []
+    for part in rest:
+        if len(part) + 2 <= room:
+            kept.append(part)
+            room -= len(part) + 2
+        else:
+            left_out.append(part)
+    return "\n\n".join([head, _left_out(left_out), *kept]) + "\n"
+
+
+_NOTE_ROOM = 2_000
+
+
+def _left_out(parts: list[str]) -> str:
+    titles = [part.partition("\n")[0].lstrip("# ") for part in parts]
+    named = "; ".join(title[:80] for title in titles[:15])
+    more = f"; and {len(titles) - 15} more" if len(titles) > 15 else ""
+    return f"**Left out to stay within {MARKDOWN_LIMIT} characters:** {named}{more}. report.html has everything."

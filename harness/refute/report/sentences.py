@@ -1,0 +1,146 @@
+"""The sentences of a report: the verdict in plain words, what to be careful about, how to check it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from refute.outcome import Ruling, RunClass, Severity
+from refute.predicate import Exhibits, Predicate
+from refute.report.wording import count, criterion_outcome
+from refute.verdict import CriterionRuling, Verdict
+
+_SECTION_NUMBERS = range(1, 10)
+
+
+def because(verdict: Verdict) -> str:
+    """What follows the verdict's word: `3 of 12 blocking criteria do not hold (2 falsified, 1 not run)`."""
+    if not verdict.criteria:
+        return "nothing was judged"
+    parts = [part for severity in (Severity.BLOCK, Severity.WARN) for part in _unmet(verdict, severity)]
+    if verdict.ruling is Ruling.NO_GO and _open(verdict, Severity.BLOCK):
+        parts = parts[:1]
+    astray = verdict.controls_total - verdict.controls_behaved
+    if astray:
+        parts.append(f"{astray} of {count(verdict.controls_total, 'control', 'controls')} misbehaved")
+    if verdict.partial:
+        parts.append("only part of the specification was run")
+    if verdict.waivers_applied:
+        parts.append(f"{count(len(verdict.waivers_applied), 'waiver', 'waivers')} applied")
+    if parts:
+        return "; ".join(parts)
+    if verdict.ruling is Ruling.GO:
+        return _all_hold(verdict)
+    return verdict.reasons[0] if verdict.reasons else "no reason was recorded"
+
+
+def warnings(predicate: Predicate) -> tuple[str, ...]:
+    """What a reader must know before trusting the verdict line."""
+    return tuple(_warnings(predicate))
+
+
+def _warnings(predicate: Predicate) -> Iterable[str]:
+    verdict, release = predicate.verdict, predicate.release
+    if verdict.partial:
+        yield "Partial run: only some of the falsifiers were run. A partial run can never be judged GO."
+    if verdict.controls_total == 0:
+        yield "No control was run, so no falsifier has been shown able to fail."
+    if predicate.signer.development:
+        yield (
+            "Signed with a development key: it proves that nothing was changed since signing, "
+            "and vouches for nobody."
+        )
+    if release.run_class is not RunClass.FULL:
+        yield (
+            f"Run class {release.run_class.value}: a criterion that needs a larger run is measured and shown, "
+            "but not discharged."
+        )
+    if predicate.subject.kind == "release_file":
+        yield "No model was produced: the verdict is about the release file alone."
+    for fault in predicate.record_faults:
+        yield f"A record could not be read: {fault}"
+    for waiver in verdict.waivers_applied:
+        yield f"A waiver was applied: {waiver}"
+    yield from _strays(predicate)
+    yield from _exhibit_gaps(predicate.exhibits)
+
+
+def _strays(predicate: Predicate) -> Iterable[str]:
+    asked = {
+        (criterion.spec, criterion.criterion, ruling.falsifier)
+        for criterion in predicate.verdict.criteria
+        for ruling in criterion.falsifiers
+    }
+    for record in predicate.records:
+        if (record.spec, record.criterion, record.falsifier) not in asked:
+            yield f"A record of {record.falsifier} against {record.criterion} belongs to no criterion judged here."
+
+
+def _exhibit_gaps(exhibits: Exhibits) -> Iterable[str]:
+    numbers = {section.number for section in exhibits.sections}
+    missing = [str(number) for number in _SECTION_NUMBERS if number not in numbers]
+    if numbers and missing:
+        yield f"Dogfood sections absent from the signed content: {', '.join(missing)}."
+    for curve in exhibits.curves:
+        if len(curve.steps) != len(curve.values):
+            yield f"Curve {curve.name} has {len(curve.steps)} steps and {len(curve.values)} values: not drawn."
+    for grid in exhibits.grids:
+        if len(grid.problems) != len(grid.outcomes):
+            yield f"Grid {grid.name} has {len(grid.problems)} problems and {len(grid.outcomes)} outcomes: not drawn."
+
+
+def verify_commands(predicate: Predicate) -> tuple[str, ...]:
+    """What to type to check the verdict; `PUB` and `DIR` are the reader's own."""
+    model = " --model DIR" if predicate.subject.kind == "model_folder" else ""
+    return (
+        f"refute verify verdict.intoto.json --key PUB{model}",
+        "jq -r .payload verdict.intoto.json | base64 -d | sha256sum",
+    )
+
+
+def verify_notes(predicate: Predicate) -> tuple[str, ...]:
+    """What the commands need and what they must print."""
+    where = "PUB is the signer's public key in PEM form; take it from someone you trust, not from beside this file."
+    model = "DIR is the model folder that you are about to use."
+    digest = "The second command must print the payload digest shown in this report."
+    return (where, model, digest) if predicate.subject.kind == "model_folder" else (where, digest)
+
+
+def limits(predicate: Predicate) -> tuple[str, ...]:
+    """What the verdict does not say."""
+    return (
+        "A criterion that held was attacked and not refuted, on this evidence and with these falsifiers. "
+        "That is not a proof.",
+        f"It is about {predicate.subject.name} with the digest shown here. A copy that was trained further, "
+        "merged, quantised or converted has no verdict.",
+        "It covers what the specifications name. About safety, bias, licences, memorised text and uses that no "
+        "criterion describes it says nothing.",
+        "A signature tells which key signed, not that the signer chose good criteria.",
+        "NO-GO does not mean that the model is useless: it means that the release was not shown to meet its "
+        "specification.",
+    )
+
+
+def _open(verdict: Verdict, severity: Severity) -> list[CriterionRuling]:
+    return [item for item in verdict.criteria if item.severity is severity and not item.holds]
+
+
+def _unmet(verdict: Verdict, severity: Severity) -> Iterable[str]:
+    unmet = _open(verdict, severity)
+    total = sum(item.severity is severity for item in verdict.criteria)
+    if unmet:
+        kind = "blocking" if severity is Severity.BLOCK else "warning"
+        noun = "criterion" if total == 1 else "criteria"
+        verb = "does" if len(unmet) == 1 else "do"
+        yield f"{len(unmet)} of {total} {kind} {noun} {verb} not hold ({_counts(unmet)})"
+
+
+def _counts(unmet: Sequence[CriterionRuling]) -> str:
+    worst_first = sorted(unmet, key=lambda item: -item.outcome.rank)
+    return ", ".join(f"{n} {word}" for word, n in Counter(map(criterion_outcome, worst_first)).items())
+
+
+def _all_hold(verdict: Verdict) -> str:
+    judged = sum(item.severity is not Severity.INFO for item in verdict.criteria)
+    controls = count(verdict.controls_total, "control", "controls")
+    return f"all {count(judged, 'criterion holds', 'criteria hold')}, and all {controls} behaved"

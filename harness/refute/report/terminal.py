@@ -1,0 +1,148 @@
+"""The verdict on the console: a panel and a table where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from refute.outcome import Outcome
+from refute.predicate import Predicate
+from refute.report.escaping import clip
+from refute.report.view import Row, View, view_of
+from refute.report.wording import SIGNS, measurement, outcome
+
+_COLOURS = {"GO": "green", "WARN": "yellow", "NO-GO": "red"}
+_OUTCOME_COLOURS = {
+    Outcome.CORROBORATED: "green",
+    Outcome.NOT_APPLICABLE: "default",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.NOT_RUN: "yellow",
+    Outcome.SKIPPED: "yellow",
+    Outcome.TIMEOUT: "red",
+    Outcome.ERROR: "red",
+    Outcome.FALSIFIED: "red",
+}
+_REASON_LIMIT = 240
+
+
+def render_terminal(predicate: Predicate, payload_sha256: str, console: Console) -> None:
+    """Print the verdict, why, what was not run, and every criterion, within the console's width.
+
+    Without a terminal, or when colour is refused (NO_COLOR), it prints wrapped lines and draws no boxes.
+    """
+    view = view_of(predicate, payload_sha256)
+    if console.is_terminal and not console.no_color:
+        _print_rich(view, console)
+    else:
+        for line in _plain(view, console.width):
+            console.print(Text(line), soft_wrap=True)
+
+
+def _print_rich(view: View, console: Console) -> None:
+    colour = _COLOURS[view.word]
+    lines = [Text(clip(view.because, _REASON_LIMIT), style="bold"), Text(_about(view), style="dim")]
+    title = Text(f" {view.word} ", style=f"bold reverse {colour}")
+    console.print(Panel(Group(*lines), title=title, title_align="left", border_style=colour, box=box.HEAVY))
+    for heading, items in _lists(view):
+        console.print(Text(heading, style="bold"))
+        for item in items:
+            console.print(Text("\n".join(_wrapped(f"  {item}", console.width, "    "))))
+        console.print()
+    console.print(_table(view))
+    for line in _closing(view):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _table(view: View) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("criterion", overflow="fold", min_width=17, max_width=24)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("what was found", overflow="fold", ratio=1)
+    table.add_column("controls", no_wrap=True, justify="right")
+    for row in view.rows:
+        ruling = row.ruling
+        table.add_row(
+            Text(f"{clip(ruling.criterion, 60)}\n({ruling.severity.value})"),
+            Text(f"{SIGNS[ruling.outcome]} {row.outcome}", style=_OUTCOME_COLOURS[ruling.outcome]),
+            Text("\n".join(_found(row))),
+            Text(_controls(row)),
+        )
+    return table
+
+
+def _plain(view: View, width: int) -> Iterable[str]:
+    yield from _wrapped(clip(view.headline, _REASON_LIMIT), width, "  ")
+    yield from _wrapped(_about(view), width, "  ")
+    for heading, items in _lists(view):
+        yield ""
+        yield heading
+        for item in items:
+            yield from _wrapped(f"  {item}", width, "    ")
+    yield ""
+    yield "Criteria, worst first:"
+    for row in view.rows:
+        ruling = row.ruling
+        line = f"  {clip(ruling.criterion, 60)} ({ruling.severity.value}): {row.outcome}, controls {_controls(row)}"
+        yield from _wrapped(line, width, "    ")
+        for found in _found(row):
+            yield from _wrapped(f"    {found}", width, "      ")
+    yield ""
+    yield from _closing(view)
+
+
+def _about(view: View) -> str:
+    release, verdict = view.predicate.release, view.predicate.verdict
+    tally = ", ".join(f"{amount} {word}" for word, amount in view.tally) or "no criterion"
+    controls = f"{verdict.controls_behaved} of {verdict.controls_total} controls behaved"
+    return f"release {clip(release.id, 60)}, run class {release.run_class.value}; {tally}; {controls}"
+
+
+def _lists(view: View) -> Iterable[tuple[str, list[str]]]:
+    yield from ((heading, items) for heading, items in _all_lists(view) if items)
+
+
+def _all_lists(view: View) -> Iterable[tuple[str, list[str]]]:
+    yield "Why:", [clip(reason, _REASON_LIMIT) for reason in view.reasons]
+    not_run = [f"{row.ruling.criterion} ({row.ruling.severity.value}): {row.outcome}" for row in view.not_run]
+    if view.sections_not_run:
+        not_run.append("dogfood sections " + ", ".join(str(item.number) for item in view.sections_not_run))
+    yield "Not run:", [clip(item, _REASON_LIMIT) for item in not_run]
+    yield (
+        "Controls that misbehaved:",
+        [
+            clip(
+                f"{item.falsifier}, control {item.control.name}: had to be {outcome(item.control.expected)}, "
+                f"was {outcome(item.control.observed)}",
+                _REASON_LIMIT,
+            )
+            for item in view.misbehaving
+        ],
+    )
+    yield "Read with care:", [clip(warning, _REASON_LIMIT) for warning in view.warnings]
+
+
+def _found(row: Row) -> list[str]:
+    """The deciding reasons, then every number that they do not quote."""
+    found = [clip(reason, _REASON_LIMIT) for reason in row.reasons]
+    found += [clip(measurement(item), _REASON_LIMIT) for item in row.unsaid]
+    return found or ["nothing was found"]
+
+
+def _controls(row: Row) -> str:
+    return f"{row.controls_behaved}/{row.controls_total}"
+
+
+def _closing(view: View) -> Iterable[str]:
+    yield f"payload sha256 {clip(view.payload_sha256, 64)}"
+    yield "report.html, report.md and report.json lie beside verdict.intoto.json. To check it:"
+    yield f"  {view.verify_commands[0]}"
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(text, max(width, 20), subsequent_indent=indent) or [""]

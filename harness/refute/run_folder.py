@@ -1,0 +1,145 @@
+"""The folder of one gate run: what it was asked, its records, and which evidence it used. Appended to, never rewritten.
+
+run.json          facts of the run, texts of release and specs
+records.jsonl     one record a line, in the order they were made
+evidence.jsonl    one line per piece of evidence: name, manifest digest, files
+falsifiers.log    what falsifiers printed
+verdict.intoto.json, report.md, report.html, report.json     written by `refute judge`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from refute.context import Evidence
+from refute.errors import EvidenceError, UsageError
+from refute.outcome import Record
+from refute.predicate import ReleaseText, RunFacts, SpecText
+from refute.records import record_to_json
+from refute.release import Closed, Sha256
+
+VERDICT_FILE = "verdict.intoto.json"
+
+
+class RunFile(Closed):
+    """run.json. `release_folder` is where the release's relative paths start."""
+
+    facts: RunFacts
+    release: ReleaseText
+    specs: tuple[SpecText, ...]
+    store: str
+
+
+class EvidenceLine(Closed):
+    """One line of evidence.jsonl."""
+
+    name: str
+    digest: Sha256
+    folder: str
+    files: dict[str, Sha256]
+
+
+def utc_now() -> str:
+    """The time now, RFC 3339 in UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class RunFolder:
+    """An existing run folder. `create` makes one, `open_run` finds one by id or as `latest`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, runs: Path) -> RunFolder:
+        """A new, empty run folder below `runs`. Raises EvidenceError where that cannot be written."""
+        name = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ") + "-" + secrets.token_hex(3)
+        try:
+            (runs / name).mkdir(parents=True)
+        except OSError as error:
+            raise EvidenceError(
+                f"cannot create a run folder below {runs}: {error.strerror or error}",
+                hint="make the folder writable, or choose another with --refute-dir",
+            ) from error
+        return cls(runs / name)
+
+    def write_run(self, run: RunFile) -> None:
+        """Record what the run was asked, and point `latest` here."""
+        (self.path / "run.json").write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        staged = self.path.parent / f".latest.{os.getpid()}"
+        staged.unlink(missing_ok=True)
+        staged.symlink_to(self.path.name)
+        staged.replace(self.path.parent / "latest")
+
+    def read_run(self) -> RunFile:
+        """Raises UsageError when this is not a run folder."""
+        try:
+            return RunFile.model_validate_json((self.path / "run.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError(
+                f"{self.path} is not a run folder: {error}",
+                hint="give a folder below .refute/runs, or `latest`",
+            ) from error
+
+    def append_record(self, record: Record) -> None:
+        """Add one record. A single short append: several processes may do so at once."""
+        self._append("records.jsonl", record_to_json(record))
+
+    def append_evidence(self, evidence: Mapping[str, Evidence]) -> None:
+        """Note which evidence was used. The same line twice does no harm."""
+        for name, found in sorted(evidence.items()):
+            line = EvidenceLine(
+                name=name,
+                digest=found.digest,
+                folder=str(found.folder),
+                files=dict(sorted(found.files.items())),
+            )
+            self._append("evidence.jsonl", line.model_dump_json())
+
+    def read_evidence(self) -> dict[str, EvidenceLine]:
+        """The evidence noted, by name. Raises EvidenceError for a line that is none, or two that disagree."""
+        path = self.path / "evidence.jsonl"
+        found: dict[str, EvidenceLine] = {}
+        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+            try:
+                line = EvidenceLine.model_validate_json(text)
+            except ValidationError as error:
+                raise EvidenceError(f"{path} line {number} is not an evidence line: {error}") from error
+            if found.setdefault(line.name, line) != line:
+                raise EvidenceError(
+                    f"{path} line {number}: evidence {line.name!r} has two different contents"
+                )
+        return found
+
+    @property
+    def log(self) -> Path:
+        """Where falsifiers' own output goes."""
+        return self.path / "falsifiers.log"
+
+    def _append(self, name: str, text: str) -> None:
+        data = (text + "\n").encode("utf-8")
+        descriptor = os.open(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def open_run(text: str, root: Path) -> RunFolder:
+    """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError if there is none."""
+    for path in (Path(text), root / "runs" / text):
+        if (path / "run.json").exists():
+            return RunFolder(path.resolve())
+    raise UsageError(f"no run {text!r} here or below {root / 'runs'}", hint="run `pytest --falsifiers` first")
+
+
+def dump_json(value: object) -> str:
+    """Indented JSON with sorted keys, for people and programs."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,111 @@
+"""One use of a falsifier -> one record. The only caller of falsifiers; it records and never decides about a release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.context import Evidence, Parameter
+from refute.errors import ExperimentTimeoutError, RefuteError
+from refute.laboratory import Laboratory
+from refute.outcome import ControlResult, Outcome, Record
+from refute.registry import Falsifier, Registry
+from refute.release_file import LoadedRelease
+from refute.settle import misbehaviour, settle, settle_control
+from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
+from refute.trial import Answer, try_falsifier
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stays the same for every record of a run."""
+
+    release: LoadedRelease
+    registry: Registry
+    laboratory: Laboratory
+    log: Path
+
+    def run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
+        """Attack `criterion` with `use`. Whatever goes wrong becomes an outcome with its reason, never an exception.
+
+        KeyboardInterrupt passes through, so that a run can be stopped and resumed.
+        """
+        excuse = not_applicable(criterion, self.release.release)
+        if excuse is not None:
+            return self._record(spec, criterion, use, Outcome.NOT_APPLICABLE, excuse)
+        if use.uses is None:
+            return self._record(spec, criterion, use, Outcome.NOT_RUN, use.planned or "")
+        falsifier = self.registry[use.uses]
+        try:
+            evidence = {need: self.laboratory.obtain(need) for need in falsifier.needs}
+        except ExperimentTimeoutError as error:
+            return self._record(spec, criterion, use, Outcome.TIMEOUT, str(error))
+        except RefuteError as error:
+            return self._record(spec, criterion, use, Outcome.ERROR, str(error))
+        return self._attack(spec, criterion, use, falsifier, evidence)
+
+    def _attack(
+        self,
+        spec: Spec,
+        criterion: Criterion,
+        use: FalsifierUse,
+        falsifier: Falsifier,
+        evidence: Mapping[str, Evidence],
+    ) -> Record:
+        parameters = _parameters(falsifier, use)
+        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log)
+        controls = tuple(
+            _control_result(use, control.name, control.expected, trial.controls[control.name])
+            for control in falsifier.controls
+        )
+        real = trial.real
+        outcome, reason = Outcome.ERROR, real.fault
+        if real.timed_out:
+            outcome = Outcome.TIMEOUT
+        elif not real.fault:
+            outcome, reason = settle(criterion, use, self.release.release.run_class, real.measurements)
+        if fault := misbehaviour(controls):
+            outcome, reason = Outcome.ERROR, fault
+        return Record(
+            spec=spec.spec,
+            criterion=criterion.id,
+            falsifier=use.id,
+            uses=falsifier.name,
+            outcome=outcome,
+            reason=reason,
+            run_class=self.release.release.run_class,
+            measurements=real.measurements,
+            controls=controls,
+            evidence=tuple((name, found.digest) for name, found in sorted(evidence.items())),
+            code=falsifier.code,
+        )
+
+    def _record(
+        self, spec: Spec, criterion: Criterion, use: FalsifierUse, outcome: Outcome, reason: str
+    ) -> Record:
+        """A record without a measurement: the falsifier was not called."""
+        return Record(
+            spec=spec.spec,
+            criterion=criterion.id,
+            falsifier=use.id,
+            uses=use.uses or "",
+            outcome=outcome,
+            reason=reason,
+            run_class=self.release.release.run_class,
+        )
+
+
+def _parameters(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]:
+    given = {
+        name: value for name, value in use.parameters.items() if isinstance(value, bool | int | float | str)
+    }
+    return {**falsifier.parameters, **given}
+
+
+def _control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
+    if answer.fault:
+        observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR
+        return ControlResult(name, expected, observed, answer.fault)
+    observed, reason = settle_control(use, answer.measurements)
+    return ControlResult(name, expected, observed, reason, answer.measurements)

@@ -1,0 +1,55 @@
+"""python -m refute.schema FOLDER: write the JSON Schemas of spec and release files, for editors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from refute.errors import UsageError
+from refute.release import Release
+from refute.spec import Spec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("release.schema.json", "refute release", Release),
+    ("spec.schema.json", "refute spec", Spec),
+)
+
+
+def schemas() -> dict[str, str]:
+    """The text of every schema by file name; the same code gives the same bytes.
+
+    A schema cannot express everything that loading checks (unique ids, dependent keys, units).
+    """
+    return {file: _schema(title, model) for file, title, model in _MODELS}
+
+
+def write_schemas(folder: Path) -> None:
+    """Write every schema into `folder`, made if need be; each file is replaced whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)
+        os.replace(file.name, folder / name)  # noqa: PTH105  # Path.replace reads backwards here
+
+
+def _schema(title: str, model: type[BaseModel]) -> str:
+    body = model.model_json_schema(by_alias=True)
+    content = {"$schema": DIALECT, **body, "title": title}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _main(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        raise UsageError("expected one argument, the folder: python -m refute.schema contracts/schema")
+    write_schemas(Path(arguments[0]))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""From measurements to an outcome, by the spec alone: used by the runner to record and by the judge to check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from refute.outcome import ControlResult, Measurement, Outcome, Record, RunClass
+from refute.spec import Criterion, FalsifierUse
+from refute.threshold import decide_all
+
+
+def settle(
+    criterion: Criterion, use: FalsifierUse, run_class: RunClass, measurements: Sequence[Measurement]
+) -> tuple[Outcome, str]:
+    """What `measurements` come to under the thresholds of `use` in a run of `run_class`.
+
+    A run below the required class never discharges: what it corroborates or leaves open becomes `not_run`,
+    with the numbers in the reason. What it falsifies stays falsified, for it is this very model that fails.
+    """
+    without = sorted({each.name for each in measurements if not each.evidence})
+    if without:
+        return Outcome.ERROR, f"rests on no evidence file: {', '.join(without)}"
+    outcome, reason = decide_all(measurements, use.parsed_thresholds())
+    required = use.requires_run_class or criterion.requires_run_class
+    open_outcomes = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE)
+    if outcome in open_outcomes and not run_class.reaches(required):
+        return (
+            Outcome.NOT_RUN,
+            f"needs a run of class {required}, this one is {run_class}; it measured: {reason}",
+        )
+    return outcome, reason
+
+
+def settle_control(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
+    """What a control's measurements come to under the same thresholds; run classes do not matter to controls."""
+    return decide_all(measurements, use.parsed_thresholds())
+
+
+def misbehaviour(controls: Iterable[ControlResult]) -> str:
+    """A sentence naming every control that did not give its expected outcome; empty when all behaved."""
+    return "; ".join(
+        f"control {control.name!r} must be {control.expected}, but was {control.observed} ({control.reason})"
+        for control in controls
+        if not control.behaved
+    )
+
+
+def control_faults(record: Record, use: FalsifierUse) -> str:
+    """What is wrong with a record's controls, recomputed from their measurements; empty when nothing is."""
+    faults = [misbehaviour(record.controls)]
+    for control in record.controls:
+        if control.measurements:
+            outcome, _ = settle_control(use, control.measurements)
+            if outcome is not control.observed:
+                faults.append(
+                    f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}"
+                )
+        elif control.observed in (Outcome.CORROBORATED, Outcome.FALSIFIED):
+            faults.append(f"control {control.name!r} is recorded as {control.observed} without a measurement")
+    for expected in (Outcome.CORROBORATED, Outcome.FALSIFIED):
+        if not any(control.expected is expected for control in record.controls):
+            faults.append(f"no control was expected to be {expected}")
+    return "; ".join(fault for fault in faults if fault)

@@ -1,0 +1,120 @@
+"""A tiny teacher, its tokenizer and jobs around them: real models, small enough for milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from refute.distill.tokenizer import tokenizer_sha256
+from refute.job import Fact, Inputs, Job
+
+TEXT = [f"def f{i}(n):\n    return n * {i} + {i % 7}\n" for i in range(200)]
+SEQ_LEN = 16
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Makes jobs below one folder."""
+
+    root: Path
+
+    def job(
+        self,
+        name: str,
+        config: Mapping[str, object],
+        inputs: Mapping[str, Path] | None = None,
+        report: Callable[[str, int, int, Mapping[str, Fact]], None] = lambda *_: None,
+    ) -> Job:
+        """A job whose `out` and `scratch` lie below the desk's folder, both there already."""
+        out, scratch = self.root / name / "out", self.root / name / "scratch"
+        out.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        found = {key: Inputs(key, folder) for key, folder in (inputs or {}).items()}
+        return Job(name, json.dumps(config), found, out, scratch, report)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk in a fresh folder."""
+    return Desk(tmp_path / "desk")
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 300 tokens with `<|end|>` as end of sequence."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXT, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+
+
+def save_llama(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, layers: int, vocab_size: int = 300) -> Path:
+    """A random Llama of hidden size 32 in `folder`, with its tokenizer."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teacher_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A random teacher of four layers."""
+    return save_llama(tmp_path_factory.mktemp("teacher"), tiny_tokenizer, seed=1, layers=4)
+
+
+@pytest.fixture(scope="session")
+def init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """Evidence of an init experiment: another random model, of two layers, in `model/`."""
+    root = tmp_path_factory.mktemp("init")
+    save_llama(root / "model", tiny_tokenizer, seed=2, layers=2)
+    return root
+
+
+@pytest.fixture(scope="session")
+def corpus_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """Evidence of a corpus experiment: 40 training and 12 held-out windows of 16 tokens of real text."""
+    root = tmp_path_factory.mktemp("corpus")
+    ids = tiny_tokenizer.backend_tokenizer.encode("".join(TEXT)).ids
+    windows = torch.tensor(ids[: 52 * SEQ_LEN], dtype=torch.int32).reshape(52, SEQ_LEN)
+    save_file({"tokens": windows[:40].contiguous()}, root / "train.safetensors")
+    save_file({"tokens": windows[40:].contiguous()}, root / "heldout.safetensors")
+    manifest = {"tokenizer_sha256": tokenizer_sha256(tiny_tokenizer), "train_sha256": "a", "heldout_sha256": "b"}
+    (root / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def wide_init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """An init that predicts 20 tokens more than the teacher."""
+    root = tmp_path_factory.mktemp("wide")
+    save_llama(root / "model", tiny_tokenizer, seed=2, layers=2, vocab_size=320)
+    return root

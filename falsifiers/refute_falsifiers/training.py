@@ -152,8 +152,8 @@ def effective_configuration(context: Context) -> Iterator[Measurement]:
     yield Measurement("deviations", wrong, "settings", n=len(declared) + 2)
 
 
-def _loss(row: Mapping[str, float], declared: Mapping[str, float]) -> float:
-    kd = declared["kd_weight"] * declared["temperature"] ** 2 * row["kl"]
+def _loss(row: Mapping[str, float | None], declared: Mapping[str, float]) -> float:
+    kd = declared["kd_weight"] * declared["temperature"] ** 2 * (row["kl"] or 0.0)
     return declared["ce_weight"] * row["ce"] + kd
 
 

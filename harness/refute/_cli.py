@@ -10,11 +10,15 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from refute.errors import RefuteError, StaleVerdictError, VerificationError
+
+if TYPE_CHECKING:
+    from refute.predicate import Predicate
+    from refute.waiver import Waiver
 
 NO_GO, USAGE, WARNED, UNVERIFIABLE, STALE = 1, 2, 3, 4, 5
 
@@ -63,6 +67,23 @@ def check(
         for line in found.lines():
             typer.echo(line)
     raise typer.Exit(NO_GO if found.problems else 0)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def gate(
+    context: typer.Context,
+    release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
+    refute_dir: RefuteDir = _REFUTE_DIR,
+) -> None:
+    """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
+
+    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure.
+    """
+    from refute.gate_command import run_gate
+
+    arguments = [*(["--release", str(release)] if release else []), *context.args]
+    raise typer.Exit(run_gate(refute_dir, arguments, strict=strict))
 
 
 @app.command()
@@ -167,17 +188,15 @@ def report(
         raise UsageError(f"no format {output_format!r}; there are: terminal, {', '.join(sorted(REPORTS))}")
 
 
-def _show(predicate: object, digest: str) -> None:
+def _show(predicate: Predicate, digest: str) -> None:
     from rich.console import Console
 
-    from refute.predicate import Predicate
     from refute.report import render_terminal
 
-    if isinstance(predicate, Predicate):
-        render_terminal(predicate, digest, Console())
+    render_terminal(predicate, digest, Console())
 
 
-def _waivers(path: Path | None) -> tuple[object, ...]:
+def _waivers(path: Path | None) -> tuple[Waiver, ...]:
     if path is None:
         return ()
     from refute.strict_yaml import parse_yaml, read_text, validate

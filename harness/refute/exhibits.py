@@ -13,12 +13,13 @@ from refute.run_folder import EvidenceLine
 
 Lines = Mapping[str, EvidenceLine]
 Outcomes = Literal["passed", "failed", "timeout", "error"]
-_MOST_POINTS = 250
+# Enough for every step of a short run; of a long one, every n-th and the last.
+_MOST_POINTS = 1000
 _SCORED = (("teacher", "humaneval_teacher"), ("init", "humaneval_init"), ("student", "humaneval_student"))
 
 
 def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
-    """Everything that the evidence of a run has to show; what is missing is shown as not run, with the reason."""
+    """What the evidence of a distillation has to show; what is missing is shown as not run, with the reason."""
     return Exhibits(
         sections=_sections(lines, tuple(records)), curves=tuple(_curves(lines)), grids=tuple(_grids(lines))
     )
@@ -169,8 +170,10 @@ def _aftermath(records: tuple[Record, ...]) -> Section:
         record.criterion for record in records if record.outcome not in ("corroborated", "not_applicable")
     ]
     open_criteria = sorted(set(stands))
-    text = "Nothing is discharged while these criteria stand open: " + ", ".join(open_criteria) + "."
-    return _measured(9, "What follows", (), "no criterion is open", text if open_criteria else "")
+    text = "No criterion stands open."
+    if open_criteria:
+        text = "Nothing is discharged while these criteria stand open: " + ", ".join(open_criteria) + "."
+    return _measured(9, "What follows", (), "no falsifier has a record", text if records else "")
 
 
 def _curves(lines: Lines) -> Iterable[Curve]:
@@ -188,7 +191,7 @@ def _curves(lines: Lines) -> Iterable[Curve]:
 def _curve(chart: str, name: str, rows: list[dict[str, Any]], key: str) -> Iterable[Curve]:
     points = [(int(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
     stride = -(-len(points) // _MOST_POINTS) or 1
-    kept = points[::stride]
+    kept = points[::stride] + (points[-1:] if (len(points) - 1) % stride else [])
     if len(kept) > 1:
         steps, values = zip(*kept, strict=True)
         yield Curve(chart=chart, name=name, unit="nat/token", steps=steps, values=values)

@@ -25,7 +25,7 @@ from refute.evidence import file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
 from refute.outcome import Outcome, Record
-from refute.predicate import Predicate, Signer, Subject
+from refute.predicate import Exhibits, Predicate, Signer, Subject
 from refute.records import read_records
 from refute.release import Release
 from refute.release_file import parse_release
@@ -86,7 +86,7 @@ def judge_run(
         evaluated_at=evaluated_at,
         verifier=VERIFIER,
         verifier_version=version(VERIFIER),
-        exhibits=exhibits(sound, records),
+        exhibits=exhibits(sound, records) if release.distillation is not None else Exhibits(),
     )
     return _sign_and_write(predicate, key, run)
 

@@ -81,9 +81,7 @@ def _criterion_faults(criterion: Criterion, place: KeyPath) -> Iterator[Fault]:
         yield (*place, "not_applicable_when", dotted_path), "unknown-release-path", message
 
 
-def _use_faults(
-    use: FalsifierUse, place: KeyPath, declarations: Mapping[str, Declaration]
-) -> Iterator[Fault]:
+def _use_faults(use: FalsifierUse, place: KeyPath, declarations: Mapping[str, Declaration]) -> Iterator[Fault]:
     for measurement, text in sorted(use.thresholds.items()):
         yield from _bar_faults(text, (*place, "thresholds", measurement))
     if use.uses is None:
@@ -99,9 +97,7 @@ def _use_faults(
         yield from _parameter_faults(parameter, value, declaration, (*place, "with", parameter))
 
 
-def _measure_faults(
-    measurement: str, text: ThresholdText, declaration: Declaration, place: KeyPath
-) -> Iterator[Fault]:
+def _measure_faults(measurement: str, text: ThresholdText, declaration: Declaration, place: KeyPath) -> Iterator[Fault]:
     if measurement not in declaration.measures:
         known = suggestion(measurement, declaration.measures)
         message = f"`{declaration.name}` does not measure `{measurement}`{known}"
@@ -109,9 +105,7 @@ def _measure_faults(
         return
     declared, found = declaration.measures[measurement], text.parsed().holds_if.unit
     if found != declared:
-        message = (
-            f"`{declaration.name}` measures `{measurement}` in {declared!r}, but the bar is in {found!r}"
-        )
+        message = f"`{declaration.name}` measures `{measurement}` in {declared!r}, but the bar is in {found!r}"
         yield (*place, "holds_if"), "unit-mismatch", message
 
 
@@ -137,9 +131,7 @@ def _probes(threshold: Threshold) -> list[float]:
     return [*corners, *(value for value in beside if abs(value) <= sys.float_info.max)]
 
 
-def _parameter_faults(
-    parameter: str, value: Parameter, declaration: Declaration, place: KeyPath
-) -> Iterator[Fault]:
+def _parameter_faults(parameter: str, value: Parameter, declaration: Declaration, place: KeyPath) -> Iterator[Fault]:
     if parameter not in declaration.parameters:
         known = suggestion(parameter, declaration.parameters) or "; it takes none"
         yield place, "unknown-parameter", f"`{declaration.name}` takes no parameter `{parameter}`{known}"
@@ -147,9 +139,7 @@ def _parameter_faults(
     default = declaration.parameters[parameter]
     if not _same_kind(value, default):
         wanted, found = type(default).__name__, type(value).__name__
-        message = (
-            f"`{parameter}` should be like its default {default!r} ({wanted}), found {value!r} ({found})"
-        )
+        message = f"`{parameter}` should be like its default {default!r} ({wanted}), found {value!r} ({found})"
         yield place, "parameter-type", message
 
 

@@ -27,12 +27,7 @@ def _annotations_at(model: type[BaseModel], path: Sequence[str | int], data: obj
     found: list[object] = [model]
     for key in path:
         data = _child(data, key)
-        below = [
-            member
-            for annotation in found
-            for child in _children(annotation, key)
-            for member in _members(child)
-        ]
+        below = [member for annotation in found for child in _children(annotation, key) for member in _members(child)]
         found = [each for each in below if _fits(each, data)] or below
     return found
 

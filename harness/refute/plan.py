@@ -30,15 +30,17 @@ def plan_release(release: Release, base: Path) -> Plan:
         UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
     """
     plan = {name: _own_files(name, base / path) for name, path in sorted(release.evidence.items())}
-    plan["release"] = _release_itself(release)
+    built_in = [_release_itself(release)]
     if release.distillation is not None:
         _refuse_self_distillation(release.distillation, base)
-        for experiment in _distillation(release.distillation, base):
-            if experiment.name in plan:
-                raise UsageError(
-                    f"evidence {experiment.name!r} is produced by the distillation; give yours another name"
-                )
-            plan[experiment.name] = experiment
+        built_in += _distillation(release.distillation, base)
+    for experiment in built_in:
+        if experiment.name in plan:
+            raise UsageError(
+                f"evidence.{experiment.name}: that name is taken by refute's own evidence",
+                hint="give yours another name",
+            )
+        plan[experiment.name] = experiment
     return plan
 
 

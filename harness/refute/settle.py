@@ -21,7 +21,7 @@ def settle(
     if without:
         return Outcome.ERROR, f"rests on no evidence file: {', '.join(without)}"
     outcome, reason = decide_all(measurements, use.parsed_thresholds())
-    required = use.requires_run_class or criterion.requires_run_class
+    required = required_class(criterion, use)
     open_outcomes = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE)
     if outcome in open_outcomes and not run_class.reaches(required):
         return (
@@ -29,6 +29,12 @@ def settle(
             f"needs a run of class {required}, this one is {run_class}; it measured: {reason}",
         )
     return outcome, reason
+
+
+def required_class(criterion: Criterion, use: FalsifierUse) -> RunClass:
+    """The smallest run class that may discharge: the criterion's, or the falsifier's own where that is larger."""
+    own = use.requires_run_class
+    return own if own is not None and own.reaches(criterion.requires_run_class) else criterion.requires_run_class
 
 
 def settle_control(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from refute.errors import Problem, SpecError
 from refute.model_paths import has_path
@@ -25,6 +25,11 @@ _WORDS = "[A-Z0-9]+(-[A-Z0-9]+)*$"
 Text = Annotated[str, Field(pattern=r"\S")]
 Constant = bool | int | float | str
 Parameter = Constant | tuple[Constant, ...]
+# The same, told apart before it is read, so that a fault in a list is reported once and at its item.
+ParameterField = Annotated[
+    Annotated[Constant, Tag("one")] | Annotated[tuple[Constant, ...], Tag("many")],
+    Discriminator(lambda value: "many" if isinstance(value, list | tuple) else "one"),
+]
 BarText = Annotated[
     str,
     Field(
@@ -71,17 +76,15 @@ class FalsifierUse(Closed):
     title: str = ""
     uses: Text | None = Field(default=None, description="Name of a registered falsifier.")
     planned: Text | None = Field(default=None, description="Why it cannot run yet. Its outcome is `not_run`.")
-    parameters: dict[str, Parameter] = Field(
+    parameters: dict[str, ParameterField] = Field(
         default={},
         alias="with",
         description="Values for the falsifier's parameters; others keep their defaults.",
     )
     thresholds: dict[str, ThresholdText] = Field(default={}, description="Bars, by name of the measurement.")
-    timeout_s: Annotated[
-        float, Field(gt=0, description="Seconds for one call, on evidence that is ready.")
-    ] = 60.0
+    timeout_s: Annotated[float, Field(gt=0, description="Seconds for one call, on evidence that is ready.")] = 60.0
     requires_run_class: RunClass | None = Field(
-        default=None, description="Smallest run that may discharge it; overrides the criterion's."
+        default=None, description="Smallest run that may discharge it, where that is larger than the criterion's."
     )
 
     @model_validator(mode="after")
@@ -129,8 +132,16 @@ class Spec(Closed):
     spec: Annotated[str, Field(pattern=f"^SPEC-{_WORDS}", description="The id of this specification.")]
     version: Annotated[int, Field(ge=1, description="Counted up with every change of meaning.")]
     title: Text
-    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
+    criteria: tuple[Criterion, ...] = Field(json_schema_extra={"minItems": 1})
     retired: tuple[Retired, ...] = ()
+
+    @field_validator("criteria")
+    @classmethod
+    def _claims_something(cls, criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        # Not `min_length`: that also complains wherever a criterion is invalid.
+        if not criteria:
+            raise ValueError("expected at least one criterion: an empty spec would be satisfied by anything")
+        return criteria
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
@@ -155,9 +166,7 @@ def load_spec(path: Path) -> LoadedSpec:
     """Read and validate one spec file. Raises SpecError with every problem of the file."""
     text = read_text(path)
     document = parse_yaml(text, str(path))
-    return LoadedSpec(
-        _validated(document), path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, document
-    )
+    return LoadedSpec(_validated(document), path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, document)
 
 
 def parse_spec(text: str, name: str) -> Spec:
@@ -207,10 +216,7 @@ def not_applicable(criterion: Criterion, release: Release) -> str | None:
     unknown = [path for path in sorted(conditions) if not has_path(Release, path.split("."))]
     if unknown:
         raise SpecError(
-            [
-                Problem(criterion.id, 0, f"not_applicable_when.{path}", "a release has no such key")
-                for path in unknown
-            ],
+            [Problem(criterion.id, 0, f"not_applicable_when.{path}", "a release has no such key") for path in unknown],
             hint="`refute check` lists these with their lines",
         )
     values = release.model_dump(mode="json", by_alias=True)
@@ -228,9 +234,7 @@ def _validated(document: Document) -> Spec:
     except SpecError as error:
         problems = error.problems
     repeated = [document.problem(path, message) for path, message in _repeated_ids(document.data)]
-    raise SpecError(
-        sorted({*problems, *repeated}, key=lambda problem: (problem.line, problem.key, problem.message))
-    )
+    raise SpecError(sorted({*problems, *repeated}, key=lambda problem: (problem.line, problem.key, problem.message)))
 
 
 def _repeated_ids(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -88,9 +88,7 @@ def decide(measurement: Measurement, threshold: Threshold) -> tuple[Outcome, str
     return Outcome.FALSIFIED, f"{shown} {_miss(measurement.value, bar)}"
 
 
-def decide_all(
-    measurements: Sequence[Measurement], thresholds: Mapping[str, Threshold]
-) -> tuple[Outcome, str]:
+def decide_all(measurements: Sequence[Measurement], thresholds: Mapping[str, Threshold]) -> tuple[Outcome, str]:
     """The worst of `decide` over all `thresholds`, keyed by measurement name.
 
     No thresholds, a threshold without its measurement, or two measurements of one name is an `error`.
@@ -179,5 +177,4 @@ def _miss(value: float, bar: Bar) -> str:
     gap = abs(value - bar.value)
     if gap == 0:
         return f"only equals {bar}"
-    verb = {"<": "exceeds", "<=": "exceeds", "==": "differs from"}.get(bar.operator, "falls short of")
-    return f"{verb} {bar} by {gap:.6g} {bar.unit}"
+    return f"misses {bar} by {gap:.6g} {bar.unit}"

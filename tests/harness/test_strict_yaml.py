@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,11 +17,13 @@ from refute.errors import Problem, SpecError
 from refute.outcome import Severity
 from refute.strict_yaml import Document, Value, dotted, load_yaml, located, parse_yaml, validate
 
+# Time limits of single examples say nothing on a machine that is busy with other work.
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SURPRISES = [
     *("yes", "No", "ON", "off", "y", "N", "True", "FALSE", "~", "Null", "NULL", ".inf", "-.INF", ".NaN"),
     *("010", "08", "-007", "00", "00.5", "0o10", "0x1F", "0b11", "1_000", "1_0.5", "1_0e3", "1:30", "1:30.5"),
     *("190:20:30", "2026-01-01", "2026-01-01T00:00:00Z", "2026-1-1 10:00:00", "=", "1e999", "-1e999"),
-    *("9007199254740992", "1" * 900),
+    *("9007199254740992", "1" * 900, "1.5_0", ".5_0"),
 ]  # fmt: skip
 PLAIN: list[tuple[str, Value]] = [
     *(("true", True), ("false", False), ("null", None), ("0", 0), ("-5", -5), ("+1", 1), ("17", 17)),
@@ -95,6 +97,7 @@ def test_unquoted_word_that_means_one_thing_is_read_as_it_looks(word: str, value
     assert (found, type(found)) == (value, type(value))
 
 
+@BUSY
 @given(st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=12))
 def test_plain_word_never_means_something_else_to_pyyaml(word: str) -> None:
     """Whatever is accepted as text is also text to a YAML 1.1 reader."""
@@ -155,7 +158,7 @@ def test_dotted_path_shows_list_positions() -> None:
         ("a: \ud800", 1, "is not YAML"),
         ("a: 1\nb: x\u2028y", 2, r"U\+2028"),
         ("a: x\x85y", 1, r"U\+0085"),
-        ("a: " + "[" * 41 + "]" * 41, 1, "more than 40 levels"),
+        ("a: " + "[" * 40 + "]" * 40, 1, "more than 40 levels"),
         ("[" * 100_000, 1, "more than 40 levels"),
         ("{a: " * 100_000, 1, "more than 40 levels"),
     ],
@@ -164,7 +167,7 @@ def test_dotted_path_shows_list_positions() -> None:
 def test_misleading_or_harmful_yaml_is_refused_at_its_line(
     text: str, line: int, message: str, loader: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could mislead a reader or harm a parser is a problem with its line, in both of PyYAML's parsers."""
+    """What could mislead a reader or harm a parser is a problem with its line, in both PyYAML parsers."""
     if loader == "pure":
         monkeypatch.setattr(strict_yaml, "_LOADER", yaml.SafeLoader)
     with pytest.raises(SpecError, match=message) as caught:
@@ -230,6 +233,7 @@ JSON_LIKE = st.recursive(
 )
 
 
+@BUSY
 @given(st.dictionaries(TEXT, JSON_LIKE, max_size=3))
 def test_json_with_quoted_text_is_read_back_unchanged(data: dict[str, Value]) -> None:
     """JSON is YAML: quoted text and plain numbers come back as they were."""
@@ -242,6 +246,7 @@ TOKENS = st.lists(
 ).map("".join)
 
 
+@BUSY
 @given(TOKENS | st.text())
 def test_any_text_is_data_or_a_spec_error(text: str) -> None:
     """No text whatever makes the parser raise anything but SpecError with a line from 1."""
@@ -256,6 +261,7 @@ def test_any_text_is_data_or_a_spec_error(text: str) -> None:
     assert min(lines) >= 1
 
 
+@BUSY
 @given(data=st.binary(max_size=200) | TOKENS.map(str.encode))
 def test_any_file_is_data_or_a_spec_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """No file whatever makes the loader raise anything but SpecError."""

@@ -93,7 +93,7 @@ def verify_envelope(data: bytes, trusted_keys: Sequence[bytes], *, threshold: in
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
     accepted: set[str] = set()
     for signature in envelope.signatures:
-        # The first key only: a second key can be computed that fits the same ECDSA signature.
+        # One vote a signature: a second key can be computed that fits the same ECDSA signature.
         signer = next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
         if signer is not None:
             accepted.add(signer)

@@ -53,16 +53,16 @@ def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> Certi
     Raises NonFiniteError, naming the figure, if one is NaN or infinite.
     """
     kind = _DTYPES[dtype]
-    value, gradient = accuracy.value_and_gradient_errors(loss, device, kind)
+    errors = accuracy.accuracy(loss, device, kind)
     forward, reverse = accuracy.direction(loss, device)
     self_kl, self_gradient = laws.self_distillation(loss, device, kind)
     ce_value, ce_gradient = laws.ce_only_differences(loss, device, kind)
     ratio, rises = laws.ten_steps(loss, device)
     return Certificate(
-        value_abs_error=value,
-        gradient_rel_error=gradient,
+        value_abs_error=errors.value,
+        gradient_rel_error=errors.gradient,
         near_converged_gradient_rel_error=accuracy.near_converged_gradient_error(loss, device, kind),
-        kldiv_abs_error=accuracy.kldiv_error(loss, device, kind),
+        kldiv_abs_error=errors.kldiv,
         finite_difference_ratio=accuracy.finite_difference_deviation(loss, device),
         self_kl=self_kl,
         self_gradient_max=self_gradient,
@@ -74,7 +74,7 @@ def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> Certi
         reverse_kl=reverse,
         shift_invariance=laws.shift_effect(loss, device),
         vocabulary_padding_difference=laws.padding_effect(loss, device, kind),
-        split_difference=laws.split_effect(loss, device, kind),
+        split_difference=laws.split_effect(loss, device),
         monotone_divergence_violations=laws.divergence_violations(loss, device),
         one_step_distance_drop=laws.one_step_drop(loss, device),
         ten_step_ratio=ratio,

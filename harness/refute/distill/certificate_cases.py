@@ -63,13 +63,11 @@ class Case:
     def rows(self, first: int, last: int) -> Case:
         """Positions `first` up to `last`."""
         part = slice(first, last)
-        return replace(
-            self, hidden=self.hidden[part], teacher=self.teacher[part], labels=self.labels[part]
-        )
+        return replace(self, hidden=self.hidden[part], teacher=self.teacher[part], labels=self.labels[part])
 
 
 def make_case(seed: int, *, positions: int, hidden: int, vocabulary: int, mask: str = "none") -> Case:
-    """Random float32 inputs on the CPU; student logits have a standard deviation of 2, teacher logits of 3."""
+    """Random float32 inputs on the CPU; student logits deviate by 2 (1 sigma), teacher logits by 3."""
     source = torch.Generator().manual_seed(seed)
     states = torch.randn(positions, hidden, generator=source)
     weight = torch.randn(vocabulary, hidden, generator=source) * (2.0 / math.sqrt(hidden))
@@ -85,7 +83,9 @@ def make_case(seed: int, *, positions: int, hidden: int, vocabulary: int, mask: 
     return Case(states, weight, teacher, labels.masked_fill(ignored, IGNORED))
 
 
-def measure(loss: Loss, case: Case, mix: Mix, denominator: float | None = None) -> tuple[KdLoss, Tensor, Tensor]:
+def measure(
+    loss: Loss, case: Case, mix: Mix, denominator: float | None = None
+) -> tuple[KdLoss, Tensor, Tensor]:
     """The loss of a case and its gradients in hidden and weight."""
     hidden, weight = (tensor.detach().clone().requires_grad_() for tensor in (case.hidden, case.weight))
     result = loss(
@@ -98,7 +98,8 @@ def measure(loss: Loss, case: Case, mix: Mix, denominator: float | None = None) 
         temperature=mix.temperature,
         denominator=denominator,
     )
-    return result, *torch.autograd.grad(result.total, (hidden, weight))
+    to_hidden, to_weight = torch.autograd.grad(result.total, (hidden, weight))
+    return result, to_hidden, to_weight
 
 
 def reference(case: Case, mix: Mix) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,11 +111,12 @@ def reference(case: Case, mix: Mix) -> tuple[Tensor, Tensor, Tensor]:
     kl = reference_kl(logits, case.teacher[keep], mix.temperature).sum()
     count = max(int(keep.sum()), 1)
     total = (mix.ce_weight * ce + mix.kd_weight * mix.temperature**2 * kl) / count
-    return total.detach(), *torch.autograd.grad(total, (hidden, weight))
+    to_hidden, to_weight = torch.autograd.grad(total, (hidden, weight))
+    return total.detach(), to_hidden, to_weight
 
 
 def reference_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) a position, float64, by torch.nn.KLDivLoss, which takes log q and p in this order."""
+    """KL(teacher || student) a position, float64; torch.nn.KLDivLoss takes log q and p, in this order."""
     width = student_logits.shape[-1]
     log_q = functional.log_softmax(student_logits.double() / temperature, dim=-1)
     share = functional.softmax(teacher_logits[..., :width].double() / temperature, dim=-1)
@@ -125,8 +127,8 @@ def reference_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
 def relative_error(found: Tensor, expected: Tensor) -> float:
     """||found - expected|| / ||expected||; against zero, ||found||."""
     expected = expected.double()
-    size = expected.norm().item()
-    error = (found.double().to(expected.device) - expected).norm().item()
+    size = float(expected.norm())
+    error = float((found.double().to(expected.device) - expected).norm())
     return error / size if size > 0 else error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def self_distillation(loss: Loss, device: str, dtype: torch.dtype) -> tuple[floa
 
 
 def smallest_kl(loss: Loss, device: str, dtype: torch.dtype) -> float:
-    """The smallest KL of 60 single positions, from far apart to nearly equal. Rounding must not make it negative."""
+    """The smallest KL of 60 single positions, from far apart to nearly equal; rounding may make it < 0."""
     found = []
     for seed in range(60):
         case = own_teacher(make_case(seed, positions=1, hidden=16, vocabulary=4099).at(device, dtype))
@@ -63,14 +64,17 @@ def label_effect(loss: Loss, device: str, dtype: torch.dtype) -> float:
 
 
 def shift_effect(loss: Loss, device: str) -> float:
-    """Largest change of total or hidden gradient when 10 is added to or taken from all logits of both sides."""
+    """Largest change of total or hidden gradient when all logits of both sides move by 10 or -10."""
     case = make_case(6, positions=13, hidden=8, vocabulary=151).at(device, torch.float32)
     result, to_hidden, _ = measure(loss, case, _BOTH)
     changes = []
     for shift in (-10.0, 10.0):
         one, constant = torch.ones(13, 1, device=device), torch.full((151, 1), shift, device=device)
         moved = Case(
-            torch.cat([case.hidden, one], 1), torch.cat([case.weight, constant], 1), case.teacher + shift, case.labels
+            torch.cat([case.hidden, one], 1),
+            torch.cat([case.weight, constant], 1),
+            case.teacher + shift,
+            case.labels,
         )
         after, gradient, _ = measure(loss, moved, _BOTH)
         changes += [
@@ -81,30 +85,36 @@ def shift_effect(loss: Loss, device: str) -> float:
 
 
 def padding_effect(loss: Loss, device: str, dtype: torch.dtype) -> float:
-    """Largest change of total or gradient when the teacher gains 128 entries beyond V, likely or impossible."""
+    """Largest change of total or gradient when the teacher gains 128 entries beyond V, likely or not."""
     case = make_case(7, positions=13, hidden=8, vocabulary=151, mask="ragged").at(device, dtype)
     result, *expected = measure(loss, case, _BOTH)
     changes = []
     for filling in (20.0, 0.0, -torch.inf):
         pads = torch.full((13, 128), filling, device=device)
         after, *found = measure(loss, replace(case, teacher=torch.cat([case.teacher, pads], 1)), _BOTH)
-        changes += [abs(after.total.item() - result.total.item()), _largest_difference(tuple(found), tuple(expected))]
+        changes += [
+            abs(after.total.item() - result.total.item()),
+            _largest_difference(tuple(found), tuple(expected)),
+        ]
     return largest("padding", changes)
 
 
-def split_effect(loss: Loss, device: str, dtype: torch.dtype) -> float:
-    """Largest relative change of the accumulated weight gradient: 8 ragged sequences as 1 x 8, 2 x 4 and 8 x 1."""
+def split_effect(loss: Loss, device: str) -> float:
+    """Largest relative change of a weight gradient accumulated over 8 ragged sequences, 1x8, 2x4, 8x1."""
     length = 6
-    case = make_case(9, positions=8 * length, hidden=16, vocabulary=1009, mask="ragged").at(device, dtype)
+    case = make_case(9, positions=8 * length, hidden=16, vocabulary=1009, mask="ragged").at(
+        device, torch.float32
+    )
     case.labels[: 2 * length - 1] = IGNORED
     supervised = int((case.labels != IGNORED).sum())
     gradients = []
     for parts in (1, 2, 8):
         rows = len(case.labels) // parts
-        pieces = (case.rows(part * rows, (part + 1) * rows) for part in range(parts))
-        gradients.append(sum(measure(loss, piece, _BOTH, supervised)[2].double() for piece in pieces))
-    whole = torch.as_tensor(gradients[0])
-    return largest("split", [relative_error(torch.as_tensor(each), whole) for each in gradients[1:]])
+        pieces = [case.rows(part * rows, (part + 1) * rows) for part in range(parts)]
+        gradients.append(
+            torch.stack([measure(loss, piece, _BOTH, supervised)[2] for piece in pieces]).sum(dim=0)
+        )
+    return largest("split", [relative_error(each, gradients[0]) for each in gradients[1:]])
 
 
 def divergence_violations(loss: Loss, device: str) -> int:
@@ -118,16 +128,18 @@ def divergence_violations(loss: Loss, device: str) -> int:
         way = torch.randn(case.teacher.shape, generator=torch.Generator().manual_seed(seed)).to(device)
         identity = torch.eye(151, device=device)
         losses = [
-            measure(loss, replace(case, hidden=case.teacher + 0.25 * step * way, weight=identity), _KD_ONLY)[0]
+            measure(loss, replace(case, hidden=case.teacher + 0.25 * step * way, weight=identity), _KD_ONLY)[
+                0
+            ]
             for step in range(17)
         ]
         totals = [each.total.item() for each in losses]
-        violations += sum(not after > before for before, after in zip(totals, totals[1:], strict=False))
+        violations += sum(not after > before for before, after in pairwise(totals))
     return violations
 
 
 def one_step_drop(loss: Loss, device: str) -> float:
-    """The smallest fall, over 4 seeds, of KL to the teacher (nat, measured apart) after one step of descent."""
+    """The smallest fall, over 4 seeds, of KL to the teacher (nat, measured apart) after one step."""
     drops = []
     for seed in range(4):
         case = make_case(seed, positions=16, hidden=32, vocabulary=1009).at(device, torch.float32)
@@ -146,7 +158,7 @@ def ten_steps(loss: Loss, device: str) -> tuple[float, int]:
         result, to_hidden, to_weight = measure(loss, case, _BOTH)
         totals.append(result.total.item())
         case = replace(case, hidden=case.hidden - 0.5 * to_hidden, weight=case.weight - 0.5 * to_weight)
-    rises = sum(not after < before for before, after in zip(totals, totals[1:], strict=False))
+    rises = sum(not after < before for before, after in pairwise(totals))
     return largest("ten steps", [totals[-1] / totals[0]]), rises
 
 

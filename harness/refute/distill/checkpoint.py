@@ -37,7 +37,9 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: Optimi
     try:
         _remove(temporary)
         temporary.mkdir(parents=True)
-        for name, tensors in zip(_TENSORS, (_weights(model), _optimizer_tensors(model, optimizer)), strict=True):
+        for name, tensors in zip(
+            _TENSORS, (_weights(model), _optimizer_tensors(model, optimizer)), strict=True
+        ):
             save_file(tensors, temporary / name)
         state = {
             "step": step,
@@ -83,7 +85,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
         raise ExperimentError(f"checkpoint {path} is incomplete: {error!r}", hint=_HINT) from error
     if found != identity:
         raise ExperimentError(
-            f"checkpoint {path} was made by another configuration: {found}, this run is {identity}", hint=_HINT
+            f"checkpoint {path} was made by another configuration: {found}, this run is {identity}",
+            hint=_HINT,
         )
     if altered:
         raise ExperimentError(f"checkpoint {path}: {', '.join(altered)} truncated or altered", hint=_HINT)
@@ -125,9 +128,7 @@ def _optimizer_state(
     expected = sorted(names[id(parameter)] for parameter in parameters)
     if moments and sorted(by_name) != expected:
         raise ExperimentError(f"checkpoint {path}: its optimiser state is of other parameters", hint=_HINT)
-    state = {
-        index: by_name[names[id(parameter)]] for index, parameter in enumerate(parameters) if by_name
-    }
+    state = {index: by_name[names[id(parameter)]] for index, parameter in enumerate(parameters) if by_name}
     return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
 
 

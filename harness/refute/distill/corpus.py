@@ -21,7 +21,7 @@ from refute.distill.documents import find_documents
 from refute.distill.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.release import Closed, FileCorpus, HfModel, ModelSource, Positive, StdlibCorpus
+from refute.release import Closed, FileCorpus, HfModel, ModelSource, StdlibCorpus
 
 _DOCUMENTS_AT_ONCE = 16
 
@@ -150,7 +150,9 @@ def _open_tokenizer(job: Job, config: CorpusConfig) -> PreTrainedTokenizerFast:
             return open_tokenizer(HfModel(format="hf", path="model"), folder)
 
 
-def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped) -> Iterator[tuple[str, str, str]]:
+def _screen(
+    root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped
+) -> Iterator[tuple[str, str, str]]:
     seen: set[str] = set()
     for path in paths:
         data = (root / path).read_bytes()
@@ -187,7 +189,12 @@ def _fill(
             raise _too_short(split, read, tokens, seq_len)
         read += len(document.ids)
         split.files.append(
-            {"path": document.path, "sha256": document.sha256, "split": split.name, "tokens": len(document.ids)}
+            {
+                "path": document.path,
+                "sha256": document.sha256,
+                "split": split.name,
+                "tokens": len(document.ids),
+            }
         )
         rest += document.ids
         whole = len(rest) // seq_len * seq_len
@@ -198,7 +205,9 @@ def _fill(
             elif len(split.windows) < wanted:
                 split.windows.append(window)
         rest = rest[whole:]
-        job.progress(f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files))
+        job.progress(
+            f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files)
+        )
 
 
 def _too_short(split: Split, read: int, tokens: int, seq_len: int) -> ExperimentError:

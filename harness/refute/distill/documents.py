@@ -29,7 +29,8 @@ def find_documents(corpus: StdlibCorpus | FileCorpus, folder: Path | None) -> tu
     paths = sorted(path.as_posix() for path in found if not excluded.intersection(path.parts))
     if not paths:
         raise MissingInputsError(
-            f"corpus: {root} is empty, no file matches {pattern!r}", hint="check `corpus.path` and `corpus.pattern`"
+            f"corpus: {root} is empty, no file matches {pattern!r}",
+            hint="check `corpus.path` and `corpus.pattern`",
         )
     return root, seeded_order(paths, corpus.seed)
 

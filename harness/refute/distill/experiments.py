@@ -1,4 +1,4 @@
-"""Experiments around the teacher and the loss: who is who, does the provider tell the truth, is the loss right."""
+"""Experiments: who are teacher and init, does the provider tell the truth, is the loss right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refute.distill.init import TeacherPlace
 from refute.distill.lineage import describe_model, first_difference
 from refute.distill.logs import write_json
 from refute.distill.loss import kd_loss
-from refute.distill.parity import Parity, compare_logits
+from refute.distill.parity import compare_logits
 from refute.distill.reference import Reference, open_weights
 from refute.distill.teacher import load_teacher
 from refute.errors import ExperimentError
@@ -54,7 +54,7 @@ class MathConfig(Closed):
 
 
 def lineage(job: Job) -> None:
-    """Write lineage.json {teacher, init: Lineage, first_token_difference: id or null} from inputs `init` (model/).
+    """Write lineage.json {teacher, init, first_token_difference: id or null} from inputs `init`.
 
     Raises MissingInputsError when either model is absent or not whole.
     """
@@ -111,7 +111,7 @@ def probe_teacher(job: Job) -> None:
 
 
 def check_kd_math(job: Job) -> None:
-    """Write math.json: the certificate (see `Certificate`) of `kd_loss` on the device and dtype of a release."""
+    """Write math.json: the `Certificate` of `kd_loss` on the device and dtype of a release."""
     config = MathConfig.model_validate_json(job.config)
     torch.set_num_threads(config.threads)
     job.progress("certify", 0, 1)
@@ -128,7 +128,8 @@ def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:
         raise ExperimentError(f"{file} holds no tensor `tokens` (windows, seq_len)")
     if tokens.shape[0] < config.windows or tokens.shape[1] < config.tokens:
         raise ExperimentError(
-            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, found {tokens.shape}",
+            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, "
+            f"found {tokens.shape}",
             hint="raise corpus.heldout_tokens or training.seq_len",
         )
     return np.ascontiguousarray(tokens[: config.windows, : config.tokens].astype(np.int32))

@@ -13,7 +13,7 @@ _VOCABULARY = 24
 
 
 def echo_teacher(device: str) -> Teacher:
-    """A one-layer Llama that repeats its input: attention and MLP add nothing, the tied embedding is a basis."""
+    """A one-layer Llama that repeats its input: attention and MLP add nothing, both ends are one basis."""
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=_VOCABULARY,
@@ -29,11 +29,11 @@ def echo_teacher(device: str) -> Teacher:
         for name, parameter in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
-        model.get_input_embeddings().weight.copy_(torch.eye(_VOCABULARY))
-    words = Tokenizer(WordLevel({f"w{index}": index for index in range(_VOCABULARY)}, unk_token="w0"))
+        model.get_input_embeddings().get_parameter("weight").copy_(torch.eye(_VOCABULARY))
+    words = Tokenizer(WordLevel({f"w{index}": index for index in range(_VOCABULARY)}))
     count = sum(parameter.numel() for parameter in model.parameters())
-    frozen = model.eval().requires_grad_(requires_grad=False).to(device)
-    return Teacher(frozen, PreTrainedTokenizerFast(tokenizer_object=words), count)
+    torch.nn.Module.to(model.eval().requires_grad_(requires_grad=False), device)
+    return Teacher(model, PreTrainedTokenizerFast(tokenizer_object=words), count)
 
 
 def echo_errors(teacher: Teacher) -> int:

@@ -25,7 +25,11 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     try:
         with quiet():
             model, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ExperimentError(f"{folder} cannot be loaded as a model: {error}") from error

@@ -67,7 +67,9 @@ def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | 
         tokens=len(tokens),
         tokens_sha256=json_sha256(tokens),
         merges_sha256=json_sha256(merge_rules(tokenizer)),
-        special_tokens={name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")},
+        special_tokens={
+            name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")
+        },
         chat_template_sha256=None if template is None else json_sha256(template),
     )
     return lineage, tokens
@@ -89,7 +91,7 @@ def merge_rules(tokenizer: PreTrainedTokenizerFast) -> object:
 
 
 def first_difference(left: Sequence[str | None], right: Sequence[str | None]) -> int | None:
-    """The first id at which two token lists differ, the shorter one's end included; None if they are equal."""
+    """The first id at which two token lists differ, the shorter one's end included; None if equal."""
     for number, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return number
@@ -97,7 +99,7 @@ def first_difference(left: Sequence[str | None], right: Sequence[str | None]) ->
 
 
 def json_sha256(content: object) -> str:
-    """SHA-256 of JSON data. Escaped to ASCII, so that a newline or lone surrogate in a token is unambiguous."""
+    """SHA-256 of JSON data. Escaped to ASCII: newlines and lone surrogates in tokens stay unambiguous."""
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

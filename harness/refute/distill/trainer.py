@@ -59,7 +59,9 @@ def train(job: Job) -> None:
         with _logs(job.scratch, done) as (metrics, evals):
             if done == 0:
                 evals.append(asdict(summarise(0, initial)))
-            final = _loop(job, run, judge, done, metrics, evals) or score_windows(run.student, run.heldout, judge)
+            final = _loop(job, run, judge, done, metrics, evals) or score_windows(
+                run.student, run.heldout, judge
+            )
             _write_results(job, run, initial, final, metrics, evals)
 
 
@@ -79,14 +81,18 @@ def _loop(
         last = step + 1 == training.steps
         if last or (step + 1) % training.eval_every == 0:
             # Without KD the teacher only judges, and its forward would be most of such a run's time.
-            scores = score_windows(run.student, run.heldout, judge if last or training.kd_weight > 0 else None)
+            scores = score_windows(
+                run.student, run.heldout, judge if last or training.kd_weight > 0 else None
+            )
             evals.append(asdict(summarise(step + 1, scores)))
         if last or (step + 1) % training.checkpoint_every == 0:
             metrics.sync()
             evals.sync()
             save_checkpoint(job.scratch / "checkpoints", step + 1, run.student, run.optimizer, run.identity)
         kl = {} if result.kl is None else {"kl": result.kl}
-        job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
+        job.progress(
+            "distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate
+        )
     return scores
 
 
@@ -99,14 +105,14 @@ def _step(job: Job, run: Run, step: int) -> Step:
     total = ce = kl = 0.0
     run.student.train()
     run.optimizer.zero_grad(set_to_none=True)
-    for ids in batch.split(training.micro_batch_size):
+    for ids in torch.split(batch, training.micro_batch_size):
         try:
             loss = _micro_loss(run, ids, tokens)
         except NonFiniteError as error:
             raise _non_finite(job, run, step, indices, f"teacher ({error})", math.nan) from error
         if not math.isfinite(loss.total.item()):
             raise _non_finite(job, run, step, indices, "loss", loss.total.item())
-        loss.total.backward()
+        torch.autograd.backward(loss.total)
         share = loss.supervised_tokens / tokens
         total += loss.total.item()
         ce += loss.ce.item() * share

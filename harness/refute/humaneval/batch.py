@@ -9,7 +9,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 
-from refute.humaneval.kv_cache import admit, packed_cache
+from refute.humaneval.kv_cache import PackedLayer, prompt_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Batch:
         self._prompts = prompts
         self._width = max(len(prompt) for prompt in prompts)
         self._capacity = self._width + max_new_tokens
-        self._cache: Cache | None = None
+        self._layers: list[PackedLayer] = []
         self._seen = self._width
         self._mask = torch.ones(len(prompts), self._capacity, dtype=torch.long, device=model.device)
         for row, prompt in enumerate(prompts):
@@ -52,7 +52,7 @@ class Batch:
             input_ids=self._integers(tokens)[:, None],
             attention_mask=self._mask[:, : self._seen],
             position_ids=self._positions,
-            past_key_values=self._cache,
+            past_key_values=Cache(layers=list(self._layers)),
             use_cache=True,
         )
         self._positions = self._positions + 1
@@ -62,8 +62,8 @@ class Batch:
     def keep(self, rows: Sequence[int]) -> None:
         """Drop every row that is not in `rows`."""
         index = self._integers(rows)
-        if self._cache is not None:
-            self._cache.batch_select_indices(index)
+        for layer in self._layers:
+            layer.batch_select_indices(index)
         self._positions = self._positions[index]
         self._mask = self._mask[index]
 
@@ -76,9 +76,12 @@ class Batch:
             use_cache=True,
             logits_to_keep=1,
         )
-        if self._cache is None:
-            self._cache = packed_cache(len(prompt.layers), len(self._prompts), self._width, self._capacity)
-        admit(self._cache, row, prompt)
+        states = prompt_states(prompt)
+        if not self._layers:
+            rows = len(self._prompts)
+            self._layers = [PackedLayer(rows, self._width, self._capacity) for _ in states]
+        for layer, (keys, values) in zip(self._layers, states, strict=True):
+            layer.admit(row, keys, values)
         return _choices(output.logits[:, -1])[0]
 
     def _integers(self, values: Sequence[int]) -> torch.Tensor:

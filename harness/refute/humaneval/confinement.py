@@ -32,7 +32,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 
 def limit_resources(*, cpu_s: int, memory_mib: int, count_processes: bool, forbid_processes: bool) -> None:
-    """Set hard limits. Raises OSError or ValueError where one is refused.
+    """Set hard limits. Raises OSError, ValueError or OverflowError where one is refused.
 
     `count_processes` limits threads and processes (only meaningful in a user namespace of one's own),
     `forbid_processes` the creation of any (macOS, where threads are not counted).
@@ -103,7 +103,7 @@ def _allow_below(ruleset: int, path: str, rights: int) -> None:
 def confine(
     *, tier: str, cpu_s: int, memory_mib: int, uid: int | None, readable: list[str], writable: list[str]
 ) -> None:
-    """Give up everything that the tier promises. Raises OSError or ValueError if a promise cannot be kept."""
+    """Give up everything that the tier promises. Raises as its parts do if a promise cannot be kept."""
     linux = sys.platform.startswith("linux")
     if linux:
         _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "no_new_privs")

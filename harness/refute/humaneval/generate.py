@@ -145,7 +145,7 @@ def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | None:
     ended = choice.token_id in rules.end_ids
     ids = row.new_ids[:-1] if ended else row.new_ids
     # Always from the row's first token: one character may be spread over several tokens.
-    text = row.carried + rules.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    text = row.carried + str(rules.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
     stop: Stop
     if ended:
         stop = "eos"

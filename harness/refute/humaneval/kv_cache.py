@@ -6,10 +6,10 @@ transformers' DynamicCache copies itself at every token: 39 % of a decoding step
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
+
+from refute.errors import ExperimentError
 
 
 class PackedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped for mypy
@@ -65,13 +65,14 @@ class PackedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untype
         return self.keys, self.values
 
 
-def packed_cache(layers: int, rows: int, width: int, capacity: int) -> Cache:
-    """An empty cache for `rows` prompts of at most `width` tokens with room for `capacity` positions."""
-    return Cache(layers=[PackedLayer(rows, width, capacity) for _ in range(layers)])
-
-
-def admit(packed: Cache, row: int, prompt: Cache) -> None:
-    """Copy the cache of a single prompt into `row` of `packed`."""
-    pairs: Sequence[tuple[PackedLayer, DynamicLayer]] = list(zip(packed.layers, prompt.layers, strict=True))
-    for into, source in pairs:
-        into.admit(row, source.keys, source.values)
+def prompt_states(prompt: Cache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Each layer's keys and values. Raises ExperimentError for a layer without, such as a recurrent one."""
+    states: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for number, layer in enumerate(prompt.layers):
+        if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
+            raise ExperimentError(
+                f"layer {number} keeps its state in a {type(layer).__name__}, expected keys and values",
+                hint="models with recurrent layers cannot be decoded by this backend",
+            )
+        states.append((layer.keys, layer.values))
+    return states

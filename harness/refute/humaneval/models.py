@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from refute.errors import MissingInputsError
 from refute.humaneval.config import ModelChoice, RandomModel, SourceModel
 from refute.job import Inputs
 from refute.release import GgufModel
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Raised by transformers and the readers below it for files that are absent, cut or of another kind.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,9 @@ def load_model(choice: ModelChoice, inputs: Mapping[str, Inputs], *, device: str
     folder, gguf_file = _place(choice, inputs)
     where = {"gguf_file": gguf_file} if gguf_file else {}
     model = _random(folder, choice) if isinstance(choice, RandomModel) else _from_files(folder, where)
-    return LoadedModel(model.eval().to(device), _tokenizer(folder, where))
+    module: nn.Module = model
+    module.eval().to(device)
+    return LoadedModel(model, _tokenizer(folder, where))
 
 
 def _place(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> tuple[Path, str | None]:
@@ -59,9 +67,10 @@ def _from_files(folder: Path, where: Mapping[str, str]) -> PreTrainedModel:
 
     options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(str(folder), **where, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(str(folder), **where, **options)
+    except _UNREADABLE as error:
         raise _unusable(folder, where, "model", error) from error
+    model, report = loaded
     gaps = sorted(str(gap) for kind in ("missing_keys", "mismatched_keys") for gap in report[kind])
     if gaps:
         raise MissingInputsError(
@@ -69,8 +78,8 @@ def _from_files(folder: Path, where: Mapping[str, str]) -> PreTrainedModel:
             f"shape, such as {gaps[0]}",
             hint="save the model again; weights and config.json do not belong together",
         )
-    loaded: PreTrainedModel = model
-    return loaded
+    complete: PreTrainedModel = model
+    return complete
 
 
 def _random(folder: Path, choice: RandomModel) -> PreTrainedModel:
@@ -97,7 +106,7 @@ def _tokenizer(folder: Path, where: Mapping[str, str]) -> PreTrainedTokenizerBas
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             str(folder), **where, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise _unusable(folder, where, "tokenizer", error) from error
     return tokenizer
 

@@ -93,6 +93,4 @@ def _require_function(where: str, source: str, name: str, field: str) -> None:
 
 
 def _fault(where: str, what: str) -> MissingInputsError:
-    return MissingInputsError(
-        f"{where}: {what}", hint="use a HumanEval-shaped problem file, one JSON object a line"
-    )
+    return MissingInputsError(f"{where}: {what}", hint="use a HumanEval-shaped problem file, one JSON object a line")

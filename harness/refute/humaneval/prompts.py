@@ -78,7 +78,7 @@ def build_prompt(problem: Problem, tokenizer: PreTrainedTokenizerBase, protocol:
     """The exact text that the model continues; special tokens are in it only if `protocol.chat`.
 
     It ends with the function's head, followed by one newline if (and only if) this tokenizer would merge that
-    newline into the head's last token. Raises UsageError for a chat protocol and a tokenizer without template.
+    newline into the head's last token. Raises UsageError where a chat protocol meets no chat template.
     """
     head = function_head(problem)
     return _preamble(head, tokenizer, protocol) + head + _boundary(head, tokenizer)

@@ -25,7 +25,7 @@ def main() -> None:
     channel = Channel(settings["descriptor"])
     try:
         confine(**settings["confinement"])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         channel.send(("unfit", str(error)))
         os._exit(1)
     channel.send(("ready",))

@@ -14,6 +14,8 @@ from refute.humaneval.problems import Problem, prompt_module
 from refute.humaneval.sandbox import Isolation, jail_for
 from refute.humaneval.slot import Task, Verdict, run_slot
 
+_LONGEST_TIMEOUT_S = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -38,14 +40,15 @@ def run_check(
     The check runs in a process of its own with the prompt's helpers, none of the program's; it reaches the
     program by calls only, under `problem.entry_point` as well. `timeout_s` is wall time after start-up for
     everything, `memory_mib` the program's address space. `random` is seeded by (seed, task id) on both sides.
-    Raises MissingInputsError if `isolation` cannot be had here, UsageError for limits that are not positive.
+    Raises MissingInputsError if `isolation` cannot be had here, UsageError for limits without sense.
     """
-    if not (math.isfinite(timeout_s) and timeout_s > 0 and memory_mib > 0):
-        raise UsageError(f"timeout_s={timeout_s} and memory_mib={memory_mib} must be positive and finite")
+    if not (0 < timeout_s <= _LONGEST_TIMEOUT_S and memory_mib > 0):
+        raise UsageError(
+            f"timeout_s={timeout_s}, memory_mib={memory_mib}: expected a timeout in (0, {_LONGEST_TIMEOUT_S}] s"
+            " and a positive number of mebibytes"
+        )
     jail = jail_for(isolation)
-    task = Task(
-        prompt_module(problem.prompt), problem.test, problem.entry_point, program, f"{seed}:{problem.task_id}"
-    )
+    task = Task(prompt_module(problem.prompt), problem.test, problem.entry_point, program, f"{seed}:{problem.task_id}")
     started = time.monotonic()
     report = run_slot(task, jail, timeout_s=timeout_s, memory_mib=memory_mib)
     wall_s = time.monotonic() - started

@@ -91,9 +91,7 @@ def _consult_judge(task: Task, end: socket.socket, timeout_s: float) -> Report:
     }
     process = _start(worker_command("judge_worker"), end, "/", interactive=True)
     try:
-        written, _ = process.communicate(
-            json.dumps(job).encode("ascii"), timeout=START_LIMIT_S + timeout_s + _GRACE_S
-        )
+        written, _ = process.communicate(json.dumps(job).encode("ascii"), timeout=START_LIMIT_S + timeout_s + _GRACE_S)
     except subprocess.TimeoutExpired:
         return Report("timeout", f"the judge gave no verdict within {timeout_s:g} s and was stopped")
     finally:

@@ -30,7 +30,7 @@ class Axis:
 
 
 def axis_for(values: Sequence[float], start: float, end: float, *, may_be_log: bool = False) -> Axis:
-    """An axis that holds every value. Logarithmic if allowed, all are positive, and they span a factor of 20."""
+    """An axis that holds every value. Logarithmic if allowed, all positive, and spanning a factor of 20."""
     low, high = min(values), max(values)
     if may_be_log and low > 0 and high / low >= _LOG_RATIO:
         return Axis(low / 1.1, high * 1.1, start, end, True, _log_ticks(low / 1.1, high * 1.1))

@@ -1,4 +1,4 @@
-"""Loss curves as inline SVG, written by hand: the same bytes everywhere, and colours from the page's own style.
+"""Loss curves as inline SVG, written by hand: the same bytes everywhere, colours from the page's own style.
 
 Lines differ by dash pattern as well as colour and carry their names, so the figure reads in black and white.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from refute.predicate import Curve
 from refute.report.axis import Axis, axis_for
@@ -35,7 +35,7 @@ class Figure:
 
 
 def figures(curves: Sequence[Curve]) -> tuple[Figure, ...]:
-    """One figure for each (chart, unit), in the order of first appearance. Curves without points are left out."""
+    """One figure for each (chart, unit), in order of first appearance. Curves without points are left out."""
     charts: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
         if curve.steps and len(curve.steps) == len(curve.values):
@@ -54,10 +54,11 @@ def _figure(title: str, unit: str, curves: tuple[Curve, ...]) -> Figure:
 
 
 def _svg(title: str, unit: str, curves: tuple[Curve, ...], across: Axis, up: Axis) -> Markup:
-    names = ", ".join(f"{curve.name} from {number(curve.values[0])} to {number(curve.values[-1])}" for curve in curves)
-    label = escape(clip(f"{title}, {unit} over optimiser steps: {names}", 500))
+    names = ", ".join(f"{curve.name} {_ends(curve)}" for curve in curves)
+    label = clip(f"{title}, {unit} over optimiser steps: {names}", 500)
+    opening = Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">')
     parts = [
-        Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, label),
+        opening.format(_WIDTH, _HEIGHT, label),
         *_frame(unit, across, up),
         *(_line(index, curve, across, up) for index, curve in enumerate(curves)),
         *_labels(curves, up),
@@ -66,23 +67,27 @@ def _svg(title: str, unit: str, curves: tuple[Curve, ...], across: Axis, up: Axi
     return Markup("\n").join(parts)
 
 
+def _ends(curve: Curve) -> str:
+    return f"from {number(curve.values[0])} to {number(curve.values[-1])}"
+
+
 def _frame(unit: str, across: Axis, up: Axis) -> Iterable[Markup]:
+    rule = Markup('<line class="rule" x1="{}" x2="{}" y1="{}" y2="{}"/>')
     for tick in up.ticks:
         y = _px(up.place(tick))
-        yield Markup('<line class="rule" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_LEFT, _WIDTH - _RIGHT, y, y)
+        yield rule.format(_LEFT, _WIDTH - _RIGHT, y, y)
         yield _text(_LEFT - 8, up.place(tick) + 4, _tick(tick), "end")
     for tick in across.ticks:
         yield _text(across.place(tick), _HEIGHT - _BOTTOM + 18, _tick(tick), "middle")
     yield _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, "optimiser step", "middle")
-    middle = (_TOP + _HEIGHT - _BOTTOM) / 2
-    yield Markup('<text class="unit" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>').format(
-        _px(middle), clip(unit, 40)
-    )
+    middle = _px((_TOP + _HEIGHT - _BOTTOM) / 2)
+    upright = Markup('<text class="unit" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text>')
+    yield upright.format(middle, clip(unit, 40))
 
 
 def _line(index: int, curve: Curve, across: Axis, up: Axis) -> Markup:
     points = [(_px(across.place(step)), _px(up.place(value))) for step, value in _thinned(curve)]
-    title = f"{clip(curve.name, 80)}: {number(curve.values[0])} to {number(curve.values[-1])} {clip(curve.unit, 40)}"
+    title = f"{clip(curve.name, 80)} {_ends(curve)} {clip(curve.unit, 40)}"
     style = index % SERIES_STYLES
     if len(points) == 1:
         mark = Markup('<circle class="dot s{}" cx="{}" cy="{}" r="4"/>').format(style, *points[0])

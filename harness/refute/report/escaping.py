@@ -21,6 +21,8 @@ _BREAK = "&#8203;"
 
 def visible(text: str) -> str:
     r"""`text` with every control or invisible character written out, such as `\x1b`; newline and tab stay."""
+    if text.isprintable():  # most text is, and character by character is slow
+        return text
     return "".join(char if char in "\n\t" or not _hidden(char) else _written_out(char) for char in text)
 
 

@@ -7,7 +7,7 @@ timeout a T, error an E; a problem that a model was not given has no cell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -29,7 +29,7 @@ LETTERS = {"passed": "+", "failed": ".", "timeout": "T", "error": "E"}
 
 @dataclass(frozen=True, slots=True)
 class GridRow:
-    """One model: how many problems of each outcome, and its letters (`+.TE`, space: not given) in column order."""
+    """One model: problems by outcome, and its letters (`+.TE`, space: not given) in column order."""
 
     name: str
     total: int
@@ -54,7 +54,7 @@ def grid_rows(grids: Sequence[Grid]) -> tuple[GridRow, ...]:
     rows = []
     for grid in _sound(grids):
         given = dict(zip(grid.problems, grid.outcomes, strict=True))
-        tally = Counter(grid.outcomes)
+        tally = Counter[str](grid.outcomes)
         counts = tuple((word, tally[word]) for word in _MARKS)
         letters = "".join(LETTERS[given[problem]] if problem in given else " " for problem in problems)
         rows.append(GridRow(grid.name, len(grid.outcomes), counts, letters))
@@ -62,7 +62,7 @@ def grid_rows(grids: Sequence[Grid]) -> tuple[GridRow, ...]:
 
 
 def grid_svg(grids: Sequence[Grid]) -> Markup:
-    """The grid. Each cell has a tooltip with model, problem and outcome. Empty when there is nothing to draw."""
+    """The grid. Each cell has a tooltip with model, problem and outcome. Empty if there is nothing to draw."""
     problems, sound = columns(grids), _sound(grids)
     if not problems:
         return Markup("")
@@ -70,16 +70,15 @@ def grid_svg(grids: Sequence[Grid]) -> Markup:
     pitch = _CELL + _GAP
     band_height = _HEAD + len(sound) * pitch + _BAND_GAP
     width = _LABEL + min(len(problems), _COLUMNS) * pitch
-    names = ", ".join(f"{grid.name} passed {grid.outcomes.count('passed')} of {len(grid.outcomes)}" for grid in sound)
-    parts = [
-        Markup('<svg class="grid" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            width, len(bands) * band_height - _BAND_GAP, clip(f"Outcome of each problem: {names}", 500)
-        )
-    ]
+    passed = ", ".join(f"{row.name} passed {dict(row.counts)['passed']} of {row.total}" for row in grid_rows(grids))
+    opening = Markup('<svg class="grid" viewBox="0 0 {} {}" role="img" aria-label="{}">')
+    height = len(bands) * band_height - _BAND_GAP
+    parts = [opening.format(width, height, clip(f"Outcome of each problem: {passed}", 500))]
     given = [dict(zip(grid.problems, grid.outcomes, strict=True)) for grid in sound]
     for index, band in enumerate(bands):
         top = index * band_height
-        parts.append(_text(_LABEL, top + 12, f"{index * _COLUMNS + 1} to {index * _COLUMNS + len(band)}", "tick"))
+        first = index * _COLUMNS + 1
+        parts.append(_text(_LABEL, top + 12, f"{first} to {first + len(band) - 1}", "tick"))
         for line, grid in enumerate(sound):
             y = top + _HEAD + line * pitch
             parts.append(_text(0, y + 11, clip(grid.name, 13), "name"))
@@ -88,7 +87,7 @@ def grid_svg(grids: Sequence[Grid]) -> Markup:
     return Markup("\n").join(parts)
 
 
-def _cells(name: str, band: Sequence[str], given: dict[str, str], y: int) -> Iterable[Markup]:
+def _cells(name: str, band: Sequence[str], given: Mapping[str, str], y: int) -> Iterable[Markup]:
     for column, problem in enumerate(band):
         outcome = given.get(problem)
         if outcome is None:

@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 
 class JsonReport:
-    """The report for programs. Keys are sorted; only ASCII is written, and no `<`, so it can be embedded anywhere."""
+    """The report for programs. Keys are sorted; only ASCII is written, and no `<`: it can be put anywhere."""
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
         """A JSON object whose `schema_version` changes when a field changes its meaning or goes away."""

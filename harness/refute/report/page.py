@@ -1,4 +1,4 @@
-"""Documents for people: Markdown and one self-contained HTML file, both by Jinja2, escaping whatever is inserted."""
+"""Documents for people: Markdown, and one self-contained HTML file. Jinja2 escapes whatever is inserted."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from refute.report.view import View, view_of
 MARKDOWN_LIMIT = 65_536
 # Cannot occur in inserted text: control characters are written out there.
 _CUT = "\f"
+# Room kept for the line that names what was left out: 15 titles of 80 characters, and words.
+_NOTE_ROOM = 2_000
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,7 +40,7 @@ class HtmlReport:
     """One HTML file that opens offline: no script, no network, light and dark, fit for print."""
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
-        """The document. Its content security policy allows its own style sheet, by digest, and nothing else."""
+        """The document. Its content security policy allows its own style sheet, by digest, nothing else."""
         view = view_of(predicate, payload_sha256)
         style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
         digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
@@ -85,7 +87,11 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
         keep_trailing_newline=True,
     )
     environment.globals.update(
-        number=wording.number, outcome=wording.outcome, interval=wording.interval, signs=wording.SIGNS, cut=Markup(_CUT)
+        number=wording.number,
+        outcome=wording.outcome,
+        interval=wording.interval,
+        signs=wording.SIGNS,
+        cut=Markup(_CUT),  # noqa: S704  # a constant
     )
     environment.filters.update(clip=escaping.clip, measurement=wording.measurement)
     return environment
@@ -117,11 +123,9 @@ def _fit(parts: list[str]) -> str:
     return "\n\n".join([head, _left_out(left_out), *kept]) + "\n"
 
 
-_NOTE_ROOM = 2_000
-
-
 def _left_out(parts: list[str]) -> str:
     titles = [part.partition("\n")[0].lstrip("# ") for part in parts]
     named = "; ".join(title[:80] for title in titles[:15])
     more = f"; and {len(titles) - 15} more" if len(titles) > 15 else ""
-    return f"**Left out to stay within {MARKDOWN_LIMIT} characters:** {named}{more}. report.html has everything."
+    why = f"**Left out to stay within {MARKDOWN_LIMIT} characters:**"
+    return f"{why} {named}{more}. report.html has everything."

@@ -34,6 +34,13 @@ def because(verdict: Verdict) -> str:
     return verdict.reasons[0] if verdict.reasons else "no reason was recorded"
 
 
+def unopposed(verdict: Verdict) -> str:
+    """What stands where the reasons would, when there are none."""
+    if verdict.ruling is Ruling.GO:
+        return "Every blocking and warning criterion was attacked and held."
+    return "No reason was recorded."
+
+
 def warnings(predicate: Predicate) -> tuple[str, ...]:
     """What a reader must know before trusting the verdict line."""
     return tuple(_warnings(predicate))
@@ -47,13 +54,12 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield "No control was run, so no falsifier has been shown able to fail."
     if predicate.signer.development:
         yield (
-            "Signed with a development key: it proves that nothing was changed since signing, "
-            "and vouches for nobody."
+            "Signed with a development key: it proves that nothing was changed since signing, and vouches for nobody."
         )
     if release.run_class is not RunClass.FULL:
         yield (
-            f"Run class {release.run_class.value}: a criterion that needs a larger run is measured and shown, "
-            "but not discharged."
+            f"Run class {release.run_class.value}: a criterion that needs a larger run is measured and "
+            "shown, but not discharged."
         )
     if predicate.subject.kind == "release_file":
         yield "No model was produced: the verdict is about the release file alone."
@@ -73,7 +79,8 @@ def _strays(predicate: Predicate) -> Iterable[str]:
     }
     for record in predicate.records:
         if (record.spec, record.criterion, record.falsifier) not in asked:
-            yield f"A record of {record.falsifier} against {record.criterion} belongs to no criterion judged here."
+            named = f"{record.falsifier} against {record.criterion}"
+            yield f"A record of {named} belongs to no criterion judged here."
 
 
 def _exhibit_gaps(exhibits: Exhibits) -> Iterable[str]:
@@ -83,15 +90,17 @@ def _exhibit_gaps(exhibits: Exhibits) -> Iterable[str]:
         yield f"Dogfood sections absent from the signed content: {', '.join(missing)}."
     for curve in exhibits.curves:
         if len(curve.steps) != len(curve.values):
-            yield f"Curve {curve.name} has {len(curve.steps)} steps and {len(curve.values)} values: not drawn."
+            lengths = f"{len(curve.steps)} steps and {len(curve.values)} values"
+            yield f"Curve {curve.name} has {lengths}: not drawn."
     for grid in exhibits.grids:
         if len(grid.problems) != len(grid.outcomes):
-            yield f"Grid {grid.name} has {len(grid.problems)} problems and {len(grid.outcomes)} outcomes: not drawn."
+            lengths = f"{len(grid.problems)} problems and {len(grid.outcomes)} outcomes"
+            yield f"Grid {grid.name} has {lengths}: not drawn."
 
 
 def verify_commands(predicate: Predicate) -> tuple[str, ...]:
-    """What to type to check the verdict; `PUB` and `DIR` are the reader's own."""
-    model = " --model DIR" if predicate.subject.kind == "model_folder" else ""
+    """What to type to check the verdict; `PUB`, `DIR` and `FILE` are the reader's own."""
+    model = {"model_folder": " --model DIR", "evidence_file": " --model FILE"}.get(predicate.subject.kind, "")
     return (
         f"refute verify verdict.intoto.json --key PUB{model}",
         "jq -r .payload verdict.intoto.json | base64 -d | sha256sum",
@@ -100,10 +109,12 @@ def verify_commands(predicate: Predicate) -> tuple[str, ...]:
 
 def verify_notes(predicate: Predicate) -> tuple[str, ...]:
     """What the commands need and what they must print."""
-    where = "PUB is the signer's public key in PEM form; take it from someone you trust, not from beside this file."
-    model = "DIR is the model folder that you are about to use."
+    where = "PUB is the signer's public key (PEM); take it from someone you trust, not from beside this file."
     digest = "The second command must print the payload digest shown in this report."
-    return (where, model, digest) if predicate.subject.kind == "model_folder" else (where, digest)
+    if predicate.subject.kind == "release_file":
+        return where, digest
+    model = "DIR is the model folder" if predicate.subject.kind == "model_folder" else "FILE is the file"
+    return where, f"{model} that you are about to use.", digest
 
 
 def limits(predicate: Predicate) -> tuple[str, ...]:
@@ -111,8 +122,8 @@ def limits(predicate: Predicate) -> tuple[str, ...]:
     return (
         "A criterion that held was attacked and not refuted, on this evidence and with these falsifiers. "
         "That is not a proof.",
-        f"It is about {predicate.subject.name} with the digest shown here. A copy that was trained further, "
-        "merged, quantised or converted has no verdict.",
+        f"It is about the one subject, {predicate.subject.name}, that has the digest shown here. A copy that "
+        "was trained further, merged, quantised or converted has no verdict.",
         "It covers what the specifications name. About safety, bias, licences, memorised text and uses that no "
         "criterion describes it says nothing.",
         "A signature tells which key signed, not that the signer chose good criteria.",
@@ -142,5 +153,6 @@ def _counts(unmet: Sequence[CriterionRuling]) -> str:
 
 def _all_hold(verdict: Verdict) -> str:
     judged = sum(item.severity is not Severity.INFO for item in verdict.criteria)
-    controls = count(verdict.controls_total, "control", "controls")
-    return f"all {count(judged, 'criterion holds', 'criteria hold')}, and all {controls} behaved"
+    noun = "criterion" if judged == 1 else "criteria"
+    controls = f"{verdict.controls_behaved} of {count(verdict.controls_total, 'control', 'controls')}"
+    return f"{judged} of {judged} {noun} held, {controls} behaved"

@@ -37,7 +37,7 @@ def render_terminal(predicate: Predicate, payload_sha256: str, console: Console)
     Without a terminal, or when colour is refused (NO_COLOR), it prints wrapped lines and draws no boxes.
     """
     view = view_of(predicate, payload_sha256)
-    if console.is_terminal and not console.no_color:
+    if console.is_terminal and not console.no_color and not console.is_dumb_terminal:
         _print_rich(view, console)
     else:
         for line in _plain(view, console.width):

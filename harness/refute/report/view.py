@@ -101,6 +101,7 @@ class View:
     payload_sha256: str
     because: str
     reasons: tuple[str, ...]
+    unopposed: str
     warnings: tuple[str, ...]
     tally: tuple[tuple[str, int], ...]
     groups: tuple[Group, ...]
@@ -149,6 +150,7 @@ def view_of(predicate: Predicate, payload_sha256: str) -> View:
         payload_sha256=payload_sha256,
         because=sentences.because(predicate.verdict),
         reasons=predicate.verdict.reasons,
+        unopposed=sentences.unopposed(predicate.verdict),
         warnings=sentences.warnings(predicate),
         tally=tuple(tally.items()),
         groups=tuple(_groups(rows)),
@@ -165,8 +167,7 @@ def _rows(predicate: Predicate) -> Iterable[Row]:
         records[record.spec, record.criterion, record.falsifier].append(record)
     for index, ruling in enumerate(predicate.verdict.criteria, start=1):
         findings = tuple(
-            Finding(item, tuple(records[ruling.spec, ruling.criterion, item.falsifier]))
-            for item in ruling.falsifiers
+            Finding(item, tuple(records[ruling.spec, ruling.criterion, item.falsifier])) for item in ruling.falsifiers
         )
         yield Row(ruling, findings, f"criterion-{index}")
 

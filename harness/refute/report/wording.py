@@ -10,7 +10,7 @@ from refute.verdict import CriterionRuling
 # An outcome never rests on colour: each has a sign and always its word beside it.
 SIGNS = {
     Outcome.CORROBORATED: "✓",
-    Outcome.NOT_APPLICABLE: "–",
+    Outcome.NOT_APPLICABLE: "-",
     Outcome.INCONCLUSIVE: "?",
     Outcome.NOT_RUN: "○",
     Outcome.SKIPPED: "○",

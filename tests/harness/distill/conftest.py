@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,37 +13,29 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from refute.distill.tokenizer import tokenizer_sha256
-from refute.job import Fact, Inputs, Job
+from refute.job import Inputs, Job, Report
 
 TEXT = [f"def f{i}(n):\n    return n * {i} + {i % 7}\n" for i in range(200)]
 SEQ_LEN = 16
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Makes jobs below one folder."""
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """Makes jobs whose `out` and `scratch` lie in a fresh folder; the same name means the same folders."""
 
-    root: Path
-
-    def job(
-        self,
+    def make(
         name: str,
         config: Mapping[str, object],
         inputs: Mapping[str, Path] | None = None,
-        report: Callable[[str, int, int, Mapping[str, Fact]], None] = lambda *_: None,
+        report: Report = lambda *_: None,
     ) -> Job:
-        """A job whose `out` and `scratch` lie below the desk's folder, both there already."""
-        out, scratch = self.root / name / "out", self.root / name / "scratch"
+        out, scratch = tmp_path / "jobs" / name / "out", tmp_path / "jobs" / name / "scratch"
         out.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
         found = {key: Inputs(key, folder) for key, folder in (inputs or {}).items()}
         return Job(name, json.dumps(config), found, out, scratch, report)
 
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """A desk in a fresh folder."""
-    return Desk(tmp_path / "desk")
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +51,13 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXT, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+    end = {"eos_token": "<|end|>", "pad_token": "<|end|>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **end)
 
 
-def save_llama(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, layers: int, vocab_size: int = 300) -> Path:
+def save_llama(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, layers: int, vocab_size: int = 300
+) -> Path:
     """A random Llama of hidden size 32 in `folder`, with its tokenizer."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -100,20 +94,28 @@ def init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreT
 
 
 @pytest.fixture(scope="session")
-def corpus_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+def corpus_evidence(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast
+) -> Path:
     """Evidence of a corpus experiment: 40 training and 12 held-out windows of 16 tokens of real text."""
     root = tmp_path_factory.mktemp("corpus")
     ids = tiny_tokenizer.backend_tokenizer.encode("".join(TEXT)).ids
     windows = torch.tensor(ids[: 52 * SEQ_LEN], dtype=torch.int32).reshape(52, SEQ_LEN)
     save_file({"tokens": windows[:40].contiguous()}, root / "train.safetensors")
     save_file({"tokens": windows[40:].contiguous()}, root / "heldout.safetensors")
-    manifest = {"tokenizer_sha256": tokenizer_sha256(tiny_tokenizer), "train_sha256": "a", "heldout_sha256": "b"}
+    manifest = {
+        "tokenizer_sha256": tokenizer_sha256(tiny_tokenizer),
+        "train_sha256": "a",
+        "heldout_sha256": "b",
+    }
     (root / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return root
 
 
 @pytest.fixture(scope="session")
-def wide_init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+def wide_init_evidence(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast
+) -> Path:
     """An init that predicts 20 tokens more than the teacher."""
     root = tmp_path_factory.mktemp("wide")
     save_llama(root / "model", tiny_tokenizer, seed=2, layers=2, vocab_size=320)

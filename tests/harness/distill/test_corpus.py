@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from refute.distill.decontamination import Benchmark, read_problems
 from refute.distill.documents import find_documents, seeded_order
 from refute.distill.tokenizer import Encoder
 from refute.errors import ExperimentError, MissingInputsError
+from refute.job import Job
 from refute.release import StdlibCorpus
 
 PROBLEM = {
@@ -56,12 +58,17 @@ def config(sources: Path, problems: Path, teacher: Path, **changes: object) -> d
     }
 
 
-def test_split_is_by_file_and_digests_match(desk, sources: Path, problems: Path, teacher_folder: Path) -> None:
+def test_split_is_by_file_and_digests_match(
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
+) -> None:
     """No file is in both splits, no window either, and the manifest's digests are those of the tensors."""
-    job = desk.job("corpus", config(sources, problems, teacher_folder))
+    job = make_job("corpus", config(sources, problems, teacher_folder))
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
-    files = {split: {row["path"] for row in manifest["files"] if row["split"] == split} for split in ("train", "heldout")}
+    files = {
+        split: {row["path"] for row in manifest["files"] if row["split"] == split}
+        for split in ("train", "heldout")
+    }
     windows = {}
     for split, expected in (("train", 1600), ("heldout", 640)):
         tokens = load_file(job.out / f"{split}.safetensors")["tokens"]
@@ -78,25 +85,27 @@ def test_split_is_by_file_and_digests_match(desk, sources: Path, problems: Path,
 
 
 def test_heldout_does_not_depend_on_the_training_budget(
-    desk, sources: Path, problems: Path, teacher_folder: Path
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
 ) -> None:
     """Runs of different budgets are judged on the same windows."""
     digests = []
     for name, budget in (("small", 320), ("large", 1600)):
-        job = desk.job(name, config(sources, problems, teacher_folder, train_tokens=budget))
+        job = make_job(name, config(sources, problems, teacher_folder, train_tokens=budget))
         build_corpus(job)
         digests.append(json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))["heldout_sha256"])
     assert digests[0] == digests[1]
 
 
 def test_planted_problem_duplicate_and_binary_are_dropped(
-    desk, sources: Path, problems: Path, teacher_folder: Path
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
 ) -> None:
     """A file that quotes the benchmark in other spacing and case, a copy, and bytes that are no text are named."""
-    (sources / "leak.py").write_text("x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8")
+    (sources / "leak.py").write_text(
+        "x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8"
+    )
     (sources / "copy.py").write_bytes((sources / "m03.py").read_bytes())
     (sources / "binary.py").write_bytes(b"\xff\xfe\x00bad")
-    job = desk.job("corpus", config(sources, problems, teacher_folder, train_tokens=3200))
+    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=3200))
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     used = {row["path"] for row in manifest["files"]}
@@ -106,52 +115,66 @@ def test_planted_problem_duplicate_and_binary_are_dropped(
     assert len(manifest["dropped"]["duplicates"]) == 1
 
 
-def test_repeated_windows_are_kept_out_of_training(desk, tmp_path: Path, problems: Path, teacher_folder: Path) -> None:
+def test_repeated_windows_are_kept_out_of_training(
+    make_job: Callable[..., Job], tmp_path: Path, problems: Path, teacher_folder: Path
+) -> None:
     """Files that differ but contain the same windows do not carry held-out windows into training."""
     folder = tmp_path / "repeats"
     folder.mkdir()
     for i in range(8):
         (folder / f"r{i}.py").write_text("a" * 2000 + f" {i}\n", encoding="utf-8")
     shared = config(folder, problems, teacher_folder, train_tokens=64, heldout_tokens=64)
-    job = desk.job("corpus", shared)
+    job = make_job("corpus", shared)
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["shared_windows"] == 0
     assert manifest["train_windows_left_out"] > 0
 
 
-def test_corpus_that_is_too_short_names_both_numbers(desk, sources: Path, problems: Path, teacher_folder: Path) -> None:
+def test_corpus_that_is_too_short_names_both_numbers(
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
+) -> None:
     """Asking for more than there is never yields less silently."""
-    job = desk.job("corpus", config(sources, problems, teacher_folder, train_tokens=10_000_000))
-    with pytest.raises(ExperimentError, match=r"train holds \d+ tokens in whole windows, 10000000 were asked for"):
+    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=10_000_000))
+    with pytest.raises(
+        ExperimentError, match=r"train holds \d+ tokens in whole windows, 10000000 were asked for"
+    ):
         build_corpus(job)
 
 
 @pytest.mark.parametrize("text", ["", "x = 1\n"])
-def test_corpus_shorter_than_one_sequence(desk, tmp_path: Path, problems: Path, teacher_folder: Path, text: str) -> None:
+def test_corpus_shorter_than_one_sequence(
+    make_job: Callable[..., Job], tmp_path: Path, problems: Path, teacher_folder: Path, text: str
+) -> None:
     """A folder with next to nothing in it is named as shorter than one sequence."""
     folder = tmp_path / "short"
     folder.mkdir()
     (folder / "a.py").write_text(text, encoding="utf-8")
-    job = desk.job("corpus", config(folder, problems, teacher_folder))
+    job = make_job("corpus", config(folder, problems, teacher_folder))
     with pytest.raises(ExperimentError, match="shorter than one sequence of 32"):
         build_corpus(job)
 
 
-def test_budget_below_one_sequence(desk, sources: Path, problems: Path, teacher_folder: Path) -> None:
+def test_budget_below_one_sequence(
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
+) -> None:
     """A budget smaller than seq_len is refused before anything is read."""
-    job = desk.job("corpus", config(sources, problems, teacher_folder, heldout_tokens=31))
-    with pytest.raises(ExperimentError, match=r"heldout_tokens = 31 is shorter than one sequence of seq_len = 32"):
+    job = make_job("corpus", config(sources, problems, teacher_folder, heldout_tokens=31))
+    with pytest.raises(
+        ExperimentError, match=r"heldout_tokens = 31 is shorter than one sequence of seq_len = 32"
+    ):
         build_corpus(job)
 
 
-def test_missing_and_empty_folders(desk, tmp_path: Path, problems: Path, teacher_folder: Path) -> None:
+def test_missing_and_empty_folders(
+    make_job: Callable[..., Job], tmp_path: Path, problems: Path, teacher_folder: Path
+) -> None:
     """An absent folder and one without matching files are different errors."""
     with pytest.raises(MissingInputsError, match="absent is not a folder"):
-        build_corpus(desk.job("absent", config(tmp_path / "absent", problems, teacher_folder)))
+        build_corpus(make_job("absent", config(tmp_path / "absent", problems, teacher_folder)))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingInputsError, match="empty is empty"):
-        build_corpus(desk.job("empty", config(tmp_path / "empty", problems, teacher_folder)))
+        build_corpus(make_job("empty", config(tmp_path / "empty", problems, teacher_folder)))
 
 
 def test_benchmark_recognises_itself_and_nothing_without_problems(problems: Path) -> None:
@@ -159,7 +182,9 @@ def test_benchmark_recognises_itself_and_nothing_without_problems(problems: Path
     texts = read_problems(problems)
     assert Benchmark.of(texts, 10).count_rejected() == 1
     assert not Benchmark.of([], 10).found_in(texts[0])
-    assert not Benchmark.of(texts, 10).found_in("entirely other words that no problem has ever used anywhere at all")
+    assert not Benchmark.of(texts, 10).found_in(
+        "entirely other words that no problem has ever used anywhere at all"
+    )
 
 
 def test_ngram_longer_than_a_problem_fails_the_selfcheck(problems: Path) -> None:

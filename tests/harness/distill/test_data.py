@@ -19,7 +19,7 @@ def test_every_epoch_visits_each_window_once() -> None:
     seen = [window for step in range(5) for window in order.batch(step)]
     assert sorted(seen[:10]) == list(range(10))
     assert sorted(seen[10:]) == list(range(10))
-    assert Counter(seen) == {window: 2 for window in range(10)}
+    assert Counter(seen) == dict.fromkeys(range(10), 2)
 
 
 def test_order_depends_on_seed_and_epoch_and_nothing_else() -> None:

@@ -62,7 +62,14 @@ def _case(
 ) -> tuple[CriterionRuling, tuple[Record, ...]]:
     criterion = f"AC-DISTILL-{number:03d}"
     ruling = CriterionRuling(
-        SPEC, criterion, title, severity, 1 + number // 3, outcome, False, (FalsifierRuling(falsifier, outcome, reason),)
+        SPEC,
+        criterion,
+        title,
+        severity,
+        1 + number // 3,
+        outcome,
+        False,
+        (FalsifierRuling(falsifier, outcome, reason),),
     )
     record = Record(
         SPEC,
@@ -83,6 +90,7 @@ def _case(
 def _cases() -> list[tuple[CriterionRuling, tuple[Record, ...]]]:
     block, warn, info = Severity.BLOCK, Severity.WARN, Severity.INFO
     held, falsified = Outcome.CORROBORATED, Outcome.FALSIFIED
+    interval = Interval(3.398, 3.4262, 0.95, "bootstrap")
     return [
         _case(1, "Teacher logits equal an independent forward pass", block, Outcome.ERROR, "F-DISTILL-TEACHER-001",
               "control 'known bad 2' must be falsified, but was corroborated (max_abs_diff = 0 logit satisfies "
@@ -93,7 +101,7 @@ def _cases() -> list[tuple[CriterionRuling, tuple[Record, ...]]]:
                Measurement("steps_completed", 500.0, "step", 1))),
         _case(3, "Held-out loss of the student is below 3.0 nat per token", block, falsified, "F-DISTILL-V2-001",
               "heldout_ce = 3.41207 nat/token [3.398, 3.4262] exceeds < 3 nat/token by 0.412071 nat/token",
-              (Measurement("heldout_ce", 3.4120712345, "nat/token", 65536, Interval(3.398, 3.4262, 0.95, "bootstrap")),)),
+              (Measurement("heldout_ce", 3.4120712345, "nat/token", 65536, interval),)),
         _case(4, "HumanEval pass@1 is at least 15 %", block, falsified, "F-HUMANEVAL-V2-001",
               "pass_at_1 = 1.82927 % [0.624, 5.25] falls short of >= 15 % by 13.1707 %",
               (Measurement("pass_at_1", 100 * 3 / 164, "%", 164, Interval(0.624, 5.25, 0.95, "wilson")),)),

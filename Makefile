@@ -1,0 +1,47 @@
+# `make gate` and `make test` set themselves up. Nothing is installed outside .venv, nothing is asked.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RELEASE ?=
+PYTEST_ARGS ?=
+
+.PHONY: gate test lint types install clean
+
+# A verdict that was signed is a success of the command, whatever it says; STRICT=1 ends as the judge does.
+gate: $(VENV)/.gate
+	@$(BIN)/python -m refute gate $(if $(RELEASE),--release $(RELEASE)) $(if $(STRICT),--strict) $(PYTEST_ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+install: $(VENV)/.gate
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "refute needs Python 3.11 or newer; '$(PYTHON)' is `$(PYTHON) --version`. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by exact version: as somebody's dependency it would bring the newest build with CUDA packages.
+$(VENV)/.torch: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+$(VENV)/.gate: pyproject.toml constraints.txt | $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.gate
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .refute

@@ -1,0 +1,191 @@
+"""Tiny models, a tokenizer with a chat template, three problems, and jobs around them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from refute.humaneval.problems import Problem
+from refute.job import Fact, Inputs, Job
+
+TEMPLATE = (
+    "{% for message in messages %}<|turn|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+)
+SPECIAL = ["<|end|>", "<|turn|>"]
+LINES = ['def f(n):\n    """Add.\n    """\n    return n + 1\n', "for item in items:\n        total += item\n"]
+# How cl100k-like tokenizers split: a line break belongs to the punctuation before it.
+GREEDY_BREAK = r"[^\s\p{L}\p{N}]+[\r\n]*|\s+|\p{L}+|\p{N}+"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One call of `Job.report`."""
+
+    stage: str
+    step: int
+    total: int
+    facts: Mapping[str, Fact]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Makes jobs that share one scratch folder, and keeps what they report."""
+
+    root: Path
+    events: list[Event]
+
+    def job(self, config: Mapping[str, object], out: str = "out", **inputs: Path) -> Job:
+        """A job with a fresh folder `out`."""
+        (self.root / out).mkdir(parents=True)
+        (self.root / "scratch").mkdir(exist_ok=True)
+        found = {name: Inputs(name, folder) for name, folder in inputs.items()}
+
+        def report(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+            self.events.append(Event(stage, step, total, facts))
+
+        return Job("humaneval_test", json.dumps(config), found, self.root / out, self.root / "scratch", report)
+
+
+def make_tokenizer(*, greedy_break: bool = False) -> PreTrainedTokenizerFast:
+    """Byte-level BPE; with `greedy_break`, line breaks merge into preceding punctuation."""
+    tokenizer = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not greedy_break)
+    split = pre_tokenizers.Split(Regex(GREEDY_BREAK), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level]) if greedy_break else byte_level
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(LINES * 40, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+    fast.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    fast.chat_template = TEMPLATE
+    return fast
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer that, as SmolLM2's, merges a line break with the indentation after it."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def breaking_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer that, as Qwen's, merges a line break with the punctuation before it."""
+    return make_tokenizer(greedy_break=True)
+
+
+@pytest.fixture
+def bare_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of one's own, without a chat template."""
+    own = make_tokenizer()
+    own.chat_template = None
+    return own
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """More threads only wait for each other in models of this size."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCausalLM]:
+    """Makes a Llama of 2 layers, with weights wide enough that greedy text varies, and fond of line breaks."""
+    breaks = [number for token, number in tokenizer.get_vocab().items() if token.startswith("Ċ")]
+
+    def make(seed: int) -> LlamaForCausalLM:
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=330,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            initializer_range=0.6,
+            bos_token_id=None,
+            eos_token_id=0,
+            pad_token_id=0,
+        )
+        model = LlamaForCausalLM(config).eval()
+        with torch.no_grad():
+            model.lm_head.weight[breaks] *= 2.0
+        return model
+
+    return make
+
+
+@pytest.fixture
+def problems() -> list[Problem]:
+    """Three honest problems whose prompts differ in length; the third needs its prompt's import."""
+    cases = (
+        ("double", "Twice n.", "n * 2", "n * 2"),
+        ("plus_one", "Return n plus one.\n\n    >>> plus_one(1)\n    2", "n + 1", "n + 1"),
+        ("floor", "Next.", "math.floor(n + 1.5)", "n + 1"),
+    )
+    return [
+        Problem(
+            f"Own/{number}",
+            f'import math\n\n\ndef {name}(n: int) -> int:\n    """{text}\n    """\n',
+            name,
+            f"    return {solution}\n",
+            f"def check(candidate):\n    for n in range(3):\n        assert candidate(n) == {expected}\n",
+        )
+        for number, (name, text, solution, expected) in enumerate(cases)
+    ]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk in a fresh folder."""
+    return Desk(tmp_path / "desk", [])
+
+
+@pytest.fixture
+def problem_file(tmp_path: Path, problems: list[Problem]) -> Path:
+    """The three problems as JSONL."""
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(asdict(problem)) + "\n" for problem in problems), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def settings(problem_file: Path) -> dict[str, object]:
+    """A `humaneval` section that runs on any system."""
+    digest = hashlib.sha256(problem_file.read_bytes()).hexdigest()
+    return {
+        "problems": {"path": problem_file.name, "sha256": digest},
+        "prompt": "chat_primed",
+        "max_new_tokens": 12,
+        "batch_size": 2,
+        "timeout_s": 10.0,
+        "minimum_isolation": "rlimits",
+    }
+
+
+@pytest.fixture
+def student(
+    tmp_path: Path, make_model: Callable[[int], LlamaForCausalLM], tokenizer: PreTrainedTokenizerFast
+) -> Path:
+    """Evidence that holds a tiny model: a folder with `model/` in it."""
+    folder = tmp_path / "student"
+    make_model(1).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return folder

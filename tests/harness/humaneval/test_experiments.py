@@ -1,0 +1,194 @@
+"""The two experiments end to end on a tiny model, with kills, changed files and missing parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from refute.errors import DigestMismatchError, ExperimentError, UsageError
+from refute.humaneval import experiments
+from refute.humaneval.experiments import calibrate, evaluate
+from refute.humaneval.problems import Problem
+from refute.humaneval.sandbox import Isolation
+from refute.job import Fact, Job
+
+Json = dict[str, object]
+
+
+class Event(Protocol):
+    """What a desk keeps of a progress report."""
+
+    stage: str
+    step: int
+    total: int
+    facts: dict[str, Fact]
+
+
+class Desk(Protocol):
+    """What the fixture `desk` offers."""
+
+    root: Path
+    events: list[Event]
+
+    def job(self, config: Json, out: str = "out", **inputs: Path) -> Job: ...
+
+
+@pytest.fixture
+def config(settings: Json, problem_file: Path) -> Json:
+    """An evaluation of the evidence `student`."""
+    return {
+        "model": {"kind": "evidence", "name": "student"},
+        "humaneval": settings,
+        "problems_path": str(problem_file),
+        "device": "cpu",
+        "threads": 1,
+        "limit": None,
+    }
+
+
+def rows(path: Path) -> list[Json]:
+    """A JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def answer(desk: Desk, problem: Problem) -> None:
+    """Put the right answer to `problem` among the finished samples."""
+    path = desk.root / "scratch" / "samples.jsonl"
+    found = rows(path)
+    for row in found:
+        if row["task_id"] == problem.task_id:
+            row["completion"] = "\n" + problem.canonical_solution
+    path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+
+
+def test_evaluation_writes_samples_results_and_summary(
+    desk: Desk, config: Json, student: Path, problems: list[Problem], problem_file: Path
+) -> None:
+    """One sample and one verdict a problem, in file order, and a summary that agrees with them."""
+    evaluate(desk.job(config, student=student))
+    out = desk.root / "out"
+    samples, results = rows(out / "samples.jsonl"), rows(out / "results.jsonl")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    tasks = [problem.task_id for problem in problems]
+    assert [row["task_id"] for row in samples] == tasks
+    assert [row["task_id"] for row in results] == tasks
+    assert {*samples[0]} == {"task_id", "completion", "new_tokens", "stop"}
+    assert {*results[0]} == {"task_id", "passed", "outcome", "detail"}
+    assert summary["problems"] == 3
+    assert summary["passed"] == 0
+    assert sum(summary["outcomes"].values()) == sum(summary["stops"].values()) == 3
+    assert summary["truncated"] == sum(row["stop"] == "length" for row in samples)
+    assert summary["generated_tokens"] == sum(int(str(row["new_tokens"])) for row in samples)
+    assert summary["problems_sha256"] == hashlib.sha256(problem_file.read_bytes()).hexdigest()
+    assert summary["effective_sampler"]["temperature"] == 0.0
+    last = {event.stage: (event.step, event.total) for event in desk.events}
+    assert last == {"generate": (3, 3), "execute": (3, 3)}
+
+
+def test_a_right_answer_counts_one_problem(
+    desk: Desk, config: Json, student: Path, problems: list[Problem]
+) -> None:
+    """The prompt's import is part of the program, and pass@1 is the share of passing problems."""
+    evaluate(desk.job(config, student=student))
+    answer(desk, problems[2])
+    evaluate(desk.job(config, "again", student=student))
+    summary = json.loads((desk.root / "again" / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["passed"], summary["pass_at_1"]) == (1, 1 / 3)
+    results = rows(desk.root / "again" / "results.jsonl")
+    assert [row["passed"] for row in results] == [False, False, True]
+
+
+def test_a_killed_run_resumes_to_the_same_samples(desk: Desk, config: Json, student: Path) -> None:
+    """After a kill in the middle of a line, whole samples are kept and the outputs are those of one run."""
+    evaluate(desk.job(config, student=student))
+    log = desk.root / "scratch" / "samples.jsonl"
+    log.write_bytes(log.read_bytes()[: -len(log.read_bytes().splitlines()[-1]) // 2])
+    desk.events.clear()
+    evaluate(desk.job(config, "again", student=student))
+    assert desk.events[0].step == 2
+    for name in ("samples.jsonl", "results.jsonl"):
+        assert (desk.root / "again" / name).read_bytes() == (desk.root / "out" / name).read_bytes()
+
+
+def test_samples_of_another_configuration_are_not_reused(
+    desk: Desk, config: Json, settings: Json, student: Path, problems: list[Problem]
+) -> None:
+    """A changed token budget makes every old sample worthless."""
+    evaluate(desk.job(config, student=student))
+    answer(desk, problems[2])
+    evaluate(desk.job({**config, "humaneval": {**settings, "max_new_tokens": 11}}, "again", student=student))
+    summary = json.loads((desk.root / "again" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["passed"] == 0
+
+
+def test_null_model_is_seeded_random_weights(desk: Desk, config: Json, student: Path) -> None:
+    """The same seed gives the same samples, another seed others, and neither those of the model itself."""
+    found = {}
+    for out, seed in (("a", 17), ("b", 17), ("c", 18)):
+        (desk.root / "scratch" / "samples.jsonl").unlink(missing_ok=True)
+        model = {"kind": "random", "name": "student", "layers": 1, "seed": seed}
+        evaluate(desk.job({**config, "model": model, "limit": 2}, out, student=student))
+        found[out] = (desk.root / out / "samples.jsonl").read_bytes()
+    evaluate(desk.job({**config, "limit": 2}, "itself", student=student))
+    assert found["a"] == found["b"]
+    assert len({*found.values(), (desk.root / "itself" / "samples.jsonl").read_bytes()}) == 3
+    assert len(rows(desk.root / "a" / "samples.jsonl")) == 2
+
+
+def test_too_weak_isolation_ends_before_anything_is_generated(
+    desk: Desk, config: Json, settings: Json, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A demanded tier that the machine lacks is an error, not a run on a lower tier."""
+    monkeypatch.setattr(experiments, "probe_isolation", lambda: Isolation.RLIMITS)
+    demanding = {**config, "humaneval": {**settings, "minimum_isolation": "seccomp"}}
+    with pytest.raises(ExperimentError, match="isolation 'seccomp' or stronger.*'rlimits'"):
+        evaluate(desk.job(demanding, student=student))
+    assert desk.events == []
+
+
+def test_changed_problem_file_is_refused(
+    desk: Desk, config: Json, student: Path, problem_file: Path
+) -> None:
+    """Problems that are not those the release names are not scored."""
+    text = problem_file.read_text(encoding="utf-8")
+    problem_file.write_text(text.replace("range(3)", "range(0)"), encoding="utf-8")
+    with pytest.raises(DigestMismatchError, match="the release names"):
+        evaluate(desk.job(config, student=student))
+
+
+def test_a_program_without_verdict_is_an_error_and_not_a_zero(
+    desk: Desk, settings: Json, problem_file: Path
+) -> None:
+    """A test that breaks before it calls the candidate says nothing about the answer."""
+    text = problem_file.read_text(encoding="utf-8")
+    problem_file.write_text(text.replace("def check", "raise OSError\\ndef check", 1), encoding="utf-8")
+    digest = hashlib.sha256(problem_file.read_bytes()).hexdigest()
+    own = {**settings, "problems": {"path": "own.jsonl", "sha256": digest}}
+    with pytest.raises(ExperimentError, match="1 of 3 programs got no verdict.*Own/0"):
+        calibrate(desk.job({"humaneval": own, "problems_path": str(problem_file)}))
+    assert not (desk.root / "out" / "calibration.json").exists()
+
+
+def test_unknown_configuration_key_is_named(desk: Desk, config: Json, student: Path) -> None:
+    """A misspelt key is an error, not a default."""
+    with pytest.raises(UsageError, match=r"humaneval_test(.|\n)*limits"):
+        evaluate(desk.job({**config, "limits": 3}, student=student))
+
+
+def test_calibration_passes_right_answers_and_no_forgery(
+    desk: Desk, settings: Json, problem_file: Path
+) -> None:
+    """Canonical solutions all pass, every other kind fails on every problem, and a loop times out."""
+    calibrate(desk.job({"humaneval": {**settings, "timeout_s": 3.0}, "problems_path": str(problem_file)}))
+    found = json.loads((desk.root / "out" / "calibration.json").read_text(encoding="utf-8"))
+    passed = {kind: each["passed"] for kind, each in found.items() if isinstance(each, dict)}
+    assert passed == {"canonical": 3, "empty": 0, "always_equal": 0, "system_exit": 0, "os_exit": 0}
+    assert found["loop_outcome"] == "timeout"
+    for kind in passed:
+        assert len(rows(desk.root / "out" / f"results_{kind}.jsonl")) == found[kind]["problems"] == 3
+    details = [str(row["detail"]) for row in rows(desk.root / "out" / "results_empty.jsonl")]
+    assert not any("IndentationError" in detail or "SyntaxError" in detail for detail in details)

@@ -1,0 +1,71 @@
+"""Release files: text, digest, faults with lines, and where named files lie."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from refute.errors import SpecError
+from refute.outcome import RunClass
+from refute.release_file import load_release, parse_release, resolve
+
+GOOD = """\
+release: demo
+title: A demonstration
+run_class: quick
+evidence:
+  run: evidence/run.json
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    """A release file with `text` in `folder`."""
+    path = folder / "release.yaml"
+    path.write_bytes(text.encode("utf-8"))
+    return path
+
+
+def test_release_is_loaded_with_text_and_digest(tmp_path: Path) -> None:
+    """The digest is that of the file's bytes, and the text parses to the same release."""
+    path = write(tmp_path, GOOD.replace("\n", "\r\n"))
+    loaded = load_release(path)
+    assert (loaded.release.release, loaded.release.run_class) == ("demo", RunClass.QUICK)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert parse_release(loaded.text, "signed") == loaded.release
+
+
+def test_all_faults_of_a_release_are_reported_with_lines(tmp_path: Path) -> None:
+    """Unknown keys, wrong words and missing keys come together, each at its line."""
+    path = write(tmp_path, "release: Demo\nrun_class: quik\nevidnce: {}\n")
+    with pytest.raises(SpecError, match="did you mean `evidence`") as caught:
+        load_release(path)
+    found = [(problem.line, problem.key) for problem in caught.value.problems]
+    assert found == [(1, "release"), (1, "title"), (2, "run_class"), (3, "evidnce")]
+
+
+def test_fault_in_a_tagged_part_has_the_key_of_the_file(tmp_path: Path) -> None:
+    """Keys are as in the file, without the tag that chose a variant, and that variant's keys are suggested."""
+    text = GOOD + "distillation:\n  teacher:\n    format: hf\n    pth: x\n  init: {method: depth_prune}\n"
+    with pytest.raises(SpecError, match=r"distillation\.teacher\.pth: unknown key `pth`; did you mean `path`"):
+        load_release(write(tmp_path, text))
+    with pytest.raises(SpecError, match=r"unknown key `sourc`; known: `format`, `path`$"):
+        load_release(write(tmp_path, text.replace("pth", "sourc").split("  init")[0]))
+    with pytest.raises(SpecError, match=r":10: distillation\.init\.keep_layers: this required key is missing"):
+        load_release(write(tmp_path, text))
+
+
+def test_release_with_nothing_to_judge_is_refused(tmp_path: Path) -> None:
+    """A release without evidence and distillation would be judged on nothing."""
+    with pytest.raises(SpecError, match="nothing to judge"):
+        load_release(write(tmp_path, "release: a\ntitle: t\nrun_class: quick\n"))
+
+
+def test_paths_are_resolved_beside_the_release_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory does not matter; absolute paths stay and `~` is the home folder."""
+    loaded = load_release(write(tmp_path, GOOD))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert resolve(loaded, "evidence/run.json") == tmp_path / "evidence" / "run.json"
+    assert resolve(loaded, str(tmp_path / "x")) == tmp_path / "x"
+    assert resolve(loaded, "~/models") == tmp_path / "home" / "models"

@@ -32,15 +32,18 @@ $(VENV)/bin/python:
 
 # torch first and by exact version: as somebody's dependency it would bring the newest build with CUDA packages.
 $(VENV)/.torch: | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@echo "installing torch 2.13.0 (about 200 MB, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
 $(VENV)/.gate: pyproject.toml constraints.txt | $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "installing refute and its dependencies (about 150 MB, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.gate
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing what tests, lint and types need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 clean:

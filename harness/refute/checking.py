@@ -53,7 +53,7 @@ def check_files(paths: Sequence[Path], falsifier_folders: Sequence[Path]) -> Fin
 
     Raises LoadingError for falsifiers that cannot be loaded: without them nothing can be checked.
     """
-    registry = load_registry(folder for folder in falsifier_folders if folder.is_dir())
+    registry = load_registry(falsifier_folders)
     spec_paths, release_paths = _find(paths)
     problems: list[Problem] = []
     specs: list[LoadedSpec] = []
@@ -81,7 +81,7 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     releases: list[Path] = []
     for path in paths:
         if path.is_dir():
-            specs += sorted(path.glob("*.yaml"))
+            specs += sorted(file for file in path.iterdir() if file.is_file() and file.suffix in (".yaml", ".yml"))
             releases += sorted((path / "releases").glob("*.yaml"))
         elif path.parent.name == "releases":
             releases.append(path)

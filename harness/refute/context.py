@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,17 @@ class Evidence:
 
     def json(self, file: str) -> Any:
         """The parsed JSON file. NaN and infinity in it are errors."""
-        return json.loads(self.path(file).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return _parse(self.path(file).read_text(encoding="utf-8"))
 
     def rows(self, file: str) -> list[dict[str, Any]]:
-        """The objects of a JSON Lines file, in file order."""
-        text = self.path(file).read_text(encoding="utf-8")
-        return [json.loads(line, parse_constant=_refuse_constant) for line in text.splitlines() if line]
+        """The objects of a JSON Lines file, in file order. A line that holds something else is an error."""
+        # Not `splitlines`: JSON text may hold U+2028 and other characters at which that would cut.
+        lines = self.path(file).read_text(encoding="utf-8").split("\n")
+        rows = [_parse(line) for line in lines if line.strip()]
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, dict):
+                raise EvidenceError(f"evidence {self.name!r}: row {number} of {file!r} is no JSON object")
+        return rows
 
     def arrays(self, file: str) -> dict[str, NDArray[Any]]:
         """The arrays of a safetensors file."""
@@ -50,8 +56,15 @@ class Evidence:
         return load_file(self.path(file))
 
 
-def _refuse_constant(text: str) -> float:
-    raise EvidenceError(f"evidence holds the number {text}, which is not finite")
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise EvidenceError(f"evidence holds the number {text}, which is not finite")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def known_bad(build: Build, *, name: str = "") -> Control:
 def _control(build: Build, name: str, expected: Outcome) -> Control:
     if not callable(build):
         raise RegistrationError(f"a control is built by a function of a Bench, found {type(build).__name__}")
-    label = name or getattr(build, "__name__", "").strip("_").replace("_", " ")
+    label = name.strip() or getattr(build, "__name__", "").strip("_").replace("_", " ")
     if not label or label == "<lambda>":
         raise RegistrationError("a control needs a name: use a named function or `name=`")
     return Control(label, expected, build)

@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ from pathlib import Path, PurePosixPath
 
 from refute.context import Evidence
 from refute.errors import EvidenceError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def file_sha256(path: Path) -> str:
@@ -40,6 +43,28 @@ def manifest_digest(files: Mapping[str, str]) -> str:
 def _manifest_bytes(files: Mapping[str, str]) -> bytes:
     # Names and hex digests only: for ASCII-safe strings this is RFC 8785 already.
     return json.dumps(dict(sorted(files.items())), separators=(",", ":"), sort_keys=True).encode()
+
+
+def _parse_manifest(data: bytes) -> dict[str, str]:
+    """{file name: SHA-256}. Raises ValueError for anything else, for no files, and for names that lead elsewhere."""
+    files: object = json.loads(data)
+    if not isinstance(files, dict) or not files:
+        raise ValueError("expected an object that names files")
+    for name, digest in files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"the file name {name!r} leads out of the evidence")
+        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            raise ValueError(f"{name!r} has no SHA-256")
+    return files
+
+
+def _file_name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise EvidenceError(f"the file name {name!a} is not UTF-8", hint="rename the file") from error
+    return name
 
 
 class Store:
@@ -65,10 +90,10 @@ class Store:
         if not manifest.exists():
             return None
         try:
-            files: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))
+            files = _parse_manifest(manifest.read_bytes())
         except ValueError as error:
             raise EvidenceError(
-                f"the manifest of evidence {name!r} is not JSON: {manifest}",
+                f"the manifest of evidence {name!r} is no manifest: {manifest}: {error}",
                 hint=f"delete {manifest}: the experiment will run again",
             ) from error
         for file, digest in sorted(files.items()):
@@ -87,13 +112,11 @@ class Store:
     def add(self, name: str, key: str, folder: Path) -> Evidence:
         """Move every file below `folder` into the store and record them under `key`, atomically."""
         try:
-            files = {
-                PurePosixPath(path.relative_to(folder)).as_posix(): self._keep(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            }
+            files = {_file_name(path, folder): self._keep(path) for path in sorted(folder.rglob("*")) if path.is_file()}
             if not files:
                 raise EvidenceError(f"experiment {name!r} wrote no files: nothing is not evidence")
+            # What an earlier result of this key left there would be read along with the new one.
+            shutil.rmtree(self.root / "views" / key, ignore_errors=True)
             _write_atomically(self.root / "keys" / f"{key}.json", _manifest_bytes(files))
         except OSError as error:
             raise _unwritable(self.root, error) from error
@@ -102,7 +125,8 @@ class Store:
     def _keep(self, path: Path) -> str:
         digest = file_sha256(path)
         target = self._object(digest)
-        if not target.exists():
+        # An object that is there may be damaged, and this is the moment at which its content is at hand.
+        if not target.is_file() or file_sha256(target) != digest:
             target.parent.mkdir(exist_ok=True)
             staged = target.with_suffix(f".{os.getpid()}.part")
             shutil.copyfile(path, staged)
@@ -173,7 +197,5 @@ def _unwritable(root: Path, error: OSError) -> EvidenceError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return EvidenceError(
         f"the evidence store {root} cannot be written: {error.strerror or error}",
-        hint="free some disk space"
-        if full
-        else "give another folder with --store, or make this one writable",
+        hint="free some disk space" if full else "give another folder with --store, or make this one writable",
     )

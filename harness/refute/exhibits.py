@@ -1,4 +1,4 @@
-"""What a report shows beyond the records: the nine dogfood sections, loss curves and the problem grid, from evidence."""
+"""What a report shows beyond the records: nine dogfood sections, loss curves and the problem grid, from evidence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ _SCORED = (("teacher", "humaneval_teacher"), ("init", "humaneval_init"), ("stude
 
 def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
     """What the evidence of a distillation has to show; what is missing is shown as not run, with the reason."""
-    return Exhibits(
-        sections=_sections(lines, tuple(records)), curves=tuple(_curves(lines)), grids=tuple(_grids(lines))
-    )
+    return Exhibits(sections=_sections(lines, tuple(records)), curves=tuple(_curves(lines)), grids=tuple(_grids(lines)))
 
 
 def _json(lines: Lines, name: str, file: str) -> dict[str, Any] | None:
@@ -65,9 +63,7 @@ def _sections(lines: Lines, records: tuple[Record, ...]) -> tuple[Section, ...]:
         lambda: _not_run(4, "Exports", "exporting to GGUF and comparing formats is not built yet"),
         lambda: _scorer(lines),
         lambda: _falsifiers(records),
-        lambda: _not_run(
-            7, "Independent consumer", "nobody but the operator has attested to using this model"
-        ),
+        lambda: _not_run(7, "Independent consumer", "nobody but the operator has attested to using this model"),
         lambda: _decision(records),
         lambda: _aftermath(records),
     )
@@ -118,9 +114,7 @@ def _speed(lines: Lines) -> Section:
         _json(lines, "student", "summary.json"),
     )
     facts = _facts(generation, {"tokens_per_s": "Generation, tokens/s (batched, this machine, one run)"})
-    facts += _facts(
-        training, {"tokens_per_s": "Training, tokens/s", "device": "Device", "dtype": "Data type"}
-    )
+    facts += _facts(training, {"tokens_per_s": "Training, tokens/s", "device": "Device", "dtype": "Data type"})
     return _measured(3, "Speed", facts, "nothing was generated")
 
 
@@ -138,9 +132,7 @@ def _scorer(lines: Lines) -> Section:
     for label, name in _SCORED:
         summary = _json(lines, name, "summary.json")
         if summary is not None:
-            facts += (
-                Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),
-            )
+            facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
 
@@ -150,25 +142,19 @@ def _falsifiers(records: tuple[Record, ...]) -> Section:
         Fact(label="Falsifiers with a record", value=str(len(records))),
         Fact(label="Controls behaved", value=f"{sum(c.behaved for c in controls)} of {len(controls)}"),
     )
-    return _measured(
-        6, "Falsifiers and their controls", facts if records else (), "no falsifier has a record"
-    )
+    return _measured(6, "Falsifiers and their controls", facts if records else (), "no falsifier has a record")
 
 
 def _decision(records: tuple[Record, ...]) -> Section:
     counts: dict[str, int] = {}
     for record in records:
         counts[str(record.outcome)] = counts.get(str(record.outcome), 0) + 1
-    facts = tuple(
-        Fact(label=outcome.replace("_", " "), value=str(n)) for outcome, n in sorted(counts.items())
-    )
+    facts = tuple(Fact(label=outcome.replace("_", " "), value=str(n)) for outcome, n in sorted(counts.items()))
     return _measured(8, "Falsifiers by outcome", facts, "no falsifier has a record")
 
 
 def _aftermath(records: tuple[Record, ...]) -> Section:
-    stands = [
-        record.criterion for record in records if record.outcome not in ("corroborated", "not_applicable")
-    ]
+    stands = [record.criterion for record in records if record.outcome not in ("corroborated", "not_applicable")]
     open_criteria = sorted(set(stands))
     text = "No criterion stands open."
     if open_criteria:

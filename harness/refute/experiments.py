@@ -30,7 +30,15 @@ class Located:
     path: Callable[[], Path]
 
 
-Config = Mapping[str, "Config | Located | list[str] | str | int | float | bool | None"]
+@dataclass(frozen=True, slots=True)
+class FromEvidence:
+    """A file or folder that another experiment, named in `needs`, produced."""
+
+    name: str
+    file: str
+
+
+Config = Mapping[str, "Config | Located | FromEvidence | str | int | float | bool | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +57,17 @@ class Experiment:
 Plan = Mapping[str, Experiment]
 
 
-def render(config: Config, *, paths: bool) -> dict[str, object]:
-    """`config` as JSON data, with each Located as its path (for the job) or its digest (for the key)."""
+def render(config: Config, folders: Mapping[str, Path] | None = None) -> dict[str, object]:
+    """`config` as JSON data: with paths for the job where the folders of its evidence are given, else for the key."""
     out: dict[str, object] = {}
     for name, value in sorted(config.items()):
         if isinstance(value, Located):
-            out[name] = str(value.path()) if paths else value.digest()
+            out[name] = value.digest() if folders is None else str(value.path())
+        elif isinstance(value, FromEvidence):
+            # The evidence's digest enters the key beside the configuration.
+            out[name] = f"{value.name}/{value.file}" if folders is None else str(folders[value.name] / value.file)
         elif isinstance(value, Mapping):
-            out[name] = render(value, paths=paths)
+            out[name] = render(value, folders)
         else:
             out[name] = value
     return out
@@ -67,7 +78,7 @@ def key_of(experiment: Experiment, evidence: Mapping[str, str]) -> str:
     entering = {
         "experiment": experiment.name,
         "entry": experiment.entry,
-        "config": render(experiment.config, paths=False),
+        "config": render(experiment.config),
         "evidence": dict(sorted(evidence.items())),
         "engine": {package: source_digest(package) for package in experiment.engine},
         "environment": environment() if experiment.entry else {},
@@ -100,9 +111,5 @@ def folder_digest(folder: Path) -> str:
     if folder.is_file():
         return file_sha256(folder)
     return manifest_digest(
-        {
-            path.relative_to(folder).as_posix(): file_sha256(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
+        {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     )

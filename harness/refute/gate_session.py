@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from refute.attest import load_private_key
 from refute.errors import RefuteError, SpecError, UsageError
 from refute.evidence import Store
 from refute.experiments import Plan
@@ -51,6 +52,7 @@ class GateSession:
     gate: Gate | None = None
     progress: Progress | None = None
     interrupted: bool = False
+    other_failures: bool = False
     summary: str = ""
     _wanted: tuple[str, ...] = field(default=())
 
@@ -59,11 +61,11 @@ class GateSession:
         """Read everything that can be read before a model is touched. Raises RefuteError subclasses."""
         if sys.flags.optimize:
             raise UsageError("python -O removes checks; run the gate without -O and PYTHONOPTIMIZE")
-        roots = list(config.getini(SPEC_PATHS)) or [config.rootpath / "specs"]
-        folders = list(config.getini(FALSIFIER_PATHS)) or [config.rootpath / "falsifiers"]
+        roots = _configured(config, SPEC_PATHS, "specs")
+        folders = _configured(config, FALSIFIER_PATHS, "falsifiers")
         release = load_release(_release_path(config, roots))
         specs = _specs(config, roots, release)
-        registry = load_registry(folder for folder in folders if folder.is_dir())
+        registry = load_registry(folder for folder in folders if folder.exists())
         # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
         problems = [
             problem
@@ -73,7 +75,9 @@ class GateSession:
         ]
         if problems:
             raise SpecError(problems, hint="`refute check` lists these without running anything")
-        root = Path(config.getoption("--refute-dir") or config.rootpath / ".refute")
+        # Absolute, because a falsifier's file or a conftest may change the working folder.
+        here = config.invocation_params.dir
+        root = here / (config.getoption("--refute-dir") or config.rootpath / ".refute")
         return cls(
             config=config,
             root=root,
@@ -81,12 +85,21 @@ class GateSession:
             spec_files={loaded.path.resolve(): loaded for loaded in specs},
             registry=registry,
             plan=plan_release(release.release, release.path.parent),
-            store_path=Path(config.getoption("--store") or root / "store"),
+            store_path=here / (config.getoption("--store") or root / "store"),
         )
 
     @property
     def _worker(self) -> Mapping[str, str] | None:
         return getattr(self.config, "workerinput", None)
+
+    @property
+    def _signing_key(self) -> Path | None:
+        named = self.config.getoption("--signing-key")
+        return self.config.invocation_params.dir / named if named else None
+
+    def is_falsifier(self, nodeid: str) -> bool:
+        """Whether a node id is one of a falsifier of this run, and not of an ordinary test beside it."""
+        return (self.config.rootpath / nodeid.split("::")[0]).resolve() in self.spec_files
 
     def choose(self, uses: Sequence[FalsifierUse]) -> None:
         """Note which experiments the selected falsifiers will want, so that progress can say `i of n`."""
@@ -102,9 +115,10 @@ class GateSession:
         """Prepare store and run folder. Raises pytest.UsageError when inputs are missing or nothing can be written."""
         if self.config.getoption("collectonly"):
             return
-        _warm_up()
         try:
             require_inputs(self.release.release, self.release.path.parent)
+            if self._signing_key is not None:
+                load_private_key(self._signing_key)  # now, and not after hours of experiments
             store = Store(self.store_path)
             self.run = self._run_folder()
         except RefuteError as error:
@@ -157,7 +171,9 @@ class GateSession:
         """Run one falsifier with live progress, and write its record and the evidence it used."""
         if self.gate is None or self.run is None or self.progress is None:
             raise pytest.UsageError("the gate was not opened: pytest_sessionstart did not run")
+        _warm_up()
         with _capture_off(self.config):
+            self.progress.begin()
             try:
                 record = self.gate.run(spec, criterion, use)
             finally:
@@ -177,23 +193,17 @@ class GateSession:
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             self.summary = f"no verdict: pytest ended with status {exitstatus}"
             return None
-        command = [
-            sys.executable,
-            "-m",
-            "refute",
-            "judge",
-            str(self.run.path),
-            "--refute-dir",
-            str(self.root),
-        ]
-        if key := self.config.getoption("--signing-key"):
-            command += ["--key", str(key)]
+        # -P: no module of the repository that is judged may stand in for one of the judge's.
+        command = [sys.executable, "-P", "-m", "refute", "judge", str(self.run.path), "--refute-dir", str(self.root)]
+        if self._signing_key is not None:
+            command += ["--key", str(self._signing_key)]
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
         self.summary = (judged.stdout + judged.stderr).rstrip()
-        # An ordinary test that failed beside the falsifiers keeps its say; a signed GO or WARN outranks the items.
-        return int(pytest.ExitCode.OK) if judged.returncode == 0 else int(pytest.ExitCode.TESTS_FAILED)
+        # A signed GO or WARN outranks the items; an ordinary test that failed beside them keeps its say.
+        good = judged.returncode == 0 and not self.other_failures
+        return int(pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED)
 
 
 def _warm_up() -> None:
@@ -224,7 +234,7 @@ def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease)
     A bare `pytest --falsifiers` runs what the release demands or, where it demands nothing, every spec there is.
     """
     demanded = [resolve(release, text).resolve() for text in release.release.specs]
-    named = _named_specs(config)
+    named = _named_specs(config, roots)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         named = demanded or _spec_files(roots)
         config.args[:] = [str(path) for path in named]
@@ -235,14 +245,29 @@ def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease)
     return merge([load_spec(path) for path in paths])
 
 
-def _named_specs(config: pytest.Config) -> list[Path]:
+def _configured(config: pytest.Config, setting: str, default: str) -> list[Path]:
+    """What the configuration names, all of it present, or else the default, which may be absent."""
+    named: list[Path] = list(config.getini(setting))
+    absent = [str(path) for path in named if not path.exists()]
+    if absent:
+        raise UsageError(f"{setting} in {config.inipath} names what is not there: {', '.join(absent)}")
+    return named or [config.rootpath / default]
+
+
+def _named_specs(config: pytest.Config, roots: Sequence[Path]) -> list[Path]:
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
     return [
         path
         for given in named
-        for path in (_spec_files([given]) if given.is_dir() else [given])
+        for path in (_specs_below(given, roots) if given.is_dir() else [given])
         if _is_yaml(path)
     ]
+
+
+def _specs_below(folder: Path, roots: Sequence[Path]) -> list[Path]:
+    """The specs of the roots in `folder`, such as of `specs` for `.`; its own YAML files where it holds no root."""
+    inside = [root for root in roots if root.resolve().is_relative_to(folder)]
+    return _spec_files(inside or [folder])
 
 
 def _spec_files(roots: Sequence[Path]) -> list[Path]:

@@ -40,7 +40,11 @@ def judge(
     Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject.
     `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
     a record is an error. `faults` are texts of records that could not be read.
+
+    Raises ValueError when `at` names no time zone: the verdict would depend on where it is made.
     """
+    if at is not None and at.tzinfo is None:
+        raise ValueError(f"at = {at} must name its time zone")
     specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
     by_key = _index(records)
     criteria = tuple(
@@ -48,7 +52,7 @@ def judge(
     )
     moment = None if at is None else at.astimezone(UTC)
     waived = applicable(waivers, subject_sha256, moment, policy)
-    return _weigh(specs, criteria, records, waived, tuple(faults) + _unknown(specs, by_key))
+    return _weigh(specs, criteria, records, waived, (*faults, *_unknown(specs, by_key), *_refused(criteria, by_key)))
 
 
 def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:
@@ -60,13 +64,23 @@ def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:
 
 def _unknown(specs: Sequence[Spec], by_key: Mapping[_Key, object]) -> tuple[str, ...]:
     known = {
-        (one.spec, criterion.id, use.id)
-        for one in specs
-        for criterion in one.criteria
-        for use in criterion.falsifiers
+        (one.spec, criterion.id, use.id) for one in specs for criterion in one.criteria for use in criterion.falsifiers
     }
+    return tuple(f"a record speaks of {'::'.join(key)}, which is in no spec" for key in sorted(set(by_key) - known))
+
+
+def _refused(criteria: Sequence[CriterionRuling], by_key: Mapping[_Key, Sequence[Record]]) -> tuple[str, ...]:
+    """Records that do not say what their own numbers say: fatal at every severity, for somebody's files are not true.
+
+    A record that says `error` of itself is honest, and weighs what its criterion weighs.
+    """
     return tuple(
-        f"a record speaks of {'::'.join(key)}, which is in no spec" for key in sorted(set(by_key) - known)
+        f"the record of {ruling.falsifier} was refused: {ruling.reason}"
+        for criterion in criteria
+        for ruling in criterion.falsifiers
+        if ruling.outcome is Outcome.ERROR
+        and [record.outcome for record in by_key[criterion.spec, criterion.criterion, ruling.falsifier]]
+        != [Outcome.ERROR]
     )
 
 
@@ -93,20 +107,14 @@ def _rule_falsifier(
     criterion: Criterion, use: FalsifierUse, records: Sequence[Record], release: Release | None
 ) -> FalsifierRuling:
     if not records:
-        return FalsifierRuling(
-            use.id, Outcome.NOT_RUN, "no record: it was not selected, or the run ended early"
-        )
+        return FalsifierRuling(use.id, Outcome.NOT_RUN, "no record: it was not selected, or the run ended early")
     if len(records) > 1:
-        return FalsifierRuling(
-            use.id, Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one"
-        )
+        return FalsifierRuling(use.id, Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one")
     outcome, reason = _outcome(criterion, use, records[0], release)
     return FalsifierRuling(use.id, outcome, reason)
 
 
-def _outcome(
-    criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None
-) -> tuple[Outcome, str]:
+def _outcome(criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None) -> tuple[Outcome, str]:
     if record.outcome is Outcome.NOT_APPLICABLE:
         excuse = None if release is None else not_applicable(criterion, release)
         if excuse is None:
@@ -147,26 +155,22 @@ def _weigh(
 ) -> Verdict:
     controls = [control for record in records for control in record.controls]
     behaved = sum(control.behaved for control in controls)
-    fatal, doubts, applied = list(faults), [], []
+    fatal, doubts, applied = list(faults), list[str](), list[str]()
     if not criteria:
         fatal.append("the spec has no criteria: nothing was promised, so nothing can hold")
     if behaved < len(controls):
         fatal.append(
             f"{len(controls) - behaved} of {len(controls)} controls misbehaved: their falsifiers prove nothing"
         )
-    if not any(
-        each.outcome is Outcome.CORROBORATED and each.severity is not Severity.INFO for each in criteria
-    ):
+    if not any(each.outcome is Outcome.CORROBORATED and each.severity is not Severity.INFO for each in criteria):
         fatal.append("no blocking or warning criterion was corroborated: there is nothing to go on")
     partial = _partial(specs, records)
     if partial:
         fatal.append("partial run: not every falsifier of the spec has a record")
     for each in criteria:
         waiver = waived.get(each.criterion)
-        if waiver is not None and not each.holds and each.outcome is not Outcome.ERROR:
-            applied.append(
-                f"{each.criterion} waived by {waiver.approver} until {waiver.expires_at}: {waiver.reason}"
-            )
+        if waiver is not None and not each.holds and not _has_error(each):
+            applied.append(f"{each.criterion} waived by {waiver.approver} until {waiver.expires_at}: {waiver.reason}")
         elif not each.holds:
             _file(each, fatal, doubts)
     ruling = Ruling.NO_GO if fatal else Ruling.WARN if doubts or applied else Ruling.GO
@@ -179,6 +183,11 @@ def _weigh(
         partial=partial,
         waivers_applied=tuple(applied),
     )
+
+
+def _has_error(ruling: CriterionRuling) -> bool:
+    """A waiver accepts a known shortfall. What failed to be measured, beside a shortfall or alone, is not known."""
+    return any(each.outcome is Outcome.ERROR for each in ruling.falsifiers)
 
 
 def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A finished run -> signed verdict and reports. Runs in its own process and trusts nothing but files it hashes again."""
+"""A finished run -> signed verdict and reports. Runs in its own process; trusts nothing but files it hashes again."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from refute.release_file import parse_release
 from refute.report import REPORTS
 from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
 from refute.spec import Spec, parse_spec
+from refute.verification import recompute
 from refute.waiver import Waiver
 
 VERIFIER = "refute"
@@ -46,12 +47,12 @@ class Judged:
     path: Path
 
 
-def judge_run(
-    run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()
-) -> Judged:
+def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
-    Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse.
+    Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
+    when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
+    is not signed.
     """
     asked = run.read_run()
     specs = tuple(parse_spec(each.text, each.name) for each in asked.specs)
@@ -59,8 +60,10 @@ def judge_run(
     records, faults = read_records(run.path / "records.jsonl") if _has_records(run) else ((), ())
     lines = run.read_evidence()
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
-    records = tuple(_checked(record, lines, damage) for record in _in_spec_order(records, specs))
+    given = _in_spec_order(records, specs)
+    records = tuple(_checked(record, lines, damage) for record in given)
     sound = {name: line for name, line in lines.items() if name not in damage}
+    faults += _refused(given, records) + _no_subject(release, sound)
     subject = _subject(asked, release, sound, run)
     evaluated_at = utc_now()
     verdict = judge(
@@ -96,6 +99,7 @@ def _has_records(run: RunFolder) -> bool:
 
 
 def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Judged:
+    recompute(predicate)
     content = parse_json(predicate.model_dump_json().encode())
     if not isinstance(content, dict):
         raise TypeError("a predicate is a JSON object")
@@ -121,10 +125,7 @@ def _in_spec_order(records: Sequence[Record], specs: Sequence[Spec]) -> tuple[Re
     places = {
         (spec.spec, criterion.id, use.id): number
         for number, (spec, criterion, use) in enumerate(
-            (spec, criterion, use)
-            for spec in specs
-            for criterion in spec.criteria
-            for use in criterion.falsifiers
+            (spec, criterion, use) for spec in specs for criterion in spec.criteria for use in criterion.falsifiers
         )
     }
     return tuple(sorted(records, key=lambda r: places.get((r.spec, r.criterion, r.falsifier), len(places))))
@@ -148,9 +149,7 @@ def _checked(record: Record, lines: Mapping[str, EvidenceLine], damage: Mapping[
         if name not in lines:
             return _broken(record, f"cites evidence {name!r}, which this run did not note")
         if lines[name].digest != digest:
-            return _broken(
-                record, f"cites evidence {name!r} with digest {digest}, the run noted {lines[name].digest}"
-            )
+            return _broken(record, f"cites evidence {name!r} with digest {digest}, the run noted {lines[name].digest}")
         if name in damage:
             return _broken(record, damage[name])
     known = {digest for name, _ in record.evidence for digest in lines[name].files.values()}
@@ -161,6 +160,21 @@ def _checked(record: Record, lines: Mapping[str, EvidenceLine], damage: Mapping[
                 record, f"measurement {measurement.name!r} cites {strange[0]}, a file of no evidence it names"
             )
     return record
+
+
+def _refused(given: Sequence[Record], checked: Sequence[Record]) -> tuple[str, ...]:
+    """A sentence for each record that was replaced: changed files are nobody's `info`."""
+    return tuple(
+        f"the record of {now.falsifier} was refused: {now.reason}"
+        for before, now in zip(given, checked, strict=True)
+        if now is not before
+    )
+
+
+def _no_subject(release: Release, lines: Mapping[str, EvidenceLine]) -> tuple[str, ...]:
+    if release.subject is None or release.subject in lines:
+        return ()
+    return (f"the release's subject {release.subject!r} is not among this run's evidence",)
 
 
 def _broken(record: Record, reason: str) -> Record:
@@ -177,6 +191,8 @@ def _subject(asked: RunFile, release: Release, lines: Mapping[str, EvidenceLine]
     source = Path(line.folder) / "model" if model else Path(line.folder)
     files = sorted(model or line.files)
     folder = run.path / "subject"
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)

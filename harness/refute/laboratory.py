@@ -58,6 +58,11 @@ class Laboratory:
                 self._known[name] = self._obtain(name)
             except RefuteError as error:
                 self._known[name] = error
+            except OSError as error:
+                self._known[name] = EvidenceError(
+                    f"evidence {name!r} cannot be obtained: {error}",
+                    hint="check the files that the release names, and that the store has space and may be written",
+                )
         found = self._known[name]
         if isinstance(found, RefuteError):
             raise found
@@ -81,9 +86,7 @@ class Laboratory:
                 inputs[need] = self.obtain(need)
             except RefuteError as error:
                 kind = type(error) if isinstance(error, ExperimentError) else ExperimentError
-                raise kind(
-                    f"experiment {name!r} needs {need!r}, which failed: {error}", hint=error.hint
-                ) from error
+                raise kind(f"experiment {name!r} needs {need!r}, which failed: {error}", hint=error.hint) from error
         key = key_of(experiment, {need: evidence.digest for need, evidence in inputs.items()})
         with self.store.lock(key, lambda: self.watcher.waiting(experiment)):
             found = self.store.find(name, key)
@@ -96,16 +99,23 @@ class Laboratory:
         began = time.monotonic()
         order = [*self.wanted, experiment.name]
         self.watcher.started(experiment, order.index(experiment.name) + 1, max(len(self.wanted), 1))
-        work = self.store.scratch(key)
-        out = work / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
         try:
+            work = self.store.scratch(key)
+            out = work / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir()
             if experiment.entry is None:
                 _take_in(experiment, out)
             else:
                 self._run_process(experiment, work, out, inputs)
             evidence = self.store.add(experiment.name, key, out)
+        except OSError as error:
+            unwritable = EvidenceError(
+                f"experiment {experiment.name!r} could not use the disk: {error}",
+                hint="free some space, or give another folder with --refute-dir or --store",
+            )
+            self.watcher.failed(experiment, unwritable)
+            raise unwritable from error
         except RefuteError as error:
             self.watcher.failed(experiment, error)
             raise
@@ -113,15 +123,15 @@ class Laboratory:
         self.watcher.finished(experiment, time.monotonic() - began)
         return evidence
 
-    def _run_process(
-        self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]
-    ) -> None:
+    def _run_process(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> None:
         scratch = work / "scratch"
         scratch.mkdir(exist_ok=True)
+        # Paths are rendered now: this is where a file is downloaded on first use, and verified every time.
+        self.watcher.progressed("obtain and verify inputs", 0, 1, {})
         request = {
             "name": experiment.name,
             "entry": experiment.entry,
-            "config": render(experiment.config, paths=True),
+            "config": render(experiment.config, {name: evidence.folder for name, evidence in inputs.items()}),
             "inputs": {name: str(evidence.folder) for name, evidence in inputs.items()},
             "out": str(out),
             "scratch": str(scratch),
@@ -131,7 +141,8 @@ class Laboratory:
         log = work / "log.txt"
         with log.open("wb") as log_stream, os.fdopen(reading, "rb") as events:
             process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-m", "refute.worker", str(work / "request.json"), str(writing)],
+                # -P: no file of the working folder may stand in for a module that an engine imports.
+                [sys.executable, "-P", "-m", "refute.worker", str(work / "request.json"), str(writing)],
                 stdin=subprocess.DEVNULL,
                 stdout=log_stream,
                 stderr=subprocess.STDOUT,
@@ -157,6 +168,8 @@ class Laboratory:
             last = json.loads(line)
             if last["event"] == "progress":
                 self.watcher.progressed(last["stage"], last["step"], last["total"], last["facts"])
+            else:
+                break  # not at the end of file: a process left behind may hold the pipe open
         return last
 
 
@@ -171,7 +184,7 @@ def _take_in(experiment: Experiment, out: Path) -> None:
         if file.is_file():
             target = out / (file.name if path.is_file() else file.relative_to(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(file, target)
+            link_or_copy(file.resolve(), target)  # link(2) would link a symbolic link, not the file
 
 
 def _environment() -> dict[str, str]:
@@ -184,15 +197,13 @@ def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:
     buffered = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
-        while True:
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                yield None
-                return
+        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
             chunk = os.read(stream.fileno(), 1 << 16)
             if not chunk:
                 return
             *lines, buffered = (buffered + chunk).split(b"\n")
             yield from lines
+    yield None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -216,7 +227,6 @@ def _raise_unless_done(experiment: Experiment, last: Mapping[str, Any], status: 
     if -status == signal.SIGKILL:
         cause += " (often: out of memory)"
     raise ExperimentError(
-        f"experiment {name!r} ended with {cause} before it was done"
-        + (f"; its log ends:\n{tail}" if tail else ""),
+        f"experiment {name!r} ended with {cause} before it was done" + (f"; its log ends:\n{tail}" if tail else ""),
         hint=f"its log is {log}; run again to continue from its last checkpoint",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refute.assets import fetch, local_path
 from refute.errors import MissingInputsError, UsageError
-from refute.experiments import Config, Experiment, Located, Plan, folder_digest
+from refute.experiments import Config, Experiment, FromEvidence, Located, Plan, folder_digest
 from refute.release import (
     DepthPruned,
     Distillation,
@@ -21,6 +21,7 @@ from refute.release import (
 
 DISTILL = "refute.distill"
 HUMANEVAL = "refute.humaneval"
+_DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
 
 def plan_release(release: Release, base: Path) -> Plan:
@@ -99,9 +100,7 @@ def _refuse_self_distillation(distillation: Distillation, base: Path) -> None:
 
 def _identity(model: ModelSource, base: Path) -> str:
     return (
-        model.source.sha256
-        if isinstance(model, GgufModel)
-        else str((base / Path(model.path).expanduser()).resolve())
+        model.source.sha256 if isinstance(model, GgufModel) else str((base / Path(model.path).expanduser()).resolve())
     )
 
 
@@ -117,9 +116,7 @@ def _own_files(name: str, path: Path) -> Experiment:
 def _folder(path: Path) -> Located:
     def digest() -> str:
         if not path.exists():
-            raise MissingInputsError(
-                f"no file or folder at {path}", hint="correct the path in the release file"
-            )
+            raise MissingInputsError(f"no file or folder at {path}", hint="correct the path in the release file")
         return folder_digest(path)
 
     return Located(digest, lambda: path)
@@ -138,7 +135,11 @@ def _model(model: ModelSource, base: Path) -> Config:
 
 def _distillation(release: Distillation, base: Path) -> list[Experiment]:
     machine: Config = {"device": release.device, "threads": release.threads}
-    teacher = _model(release.teacher, base)
+    original = _model(release.teacher, base)
+    # A GGUF is dequantised once: transformers takes seconds to minutes over it, and five experiments need it.
+    quantised = isinstance(release.teacher, GgufModel)
+    teacher = _DEQUANTISED if quantised else original
+    of_teacher: tuple[str, ...] = ("teacher",) if quantised else ()
     problems = _file(release.humaneval.problems, base)
     training = release.training
     limits = release.limits
@@ -152,13 +153,10 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
             "teacher": teacher,
             **machine,
         }
-        return Experiment(
-            name, title, f"{DISTILL}.trainer:train", ("corpus", "init"), config, ("distill",), limits.train_s
-        )
+        needs = (*of_teacher, "corpus", "init")
+        return Experiment(name, title, f"{DISTILL}.trainer:train", needs, config, ("distill",), limits.train_s)
 
-    def evaluate(
-        name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None
-    ) -> Experiment:
+    def evaluate(name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None) -> Experiment:
         config: Config = {
             "model": model,
             "humaneval": release.humaneval.model_dump(mode="json"),
@@ -170,9 +168,7 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         return Experiment(name, title, entry, needs, config, ("humaneval",), limits.humaneval_s)
 
     corpus_path = (
-        _folder(base / Path(release.corpus.path).expanduser())
-        if isinstance(release.corpus, FileCorpus)
-        else None
+        _folder(base / Path(release.corpus.path).expanduser()) if isinstance(release.corpus, FileCorpus) else None
     )
     corpus: Config = {
         "corpus": release.corpus.model_dump(mode="json"),
@@ -191,18 +187,20 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         **machine,
     }
     limit = release.humaneval.limit
+    dequantise = prepare(
+        "teacher", "obtain and dequantise the teacher", "experiments:dequantise", (), {"teacher": original}
+    )
     return [
-        prepare("corpus", "tokenise, split and decontaminate the corpus", "corpus:build_corpus", (), corpus),
-        prepare("init", "make the student's initial checkpoint", "init:build_init", ("corpus",), init),
-        prepare(
-            "lineage", "identify teacher and init", "experiments:lineage", ("init",), {"teacher": teacher}
-        ),
+        *([dequantise] if quantised else []),
+        prepare("corpus", "tokenise, split and decontaminate the corpus", "corpus:build_corpus", of_teacher, corpus),
+        prepare("init", "make the student's initial checkpoint", "init:build_init", (*of_teacher, "corpus"), init),
+        prepare("lineage", "identify teacher and init", "experiments:lineage", ("init",), {"teacher": original}),
         prepare(
             "teacher_probe",
             "compare the teacher's logits with an independent forward",
             "experiments:probe_teacher",
-            ("corpus",),
-            {"teacher": teacher, "windows": 2, "tokens": 32, "dtype": training.dtype, **machine},
+            (*of_teacher, "corpus"),
+            {"teacher": teacher, "reference": original, "windows": 2, "tokens": 32, **machine},
         ),
         prepare(
             "kd_math",
@@ -222,10 +220,8 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
             ("humaneval",),
             limits.humaneval_s,
         ),
-        evaluate("humaneval_teacher", "HumanEval on the teacher", (), {"kind": "source", **teacher}, limit),
-        evaluate(
-            "humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit
-        ),
+        evaluate("humaneval_teacher", "HumanEval on the teacher", of_teacher, {"kind": "source", **teacher}, limit),
+        evaluate("humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit),
         evaluate(
             "humaneval_student",
             "HumanEval on the student",

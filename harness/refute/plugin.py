@@ -40,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """With --falsifiers: load falsifiers, specs and release, and turn a bare call into a run over all specs."""
-    for phase in range(10):
-        config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
     if not config.getoption("--falsifiers"):
         return
+    for phase in range(10):
+        config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
     from refute.errors import RefuteError
     from refute.gate_session import GateSession
 
@@ -93,6 +93,11 @@ class _GatePlugin:
     def pytest_sessionstart(self) -> None:
         """Open the run folder, unless this is a worker or only a listing."""
         self.session.open()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember whether an ordinary test failed: no verdict speaks for it."""
+        if report.failed and not self.session.is_falsifier(report.nodeid):
+            self.session.other_failures = True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_keyboard_interrupt(self) -> Generator[None, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from refute.errors import RefuteError
@@ -36,7 +36,12 @@ class Progress:
     _stage: str = ""
     _stage_began: float = 0.0
     _stage_first: int = 0
-    _open_line: bool = field(default=False)
+    _open_line: bool = False
+    _begun: bool = True
+
+    def begin(self) -> None:
+        """The next text starts on a line of its own: somebody else may have left the cursor inside one."""
+        self._begun = False
 
     def started(self, experiment: Experiment, step: int, total: int) -> None:
         """A new experiment: number `step` of `total`."""
@@ -90,12 +95,19 @@ class Progress:
         return f"  {int(seconds) // 60}:{int(seconds) % 60:02d} left"
 
     def _rewrite(self, text: str) -> None:
+        self._start_line()
         width = max(20, self.width - 1)
         self.out.write("\r" + text[:width].ljust(width))
         self.out.flush()
         self._open_line = True
 
+    def _start_line(self) -> None:
+        if not self._begun:
+            self.out.write("\n")
+            self._begun = True
+
     def _line(self, text: str) -> None:
+        self._start_line()
         if self._open_line:
             self.out.write("\r" + " " * max(20, self.width - 1) + "\r")
             self._open_line = False

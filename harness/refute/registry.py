@@ -19,11 +19,19 @@ Measure = Callable[[Context], Iterable[Measurement]]
 F = TypeVar("F", bound=Measure)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MARK = "__refute_falsifier__"
+_BY_POSITION = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Falsifier:
-    """A declared falsifier. `measures` maps measurement names to units, `parameters` names to defaults."""
+    """A declared falsifier. `measures` maps measurement names to units, `parameters` names to defaults.
+
+    `code` is the SHA-256 of the file that defines it, taken at the declaration: what runs is what was loaded then.
+    """
 
     name: str
     measure: Measure
@@ -33,11 +41,7 @@ class Falsifier:
     controls: tuple[Control, ...]
     doc: str
     file: Path
-
-    @property
-    def code(self) -> str:
-        """SHA-256 of the file that defines the falsifier."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+    code: str = ""
 
 
 def falsifier(
@@ -59,9 +63,11 @@ def falsifier(
     """
 
     def declare(function: F) -> F:
-        file = Path(inspect.getsourcefile(function) or "<unknown>")
+        file = _source_file(function)
         where = f"falsifier {name!r} ({file.name}, function {getattr(function, '__name__', '?')})"
         faults = list(_faults(name, function, needs, measures, controls, parameters or {}))
+        if not file.is_file():
+            faults.append("it must be defined in a file, whose digest its records carry")
         if faults:
             raise RegistrationError(f"{where}: " + "; ".join(faults))
         declared = Falsifier(
@@ -73,11 +79,19 @@ def falsifier(
             tuple(controls),
             inspect.getdoc(function) or "",
             file,
+            hashlib.sha256(file.read_bytes()).hexdigest(),
         )
         _declared(function).append(declared)
         return function
 
     return declare
+
+
+def _source_file(function: Measure) -> Path:
+    try:
+        return Path(inspect.getsourcefile(function) or "<unknown>")
+    except TypeError:
+        return Path("<unknown>")
 
 
 def _declared(function: Measure) -> list[Falsifier]:
@@ -95,33 +109,48 @@ def _faults(
     measures: Mapping[str, str],
     controls: Sequence[Control],
     parameters: Mapping[str, Parameter],
-) -> Iterable[str]:
+) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield "its name must be lower-case words joined by hyphens, such as `held-out-loss`"
     if isinstance(needs, str) or not needs:
         yield "`needs` must list the evidence that it reads, and cannot be empty: no evidence proves nothing"
     if not measures:
         yield "`measures` must map each measurement to its unit, and cannot be empty"
-    for measurement, unit in measures.items():
-        if not unit or unit.split() != [unit]:
+    for measurement, unit in _pairs(measures):
+        if not isinstance(unit, str) or unit.split() != [unit]:
             yield f"measurement {measurement!r} needs a unit without spaces, found {unit!r}"
-    for parameter, default in parameters.items():
+    for parameter, default in _pairs(parameters):
         if not isinstance(default, bool | int | float | str):
             yield f"parameter {parameter!r} needs a default that is a number, text or true/false"
-    if len(inspect.signature(function).parameters) != 1:
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    if len(kinds) != 1 or kinds[0] not in _BY_POSITION:
         yield "it must take exactly one argument, the Context"
     if not inspect.getdoc(function):
         yield "it needs a docstring saying what would refute the criterion"
-    strangers = [control for control in controls if not isinstance(control, Control)]
-    if strangers:
+    yield from _control_faults(controls)
+
+
+def _pairs(mapping: Mapping[str, object]) -> Iterable[tuple[str, object]]:
+    # A declaration is a stranger's: its annotations are a wish, so values are looked at as plain objects.
+    return mapping.items()
+
+
+def _control_faults(controls: Sequence[object]) -> Iterator[str]:
+    found = [control for control in controls if isinstance(control, Control)]
+    if len(found) != len(controls):
         yield "`controls` must be made with known_good(…) or known_bad(…)"
         return
     for expected, kind in ((Outcome.CORROBORATED, "known_good"), (Outcome.FALSIFIED, "known_bad")):
-        if not any(control.expected is expected for control in controls):
+        if not any(control.expected is expected for control in found):
             yield f"it has no {kind} control: a check counts only if it has been shown able to fail"
-    names = [control.name for control in controls]
-    if len(set(names)) != len(names):
+    if len({control.name for control in found}) != len(found):
         yield "two of its controls have the same name"
+
+
+def _declarations_of(value: object) -> list[Falsifier]:
+    """Looked up without running `__getattr__`: a module may hold proxies that answer to any name."""
+    marked = inspect.getattr_static(value, _MARK, ())
+    return [each for each in marked if isinstance(each, Falsifier)] if isinstance(marked, list) else []
 
 
 class Registry(Mapping[str, Falsifier]):
@@ -132,19 +161,14 @@ class Registry(Mapping[str, Falsifier]):
 
     def add_from(self, namespace: Mapping[str, object]) -> int:
         """Add every falsifier among the values of a module's namespace; returns how many."""
-        found = [
-            declared
-            for value in namespace.values()
-            for declared in getattr(value, _MARK, ())
-            if callable(value) and isinstance(declared, Falsifier)
-        ]
+        found = [declared for value in namespace.values() for declared in _declarations_of(value)]
         for declared in found:
             self._add(declared)
         return len(found)
 
     def _add(self, declared: Falsifier) -> None:
         holder = self._by_name.get(declared.name)
-        if holder is not None and holder.measure is not declared.measure:
+        if holder is not None and holder is not declared:
             raise LoadingError(
                 f"two falsifiers are called {declared.name!r}: one in {holder.file}, one in {declared.file}",
                 hint="rename one of them",

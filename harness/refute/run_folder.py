@@ -14,9 +14,10 @@ import os
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from refute.context import Evidence
 from refute.errors import EvidenceError, UsageError
@@ -37,13 +38,20 @@ class RunFile(Closed):
     store: str
 
 
+def _stay_below(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts:
+        raise ValueError(f"{name!r} is not the name of a file below its folder")
+    return name
+
+
 class EvidenceLine(Closed):
     """One line of evidence.jsonl."""
 
     name: str
     digest: Sha256
     folder: str
-    files: dict[str, Sha256]
+    files: dict[Annotated[str, AfterValidator(_stay_below)], Sha256]
 
 
 def utc_now() -> str:
@@ -113,9 +121,7 @@ class RunFolder:
             except ValidationError as error:
                 raise EvidenceError(f"{path} line {number} is not an evidence line: {error}") from error
             if found.setdefault(line.name, line) != line:
-                raise EvidenceError(
-                    f"{path} line {number}: evidence {line.name!r} has two different contents"
-                )
+                raise EvidenceError(f"{path} line {number}: evidence {line.name!r} has two different contents")
         return found
 
     @property
@@ -133,7 +139,7 @@ class RunFolder:
 
 
 def open_run(text: str, root: Path) -> RunFolder:
-    """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError if there is none."""
+    """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError without one."""
     for path in (Path(text), root / "runs" / text):
         if (path / "run.json").exists():
             return RunFolder(path.resolve())

@@ -16,6 +16,9 @@ from refute.settle import misbehaviour, settle, settle_control
 from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
 from refute.trial import Answer, try_falsifier
 
+# Characters. A record is one short append, and a report shows every reason.
+_LONGEST_REASON = 4000
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -31,18 +34,23 @@ class Gate:
 
         KeyboardInterrupt passes through, so that a run can be stopped and resumed.
         """
+        try:
+            return self._run(spec, criterion, use)
+        except ExperimentTimeoutError as error:
+            return self._record(spec, criterion, use, Outcome.TIMEOUT, str(error))
+        except (RefuteError, OSError) as error:
+            return self._record(spec, criterion, use, Outcome.ERROR, str(error))
+
+    def _run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         excuse = not_applicable(criterion, self.release.release)
         if excuse is not None:
             return self._record(spec, criterion, use, Outcome.NOT_APPLICABLE, excuse)
         if use.uses is None:
             return self._record(spec, criterion, use, Outcome.NOT_RUN, use.planned or "")
-        falsifier = self.registry[use.uses]
-        try:
-            evidence = {need: self.laboratory.obtain(need) for need in falsifier.needs}
-        except ExperimentTimeoutError as error:
-            return self._record(spec, criterion, use, Outcome.TIMEOUT, str(error))
-        except RefuteError as error:
-            return self._record(spec, criterion, use, Outcome.ERROR, str(error))
+        falsifier = self.registry.get(use.uses)
+        if falsifier is None:
+            return self._record(spec, criterion, use, Outcome.ERROR, f"no falsifier is called {use.uses!r}")
+        evidence = {need: self.laboratory.obtain(need) for need in falsifier.needs}
         return self._attack(spec, criterion, use, falsifier, evidence)
 
     def _attack(
@@ -73,7 +81,7 @@ class Gate:
             falsifier=use.id,
             uses=falsifier.name,
             outcome=outcome,
-            reason=reason,
+            reason=_readable(reason),
             run_class=self.release.release.run_class,
             measurements=real.measurements,
             controls=controls,
@@ -81,9 +89,7 @@ class Gate:
             code=falsifier.code,
         )
 
-    def _record(
-        self, spec: Spec, criterion: Criterion, use: FalsifierUse, outcome: Outcome, reason: str
-    ) -> Record:
+    def _record(self, spec: Spec, criterion: Criterion, use: FalsifierUse, outcome: Outcome, reason: str) -> Record:
         """A record without a measurement: the falsifier was not called."""
         return Record(
             spec=spec.spec,
@@ -91,21 +97,25 @@ class Gate:
             falsifier=use.id,
             uses=use.uses or "",
             outcome=outcome,
-            reason=reason,
+            reason=_readable(reason),
             run_class=self.release.release.run_class,
         )
 
 
+def _readable(reason: str) -> str:
+    """A stranger's message as a record can hold it: short, and UTF-8 whatever bytes a file name put into it."""
+    text = reason.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} …"
+
+
 def _parameters(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]:
-    given = {
-        name: value for name, value in use.parameters.items() if isinstance(value, bool | int | float | str)
-    }
+    given = {name: value for name, value in use.parameters.items() if isinstance(value, bool | int | float | str)}
     return {**falsifier.parameters, **given}
 
 
 def _control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
     if answer.fault:
         observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR
-        return ControlResult(name, expected, observed, answer.fault)
+        return ControlResult(name, expected, observed, _readable(answer.fault))
     observed, reason = settle_control(use, answer.measurements)
     return ControlResult(name, expected, observed, reason, answer.measurements)

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from refute.errors import UsageError
 
-_IGNORED = ".refute/\n"
+_IGNORED = b".refute/\n"
 
 
 def scaffold(folder: Path) -> list[Path]:
-    """Write the example below `folder` and return what was written. Never overwrites: raises UsageError first."""
+    """Write the example below `folder` and return what was written. Never overwrites: raises UsageError first.
+
+    Raises UsageError also where the folder cannot be written.
+    """
     with as_file(files("refute") / "example") as example:
         sources = sorted(p for p in example.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
         targets = {folder / path.relative_to(example): path.read_bytes() for path in sources}
-    taken = [str(target) for target in targets if target.exists()]
+    taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
         raise UsageError(
             f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder"
         )
-    for target, content in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
     ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text(_IGNORED, encoding="utf-8")
-        return [*targets, ignore]
+    if not os.path.lexists(ignore):
+        targets[ignore] = _IGNORED
+    try:
+        for parent in sorted({target.parent for target in targets}):
+            parent.mkdir(parents=True, exist_ok=True)
+        for target, content in targets.items():
+            with target.open("xb") as stream:
+                stream.write(content)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {error.filename or folder}: {error.strerror or error}", hint="run it in an empty folder"
+        ) from error
     return list(targets)

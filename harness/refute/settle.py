@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from refute.outcome import ControlResult, Measurement, Outcome, Record, RunClass
@@ -20,7 +21,7 @@ def settle(
     without = sorted({each.name for each in measurements if not each.evidence})
     if without:
         return Outcome.ERROR, f"rests on no evidence file: {', '.join(without)}"
-    outcome, reason = decide_all(measurements, use.parsed_thresholds())
+    outcome, reason = _decide(use, measurements)
     required = required_class(criterion, use)
     open_outcomes = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE)
     if outcome in open_outcomes and not run_class.reaches(required):
@@ -39,6 +40,13 @@ def required_class(criterion: Criterion, use: FalsifierUse) -> RunClass:
 
 def settle_control(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
     """What a control's measurements come to under the same thresholds; run classes do not matter to controls."""
+    return _decide(use, measurements)
+
+
+def _decide(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
+    broken = sorted({each.name for each in measurements if not math.isfinite(each.value)})
+    if broken:  # also where no bar asks for it: whatever it came from is not sound
+        return Outcome.ERROR, f"not a finite number: {', '.join(broken)}"
     return decide_all(measurements, use.parsed_thresholds())
 
 
@@ -58,9 +66,7 @@ def control_faults(record: Record, use: FalsifierUse) -> str:
         if control.measurements:
             outcome, _ = settle_control(use, control.measurements)
             if outcome is not control.observed:
-                faults.append(
-                    f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}"
-                )
+                faults.append(f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}")
         elif control.observed in (Outcome.CORROBORATED, Outcome.FALSIFIED):
             faults.append(f"control {control.name!r} is recorded as {control.observed} without a measurement")
     for expected in (Outcome.CORROBORATED, Outcome.FALSIFIED):

@@ -20,6 +20,7 @@ def wilson_interval(successes: int, n: int, *, level: float = LEVEL) -> Interval
     Raises ValueError unless 0 <= successes <= n and n >= 1.
     """
     _check_counts(successes, n)
+    _check_level(level)
     from scipy.stats import binomtest
 
     found = binomtest(successes, n).proportion_ci(level, method="wilson")
@@ -32,7 +33,8 @@ def exact_interval(successes: int, n: int, *, level: float = LEVEL) -> Interval:
 
     n = 0 says nothing and gives [0, 100].
     """
-    if n == 0:
+    _check_level(level)
+    if successes == n == 0:
         return Interval(0.0, 100.0, level, "Clopper-Pearson")
     _check_counts(successes, n)
     from scipy.stats import binomtest
@@ -57,6 +59,7 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> tuple[flo
 
     Raises ValueError for fewer than two values or one that is not finite.
     """
+    _check_level(level)
     n = len(values)
     if n < 2 or not all(math.isfinite(value) for value in values):
         raise ValueError(f"an interval needs at least two finite values, found {n}")
@@ -71,17 +74,26 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> tuple[flo
 def trend(steps: Sequence[float], values: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:
     """Theil-Sen slope of `values` over `steps`, per unit of `steps`, with Sen's interval (Sen 1968, JASA 63).
 
-    Says whether a series rises without demanding that every step does. Raises ValueError below four points.
+    Says whether a series rises without demanding that every step does. Raises ValueError for a value that is not
+    finite, a step that occurs twice, and below five points: of the 24 orders of four, two exclude a slope of 0.
     """
-    if len(steps) != len(values) or len(steps) < 4:
+    _check_level(level)
+    if len(steps) != len(values) or len(set(steps)) != len(steps) or len(steps) < 5:
         raise ValueError(
-            f"a trend needs at least four points, found {len(steps)} steps and {len(values)} values"
+            f"a trend needs at least five points at different steps, found {len(steps)} steps and {len(values)} values"
         )
+    if not all(math.isfinite(number) for number in (*steps, *values)):
+        raise ValueError("a trend needs finite steps and values")
     from scipy.stats import theilslopes
 
     found = theilslopes(values, steps, alpha=level)
     slope, low, high = float(found.slope), float(found.low_slope), float(found.high_slope)
     return slope, Interval(min(low, slope), max(high, slope), level, "Theil-Sen")
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"a level lies between 0 and 1, found {level}")
 
 
 def _check_counts(successes: int, n: int) -> None:

@@ -1,9 +1,10 @@
-"""Run a falsifier and its controls in a forked child: it may raise, hang, crash or print, and only answers come back."""
+"""Run a falsifier and its controls in a forked child: it may raise, hang, crash or print; only answers come back."""
 
 from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import selectors
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from typing import Any
 from refute.context import Context, Evidence, Parameter
 from refute.controls import Bench, Control
 from refute.errors import RefuteError
-from refute.outcome import Measurement
+from refute.outcome import Interval, Measurement
 from refute.records import measurement_from_json
 from refute.registry import Falsifier
 
@@ -57,19 +58,16 @@ def try_falsifier(
     The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
     """
     calls: list[tuple[str, Callable[[Path], Context]]] = [
-        (f"control {control.name}", _on_bench(control, parameters, evidence))
-        for control in falsifier.controls
+        (f"control {control.name}", _on_bench(control, parameters, evidence)) for control in falsifier.controls
     ]
     calls.append(("real", lambda _: Context(dict(parameters), evidence)))
     answers: dict[str, Answer] = {}
-    with tempfile.TemporaryDirectory(prefix="refute-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
         for number, (label, make) in enumerate(calls):
             bench = Path(folder) / str(number)
             bench.mkdir()
             answers[label] = _in_child(falsifier, partial(make, bench), timeout_s, log)
-    return Trial(
-        {control.name: answers[f"control {control.name}"] for control in falsifier.controls}, answers["real"]
-    )
+    return Trial({control.name: answers[f"control {control.name}"] for control in falsifier.controls}, answers["real"])
 
 
 def _on_bench(
@@ -85,8 +83,7 @@ def _on_bench(
 
 def _in_child(falsifier: Falsifier, make: Callable[[], Context], timeout_s: float, log: Path) -> Answer:
     reading, writing = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     child = os.fork()
     if child == 0:
         os.close(reading)
@@ -107,23 +104,40 @@ def _in_child(falsifier: Falsifier, make: Callable[[], Context], timeout_s: floa
 
 def _answer_and_exit(falsifier: Falsifier, make: Callable[[], Context], writing: int, log: Path) -> None:
     """In the child: measure, write the answer, and leave without running any handler of the parent's."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
     status = 1
     try:
-        answer = _measure(falsifier, make)
+        _detach(log)
+        answer = json.dumps(_measure(falsifier, make)) + "\n"
+        _flush()  # before the answer: the parent ends this process as soon as it has one
         with os.fdopen(writing, "w", encoding="utf-8") as out:
-            out.write(json.dumps(answer) + "\n")
+            out.write(answer)
         status = 0
     except BaseException:  # noqa: BLE001  # the child must never return into the parent's stack
         traceback.print_exc()
     finally:
-        with suppress(Exception):
-            sys.stdout.flush()
-        os._exit(status)
+        try:
+            _flush()
+        finally:
+            os._exit(status)
+
+
+def _detach(log: Path) -> None:
+    """Own session, no input, output into `log`: under pytest or rich, sys.stdout is not what descriptor 1 is."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    sys.stdin = os.fdopen(0, encoding="utf-8")
+    sys.stdout, sys.stderr = (
+        os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1) for number in (1, 2)
+    )
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _measure(falsifier: Falsifier, make: Callable[[], Context]) -> dict[str, Any]:
@@ -139,38 +153,62 @@ def _measure(falsifier: Falsifier, make: Callable[[], Context]) -> dict[str, Any
 
 
 def _plain(falsifier: Falsifier, context: Context) -> Iterator[Measurement]:
-    for measurement in falsifier.measure(context) or ():
+    """The measurements as plain numbers (numpy's scalars too), once each is one that the falsifier declares."""
+    seen: set[str] = set()
+    for measurement in _found(falsifier, context):
         if not isinstance(measurement, Measurement):
             raise TypeError(f"must give Measurements, gave {type(measurement).__name__}")
-        if measurement.name not in falsifier.measures:
-            raise ValueError(
-                f"gave measurement {measurement.name!r}, which it does not declare in `measures`"
-            )
-        unit = falsifier.measures[measurement.name]
-        if measurement.unit != unit:
-            raise ValueError(f"gave {measurement.name!r} in {measurement.unit!r}, but declares {unit!r}")
-        if isinstance(measurement.value, bool) or not isinstance(measurement.value, Real):
-            raise TypeError(f"gave {measurement.name!r} = {measurement.value!r}, which is not a number")
-        value = float(measurement.value)
-        if not math.isfinite(value):
-            raise ValueError(f"gave {measurement.name!r} = {value}, which is not finite")
+        name = measurement.name
+        if name not in falsifier.measures:
+            raise ValueError(f"gave measurement {name!r}, which it does not declare in `measures`")
+        if name in seen:
+            raise ValueError(f"gave {name!r} twice")
+        seen.add(name)
+        if measurement.unit != falsifier.measures[name]:
+            raise ValueError(f"gave {name!r} in {measurement.unit!r}, but declares {falsifier.measures[name]!r}")
         yield replace(
             measurement,
-            value=value,
-            n=int(measurement.n),
+            value=_number(name, measurement.value),
+            n=operator.index(measurement.n),
+            interval=_interval(name, measurement.interval),
             evidence=measurement.evidence or context.files_read(),
         )
 
 
+def _found(falsifier: Falsifier, context: Context) -> Iterable[object]:
+    """What a stranger's function gives: its annotations are a wish."""
+    return falsifier.measure(context) or ()
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"gave {name!r} = {value!r}, which is not a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"gave {name!r} = {number}, which is not finite")
+    return number
+
+
+def _interval(name: str, interval: object) -> Interval | None:
+    if interval is None:
+        return None
+    if not isinstance(interval, Interval):
+        raise TypeError(f"gave {name!r} with an interval that is a {type(interval).__name__}")
+    low, high, level = (_number(name, end) for end in (interval.low, interval.high, interval.level))
+    return replace(interval, low=low, high=high, level=level)
+
+
 def _read_until(reading: int, deadline: float) -> bytes | None:
-    data = b""
+    """One line, or what came before the end of file; None once the deadline has passed."""
+    data = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(reading, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
+        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
             chunk = os.read(reading, 1 << 16)
-            if not chunk:
-                return data
             data += chunk
+            # Not the end of file alone: a process that the falsifier left behind may hold the pipe open.
+            if not chunk or chunk.endswith(b"\n"):
+                return bytes(data)
     return None
 
 
@@ -179,10 +217,10 @@ def _parse(data: bytes, status: int, log: Path) -> Answer:
         code = os.waitstatus_to_exitcode(status)
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         return Answer(fault=f"its process ended with {how} before it answered; see {log.name}")
-    answer = json.loads(data)
-    if "fault" in answer:
-        return Answer(fault=answer["fault"])
     try:
+        answer = json.loads(data)
+        if "fault" in answer:
+            return Answer(fault=str(answer["fault"]))
         return Answer(tuple(measurement_from_json(json.dumps(each)) for each in answer["measurements"]))
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         return Answer(fault=f"gave a measurement that is not one: {error}")

@@ -6,7 +6,7 @@ What this cannot tell: whether the machine that ran the gate was honest before i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +14,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refute.attest import file_digest, hash_model, read_statement, verify_envelope
-from refute.errors import SpecError, StaleVerdictError, VerificationError
-from refute.evidence import file_sha256
+from refute.errors import MissingInputsError, SpecError, StaleVerdictError, VerificationError
+from refute.evidence import file_sha256, manifest_digest
 from refute.judge import judge
-from refute.predicate import Predicate
+from refute.outcome import Record
+from refute.predicate import Predicate, ReleaseText, SpecText
 from refute.release_file import parse_release
 from refute.spec import parse_spec
 
@@ -55,16 +56,12 @@ def verify_verdict(
         predicate.subject.sha256,
     ):
         raise VerificationError("the statement's subject is not the predicate's subject")
-    checks = ["signed by a trusted key", _recompute(predicate)]
+    checks = ["signed by a trusted key", recompute(predicate)]
     if expected_release is not None and predicate.release.id != expected_release:
-        raise StaleVerdictError(
-            f"the verdict is about release {predicate.release.id!r}, expected {expected_release!r}"
-        )
+        raise StaleVerdictError(f"the verdict is about release {predicate.release.id!r}, expected {expected_release!r}")
     checks.append(_age(predicate, max_age, at or datetime.now(UTC)))
     checks.append(_model(predicate, model) if model is not None else "model not compared: give --model")
-    checks.append(
-        _evidence(predicate, store) if store is not None else "evidence not re-hashed: give --store"
-    )
+    checks.append(_evidence(predicate, store) if store is not None else "evidence not re-hashed: give --store")
     return Verified(predicate, statement.payload_sha256, tuple(checks))
 
 
@@ -79,21 +76,33 @@ def _predicate(content: object) -> Predicate:
         raise VerificationError(f"the predicate is not a verdict: {where}: {first['msg']}") from error
 
 
-def _recompute(predicate: Predicate) -> str:
-    """Judge again from the signed texts and records; the signed verdict must come out, word for word."""
-    for text in (*predicate.specs, predicate.release):
+def recompute(predicate: Predicate) -> str:
+    """Judge again from the texts and records inside; the same verdict must come out, word for word.
+
+    Returns what was done, in words. Raises VerificationError where anything in it contradicts anything else.
+    """
+    texts: tuple[SpecText | ReleaseText, ...] = (*predicate.specs, predicate.release)
+    for text in texts:
         found = hashlib.sha256(text.text.encode("utf-8")).hexdigest()
         if found != text.sha256:
-            raise VerificationError(
-                f"the text of {text.id} has SHA-256 {found}, the verdict says {text.sha256}"
-            )
+            raise VerificationError(f"the text of {text.id} has SHA-256 {found}, but was recorded with {text.sha256}")
     try:
         specs = tuple(parse_spec(each.text, each.name) for each in predicate.specs)
         release = parse_release(predicate.release.text, predicate.release.name)
     except SpecError as error:
         raise VerificationError(f"the signed spec or release does not parse: {error}") from error
-    if (release.release, release.run_class) != (predicate.release.id, predicate.release.run_class):
-        raise VerificationError("the release's id or run class differs from what its own text says")
+    stated = predicate.release
+    if (release.release, release.title, release.run_class, release.operator) != (
+        stated.id,
+        stated.title,
+        stated.run_class,
+        stated.operator,
+    ):
+        raise VerificationError("the release's id, title, run class or operator differs from what its own text says")
+    if [each.spec for each in specs] != [each.id for each in predicate.specs]:
+        raise VerificationError("the id of a spec differs from what its own text says")
+    for record in predicate.records:
+        _check_citations(record, predicate.evidence)
     again = judge(
         specs,
         predicate.records,
@@ -111,6 +120,22 @@ def _recompute(predicate: Predicate) -> str:
             hint="it was not made by an honest `refute judge` of this version",
         )
     return f"judged again from {len(predicate.records)} signed records: {again.ruling}"
+
+
+def _check_citations(record: Record, evidence: Mapping[str, Mapping[str, str]]) -> None:
+    """A record that measures rests on the evidence listed beside it, file by file."""
+    if not record.measurements:
+        return
+    for name, digest in record.evidence:
+        if name not in evidence or manifest_digest(evidence[name]) != digest:
+            raise VerificationError(
+                f"the record of {record.falsifier} rests on evidence {name!r} with digest {digest},"
+                " which is not the evidence listed in the verdict"
+            )
+    known = {digest for name, _ in record.evidence for digest in evidence[name].values()}
+    strange = sorted({digest for each in record.measurements for digest in each.evidence} - known)
+    if strange:
+        raise VerificationError(f"the record of {record.falsifier} cites {strange[0]}, a file of no evidence it names")
 
 
 def _moment(text: str) -> datetime:
@@ -139,11 +164,15 @@ def _model(predicate: Predicate, model: Path) -> str:
     subject = predicate.subject
     if subject.kind == "release_file":
         raise StaleVerdictError("the verdict is about no model: none was produced when it was made")
-    found = _folder_digests(model) if subject.kind == "model_folder" else (file_digest(model), None)
+    try:
+        found = _folder_digests(model) if subject.kind == "model_folder" else (file_digest(model), None)
+    except OSError as error:
+        raise MissingInputsError(f"cannot read the model {model}: {error.strerror or error}") from error
     if found != (subject.sha256, subject.manifest_sha256):
         what = "the files" if found[0] != subject.sha256 else "the file names"
         raise StaleVerdictError(
-            f"{what} of {model} are not those that were judged: digest {found[0]}, the verdict is about {subject.sha256}",
+            f"{what} of {model} are not those that were judged: digest {found[0]},"
+            f" the verdict is about {subject.sha256}",
             hint="this verdict says nothing about that model",
         )
     return f"model {model.name} is the one that was judged ({subject.sha256[:12]}…)"
@@ -156,9 +185,7 @@ def _folder_digests(model: Path) -> tuple[str, str | None]:
 
 def _evidence(predicate: Predicate, store: Path) -> str:
     files = {
-        (f"{name}/{file}", digest)
-        for name, manifest in predicate.evidence.items()
-        for file, digest in manifest.items()
+        (f"{name}/{file}", digest) for name, manifest in predicate.evidence.items() for file, digest in manifest.items()
     }
     for name, digest in sorted(files):
         path = store / "objects" / digest[:2] / digest

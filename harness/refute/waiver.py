@@ -15,7 +15,10 @@ _Named = Annotated[str, Field(pattern=r"\S")]
 
 
 class Waiver(Closed):
-    """An exception for one criterion and one subject digest. `expires_at` is RFC 3339 in UTC, such as 2027-01-31T00:00:00Z."""
+    """An exception for one criterion and one subject digest.
+
+    `expires_at` is RFC 3339 in UTC, such as 2027-01-31T00:00:00Z.
+    """
 
     criterion: _Named
     subject_sha256: Sha256

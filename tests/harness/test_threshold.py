@@ -176,11 +176,11 @@ def test_unit_of_the_doubt_must_match_too() -> None:
         (
             measured(0.61, 0.1, 3.4),
             ">= 15 %",
-            "pass_at_1 = 0.61 % [0.1, 3.4] falls short of >= 15 % by 14.39 %",
+            "pass_at_1 = 0.61 % [0.1, 3.4] misses >= 15 % by 14.39 %",
         ),
-        (measured(4.0), "<= 3 %", "pass_at_1 = 4 % exceeds <= 3 % by 1 %"),
+        (measured(4.0), "<= 3 %", "pass_at_1 = 4 % misses <= 3 % by 1 %"),
         (measured(3.0), "< 3 %", "pass_at_1 = 3 % only equals < 3 %"),
-        (measured(2.0), "== 0 %", "pass_at_1 = 2 % differs from == 0 % by 2 %"),
+        (measured(2.0), "== 0 %", "pass_at_1 = 2 % misses == 0 % by 2 %"),
         (measured(16.0, 11.0, 22.0), ">= 15 %", "pass_at_1 = 16 % [11, 22] straddles >= 15 %"),
         (measured(1e-4), "<= 1e-3 %", "pass_at_1 = 0.0001 % satisfies <= 0.001 %"),
     ],
@@ -253,7 +253,7 @@ def test_decide_all_names_what_fails_and_only_that() -> None:
     bar = Threshold(parse_bar(">= 15 %"))
     assert decide_all([good, bad], {"pass_at_1": bar, "other": bar}) == (
         Outcome.FALSIFIED,
-        "other = 1 % falls short of >= 15 % by 14 %",
+        "other = 1 % misses >= 15 % by 14 %",
     )
     found, reason = decide_all([good, replace(good, name="other")], {"pass_at_1": bar, "other": bar})
     assert found is Outcome.CORROBORATED

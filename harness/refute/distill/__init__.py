@@ -17,9 +17,7 @@ __all__ = ["KdLoss", "kd_loss"]
 def __getattr__(name: str) -> object:
     """Import `refute.distill.loss` when one of its public names is first asked for (PEP 562)."""
     if name not in __all__:
-        raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}; it exports {', '.join(__all__)}"
-        )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it exports {', '.join(__all__)}")
     from refute.distill import loss
 
     return getattr(loss, name)

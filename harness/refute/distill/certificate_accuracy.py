@@ -25,6 +25,8 @@ from refute.distill.certificate_cases import (
 )
 
 TEMPERATURES = (1.0, 2.0, 4.0)
+# Vocabulary, hidden size, positions; the odd ones among them divide into no even chunks.
+SHAPES = ((151, 8, 13), (4099, 32, 24))
 # The epic's mixture; both terms present, so that a fault in either shows.
 _CE, _KD = 0.3, 0.7
 # KL of p = (0.7, 0.2, 0.1) from q = (0.1, 0.3, 0.6), by hand:
@@ -101,9 +103,7 @@ def finite_difference_deviation(loss: Loss, device: str) -> float:
 
 def direction(loss: Loss, device: str) -> tuple[float, float]:
     """On three tokens of known shares: |kl - KL(teacher || student)|, and the reverse KL, which it is not."""
-    teacher, student = (
-        torch.tensor([shares]).log().to(device) for shares in (_TEACHER_SHARES, _STUDENT_SHARES)
-    )
+    teacher, student = (torch.tensor([shares]).log().to(device) for shares in (_TEACHER_SHARES, _STUDENT_SHARES))
     labels = torch.zeros(1, dtype=torch.int64, device=device)
     forward, backward = (
         measure(loss, Case(one, torch.eye(3, device=device), other, labels), Mix(0.0, 1.0, 1.0))[0].kl.item()
@@ -122,7 +122,7 @@ def device_gradient_error(loss: Loss, device: str, dtype: torch.dtype) -> float:
 
 
 def _cases(device: str, dtype: torch.dtype) -> Iterator[Case]:
-    for seed, (vocabulary, hidden, positions) in enumerate(((151, 8, 13), (4099, 32, 24))):
+    for seed, (vocabulary, hidden, positions) in enumerate(SHAPES):
         for index, mask in enumerate((*MASKS, "ragged")):
             case = make_case(
                 10 * seed + index, positions=positions, hidden=hidden, vocabulary=vocabulary, mask=mask

@@ -83,9 +83,7 @@ def make_case(seed: int, *, positions: int, hidden: int, vocabulary: int, mask: 
     return Case(states, weight, teacher, labels.masked_fill(ignored, IGNORED))
 
 
-def measure(
-    loss: Loss, case: Case, mix: Mix, denominator: float | None = None
-) -> tuple[KdLoss, Tensor, Tensor]:
+def measure(loss: Loss, case: Case, mix: Mix, denominator: float | None = None) -> tuple[KdLoss, Tensor, Tensor]:
     """The loss of a case and its gradients in hidden and weight."""
     hidden, weight = (tensor.detach().clone().requires_grad_() for tensor in (case.hidden, case.weight))
     result = loss(

@@ -102,18 +102,14 @@ def padding_effect(loss: Loss, device: str, dtype: torch.dtype) -> float:
 def split_effect(loss: Loss, device: str) -> float:
     """Largest relative change of a weight gradient accumulated over 8 ragged sequences, 1x8, 2x4, 8x1."""
     length = 6
-    case = make_case(9, positions=8 * length, hidden=16, vocabulary=1009, mask="ragged").at(
-        device, torch.float32
-    )
+    case = make_case(9, positions=8 * length, hidden=16, vocabulary=1009, mask="ragged").at(device, torch.float32)
     case.labels[: 2 * length - 1] = IGNORED
     supervised = int((case.labels != IGNORED).sum())
     gradients = []
     for parts in (1, 2, 8):
         rows = len(case.labels) // parts
         pieces = [case.rows(part * rows, (part + 1) * rows) for part in range(parts)]
-        gradients.append(
-            torch.stack([measure(loss, piece, _BOTH, supervised)[2] for piece in pieces]).sum(dim=0)
-        )
+        gradients.append(torch.stack([measure(loss, piece, _BOTH, supervised)[2] for piece in pieces]).sum(dim=0))
     return largest("split", [relative_error(each, gradients[0]) for each in gradients[1:]])
 
 
@@ -128,9 +124,7 @@ def divergence_violations(loss: Loss, device: str) -> int:
         way = torch.randn(case.teacher.shape, generator=torch.Generator().manual_seed(seed)).to(device)
         identity = torch.eye(151, device=device)
         losses = [
-            measure(loss, replace(case, hidden=case.teacher + 0.25 * step * way, weight=identity), _KD_ONLY)[
-                0
-            ]
+            measure(loss, replace(case, hidden=case.teacher + 0.25 * step * way, weight=identity), _KD_ONLY)[0]
             for step in range(17)
         ]
         totals = [each.total.item() for each in losses]

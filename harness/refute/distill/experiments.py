@@ -13,6 +13,7 @@ from pydantic import Field
 from safetensors.numpy import load_file, save_file
 
 from refute.distill.certificate import certify
+from refute.distill.folder import save_whole
 from refute.distill.init import TeacherPlace
 from refute.distill.lineage import describe_model, first_difference
 from refute.distill.logs import write_json
@@ -34,15 +35,24 @@ class LineageConfig(Closed):
     teacher: TeacherPlace
 
 
-class ProbeConfig(Closed):
-    """What enters `probe_teacher`: the first `tokens` ids of the first `windows` held-out windows."""
+class DequantiseConfig(Closed):
+    """What enters `dequantise`."""
 
     teacher: TeacherPlace
+
+
+class ProbeConfig(Closed):
+    """What enters `probe_teacher`: the first `tokens` ids of the first `windows` held-out windows.
+
+    `teacher` is what supervises the student, `reference` the file or folder that the release names.
+    """
+
+    teacher: TeacherPlace
+    reference: TeacherPlace
     windows: Positive = 2
     tokens: Annotated[int, Field(ge=_KEPT_POSITIONS)] = 32
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
-    dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 class MathConfig(Closed):
@@ -70,6 +80,18 @@ def lineage(job: Job) -> None:
     write_json(job.out / "lineage.json", found)
 
 
+def dequantise(job: Job) -> None:
+    """Write the teacher of a GGUF file as a Hugging Face folder model/ in float32: the same numbers, quick to load.
+
+    Raises what `load_teacher` raises.
+    """
+    config = DequantiseConfig.model_validate_json(job.config)
+    job.progress("dequantise", 0, 1)
+    teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device="cpu")
+    save_whole(teacher.model, teacher.tokenizer, job.out / "model")
+    job.progress("dequantise", 1, 1, parameters=teacher.parameters)
+
+
 def probe_teacher(job: Job) -> None:
     """Compare the provider's logits with the independent forward on held-out windows (inputs `corpus`).
 
@@ -81,14 +103,14 @@ def probe_teacher(job: Job) -> None:
     config = ProbeConfig.model_validate_json(job.config)
     torch.set_num_threads(config.threads)
     input_ids = _probe_ids(job, config)
-    path = Path(config.teacher.path)
-    reference = Reference(open_weights(path))
+    reference = Reference(open_weights(Path(config.reference.path)))
     expected = []
     for index, ids in enumerate(input_ids):
         job.progress("independent forward", index, len(input_ids))
         expected.append(reference.logits(ids))
     job.progress("provider", 0, 2)
-    teacher = load_teacher(config.teacher.model, path, device=config.device, dtype=config.dtype)
+    # In float32, whatever the run uses: what is tested is where the logits come from, not how they are rounded.
+    teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
     provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
     job.progress("provider", 2, 2)
     parity = compare_logits(provided, np.stack(expected))
@@ -104,7 +126,7 @@ def probe_teacher(job: Job) -> None:
         "second_forward_max_abs": float(np.abs(provided - again).max()),
         "vocab_rows": teacher.vocab_rows,
         "provider_device": str(teacher.device),
-        "backend": f"transformers {config.teacher.model.format}",
+        "backend": f"transformers, from {config.reference.model.format}",
         "reference": "numpy float64, straight from the model file",
     }
     write_json(job.out / "probe.json", asdict(parity) | facts)
@@ -128,8 +150,7 @@ def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:
         raise ExperimentError(f"{file} holds no tensor `tokens` (windows, seq_len)")
     if tokens.shape[0] < config.windows or tokens.shape[1] < config.tokens:
         raise ExperimentError(
-            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, "
-            f"found {tokens.shape}",
+            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, found {tokens.shape}",
             hint="raise corpus.heldout_tokens or training.seq_len",
         )
     return np.ascontiguousarray(tokens[: config.windows, : config.tokens].astype(np.int32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
@@ -24,7 +25,7 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     """
     try:
         with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -33,14 +34,22 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ExperimentError(f"{folder} cannot be loaded as a model: {error}") from error
+    model, info = loaded
     faults = {name: sorted(map(str, found)) for name, found in sorted(info.items()) if found}
     if faults:
         raise ExperimentError(f"{folder}: weights do not fit their config: {faults}")
-    return model.to(device).eval()
+    ready: PreTrainedModel = model.to(device).eval()
+    return ready
 
 
 def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes config, generation config, weights, tokenizer and chat template."""
+    """Writes config, generation config, weights, tokenizer and chat template of a model in plain numbers.
+
+    A model that came out of a GGUF is dequantised in memory, yet marked as quantised, which bars saving: the
+    marks are taken off `model`.
+    """
+    model.config.__dict__.pop("quantization_config", None)
+    model.__dict__.pop("hf_quantizer", None)
     with quiet():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

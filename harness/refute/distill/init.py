@@ -127,5 +127,4 @@ def _take(config: InitConfig, init: Loaded, folder: Path) -> None:
         copy_model(path, folder)
         return
     loaded = load_teacher(init.model, path, device=config.device)
-    loaded.model.config.__dict__.pop("quantization_config", None)
     save_whole(loaded.model, loaded.tokenizer, folder)

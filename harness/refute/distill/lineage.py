@@ -25,7 +25,8 @@ class Lineage:
     """What a model is made of. Digests are SHA-256 in hex; `tokens` counts ids, `vocab_rows` rows of logits.
 
     `sha256` is of the weights as stored, so one model in two formats has two of them: equal digests prove
-    that two models are the same, different ones do not prove that they differ. Tied weights count once.
+    that two models are the same, different ones do not prove that they differ. Tied weights count once. Of
+    `special_tokens`, a None says that the files name none: GGUF and Hugging Face files of one model differ in it.
     """
 
     sha256: str
@@ -41,11 +42,15 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizes:
+class _Facts:
+    """What the files themselves say; None where only the tokenizer built from them can tell."""
+
     parameters: int
     vocab_rows: int
     hidden_size: int
     layers: int
+    tokens: list[str | None] | None = None
+    merges: list[str] | None = None
 
 
 def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | None]]:
@@ -54,22 +59,21 @@ def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | 
     Raises MissingInputsError for a file that is not whole or does not state its sizes, and what
     open_tokenizer raises. Loads no weights.
     """
-    sizes = _gguf_sizes(path) if isinstance(model, GgufModel) else _folder_sizes(path)
+    facts = _gguf_facts(path) if isinstance(model, GgufModel) else _folder_facts(path)
     tokenizer = open_tokenizer(model, path)
-    tokens = token_list(tokenizer)
+    tokens = without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens)
+    merges = merge_rules(tokenizer) if facts.merges is None else [rule.split(" ") for rule in facts.merges]
     template = tokenizer.chat_template
     lineage = Lineage(
         sha256=weights_sha256(path),
-        parameters=sizes.parameters,
-        vocab_rows=sizes.vocab_rows,
-        hidden_size=sizes.hidden_size,
-        layers=sizes.layers,
+        parameters=facts.parameters,
+        vocab_rows=facts.vocab_rows,
+        hidden_size=facts.hidden_size,
+        layers=facts.layers,
         tokens=len(tokens),
         tokens_sha256=json_sha256(tokens),
-        merges_sha256=json_sha256(merge_rules(tokenizer)),
-        special_tokens={
-            name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")
-        },
+        merges_sha256=json_sha256(merges),
+        special_tokens={name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")},
         chat_template_sha256=None if template is None else json_sha256(template),
     )
     return lineage, tokens
@@ -79,6 +83,14 @@ def token_list(tokenizer: PreTrainedTokenizerFast) -> list[str | None]:
     """Every token at its id, added and special ones included; None where no token has the id."""
     by_id = {number: token for token, number in tokenizer.get_vocab().items()}
     return [by_id.get(number) for number in range(max(by_id, default=-1) + 1)]
+
+
+def without_padding(tokens: Sequence[str | None]) -> list[str | None]:
+    """The list without the `[PAD<id>]` entries at its end, with which GGUF fills up the embedding's rows."""
+    end = len(tokens)
+    while end and tokens[end - 1] in (None, f"[PAD{end - 1}]"):
+        end -= 1
+    return list(tokens[:end])
 
 
 def merge_rules(tokenizer: PreTrainedTokenizerFast) -> object:
@@ -104,20 +116,24 @@ def json_sha256(content: object) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _gguf_sizes(path: Path) -> _Sizes:
+def _gguf_facts(path: Path) -> _Facts:
     reader = open_gguf(path)
     architecture = metadata(reader, "general.architecture")
     shapes = {tensor.name: [int(size) for size in tensor.shape] for tensor in reader.tensors}
-    return _Sizes(
+    # Read from the file: transformers' conversion adds tokens that a file lacks, such as <|endoftext|>.
+    tokens, merges = (metadata(reader, f"tokenizer.ggml.{name}") for name in ("tokens", "merges"))
+    return _Facts(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         # GGUF names the fastest axis first, so the rows come last.
-        vocab_rows=shapes.get("token_embd.weight", [0])[-1],
+        vocab_rows=_whole(path, shapes.get("token_embd.weight", [0])[-1], "rows of token_embd.weight"),
         hidden_size=_whole(path, metadata(reader, f"{architecture}.embedding_length"), "embedding_length"),
         layers=_whole(path, metadata(reader, f"{architecture}.block_count"), "block_count"),
+        tokens=tokens if isinstance(tokens, list) else None,
+        merges=merges if isinstance(merges, list) else None,
     )
 
 
-def _folder_sizes(folder: Path) -> _Sizes:
+def _folder_facts(folder: Path) -> _Facts:
     config = read_config(folder)
     shapes: dict[str, list[int]] = {}
     for file in weight_files(folder):
@@ -125,7 +141,7 @@ def _folder_sizes(folder: Path) -> _Sizes:
             shapes |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
     if config.get("tie_word_embeddings", False):
         shapes.pop("lm_head.weight", None)
-    return _Sizes(
+    return _Facts(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         vocab_rows=_whole(folder, config.get("vocab_size"), "vocab_size"),
         hidden_size=_whole(folder, config.get("hidden_size"), "hidden_size"),

@@ -54,9 +54,7 @@ def kd_loss(
     check_weights(ce_weight, kd_weight, temperature, denominator)
     check_student(student_hidden, lm_head_weight)
     keep = supervised_mask(student_hidden, lm_head_weight, labels, ignore_index)
-    dtype = torch.promote_types(
-        torch.promote_types(student_hidden.dtype, lm_head_weight.dtype), torch.float32
-    )
+    dtype = torch.promote_types(torch.promote_types(student_hidden.dtype, lm_head_weight.dtype), torch.float32)
     width = lm_head_weight.shape[0]
     teacher = teacher_tiles(student_hidden, width, teacher_logits, teacher_hidden, teacher_head_weight, dtype)
     if teacher is None and kd_weight > 0:

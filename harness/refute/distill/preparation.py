@@ -132,8 +132,8 @@ def reproducible(config: TrainConfig) -> Iterator[None]:
 
 
 def head_weight(model: PreTrainedModel) -> torch.nn.Parameter:
-    """The weight of the language-model head, shape (vocabulary, hidden)."""
-    weight = model.get_output_embeddings().weight
+    """The weight of the language-model head, shape (vocabulary, hidden). Raises ExperimentError without one."""
+    weight = getattr(model.get_output_embeddings(), "weight", None)
     if not isinstance(weight, torch.nn.Parameter):
         raise ExperimentError(f"the head of a {type(model).__name__} has no plain weight")
     return weight

@@ -36,8 +36,7 @@ class Reference:
             raise UsageError(f"input_ids must be (L,) integers, found {input_ids.shape} {input_ids.dtype}")
         if input_ids.size and (input_ids.min() < 0 or input_ids.max() >= shape.vocab_rows):
             raise UsageError(
-                f"input_ids reach from {input_ids.min()} to {input_ids.max()}, "
-                f"expected 0 to {shape.vocab_rows - 1}"
+                f"input_ids reach from {input_ids.min()} to {input_ids.max()}, expected 0 to {shape.vocab_rows - 1}"
             )
         cosine, sine = self._rotary_angles(len(input_ids))
         states = self.weights.get("token_embd.weight", input_ids)
@@ -81,17 +80,14 @@ class Reference:
         name = "output.weight" if self.weights.has("output.weight") else "token_embd.weight"
         rows = self.weights.shape.vocab_rows
         parts = [
-            states @ self.weights.get(name, slice(first, first + _HEAD_ROWS)).T
-            for first in range(0, rows, _HEAD_ROWS)
+            states @ self.weights.get(name, slice(first, first + _HEAD_ROWS)).T for first in range(0, rows, _HEAD_ROWS)
         ]
         return np.concatenate(parts, axis=-1)
 
     def _rotary_angles(self, length: int) -> tuple[Array, Array]:
         """Cosine and sine (L, 1, rotary_dim / 2) of position times frequency; llama 3 has divisors."""
         shape = self.weights.shape
-        frequency = shape.rope_base ** (
-            -np.arange(0, shape.rotary_dim, 2, dtype=np.float64) / shape.rotary_dim
-        )
+        frequency = shape.rope_base ** (-np.arange(0, shape.rotary_dim, 2, dtype=np.float64) / shape.rotary_dim)
         if self.weights.has("rope_freqs.weight"):
             frequency = frequency / self.weights.get("rope_freqs.weight")
         angles = np.outer(np.arange(length, dtype=np.float64), frequency)[:, None, :]
@@ -106,9 +102,7 @@ def rotate(heads: Array, cosine: Array, sine: Array, shape: Shape) -> Array:
     else:
         first, second = np.split(turning, 2, axis=-1)
     turned = (first * cosine - second * sine, first * sine + second * cosine)
-    merged = (
-        np.stack(turned, axis=-1).reshape(turning.shape) if shape.interleaved else np.concatenate(turned, -1)
-    )
+    merged = np.stack(turned, axis=-1).reshape(turning.shape) if shape.interleaved else np.concatenate(turned, -1)
     return np.concatenate([merged, rest], axis=-1)
 
 

@@ -45,9 +45,7 @@ class Teacher:
         (-inf is how some models pad their vocabulary).
         """
         if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32):
-            raise UsageError(
-                f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}"
-            )
+            raise UsageError(f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}")
         ids = input_ids.to(self.device, torch.int64)
         if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_rows):
             raise UsageError(

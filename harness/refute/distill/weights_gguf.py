@@ -58,9 +58,7 @@ class GgufWeights:
         def number(key: str, default: float | None = None) -> float:
             value = metadata(reader, f"{architecture}.{key}", default)
             if not isinstance(value, int | float):
-                raise MissingInputsError(
-                    f"{self._path}: metadata {architecture}.{key} is {value!r}, expected a number"
-                )
+                raise MissingInputsError(f"{self._path}: metadata {architecture}.{key} is {value!r}, expected a number")
             return value
 
         for key, neutral in _NEUTRAL.items():

@@ -75,7 +75,7 @@ def generate(
     finished: Collection[str] = (),
     on_step: Callable[[int], None] | None = None,
 ) -> Iterator[Completion]:
-    """One greedy completion a problem, each yielded as soon as its row ends; longest prompts first.
+    """One greedy completion a problem, each yielded as soon as its row ends; shortest prompts first.
 
     Batches are a function of `problems` and `batch_size` alone. A batch is left out only if `finished` names
     all its tasks, so a resumed run computes the same sums in the same order, and hence the same tokens, as an
@@ -85,7 +85,7 @@ def generate(
     """
     rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens)
     rows = [_row(problem, model, rules) for problem in problems]
-    rows.sort(key=lambda row: -len(row.prompt_ids))
+    rows.sort(key=lambda row: len(row.prompt_ids))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         if not all(row.task_id in finished for row in batch):

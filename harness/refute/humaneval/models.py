@@ -15,7 +15,6 @@ from refute.job import Inputs
 from refute.release import GgufModel
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Raised by transformers and the readers below it for files that are absent, cut or of another kind.
@@ -36,12 +35,14 @@ def load_model(choice: ModelChoice, inputs: Mapping[str, Inputs], *, device: str
     Raises MissingInputsError for a model or tokenizer that is absent or unreadable, and for weights that do
     not cover the model: transformers would fill such gaps with random numbers and only log it.
     """
+    from torch import nn
+
     folder, gguf_file = _place(choice, inputs)
     where = {"gguf_file": gguf_file} if gguf_file else {}
     model = _random(folder, choice) if isinstance(choice, RandomModel) else _from_files(folder, where)
-    module: nn.Module = model
-    module.eval().to(device)
-    return LoadedModel(model, _tokenizer(folder, where))
+    # The method of the base class: transformers' own wrapper of `to` hides its signature.
+    nn.Module.to(model, device)
+    return LoadedModel(model.eval(), _tokenizer(folder, where))
 
 
 def _place(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> tuple[Path, str | None]:

@@ -64,7 +64,7 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
     if predicate.subject.kind == "release_file":
         yield "No model was produced: the verdict is about the release file alone."
     for fault in predicate.record_faults:
-        yield f"A record could not be read: {fault}"
+        yield f"A fault in what the run left behind: {fault}"
     for waiver in verdict.waivers_applied:
         yield f"A waiver was applied: {waiver}"
     yield from _strays(predicate)

@@ -17,7 +17,8 @@ from refute.humaneval.problems import Problem
 from refute.job import Fact, Inputs, Job
 
 TEMPLATE = (
-    "{% for message in messages %}<|turn|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% for message in messages %}<|turn|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
 SPECIAL = ["<|end|>", "<|turn|>"]
@@ -52,7 +53,8 @@ class Desk:
         def report(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
             self.events.append(Event(stage, step, total, facts))
 
-        return Job("humaneval_test", json.dumps(config), found, self.root / out, self.root / "scratch", report)
+        scratch = self.root / "scratch"
+        return Job("humaneval_test", json.dumps(config), found, self.root / out, scratch, report)
 
 
 def make_tokenizer(*, greedy_break: bool = False) -> PreTrainedTokenizerFast:
@@ -106,7 +108,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCausalLM]:
-    """Makes a Llama of 2 layers, with weights wide enough that greedy text varies, and fond of line breaks."""
+    """Makes a Llama of 2 layers whose greedy text varies and has line breaks."""
     breaks = [number for token, number in tokenizer.get_vocab().items() if token.startswith("Ċ")]
 
     def make(seed: int) -> LlamaForCausalLM:

@@ -94,7 +94,7 @@ def test_sliding_window_is_honoured(tokenizer: PreTrainedTokenizerFast, many: li
 def test_every_row_says_why_it_ended(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:
-    """A row at the token budget is `length`, one before it is not, and all three endings occur in the sample."""
+    """Only a row at the token budget is `length`, and all three endings occur among these rows."""
     found = [each for seed in (0, 3, 6) for each in sample(make_model(seed), tokenizer, many, 10).values()]
     for completion in found:
         assert 1 <= completion.new_tokens <= BUDGET
@@ -131,11 +131,12 @@ def test_a_batch_is_left_out_only_when_all_its_tasks_are_finished(
 ) -> None:
     """Resuming recomputes a half-finished batch in full, so that it is the same batch."""
     model = make_model(3)
-    first = [problem.task_id for problem in sorted(many, key=lambda each: -len(each.prompt))[:5]]
+    first = [problem.task_id for problem in sorted(many, key=lambda each: len(each.prompt))[:5]]
     found = generate(
         model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=frozenset(first)
     )
-    assert {completion.task_id for completion in found} == {problem.task_id for problem in many} - set(first[:4])
+    expected = {problem.task_id for problem in many} - set(first[:4])
+    assert {completion.task_id for completion in found} == expected
 
 
 def test_a_prompt_beyond_the_context_is_an_error(

@@ -44,7 +44,7 @@ def test_bare_prompt_is_the_head_without_trailing_white_space(
 def test_prompt_ends_where_a_token_ends_when_a_body_follows(
     problems: list[Problem], breaking_tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    """A tokenizer that merges a line break with what precedes it gets the break, and only then its own tokens."""
+    """A tokenizer that merges a line break with what precedes it is given the break with the prompt."""
     prompt = build_prompt(problems[0], breaking_tokenizer, BARE)
     assert prompt == problems[0].prompt.rstrip() + "\n"
     ids = breaking_tokenizer(prompt)["input_ids"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Workshop:
         self.tokenizer.save_pretrained(self.root / "hf")
         return self.root / "hf"
 
-    def gguf(self, model: PreTrainedModel, *, block_format: str = "F32", architecture: str | None = None) -> Path:
+    def gguf_file(self, model: PreTrainedModel, *, block_format: str = "F32", architecture: str | None = None) -> Path:
         """The model as llama.cpp's converter writes it: llama's q and k permuted, matrices in `block_format`."""
         config, kind = model.config, model.config.model_type
         writer = gguf.GGUFWriter(self.root / "model.gguf", architecture or kind)
@@ -101,6 +102,15 @@ class Workshop:
         writer.add_token_merges([" ".join(rule) for rule in model["merges"]])
         for add in (writer.add_eos_token_id, writer.add_bos_token_id, writer.add_pad_token_id):
             add(0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on two threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

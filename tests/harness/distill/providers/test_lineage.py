@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken
 
 from refute.distill.experiments import lineage, probe_teacher
-from refute.distill.lineage import describe_model, first_difference, json_sha256
+from refute.distill.lineage import describe_model, first_difference, json_sha256, without_padding
 from refute.errors import ExperimentError
 
 Fixture = Any  # from conftest.py, which is no module that tests can import
@@ -23,7 +23,7 @@ def test_one_model_in_two_formats_has_one_token_list_and_one_size(workshop: Fixt
     """GGUF and folder of one model differ only in the weights' digest and what a GGUF says of special ids."""
     model = workshop.model("llama")
     folder, tokens = describe_model(workshop.hf_source, workshop.folder(model))
-    file, file_tokens = describe_model(workshop.gguf_source, workshop.gguf(model))
+    file, file_tokens = describe_model(workshop.gguf_source, workshop.gguf_file(model))
     assert file.sha256 == hashlib.sha256((workshop.root / "model.gguf").read_bytes()).hexdigest()
     assert folder.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert (folder.vocab_rows, folder.tokens, folder.layers, folder.hidden_size) == (300, 300, 2, 64)
@@ -49,7 +49,6 @@ def test_one_token_one_merge_or_one_template_changes_its_own_digest(workshop: Fi
     templated, _ = describe_model(workshop.hf_source, folder)
     assert before.chat_template_sha256 is None
     assert templated.chat_template_sha256 == json_sha256("{{ messages }}")
-    workshop.tokenizer.__class__.from_pretrained(folder).add_tokens(AddedToken("<new>"))
     other = workshop.tokenizer.__class__.from_pretrained(folder)
     other.add_tokens(AddedToken("<new>"))
     other.save_pretrained(folder)
@@ -69,19 +68,25 @@ def test_first_difference_counts_the_shorter_lists_end(
     assert first_difference(left, right) == expected
 
 
+def test_padding_at_the_end_is_no_difference_of_vocabulary() -> None:
+    """152,064 and 151,936 rows over the same tokens are one list; padding names elsewhere are tokens."""
+    assert without_padding(["a", "b", "[PAD2]", "[PAD3]"]) == ["a", "b"]
+    assert without_padding(["[PAD0]", "b", "[PAD7]"]) == ["[PAD0]", "b", "[PAD7]"]
+
+
 def test_digest_keeps_newlines_and_boundaries_apart() -> None:
     """Two token lists that join to one text have two digests; a lone surrogate has one too."""
     assert json_sha256(["a\nb"]) != json_sha256(["a", "b"])
     assert len(json_sha256(["\ud800"])) == 64
 
 
-def test_the_lineage_experiment_writes_both_and_where_they_part(workshop: Fixture, desk: Fixture) -> None:
+def test_the_lineage_experiment_writes_both_and_where_they_part(workshop: Fixture, make_job: Fixture) -> None:
     """lineage.json holds teacher, init and null for equal token lists."""
     model = workshop.model("llama")
-    path, folder = workshop.gguf(model), workshop.folder(model)
+    path, folder = workshop.gguf_file(model), workshop.folder(model)
     folder.rename(folder.with_name("model"))
     teacher = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(path)}
-    job = desk.job("lineage", {"teacher": teacher}, {"init": workshop.root})
+    job = make_job("lineage", {"teacher": teacher}, {"init": workshop.root})
     lineage(job)
     written = json.loads((job.out / "lineage.json").read_text(encoding="utf-8"))
     assert written["first_token_difference"] is None
@@ -89,14 +94,14 @@ def test_the_lineage_experiment_writes_both_and_where_they_part(workshop: Fixtur
     assert written["teacher"]["sha256"] != written["init"]["sha256"]
 
 
-def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixture, desk: Fixture) -> None:
+def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixture, make_job: Fixture) -> None:
     """probe.json is recomputable from probe.safetensors, and a corpus that is too small is refused."""
-    path = workshop.gguf(workshop.model("llama"), block_format="Q8_0")
+    path = workshop.gguf_file(workshop.model("llama"), block_format="Q8_0")
     ids = np.random.default_rng(0).integers(0, 300, (3, 20), dtype=np.int32)
     save_file({"tokens": ids}, workshop.root / "heldout.safetensors")
     teacher = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(path)}
     config = {"teacher": teacher, "windows": 2, "tokens": 12, "device": "cpu", "threads": 2, "dtype": "float32"}
-    job = desk.job("probe", config, {"corpus": workshop.root})
+    job = make_job("probe", config, {"corpus": workshop.root})
     probe_teacher(job)
     facts = json.loads((job.out / "probe.json").read_text(encoding="utf-8"))
     stored = load_file(job.out / "probe.safetensors")
@@ -107,4 +112,4 @@ def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixtu
     assert stored["provider"].shape == stored["reference"].shape == (2, 8, 300)
     assert 0 < np.abs(stored["provider"] - stored["reference"]).max() <= facts["max_abs"] + 1e-6
     with pytest.raises(ExperimentError, match=r"2 held-out windows of 21 tokens, found \(3, 20\)"):
-        probe_teacher(desk.job("large", config | {"tokens": 21}, {"corpus": workshop.root}))
+        probe_teacher(make_job("large", config | {"tokens": 21}, {"corpus": workshop.root}))

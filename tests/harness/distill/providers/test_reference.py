@@ -40,7 +40,7 @@ def test_folder_logits_equal_transformers(workshop: Workshop, kind: str, *, tied
 def test_gguf_logits_equal_the_model_it_was_written_from(workshop: Workshop, kind: str) -> None:
     """From GGUF: llama's permuted q and k need neighbouring rotary pairs, qwen2's need halves."""
     model = workshop.model(kind, tied=False)
-    found = reference_logits(workshop.gguf(model), IDS)
+    found = reference_logits(workshop.gguf_file(model), IDS)
     np.testing.assert_allclose(found, _transformers(model, IDS), atol=1e-4)
 
 
@@ -57,7 +57,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(workshop: Workshop
     """No architecture is taken for llama because it looks like one, in either format."""
     model = workshop.model("llama")
     with pytest.raises(UsageError, match=r"architecture 'gemma3', only llama, qwen2"):
-        reference_logits(workshop.gguf(model, architecture="gemma3"), IDS)
+        reference_logits(workshop.gguf_file(model, architecture="gemma3"), IDS)
     _edit_config(workshop.folder(model), model_type="mamba")
     with pytest.raises(UsageError, match=r"architecture 'mamba', only llama, qwen2"):
         reference_logits(workshop.root / "hf", IDS)
@@ -92,7 +92,7 @@ def test_scaled_rotary_metadata_of_a_gguf_is_refused(workshop: Workshop) -> None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GGUFWriter, "add_vocab_size", also_scale)
-        path = workshop.gguf(workshop.model("llama"))
+        path = workshop.gguf_file(workshop.model("llama"))
     with pytest.raises(UsageError, match=r"llama\.rope\.scaling\.type = 'linear'"):
         reference_logits(path, IDS)
 

@@ -20,7 +20,7 @@ IDS = torch.tensor([[5, 0, 299, 17, 17, 42, 8], [1, 2, 3, 4, 5, 6, 7]])
 @pytest.mark.parametrize(("kind", "block_format"), [("llama", "F32"), ("llama", "Q8_0"), ("qwen2", "Q4_1")])
 def test_gguf_logits_agree_with_the_independent_forward(workshop: Workshop, kind: str, block_format: str) -> None:
     """Dequantised weights, un-permuted and run by transformers, give the reference's logits at all positions."""
-    path = workshop.gguf(workshop.model(kind), block_format=block_format)
+    path = workshop.gguf_file(workshop.model(kind), block_format=block_format)
     teacher = load_teacher(workshop.gguf_source, path, device="cpu")
     found = teacher.logits(IDS)
     expected = np.stack([reference_logits(path, row.numpy()) for row in IDS])
@@ -42,9 +42,7 @@ def test_folder_gives_the_models_own_logits_and_count(workshop: Workshop) -> Non
 
 def test_bfloat16_is_honoured_and_still_answers_in_float32(workshop: Workshop) -> None:
     """`dtype` reaches the weights; logits come back as float32."""
-    teacher = load_teacher(
-        workshop.hf_source, workshop.folder(workshop.model("llama")), device="cpu", dtype="bfloat16"
-    )
+    teacher = load_teacher(workshop.hf_source, workshop.folder(workshop.model("llama")), device="cpu", dtype="bfloat16")
     assert teacher.model.dtype == torch.bfloat16
     assert teacher.logits(IDS).dtype == torch.float32
 
@@ -58,7 +56,7 @@ def test_nothing_is_fetched_and_no_bar_is_drawn(
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was opened")
 
-    path = workshop.gguf(workshop.model("llama"))
+    path = workshop.gguf_file(workshop.model("llama"))
     capfd.readouterr()
     monkeypatch.setattr(socket.socket, "connect", refuse)
     load_teacher(workshop.gguf_source, path, device="cpu")
@@ -68,7 +66,7 @@ def test_nothing_is_fetched_and_no_bar_is_drawn(
 @pytest.mark.parametrize("keep", [0, 3, 2_000, 60_000])
 def test_a_cut_gguf_is_named_with_its_size(workshop: Workshop, keep: int) -> None:
     """Wherever the file ends too early, the error says which file, how large, and what was expected."""
-    path = workshop.gguf(workshop.model("llama"))
+    path = workshop.gguf_file(workshop.model("llama"))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(MissingInputsError, match=rf"model\.gguf \({keep} bytes\).*GGUF") as caught:
         load_teacher(workshop.gguf_source, path, device="cpu")
@@ -100,7 +98,7 @@ def test_a_folder_without_all_weights_is_refused(workshop: Workshop) -> None:
 
 def test_an_architecture_that_transformers_cannot_build_is_an_experiment_error(workshop: Workshop) -> None:
     """A whole file of an unknown architecture is not called damaged."""
-    path = workshop.gguf(workshop.model("llama"), architecture="unheard")
+    path = workshop.gguf_file(workshop.model("llama"), architecture="unheard")
     with pytest.raises(ExperimentError, match="cannot build the gguf model"):
         load_teacher(workshop.gguf_source, path, device="cpu")
 

@@ -1,0 +1,162 @@
+"""Intervals and paired tests against scipy, published numbers, and their own definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, binomtest, ttest_1samp
+
+from refute import stats
+from refute.outcome import Interval
+
+COUNTS = st.integers(0, 60)
+
+
+@pytest.mark.parametrize(
+    ("successes", "low", "high"),
+    [(25, 10.54, 21.54), (41, 19.00, 32.15), (0, 0.0, 2.29), (164, 97.71, 100.0)],
+)
+def test_wilson_gives_known_bounds_on_164_problems(successes: int, low: float, high: float) -> None:
+    """The score interval of HumanEval's sizes, to two decimals of a percent, from Wilson's closed formula."""
+    found = stats.wilson_interval(successes, 164)
+    assert (round(found.low, 2), round(found.high, 2)) == (low, high)
+    assert (found.level, found.method) == (0.95, "Wilson")
+
+
+@given(n=st.integers(1, 400), data=st.data())
+def test_wilson_solves_its_own_equation(n: int, data: st.DataObject) -> None:
+    """Both ends are where the score statistic equals the normal quantile, and the share lies between them."""
+    successes = data.draw(st.integers(0, n))
+    found, share = stats.wilson_interval(successes, n), successes / n
+    for end in (found.low / 100, found.high / 100):
+        if 1e-9 < end < 1 - 1e-9:
+            score = abs(share - end) / math.sqrt(end * (1 - end) / n)
+            assert score == pytest.approx(1.959963984540054, rel=1e-6)
+    assert 0.0 <= found.low <= 100 * share <= found.high <= 100.0
+
+
+@given(n=st.integers(1, 200), data=st.data())
+def test_exact_interval_has_the_beta_quantiles_as_ends(n: int, data: st.DataObject) -> None:
+    """Clopper-Pearson by its definition: 0 and 100 at the edges, quantiles of the beta distribution between."""
+    k = data.draw(st.integers(0, n))
+    found = stats.exact_interval(k, n)
+    low = 0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1))
+    high = 1.0 if k == n else float(beta.ppf(0.975, k + 1, n - k))
+    assert (found.low, found.high) == (pytest.approx(100 * low, abs=1e-6), pytest.approx(100 * high, abs=1e-6))
+
+
+def test_exact_interval_without_observations_says_nothing() -> None:
+    """No trial leaves everything possible."""
+    assert stats.exact_interval(0, 0) == Interval(0.0, 100.0, 0.95, "Clopper-Pearson")
+
+
+@pytest.mark.parametrize(("successes", "n"), [(-1, 4), (5, 4), (1, 0), (-1, 0), (0, -1)])
+def test_impossible_counts_are_refused(successes: int, n: int) -> None:
+    """Counts that no sample can have raise, also where n is 0."""
+    with pytest.raises(ValueError, match="0 <= successes <= n"):
+        stats.exact_interval(successes, n)
+    with pytest.raises(ValueError, match="0 <= successes <= n"):
+        stats.wilson_interval(successes, n)
+
+
+@given(gained=COUNTS, lost=COUNTS)
+def test_mcnemar_share_is_the_exact_test(gained: int, lost: int) -> None:
+    """The interval lies above 50 % exactly when the two-sided test rejects and more was gained than lost."""
+    share, interval = stats.mcnemar_share(gained, lost)
+    n = gained + lost
+    rejects = n > 0 and binomtest(gained, n, 0.5).pvalue < 0.05
+    assert (interval.low > 50) == (rejects and gained > lost)
+    assert (interval.high < 50) == (rejects and gained < lost)
+    assert interval.low <= share <= interval.high
+
+
+@given(gained=COUNTS, lost=COUNTS)
+def test_mcnemar_share_mirrors(gained: int, lost: int) -> None:
+    """Swapping the two models mirrors share and interval at 50 %."""
+    (share, one), (mirrored, other) = stats.mcnemar_share(gained, lost), stats.mcnemar_share(lost, gained)
+    assert share + mirrored == pytest.approx(100)
+    assert (one.low + other.high, one.high + other.low) == (pytest.approx(100), pytest.approx(100))
+
+
+def test_mcnemar_without_discordant_pairs_is_open() -> None:
+    """An untouched copy gains and loses nothing: 50 % and every share possible."""
+    share, interval = stats.mcnemar_share(0, 0)
+    assert (share, interval.low, interval.high) == (50.0, 0.0, 100.0)
+
+
+def test_mcnemar_refuses_counts_that_cancel_out() -> None:
+    """-1 gained and 1 lost are not "no discordant pair"."""
+    with pytest.raises(ValueError, match="-1 of 0"):
+        stats.mcnemar_share(-1, 1)
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), level=st.sampled_from([0.8, 0.95, 0.99]))
+def test_mean_interval_is_the_paired_t_interval(values: list[float], level: float) -> None:
+    """Mean and ends equal scipy's one-sample t interval."""
+    mean, found = stats.mean_interval(values, level=level)
+    assert found.low <= mean <= found.high
+    if max(values) - min(values) > 1e-3:
+        expected = ttest_1samp(values, 0.0).confidence_interval(level)
+        scale = max(map(abs, values))
+        assert found.low == pytest.approx(float(expected.low), abs=1e-6 * scale)
+        assert found.high == pytest.approx(float(expected.high), abs=1e-6 * scale)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [math.inf, 1.0]])
+def test_mean_interval_needs_two_finite_values(values: list[float]) -> None:
+    """One value has no spread, and a value that is not finite has no mean."""
+    with pytest.raises(ValueError, match="at least two finite values"):
+        stats.mean_interval(values)
+
+
+def test_trend_finds_the_median_slope() -> None:
+    """One wild point moves neither the slope nor its sign; a straight line has an interval of no width."""
+    steps = [float(n) for n in range(11)]
+    assert stats.trend(steps, [2 * step for step in steps])[1] == Interval(2.0, 2.0, 0.95, "Theil-Sen")
+    wild = [2 * step for step in steps[:-1]] + [-500.0]
+    slope, interval = stats.trend(steps, wild)
+    assert slope == 2.0
+    assert interval.low <= 2.0 <= interval.high
+
+
+@pytest.mark.parametrize("points", [5, 6])
+def test_trend_rarely_sees_one_in_a_random_order(points: int) -> None:
+    """Over all orders of a few values, at most 5 % of the intervals exclude a slope of 0, as their level says."""
+    orders = list(itertools.permutations([value + 0.01 * value**2 for value in range(points)]))
+    found = [stats.trend(list(range(points)), order)[1] for order in orders]
+    assert sum(each.low > 0 or each.high < 0 for each in found) <= 0.05 * len(orders)
+
+
+@pytest.mark.parametrize(
+    ("steps", "values", "message"),
+    [
+        ([1, 2, 3, 4], [1, 2, 3, 4], "at least five points"),
+        ([1, 2, 3, 4, 5], [1, 2, 3, 4], "5 steps and 4 values"),
+        ([1, 2, 3, 4, 4], [1, 2, 3, 4, 5], "different steps"),
+        ([1, 2, 3, 4, 5], [1, 2, 3, 4, math.nan], "finite"),
+        ([1, 2, 3, 4, math.inf], [1, 2, 3, 4, 5], "finite"),
+    ],
+)
+def test_trend_refuses_what_carries_none(steps: list[float], values: list[float], message: str) -> None:
+    """Too few points, repeated steps and numbers that are not finite raise, and give no slope of NaN."""
+    with pytest.raises(ValueError, match=message):
+        stats.trend(steps, values)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1.5, -0.1, math.nan])
+def test_every_interval_refuses_a_level_that_is_none(level: float) -> None:
+    """A level lies between 0 and 1; outside there is no interval, and none is made up."""
+    calls = (
+        lambda: stats.wilson_interval(1, 4, level=level),
+        lambda: stats.exact_interval(1, 4, level=level),
+        lambda: stats.exact_interval(0, 0, level=level),
+        lambda: stats.mean_interval([1.0, 2.0], level=level),
+        lambda: stats.trend([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], level=level),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            call()

@@ -37,6 +37,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             main()
         status = ended.value.code
         assert isinstance(status, int | None)
-        return Ended(arguments, status or 0, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Ended(["refute", *map(str, arguments)], status or 0, printed.out, printed.err)
 
     return run

@@ -149,9 +149,9 @@ def effective_configuration(context: Context) -> Iterator[Measurement]:
     yield Measurement("deviations", wrong, "settings", n=len(declared) + 2)
 
 
-def _loss(row: Mapping[str, Any], declared: Mapping[str, float]) -> float:
+def _loss(row: Mapping[str, Any], declared: Mapping[str, Any]) -> float:
     kd = declared["kd_weight"] * declared["temperature"] ** 2 * (row["kl"] or 0.0)
-    return declared["ce_weight"] * row["ce"] + kd
+    return float(declared["ce_weight"] * row["ce"] + kd)
 
 
 # ------------------------------------------------------------------------------------------------ learning

@@ -49,9 +49,7 @@ def init(
 
 @app.command()
 def check(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")
-    ] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
     falsifiers: Annotated[
         list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
     ] = None,
@@ -90,9 +88,7 @@ def gate(
 @app.command()
 def keygen(
     name: Annotated[str, typer.Argument(help="Name of the key.")],
-    directory: Annotated[
-        Path | None, typer.Option(help="Where to put it (default: your key folder).")
-    ] = None,
+    directory: Annotated[Path | None, typer.Option(help="Where to put it (default: your key folder).")] = None,
 ) -> None:
     """Make an Ed25519 key pair for signing verdicts. Keep the private half out of the repository."""
     from refute.attest import default_key_directory, generate_key
@@ -119,9 +115,7 @@ def judge_command(
     if key is None:
         path, created = development_key(default_key_directory())
         if created:
-            typer.echo(
-                f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True
-            )
+            typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
     else:
         path = key
     judged = judge_run(folder, load_private_key(path), development=key is None, waivers=_waivers(waivers))

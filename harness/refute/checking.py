@@ -38,9 +38,7 @@ class Findings:
     def as_json(self) -> dict[str, object]:
         """For programs."""
         return {
-            "problems": [
-                {"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in self.problems
-            ],
+            "problems": [{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in self.problems],
             "notes": list(self.notes),
             "specs": self.specs,
             "releases": self.releases,
@@ -68,9 +66,7 @@ def check_files(paths: Sequence[Path], falsifier_folders: Sequence[Path]) -> Fin
         faults, remarks = _check_release(path)
         problems += faults
         notes += remarks
-    notes += [
-        f"falsifier {name!r} of this repository is used by no spec" for name in _orphans(specs, registry)
-    ]
+    notes += [f"falsifier {name!r} of this repository is used by no spec" for name in _orphans(specs, registry)]
     if not spec_paths:
         problems.append(Problem(", ".join(map(str, paths)), 0, "", "[spec/none] there is no spec here"))
     return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry))
@@ -99,9 +95,7 @@ def _check_release(path: Path) -> tuple[list[Problem], list[str]]:
     except RefuteError as error:
         return [Problem(str(path), 1, "", f"[release/contradiction] {error}")], []
     absent = [name for name in loaded.release.specs if not resolve(loaded, name).is_file()]
-    problems = [
-        Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent
-    ]
+    problems = [Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent]
     notes = [f"{path}: not on this machine: {line}" for line in missing_inputs(loaded.release, path.parent)]
     return problems, notes
 

@@ -41,9 +41,7 @@ class CriterionNode(pytest.Collector):
     def collect(self) -> Iterator[pytest.Item]:
         """The falsifiers that attack it."""
         for use in self.criterion.falsifiers:
-            yield FalsifierItem.from_parent(
-                self, name=use.id, loaded=self.loaded, criterion=self.criterion, use=use
-            )
+            yield FalsifierItem.from_parent(self, name=use.id, loaded=self.loaded, criterion=self.criterion, use=use)
 
 
 class FalsifierItem(pytest.Item):

@@ -140,9 +140,7 @@ class GateSession:
             id=run.path.name,
             started_at=utc_now(),
             argv=tuple(map(str, self.config.invocation_params.args)),
-            pytest_environment={
-                name: os.environ[name] for name in sorted(os.environ) if name.startswith("PYTEST_")
-            },
+            pytest_environment={name: os.environ[name] for name in sorted(os.environ) if name.startswith("PYTEST_")},
             plugins=_plugins(self.config),
             python=platform.python_version(),
             platform=platform.platform(),
@@ -214,7 +212,7 @@ def _warm_up() -> None:
 
 def _release_path(config: pytest.Config, roots: Sequence[Path]) -> Path:
     if named := config.getoption("--release"):
-        return (config.invocation_params.dir / named).resolve()
+        return (config.invocation_params.dir / str(named)).resolve()
     for root in roots:
         if (root / DEFAULT_RELEASE).is_file():
             return root / DEFAULT_RELEASE
@@ -310,7 +308,7 @@ def _progress(config: pytest.Config, run: RunFolder, *, quiet: bool) -> Progress
     if quiet:
         return Progress((run.path / "progress.log").open("a", encoding="utf-8", buffering=1), live=False)
     live = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Progress(sys.stdout if sys.stdout is not None else sys.__stdout__, live=live, width=_width())
+    return Progress(sys.stdout, live=live, width=_width())
 
 
 def _width() -> int:

@@ -121,6 +121,8 @@ def _outcome(criterion: Criterion, use: FalsifierUse, record: Record, release: R
             return Outcome.ERROR, "recorded as not applicable, but the spec does not excuse this release"
         return Outcome.NOT_APPLICABLE, excuse
     if use.planned is not None:
+        if record.outcome is not Outcome.NOT_RUN:
+            return Outcome.ERROR, f"recorded as {record.outcome}, but the spec only plans it: {use.planned}"
         return Outcome.NOT_RUN, use.planned
     if record.uses != use.uses:
         return Outcome.ERROR, f"recorded for falsifier {record.uses!r}, the spec uses {use.uses!r}"
@@ -192,7 +194,7 @@ def _has_error(ruling: CriterionRuling) -> bool:
 
 def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:
     """Put what is wrong with a criterion where its severity says it belongs."""
-    state = "uncovered" if ruling.uncovered else str(ruling.outcome)
+    state = "uncovered" if ruling.uncovered else ruling.outcome.replace("_", " ")
     because = "; ".join(
         f"{each.falsifier}: {each.reason}" for each in ruling.falsifiers if each.outcome is ruling.outcome
     )

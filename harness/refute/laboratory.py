@@ -188,8 +188,14 @@ def _take_in(experiment: Experiment, out: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # Nothing may be fetched behind the plan's back, and hashing must not vary between runs.
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "true"}
+    """What an experiment's process starts with.
+
+    Nothing may be fetched behind the plan's back, and hashing must not vary between runs. OpenMP threads that
+    spin while they wait cost a busy machine dearly: a teacher forward of 47 tokens on two cores shared with other
+    work took 2.1 to 3.1 s, and 0.58 s with threads that sleep.
+    """
+    fixed = {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "true"}
+    return {"OMP_WAIT_POLICY": "passive", **os.environ, **fixed}
 
 
 def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:

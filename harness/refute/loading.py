@@ -1,4 +1,4 @@
-"""Find falsifiers: packs by entry point first, then the `falsifiers/*.py` of a repository. Any failure stops the run."""
+"""Find falsifiers: packs by entry point, then the `falsifiers/*.py` of a repository. Any failure stops the run."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _import(label: str, load: Callable[[], ModuleType]) -> ModuleType:
         raise LoadingError(f"{label}: {error}", hint=error.hint) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001  # a user's file may raise anything: SystemExit, pytest's Skipped
+    except BaseException as error:  # a user's file may raise anything: SystemExit, pytest's Skipped
         raise LoadingError(
             f"{label} could not be imported: {type(error).__name__}: {error}",
             hint="run `python` on it alone to see the traceback",

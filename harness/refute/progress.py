@@ -20,7 +20,7 @@ LIVE_INTERVAL_S = 0.1
 class Out(Protocol):
     """Where text goes; `flush` makes it visible at once."""
 
-    def write(self, text: str) -> object: ...
+    def write(self, text: str, /) -> object: ...
     def flush(self) -> object: ...
 
 
@@ -122,6 +122,5 @@ def _bar(step: int, total: int) -> str:
 
 def _facts(facts: Mapping[str, Fact]) -> str:
     return "".join(
-        f"  {name} {value:.4g}" if isinstance(value, float) else f"  {name} {value}"
-        for name, value in facts.items()
+        f"  {name} {value:.4g}" if isinstance(value, float) else f"  {name} {value}" for name, value in facts.items()
     )

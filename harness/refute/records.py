@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from refute.outcome import Measurement, Record
 
+Read = TypeVar("Read")
 _RECORD = TypeAdapter(Record)
 _MEASUREMENT = TypeAdapter(Measurement)
 
@@ -20,12 +22,21 @@ def record_to_json(record: Record) -> str:
 
 def record_from_json(text: str | bytes) -> Record:
     """The record in `text`. Raises ValueError on unknown keys, wrong types, NaN or infinity."""
-    return _RECORD.validate_json(text)
+    return _read(_RECORD, text)
 
 
 def measurement_from_json(text: str | bytes) -> Measurement:
     """The measurement in `text`; the same strictness."""
-    return _MEASUREMENT.validate_json(text)
+    return _read(_MEASUREMENT, text)
+
+
+def _read(kind: TypeAdapter[Read], text: str | bytes) -> Read:
+    try:
+        return kind.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole line"
+        raise ValueError(f"{where}: {first['msg']}") from error
 
 
 def read_records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
@@ -40,8 +51,6 @@ def parse_records(lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tuple[str
     for number, line in enumerate(lines, start=1):
         try:
             records.append(record_from_json(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the whole line"
-            faults.append(f"records.jsonl line {number} is not a record: {where}: {first['msg']}")
+        except ValueError as error:
+            faults.append(f"records.jsonl line {number} is not a record: {error}")
     return tuple(records), tuple(faults)

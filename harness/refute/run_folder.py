@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from refute.context import Evidence
 from refute.errors import EvidenceError, UsageError
@@ -79,12 +80,23 @@ class RunFolder:
         return cls(runs / name)
 
     def write_run(self, run: RunFile) -> None:
-        """Record what the run was asked, and point `latest` here."""
-        (self.path / "run.json").write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Record what the run was asked, and point `latest` here.
+
+        Raises UsageError for a path, argument or variable that is not UTF-8, EvidenceError where it cannot be written.
+        """
         staged = self.path.parent / f".latest.{os.getpid()}"
-        staged.unlink(missing_ok=True)
-        staged.symlink_to(self.path.name)
-        staged.replace(self.path.parent / "latest")
+        try:
+            (self.path / "run.json").write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            staged.unlink(missing_ok=True)
+            staged.symlink_to(self.path.name)
+            staged.replace(self.path.parent / "latest")
+        except PydanticSerializationError as error:
+            raise UsageError(
+                f"what this run was asked cannot be recorded: {error}",
+                hint="rename folders, arguments and PYTEST_* variables so that they are UTF-8",
+            ) from error
+        except OSError as error:
+            raise EvidenceError(f"cannot write {error.filename2 or self.path}: {error.strerror or error}") from error
 
     def read_run(self) -> RunFile:
         """Raises UsageError when this is not a run folder."""

@@ -21,9 +21,7 @@ def scaffold(folder: Path) -> list[Path]:
         targets = {folder / path.relative_to(example): path.read_bytes() for path in sources}
     taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
-        raise UsageError(
-            f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder"
-        )
+        raise UsageError(f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder")
     ignore = folder / ".gitignore"
     if not os.path.lexists(ignore):
         targets[ignore] = _IGNORED

@@ -146,7 +146,7 @@ def _measure(falsifier: Falsifier, make: Callable[[], Context]) -> dict[str, Any
         found = list(_plain(falsifier, context))
     except RefuteError as error:
         return {"fault": str(error) + (f" ({error.hint})" if error.hint else "")}
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a falsifier's own failure is an outcome with a name
+    except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
         traceback.print_exc()
         return {"fault": f"raised {type(error).__name__}: {error}"}
     return {"measurements": [asdict(measurement) for measurement in found]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -271,7 +272,7 @@ def test_an_experiment_is_alone_with_its_job(bench: Bench) -> None:
         ("leave_quietly", ExperimentError, "exit status 0 before it was done", "last checkpoint"),
         ("exit_zero", ExperimentError, "exit status 0 before it was done", "last checkpoint"),
         ("exit_three_after_done", ExperimentError, "exit status 3 before it was done", "last checkpoint"),
-        ("write_nothing", EvidenceError, "wrote no files: nothing is not evidence", ""),
+        ("write_nothing", EvidenceError, "wrote no files: nothing is not evidence", "^$"),
         ("no_such_function", ExperimentError, "AttributeError", "its log is"),
     ],
 )
@@ -284,7 +285,7 @@ def test_each_way_to_fail_has_its_error(
         laboratory.obtain("it")
     assert type(caught.value) is kind
     assert "line 37\n" not in str(caught.value)
-    assert caught.value.hint == "" if not hint else pytest.raises(AssertionError, match=hint)
+    assert re.search(hint, caught.value.hint)
     assert bench.watch.said[-1] == "failed it"
     assert not list((bench.root / "store" / "keys").iterdir())
     assert laboratory.evidence() == {}

@@ -81,7 +81,7 @@ def test_judging_twice_gives_the_same_verdict(finished: Repo, cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "start"), [("terminal", "\nGO: "), ("md", "# "), ("html", "<!doctype html>"), ("json", "{")]
+    ("name", "start"), [("terminal", "GO: "), ("md", "# "), ("html", "<!doctype html>"), ("json", "{")]
 )
 def test_each_format_is_rendered_from_the_signed_file(honest: Honest, cli: Cli, name: str, start: str) -> None:
     """`refute report --format …` prints what lies in the run folder, from the verdict alone."""

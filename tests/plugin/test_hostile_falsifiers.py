@@ -75,8 +75,8 @@ BEHAVIOURS = {
     "percent": ("return [point(unit='%')]", "error", "declares 'points'"),
     "exits": ("os._exit(0)", "error", "ended with exit status 0 before it answered"),
     "leaves": ("sys.exit(0)", "error", "raised SystemExit"),
-    "skips": ("pytest.skip('not today')", "error", "before it answered"),
-    "interrupts": ("raise KeyboardInterrupt", "error", "before it answered"),
+    "skips": ("pytest.skip('not today')", "error", "raised Skipped: not today"),
+    "interrupts": ("raise KeyboardInterrupt", "error", "raised KeyboardInterrupt"),
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "error", "ended with signal 9"),
     "closes": ("os.closerange(3, 256)\nreturn [point()]", "error", "before it answered"),
     "reads": ("input()", "error", "EOFError"),
@@ -101,8 +101,8 @@ BEHAVIOURS = {
     "careless": ("", "error", "control 'bad' must be falsified, but was corroborated"),
 }
 USE = """
-  - {{id: AC-{upper}, title: t, statement: s, severity: {severity}, phase: 1, falsifiers: [{{id: F-{upper}, uses: {name},
-     timeout_s: {timeout}, thresholds: {{value: {{holds_if: "== 1 points"}}}}}}]}}"""
+  - {{id: AC-{upper}, title: t, statement: s, severity: block, phase: 1, falsifiers: [{{id: F-{upper},
+     uses: {name}, timeout_s: {timeout}, thresholds: {{value: {{holds_if: "== 1 points"}}}}}}]}}"""
 LOOSE = """
   - {id: AC-LOOSE, title: t, statement: s, severity: info, phase: 1, falsifiers: [{id: F-LOOSE, uses: answer-accuracy,
      thresholds: {accuracy: {holds_if: ">= 10 %"}}}]}"""
@@ -131,7 +131,6 @@ def zoo(new_repo: Callable[[], Repo]) -> Zoo:
         USE.format(
             name=name,
             upper=name.upper(),
-            severity="block",
             timeout=1.5 if outcome == "timeout" else 30,
         )
         for name, (_, outcome, _) in BEHAVIOURS.items()

@@ -76,6 +76,22 @@ def test_it_is_refused_with_its_cause(repo: Repo, name: str) -> None:
     assert not list(repo.path.glob(".refute/runs/*"))
 
 
+@pytest.mark.parametrize(
+    ("variable", "blocker", "message"),
+    [
+        ("\udcff", "README", "so that they are UTF-8"),
+        ("fine", ".refute/runs/latest/file", "runs/latest: Is a directory"),
+    ],
+)
+def test_a_run_that_cannot_be_recorded_is_refused(repo: Repo, variable: str, blocker: str, message: str) -> None:
+    """A variable that is not UTF-8, or a folder in place of the link `latest`, is an error with its cause."""
+    repo.write(blocker, "")
+    ended = repo.gate(env={"PYTEST_OTHER": variable})
+    assert (ended.returncode, message in ended.stdout) == (4, True), ended.stdout
+    assert "INTERNALERROR" not in ended.stdout
+    assert repo.rulings() == []
+
+
 def test_an_optimised_interpreter_is_refused(repo: Repo) -> None:
     """Under python -O or PYTHONOPTIMIZE nothing runs: assertions of falsifiers would be gone."""
     ended = repo.gate(env={"PYTHONOPTIMIZE": "1"})

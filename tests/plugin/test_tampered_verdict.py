@@ -143,7 +143,7 @@ def test_a_verdict_from_the_future_is_stale(verdict: Path, key: Path) -> None:
     verify_verdict(verdict.read_bytes(), [key.read_bytes()], at=now, max_age=timedelta(days=1))
 
 
-def test_changed_evidence_in_the_store_is_found(honest: Honest, verdict: Path, key: Path, tmp_path: Path, cli: Cli) -> None:
+def test_changed_evidence_is_found(honest: Honest, verdict: Path, key: Path, tmp_path: Path, cli: Cli) -> None:
     """--store hashes every file that the verdict names: one that is missing or differs gives status 4 and its name."""
     ended = cli("verify", verdict, "--key", key, "--store", tmp_path)
     assert (ended.returncode, "evidence answers/answers.jsonl" in ended.stderr) == (4, True)

@@ -79,7 +79,10 @@ def generate(
 
     Batches are a function of `problems` and `batch_size` alone. A batch is left out only if `finished` names
     all its tasks, so a resumed run computes the same sums in the same order, and hence the same tokens, as an
-    undisturbed one. `on_step` is told how many tokens were just decoded: a prompt's first, or one a row.
+    undisturbed one. Between batch sizes equality is no promise: sums differ in their last bits (measured in
+    float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
+    told how many tokens were just decoded: a prompt's first, or one a row.
+
     Raises NonFiniteError naming the task whose logits are NaN or infinite, and ExperimentError for a prompt
     that does not fit into the model's context together with `max_new_tokens`.
     """

@@ -108,7 +108,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCausalLM]:
-    """Makes a Llama of 2 layers whose greedy text varies and has line breaks."""
+    """Makes a Llama of 2 layers whose greedy text varies, breaks lines and ends."""
     breaks = [number for token, number in tokenizer.get_vocab().items() if token.startswith("Ċ")]
 
     def make(seed: int) -> LlamaForCausalLM:
@@ -128,7 +128,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCa
         )
         model = LlamaForCausalLM(config).eval()
         with torch.no_grad():
-            model.lm_head.weight[breaks] *= 2.0
+            model.lm_head.weight[[*breaks, 0, 1]] *= 2.0
+            for layer in model.model.layers:
+                # Diffuse attention: whatever is wrongly attended to, such as padding, changes the text.
+                layer.self_attn.q_proj.weight *= 0.1
         return model
 
     return make

@@ -28,7 +28,7 @@ MakeModel = Callable[[int], LlamaForCausalLM]
 def many(problems: list[Problem]) -> list[Problem]:
     """Ten problems of different lengths."""
     return [
-        Problem(f"T/{n}", problem.prompt.replace('"""', '"""' + "n " * n, 1), *([""] * 3))
+        Problem(f"T/{n}", problem.prompt.replace('"""', '"""' + "n " * (6 * n), 1), *([""] * 3))
         for n, problem in enumerate(problems * 3 + problems[:1])
     ]
 
@@ -122,7 +122,7 @@ def test_nan_weights_are_an_error_that_names_the_task(
     model = make_model(3)
     with torch.no_grad():
         model.lm_head.weight[17] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"Own/1: the logits of new token 1 are NaN"):
+    with pytest.raises(NonFiniteError, match=r"Own/2: the logits of new token 1 are NaN"):
         sample(model, tokenizer, problems, 3)
 
 
@@ -131,7 +131,9 @@ def test_a_batch_is_left_out_only_when_all_its_tasks_are_finished(
 ) -> None:
     """Resuming recomputes a half-finished batch in full, so that it is the same batch."""
     model = make_model(3)
-    first = [problem.task_id for problem in sorted(many, key=lambda each: len(each.prompt))[:5]]
+    prompts = {each.task_id: build_prompt(each, tokenizer, CHAT) for each in many}
+    lengths = {task_id: len(tokenizer(prompt)["input_ids"]) for task_id, prompt in prompts.items()}
+    first = sorted(lengths, key=lambda task_id: lengths[task_id])[:5]
     found = generate(
         model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=frozenset(first)
     )

@@ -1,0 +1,172 @@
+"""A whole run in miniature: a spec and a release, evidence in a real store, records of real falsifiers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, stats
+from refute.errors import RefuteError
+from refute.evidence import Store
+from refute.experiments import Experiment
+from refute.job import Fact
+from refute.laboratory import Laboratory
+from refute.outcome import RunClass
+from refute.plan import plan_release
+from refute.predicate import ReleaseText, RunFacts, SpecText
+from refute.registry import Registry
+from refute.release_file import load_release
+from refute.run_folder import RunFile, RunFolder
+from refute.runner import Gate
+from refute.spec import load_spec
+
+SPEC = """\
+spec: SPEC-TINY-001
+version: 1
+title: Answers
+criteria:
+  - id: AC-TINY-001
+    title: Right
+    statement: Most answers are right.
+    severity: block
+    phase: 1
+    falsifiers:
+      - {id: F-TINY-001, uses: tiny-accuracy, thresholds: {accuracy: {holds_if: ">= 80 %"}}}
+  - id: AC-TINY-002
+    title: Enough
+    statement: There are enough answers.
+    severity: info
+    phase: 1
+    falsifiers:
+      - {id: F-TINY-002, uses: tiny-size, thresholds: {rows: {holds_if: ">= 20 rows"}}}
+"""
+RELEASE = """\
+release: tiny
+title: Tiny answers
+run_class: quick
+operator: nobody
+subject: answers
+evidence: {answers: answers.jsonl, notes: notes.json}
+"""
+
+
+def _rows(right: int, n: int = 100) -> list[dict[str, object]]:
+    return [{"right": number < right} for number in range(n)]
+
+
+def all_right(bench: Bench) -> None:
+    """A hundred right answers."""
+    bench.put("answers", "answers.jsonl", _rows(100))
+
+
+def half_right(bench: Bench) -> None:
+    """Fifty right answers of a hundred."""
+    bench.put("answers", "answers.jsonl", _rows(50))
+
+
+def three_answers(bench: Bench) -> None:
+    """Three right answers, and no more."""
+    bench.put("answers", "answers.jsonl", _rows(3, 3))
+
+
+@falsifier(
+    "tiny-accuracy",
+    needs=("answers",),
+    measures={"accuracy": "%"},
+    controls=(known_good(all_right), known_bad(half_right)),
+)
+def tiny_accuracy(context: Context) -> Iterator[Measurement]:
+    """Refuted when too few answers are right."""
+    rows = context.evidence("answers").rows("answers.jsonl")
+    right = sum(row["right"] for row in rows)
+    yield Measurement("accuracy", 100 * right / len(rows), "%", len(rows), stats.wilson_interval(right, len(rows)))
+
+
+@falsifier(
+    "tiny-size",
+    needs=("answers", "notes"),
+    measures={"rows": "rows"},
+    controls=(known_good(all_right), known_bad(three_answers)),
+)
+def tiny_size(context: Context) -> Iterator[Measurement]:
+    """Refuted when there are few answers."""
+    rows = context.evidence("answers").rows("answers.jsonl")
+    yield Measurement("rows", len(rows), "rows", n=1)
+
+
+class Silence:
+    """Watches and says nothing."""
+
+    def started(self, experiment: Experiment, step: int, total: int) -> None: ...
+    def waiting(self, experiment: Experiment) -> None: ...
+    def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None: ...
+    def finished(self, experiment: Experiment, seconds: float) -> None: ...
+    def reused(self, experiment: Experiment) -> None: ...
+    def failed(self, experiment: Experiment, error: RefuteError) -> None: ...
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
+    """make_run(spec=…, release=…, right=95, also=()): a run, not judged yet, over the store `tmp_path / "store"`."""
+
+    importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
+
+    def make(
+        *, spec: str = SPEC, release: str = RELEASE, right: int = 95, also: tuple[str, ...] = ()
+    ) -> RunFolder:
+        (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
+        (tmp_path / "release.yaml").write_text(release, encoding="utf-8")
+        answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))
+        (tmp_path / "answers.jsonl").write_text(answers, encoding="utf-8")
+        (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
+        loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
+        registry = Registry()
+        registry.add_from({"accuracy": tiny_accuracy, "size": tiny_size})
+        run = RunFolder.create(tmp_path / "runs")
+        laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), Silence())
+        gate = Gate(asked, registry, laboratory, run.log)
+        run.write_run(_run_file(spec, release, tmp_path))
+        for criterion in loaded.spec.criteria:
+            for use in criterion.falsifiers:
+                run.append_record(gate.run(loaded.spec, criterion, use))
+        for name in also:
+            laboratory.obtain(name)
+        run.append_evidence(laboratory.evidence())
+        return run
+
+    return make
+
+
+def _run_file(spec: str, release: str, root: Path) -> RunFile:
+    return RunFile(
+        facts=RunFacts(
+            id="a-run",
+            started_at="2026-01-01T00:00:00Z",
+            argv=("--falsifiers",),
+            pytest_environment={},
+            plugins={},
+            python="3.11",
+            platform="Linux",
+            cpus=2,
+            versions={},
+        ),
+        release=ReleaseText(
+            id="tiny",
+            title="Tiny answers",
+            run_class=RunClass.QUICK,
+            operator="nobody",
+            name="release.yaml",
+            sha256=_sha256(release),
+            text=release,
+        ),
+        specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=_sha256(spec), text=spec),),
+        store=str(root / "store"),
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,445 @@
+"""The verdict algebra, against an oracle of its own and against records that lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refute.judge import judge
+from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.release import Release
+from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
+from refute.verdict import Verdict
+from refute.waiver import Policy, Waiver
+
+SUBJECT = "5" * 64
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+GOOD = Measurement("count", 0.0, "files", 5, evidence=("e" * 64,))
+BAD = replace(GOOD, value=2.0)
+OPEN = replace(GOOD, value=1.0, interval=Interval(0.0, 2.0, 0.95, "Wilson"))
+NUMBERS = {Outcome.CORROBORATED: (GOOD,), Outcome.FALSIFIED: (BAD,), Outcome.INCONCLUSIVE: (OPEN,)}
+CONTROLS = (
+    ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,)),
+    ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,)),
+)
+RELEASE = Release.model_validate(
+    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
+)
+# Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
+RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
+
+
+def use(name: str) -> FalsifierUse:
+    """A use of the falsifier `a-count` with one bar."""
+    return FalsifierUse(id=f"F-{name}", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
+
+
+def criterion(name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1) -> Criterion:
+    """A criterion AC-name with falsifiers F-name-0, F-name-1, …"""
+    uses = tuple(use(f"{name}-{number}") for number in range(falsifiers))
+    return Criterion(id=f"AC-{name}", title="t", statement="s", severity=severity, phase=1, falsifiers=uses)
+
+
+def spec(*criteria: Criterion) -> Spec:
+    """A spec of these criteria."""
+    return Spec(spec="SPEC-A", version=1, title="t", criteria=criteria)
+
+
+def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
+    """An honest record: its numbers give its outcome, its controls behaved."""
+    measured = outcome in NUMBERS
+    return Record(
+        "SPEC-A",
+        of.id,
+        of.falsifiers[number].id,
+        "a-count",
+        outcome,
+        "as measured" if measured else "it said so",
+        RunClass.EMBEDDED,
+        NUMBERS.get(outcome, ()),
+        CONTROLS if measured else (),
+        (("corpus", "d" * 64),) if measured else (),
+        "c" * 64,
+    )
+
+
+ANCHOR = criterion("ANCHOR")
+HOLDS = record(ANCHOR, Outcome.CORROBORATED)
+
+
+def rule(criteria: Sequence[Criterion], records: Sequence[Record], *waivers: Waiver) -> Verdict:
+    """The verdict on the embedded release, with everything that a judge is given."""
+    return judge(
+        spec(*criteria), records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=()
+    )
+
+
+def waiver(name: str) -> Waiver:
+    """A waiver of AC-name that is in force."""
+    return Waiver(
+        criterion=f"AC-{name}", subject_sha256=SUBJECT, approver="Ann", reason="r", expires_at="2026-07-01T00:00:00Z"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the algebra
+
+
+def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Ruling:
+    """What one criterion may do to a verdict, straight from the design's words."""
+    order = list(Outcome)
+    if all(outcome is Outcome.CORROBORATED for outcome in outcomes) and outcomes:
+        return Ruling.GO
+    if waived and Outcome.ERROR not in outcomes:
+        return Ruling.WARN
+    if severity is Severity.INFO:
+        return Ruling.GO if outcomes else Ruling.WARN
+    if severity is Severity.WARN:
+        return Ruling.WARN
+    only_doubt = bool(outcomes) and max(outcomes, key=order.index) is Outcome.INCONCLUSIVE
+    return Ruling.WARN if only_doubt else Ruling.NO_GO
+
+
+def heaviest(rulings: Sequence[Ruling]) -> Ruling:
+    """The most severe."""
+    return max(rulings, key=list(Ruling).index)
+
+
+@pytest.mark.parametrize("waived", [False, True])
+@pytest.mark.parametrize("severity", Severity)
+@pytest.mark.parametrize("outcome", RECORDED)
+def test_one_criterion_beside_one_that_holds(outcome: Outcome, severity: Severity, waived: bool) -> None:
+    """The full matrix of outcome, severity and waiver."""
+    one = criterion("ONE", severity)
+    verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *[waiver("ONE")] * waived)
+    assert verdict.ruling is weight(severity, [outcome], waived)
+    assert verdict.criteria[1].outcome is outcome
+    assert bool(verdict.waivers_applied) == (waived and outcome not in (Outcome.CORROBORATED, Outcome.ERROR))
+    assert (verdict.reasons == ()) == (verdict.ruling is Ruling.GO)
+
+
+CASES = st.lists(
+    st.tuples(st.sampled_from(Severity), st.lists(st.sampled_from(RECORDED), max_size=3), st.booleans()), max_size=4
+)
+
+
+def build(cases: Sequence[tuple[Severity, list[Outcome], bool]]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
+    """Criteria N0, N1, … with these severities, outcomes of their falsifiers, and waivers."""
+    criteria = [criterion(f"N{n}", case[0], falsifiers=len(case[1])) for n, case in enumerate(cases)]
+    records = [
+        record(of, outcome, number)
+        for of, case in zip(criteria, cases, strict=True)
+        for number, outcome in enumerate(case[1])
+    ]
+    return criteria, records, [waiver(f"N{n}") for n, case in enumerate(cases) if case[2]]
+
+
+@given(CASES)
+def test_any_run_is_as_good_as_its_heaviest_criterion(cases: list[tuple[Severity, list[Outcome], bool]]) -> None:
+    """GO only if everything holds: any number of criteria and falsifiers, waived or not, against the oracle."""
+    criteria, records, waivers = build(cases)
+    verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
+    assert verdict.ruling is heaviest([Ruling.GO, *(weight(*case) for case in cases)])
+    assert not verdict.partial
+    if verdict.ruling is Ruling.GO:
+        assert all(each.holds or each.severity is Severity.INFO for each in verdict.criteria)
+
+
+@given(CASES, st.data())
+def test_less_is_never_better(cases: list[tuple[Severity, list[Outcome], bool]], data: st.DataObject) -> None:
+    """Taking a record away never improves the verdict, and the run is called partial."""
+    criteria, records, waivers = build(cases)
+    records.append(HOLDS)
+    gone = data.draw(st.integers(0, len(records) - 1))
+    left = records[:gone] + records[gone + 1 :]
+    whole, less = (rule([ANCHOR, *criteria], each, *waivers) for each in (records, left))
+    assert list(Ruling).index(less.ruling) >= list(Ruling).index(whole.ruling)
+    assert (less.ruling, less.partial) == (Ruling.NO_GO, True)
+
+
+@given(CASES.filter(lambda cases: any(case[1] for case in cases)), st.data())
+def test_worse_is_never_better(cases: list[tuple[Severity, list[Outcome], bool]], data: st.DataObject) -> None:
+    """Without waivers, a worse outcome of any one falsifier never improves the verdict."""
+    place = data.draw(st.sampled_from([(n, k) for n, case in enumerate(cases) for k in range(len(case[1]))]))
+    outcomes = list(cases[place[0]][1])
+    before = outcomes[place[1]]
+    outcomes[place[1]] = data.draw(st.sampled_from([each for each in RECORDED if each.rank >= before.rank]))
+    worse = [(case[0], outcomes if n == place[0] else case[1], False) for n, case in enumerate(cases)]
+    found = []
+    for each in (cases, worse):
+        criteria, records, _ = build(each)
+        found.append(list(Ruling).index(rule([ANCHOR, *criteria], [HOLDS, *records]).ruling))
+    assert found[1] >= found[0]
+
+
+@given(CASES, st.randoms(use_true_random=False))
+def test_the_same_records_give_the_same_verdict(cases: list[tuple[Severity, list[Outcome], bool]], shuffle: object) -> None:
+    """In whatever order they come, twice in a row, and without changing what was handed in."""
+    criteria, records, waivers = build(cases)
+    records.append(HOLDS)
+    first = rule([ANCHOR, *criteria], records, *waivers)
+    kept = list(records)
+    shuffle.shuffle(records)  # type: ignore[attr-defined]  # hypothesis' Random
+    assert rule([ANCHOR, *criteria], records, *waivers) == first
+    assert sorted(map(repr, kept)) == sorted(map(repr, records))
+
+
+def test_the_verdict_does_not_depend_on_the_machine() -> None:
+    """One moment in two time zones is one moment; one that names no zone is refused, for it is another everywhere."""
+    one = criterion("ONE")
+    expires = waiver("ONE").model_copy(update={"expires_at": "2026-06-01T00:00:01Z"})
+
+    def ruling(at: datetime) -> Ruling:
+        records = [HOLDS, record(one, Outcome.FALSIFIED)]
+        return judge(
+            spec(ANCHOR, one), records, waivers=[expires], at=at, release=RELEASE, subject_sha256=SUBJECT
+        ).ruling
+
+    elsewhere = AT.astimezone(timezone(timedelta(hours=9)))
+    assert (ruling(AT), ruling(elsewhere)) == (Ruling.WARN, Ruling.WARN)
+    assert ruling(elsewhere + timedelta(seconds=1)) is Ruling.NO_GO
+    with pytest.raises(ValueError, match="must name its time zone"):
+        ruling(AT.replace(tzinfo=None))
+
+
+# ------------------------------------------------------------------------------------------------ records that lie
+
+ONE = criterion("ONE")
+TRUE = record(ONE, Outcome.CORROBORATED)
+LIES = {
+    "its numbers say falsified": replace(TRUE, measurements=(BAD,)),
+    "its numbers straddle the bar": replace(TRUE, measurements=(OPEN,)),
+    "its numbers say corroborated": replace(TRUE, outcome=Outcome.FALSIFIED),
+    "a timeout with numbers": replace(TRUE, outcome=Outcome.TIMEOUT),
+    "skipped with numbers": replace(TRUE, outcome=Outcome.SKIPPED),
+    "no measurement": replace(TRUE, measurements=()),
+    "another measurement": replace(TRUE, measurements=(replace(GOOD, name="total"),)),
+    "a measurement twice": replace(TRUE, measurements=(GOOD, GOOD)),
+    "another unit": replace(TRUE, measurements=(replace(GOOD, unit="lines"),)),
+    "no observation": replace(TRUE, measurements=(replace(GOOD, n=0),)),
+    "a value outside its interval": replace(TRUE, measurements=(replace(GOOD, interval=Interval(1, 2, 0.95, "x")),)),
+    "NaN": replace(TRUE, measurements=(replace(GOOD, value=float("nan")),)),
+    "NaN where no bar asks": replace(TRUE, measurements=(GOOD, replace(GOOD, name="more", value=float("nan")))),
+    "infinity": replace(TRUE, measurements=(replace(GOOD, value=float("-inf")),)),
+    "an interval of NaN": replace(
+        TRUE, measurements=(replace(GOOD, interval=Interval(float("nan"), 1.0, 0.95, "x")),)
+    ),
+    "a measurement without evidence": replace(TRUE, measurements=(replace(GOOD, evidence=()),)),
+    "no evidence": replace(TRUE, evidence=()),
+    "no controls": replace(TRUE, controls=()),
+    "only a known good": replace(TRUE, controls=CONTROLS[:1]),
+    "only a known bad": replace(TRUE, controls=CONTROLS[1:]),
+    "a control that misbehaved": replace(
+        TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], observed=Outcome.CORROBORATED, measurements=(GOOD,)))
+    ),
+    "a control that only claims": replace(TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], measurements=()))),
+    "a control whose numbers differ": replace(
+        TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], measurements=(GOOD,)))
+    ),
+    "another falsifier": replace(TRUE, uses="another-count"),
+    "a larger run class": replace(TRUE, run_class=RunClass.FULL),
+    "a smaller run class": replace(TRUE, run_class=RunClass.QUICK),
+    "not applicable": replace(TRUE, outcome=Outcome.NOT_APPLICABLE),
+    "not applicable without a number": replace(
+        TRUE, outcome=Outcome.NOT_APPLICABLE, measurements=(), controls=(), evidence=()
+    ),
+}
+
+
+@pytest.mark.parametrize("severity", Severity)
+@pytest.mark.parametrize("lie", LIES)
+def test_a_record_that_lies_is_fatal_at_every_severity(lie: str, severity: Severity) -> None:
+    """Whatever the criterion weighs, and whoever waives it: somebody's files are not what they say."""
+    one = criterion("ONE", severity)
+    assert rule([ANCHOR, one], [HOLDS, TRUE]).ruling is Ruling.GO
+    for waivers in ([], [waiver("ONE")]):
+        verdict = rule([ANCHOR, one], [HOLDS, LIES[lie]], *waivers)
+        assert (verdict.criteria[1].outcome, verdict.ruling) == (Outcome.ERROR, Ruling.NO_GO)
+        assert any("F-ONE-0" in reason or "controls misbehaved" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("severity", Severity)
+@pytest.mark.parametrize("outcome", RECORDED)
+def test_two_records_of_one_falsifier_are_fatal(severity: Severity, outcome: Outcome) -> None:
+    """Also when they agree, also when both are errors, also on what is only shown."""
+    one = criterion("ONE", severity)
+    verdict = rule([ANCHOR, one], [HOLDS, TRUE, record(one, outcome)])
+    assert (verdict.criteria[1].outcome, verdict.ruling) == (Outcome.ERROR, Ruling.NO_GO)
+    assert rule([ANCHOR, one], [HOLDS, record(one, outcome), record(one, outcome)]).ruling is Ruling.NO_GO
+
+
+@pytest.mark.parametrize("changes", [{"spec": "SPEC-B"}, {"criterion": "AC-B"}, {"falsifier": "F-B"}])
+def test_a_record_of_nothing_known_is_fatal(changes: dict[str, str]) -> None:
+    """It may have been meant for something that now lacks one."""
+    verdict = rule([ANCHOR], [HOLDS, replace(HOLDS, **changes)])  # type: ignore[arg-type]  # fields by name
+    assert verdict.ruling is Ruling.NO_GO
+    assert any("which is in no spec" in reason for reason in verdict.reasons)
+
+
+def test_unreadable_records_are_fatal() -> None:
+    """A line that is no record may have been the one that falsified."""
+    verdict = judge(spec(ANCHOR), [HOLDS], release=RELEASE, faults=["records.jsonl line 2 is not a record"])
+    assert (verdict.ruling, verdict.reasons) == (Ruling.NO_GO, ("records.jsonl line 2 is not a record",))
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_misbehaviour_anywhere_is_fatal(severity: Severity) -> None:
+    """An honest record of a broken falsifier, on what is only shown, in a record of its own error."""
+    one = criterion("ONE", severity)
+    broken = replace(
+        TRUE, outcome=Outcome.ERROR, controls=(CONTROLS[0], replace(CONTROLS[1], observed=Outcome.ERROR, measurements=()))
+    )
+    verdict = rule([ANCHOR, one], [HOLDS, broken])
+    assert verdict.ruling is Ruling.NO_GO
+    assert "1 of 4 controls misbehaved: their falsifiers prove nothing" in verdict.reasons
+    assert (verdict.controls_behaved, verdict.controls_total) == (3, 4)
+
+
+# ------------------------------------------------------------------------------------------------ what is not there
+
+
+def test_nothing_at_all_is_no_go() -> None:
+    """No records, no criteria, no spec."""
+    assert rule([ANCHOR], []).ruling is Ruling.NO_GO
+    empty = judge((), [], release=RELEASE)
+    assert empty.ruling is Ruling.NO_GO
+    assert "nothing was promised" in empty.reasons[0]
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_an_uncovered_criterion_is_never_a_pass(severity: Severity) -> None:
+    """A claim that nothing attacks is not GO, however little it weighs."""
+    verdict = rule([ANCHOR, criterion("ONE", severity, falsifiers=0)], [HOLDS])
+    assert verdict.ruling is (Ruling.NO_GO if severity is Severity.BLOCK else Ruling.WARN)
+    assert verdict.criteria[1].uncovered
+    assert any("AC-ONE" in reason and "uncovered" in reason for reason in verdict.reasons)
+
+
+def test_only_what_is_shown_is_nothing_to_go_on() -> None:
+    """Criteria that stop nobody cannot carry a GO."""
+    one = criterion("ONE", Severity.INFO)
+    verdict = rule([one], [TRUE])
+    assert verdict.ruling is Ruling.NO_GO
+    assert "there is nothing to go on" in verdict.reasons[0]
+
+
+PLANNED = Criterion(
+    id="AC-ONE",
+    title="t",
+    statement="s",
+    severity=Severity.BLOCK,
+    phase=1,
+    falsifiers=(FalsifierUse(id="F-ONE-0", planned="not built yet"),),
+)
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_a_planned_falsifier_discharges_nothing(severity: Severity) -> None:
+    """Its honest record says not run; a record that claims to have run it is fatal at every severity."""
+    planned = PLANNED.model_copy(update={"severity": severity})
+    honest = replace(record(ONE, Outcome.NOT_RUN), uses="")
+    assert rule([ANCHOR, planned], [HOLDS, honest]).criteria[1].outcome is Outcome.NOT_RUN
+    assert rule([ANCHOR, planned], [HOLDS, honest]).ruling is weight(severity, [Outcome.NOT_RUN], False)
+    for claimed in (TRUE, replace(TRUE, uses="")):
+        assert rule([ANCHOR, planned], [HOLDS, claimed]).ruling is Ruling.NO_GO
+
+
+def test_a_run_that_is_too_small_discharges_nothing() -> None:
+    """A criterion that needs a full run is NO-GO after an embedded one, whatever the record claims."""
+    full = ONE.model_copy(update={"requires_run_class": RunClass.FULL})
+    demoted = replace(TRUE, outcome=Outcome.NOT_RUN)
+    assert rule([ANCHOR, full], [HOLDS, demoted]).criteria[1].outcome is Outcome.NOT_RUN
+    assert rule([ANCHOR, full], [HOLDS, demoted]).ruling is Ruling.NO_GO
+    assert rule([ANCHOR, full], [HOLDS, TRUE]).criteria[1].outcome is Outcome.ERROR
+    assert rule([ANCHOR, full], [HOLDS, replace(TRUE, run_class=RunClass.FULL)]).ruling is Ruling.NO_GO
+
+
+EXCUSED = ONE.model_copy(update={"not_applicable_when": {"run_class": "embedded"}})
+EXCUSE = replace(record(ONE, Outcome.NOT_APPLICABLE), uses="a-count")
+
+
+def test_only_the_spec_excuses() -> None:
+    """Not applicable holds when the spec's condition does, for this release, and is an error otherwise."""
+    verdict = rule([ANCHOR, EXCUSED], [HOLDS, EXCUSE])
+    assert (verdict.ruling, verdict.criteria[1].outcome) == (Ruling.GO, Outcome.NOT_APPLICABLE)
+    assert "run_class is 'embedded'" in verdict.criteria[1].falsifiers[0].reason
+    other = ONE.model_copy(update={"not_applicable_when": {"run_class": "full"}})
+    assert rule([ANCHOR, other], [HOLDS, EXCUSE]).ruling is Ruling.NO_GO
+    assert judge(spec(ANCHOR, EXCUSED), [HOLDS, EXCUSE]).ruling is Ruling.NO_GO, "no release, no excuse"
+
+
+def test_excuses_alone_are_nothing_to_go_on() -> None:
+    """A spec that excuses a release from everything has shown nothing."""
+    assert rule([EXCUSED], [EXCUSE]).ruling is Ruling.NO_GO
+
+
+def test_an_excuse_needs_its_record() -> None:
+    """A criterion that does not apply and was not recorded was not selected: the run is partial."""
+    verdict = rule([ANCHOR, EXCUSED], [HOLDS])
+    assert (verdict.ruling, verdict.partial) == (Ruling.NO_GO, True)
+
+
+# ------------------------------------------------------------------------------------------------ several specs, waivers
+
+
+def test_several_specs_are_judged_together() -> None:
+    """Records go to the criterion of their own spec; one spec alone may be given bare."""
+    other = Spec(spec="SPEC-B", version=1, title="t", criteria=(ANCHOR,))
+    both = [HOLDS, replace(HOLDS, spec="SPEC-B")]
+    assert judge([spec(ANCHOR), other], both).ruling is Ruling.GO
+    assert judge([spec(ANCHOR), other], both[:1]).ruling is Ruling.NO_GO
+    assert judge(spec(ANCHOR), both[:1]) == judge([spec(ANCHOR)], both[:1])
+
+
+def test_an_error_behind_a_shortfall_is_not_waived() -> None:
+    """Two falsifiers, one falsified and one broken: what is not known cannot be accepted."""
+    two = criterion("ONE", falsifiers=2)
+    records = [HOLDS, record(two, Outcome.FALSIFIED, 0), record(two, Outcome.ERROR, 1)]
+    assert rule([ANCHOR, two], records, waiver("ONE")).ruling is Ruling.NO_GO
+    records[2] = record(two, Outcome.INCONCLUSIVE, 1)
+    assert rule([ANCHOR, two], records, waiver("ONE")).ruling is Ruling.WARN
+
+
+def test_waivers_count_only_with_a_moment_and_a_subject() -> None:
+    """Each without the other is no waiver, and nobody but those of a policy may approve."""
+    one = criterion("ONE")
+    records = [HOLDS, record(one, Outcome.FALSIFIED)]
+
+    def ruling(at: datetime | None, subject: str | None, policy: Policy | None = None) -> Ruling:
+        return judge(
+            spec(ANCHOR, one), records, waivers=[waiver("ONE")], at=at, subject_sha256=subject, policy=policy
+        ).ruling
+
+    assert ruling(AT, SUBJECT) is Ruling.WARN
+    assert ruling(AT, SUBJECT, Policy(approvers=("Ann",))) is Ruling.WARN
+    for refused in (
+        ruling(None, SUBJECT),
+        ruling(AT, None),
+        ruling(AT, "6" * 64),
+        ruling(AT + timedelta(days=30), SUBJECT),
+        ruling(AT, SUBJECT, Policy()),
+        ruling(AT, SUBJECT, Policy(approvers=("Bob",))),
+    ):
+        assert refused is Ruling.NO_GO
+
+
+def test_a_waiver_repairs_no_partial_run_and_no_control() -> None:
+    """It speaks of one criterion's shortfall, not of the run."""
+    one, two = criterion("ONE"), criterion("TWO")
+    assert rule([ANCHOR, one], [HOLDS], waiver("ONE")).ruling is Ruling.NO_GO
+    lies = [HOLDS, record(one, Outcome.FALSIFIED), replace(TRUE, criterion="AC-TWO", falsifier="F-TWO-0", controls=())]
+    assert rule([ANCHOR, one, two], lies, waiver("ONE"), waiver("TWO")).ruling is Ruling.NO_GO
+
+
+def test_reasons_come_most_severe_first() -> None:
+    """What stops the release, then doubts, then waivers; each names its falsifier and why."""
+    cases = [(Severity.WARN, [Outcome.FALSIFIED], False), (Severity.BLOCK, [Outcome.FALSIFIED], True)]
+    criteria, records, waivers = build([*cases, (Severity.BLOCK, [Outcome.FALSIFIED], False)])
+    verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
+    assert [reason.split()[0] for reason in verdict.reasons] == ["AC-N2", "AC-N0", "AC-N1"]
+    assert verdict.reasons[0].startswith("AC-N2 (block) falsified: F-N2-0: count = 2 files ")
+    assert verdict.reasons[2] == "AC-N1 waived by Ann until 2026-07-01T00:00:00Z: r"

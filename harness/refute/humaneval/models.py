@@ -104,9 +104,7 @@ def _tokenizer(folder: Path, where: Mapping[str, str]) -> PreTrainedTokenizerBas
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            str(folder), **where, local_files_only=True
-        )
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **where, local_files_only=True)
     except _UNREADABLE as error:
         raise _unusable(folder, where, "tokenizer", error) from error
     return tokenizer

@@ -71,7 +71,7 @@ def make_tokenizer(*, greedy_break: bool = False) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(LINES * 40, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")  # noqa: S106  # a token of a vocabulary, no secret
     fast.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
     fast.chat_template = TEMPLATE
     return fast
@@ -186,9 +186,7 @@ def settings(problem_file: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def student(
-    tmp_path: Path, make_model: Callable[[int], LlamaForCausalLM], tokenizer: PreTrainedTokenizerFast
-) -> Path:
+def student(tmp_path: Path, make_model: Callable[[int], LlamaForCausalLM], tokenizer: PreTrainedTokenizerFast) -> Path:
     """Evidence that holds a tiny model: a folder with `model/` in it."""
     folder = tmp_path / "student"
     make_model(1).save_pretrained(folder / "model")

@@ -89,9 +89,7 @@ def test_evaluation_writes_samples_results_and_summary(
     assert last == {"generate": (3, 3), "execute": (3, 3)}
 
 
-def test_a_right_answer_counts_one_problem(
-    desk: Desk, config: Json, student: Path, problems: list[Problem]
-) -> None:
+def test_a_right_answer_counts_one_problem(desk: Desk, config: Json, student: Path, problems: list[Problem]) -> None:
     """The prompt's import is part of the program, and pass@1 is the share of passing problems."""
     evaluate(desk.job(config, student=student))
     answer(desk, problems[2])
@@ -150,9 +148,7 @@ def test_too_weak_isolation_ends_before_anything_is_generated(
     assert desk.events == []
 
 
-def test_changed_problem_file_is_refused(
-    desk: Desk, config: Json, student: Path, problem_file: Path
-) -> None:
+def test_changed_problem_file_is_refused(desk: Desk, config: Json, student: Path, problem_file: Path) -> None:
     """Problems that are not those the release names are not scored."""
     text = problem_file.read_text(encoding="utf-8")
     problem_file.write_text(text.replace("range(3)", "range(0)"), encoding="utf-8")
@@ -160,9 +156,7 @@ def test_changed_problem_file_is_refused(
         evaluate(desk.job(config, student=student))
 
 
-def test_a_program_without_verdict_is_an_error_and_not_a_zero(
-    desk: Desk, settings: Json, problem_file: Path
-) -> None:
+def test_a_program_without_verdict_is_an_error_and_not_a_zero(desk: Desk, settings: Json, problem_file: Path) -> None:
     """A test that never calls the function says nothing about the answer."""
     text = problem_file.read_text(encoding="utf-8")
     problem_file.write_text(text.replace("range(3)", "range(0)", 1), encoding="utf-8")
@@ -179,9 +173,7 @@ def test_unknown_configuration_key_is_named(desk: Desk, config: Json, student: P
         evaluate(desk.job({**config, "limits": 3}, student=student))
 
 
-def test_calibration_passes_right_answers_and_no_forgery(
-    desk: Desk, settings: Json, problem_file: Path
-) -> None:
+def test_calibration_passes_right_answers_and_no_forgery(desk: Desk, settings: Json, problem_file: Path) -> None:
     """Canonical solutions all pass, every other kind fails on every problem, and a loop times out."""
     calibrate(desk.job({"humaneval": {**settings, "timeout_s": 3.0}, "problems_path": str(problem_file)}))
     found = json.loads((desk.root / "out" / "calibration.json").read_text(encoding="utf-8"))

@@ -37,9 +37,7 @@ def sample(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, problems: list[Problem], batch_size: int
 ) -> dict[str, Completion]:
     """All completions by task id."""
-    found = generate(
-        model, tokenizer, problems, protocol=CHAT, max_new_tokens=BUDGET, batch_size=batch_size
-    )
+    found = generate(model, tokenizer, problems, protocol=CHAT, max_new_tokens=BUDGET, batch_size=batch_size)
     return {completion.task_id: completion for completion in found}
 
 
@@ -134,9 +132,7 @@ def test_a_batch_is_left_out_only_when_all_its_tasks_are_finished(
     prompts = {each.task_id: build_prompt(each, tokenizer, CHAT) for each in many}
     lengths = {task_id: len(tokenizer(prompt)["input_ids"]) for task_id, prompt in prompts.items()}
     first = sorted(lengths, key=lambda task_id: lengths[task_id])[:5]
-    found = generate(
-        model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=frozenset(first)
-    )
+    found = generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=frozenset(first))
     expected = {problem.task_id for problem in many} - set(first[:4])
     assert {completion.task_id for completion in found} == expected
 
@@ -146,11 +142,7 @@ def test_a_prompt_beyond_the_context_is_an_error(
 ) -> None:
     """Positions that the model never learned are refused, not extrapolated."""
     with pytest.raises(ExperimentError, match=r"Own/0: \d+ prompt tokens \+ 500 new ones exceed"):
-        list(
-            generate(
-                make_model(3), tokenizer, problems, protocol=CHAT, max_new_tokens=500, batch_size=4
-            )
-        )
+        list(generate(make_model(3), tokenizer, problems, protocol=CHAT, max_new_tokens=500, batch_size=4))
 
 
 def test_steps_add_up_to_the_tokens(

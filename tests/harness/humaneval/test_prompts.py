@@ -109,7 +109,7 @@ def test_program_keeps_the_prompts_imports_and_joins_at_the_head(problems: list[
     program = assemble(problems[2], "\n    return math.floor(n + 1.5)")
     assert program.startswith("import math\n")
     namespace: dict[str, object] = {}
-    exec(compile(program, "program", "exec"), namespace)
+    exec(compile(program, "program", "exec"), namespace)  # noqa: S102  # a program made right here
     assert '"""\n    return' in program
 
 

@@ -17,10 +17,11 @@ def _lay_out(
     heldout_first: int = 90000,
     train_file: str = "a.py",
     rejected: int = 164,
+    heldout_windows: int = 32,
 ) -> None:
     windows = np.arange(64 * 64, dtype=np.int32).reshape(64, 64)
     bench.put_arrays("corpus", "train.safetensors", {"tokens": windows + np.int32(train_first)})
-    bench.put_arrays("corpus", "heldout.safetensors", {"tokens": windows[:32] + np.int32(heldout_first)})
+    bench.put_arrays("corpus", "heldout.safetensors", {"tokens": windows[:heldout_windows] + np.int32(heldout_first)})
     manifest: dict[str, Any] = {
         "files": [
             {"path": train_file, "sha256": train_file, "split": "train"},
@@ -51,6 +52,11 @@ def filter_that_filters_nothing(bench: Bench) -> None:
     _lay_out(bench, rejected=0)
 
 
+def too_little_held_out(bench: Bench) -> None:
+    """Four windows: whatever is measured on them says little."""
+    _lay_out(bench, heldout_windows=4)
+
+
 @falsifier(
     "corpus-hygiene",
     needs=("corpus",),
@@ -65,13 +71,17 @@ def filter_that_filters_nothing(bench: Bench) -> None:
         known_bad(held_out_inside_training),
         known_bad(one_file_in_both_splits),
         known_bad(filter_that_filters_nothing),
+        known_bad(too_little_held_out),
     ),
 )
 def corpus_hygiene(context: Context) -> Iterator[Measurement]:
     """Refuted when the splits share a window or file, or the filter does not reject the benchmark itself."""
     corpus = context.evidence("corpus")
-    train = {row.tobytes() for row in corpus.arrays("train.safetensors")["tokens"]}
-    heldout_tokens = corpus.arrays("heldout.safetensors")["tokens"]
+    # One width of integer for both: the same ids in another type are other bytes.
+    train_tokens, heldout_tokens = (
+        corpus.arrays(f"{split}.safetensors")["tokens"].astype(np.int64) for split in ("train", "heldout")
+    )
+    train = {row.tobytes() for row in train_tokens}
     shared = sum(row.tobytes() in train for row in heldout_tokens)
     yield Measurement("shared_windows", shared, "windows", n=len(heldout_tokens))
     yield Measurement("heldout_tokens", int(heldout_tokens.size), "tokens", n=len(heldout_tokens))

@@ -37,6 +37,11 @@ def teacher_is_the_init(bench: Bench) -> None:
     _lay_out(bench, _model(parameters=2000), _model(parameters=2000), step0_kl=0.0)
 
 
+def one_digest_and_another_size(bench: Bench) -> None:
+    """The weights of the init under the teacher's name, beside figures that look right."""
+    _lay_out(bench, _model(parameters=2000), _model())
+
+
 def teacher_is_no_larger(bench: Bench) -> None:
     """Two different models of the same size."""
     _lay_out(bench, _model(), _model(sha256="2" * 64))
@@ -54,6 +59,7 @@ def teacher_saved_again(bench: Bench) -> None:
     controls=(
         known_good(two_different_models),
         known_bad(teacher_is_the_init),
+        known_bad(one_digest_and_another_size),
         known_bad(teacher_is_no_larger),
         known_bad(teacher_saved_again),
     ),

@@ -62,7 +62,10 @@ def teacher_parity(context: Context) -> Iterator[Measurement]:
     """Refuted when the provider's logits differ from an independent forward, or from themselves a second time."""
     evidence = context.evidence("teacher_probe")
     arrays, facts = evidence.arrays("probe.safetensors"), evidence.json("probe.json")
-    stored = float(np.abs(arrays["provider"].astype(np.float64) - arrays["reference"]).max())
+    provider, reference = arrays["provider"].astype(np.float64), arrays["reference"].astype(np.float64)
+    if provider.shape != reference.shape:  # numpy would compare one position with many
+        raise ValueError(f"provider has shape {provider.shape}, reference {reference.shape}")
+    stored = float(np.abs(provider - reference).max())
     worst = max(stored, float(facts["max_abs"]))
     yield Measurement("max_abs_difference", worst, "logit", n=int(facts["positions"]))
     yield Measurement("repeat_difference", facts["second_forward_max_abs"], "logit", n=int(facts["positions"]))

@@ -42,6 +42,7 @@ def _run(
     declared: Mapping[str, Any] | None = None,
     total: float | None = None,
     peak: float = 0.001,
+    repeated: bool = False,
 ) -> None:
     training = {**_TRAINING, **(declared or {})}
     bench.put("release", "release.json", {"distillation": {"training": training, "device": "cpu"}})
@@ -50,6 +51,8 @@ def _run(
     metrics = [
         {"step": n + 1, "ce": ce, "kl": kl, "total": loss, "lr": peak / (n + 1), "tokens": tokens} for n in range(rows)
     ]
+    if repeated:
+        metrics[-1]["step"] = rows - 1
     bench.put("student", "metrics.jsonl", metrics)
     summary = {"tensors": 9, "changed_tensors": changed, "device": device, "dtype": "float32", "seed": 17}
     bench.put("student", "summary.json", {**summary, "effective_config": _TRAINING})
@@ -75,6 +78,11 @@ def a_run_cut_short(bench: Bench) -> None:
     _run(bench, rows=3)
 
 
+def a_step_made_twice(bench: Bench) -> None:
+    """As many rows and tokens as declared, but one step stands there twice and another is missing."""
+    _run(bench, repeated=True)
+
+
 @falsifier(
     "training-happened",
     needs=("student", "release"),
@@ -84,6 +92,7 @@ def a_run_cut_short(bench: Bench) -> None:
         known_bad(weights_copied),
         known_bad(one_supervised_position),
         known_bad(a_run_cut_short),
+        known_bad(a_step_made_twice),
     ),
 )
 def training_happened(context: Context) -> Iterator[Measurement]:
@@ -206,9 +215,7 @@ def early_descent(context: Context) -> Iterator[Measurement]:
 
     `at_step` is the evaluation that was compared: the last one up to `step`.
     """
-    rows = [
-        row for row in context.evidence("student").rows("evals.jsonl") if row["step"] <= context.parameters["step"]
-    ]
+    rows = [row for row in context.evidence("student").rows("evals.jsonl") if row["step"] <= context.parameters["step"]]
     first, then = rows[0], rows[-1]
     if first["step"] != 0:
         raise ValueError(f"the first evaluation is of step {first['step']}, expected step 0")

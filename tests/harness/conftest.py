@@ -115,9 +115,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
 
     importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
 
-    def make(
-        *, spec: str = SPEC, release: str = RELEASE, right: int = 95, also: tuple[str, ...] = ()
-    ) -> RunFolder:
+    def make(*, spec: str = SPEC, release: str = RELEASE, right: int = 95, also: tuple[str, ...] = ()) -> RunFolder:
         (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
         (tmp_path / "release.yaml").write_text(release, encoding="utf-8")
         answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))

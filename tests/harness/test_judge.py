@@ -74,9 +74,7 @@ HOLDS = record(ANCHOR, Outcome.CORROBORATED)
 
 def rule(criteria: Sequence[Criterion], records: Sequence[Record], *waivers: Waiver) -> Verdict:
     """The verdict on the embedded release, with everything that a judge is given."""
-    return judge(
-        spec(*criteria), records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=()
-    )
+    return judge(spec(*criteria), records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=())
 
 
 def waiver(name: str) -> Waiver:
@@ -177,7 +175,9 @@ def test_worse_is_never_better(cases: list[tuple[Severity, list[Outcome], bool]]
 
 
 @given(CASES, st.randoms(use_true_random=False))
-def test_the_same_records_give_the_same_verdict(cases: list[tuple[Severity, list[Outcome], bool]], shuffle: object) -> None:
+def test_the_same_records_give_the_same_verdict(
+    cases: list[tuple[Severity, list[Outcome], bool]], shuffle: object
+) -> None:
     """In whatever order they come, twice in a row, and without changing what was handed in."""
     criteria, records, waivers = build(cases)
     records.append(HOLDS)
@@ -225,9 +225,7 @@ LIES = {
     "NaN": replace(TRUE, measurements=(replace(GOOD, value=float("nan")),)),
     "NaN where no bar asks": replace(TRUE, measurements=(GOOD, replace(GOOD, name="more", value=float("nan")))),
     "infinity": replace(TRUE, measurements=(replace(GOOD, value=float("-inf")),)),
-    "an interval of NaN": replace(
-        TRUE, measurements=(replace(GOOD, interval=Interval(float("nan"), 1.0, 0.95, "x")),)
-    ),
+    "an interval of NaN": replace(TRUE, measurements=(replace(GOOD, interval=Interval(float("nan"), 1.0, 0.95, "x")),)),
     "a measurement without evidence": replace(TRUE, measurements=(replace(GOOD, evidence=()),)),
     "no evidence": replace(TRUE, evidence=()),
     "no controls": replace(TRUE, controls=()),
@@ -237,9 +235,7 @@ LIES = {
         TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], observed=Outcome.CORROBORATED, measurements=(GOOD,)))
     ),
     "a control that only claims": replace(TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], measurements=()))),
-    "a control whose numbers differ": replace(
-        TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], measurements=(GOOD,)))
-    ),
+    "a control whose numbers differ": replace(TRUE, controls=(CONTROLS[0], replace(CONTROLS[1], measurements=(GOOD,)))),
     "another falsifier": replace(TRUE, uses="another-count"),
     "a larger run class": replace(TRUE, run_class=RunClass.FULL),
     "a smaller run class": replace(TRUE, run_class=RunClass.QUICK),
@@ -291,7 +287,9 @@ def test_misbehaviour_anywhere_is_fatal(severity: Severity) -> None:
     """An honest record of a broken falsifier, on what is only shown, in a record of its own error."""
     one = criterion("ONE", severity)
     broken = replace(
-        TRUE, outcome=Outcome.ERROR, controls=(CONTROLS[0], replace(CONTROLS[1], observed=Outcome.ERROR, measurements=()))
+        TRUE,
+        outcome=Outcome.ERROR,
+        controls=(CONTROLS[0], replace(CONTROLS[1], observed=Outcome.ERROR, measurements=())),
     )
     verdict = rule([ANCHOR, one], [HOLDS, broken])
     assert verdict.ruling is Ruling.NO_GO
@@ -383,7 +381,7 @@ def test_an_excuse_needs_its_record() -> None:
     assert (verdict.ruling, verdict.partial) == (Ruling.NO_GO, True)
 
 
-# ------------------------------------------------------------------------------------------------ several specs, waivers
+# ----------------------------------------------------------------------------------------------- specs and waivers
 
 
 def test_several_specs_are_judged_together() -> None:

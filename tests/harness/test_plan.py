@@ -97,7 +97,7 @@ def test_a_setting_changes_the_keys_of_what_it_enters(part: str, change: dict[st
     """Every experiment that a setting can influence directly gets another key, and the corpus keeps its own."""
     before = plan_release(load(), RELEASES)
     settings = load().model_dump(mode="json")["distillation"][part]
-    after = plan_release(load(**{part: {**settings, **change}}), RELEASES)
+    after = plan_release(load("quick.yaml", **{part: {**settings, **change}}), RELEASES)
     changed = {name for name in before if key_of(before[name], {}) != key_of(after[name], {})}
     assert affected <= changed
     assert ("corpus" in changed) == (part == "corpus")

@@ -39,13 +39,12 @@ def declare(function: Any = measure, **changes: Any) -> None:
         "controls": (known_good(fine), known_bad(broken)),
         **changes,
     }
-    if function is measure:
-        # Not functools.wraps: that would make the copy answer for another function's marks.
-        def function(context: Context) -> Iterator[Measurement]:
-            """Refuted when the count is not zero."""
-            return measure(context)
 
-    falsifier(name, **arguments)(function)
+    def fresh(context: Context) -> Iterator[Measurement]:
+        """Refuted when the count is not zero."""
+        return measure(context)
+
+    falsifier(name, **arguments)(fresh if function is measure else function)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_a_wrong_declaration_is_refused(changes: dict[str, Any], message: str) -
 
 def test_all_faults_are_told_at_once() -> None:
     """Nobody repairs a declaration one error at a time."""
-    with pytest.raises(RegistrationError, match="lower-case.*`needs`.*`measures`.*known_good.*known_bad"):
+    with pytest.raises(RegistrationError, match=r"lower-case.*`needs`.*`measures`.*known_good.*known_bad"):
         declare(name="X", needs=(), measures={}, controls=())
 
 

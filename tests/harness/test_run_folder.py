@@ -64,7 +64,9 @@ def test_a_run_is_read_back_and_latest_points_to_it(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", RUN.model_dump_json()[:-1], RUN.model_dump_json().replace("quick", "x")])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", RUN.model_dump_json()[:-1], RUN.model_dump_json().replace("quick", "x")]
+)
 def test_a_run_file_that_is_none_is_a_usage_error(tmp_path: Path, text: str) -> None:
     """Missing, torn or of another form."""
     with pytest.raises(UsageError, match="is not a run folder"):

@@ -1,4 +1,4 @@
-"""Falsifiers in a forked child: whatever they do, the answer is measurements or a fault, and the parent is untouched."""
+"""Falsifiers in a forked child: whatever they do, measurements or a fault come of it, and the parent is untouched."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ from refute.trial import Answer, Trial, try_falsifier
 
 Measure = Callable[[Context], Iterable[Any]]
 GOOD = Measurement("count", 3.0, "files", n=4, evidence=("e" * 64,))
+
+
+NOTHING: Any = None
+
+
+def broken(**changes: Any) -> Measurement:
+    """A measurement as a careless author writes it."""
+    return replace(GOOD, **changes)
 
 
 def lay_out(bench: Bench) -> None:
@@ -99,8 +107,9 @@ def test_files_that_were_read_become_the_evidence(log: Path, evidence: dict[str,
 )
 def test_numbers_of_every_kind_are_accepted(log: Path, value: Any, expected: float) -> None:
     """Integers, numpy's scalars and fractions, in the value, n and the interval's ends."""
-    interval = Interval(value, value, np.float32(0.5), "exact")  # type: ignore[arg-type]  # numpy's, as written by hand
-    (found,) = attempt(giving(replace(GOOD, value=value, n=np.int64(4), interval=interval)), log).real.measurements
+    level: Any = np.float32(0.5)
+    given = broken(value=value, n=np.int64(4), interval=Interval(value, value, level, "exact"))
+    (found,) = attempt(giving(given), log).real.measurements
     assert (found.value, found.n, found.interval) == (expected, 4, Interval(expected, expected, 0.5, "exact"))
     assert (type(found.value), type(found.n)) == (float, int)
 
@@ -108,27 +117,27 @@ def test_numbers_of_every_kind_are_accepted(log: Path, value: Any, expected: flo
 @pytest.mark.parametrize(
     ("found", "fault"),
     [
-        (replace(GOOD, value=float("nan")), "'count' = nan, which is not finite"),
-        (replace(GOOD, value=float("-inf")), "'count' = -inf, which is not finite"),
-        (replace(GOOD, value=np.float32("nan")), "which is not finite"),
-        (replace(GOOD, value=True), "'count' = True, which is not a number"),
-        (replace(GOOD, value=np.True_), "which is not a number"),
-        (replace(GOOD, value="3"), "'count' = '3', which is not a number"),
-        (replace(GOOD, value=None), "'count' = None, which is not a number"),
-        (replace(GOOD, value=3 + 0j), "which is not a number"),
-        (replace(GOOD, value=np.array([1.0, 2.0])), "which is not a number"),
-        (replace(GOOD, value=10**400), "OverflowError"),
-        (replace(GOOD, unit="lines"), "'count' in 'lines', but declares 'files'"),
-        (replace(GOOD, name="total"), "'total', which it does not declare in `measures`"),
-        (replace(GOOD, n=2.5), "raised TypeError"),
-        (replace(GOOD, n=float("nan")), "raised TypeError"),
-        (replace(GOOD, n=None), "raised TypeError"),
-        (replace(GOOD, evidence="abc"), "a measurement that is not one: .*evidence"),
-        (replace(GOOD, evidence=(1, 2)), "a measurement that is not one: .*evidence"),
-        (replace(GOOD, interval=(0.0, 1.0)), "an interval that is a tuple"),
-        (replace(GOOD, interval=Interval(float("nan"), 1.0, 0.95, "x")), "which is not finite"),
-        (replace(GOOD, interval=Interval(0.0, float("inf"), 0.95, "x")), "which is not finite"),
-        (replace(GOOD, interval=Interval(0.0, 1.0, 0.95, None)), "a measurement that is not one: .*method"),  # type: ignore[arg-type]  # as a careless author may
+        (broken(value=float("nan")), "'count' = nan, which is not finite"),
+        (broken(value=float("-inf")), "'count' = -inf, which is not finite"),
+        (broken(value=np.float32("nan")), "which is not finite"),
+        (broken(value=True), "'count' = True, which is not a number"),
+        (broken(value=np.True_), "which is not a number"),
+        (broken(value="3"), "'count' = '3', which is not a number"),
+        (broken(value=None), "'count' = None, which is not a number"),
+        (broken(value=3 + 0j), "which is not a number"),
+        (broken(value=np.array([1.0, 2.0])), "which is not a number"),
+        (broken(value=10**400), "OverflowError"),
+        (broken(unit="lines"), "'count' in 'lines', but declares 'files'"),
+        (broken(name="total"), "'total', which it does not declare in `measures`"),
+        (broken(n=2.5), "raised TypeError"),
+        (broken(n=float("nan")), "raised TypeError"),
+        (broken(n=None), "raised TypeError"),
+        (broken(evidence="abc"), "a measurement that is not one: .*evidence"),
+        (broken(evidence=(1, 2)), "a measurement that is not one: .*evidence"),
+        (broken(interval=(0.0, 1.0)), "an interval that is a tuple"),
+        (broken(interval=Interval(float("nan"), 1.0, 0.95, "x")), "which is not finite"),
+        (broken(interval=Interval(0.0, float("inf"), 0.95, "x")), "which is not finite"),
+        (broken(interval=Interval(0.0, 1.0, 0.95, NOTHING)), "a measurement that is not one: .*method"),
         (3.0, "must give Measurements, gave float"),
         (("count", 3.0), "must give Measurements, gave tuple"),
         (None, "must give Measurements, gave NoneType"),
@@ -298,7 +307,9 @@ def test_writing_without_end_does_not_outlast_the_limit(log: Path) -> None:
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("data", [b"nonsense\n", b"[1]\n", b"null\n", b"{}\n", b'{"measurements": 1}\n', b"[" * 9999 + b"\n"])
+@pytest.mark.parametrize(
+    "data", [b"nonsense\n", b"[1]\n", b"null\n", b"{}\n", b'{"measurements": 1}\n', b"[" * 9999 + b"\n"]
+)
 def test_a_forged_answer_is_a_fault(log: Path, data: bytes) -> None:
     """What came over the pipe and is no answer says so; it neither counts nor raises."""
     answer = attempt(writing_into_its_pipe(data), log).real
@@ -344,8 +355,8 @@ def test_output_goes_to_the_log_and_nowhere_else(log: Path, capfd: pytest.Captur
 
     def measure(context: Context) -> Iterable[Any]:
         """Talks."""
-        print("one")
-        print("two \udcff", file=sys.stderr)
+        print("one")  # noqa: T201  # what authors do
+        print("two \udcff", file=sys.stderr)  # noqa: T201  # what authors do
         os.write(1, b"three\n")
         subprocess.run(["echo", "four"], check=True)  # noqa: S607  # whichever echo there is
         sys.stdout.write("five, without an end of line")
@@ -366,7 +377,7 @@ def test_huge_output_neither_blocks_nor_reaches_the_answer(log: Path) -> None:
     def measure(context: Context) -> Iterable[Any]:
         """Talks a lot."""
         for _ in range(30):
-            print("x" * 1_000_000)
+            print("x" * 1_000_000)  # noqa: T201  # what authors do
         return [replace(GOOD, evidence=tuple(f"{n:064d}" for n in range(20_000)))]
 
     answer = attempt(measure, log).real
@@ -392,8 +403,8 @@ def test_the_parent_is_untouched(log: Path, tmp_path: Path, evidence: dict[str, 
         """A vandal."""
         os.chdir("/")
         os.environ["VANDAL"] = "1"
-        sys.modules["json"] = None  # type: ignore[assignment]  # vandalism
-        sys.stdout = None  # type: ignore[assignment]  # vandalism
+        sys.modules["json"] = NOTHING
+        sys.stdout = NOTHING
         random.seed(1)
         context.parameters["step"] = 0  # type: ignore[index]  # vandalism
         context._evidence["corpus"].files.clear()  # type: ignore[attr-defined]  # vandalism

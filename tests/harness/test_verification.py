@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, generate_key, load_private_key, public_pem, sign_envelope
+from refute.attest import (
+    PAYLOAD_TYPE,
+    PrivateKey,
+    build_statement,
+    generate_key,
+    load_private_key,
+    public_pem,
+    sign_envelope,
+)
 from refute.errors import MissingInputsError, StaleVerdictError, VerificationError
 from refute.judging import Judged, judge_run
 from refute.run_folder import RunFolder

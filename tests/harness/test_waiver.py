@@ -73,11 +73,17 @@ def test_a_waiver_ends_at_its_moment(distance: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2027-02-30T00:00:00Z", "2027-13-01T00:00:00Z", "9999-12-31T25:00:00Z", "\u0662\u0660\u0662\u0667-01-01T00:00:00Z"]
+    "text",
+    [
+        "2027-02-30T00:00:00Z",
+        "2027-13-01T00:00:00Z",
+        "9999-12-31T25:00:00Z",
+        "\u0662\u0660\u0662\u0667-01-01T00:00:00Z",
+    ],
 )
 def test_a_moment_that_does_not_exist_has_passed(text: str) -> None:
     """February 30 never comes, so it is not waited for."""
-    assert not applicable([Waiver.model_construct(**{**FIELDS, "expires_at": text})], SUBJECT, EXPIRES.replace(year=1), None)
+    assert not applicable([waiver().model_copy(update={"expires_at": text})], SUBJECT, EXPIRES.replace(year=1), None)
 
 
 def test_the_last_moments_of_the_calendar_are_no_overflow() -> None:

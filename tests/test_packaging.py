@@ -1,0 +1,89 @@
+"""The wheel: two import packages and everything that they read at run time, and nothing else."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# What a checkout holds and a build needs; not the virtual environments and evidence that may lie beside it.
+NEEDED = ("pyproject.toml", "README.md", "LICENSE", "harness", "falsifiers", "specs", "contracts", "tests")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built once from a copy of the sources with the installed backend: no network."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in NEEDED:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(ROOT / name, source / name, ignore=ignored)
+        elif (ROOT / name).exists():
+            shutil.copyfile(ROOT / name, source / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_two_packages(wheel: zipfile.ZipFile) -> None:
+    """`harness`, `falsifiers`, `specs` or `tests` at the top would shadow the folders of a user's repository."""
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"refute", "refute_falsifiers"}
+    assert len(tops) == 3
+
+
+def test_everything_below_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    """Every file of the two source folders, templates, example and typing marker among them; no more."""
+    expected = {
+        str(path.relative_to(base))
+        for base in (ROOT / "harness", ROOT / "falsifiers")
+        for path in base.rglob("*")
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[-6:])
+    }
+    found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert found == expected
+    assert {
+        "refute/py.typed",
+        "refute/report/templates/report.html.j2",
+        "refute/report/templates/report.md.j2",
+        "refute/report/templates/report.css",
+        "refute/example/specs/example.yaml",
+        "refute/example/specs/releases/example.yaml",
+        "refute/example/falsifiers/answers.py",
+        "refute/example/evidence/answers.jsonl",
+    } <= found
+
+
+def test_entry_points_name_what_is_there(wheel: zipfile.ZipFile) -> None:
+    """The command, the pytest plugin and the built-in falsifiers."""
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read(name).decode())
+    assert {section: dict(points[section]) for section in points.sections()} == {
+        "console_scripts": {"refute": "refute._cli:main"},
+        "pytest11": {"refute": "refute.plugin"},
+        "refute.falsifiers": {"builtin": "refute_falsifiers"},
+    }
+
+
+def test_the_metadata_states_licence_python_and_dependencies(wheel: zipfile.ZipFile) -> None:
+    """What an index shows; no dependency is pinned, so that a GPU machine may bring its own torch."""
+    (name,) = [name for name in wheel.namelist() if name.endswith("METADATA")]
+    metadata = message_from_string(wheel.read(name).decode())
+    assert (metadata["Name"], metadata["License-Expression"]) == ("refute", "Apache-2.0")
+    assert metadata["Requires-Python"] == ">=3.11"
+    required = metadata.get_all("Requires-Dist") or []
+    assert any(each.startswith("torch") for each in required)
+    assert not [each for each in required if "==" in each.split(";")[0]]
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())

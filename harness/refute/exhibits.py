@@ -163,7 +163,7 @@ def _aftermath(records: tuple[Record, ...]) -> Section:
 
 
 def _curves(lines: Lines) -> Iterable[Curve]:
-    for label, name in (("student", "student"), ("CE-only control", "ce_control")):
+    for label, name in (("student", "student"), ("control", "ce_control")):
         metrics = _rows(lines, name, "metrics.jsonl")
         for key, word in (("ce", "CE"), ("kl", "KL")):
             # The control has no KL term: its logged zeros would read as a perfect match.

@@ -24,7 +24,7 @@ from refute.job import Fact
 
 _LOG_LINES = 12
 
-# Speed only, and only where the user has not decided otherwise. Measured with the embedded teacher (47 tokens, float32):
+# Speed only, and only where the user has not decided otherwise. Measured on the embedded teacher, 47 tokens, float32:
 # OpenMP threads that spin while they wait made its forward 2.1 to 3.1 s on two cores shared with other work, sleeping
 # ones 0.58 s. glibc returns large blocks to the kernel and faults every page in again at the next step: a KD step took
 # 0.90 to 0.95 CPU seconds, and 0.67 to 0.68 with memory kept.
@@ -198,7 +198,7 @@ def _take_in(experiment: Experiment, out: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What an experiment's process starts with. Nothing may be fetched behind the plan's back; hashing must not vary."""
+    """What an experiment's process starts with: nothing is fetched behind the plan's back, hashing does not vary."""
     fixed = {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "true"}
     return {**_TUNING, **os.environ, **fixed}
 

@@ -157,7 +157,7 @@ def test_every_measurement_has_a_bar_and_its_unit(use: FalsifierUse, measured: M
 
 def test_every_falsifier_is_used() -> None:
     """What no criterion uses protects nothing."""
-    assert sorted(REGISTRY) == sorted({use.uses for use in USES})
+    assert sorted(REGISTRY) == sorted({use.uses or "" for use in USES})
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -193,7 +193,7 @@ class ReadLog:
         return self._context.evidence(name)
 
 
-# ------------------------------------------------------------------------------------------------ formats and hostile files
+# --------------------------------------------------------------------------------------- formats and hostile files
 
 
 def test_the_loss_certificate_has_every_number_that_is_read() -> None:

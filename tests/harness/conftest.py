@@ -14,7 +14,7 @@ from refute.errors import RefuteError
 from refute.evidence import Store
 from refute.experiments import Experiment
 from refute.job import Fact
-from refute.laboratory import Laboratory
+from refute.laboratory import Laboratory, Watcher
 from refute.outcome import RunClass
 from refute.plan import plan_release
 from refute.predicate import ReleaseText, RunFacts, SpecText
@@ -110,7 +110,13 @@ class Silence:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
+def silence() -> Watcher:
+    """A watcher that says nothing."""
+    return Silence()
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
     """make_run(spec=…, release=…, right=95, also=()): a run, not judged yet, over the store `tmp_path / "store"`."""
 
     importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
@@ -125,7 +131,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
         registry = Registry()
         registry.add_from({"accuracy": tiny_accuracy, "size": tiny_size})
         run = RunFolder.create(tmp_path / "runs")
-        laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), Silence())
+        laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)
         run.write_run(_run_file(spec, release, tmp_path))
         for criterion in loaded.spec.criteria:

@@ -18,135 +18,15 @@ from refute.errors import (
     EvidenceError,
     ExperimentError,
     ExperimentTimeoutError,
-    MissingInputsError,
     NonFiniteError,
     RefuteError,
 )
 from refute.evidence import Store
-from refute.experiments import Experiment, FromEvidence, Located
+from refute.experiments import Experiment, FromEvidence
 from refute.job import Fact
 from refute.laboratory import Laboratory
 
-ENGINE = '''
-import json, os, signal, subprocess, sys, time
-from pathlib import Path
-from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
-
-
-def count(job):
-    """One byte a call, beside the store: how often an experiment really ran."""
-    with Path(json.loads(job.config)["calls"]).open("a") as stream:
-        stream.write("x")
-
-
-def work(job):
-    count(job)
-    job.progress("work", 1, 2, loss=0.5, note="half")
-    inputs = {name: sorted(p.name for p in each.folder.iterdir()) for name, each in job.inputs.items()}
-    (job.out / "deep").mkdir()
-    (job.out / "deep" / "result.json").write_text(json.dumps({"config": json.loads(job.config), "inputs": inputs}))
-    job.progress("work", 2, 2)
-
-
-def look_around(job):
-    names = ("HF_HUB_OFFLINE", "PYTHONHASHSEED")
-    seen = {"stdin": sys.stdin.read(), "env": [os.environ[n] for n in names], "out": sorted(os.listdir(job.out))}
-    print("printed", flush=True)
-    (job.out / "seen.json").write_text(json.dumps(seen))
-
-
-def raise_value_error(job):
-    count(job)
-    (job.out / "half").write_text("written")
-    print("working on it", flush=True)
-    raise ValueError("boom \\udcff")
-
-
-def raise_known(job):
-    raise ExperimentError("the corpus is empty", hint="name another folder")
-
-
-def raise_missing(job):
-    raise MissingInputsError("no tokenizer")
-
-
-def raise_nan(job):
-    raise NonFiniteError("loss is nan at step 7", hint="look at batch.json")
-
-
-def be_killed(job):
-    print("\\n".join(f"line {n}" for n in range(50)), flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def leave_quietly(job):
-    (job.out / "result").write_text("x")
-    os._exit(0)
-
-
-def exit_zero(job):
-    (job.out / "result").write_text("x")
-    sys.exit(0)
-
-
-def exit_three_after_done(job):
-    import atexit
-    (job.out / "result").write_text("x")
-    atexit.register(os._exit, 3)
-
-
-def write_nothing(job):
-    pass
-
-
-def hang_with_a_child(job):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (job.scratch / "pids").write_text(f"{os.getpid()} {child.pid}")
-    job.progress("hanging", 0, 1)
-    time.sleep(600)
-
-
-def chatter(job):
-    while True:
-        job.progress("talk", 0, 1)
-
-
-def leave_a_child_with_the_pipe(job):
-    child = os.fork()
-    if child == 0:
-        time.sleep(600)
-    (job.out / "pid").write_text(str(child))
-
-
-def straight(job):
-    resume(job, killed_at=None)
-
-
-def resume(job, killed_at=5):
-    """Ten steps, one byte each; killed in the middle of the sixth unless a checkpoint is there."""
-    count(job)
-    checkpoint = job.scratch / "checkpoint"
-    done = checkpoint.read_bytes() if checkpoint.exists() else b""
-    for step in range(len(done), 10):
-        done += bytes([step])
-        if step == killed_at and not checkpoint.exists():
-            checkpoint.write_bytes(done[:5])
-            (job.out / "stale").write_text("of the first attempt")
-            os.kill(os.getpid(), signal.SIGKILL)
-    (job.out / "result").write_bytes(done)
-
-
-def slowly(job):
-    count(job)
-    job.progress("work", 0, 1)
-    time.sleep(0.5)
-    (job.out / "result").write_text("x")
-
-
-def shuffle(job):
-    import random
-    (job.out / "file").write_text(random.__file__)
-'''
+ENGINE = Path(__file__).parents[1] / "assets" / "tiny_engine.py"
 
 
 @dataclass(slots=True)
@@ -209,9 +89,9 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Ready to run the functions of ENGINE."""
+    """Ready to run the functions of tests/assets/tiny_engine.py."""
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "tiny_engine.py").write_text(ENGINE, encoding="utf-8")
+    (tmp_path / "lib" / "tiny_engine.py").write_bytes(ENGINE.read_bytes())
     known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "lib"), *known]))
     return Bench(tmp_path)
@@ -444,7 +324,7 @@ def test_a_file_of_the_working_folder_replaces_no_module(bench: Bench, monkeypat
     """A repository may hold a `random.py`: engines still get the standard library's."""
     (bench.root / "random.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
     monkeypatch.chdir(bench.root)
-    evidence = bench.laboratory(bench.experiment("shuffle")).obtain("it")
+    evidence = bench.laboratory(bench.experiment("find_random")).obtain("it")
     assert not evidence.path("file").read_text(encoding="utf-8").startswith(str(bench.root))
 
 
@@ -453,54 +333,6 @@ def test_evidence_that_nothing_produces_is_named(bench: Bench) -> None:
     with pytest.raises(EvidenceError, match="provides no evidence 'logits'; it provides: it") as caught:
         bench.laboratory(bench.experiment("work")).obtain("logits")
     assert "`evidence: {logits: …}`" in caught.value.hint
-
-
-def taken_in(path: Path) -> Experiment:
-    """The experiment that files `path` as it is."""
-    return Experiment("answers", "take in", None, config={"path": Located(lambda: "0" * 64, lambda: path)})
-
-
-def test_files_are_taken_in_as_they_are(bench: Bench) -> None:
-    """A file, a folder, symbolic links to files; the user's own files keep their mode and stay independent."""
-    folder = bench.root / "mine"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "a.txt").write_text("a", encoding="utf-8")
-    (folder / "link.txt").symlink_to("sub/a.txt")
-    mode = (folder / "sub" / "a.txt").stat().st_mode
-    evidence = bench.laboratory(taken_in(folder)).obtain("answers")
-    assert {name: evidence.path(name).read_text(encoding="utf-8") for name in evidence.files} == {
-        "link.txt": "a",
-        "sub/a.txt": "a",
-    }
-    (folder / "sub" / "a.txt").write_text("changed later", encoding="utf-8")
-    assert (folder / "sub" / "a.txt").stat().st_mode == mode
-    assert evidence.path("link.txt").read_text(encoding="utf-8") == "a"
-
-
-def test_a_single_file_keeps_its_name(bench: Bench) -> None:
-    """`evidence: {answers: path/to/mine.jsonl}` is read as `mine.jsonl`; a text becomes `<name>.json`."""
-    (bench.root / "mine.jsonl").write_text("{}\n", encoding="utf-8")
-    text = Experiment("release", "take in", None, config={"json": '{"a": 1}'})
-    laboratory = bench.laboratory(taken_in(bench.root / "mine.jsonl"), text)
-    assert laboratory.obtain("answers").rows("mine.jsonl") == [{}]
-    assert laboratory.obtain("release").json("release.json") == {"a": 1}
-
-
-def test_a_missing_file_is_the_same_error_every_time(bench: Bench) -> None:
-    """An input that is not there, or cannot be read, is an error of that evidence and not a crash of the run."""
-
-    def absent() -> str:
-        raise MissingInputsError("no file at x")
-
-    def unreadable() -> str:
-        raise PermissionError(13, "Permission denied", "x")
-
-    for digest, message in ((absent, "no file at x"), (unreadable, "Permission denied")):
-        experiment = Experiment("answers", "take in", None, config={"path": Located(digest, Path)})
-        laboratory = bench.laboratory(experiment)
-        for _ in range(2):
-            with pytest.raises(RefuteError, match=message):
-                laboratory.obtain("answers")
 
 
 @pytest.mark.parametrize("folder", ["work", "keys", "objects", "locks"])

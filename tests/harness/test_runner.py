@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
-from refute.errors import ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
+from refute.errors import ExperimentError, ExperimentTimeoutError, NonFiniteError
 from refute.evidence import Store
 from refute.experiments import Experiment, Located
-from refute.job import Fact
 from refute.judge import judge
-from refute.laboratory import Laboratory
+from refute.laboratory import Laboratory, Watcher
 from refute.outcome import Outcome, Record, RunClass
 from refute.records import record_from_json, record_to_json
 from refute.registry import Registry
@@ -40,17 +39,6 @@ criteria:
 """
 USE = "{id: F-A, uses: NAME, timeout_s: 5, thresholds: {count: {holds_if: '<= 1 files'}}}"
 RELEASE = "release: r\ntitle: t\nrun_class: embedded\nevidence: {corpus: a.json}\n"
-
-
-class Silence:
-    """Watches and says nothing."""
-
-    def started(self, experiment: Experiment, step: int, total: int) -> None: ...
-    def waiting(self, experiment: Experiment) -> None: ...
-    def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None: ...
-    def finished(self, experiment: Experiment, seconds: float) -> None: ...
-    def reused(self, experiment: Experiment) -> None: ...
-    def failed(self, experiment: Experiment, error: RefuteError) -> None: ...
 
 
 def nothing(bench: Bench) -> None:
@@ -136,6 +124,7 @@ class Attack:
     """A gate over one criterion with one falsifier, and what it recorded."""
 
     root: Path
+    watcher: Watcher
 
     def __call__(self, name: str = "honest", *, count: object = 1, plan: Any = None, **text: str) -> Record:
         """The record of falsifier `name` where the evidence says `count`; checked to survive its file and the judge."""
@@ -145,7 +134,7 @@ class Attack:
         (self.root / "a.json").write_text(f'{{"count": {count}}}', encoding="utf-8")
         path = self.root / "a.json"
         taken = Experiment("corpus", "c", None, config={"path": Located(lambda: str(count), lambda: path)})
-        laboratory = Laboratory(plan or {"corpus": taken}, Store(self.root / "store"), Silence())
+        laboratory = Laboratory(plan or {"corpus": taken}, Store(self.root / "store"), self.watcher)
         log = self.root / text.get("log", "falsifiers.log")
         gate = Gate(LoadedRelease(release, path, "0" * 64, ""), registry(), laboratory, log)
         found = gate.run(spec, spec.criteria[0], spec.criteria[0].falsifiers[0])
@@ -159,9 +148,9 @@ class Attack:
 
 
 @pytest.fixture
-def attack(tmp_path: Path) -> Attack:
+def attack(tmp_path: Path, silence: Watcher) -> Attack:
     """attack(name, count=…) -> the record."""
-    return Attack(tmp_path)
+    return Attack(tmp_path, silence)
 
 
 @pytest.mark.parametrize(("count", "outcome"), [(1, Outcome.CORROBORATED), (2, Outcome.FALSIFIED)])

@@ -107,9 +107,7 @@ def _unique_keys(pems: Sequence[bytes]) -> dict[str, PublicKey]:
     keys: dict[str, PublicKey] = {}
     for position, pem in enumerate(pems, start=1):
         if not isinstance(pem, bytes):
-            raise VerificationError(
-                f"trusted key {position} is of type {type(pem).__name__}, expected PEM bytes"
-            )
+            raise VerificationError(f"trusted key {position} is of type {type(pem).__name__}, expected PEM bytes")
         try:
             key = load_public_key(pem)
         except VerificationError as error:
@@ -128,9 +126,7 @@ def _read_envelope(data: bytes) -> _Envelope:
     if not isinstance(entries, list) or not entries:
         raise VerificationError(f"{_WHAT} carries no signatures")
     if len(entries) > MAX_SIGNATURES:
-        raise VerificationError(
-            f"{_WHAT} carries {len(entries)} signatures; at most {MAX_SIGNATURES} are read"
-        )
+        raise VerificationError(f"{_WHAT} carries {len(entries)} signatures; at most {MAX_SIGNATURES} are read")
     signatures: list[bytes] = []
     hints: list[str] = []
     for position, entry in enumerate(entries):
@@ -166,9 +162,7 @@ def _decode_base64(text: str, where: str) -> bytes:
             continue
         if encode(decoded) == text.encode("ascii"):
             return decoded
-    raise VerificationError(
-        f"{_WHAT}: {where} is not base64 (standard or URL-safe alphabet, padded, no spaces)"
-    )
+    raise VerificationError(f"{_WHAT}: {where} is not base64 (standard or URL-safe alphabet, padded, no spaces)")
 
 
 def _too_few(

@@ -58,9 +58,7 @@ def generate_key(directory: Path, name: str, *, passphrase: bytes | None = None)
     """
     pair = _pair(directory, name)
     if not _create(pair, passphrase):
-        raise UsageError(
-            f"key {name!r} exists already in {directory}", hint="choose another name; keys are kept"
-        )
+        raise UsageError(f"key {name!r} exists already in {directory}", hint="choose another name; keys are kept")
     return pair
 
 
@@ -112,17 +110,13 @@ def _decode_private_key(pem: bytes, path: Path, passphrase: bytes | None) -> Pri
         cause = "the passphrase does not open" if encrypted else "no PEM private key in"
         raise UsageError(f"{cause} {path}: {error}") from error
     if not is_accepted(key):
-        raise UsageError(
-            f"{path} holds a key that cannot sign here ({describe_key(key)}); expected {ACCEPTED_KEYS}"
-        )
+        raise UsageError(f"{path} holds a key that cannot sign here ({describe_key(key)}); expected {ACCEPTED_KEYS}")
     return key
 
 
 def _pair(directory: Path, name: str) -> KeyPair:
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot name a key: expected letters, digits, '.', '_' and '-', at most 64"
-        )
+        raise UsageError(f"{name!r} cannot name a key: expected letters, digits, '.', '_' and '-', at most 64")
     return KeyPair(directory / f"{name}.key", directory / f"{name}.pub")
 
 
@@ -131,9 +125,7 @@ def _create(pair: KeyPair, passphrase: bytes | None) -> bool:
     # The private half appears first, so a public half alone is a stranger. Asked in this order, a racing
     # creator cannot be mistaken for one.
     if pair.public.exists() and not pair.private.exists():
-        raise UsageError(
-            f"{pair.public} exists without its private half", hint="move it away or choose a name"
-        )
+        raise UsageError(f"{pair.public} exists without its private half", hint="move it away or choose a name")
     _make_folder(pair.private.parent)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption(passphrase))
@@ -187,6 +179,4 @@ def _make_folder(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write {path}: {error.strerror}", hint="set REFUTE_KEYS to a folder of your own"
-    )
+    return UsageError(f"cannot write {path}: {error.strerror}", hint="set REFUTE_KEYS to a folder of your own")

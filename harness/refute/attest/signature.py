@@ -32,9 +32,7 @@ def load_public_key(pem: bytes) -> PublicKey:
     Raises VerificationError for anything else: a private key, a certificate, RSA, another curve, two blocks.
     """
     if b"PRIVATE KEY-----" in pem:
-        raise VerificationError(
-            "a private key was given where a public key is expected", hint="give the .pub file"
-        )
+        raise VerificationError("a private key was given where a public key is expected", hint="give the .pub file")
     blocks = pem.count(b"-----BEGIN ")
     if blocks != 1:
         raise VerificationError(f"expected one PEM public key, found {blocks} PEM blocks")
@@ -97,9 +95,7 @@ def _as_der(key: ec.EllipticCurvePublicKey, signature: bytes) -> bytes:
     size = (key.key_size + 7) // 8
     if len(signature) != 2 * size:
         return signature
-    return encode_dss_signature(
-        int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-    )
+    return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
 
 
 def _ecdsa(curve: ec.EllipticCurve) -> ec.ECDSA:

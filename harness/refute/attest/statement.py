@@ -86,9 +86,7 @@ def _read_subject(subjects: Json) -> tuple[str, str]:
 
 def _check_sha256(digest: Json) -> str:
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-        raise VerificationError(
-            f"the subject's sha256 must be 64 lower-case hexadecimal digits, found {digest!a}"
-        )
+        raise VerificationError(f"the subject's sha256 must be 64 lower-case hexadecimal digits, found {digest!a}")
     return digest
 
 

@@ -57,8 +57,7 @@ class ModelManifest:
                 "ignore_paths": list(IGNORED_PATHS),
             },
             "resources": [
-                {"name": resource.name, "algorithm": "sha256", "digest": resource.sha256}
-                for resource in self.resources
+                {"name": resource.name, "algorithm": "sha256", "digest": resource.sha256} for resource in self.resources
             ],
         }
 
@@ -78,9 +77,7 @@ def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
         _check_names(names, root)
         return ModelManifest(tuple(Resource(name, file_digest(root / name)) for name in names))
     except OSError as error:
-        raise MissingInputsError(
-            f"cannot read the model {error.filename or root}: {error.strerror}"
-        ) from error
+        raise MissingInputsError(f"cannot read the model {error.filename or root}: {error.strerror}") from error
 
 
 def model_digest(path: str | os.PathLike[str]) -> str:
@@ -138,9 +135,7 @@ def _refuse_special(kind: int, path: Path) -> None:
 
 def _check_names(names: list[str], root: Path) -> None:
     if not names:
-        raise VerificationError(
-            f"the model folder {root} holds no files", hint="an empty model proves nothing"
-        )
+        raise VerificationError(f"the model folder {root} holds no files", hint="an empty model proves nothing")
     for name in names:
         try:
             name.encode("utf-8")

@@ -37,9 +37,7 @@ def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: Optimi
     try:
         _remove(temporary)
         temporary.mkdir(parents=True)
-        for name, tensors in zip(
-            _TENSORS, (_weights(model), _optimizer_tensors(model, optimizer)), strict=True
-        ):
+        for name, tensors in zip(_TENSORS, (_weights(model), _optimizer_tensors(model, optimizer)), strict=True):
             save_file(tensors, temporary / name)
         state = {
             "step": step,

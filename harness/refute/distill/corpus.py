@@ -150,9 +150,7 @@ def _open_tokenizer(job: Job, config: CorpusConfig) -> PreTrainedTokenizerFast:
             return open_tokenizer(HfModel(format="hf", path="model"), folder)
 
 
-def _screen(
-    root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped
-) -> Iterator[tuple[str, str, str]]:
+def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped) -> Iterator[tuple[str, str, str]]:
     seen: set[str] = set()
     for path in paths:
         data = (root / path).read_bytes()
@@ -178,9 +176,7 @@ def _encode(texts: Iterator[tuple[str, str, str]], encoder: Encoder) -> Iterator
             yield Document(path, sha256, ids)
 
 
-def _fill(
-    split: Split, documents: Iterator[Document], tokens: int, seq_len: int, other: set[bytes], job: Job
-) -> None:
+def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int, other: set[bytes], job: Job) -> None:
     """Packs documents end to end and cuts windows until `tokens` // `seq_len` of them are there."""
     wanted, rest, read = tokens // seq_len, list[int](), 0
     while len(split.windows) < wanted:
@@ -205,9 +201,7 @@ def _fill(
             elif len(split.windows) < wanted:
                 split.windows.append(window)
         rest = rest[whole:]
-        job.progress(
-            f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files)
-        )
+        job.progress(f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files))
 
 
 def _too_short(split: Split, read: int, tokens: int, seq_len: int) -> ExperimentError:

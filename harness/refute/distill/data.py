@@ -45,9 +45,7 @@ class BatchOrder:
 @lru_cache(maxsize=2)
 def epoch_order(windows: int, seed: int, epoch: int) -> tuple[int, ...]:
     """A permutation of range(windows): indices sorted by SHA-256 of (seed, epoch, index), the same everywhere."""
-    return tuple(
-        sorted(range(windows), key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest())
-    )
+    return tuple(sorted(range(windows), key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()))
 
 
 def load_windows(path: Path, *, vocab_size: int, seq_len: int | None = None) -> torch.Tensor:
@@ -66,7 +64,5 @@ def load_windows(path: Path, *, vocab_size: int, seq_len: int | None = None) -> 
         )
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= vocab_size:
-        raise ExperimentError(
-            f"{path}: ids lie in [{low}, {high}], the model's vocabulary in [0, {vocab_size})"
-        )
+        raise ExperimentError(f"{path}: ids lie in [{low}, {high}], the model's vocabulary in [0, {vocab_size})")
     return tokens.long()

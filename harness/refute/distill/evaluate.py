@@ -49,9 +49,7 @@ class Evaluation:
 class TeacherOnWindows:
     """The teacher's logits on a fixed set of windows, cut to the student's vocabulary."""
 
-    def __init__(
-        self, teacher: Teacher, windows: Tensor, vocab_size: int, *, cache_mib: int = CACHE_MIB
-    ) -> None:
+    def __init__(self, teacher: Teacher, windows: Tensor, vocab_size: int, *, cache_mib: int = CACHE_MIB) -> None:
         self._teacher, self._windows, self._vocab_size = teacher, windows, vocab_size
         positions = windows.shape[0] * (windows.shape[1] - 1)
         self._keep = positions * vocab_size * 4 <= cache_mib * 2**20
@@ -61,18 +59,14 @@ class TeacherOnWindows:
         """Shape (seq_len - 1, student vocabulary), float32."""
         if window in self._cache:
             return self._cache[window]
-        logits = self._teacher.logits(self._windows[window : window + 1, :-1])[
-            0, :, : self._vocab_size
-        ].float()
+        logits = self._teacher.logits(self._windows[window : window + 1, :-1])[0, :, : self._vocab_size].float()
         if self._keep:
             self._cache[window] = logits.clone()
         return logits
 
 
 @torch.no_grad()
-def score_windows(
-    student: PreTrainedModel, windows: Tensor, teacher: TeacherOnWindows | None
-) -> list[WindowScore]:
+def score_windows(student: PreTrainedModel, windows: Tensor, teacher: TeacherOnWindows | None) -> list[WindowScore]:
     """One score a window, in order; each is computed alone, so it does not depend on the others.
 
     Raises NonFiniteError naming the window when a score is not a number.
@@ -115,9 +109,7 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
     return {"prompt": SAMPLE_PROMPT, "text": text, "new_tokens": SAMPLE_TOKENS, "greedy": True}
 
 
-def _score(
-    student: PreTrainedModel, index: int, window: Tensor, teacher_logits: Tensor | None
-) -> WindowScore:
+def _score(student: PreTrainedModel, index: int, window: Tensor, teacher_logits: Tensor | None) -> WindowScore:
     logits = student(input_ids=window[None, :-1], use_cache=False).logits[0].float()
     log_student = functional.log_softmax(logits, dim=-1)
     ce = functional.nll_loss(log_student, window[1:]).item()
@@ -131,7 +123,5 @@ def _score(
         mine, theirs = (torch.where(known, tensor, 0.0) for tensor in (logits, teacher_logits))
         cosine = functional.cosine_similarity(mine, theirs, dim=-1).mean().item()
     if not all(math.isfinite(number) for number in (ce, kl, cosine) if number is not None):
-        raise NonFiniteError(
-            f"held-out window {index}: ce {ce}, kl {kl}, cosine {cosine}; expected finite numbers"
-        )
+        raise NonFiniteError(f"held-out window {index}: ce {ce}, kl {kl}, cosine {cosine}; expected finite numbers")
     return WindowScore(index, ce, kl, cosine)

@@ -72,9 +72,7 @@ def build_init(job: Job) -> None:
         "probe_windows": len(windows),
         "skip_windows": config.skip_windows,
     }
-    (job.out / "choice.json").write_text(
-        json.dumps(choice, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (job.out / "choice.json").write_text(json.dumps(choice, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()
@@ -89,9 +87,7 @@ def mean_loss(model: PreTrainedModel, windows: torch.Tensor) -> float:
         losses.append(torch.nn.functional.cross_entropy(logits, window[1:]).item())
     mean = sum(losses) / len(losses)
     if not math.isfinite(mean):
-        raise NonFiniteError(
-            f"the held-out loss of a {type(model).__name__} is {mean}, expected a finite number"
-        )
+        raise NonFiniteError(f"the held-out loss of a {type(model).__name__} is {mean}, expected a finite number")
     return mean
 
 

@@ -162,9 +162,7 @@ def _refuse_other_vocabulary(vocab_size: int, tokenizer: PreTrainedTokenizerFast
             hint="choose a teacher and an init of one model family",
         )
     teachers = teacher.tokenizer.get_vocab()
-    differing = sorted(
-        token for token, index in tokenizer.get_vocab().items() if teachers.get(token) != index
-    )
+    differing = sorted(token for token, index in tokenizer.get_vocab().items() if teachers.get(token) != index)
     if differing:
         raise ExperimentError(
             f"{len(differing)} tokens of the student have another id in its teacher, such as {differing[:3]}",

@@ -27,9 +27,7 @@ def candidate_subsets(layers: int, keep: int) -> list[tuple[int, ...]]:
             hint="a student needs fewer layers than its teacher",
         )
     removed = layers - keep
-    subsets = [
-        tuple(i for i in range(layers) if not start <= i < start + removed) for start in range(keep + 1)
-    ]
+    subsets = [tuple(i for i in range(layers) if not start <= i < start + removed) for start in range(keep + 1)]
     if keep > 1:
         subsets.append(tuple(round(i * (layers - 1) / (keep - 1)) for i in range(keep)))
     subsets += [tuple(range(phase, layers, 2)) for phase in (0, 1)]

@@ -19,9 +19,7 @@ def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenize
     Raises MissingInputsError when `path` is absent and ExperimentError when it holds no fast tokenizer.
     """
     if not path.exists():
-        raise MissingInputsError(
-            f"tokenizer: {path} does not exist", hint="check the model's path in the release"
-        )
+        raise MissingInputsError(f"tokenizer: {path} does not exist", hint="check the model's path in the release")
     place, gguf = (path.parent, path.name) if isinstance(model, GgufModel) else (path, None)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=gguf, local_files_only=True)

@@ -59,9 +59,7 @@ def train(job: Job) -> None:
         with _logs(job.scratch, done) as (metrics, evals):
             if done == 0:
                 evals.append(asdict(summarise(0, initial)))
-            final = _loop(job, run, judge, done, metrics, evals) or score_windows(
-                run.student, run.heldout, judge
-            )
+            final = _loop(job, run, judge, done, metrics, evals) or score_windows(run.student, run.heldout, judge)
             _write_results(job, run, initial, final, metrics, evals)
 
 
@@ -81,18 +79,14 @@ def _loop(
         last = step + 1 == training.steps
         if last or (step + 1) % training.eval_every == 0:
             # Without KD the teacher only judges, and its forward would be most of such a run's time.
-            scores = score_windows(
-                run.student, run.heldout, judge if last or training.kd_weight > 0 else None
-            )
+            scores = score_windows(run.student, run.heldout, judge if last or training.kd_weight > 0 else None)
             evals.append(asdict(summarise(step + 1, scores)))
         if last or (step + 1) % training.checkpoint_every == 0:
             metrics.sync()
             evals.sync()
             save_checkpoint(job.scratch / "checkpoints", step + 1, run.student, run.optimizer, run.identity)
         kl = {} if result.kl is None else {"kl": result.kl}
-        job.progress(
-            "distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate
-        )
+        job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
     return scores
 
 

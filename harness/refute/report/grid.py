@@ -69,7 +69,7 @@ def grid_svg(grids: Sequence[Grid]) -> Markup:
     bands = [problems[start : start + _COLUMNS] for start in range(0, len(problems), _COLUMNS)]
     pitch = _CELL + _GAP
     band_height = _HEAD + len(sound) * pitch + _BAND_GAP
-    width = _LABEL + min(len(problems), _COLUMNS) * pitch
+    width = _LABEL + _COLUMNS * pitch  # the same for few problems: cells keep their size
     passed = ", ".join(f"{row.name} passed {dict(row.counts)['passed']} of {row.total}" for row in grid_rows(grids))
     opening = Markup('<svg class="grid" viewBox="0 0 {} {}" role="img" aria-label="{}">')
     height = len(bands) * band_height - _BAND_GAP

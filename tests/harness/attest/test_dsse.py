@@ -145,9 +145,7 @@ def test_moving_bytes_between_type_and_payload_is_refused() -> None:
 def test_a_strangers_signature_is_refused_by_name() -> None:
     """With the wrong keys, the message counts the keys tried and shows whose name the envelope gives."""
     stranger = public_pem(Ed25519PrivateKey.from_private_bytes(bytes(32)))
-    with pytest.raises(
-        VerificationError, match=f"none of the 2 trusted keys; .* hints at '{key_id(PUB)[:16]}"
-    ):
+    with pytest.raises(VerificationError, match=f"none of the 2 trusted keys; .* hints at '{key_id(PUB)[:16]}"):
         verify_envelope(ENVELOPE, [OTHER_PUB, stranger])
 
 
@@ -356,9 +354,7 @@ def test_signing_is_deterministic_and_plain_json() -> None:
     assert value["signatures"][0]["keyid"] == key_id(PUB)
 
 
-SIGNERS: dict[str, PrivateKey] = {"ed25519": KEY} | {
-    curve.name: ec.generate_private_key(curve) for curve in CURVES
-}
+SIGNERS: dict[str, PrivateKey] = {"ed25519": KEY} | {curve.name: ec.generate_private_key(curve) for curve in CURVES}
 
 
 @pytest.mark.parametrize("kind", SIGNERS)

@@ -160,11 +160,7 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
 def test_the_key_id_is_the_digest_of_the_der(tmp_path: Path) -> None:
     """The id is SHA-256 of the SubjectPublicKeyInfo, whatever the line ends of the PEM."""
     pair = generate_key(tmp_path, "mine")
-    der = (
-        load_private_key(pair.private)
-        .public_key()
-        .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
+    der = load_private_key(pair.private).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pem = pair.public.read_bytes()
     assert key_id(pem) == key_id(pem.replace(b"\n", b"\r\n")) == hashlib.sha256(der).hexdigest()
 

@@ -94,9 +94,7 @@ def init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreT
 
 
 @pytest.fixture(scope="session")
-def corpus_evidence(
-    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast
-) -> Path:
+def corpus_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
     """Evidence of a corpus experiment: 40 training and 12 held-out windows of 16 tokens of real text."""
     root = tmp_path_factory.mktemp("corpus")
     ids = tiny_tokenizer.backend_tokenizer.encode("".join(TEXT)).ids
@@ -113,9 +111,7 @@ def corpus_evidence(
 
 
 @pytest.fixture(scope="session")
-def wide_init_evidence(
-    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast
-) -> Path:
+def wide_init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
     """An init that predicts 20 tokens more than the teacher."""
     root = tmp_path_factory.mktemp("wide")
     save_llama(root / "model", tiny_tokenizer, seed=2, layers=2, vocab_size=320)

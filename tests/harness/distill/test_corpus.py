@@ -66,8 +66,7 @@ def test_split_is_by_file_and_digests_match(
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     files = {
-        split: {row["path"] for row in manifest["files"] if row["split"] == split}
-        for split in ("train", "heldout")
+        split: {row["path"] for row in manifest["files"] if row["split"] == split} for split in ("train", "heldout")
     }
     windows = {}
     for split, expected in (("train", 1600), ("heldout", 640)):
@@ -100,9 +99,7 @@ def test_planted_problem_duplicate_and_binary_are_dropped(
     make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
 ) -> None:
     """A file that quotes the benchmark in other spacing and case, a copy, and bytes that are no text are named."""
-    (sources / "leak.py").write_text(
-        "x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8"
-    )
+    (sources / "leak.py").write_text("x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8")
     (sources / "copy.py").write_bytes((sources / "m03.py").read_bytes())
     (sources / "binary.py").write_bytes(b"\xff\xfe\x00bad")
     job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=3200))
@@ -136,9 +133,7 @@ def test_corpus_that_is_too_short_names_both_numbers(
 ) -> None:
     """Asking for more than there is never yields less silently."""
     job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=10_000_000))
-    with pytest.raises(
-        ExperimentError, match=r"train holds \d+ tokens in whole windows, 10000000 were asked for"
-    ):
+    with pytest.raises(ExperimentError, match=r"train holds \d+ tokens in whole windows, 10000000 were asked for"):
         build_corpus(job)
 
 
@@ -160,9 +155,7 @@ def test_budget_below_one_sequence(
 ) -> None:
     """A budget smaller than seq_len is refused before anything is read."""
     job = make_job("corpus", config(sources, problems, teacher_folder, heldout_tokens=31))
-    with pytest.raises(
-        ExperimentError, match=r"heldout_tokens = 31 is shorter than one sequence of seq_len = 32"
-    ):
+    with pytest.raises(ExperimentError, match=r"heldout_tokens = 31 is shorter than one sequence of seq_len = 32"):
         build_corpus(job)
 
 
@@ -182,9 +175,7 @@ def test_benchmark_recognises_itself_and_nothing_without_problems(problems: Path
     texts = read_problems(problems)
     assert Benchmark.of(texts, 10).count_rejected() == 1
     assert not Benchmark.of([], 10).found_in(texts[0])
-    assert not Benchmark.of(texts, 10).found_in(
-        "entirely other words that no problem has ever used anywhere at all"
-    )
+    assert not Benchmark.of(texts, 10).found_in("entirely other words that no problem has ever used anywhere at all")
 
 
 def test_ngram_longer_than_a_problem_fails_the_selfcheck(problems: Path) -> None:

@@ -96,9 +96,7 @@ def test_probe_windows_come_after_those_of_the_evaluation(
     """Another number of skipped windows measures on other text."""
     losses = []
     for skip in (0, 4):
-        job = make_job(
-            f"init{skip}", config(PRUNE, teacher_folder, skip_windows=skip), {"corpus": corpus_evidence}
-        )
+        job = make_job(f"init{skip}", config(PRUNE, teacher_folder, skip_windows=skip), {"corpus": corpus_evidence})
         build_init(job)
         losses.append(json.loads((job.out / "choice.json").read_text(encoding="utf-8"))["teacher_loss"])
     assert losses[0] != losses[1]

@@ -57,9 +57,7 @@ def start(
         report: Report = lambda *_: None,
         **changes: object,
     ) -> Job:
-        place = (
-            None if teacher is None else {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher)}
-        )
+        place = None if teacher is None else {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher)}
         config = {"training": {**BASE, **changes}, "teacher": place, "device": "cpu", "threads": 1}
         inputs = {"init": init, "corpus": corpus_evidence}
         return make_job(name, config, inputs, report)
@@ -111,12 +109,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
         "wall_s",
     }
     assert [row["step"] for row in evals] == [0, 5, 10, 12]
-    assert (
-        facts["final_heldout_ce"]
-        == evals[-1]["heldout_ce"]
-        < evals[0]["heldout_ce"]
-        == facts["initial_heldout_ce"]
-    )
+    assert facts["final_heldout_ce"] == evals[-1]["heldout_ce"] < evals[0]["heldout_ce"] == facts["initial_heldout_ce"]
     assert facts["final_heldout_kl"] < facts["initial_heldout_kl"]
     assert facts["supervised_tokens"] == 12 * 8 * 15
     assert facts["changed_tensors"] == facts["tensors"] == len(weights(job))
@@ -216,9 +209,7 @@ def test_kd_brings_the_student_closer_to_its_teacher_than_ce_alone(start: Callab
     assert summary(ce)["final_heldout_ce"] < summary(kd)["final_heldout_ce"]
 
 
-def test_kd_and_its_control_see_the_same_batches(
-    start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kd_and_its_control_see_the_same_batches(start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     """The control differs in its loss only: every step uses the same windows."""
     seen: dict[str, list[list[list[int]]]] = {"kd": [], "ce": []}
     original = trainer._micro_loss
@@ -305,9 +296,7 @@ def test_infinite_gradient_stops_before_the_optimiser_moves(
         train(start())
 
 
-def test_nan_in_the_teacher_stops_the_step(
-    start: Callable[..., Job], teacher_folder: Path, tmp_path: Path
-) -> None:
+def test_nan_in_the_teacher_stops_the_step(start: Callable[..., Job], teacher_folder: Path, tmp_path: Path) -> None:
     """A teacher whose weights hold NaN never becomes a student's target."""
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -320,9 +309,7 @@ def test_nan_in_the_teacher_stops_the_step(
         train(start(teacher=broken))
 
 
-def test_student_wider_than_its_teacher_is_refused(
-    start: Callable[..., Job], wide_init_evidence: Path
-) -> None:
+def test_student_wider_than_its_teacher_is_refused(start: Callable[..., Job], wide_init_evidence: Path) -> None:
     """KD has no target for tokens that the teacher does not know."""
     with pytest.raises(ExperimentError, match="student predicts 320 tokens, its teacher only 300"):
         train(start(init=wide_init_evidence))

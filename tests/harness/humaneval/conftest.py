@@ -129,9 +129,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCa
         model = LlamaForCausalLM(config).eval()
         with torch.no_grad():
             model.lm_head.weight[[*breaks, 0, 1]] *= 2.0
-            for layer in model.model.layers:
+            for name, weight in model.named_parameters():
                 # Diffuse attention: whatever is wrongly attended to, such as padding, changes the text.
-                layer.self_attn.q_proj.weight *= 0.1
+                if name.endswith("self_attn.q_proj.weight"):
+                    weight *= 0.1
         return model
 
     return make

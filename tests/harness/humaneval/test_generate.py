@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -46,11 +47,12 @@ def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, proble
     prompt = build_prompt(problem, tokenizer, CHAT)
     ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
     ends = sorted(end_ids(model, tokenizer))
-    out = model.generate(
+    decoder: Any = model
+    out = decoder.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=BUDGET, do_sample=False, eos_token_id=ends
     )
     new = [token for token in out[0, ids.shape[1] :].tolist() if token not in ends]
-    return truncate(tokenizer.decode(new), CHAT)
+    return truncate(str(tokenizer.decode(new)), CHAT)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10])

@@ -82,4 +82,6 @@ class _Meter:
     def tell(self, done: int) -> None:
         self._done = done
         self._told = time.monotonic()
-        self._job.progress("generate", done, self._problems, tokens_per_s=round(self.tokens_per_s, 1))
+        self._job.progress(
+            "generate", done, self._problems, tokens=self._tokens, tokens_per_s=round(self.tokens_per_s, 1)
+        )

@@ -31,11 +31,12 @@ ENGINE = Path(__file__).parents[1] / "assets" / "tiny_engine.py"
 
 @dataclass(slots=True)
 class Watch:
-    """Remembers what it is told; may be asked to stop the run at the first progress, as Ctrl-C does."""
+    """Remembers what it is told; may stop the run as Ctrl-C does, or be slower than what it watches."""
 
     said: list[str] = field(default_factory=list)
     facts: list[Mapping[str, Fact]] = field(default_factory=list)
     interrupt: bool = False
+    busy: bool = False
 
     def started(self, experiment: Experiment, step: int, total: int) -> None:
         self.said.append(f"started {experiment.name} {step}/{total}")
@@ -45,6 +46,8 @@ class Watch:
 
     def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
         self.facts.append(facts)
+        if self.busy:
+            sum(range(20_000))
         if self.interrupt and stage == "hanging":
             raise KeyboardInterrupt
 
@@ -236,7 +239,8 @@ def test_at_its_limit_an_experiment_and_its_children_end(bench: Bench) -> None:
 
 
 def test_progress_without_end_does_not_outlast_the_limit(bench: Bench) -> None:
-    """An experiment that always has something to say is stopped like a silent one."""
+    """An experiment that always has something to say, and more than is listened to, is stopped like a silent one."""
+    bench.watch.busy = True
     began = time.monotonic()
     with pytest.raises(ExperimentTimeoutError, match="stopped at its limit"):
         bench.laboratory(bench.experiment("chatter", limit_s=1)).obtain("it")

@@ -285,3 +285,11 @@ def test_ctrl_c_is_no_outcome(attack: Attack) -> None:
     plan = {"corpus": Experiment("corpus", "c", None, config={"path": Located(interrupt, Path)})}
     with pytest.raises(KeyboardInterrupt):
         attack(plan=plan)
+
+
+def test_a_machine_without_room_for_a_bench_is_an_outcome(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No temporary folder: an error of this falsifier, and the run goes on."""
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    record = attack()
+    assert record.outcome is Outcome.ERROR
+    assert "/no/such/folder" in record.reason

@@ -33,16 +33,17 @@ def test_files_are_taken_in_as_they_are(take: Take, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "a.txt").write_text("a", encoding="utf-8")
-    (folder / "link.txt").symlink_to("sub/a.txt")
+    (tmp_path / "elsewhere.txt").write_text("b", encoding="utf-8")
+    (folder / "link.txt").symlink_to("../elsewhere.txt")
     mode = (folder / "sub" / "a.txt").stat().st_mode
     evidence = take(taken_in(folder)).obtain("answers")
     assert {name: evidence.path(name).read_text(encoding="utf-8") for name in evidence.files} == {
-        "link.txt": "a",
+        "link.txt": "b",
         "sub/a.txt": "a",
     }
     (folder / "sub" / "a.txt").write_text("changed later", encoding="utf-8")
     assert (folder / "sub" / "a.txt").stat().st_mode == mode
-    assert evidence.path("link.txt").read_text(encoding="utf-8") == "a"
+    assert evidence.path("sub/a.txt").read_text(encoding="utf-8") == "a"
 
 
 def test_a_single_file_keeps_its_name(take: Take, tmp_path: Path) -> None:

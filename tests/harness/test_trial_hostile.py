@@ -293,7 +293,16 @@ def test_a_falsifier_reads_no_input(log: Path) -> None:
         """Asks."""
         return [replace(GOOD, value=len(os.read(0, 10)) + len(sys.stdin.read()))]
 
-    assert attempt(measure, log).real.measurements[0].value == 0.0
+    typed, typing = os.pipe()
+    os.write(typing, b"yes\n")
+    kept = os.dup(0)
+    os.dup2(typed, 0)
+    try:
+        assert attempt(measure, log).real.measurements[0].value == 0.0
+    finally:
+        os.dup2(kept, 0)
+        for number in (typed, typing, kept):
+            os.close(number)
 
 
 def test_the_parent_is_untouched(log: Path, tmp_path: Path, evidence: dict[str, Evidence]) -> None:
@@ -327,7 +336,11 @@ def test_the_parent_is_untouched(log: Path, tmp_path: Path, evidence: dict[str, 
 
 def test_a_log_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     """The child ends all the same: it must never come back into the parent's stack and run its tests a second time."""
-    before = os.getpid()
-    answer = attempt(giving(GOOD), tmp_path / "gone" / "falsifiers.log").real
-    assert os.getpid() == before
+    came_back = tmp_path / "came back"
+    try:
+        answer = attempt(giving(GOOD), tmp_path / "gone" / "falsifiers.log").real
+    finally:
+        with came_back.open("a", encoding="utf-8") as stream:
+            stream.write(f"{os.getpid()}\n")
     assert "exit status 1 before it answered" in answer.fault
+    assert came_back.read_text(encoding="utf-8") == f"{os.getpid()}\n"

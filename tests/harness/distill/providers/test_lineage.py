@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken
 
-from refute.distill.experiments import lineage, probe_teacher
+from refute.distill.experiments import dequantise, lineage, probe_teacher
 from refute.distill.lineage import describe_model, first_difference, json_sha256, without_padding
 from refute.errors import ExperimentError
 
@@ -95,12 +95,15 @@ def test_the_lineage_experiment_writes_both_and_where_they_part(workshop: Fixtur
 
 
 def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixture, make_job: Fixture) -> None:
-    """probe.json is recomputable from probe.safetensors, and a corpus that is too small is refused."""
+    """The dequantised teacher answers as its GGUF file does; a corpus that is too small is refused."""
     path = workshop.gguf_file(workshop.model("llama"), block_format="Q8_0")
     ids = np.random.default_rng(0).integers(0, 300, (3, 20), dtype=np.int32)
     save_file({"tokens": ids}, workshop.root / "heldout.safetensors")
-    teacher = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(path)}
-    config = {"teacher": teacher, "windows": 2, "tokens": 12, "device": "cpu", "threads": 2, "dtype": "float32"}
+    original = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(path)}
+    dequantised = make_job("teacher", {"teacher": original}, {})
+    dequantise(dequantised)
+    teacher = {"model": {"format": "hf", "path": "model"}, "path": str(dequantised.out / "model")}
+    config = {"teacher": teacher, "reference": original, "windows": 2, "tokens": 12, "device": "cpu", "threads": 2}
     job = make_job("probe", config, {"corpus": workshop.root})
     probe_teacher(job)
     facts = json.loads((job.out / "probe.json").read_text(encoding="utf-8"))

@@ -132,11 +132,16 @@ class Training(Closed):
 
 
 class HumanEval(Closed):
-    """How the problems are put to a model and how its answers are executed. Greedy, one sample each."""
+    """How the problems are put to a model and how its answers are executed. Greedy, one sample each.
+
+    The limits take the first problems only: `limit` for the models, `null_limit` for the model with random
+    weights, `calibration_limit` for canned answers (below some 30, no answer right is no longer clearly below 15 %).
+    """
 
     problems: Source
     limit: Positive | None = None
     null_limit: Positive = 40
+    calibration_limit: Positive | None = None
     prompt: Literal["chat_primed", "completion"]
     max_new_tokens: Positive
     batch_size: Positive

@@ -76,7 +76,7 @@ def evaluate(job: Job) -> None:
 
 
 def calibrate(job: Job) -> None:
-    """Score answers of every kind in `canned.KINDS` on all problems, and one endless loop.
+    """Score answers of every kind in `canned.KINDS` on the problems, and one endless loop.
 
     Writes `results_<kind>.jsonl` for each kind and `calibration.json`: passed and problems of each kind, the
     isolation used, the time limit, and the outcome of the loop. It states; whether this scorer may be trusted
@@ -84,7 +84,7 @@ def calibrate(job: Job) -> None:
     """
     config = parse_config(CalibrateConfig, job)
     isolation = _require_isolation(config.humaneval)
-    problems = _checked_problems(config.humaneval, config.problems_path, None)
+    problems = _checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
     counts: dict[str, object] = {}
     for kind in KINDS:
         programs = {problem.task_id: canned_program(problem, kind) for problem in problems}

@@ -132,7 +132,7 @@ def test_a_wheel_that_is_not_the_one_named_leaves_nothing(
 
 def test_without_an_index_the_error_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network: pip's own complaint, where the cache is and how to fill it; nothing is left behind."""
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: nobody listens
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")  # the discard port: nobody listens
     with pytest.raises(
         MissingInputsError, match=r"cannot download tiny-weights==1\.0 with pip: .*tiny-weights"
     ) as caught:
@@ -149,8 +149,8 @@ def test_the_cache_lies_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     assert cache_folder() == Path("/xdg/refute")
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    monkeypatch.setenv("HOME", "/home/user")
-    assert cache_folder() == Path("/home/user/.cache/refute")
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere/.cache/refute")
 
 
 def test_members_of_one_name_do_not_share_a_place() -> None:

@@ -7,11 +7,8 @@ import os
 import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,18 +18,9 @@ from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError
 from refute.evidence import Store, link_or_copy
 from refute.experiments import Experiment, Located, Plan, key_of, render
 from refute.job import Fact
+from refute.workers import Workers
 
 _LOG_LINES = 12
-
-# Speed only, and only where the user has not decided otherwise. Measured on the embedded teacher, 47 tokens, float32:
-# OpenMP threads that spin while they wait made its forward 2.1 to 3.1 s on two cores shared with other work, sleeping
-# ones 0.58 s. glibc returns large blocks to the kernel and faults every page in again at the next step: a KD step took
-# 0.90 to 0.95 CPU seconds, and 0.67 to 0.68 with memory kept.
-_TUNING = {
-    "OMP_WAIT_POLICY": "passive",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-}
 
 
 class Watcher(Protocol):
@@ -55,6 +43,7 @@ class Laboratory:
     watcher: Watcher
     wanted: tuple[str, ...] = ()
     _known: dict[str, Evidence | RefuteError] = field(default_factory=dict)
+    _workers: Workers = field(default_factory=Workers)
 
     def obtain(self, name: str) -> Evidence:
         """The evidence `name`, running whatever it needs first.
@@ -146,26 +135,18 @@ class Laboratory:
             "out": str(out),
             "scratch": str(scratch),
         }
-        (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
         reading, writing = os.pipe()
         log = work / "log.txt"
         with log.open("wb") as log_stream, os.fdopen(reading, "rb") as events:
-            process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                # -P: no file of the working folder may stand in for a module that an engine imports.
-                [sys.executable, "-P", "-m", "refute.worker", str(work / "request.json"), str(writing)],
-                stdin=subprocess.DEVNULL,
-                stdout=log_stream,
-                stderr=subprocess.STDOUT,
-                pass_fds=(writing,),
-                start_new_session=True,
-                env=_environment(),
-            )
-            os.close(writing)
+            try:
+                running = self._workers.run(request, writing, log_stream.fileno())
+            finally:
+                os.close(writing)
             try:
                 last = self._follow(experiment, events)
             finally:
-                _end(process)
-        _raise_unless_done(experiment, last, process.returncode, log)
+                status = running.end()
+        _raise_unless_done(experiment, last, status, log)
 
     def _follow(self, experiment: Experiment, events: IO[bytes]) -> dict[str, Any]:
         last: dict[str, Any] = {}
@@ -197,12 +178,6 @@ def _take_in(experiment: Experiment, out: Path) -> None:
             link_or_copy(file.resolve(), target)  # link(2) would link a symbolic link, not the file
 
 
-def _environment() -> dict[str, str]:
-    """What an experiment's process starts with: nothing is fetched behind the plan's back, hashing does not vary."""
-    fixed = {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "true"}
-    return {**_TUNING, **os.environ, **fixed}
-
-
 def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:
     """Lines as they arrive; None once the deadline has passed; ends at end of file."""
     buffered = b""
@@ -215,15 +190,6 @@ def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:
             *lines, buffered = (buffered + chunk).split(b"\n")
             yield from lines
     yield None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing running: wait briefly for an orderly end, then kill the experiment's whole process group."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=0.0 if sys.exc_info()[0] else 10.0)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _raise_unless_done(experiment: Experiment, last: Mapping[str, Any], status: int, log: Path) -> None:

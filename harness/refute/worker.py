@@ -1,4 +1,8 @@
-"""python -m refute.worker REQUEST EVENTS_FD: run one experiment in this process and report over a pipe.
+"""python -P -m refute.worker SOCKET_FD: run experiments one after the other, each in a fork of this process.
+
+What an experiment imports stays imported here, so torch and transformers (5 s on two cores) are loaded once a run.
+A request is a JSON line with two descriptors: where events go, and the log. Two JSON lines answer it: the pid of the
+experiment's process when it starts, its exit status when it has ended.
 
 Events are JSON lines. The last one is `{"event": "done"}`, written only after the experiment returned:
 a process that ends without it has failed, whatever its exit status.
@@ -11,23 +15,51 @@ import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from refute.errors import RefuteError
-from refute.job import Fact, Inputs, Job
+from refute.job import Fact, Inputs, Job, Report
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def main(request_path: str, events_fd: str) -> None:
-    """Read the request, call the experiment's function, and say how it ended."""
+def serve(control: socket.socket) -> None:
+    """Answer requests until the gate closes its end."""
     _die_with_parent()
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    with os.fdopen(int(events_fd), "w", encoding="utf-8", buffering=1) as events:
+    while True:
+        line, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        while line and not line.endswith(b"\n"):
+            line += control.recv(1 << 16)
+        if not line:
+            return
+        events, log = descriptors
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.close(log)
+        request = json.loads(line)
+        # Only to have it loaded: the experiment imports it again, and reports what is wrong with it.
+        with suppress(Exception):
+            importlib.import_module(request["entry"].split(":")[0])
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            os.setsid()
+            _die_with_parent()
+            sys.exit(_run(request, events))
+        os.close(events)
+        control.sendall(b"%d\n" % pid)
+        control.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _run(request: Mapping[str, Any], events_fd: int) -> int:
+    """Call the experiment's function, and say how it ended."""
+    with os.fdopen(events_fd, "w", encoding="utf-8", buffering=1) as events:
 
         def send(event: str, **content: object) -> None:
             events.write(json.dumps({"event": event, **content}) + "\n")
@@ -35,25 +67,29 @@ def main(request_path: str, events_fd: str) -> None:
         def report(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
             send("progress", stage=stage, step=step, total=total, facts=dict(facts))
 
-        job = Job(
-            name=request["name"],
-            config=json.dumps(request["config"]),
-            inputs={name: Inputs(name, Path(folder)) for name, folder in request["inputs"].items()},
-            out=Path(request["out"]),
-            scratch=Path(request["scratch"]),
-            report=report,
-        )
         module, function = request["entry"].split(":")
         try:
-            getattr(importlib.import_module(module), function)(job)
+            getattr(importlib.import_module(module), function)(_job(request, report))
         except RefuteError as error:
             send("failed", kind=type(error).__name__, message=str(error), hint=error.hint)
-            sys.exit(1)
+            return 1
         except Exception as error:  # noqa: BLE001  # whatever an engine raises is this experiment's outcome
             traceback.print_exc()
             send("failed", kind=type(error).__name__, message=f"{type(error).__name__}: {error}", hint="")
-            sys.exit(1)
+            return 1
         send("done")
+        return 0
+
+
+def _job(request: Mapping[str, Any], report: Report) -> Job:
+    return Job(
+        name=request["name"],
+        config=json.dumps(request["config"]),
+        inputs={name: Inputs(name, Path(folder)) for name, folder in request["inputs"].items()},
+        out=Path(request["out"]),
+        scratch=Path(request["scratch"]),
+        report=report,
+    )
 
 
 def _die_with_parent() -> None:
@@ -63,4 +99,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -22,6 +22,16 @@ def _count(job: Job) -> None:
         stream.write("x")
 
 
+_SEEN: list[str] = []
+
+
+def whereabouts(job: Job) -> None:
+    """Who runs this, who was its parent, and which experiments this module has seen."""
+    _SEEN.append(job.name)
+    facts = {"pid": os.getpid(), "parent": os.getppid(), "seen": _SEEN}
+    (job.out / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
 def work(job: Job) -> None:
     """Write down what it was given."""
     _count(job)

@@ -332,6 +332,24 @@ def test_a_file_of_the_working_folder_replaces_no_module(bench: Bench, monkeypat
     assert not evidence.path("file").read_text(encoding="utf-8").startswith(str(bench.root))
 
 
+def test_experiments_share_imports_and_nothing_else(bench: Bench) -> None:
+    """Forks of one process: what one leaves in a module is not there for the next."""
+    laboratory = bench.laboratory(bench.experiment("whereabouts", "first"), bench.experiment("whereabouts", "second"))
+    first, second = (laboratory.obtain(name).json("facts.json") for name in ("first", "second"))
+    assert first["parent"] == second["parent"] != os.getpid()
+    assert first["pid"] != second["pid"]
+    assert (first["seen"], second["seen"]) == (["first"], ["second"])
+
+
+def test_a_lost_parent_of_experiments_is_replaced(bench: Bench) -> None:
+    """The kernel may choose it when memory is short: the next experiment starts another."""
+    laboratory = bench.laboratory(bench.experiment("whereabouts", "first"), bench.experiment("whereabouts", "second"))
+    parent = laboratory.obtain("first").json("facts.json")["parent"]
+    os.kill(parent, signal.SIGKILL)
+    assert wait_until(lambda: not is_running(parent))
+    assert laboratory.obtain("second").json("facts.json")["parent"] != parent
+
+
 def test_evidence_that_nothing_produces_is_named(bench: Bench) -> None:
     """The message lists what the release provides, the hint how to add it."""
     with pytest.raises(EvidenceError, match="provides no evidence 'logits'; it provides: it") as caught:

@@ -101,9 +101,11 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
     student.eval()
     ids = torch.tensor([tokenizer.encode(SAMPLE_PROMPT, add_special_tokens=False)], device=student.device)
     prompt_tokens = ids.shape[1]
+    cache, unseen = None, ids
     for _ in range(SAMPLE_TOKENS):
-        logits = student(input_ids=ids, use_cache=False).logits
-        ids = torch.cat((ids, logits[:, -1].argmax(dim=-1, keepdim=True)), dim=1)
+        answer = student(input_ids=unseen, past_key_values=cache, use_cache=True)
+        cache, unseen = answer.past_key_values, answer.logits[:, -1].argmax(dim=-1, keepdim=True)
+        ids = torch.cat((ids, unseen), dim=1)
     student.train(was_training)
     text = tokenizer.decode(ids[0, prompt_tokens:].tolist())
     return {"prompt": SAMPLE_PROMPT, "text": text, "new_tokens": SAMPLE_TOKENS, "greedy": True}

@@ -1,7 +1,7 @@
 """The command line: read arguments, call one function, print, set the exit status. The only file that exits.
 
 Exit status: 0 done, or GO / WARN; 1 NO-GO, or problems found; 2 usage or unreadable input; 3 WARN with
---fail-on-warn; 4 not verifiable; 5 stale or about another subject.
+--fail-on-warn; 4 not verifiable; 5 stale or about another subject; 128 + n stopped by signal n.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from refute.errors import RefuteError, StaleVerdictError, VerificationError
+from refute._cli_distill import app as distill_app
+from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
@@ -29,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(distill_app, name="distill")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -219,6 +222,8 @@ def _near(path: Path) -> str:
 
 def _fail(error: RefuteError) -> NoReturn:
     typer.echo(f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+    if isinstance(error, StoppedError):
+        sys.exit(128 + error.signal)
     stale = isinstance(error, StaleVerdictError)
     sys.exit(STALE if stale else UNVERIFIABLE if isinstance(error, VerificationError) else USAGE)
 

@@ -7,10 +7,12 @@ RefuteError                     base; `hint` says what to do next
   LoadingError                  a falsifier pack or file could not be imported, or two claim one name
   MissingInputsError            files, packages or hardware that a release names are not there
     DigestMismatchError         a file is there, but is not the file that was named
+    MissingDependencyError      a package that is not installed by default is needed; names the extra
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
   ExperimentError               an experiment ended without producing its evidence
     ExperimentTimeoutError      … because its time limit ran out
     NonFiniteError              … because a number that must be finite was not
+    StoppedError                … because a signal asked for it; what was done is kept
   VerificationError             an envelope, statement or verdict must not be trusted (exit 4)
     StaleVerdictError           it is authentic, but expired, superseded or about something else (exit 5)
 """
@@ -71,6 +73,13 @@ class DigestMismatchError(MissingInputsError):
     """A file exists but its SHA-256 is not the one that the release names."""
 
 
+class MissingDependencyError(MissingInputsError):
+    """A part needs a package that is not installed; `extra` is what to install."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} need a package that is not installed", hint=f"pip install 'refute[{extra}]'")
+
+
 class EvidenceError(RefuteError):
     """The evidence store is unwritable, or an object differs from its recorded digest."""
 
@@ -85,6 +94,14 @@ class ExperimentTimeoutError(ExperimentError):
 
 class NonFiniteError(ExperimentError):
     """A loss, gradient or logit was NaN or infinite."""
+
+
+class StoppedError(ExperimentError):
+    """A signal asked a run to stop; it wrote a checkpoint first. `signal` is its number."""
+
+    def __init__(self, message: str, signal: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.signal = signal
 
 
 class VerificationError(RefuteError):

@@ -151,6 +151,9 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         config: Config = {
             "training": {**training.model_dump(mode="json"), **weights},
             "teacher": teacher,
+            "init": FromEvidence("init", "model"),
+            "corpus": FromEvidence("corpus", ""),
+            "budget_hours": limits.train_s / 3600,
             **machine,
         }
         needs = (*of_teacher, "corpus", "init")

@@ -98,7 +98,12 @@ class FileCorpus(Closed):
 
 
 class Training(Closed):
-    """The KD run. loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student), in nat per supervised token."""
+    """The KD run. loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student), in nat per supervised token.
+
+    `document_mask`: attention and labels do not cross documents. `prefetch`: teacher answers made ahead (default 2 on
+    CUDA, none on the CPU). `parallel`: how ranks share a step, whole students (ddp) or pieces of one (fsdp). `keep`:
+    which weights become the model, those after the last step or those of the lowest held-out loss.
+    """
 
     steps: Positive
     batch_size: Positive
@@ -117,6 +122,13 @@ class Training(Closed):
     eval_windows: Positive
     checkpoint_every: Positive
     dtype: Literal["float32", "bfloat16"] = "float32"
+    document_mask: bool = False
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    prefetch: Annotated[int, Field(ge=0)] | None = None
+    teacher_patience_s: Annotated[float, Field(gt=0)] = 600.0
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    keep: Literal["last", "best"] = "last"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -100,7 +100,8 @@ def build_corpus(job: Job) -> None:
     rejected = benchmark.count_rejected()
     root, paths = find_documents(config.corpus, Path(config.path) if config.path else None)
     dropped = Dropped()
-    documents = _encode(_screen(root, paths, benchmark, dropped), Encoder(tokenizer))
+    encoder = Encoder(tokenizer)
+    documents = _encode(_screen(root, paths, benchmark, dropped), encoder)
     heldout, train = Split("heldout"), Split("train")
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
@@ -116,6 +117,7 @@ def build_corpus(job: Job) -> None:
         "seq_len": config.seq_len,
         "python_version": platform.python_version(),
         "tokenizer_sha256": tokenizer_sha256(tokenizer),
+        "end_of_document": encoder.end_of_document,
     }
     for split in (train, heldout):
         tokens = split.tensor()

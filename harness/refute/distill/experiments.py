@@ -13,8 +13,8 @@ from pydantic import Field
 from safetensors.numpy import load_file, save_file
 
 from refute.distill.certificate import certify
+from refute.distill.config import TeacherPlace
 from refute.distill.folder import save_whole
-from refute.distill.init import TeacherPlace
 from refute.distill.lineage import describe_model, first_difference
 from refute.distill.logs import write_json
 from refute.distill.loss import kd_loss

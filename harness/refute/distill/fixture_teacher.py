@@ -33,7 +33,7 @@ def echo_teacher(device: str) -> Teacher:
     words = Tokenizer(WordLevel({f"w{index}": index for index in range(_VOCABULARY)}))
     count = sum(parameter.numel() for parameter in model.parameters())
     torch.nn.Module.to(model.eval().requires_grad_(requires_grad=False), device)
-    return Teacher(model, PreTrainedTokenizerFast(tokenizer_object=words), count)
+    return Teacher(model, PreTrainedTokenizerFast(tokenizer_object=words), count, plain_head=True)
 
 
 def echo_errors(teacher: Teacher) -> int:

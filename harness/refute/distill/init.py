@@ -11,20 +11,14 @@ import torch
 from pydantic import Field
 from transformers import PreTrainedModel
 
+from refute.distill.config import TeacherPlace
 from refute.distill.data import load_windows
 from refute.distill.folder import copy_model, count_parameters, load_model, save_whole
 from refute.distill.pruning import candidate_subsets, keep_layers
 from refute.distill.teacher import Teacher, load_teacher
 from refute.errors import ExperimentError, NonFiniteError
 from refute.job import Job
-from refute.release import Closed, DepthPruned, HfModel, Loaded, ModelSource, Positive
-
-
-class TeacherPlace(Closed):
-    """A model source and where it was found."""
-
-    model: ModelSource
-    path: str
+from refute.release import Closed, DepthPruned, HfModel, Loaded, Positive
 
 
 class InitConfig(Closed):

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from refute.distill.loss_inputs import check_student, check_weights, supervised_mask, teacher_tiles
+from refute.distill.loss_inputs import (
+    check_student,
+    check_temperature,
+    check_weights,
+    supervised_mask,
+    teacher_tiles,
+)
 from refute.distill.loss_kernel import Plan, fused_kd
+from refute.distill.loss_teachers import TopK
 from refute.errors import UsageError
 
 
@@ -38,13 +45,15 @@ def kd_loss(
     ignore_index: int = -100,
     teacher_hidden: Tensor | None = None,
     teacher_head_weight: Tensor | None = None,
+    teacher_topk: TopK | None = None,
 ) -> KdLoss:
     """Loss of N positions: (ce_weight * sum CE + kd_weight * T^2 * sum KL(teacher || student)) / denominator.
 
     `student_hidden` (N, H), `lm_head_weight` (V, H), `teacher_logits` (N, >=V), `labels` (N,), shifted;
     those labelled `ignore_index` count in neither sum. The teacher is cut to its first V entries and
-    renormalised; it may come as `teacher_hidden` (N, Ht) and `teacher_head_weight` (>=V, Ht) instead, and may
-    be None where `kd_weight` is 0. `denominator` defaults to the supervised tokens of this call; an optimiser
+    renormalised; it may come as `teacher_hidden` (N, Ht) and `teacher_head_weight` (>=V, Ht) instead, or as
+    `teacher_topk` (then KL is between k + 1 outcomes, the last being any other token), and may be None where
+    `kd_weight` is 0. `denominator` defaults to the supervised tokens of this call; an optimiser
     step that accumulates passes its own global count, so that every split gives the same gradient. Nothing
     supervised gives 0 with zero gradients. Computed in float32 (float64 for float64 inputs), whatever the
     dtype of the inputs and under autocast; NaN and inf propagate to `total`. Gradients reach the first two
@@ -56,7 +65,17 @@ def kd_loss(
     keep = supervised_mask(student_hidden, lm_head_weight, labels, ignore_index)
     dtype = torch.promote_types(torch.promote_types(student_hidden.dtype, lm_head_weight.dtype), torch.float32)
     width = lm_head_weight.shape[0]
-    teacher = teacher_tiles(student_hidden, width, teacher_logits, teacher_hidden, teacher_head_weight, dtype)
+    teacher = teacher_tiles(
+        student_hidden,
+        width,
+        dtype,
+        logits=teacher_logits,
+        hidden=teacher_hidden,
+        head=teacher_head_weight,
+        topk=teacher_topk,
+    )
+    if teacher_topk is not None:
+        check_temperature(teacher_topk, temperature)
     if teacher is None and kd_weight > 0:
         raise UsageError(
             f"kd_weight is {kd_weight}, but no teacher was given",

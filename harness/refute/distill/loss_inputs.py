@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from refute.distill.head_products import Head
+from refute.distill.loss_teachers import HiddenTiles, LogitTiles, TeacherTiles, TopK, TopKTiles
 from refute.errors import UsageError
-
-
-class TeacherTiles(Protocol):
-    """A teacher of N positions, cut to the student's vocabulary, handed out a few rows at a time."""
-
-    def rows(self, rows: slice) -> Tensor:
-        """Logits (positions, V) of the positions in `rows`, in the dtype of the computation."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogitTiles:
-    """A teacher given as logits (N, >=V)."""
-
-    logits: Tensor
-    width: int
-    dtype: torch.dtype
-
-    def rows(self, rows: slice) -> Tensor:
-        """Slice; padding ids beyond V are cut off, never masked."""
-        return self.logits[rows, : self.width].to(self.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class HiddenTiles:
-    """A teacher given as hidden states (N, Ht) and head (V, Ht), which are smaller than its logits."""
-
-    hidden: Tensor
-    head: Tensor
-
-    def rows(self, rows: slice) -> Tensor:
-        """Project a few positions; the head was cut to V rows and cast when the loss began."""
-        return self.hidden[rows].to(self.head.dtype) @ self.head.T
 
 
 def check_weights(ce_weight: float, kd_weight: float, temperature: float, denominator: float | None) -> None:
@@ -99,16 +66,18 @@ def supervised_mask(hidden: Tensor, weight: Tensor, labels: Tensor, ignore_index
 def teacher_tiles(
     student_hidden: Tensor,
     width: int,
+    dtype: torch.dtype,
+    *,
     logits: Tensor | None,
     hidden: Tensor | None,
     head: Tensor | None,
-    dtype: torch.dtype,
+    topk: TopK | None,
 ) -> TeacherTiles | None:
     """The teacher in the form it was given, or None. Raises UsageError if it cannot serve `width` tokens."""
     if (hidden is None) != (head is None):
         raise UsageError("teacher_hidden and teacher_head_weight belong together; only one was given")
-    if logits is not None and hidden is not None:
-        raise UsageError("give the teacher as teacher_logits or as teacher_hidden with its head, not as both")
+    if sum(form is not None for form in (logits, hidden, topk)) > 1:
+        raise UsageError("give the teacher once: as teacher_logits, teacher_hidden with its head, or teacher_topk")
     positions = student_hidden.shape[0]
     if logits is not None:
         if logits.ndim != 2 or logits.shape[0] != positions:
@@ -116,6 +85,10 @@ def teacher_tiles(
         _wide_enough(logits.shape[1], width)
         _same_device(student_hidden, teacher_logits=logits)
         return LogitTiles(logits.detach(), width, dtype)
+    if topk is not None:
+        _check_topk(topk, positions, width)
+        _same_device(student_hidden, ids=topk.ids, logits=topk.logits, tail=topk.tail)
+        return TopKTiles(topk, dtype)
     if hidden is None or head is None:
         return None
     if hidden.ndim != 2 or head.ndim != 2 or hidden.shape != (positions, head.shape[1]):
@@ -125,7 +98,29 @@ def teacher_tiles(
         )
     _wide_enough(head.shape[0], width)
     _same_device(student_hidden, teacher_hidden=hidden, teacher_head_weight=head)
-    return HiddenTiles(hidden.detach(), head.detach()[:width].to(dtype))
+    return HiddenTiles(hidden.detach(), Head(head[:width], dtype), dtype)
+
+
+def check_temperature(topk: TopK, temperature: float) -> None:
+    """Raise UsageError unless the tail of `topk` was summed at this temperature."""
+    if topk.temperature != temperature:
+        raise UsageError(
+            f"the teacher's top-k entries were prepared for temperature {topk.temperature}, the loss has {temperature}",
+            hint="prepare them again for this temperature",
+        )
+
+
+def _check_topk(topk: TopK, positions: int, width: int) -> None:
+    shape = tuple(topk.ids.shape)
+    if len(shape) != 2 or shape[0] != positions or topk.logits.shape != shape or topk.tail.shape != (positions,):
+        raise UsageError(
+            f"teacher_topk must have ids and logits ({positions}, k) and tail ({positions},), "
+            f"found {shape}, {tuple(topk.logits.shape)} and {tuple(topk.tail.shape)}"
+        )
+    if topk.ids.dtype != torch.int64 or (
+        topk.ids.numel() and not 0 <= int(topk.ids.min()) <= int(topk.ids.max()) < width
+    ):
+        raise UsageError(f"teacher_topk.ids must be int64 in [0, {width}), the student's vocabulary")
 
 
 def _wide_enough(teacher: int, student: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,10 +13,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from refute.distill.loss_inputs import TeacherTiles
+from refute.distill.head_products import Head
+from refute.distill.loss_teachers import Rows, TeacherTile, TeacherTiles
 
-# One tile is chunk x V numbers: 2^25 of them in float32 are 128 MiB, and at most six tiles live at once.
-_TILE_NUMBERS = 2**25
+# One tile is rows x V numbers for the matrix products: 2^26 of them in float32 are 256 MiB. There are two of them at
+# most, the student's (whose memory becomes the slope's) and the teacher's.
+_TILE_NUMBERS = 2**26
+# Within a tile, the CPU works on blocks that stay in its cache: 2^20 numbers are 4 MiB, and five blocks are in use.
+_BLOCK_NUMBERS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +52,26 @@ class _FusedKd(torch.autograd.Function):
         to_hidden, to_weight = (learning and bool(needed) for needed in ctx.needs_input_grad[:2])
         log_p = hidden.new_zeros((len(hidden), 1), dtype=plan.dtype)
         kl = hidden.new_zeros(len(hidden), dtype=plan.dtype)
+        # Positions by number, or as a slice where all count: then nothing has to be gathered.
+        index = None if bool(plan.keep.all()) else plan.keep.nonzero().squeeze(1)
         with torch.autocast(hidden.device.type, enabled=False):
-            wide = weight.to(plan.dtype)
+            head = Head(weight, plan.dtype)
             hidden_grad = torch.zeros_like(hidden) if to_hidden else None
-            weight_grad = torch.zeros_like(wide) if to_weight else None
-            for rows in _chunks(len(hidden), len(weight)):
-                states = hidden[rows].to(plan.dtype)
-                log_p[rows], kl[rows], slope = _tile(states @ wide.T, plan, rows, to_hidden or to_weight)
-                if slope is not None and hidden_grad is not None:
-                    hidden_grad[rows] = slope @ wide
-                if slope is not None and weight_grad is not None:
-                    weight_grad.addmm_(slope.T, states)
+            weight_grad = torch.zeros_like(weight, dtype=plan.dtype) if to_weight else None
+            for span in _spans(len(hidden) if index is None else len(index), len(weight), _TILE_NUMBERS):
+                rows = span if index is None else index[span]
+                states = hidden[rows]
+                tile = head.logits(states)
+                log_p[rows], kl[rows] = _attack(tile, plan, rows, learning=to_hidden or to_weight)
+                if hidden_grad is not None:
+                    hidden_grad[rows] = head.to_states(tile).to(hidden.dtype)
+                if weight_grad is not None:
+                    head.add_to_weight(weight_grad, tile, states)
         ctx.save_for_backward(hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
         # nll_loss sums positions in the order of torch's own cross entropy: ce_weight = 1 is it, bitwise.
         marks = torch.zeros_like(plan.labels).masked_fill_(~plan.keep, -100)
         ce_sum = functional.nll_loss(log_p, marks, ignore_index=-100, reduction="sum")
-        kl_sum = kl.masked_fill_(~plan.keep, 0.0).sum()
+        kl_sum = kl.sum()
         total = plan.ce_weight * ce_sum
         if plan.kd_weight > 0:
             total = total + plan.kd_weight * plan.temperature**2 * kl_sum
@@ -79,34 +88,47 @@ class _FusedKd(torch.autograd.Function):
         return *(None if grad is None else grad * grad_total.to(grad.dtype) for grad in kept), None, None
 
 
-def _chunks(positions: int, width: int) -> list[slice]:
-    """Even spans of at most `_TILE_NUMBERS` numbers: a short last one would take another matrix kernel."""
-    count = max(1, math.ceil(positions * width / _TILE_NUMBERS))
+def _spans(positions: int, width: int, numbers: int) -> Iterator[slice]:
+    """Even spans of at most `numbers` numbers: a short last one would take another matrix kernel."""
+    count = max(1, math.ceil(positions * width / numbers))
     edges = [positions * index // count for index in range(count + 1)]
-    return [slice(first, last) for first, last in pairwise(edges) if last > first]
+    return (slice(first, last) for first, last in pairwise(edges) if last > first)
 
 
-def _tile(logits: Tensor, plan: Plan, rows: slice, learning: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Log-probability of each label (rows, 1), KL (rows,) and, if `learning`, d total / d logits (rows, V).
+def _attack(tile: Tensor, plan: Plan, rows: Rows, *, learning: bool) -> tuple[Tensor, Tensor]:
+    """Log-probability of each label (rows, 1) and KL (rows,); if `learning`, logits in `tile` become slopes."""
+    teacher = None if plan.teacher is None else plan.teacher.tile(rows)
+    labels = plan.labels[rows]
+    log_p, kl = tile.new_zeros((len(tile), 1)), tile.new_zeros(len(tile))
+    numbers = _TILE_NUMBERS if tile.is_cuda else _BLOCK_NUMBERS
+    for block in _spans(len(tile), tile.shape[1], numbers):
+        log_p[block], kl[block] = _block(tile[block], labels[block, None], teacher, block, plan, learning)
+    return log_p, kl
+
+
+def _block(
+    logits: Tensor, target: Tensor, teacher: TeacherTile | None, block: slice, plan: Plan, learning: bool
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target and KL; if `learning`, `logits` becomes d total / d logits.
 
     d/dz [ce_weight * CE] = ce_weight * (softmax(z) - onehot); d/dz [kd_weight * T^2 * KL] =
     kd_weight * T * (softmax(z / T) - softmax(t / T)), the T^2 of the loss times the 1 / T of the chain rule.
     """
-    masked = ~plan.keep[rows].unsqueeze(1)
-    target = plan.labels[rows].unsqueeze(1).masked_fill(masked, 0)
+    ce_scale, kd_scale = plan.ce_weight / plan.divisor, plan.kd_weight * plan.temperature / plan.divisor
     log_q = functional.log_softmax(logits, dim=-1)
     log_p, kl, slope = log_q.gather(1, target), logits.new_zeros(len(logits)), None
     if learning and plan.ce_weight > 0:
-        scale = plan.ce_weight / plan.divisor
-        slope = log_q.exp_().mul_(scale).scatter_add_(1, target, torch.full_like(log_p, -scale))
-    if plan.teacher is not None:
+        slope = log_q.exp_().mul_(ce_scale).scatter_add_(1, target, torch.full_like(log_p, -ce_scale))
+    if teacher is not None:
         log_q = functional.log_softmax(logits.div_(plan.temperature), dim=-1)
-        gap = functional.log_softmax(plan.teacher.rows(rows) / plan.temperature, dim=-1)
+        gap = teacher.log_shares(block, plan.temperature, log_q)
         share = gap.exp()
-        gap.sub_(log_q)
-        # Where the teacher is -inf it has no probability, and 0 * (-inf - x) stands for its limit, 0.
-        kl = gap.masked_fill_(gap == -math.inf, 0.0).mul_(share).sum(dim=-1)
+        # Where the teacher is -inf it has no probability: 0 * (a finite number) stands for the limit of 0 * (-inf).
+        gap.sub_(log_q).clamp_(min=torch.finfo(gap.dtype).min)
+        kl = gap.mul_(share).sum(dim=-1)
         if learning and plan.kd_weight > 0:
-            pull = log_q.exp_().sub_(share).mul_(plan.kd_weight * plan.temperature / plan.divisor)
+            pull = log_q.exp_().sub_(share).mul_(kd_scale)
             slope = pull if slope is None else slope.add_(pull)
-    return log_p, kl, None if slope is None else slope.masked_fill_(masked, 0.0)
+    if learning and slope is not None:
+        logits.copy_(slope)
+    return log_p, kl

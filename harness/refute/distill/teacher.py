@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.distill.gguf_file import check_gguf_magic, open_gguf
+from refute.distill.loss_teachers import TopK
+from refute.distill.packing import Batch
 from refute.distill.quiet import quiet
 from refute.distill.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
@@ -20,12 +22,42 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """A teacher at the N = windows x positions of a batch, in one of the forms that `kd_loss` takes.
+
+    `logits` (N, >=V), or `hidden` (N, Ht) with `head` (>=V, Ht), or `topk`.
+    """
+
+    logits: Tensor | None = None
+    hidden: Tensor | None = None
+    head: Tensor | None = None
+    topk: TopK | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors that were made for this batch."""
+        entries = () if self.topk is None else (self.topk.ids, self.topk.logits, self.topk.tail)
+        return [tensor for tensor in (self.logits, self.hidden, *entries) if tensor is not None]
+
+
+class Provider(Protocol):
+    """Whoever answers for the teacher during training."""
+
+    def answer(self, batch: Batch) -> Answer:
+        """The teacher at every position of `batch`. Raises NonFiniteError for NaN or +inf."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Teacher:
-    """A model that is only asked: evaluation mode, no gradients. `parameters` counts tied weights once."""
+    """A model that is only asked: evaluation mode, no gradients. `parameters` counts tied weights once.
+
+    `plain_head`: its logits are its last hidden states times its head, with no bias, scale or soft cap.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     parameters: int
+    plain_head: bool
 
     @property
     def vocab_rows(self) -> int:
@@ -38,12 +70,32 @@ class Teacher:
         device: torch.device = self.model.device
         return device
 
-    def logits(self, input_ids: Tensor) -> Tensor:
+    def logits(self, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
         """Logits (B, L, V), float32, no gradient, at every position of `input_ids` (B, L), causal.
 
-        Raises UsageError for ids that are no (B, L) integers below V, NonFiniteError for NaN or +inf logits
-        (-inf is how some models pad their vocabulary).
+        `positions` (B, L) restart where a new document begins, which attention then does not cross. Raises
+        UsageError for ids that are no (B, L) integers below V, NonFiniteError for NaN or +inf logits (-inf is how
+        some models pad their vocabulary).
         """
+        inputs = self._inputs(input_ids, positions)
+        with torch.no_grad():
+            logits: Tensor = self.model(**inputs, use_cache=False).logits.float()
+        if logits.numel() and not bool(logits.amax().isfinite()):
+            raise NonFiniteError(f"teacher logits hold NaN or +inf for input_ids {tuple(input_ids.shape)}")
+        return logits
+
+    def answer(self, batch: Batch) -> Answer:
+        """Hidden states and head where those say everything, which are V / Ht times smaller; else logits."""
+        if not self.plain_head:
+            return Answer(logits=self.logits(batch.ids, batch.positions).flatten(0, 1))
+        inputs = self._inputs(batch.ids, batch.positions)
+        with torch.no_grad():
+            hidden: Tensor = self.model.base_model(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+        if not bool(hidden.isfinite().all()):
+            raise NonFiniteError(f"teacher hidden states are not finite for input_ids {tuple(batch.ids.shape)}")
+        return Answer(hidden=hidden, head=_head(self.model).get_parameter("weight"))
+
+    def _inputs(self, input_ids: Tensor, positions: Tensor | None) -> dict[str, Tensor]:
         if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32):
             raise UsageError(f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}")
         ids = input_ids.to(self.device, torch.int64)
@@ -53,11 +105,21 @@ class Teacher:
                 f"{self.vocab_rows - 1}",
                 hint="the corpus was tokenised with another tokenizer",
             )
-        with torch.no_grad():
-            logits: Tensor = self.model(input_ids=ids, use_cache=False).logits.float()
-        if logits.numel() and not bool(logits.amax().isfinite()):
-            raise NonFiniteError(f"teacher logits hold NaN or +inf for input_ids {tuple(input_ids.shape)}")
-        return logits
+        return {"input_ids": ids} if positions is None else {"input_ids": ids, "position_ids": positions.to(ids.device)}
+
+
+@torch.no_grad()
+def has_plain_head(model: PreTrainedModel) -> bool:
+    """Whether logits are exactly hidden states times head weight, tried on a few ids."""
+    weight = getattr(model.get_output_embeddings(), "weight", None)
+    if not isinstance(weight, torch.nn.Parameter):
+        return False
+    ids = torch.arange(min(16, len(weight)), device=model.device)[None]
+    logits = model(input_ids=ids, use_cache=False).logits.float()
+    product = (model.base_model(input_ids=ids, use_cache=False).last_hidden_state @ weight.T).float()
+    # Products of other shapes round otherwise; a bias, scale or cap is far larger than that.
+    rounding = 1e-3 if model.dtype == torch.float32 else 2e-2
+    return logits.shape == product.shape and bool(torch.allclose(logits, product, rtol=rounding, atol=rounding))
 
 
 def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "float32") -> Teacher:
@@ -92,7 +154,8 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
     _check_complete(path, info)
     built.eval().requires_grad_(requires_grad=False)
     count = sum(parameter.numel() for parameter in built.parameters())
-    return Teacher(built.to(device), open_tokenizer(model, path), count)
+    placed = built.to(device)
+    return Teacher(placed, open_tokenizer(model, path), count, has_plain_head(placed))
 
 
 def _head(model: PreTrainedModel) -> torch.nn.Module:

@@ -1,32 +1,41 @@
-"""The KD run: config -> prepare -> loop (batch, loss, step, evaluate, checkpoint) -> model folder and logs."""
+"""The KD run: config -> build -> preflight -> loop (teacher, loss, step, evaluate, checkpoint) -> save."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from signal import SIGTERM
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
 
-from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from refute.distill.evaluate import (
-    TeacherOnWindows,
-    WindowScore,
-    greedy_sample,
-    score_windows,
-    summarise,
-)
-from refute.distill.folder import count_parameters, load_model, save_model
-from refute.distill.logs import StepLog, write_json, write_rows
-from refute.distill.loss import KdLoss, kd_loss
-from refute.distill.preparation import Run, TrainConfig, head_weight, hidden_states, prepare_run, reproducible
+from refute.distill.build import Run, build, reproducible
+from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, load_weights, model_weights, save_checkpoint
+from refute.distill.config import TrainConfig
+from refute.distill.evaluate import TeacherOnWindows, WindowScore, score_windows, summarise
+from refute.distill.folder import load_model
+from refute.distill.logs import StepLog, write_json
+from refute.distill.packing import Batch
+from refute.distill.parallel import accumulating, clip_gradients
+from refute.distill.prefetch import prefetched
+from refute.distill.preflight import preflight
+from refute.distill.ranks import Ranks, joined
+from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
-from refute.errors import NonFiniteError
+from refute.distill.step import inputs
+from refute.distill.teacher import Answer
+from refute.errors import ExperimentError, NonFiniteError, StoppedError, UsageError
 from refute.job import Job
+
+# After so many steps of a run the pace is known, and a run that cannot end in time is stopped.
+_PACE_STEPS = 20
+_LONG_STEPS = 5000
+Feed = Generator[tuple[Batch, Answer | None], None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,131 +49,246 @@ class Step:
     tokens: int
 
 
-def train(job: Job) -> None:
-    """Trains the student of a TrainConfig from inputs `init` and `corpus`; resumes from job.scratch.
+@dataclass(slots=True)
+class Stop:
+    """Asks a run to end after the step that it is in; `signal` says why."""
 
-    A run that is killed at any moment and started again ends with bitwise the same weights (CPU, same
-    threads). Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, sample.json and summary.json.
+    signal: int = 0
+
+
+def train(job: Job) -> None:
+    """The experiment: see `run_training`."""
+    run_training(job, TrainConfig.model_validate_json(job.config))
+
+
+def run_training(
+    job: Job,
+    config: TrainConfig,
+    *,
+    max_steps: int | None = None,
+    stop: Stop | None = None,
+    forced: bool | None = None,
+) -> None:
+    """Trains the student of `config`; resumes from job.scratch.
+
+    A run that is killed at any moment and started again ends with bitwise the same weights (CPU, same threads).
+    Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, sample.json, preflight.json and summary.json.
+    `max_steps` makes a smoke run: exactly so many steps, smoke.json in job.out, no model. With `forced` False, a run
+    of 5,000 steps or more needs the smoke.json of the same configuration; True does without, and is recorded.
     Raises NonFiniteError at the step in which a loss or gradient is NaN or infinite, with the state before
-    that step and its batch kept in job.scratch; ExperimentError for parts that do not fit each other.
+    that step and its batch kept in job.scratch; StoppedError, after a checkpoint, when `stop` is set;
+    ExperimentError for parts that do not fit each other, or a pace that cannot keep `budget_hours`.
     """
-    config = TrainConfig.model_validate_json(job.config)
-    with reproducible(config):
-        run = prepare_run(job)
+    with reproducible(config), joined(config.device) as ranks:
+        job.progress("load teacher, student and corpus", 0, 1)
+        run = build(config, ranks)
+        if max_steps is None and forced is False:
+            _require_smoke(job, run)
+        ready = preflight(run, job.scratch, forced=bool(forced))
+        job.progress("score before the first step", 0, 1)
         judge = None
+        heldout = run.pack(run.heldout)
         if run.teacher is not None:
-            judge = TeacherOnWindows(run.teacher, run.heldout, run.vocab_size)
-        initial = score_windows(run.student, run.heldout, judge)
+            judge = TeacherOnWindows(run.teacher, heldout, run.vocab_size)
+        initial = _score(run, heldout, judge)
         done = _resume(job, run)
-        with _logs(job.scratch, done) as (metrics, evals):
+        limit = config.training.steps if max_steps is None else min(max_steps, config.training.steps)
+        with _logs(job.scratch, done, ranks) as (metrics, evals):
             if done == 0:
                 evals.append(asdict(summarise(0, initial)))
-            final = _loop(job, run, judge, done, metrics, evals) or score_windows(run.student, run.heldout, judge)
-            _write_results(job, run, initial, final, metrics, evals)
+            final = _loop(job, run, Course(done, limit, stop or Stop()), heldout, judge, metrics, evals)
+            if max_steps is not None:
+                _write_smoke(job, run, metrics)
+                return
+            scores = final or _score(run, heldout, judge)
+            write_results(job, run, Finished(initial, scores, metrics.rows, evals.rows, ready, judge))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Which steps are to be made: from `done` up to `limit`."""
+
+    done: int
+    limit: int
+    stop: Stop
 
 
 def _loop(
-    job: Job, run: Run, judge: TeacherOnWindows | None, done: int, metrics: StepLog, evals: StepLog
+    job: Job,
+    run: Run,
+    course: Course,
+    heldout: Batch,
+    judge: TeacherOnWindows | None,
+    metrics: StepLog,
+    evals: StepLog,
 ) -> list[WindowScore]:
-    """Steps `done` to the end; returns the final held-out scores, or nothing when no step was left."""
+    """The steps of `course`; returns the final held-out scores, or nothing when no step was left."""
     training, scores = run.config.training, list[WindowScore]()
-    began = time.monotonic() - _seconds_before(metrics)
-    for step in range(done, training.steps):
-        started = time.monotonic()
-        set_learning_rate(run.optimizer, learning_rate(training, step))
-        result = _step(job, run, step)
-        rate = result.tokens / (time.monotonic() - started)
-        row = {"step": step + 1, "lr": learning_rate(training, step), **asdict(result), "tokens_per_s": rate}
-        metrics.append(row | {"wall_s": time.monotonic() - began})
-        last = step + 1 == training.steps
-        if last or (step + 1) % training.eval_every == 0:
-            # Without KD the teacher only judges, and its forward would be most of such a run's time.
-            scores = score_windows(run.student, run.heldout, judge if last or training.kd_weight > 0 else None)
-            evals.append(asdict(summarise(step + 1, scores)))
-        if last or (step + 1) % training.checkpoint_every == 0:
-            metrics.sync()
-            evals.sync()
-            save_checkpoint(job.scratch / "checkpoints", step + 1, run.student, run.optimizer, run.identity)
-        kl = {} if result.kl is None else {"kl": result.kl}
-        job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
+    began = time.monotonic() - seconds_before(metrics)
+    first_checkpoint = True
+    with closing(_feed(run, course)) as feed:
+        for step in range(course.done, course.limit):
+            started = time.monotonic()
+            set_learning_rate(run.optimizer, learning_rate(training, step))
+            result, stopping = _step(job, run, step, feed, course.stop)
+            rate = result.tokens / (time.monotonic() - started)
+            row = {"step": step + 1, "lr": learning_rate(training, step), **asdict(result), "tokens_per_s": rate}
+            metrics.append(row | {"wall_s": time.monotonic() - began})
+            last = step + 1 == training.steps
+            if last or (step + 1) % training.eval_every == 0:
+                # Without KD the teacher only judges, and its forward would be most of such a run's time.
+                scores = _score(run, heldout, judge if last or training.kd_weight > 0 else None)
+                evals.append(asdict(summarise(step + 1, scores)))
+                keep_best(job.scratch, run, evals)
+            if last or stopping or (step + 1) % training.checkpoint_every == 0:
+                metrics.sync()
+                evals.sync()
+                place = _save(job, run, step + 1)
+                if first_checkpoint:
+                    _verify(run, place)
+                    first_checkpoint = False
+            kl = {} if result.kl is None else {"kl": result.kl}
+            job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
+            if stopping and step + 1 < course.limit:
+                raise StoppedError(
+                    f"stopped after step {step + 1} of {training.steps}; its checkpoint is in {job.scratch}",
+                    stopping,
+                    hint="run again to continue",
+                )
+            _refuse_hopeless_pace(run, step + 1 - course.done, step + 1, metrics)
     return scores
 
 
-def _step(job: Job, run: Run, step: int) -> Step:
-    """One optimiser step over micro-batches, all divided by the step's own number of supervised tokens."""
-    training = run.config.training
-    indices = run.order.batch(step)
-    batch = run.windows[indices].to(run.student.device)
-    tokens = batch.shape[0] * (batch.shape[1] - 1)
-    total = ce = kl = 0.0
-    run.student.train()
+def _feed(run: Run, course: Course) -> Feed:
+    """Every micro-batch of this rank, in order, on its device, with what the teacher says about it."""
+
+    def batches() -> Iterator[Batch]:
+        for step in range(course.done, course.limit):
+            for batch in run.share(run.batch(step)):
+                yield batch.to(run.device)
+
+    if run.provider is None:
+        yield from ((batch, None) for batch in batches())
+        return
+    patience = run.config.training.teacher_patience_s
+    kind = "cuda" if run.device != "cpu" else "cpu"
+    yield from prefetched(run.provider.answer, batches(), depth=run.config.depth, device=kind, patience_s=patience)
+
+
+def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, int]:
+    """One optimiser step, every micro-batch divided by the step's own supervised tokens; and a signal, or 0."""
+    training, ranks = run.config.training, run.ranks
+    whole_batch = run.batch(step)
+    tokens, share = whole_batch.supervised, len(run.share(whole_batch))
+    # Ranks average their gradients; the sum is wanted.
+    denominator = max(tokens, 1) / ranks.world
+    sums = torch.zeros(4, dtype=torch.float64)
+    run.module.train()
     run.optimizer.zero_grad(set_to_none=True)
-    for ids in torch.split(batch, training.micro_batch_size):
+    for part in range(share):
         try:
-            loss = _micro_loss(run, ids, tokens)
+            batch, answer = next(feed)
         except NonFiniteError as error:
-            raise _non_finite(job, run, step, indices, f"teacher ({error})", math.nan) from error
-        if not math.isfinite(loss.total.item()):
-            raise _non_finite(job, run, step, indices, "loss", loss.total.item())
-        torch.autograd.backward(loss.total)
-        share = loss.supervised_tokens / tokens
-        total += loss.total.item()
-        ce += loss.ce.item() * share
-        kl += loss.kl.item() * share
-    grad_norm = torch.nn.utils.clip_grad_norm_(run.student.parameters(), training.max_grad_norm).item()
+            raise _non_finite(job, run, step, f"teacher ({error})", math.nan) from error
+        with accumulating(run.module, last=part + 1 == share):
+            total, ce, kl, supervised = run.module(batch, answer, denominator)
+            torch.autograd.backward(total)
+        parts = torch.stack((total.detach().float(), ce * supervised, kl * supervised))
+        sums[:3] += parts.to("cpu", torch.float64)
+    sums[3] = stop.signal
+    total, ce, kl, signal = ranks.total(sums.to(run.device)).tolist()
+    if not math.isfinite(total):
+        raise _non_finite(job, run, step, "loss", total)
+    grad_norm = clip_gradients(run.module, training.max_grad_norm)
     if not math.isfinite(grad_norm):
-        raise _non_finite(job, run, step, indices, "gradient norm", grad_norm)
+        raise _non_finite(job, run, step, "gradient norm", grad_norm)
     run.optimizer.step()
-    return Step(total, ce, kl if training.kd_weight > 0 else None, grad_norm, tokens)
+    count = max(tokens, 1)
+    kl_mean = kl / count if training.kd_weight > 0 else None
+    asked = (stop.signal or SIGTERM) if signal else 0
+    return Step(total / ranks.world, ce / count, kl_mean, grad_norm, tokens), asked
 
 
-def _micro_loss(run: Run, ids: Tensor, tokens: int) -> KdLoss:
-    """The loss of windows `ids`: every position but the last predicts the next id."""
-    training = run.config.training
-    inputs, labels = ids[:, :-1], ids[:, 1:].flatten()
-    teacher_logits = None
-    if run.teacher is not None and training.kd_weight > 0:
-        teacher_logits = run.teacher.logits(inputs).flatten(0, 1)
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
-        hidden = hidden_states(run.student, inputs).flatten(0, 1)
-    return kd_loss(
-        hidden,
-        head_weight(run.student),
-        teacher_logits,
-        labels,
-        ce_weight=training.ce_weight,
-        kd_weight=training.kd_weight,
-        temperature=training.temperature,
-        denominator=tokens,
-    )
+def _score(run: Run, heldout: Batch, judge: TeacherOnWindows | None) -> list[WindowScore]:
+    run.module.eval()
+    logits: Callable[[Batch], torch.Tensor] = lambda batch: run.module(batch, None, None)[0]  # noqa: E731
+    return score_windows(logits, heldout, judge, run.ranks)
+
+
+def _save(job: Job, run: Run, step: int) -> Path:
+    return save_checkpoint(job.scratch / "checkpoints", step, run.student, run.optimizer, run.identity, run.ranks)
+
+
+@torch.no_grad()
+def _verify(run: Run, checkpoint: Path) -> None:
+    """Reloads a checkpoint into a new model: its weights and what it says must be the student's, bitwise.
+
+    A run that cannot be resumed should be known at its first checkpoint, not at its last.
+    """
+    weights = model_weights(run.student)
+    if run.ranks.first:
+        found = load_file(checkpoint / "weights.safetensors", device=run.device)
+        unequal = sorted(name for name, tensor in weights.items() if not torch.equal(tensor, found[name]))
+        again = load_model(run.init_folder, device=run.device)
+        load_weights(again, found)
+        batch = run.pack(run.heldout[:1])
+        logits = again(**inputs(batch), use_cache=False).logits.float()
+        if unequal or not bool(logits.isfinite().all()):
+            raise ExperimentError(f"the first checkpoint does not hold the student: {unequal[:5]} differ")
+        if run.config.training.parallel == "ddp":
+            run.student.eval()
+            if not torch.equal(logits, run.student(**inputs(batch), use_cache=False).logits.float()):
+                raise ExperimentError("a model made from the first checkpoint answers otherwise than the student")
+    run.ranks.wait()
 
 
 def _resume(job: Job, run: Run) -> int:
     """Restores the last checkpoint, if there is one; returns the number of steps done."""
     latest = latest_checkpoint(job.scratch / "checkpoints")
-    return 0 if latest is None else load_checkpoint(latest, run.student, run.optimizer, run.identity)
+    if latest is None:
+        return 0
+    return load_checkpoint(latest, run.student, run.optimizer, run.identity, run.ranks)
 
 
 @contextmanager
-def _logs(scratch: Path, done: int) -> Iterator[tuple[StepLog, StepLog]]:
-    scratch.mkdir(parents=True, exist_ok=True)
+def _logs(scratch: Path, done: int, ranks: Ranks) -> Iterator[tuple[StepLog, StepLog]]:
+    """The first rank's logs; the others keep theirs beside them, so that every rank knows every row."""
+    folder = scratch if ranks.first else scratch / f"rank-{ranks.rank}"
+    folder.mkdir(parents=True, exist_ok=True)
     # Step 0 is evaluated again by every attempt, and belongs to a run only once it has a checkpoint.
     keep_until = done if done else -1
     with (
-        closing(StepLog(scratch / "metrics.jsonl", keep_until=keep_until)) as metrics,
-        closing(StepLog(scratch / "evals.jsonl", keep_until=keep_until)) as evals,
+        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until)) as metrics,
+        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until)) as evals,
     ):
         yield metrics, evals
 
 
-def _seconds_before(metrics: StepLog) -> float:
+def seconds_before(metrics: StepLog) -> float:
+    """Wall time of the steps in the log."""
     return float(str(metrics.rows[-1]["wall_s"])) if metrics.rows else 0.0
 
 
-def _non_finite(job: Job, run: Run, step: int, indices: list[int], what: str, value: float) -> NonFiniteError:
+def _refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> None:
+    budget = run.config.budget_hours
+    if budget is None or made != _PACE_STEPS:
+        return
+    hours = seconds_before(metrics) / done * run.config.training.steps / 3600
+    if hours > budget:
+        raise ExperimentError(
+            f"at the pace of its first {done} steps the run takes {hours:.1f} h, its budget is {budget:g} h",
+            hint="lower steps or batch size, raise budget_hours, or use a faster device",
+        )
+
+
+def _non_finite(job: Job, run: Run, step: int, what: str, value: float) -> NonFiniteError:
     """Keeps the state before the step and its batch where they can be looked at; the optimiser has not moved."""
     folder = job.scratch / f"nonfinite-step-{step + 1:08d}"
-    save_checkpoint(folder, step, run.student, run.optimizer, run.identity)
+    indices = run.order.batch(step)
+    if run.ranks.world == 1:
+        # Where ranks share a checkpoint's writing, one that failed alone cannot ask the others for theirs.
+        save_checkpoint(folder, step, run.student, run.optimizer, run.identity)
+    folder.mkdir(parents=True, exist_ok=True)
     batch = {"windows": indices, "tokens": run.windows[indices].tolist()}
     write_json(folder / "batch.json", {"step": step + 1, "what": what, "value": str(value), **batch})
     return NonFiniteError(
@@ -174,58 +298,31 @@ def _non_finite(job: Job, run: Run, step: int, indices: list[int], what: str, va
     )
 
 
-def _write_results(
-    job: Job, run: Run, initial: list[WindowScore], final: list[WindowScore], metrics: StepLog, evals: StepLog
-) -> None:
-    job.progress("save", 0, 1)
-    write_rows(job.out / "metrics.jsonl", metrics.rows)
-    write_rows(job.out / "evals.jsonl", evals.rows)
-    write_rows(
-        job.out / "heldout_windows.jsonl",
-        [
-            {"window": after.window, "ce_initial": before.ce, "ce": after.ce, "kl": after.kl}
-            for before, after in zip(initial, final, strict=True)
-        ],
-    )
-    save_model(run.student, job.out / "model", tokenizer_from=run.init_folder)
-    write_json(job.out / "sample.json", greedy_sample(run.student, run.tokenizer))
-    write_json(job.out / "summary.json", _summary(run, initial, final, metrics, evals))
-    job.progress("save", 1, 1)
+def _require_smoke(job: Job, run: Run) -> None:
+    """A long run is not begun before a short one of the same configuration has shown that it works."""
+    if run.config.training.steps < _LONG_STEPS:
+        return
+    path = job.out / "smoke.json"
+    found = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else None
+    if found != json.loads(json.dumps(dict(run.identity))):
+        raise UsageError(
+            f"{run.config.training.steps} steps need a smoke run of the same configuration first, "
+            + (f"{path} is of another one" if found else f"there is no {path}"),
+            hint="run with --max-steps 20, or with --force to do without",
+        )
 
 
-def _summary(
-    run: Run, initial: list[WindowScore], final: list[WindowScore], metrics: StepLog, evals: StepLog
-) -> dict[str, object]:
-    """What ran, from the objects that ran it: sizes, devices and effective configuration, not the request."""
-    first, last = summarise(0, initial), summarise(run.config.training.steps, final)
-    best = min(evals.rows, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
-    tokens = sum(int(str(row["tokens"])) for row in metrics.rows)
-    stepping_s = sum(float(str(row["tokens"])) / float(str(row["tokens_per_s"])) for row in metrics.rows)
-    before = dict(load_model(run.init_folder, device=run.config.device).named_parameters())
-    after = dict(run.student.named_parameters())
-    parameter = next(run.student.parameters())
-    return {
-        "steps": len(metrics.rows),
-        "supervised_tokens": tokens,
-        "initial_heldout_ce": first.heldout_ce,
-        "final_heldout_ce": last.heldout_ce,
-        "initial_heldout_kl": first.heldout_kl,
-        "final_heldout_kl": last.heldout_kl,
-        "initial_probe_cosine": first.probe_cosine,
-        "final_probe_cosine": last.probe_cosine,
-        "best_heldout_ce": best["heldout_ce"],
-        "best_step": best["step"],
-        "eval_windows": last.windows,
-        "parameters": count_parameters(run.student),
-        "tensors": len(after),
-        "changed_tensors": sum(not torch.equal(before[name], tensor) for name, tensor in after.items()),
-        "teacher_sha256": run.teacher_sha256,
-        "wall_s": _seconds_before(metrics),
-        "tokens_per_s": tokens / stepping_s,
-        "device": parameter.device.type,
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-        "torch_version": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "seed": run.order.seed,
-        "effective_config": run.config.training.model_dump(mode="json"),
-    }
+def _write_smoke(job: Job, run: Run, metrics: StepLog) -> None:
+    """What a smoke run is for: this configuration ran, so many steps, and how long all of them would take."""
+    steps, seconds = len(metrics.rows), seconds_before(metrics)
+    if run.ranks.first:
+        write_json(
+            job.out / "smoke.json",
+            {
+                "identity": dict(run.identity),
+                "steps": steps,
+                "seconds": seconds,
+                "projected_hours": seconds / max(steps, 1) * run.config.training.steps / 3600,
+                "last": metrics.rows[-1] if metrics.rows else None,
+            },
+        )

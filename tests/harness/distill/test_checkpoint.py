@@ -14,6 +14,8 @@ from refute.distill import checkpoint
 from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from refute.errors import ExperimentError
 
+MINE = {"run": "mine", "training": {"steps": 4}}
+
 
 class Tied(nn.Module):
     """Two names for one weight, as in a language model with tied embeddings."""
@@ -45,12 +47,12 @@ def test_restored_run_continues_bitwise(tmp_path: Path) -> None:
     """Weights, moments and random state return: three more steps are those of the run that was not stopped."""
     model, optimizer = build(1)
     walk(model, optimizer, 4)
-    save_checkpoint(tmp_path, 4, model, optimizer, "mine")
+    save_checkpoint(tmp_path, 4, model, optimizer, MINE)
     walk(model, optimizer, 3)
     other, other_optimizer = build(2)
     found = latest_checkpoint(tmp_path)
     assert found is not None
-    assert load_checkpoint(found, other, other_optimizer, "mine") == 4
+    assert load_checkpoint(found, other, other_optimizer, MINE) == 4
     walk(other, other_optimizer, 3)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
@@ -59,18 +61,18 @@ def test_restored_run_continues_bitwise(tmp_path: Path) -> None:
 def test_a_run_before_its_first_step_restores(tmp_path: Path) -> None:
     """An optimiser without state is a valid checkpoint: a run may stop at its very first step."""
     model, optimizer = build(1)
-    path = save_checkpoint(tmp_path, 0, model, optimizer, "mine")
+    path = save_checkpoint(tmp_path, 0, model, optimizer, MINE)
     other, other_optimizer = build(2)
-    assert load_checkpoint(path, other, other_optimizer, "mine") == 0
+    assert load_checkpoint(path, other, other_optimizer, MINE) == 0
     assert torch.equal(model.embed.weight, other.embed.weight)
 
 
 def test_only_the_newest_is_kept_and_leftovers_go(tmp_path: Path) -> None:
     """Older checkpoints and a half-written one disappear once a newer one is whole."""
     model, optimizer = build(1)
-    save_checkpoint(tmp_path, 1, model, optimizer, "mine")
+    save_checkpoint(tmp_path, 1, model, optimizer, MINE)
     (tmp_path / ".step-00000002.tmp").mkdir()
-    save_checkpoint(tmp_path, 3, model, optimizer, "mine")
+    save_checkpoint(tmp_path, 3, model, optimizer, MINE)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
@@ -84,25 +86,25 @@ def test_half_written_checkpoint_is_not_seen(tmp_path: Path) -> None:
 def test_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that fails half-way is an ExperimentError, and the old state still loads."""
     model, optimizer = build(1)
-    save_checkpoint(tmp_path, 1, model, optimizer, "mine")
+    save_checkpoint(tmp_path, 1, model, optimizer, MINE)
 
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_flush", full)
-        with pytest.raises(ExperimentError, match=r"step 2 cannot be written .* No space left"):
-            save_checkpoint(tmp_path, 2, model, optimizer, "mine")
+        with pytest.raises(ExperimentError, match=r"step-00000002 cannot be written .* No space left"):
+            save_checkpoint(tmp_path, 2, model, optimizer, MINE)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
-    assert load_checkpoint(tmp_path / "step-00000001", model, optimizer, "mine") == 1
+    assert load_checkpoint(tmp_path / "step-00000001", model, optimizer, MINE) == 1
 
 
 def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     """Resuming with other settings would give a run that nobody configured."""
     model, optimizer = build(1)
-    path = save_checkpoint(tmp_path, 1, model, optimizer, "theirs")
-    with pytest.raises(ExperimentError, match="another configuration: theirs, this run is mine"):
-        load_checkpoint(path, model, optimizer, "mine")
+    path = save_checkpoint(tmp_path, 1, model, optimizer, {"run": "theirs"})
+    with pytest.raises(ExperimentError, match="another configuration: run was theirs, is mine; training was None"):
+        load_checkpoint(path, model, optimizer, MINE)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
@@ -110,17 +112,17 @@ def test_altered_or_truncated_files_are_refused(tmp_path: Path, name: str) -> No
     """One flipped byte, a cut or a missing file is noticed before anything is restored."""
     model, optimizer = build(1)
     walk(model, optimizer, 1)
-    path = save_checkpoint(tmp_path, 1, model, optimizer, "mine")
+    path = save_checkpoint(tmp_path, 1, model, optimizer, MINE)
     before = model.embed.weight.detach().clone()
     walk(model, optimizer, 1)
     whole = (path / name).read_bytes()
     for damaged in (whole[:-8], whole[:-1] + bytes([whole[-1] ^ 1])):
         (path / name).write_bytes(damaged)
         with pytest.raises(ExperimentError, match=f"{name} truncated or altered"):
-            load_checkpoint(path, model, optimizer, "mine")
+            load_checkpoint(path, model, optimizer, MINE)
     (path / name).unlink()
     with pytest.raises(ExperimentError, match="is incomplete"):
-        load_checkpoint(path, model, optimizer, "mine")
+        load_checkpoint(path, model, optimizer, MINE)
     assert not torch.equal(model.embed.weight, before)
 
 
@@ -137,17 +139,17 @@ def replace_tensor(path: Path, old: str, new: str, tensor: torch.Tensor) -> None
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     """A NaN inside a well-formed checkpoint does not come back to life."""
     model, optimizer = build(1)
-    path = save_checkpoint(tmp_path, 1, model, optimizer, "mine")
+    path = save_checkpoint(tmp_path, 1, model, optimizer, MINE)
     replace_tensor(path, "norm.bias", "norm.bias", torch.tensor([0.0, float("nan"), 0.0]))
     with pytest.raises(ExperimentError, match=r"not finite: \['norm.bias'\]"):
-        load_checkpoint(path, model, optimizer, "mine")
+        load_checkpoint(path, model, optimizer, MINE)
 
 
 @pytest.mark.parametrize(("name", "size"), [("norm.bias", 4), ("other.bias", 3)])
 def test_tensors_of_another_model_are_refused(tmp_path: Path, name: str, size: int) -> None:
     """A tensor of another shape or name is not skipped."""
     model, optimizer = build(1)
-    path = save_checkpoint(tmp_path, 1, model, optimizer, "mine")
+    path = save_checkpoint(tmp_path, 1, model, optimizer, MINE)
     replace_tensor(path, "norm.bias", name, torch.zeros(size))
     with pytest.raises(ExperimentError, match=r"does not fit the model: .*norm.bias"):
-        load_checkpoint(path, model, optimizer, "mine")
+        load_checkpoint(path, model, optimizer, MINE)

@@ -12,13 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from refute.distill import trainer
 from refute.distill.evaluate import TeacherOnWindows, score_windows
 from refute.distill.logs import StepLog
-from refute.distill.loss import KdLoss
-from refute.distill.preparation import Run
+from refute.distill.packing import Batch, pack
 from refute.distill.schedule import build_optimizer, learning_rate
-from refute.distill.teacher import load_teacher
+from refute.distill.step import StepModule
+from refute.distill.teacher import Answer, load_teacher
 from refute.distill.trainer import train
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
 from refute.job import Fact, Job, Report
@@ -58,9 +57,14 @@ def start(
         **changes: object,
     ) -> Job:
         place = None if teacher is None else {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher)}
-        config = {"training": {**BASE, **changes}, "teacher": place, "device": "cpu", "threads": 1}
-        inputs = {"init": init, "corpus": corpus_evidence}
-        return make_job(name, config, inputs, report)
+        config = {
+            "training": {**BASE, **changes},
+            "teacher": place,
+            "init": str(init / "model"),
+            "corpus": str(corpus_evidence),
+            "threads": 1,
+        }
+        return make_job(name, config, {}, report)
 
     return make
 
@@ -114,7 +118,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
     assert facts["supervised_tokens"] == 12 * 8 * 15
     assert facts["changed_tensors"] == facts["tensors"] == len(weights(job))
     assert (facts["device"], facts["dtype"], facts["steps"]) == ("cpu", "float32", 12)
-    assert facts["effective_config"] == {**BASE, "seed": 17, "max_grad_norm": 1.0, "dtype": "float32"}
+    assert facts["effective_config"] == Training(**BASE).model_dump(mode="json")
     per_window = rows(job.out / "heldout_windows.jsonl")
     assert sum(row["ce"] for row in per_window) / 6 == pytest.approx(facts["final_heldout_ce"])
     assert json.loads((job.out / "sample.json").read_text(encoding="utf-8"))["new_tokens"] == 64
@@ -150,6 +154,20 @@ def test_micro_batches_do_not_change_the_step(start: Callable[..., Job]) -> None
 
 class StoppedError(Exception):
     """Stands for a kill."""
+
+
+Outcome = tuple[torch.Tensor, ...]
+UNPATCHED = StepModule.forward
+
+
+def patch_steps(monkeypatch: pytest.MonkeyPatch, change: Callable[[Batch, Outcome], Outcome]) -> None:
+    """Let `change` see and replace what every training micro-batch gives."""
+
+    def forward(self: StepModule, batch: Batch, answer: Answer | None, denominator: float | None) -> Outcome:
+        loss = UNPATCHED(self, batch, answer, denominator)
+        return change(batch, loss) if torch.is_grad_enabled() and denominator is not None else loss
+
+    monkeypatch.setattr(StepModule, "forward", forward)
 
 
 @pytest.mark.parametrize("stop", [2, 4, 7, 12])
@@ -212,14 +230,13 @@ def test_kd_brings_the_student_closer_to_its_teacher_than_ce_alone(start: Callab
 def test_kd_and_its_control_see_the_same_batches(start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     """The control differs in its loss only: every step uses the same windows."""
     seen: dict[str, list[list[list[int]]]] = {"kd": [], "ce": []}
-    original = trainer._micro_loss
     for name, mix in (("kd", KD), ("ce", CE_ONLY)):
 
-        def record(run: Run, ids: torch.Tensor, tokens: int, name: str = name) -> KdLoss:
-            seen[name].append(ids.tolist())
-            return original(run, ids, tokens)
+        def record(batch: Batch, loss: Outcome, name: str = name) -> Outcome:
+            seen[name].append(batch.ids.tolist())
+            return loss
 
-        monkeypatch.setattr(trainer, "_micro_loss", record)
+        patch_steps(monkeypatch, record)
         train(start(name, steps=8, **mix))
     assert len(seen["kd"]) == 8
     assert seen["kd"] == seen["ce"]
@@ -244,28 +261,24 @@ def test_a_run_without_any_teacher(start: Callable[..., Job]) -> None:
         train(start("kd", teacher=None))
 
 
-UNPATCHED = trainer._micro_loss
-
-
 def test_nan_stops_at_that_step_with_state_and_batch(
     start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names step and folder; the folder holds the weights before the step and the batch itself."""
     calls: list[torch.Tensor] = []
 
-    def poisoned_at_six(run: Run, ids: torch.Tensor, tokens: int) -> KdLoss:
-        calls.append(ids)
-        loss = UNPATCHED(run, ids, tokens)
-        total = loss.total * float("nan") if len(calls) == 6 else loss.total
-        return type(loss)(total, loss.ce, loss.kl, loss.supervised_tokens)
+    def poisoned_at_six(batch: Batch, loss: Outcome) -> Outcome:
+        calls.append(batch.ids)
+        return (loss[0] * float("nan"), *loss[1:]) if len(calls) == 6 else loss
 
-    monkeypatch.setattr(trainer, "_micro_loss", poisoned_at_six)
+    patch_steps(monkeypatch, poisoned_at_six)
     job = start()
     with pytest.raises(NonFiniteError, match=r"loss is nan at step 6, .*nonfinite-step-00000006"):
         train(job)
     folder = job.scratch / "nonfinite-step-00000006"
     batch = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
-    assert (batch["step"], batch["what"], batch["tokens"]) == (6, "loss", calls[-1].tolist())
+    assert (batch["step"], batch["what"], batch["tokens"]) == (6, "loss", batch["tokens"])
+    assert [window[:-1] for window in batch["tokens"]] == calls[-1].tolist()
     assert len(rows(job.scratch / "metrics.jsonl")) == 5
     monkeypatch.undo()
 
@@ -285,13 +298,11 @@ def test_infinite_gradient_stops_before_the_optimiser_moves(
 ) -> None:
     """A finite loss with an infinite gradient is noticed too."""
 
-    def steep(run: Run, ids: torch.Tensor, tokens: int) -> KdLoss:
-        loss = UNPATCHED(run, ids, tokens)
-        norm = run.student.model.norm.weight
-        total = loss.total + (norm - norm.detach()).abs().sqrt().sum()
-        return type(loss)(total, loss.ce, loss.kl, loss.supervised_tokens)
+    def steep(batch: Batch, loss: Outcome) -> Outcome:
+        # A zero whose derivative is infinite.
+        return (loss[0] + (loss[0] - loss[0].detach()).abs().sqrt(), *loss[1:])
 
-    monkeypatch.setattr(trainer, "_micro_loss", steep)
+    patch_steps(monkeypatch, steep)
     with pytest.raises(NonFiniteError, match=r"gradient norm is (nan|inf) at step 1"):
         train(start())
 
@@ -305,7 +316,7 @@ def test_nan_in_the_teacher_stops_the_step(start: Callable[..., Job], teacher_fo
     tensors = load_file(broken / "model.safetensors")
     tensors["model.norm.weight"][0] = float("nan")
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(NonFiniteError, match=r"teacher logits"):
+    with pytest.raises(NonFiniteError, match=r"teacher logits hold NaN"):
         train(start(teacher=broken))
 
 
@@ -353,11 +364,11 @@ def test_norms_do_not_decay(init_evidence: Path) -> None:
 def test_teacher_as_its_own_student_is_at_distance_zero(teacher_folder: Path, corpus_evidence: Path) -> None:
     """KL 0 and cosine 1 on the windows, cached or recomputed."""
     teacher = load_teacher(HfModel(format="hf", path="teacher"), teacher_folder, device="cpu")
-    windows = load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:3]
+    windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:3], None)
     for cache_mib in (0, 64):
         judge = TeacherOnWindows(teacher, windows, 300, cache_mib=cache_mib)
         for _ in range(2):
-            scores = score_windows(teacher.model, windows, judge)
+            scores = score_windows(lambda batch: teacher.model(input_ids=batch.ids).logits, windows, judge)
             assert [score.kl for score in scores] == pytest.approx([0.0] * 3, abs=1e-5)
             assert [score.cosine for score in scores] == pytest.approx([1.0] * 3, abs=1e-5)
 

@@ -1,0 +1,58 @@
+"""Windows of packed documents as what a model reads: ids, positions that restart with each document, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`ids`, `labels` and `positions` (windows, L - 1), int64. A label is the next id, or IGNORED.
+
+    `positions` is None where attention may cross documents. Where it restarts at 0, transformers keeps attention
+    inside each document (its masks for packed sequences).
+    """
+
+    ids: Tensor
+    labels: Tensor
+    positions: Tensor | None
+
+    @property
+    def supervised(self) -> int:
+        """Positions that have a label."""
+        return int((self.labels != IGNORED).sum())
+
+    def split(self, windows: int) -> list[Batch]:
+        """Micro-batches of so many windows, in order."""
+        starts = range(0, len(self.ids), windows)
+        return [self._part(slice(first, first + windows)) for first in starts]
+
+    def _part(self, rows: slice) -> Batch:
+        positions = None if self.positions is None else self.positions[rows]
+        return Batch(self.ids[rows], self.labels[rows], positions)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on `device`."""
+        positions = None if self.positions is None else self.positions.to(device, non_blocking=True)
+        return Batch(self.ids.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), positions)
+
+
+def pack(windows: Tensor, end_of_document: int | None) -> Batch:
+    """The batch of `windows` (windows, L): every position but the last predicts the next id.
+
+    With `end_of_document`, the id that closes each document, documents do not see each other, and the last
+    position of one does not predict the first id of another. With None, a window is one text.
+    """
+    ids, labels = windows[:, :-1], windows[:, 1:]
+    if end_of_document is None:
+        return Batch(ids, labels, None)
+    ends = ids == end_of_document
+    index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    starts = functional.pad(ends[:, :-1], (1, 0)) * index
+    return Batch(ids, labels.masked_fill(ends, IGNORED), index - starts.cummax(dim=1).values)

@@ -1,0 +1,56 @@
+"""Whether two models mean the same token by the same id, and what a narrower student cannot be taught."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from refute.errors import ExperimentError
+
+
+def refuse_other_vocabulary(
+    student_rows: int, student: PreTrainedTokenizerFast, teacher_rows: int, teacher: PreTrainedTokenizerFast
+) -> None:
+    """Raise ExperimentError unless the teacher can be cut to the student's rows and means the same by each.
+
+    Rows may differ, as where a family pads its embeddings to different sizes (Qwen2.5: 152,064 and 151,936 rows over
+    the same 151,665 tokens); tokens, special ids and merges may not. A student is never resized.
+    """
+    if student_rows > teacher_rows:
+        raise ExperimentError(
+            f"the student predicts {student_rows} tokens, its teacher only {teacher_rows}: "
+            "the student must not be wider than its teacher's vocabulary",
+            hint="choose a teacher and an init of one model family",
+        )
+    known = teacher.get_vocab()
+    differing = sorted(token for token, index in student.get_vocab().items() if known.get(token) != index)
+    if differing:
+        raise ExperimentError(
+            f"{len(differing)} tokens of the student have another id in its teacher, such as {differing[:3]}",
+            hint="choose a teacher and an init that share one tokenizer",
+        )
+    if student.eos_token_id != teacher.eos_token_id:
+        raise ExperimentError(
+            f"the student ends a text with id {student.eos_token_id}, its teacher with {teacher.eos_token_id}",
+            hint="choose a teacher and an init that share one tokenizer, or correct eos_token in tokenizer_config.json",
+        )
+    if _merges(student) != _merges(teacher):
+        raise ExperimentError(
+            "student and teacher merge pieces into tokens by different rules: one text has two tokenisations",
+            hint="choose a teacher and an init that share one tokenizer",
+        )
+
+
+def dropped_mass(logits: Tensor, width: int) -> Tensor:
+    """The teacher's probability (T = 1) beyond the first `width` entries, at each position of logits (..., >=V)."""
+    everything, kept = logits.float().logsumexp(dim=-1), logits[..., :width].float().logsumexp(dim=-1)
+    return -torch.expm1(kept - everything)
+
+
+def _merges(tokenizer: PreTrainedTokenizerFast) -> list[Any]:
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("merges", [])
+    return [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]

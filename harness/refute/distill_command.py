@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refute.distill.trainer import Stop
 
 _WORK = "work"
+_LOCK = "lock"
 SUMMARY = "summary.json"
 
 
@@ -59,13 +60,11 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
         raise UsageError(f"{out} holds a finished run", hint="name another folder with --out")
     work = out / (_WORK if max_steps is None else f"{_WORK}-smoke")
     first = os.environ.get("RANK", "0") == "0"
-    if first:
-        work.mkdir(parents=True, exist_ok=True)
-        if max_steps is not None:
-            # Exactly so many steps, from the first one.
-            _empty(work)
     stop = Stop()
     with _alone(work, first=first), _signals(stop), progress(quiet=not first) as report:
+        if first and max_steps is not None:
+            # Exactly so many steps, from the first one.
+            _empty(work)
         job = Job(path.stem, config.model_dump_json(), {}, out, work, report)
         run_training(job, config, max_steps=max_steps, stop=stop, forced=force)
     if not first:
@@ -80,7 +79,7 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
     from refute.distill.topk_cache import estimate_bytes, prepare
 
     config = read_config(path).model_copy(update={"teacher_cache": None})
-    with reproducible(config), progress() as report:
+    with _alone(out), reproducible(config), progress() as report:
         run = build(config, ALONE)
         if run.teacher is None:
             raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")
@@ -131,17 +130,18 @@ def show_summary(path: Path) -> str:
 
 
 @contextmanager
-def _alone(work: Path, *, first: bool) -> Iterator[None]:
-    """Hold the folder's lock; it goes with the process, however that ends."""
+def _alone(folder: Path, *, first: bool = True) -> Iterator[None]:
+    """Make the folder and hold its lock, which goes with the process, however that ends."""
     if not first:
         yield
         return
-    with (work / "lock").open("w", encoding="utf-8") as stream:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(
-                f"another process is training in {work.parent}", hint="wait for it, or name another --out"
+                f"another process is at work in {folder}", hint="wait for it, or name another --out"
             ) from error
         yield
 
@@ -168,5 +168,5 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        else:
+        elif path.name != _LOCK:
             path.unlink()

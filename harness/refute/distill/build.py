@@ -128,7 +128,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     module = spread(StepModule(student, training), training.parallel, ranks)
     provider: Provider | None = teacher
     if config.teacher_cache is not None:
-        provider = TopKCache.open(Path(config.teacher_cache.topk), training, teacher_sha256, device)
+        provider = TopKCache.open(Path(config.teacher_cache.topk), training, teacher_sha256, vocab_size, device)
     return Run(
         config=config,
         ranks=ranks,

@@ -37,6 +37,10 @@ class Batch:
         positions = None if self.positions is None else self.positions[rows]
         return Batch(self.ids[rows], self.labels[rows], positions)
 
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        return [self.ids, self.labels, *([] if self.positions is None else [self.positions])]
+
     def to(self, device: torch.device | str) -> Batch:
         """The same on `device`."""
         positions = None if self.positions is None else self.positions.to(device, non_blocking=True)

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -16,14 +17,14 @@ from refute.errors import ExperimentError
 
 
 class HasTensors(Protocol):
-    """What a teacher answers: tensors, whatever else."""
+    """What a teacher is asked and what it answers: tensors, whatever else."""
 
     def tensors(self) -> Iterable[Tensor]:
         """All of them."""
         ...
 
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=HasTensors)
 Answer = TypeVar("Answer", bound=HasTensors)
 Value = TypeVar("Value")
 
@@ -31,12 +32,12 @@ _BEAT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Made(Generic[Answer]):
-    """One answer, or why there is none, and the event on the producer's stream after which it may be read."""
+class _Made(Generic[Item, Answer]):
+    """An item and its answer, and the event on the producer's stream after which both may be read."""
 
-    answer: Answer | None
-    error: Exception | None = None
-    ready: torch.cuda.Event | None = None
+    item: Item
+    answer: Answer
+    ready: torch.cuda.Event | None
 
 
 def prefetched(
@@ -44,63 +45,66 @@ def prefetched(
 ) -> Iterator[tuple[Item, Answer]]:
     """Each item with its answer, in order; up to `depth` answers are made ahead, on CUDA on a stream of their own.
 
-    Depth 0 makes each answer when it is asked for; any other depth gives bitwise the same. An error of `answer`
-    is raised where its item would have come, those before it unharmed. Raises ExperimentError when one answer takes
-    longer than `patience_s` seconds. Closing the iterator ends the thread.
+    Depth 0 makes each answer when it is asked for; any other depth gives bitwise the same. An error of `answer` or
+    of `items` is raised where its item would have come, those before it unharmed. Raises ExperimentError when one
+    answer takes longer than `patience_s` seconds. Closing the iterator ends the thread. On CUDA, `items` must put
+    their tensors on `device` as they are asked for: that happens on the same stream.
     """
     if depth == 0:
         yield from ((item, answer(item)) for item in items)
         return
-    ring: queue.Queue[tuple[Item, _Made[Answer]] | None] = queue.Queue(maxsize=depth)
+    ring: queue.Queue[_Made[Item, Answer] | Exception | None] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
     # Threads of matrix products are counted per calling thread: another number would be other rounding.
     threads = torch.get_num_threads()
 
     def produce() -> None:
         torch.set_num_threads(threads)
-        stream = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
-        for item in items:
-            made = _make(answer, item, stream)
-            _put(ring, (item, made), stopped)
-            if stopped.is_set() or made.error is not None:
-                return
-        _put(ring, None, stopped)
+        # A new thread starts on GPU 0, whichever this rank's is: the stream is made on the device by name.
+        stream = None if device == "cpu" else torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]
+        try:
+            with nullcontext() if stream is None else torch.cuda.stream(stream):
+                for item in items:
+                    if stopped.is_set():
+                        return
+                    _put(ring, _make(answer, item, stream), stopped)
+        except Exception as error:  # noqa: BLE001  # raised again in the thread that needs the answer
+            _put(ring, error, stopped)
+        else:
+            _put(ring, None, stopped)
 
     producer = threading.Thread(target=produce, name="teacher", daemon=True)
     producer.start()
     try:
         while (found := _take(ring, producer, patience_s)) is not None:
-            item, made = found
-            yield item, _receive(made)
+            if isinstance(found, Exception):
+                raise found
+            yield _receive(found)
     finally:
         stopped.set()
+        with suppress(queue.Empty):
+            # A producer that waits for room has it at once.
+            ring.get_nowait()
         producer.join(timeout=2 * _BEAT_S)  # it ends with the answer that it is making; a hanging one is left behind
 
 
-def _make(answer: Callable[[Item], Answer], item: Item, stream: torch.cuda.Stream | None) -> _Made[Answer]:
-    try:
-        if stream is None:
-            return _Made(answer(item))
-        with torch.cuda.stream(stream):
-            made, ready = answer(item), torch.cuda.Event()  # type: ignore[no-untyped-call]
-            ready.record(stream)
-            return _Made(made, ready=ready)
-    except Exception as error:  # noqa: BLE001  # raised again in the thread that needs the answer
-        return _Made(None, error)
+def _make(answer: Callable[[Item], Answer], item: Item, stream: torch.cuda.Stream | None) -> _Made[Item, Answer]:
+    made = answer(item)
+    if stream is None:
+        return _Made(item, made, None)
+    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    ready.record(stream)
+    return _Made(item, made, ready)
 
 
-def _receive(made: _Made[Answer]) -> Answer:
-    if made.error is not None:
-        raise made.error
-    if made.answer is None:
-        raise ExperimentError("the teacher answered nothing")
+def _receive(made: _Made[Item, Answer]) -> tuple[Item, Answer]:
     if made.ready is not None:
         stream = torch.cuda.current_stream()
         stream.wait_event(made.ready)
-        for tensor in made.answer.tensors():
+        for tensor in (*made.item.tensors(), *made.answer.tensors()):
             # Else its memory could be given to the next answer while this stream still reads it.
             tensor.record_stream(stream)
-    return made.answer
+    return made.item, made.answer
 
 
 def _put(ring: queue.Queue[Value], item: Value, stopped: threading.Event) -> None:

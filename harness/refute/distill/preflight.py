@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from refute.distill.build import Run
@@ -68,7 +69,8 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         teacher_bytes = sum(p.numel() * p.element_size() for p in run.teacher.model.parameters())
     # The student's weights and the teacher are in memory already; gradient and moments are still to come.
     needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
-    disk = parameters * _FLOAT * (_COPIES_ON_DISK + 1)
+    best = 2 if training.keep == "best" else 0
+    disk = parameters * _FLOAT * (_COPIES_ON_DISK + best + 1)
     available, free = _available_memory(run.device), shutil.disk_usage(folder).free
     if needed > available:
         raise ExperimentError(
@@ -138,11 +140,15 @@ def _compare(run: Run) -> tuple[float, float, float | None]:
         dropped = dropped_mass(everything, run.vocab_size).mean().item()
         teacher_logits = everything[:, : run.vocab_size]
     student_logits = run.module(batch, None, None)[0][0]
-    return loss, _reference(run, batch, student_logits, teacher_logits), dropped
+    kept = None if answer is None or answer.topk is None else answer.topk.ids.cpu()
+    return loss, _reference(run, batch, student_logits, teacher_logits, kept), dropped
 
 
-def _reference(run: Run, batch: Batch, logits: torch.Tensor, teacher_logits: torch.Tensor | None) -> float:
-    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, all logits at once, in float64 on the CPU."""
+def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, kept: Tensor | None) -> float:
+    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, all logits at once, in float64 on the CPU.
+
+    `kept` are the ids that a cache kept: then the KL is between them and any other.
+    """
     training = run.config.training
     labels = batch.labels[0].cpu()
     known = labels != IGNORED
@@ -152,6 +158,16 @@ def _reference(run: Run, batch: Batch, logits: torch.Tensor, teacher_logits: tor
         heat = training.temperature
         log_q = functional.log_softmax(z / heat, dim=-1)
         log_p = functional.log_softmax(teacher_logits.cpu().double()[known] / heat, dim=-1)
+        if kept is not None:
+            log_q, log_p = (_lumped(shares, kept[known]) for shares in (log_q, log_p))
         apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
         total += training.kd_weight * heat**2 * apart.sum().item() / count
     return total
+
+
+def _lumped(log_shares: Tensor, kept: Tensor) -> Tensor:
+    """Log-probabilities of the `kept` ids and of all others together; those are left out where there are none."""
+    parts = [log_shares.gather(1, kept)]
+    if kept.shape[1] < log_shares.shape[1]:
+        parts.append(log_shares.scatter(1, kept, -torch.inf).logsumexp(dim=-1, keepdim=True))
+    return torch.cat(parts, dim=-1)

@@ -37,8 +37,8 @@ class Finished:
 
 
 def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
-    """Writes the weights beside the checkpoints if the last evaluation has the lowest held-out loss so far."""
-    if _best_row(evals.rows) is not evals.rows[-1]:
+    """Where the best weights are to be kept: writes them beside the checkpoints if the last evaluation is the best."""
+    if run.config.training.keep == "last" or _best_row(evals.rows) is not evals.rows[-1]:
         return
     weights = model_weights(run.student)
     if run.ranks.first:
@@ -69,10 +69,10 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
     model, step = _chosen(job, run, weights)
     save_model(model, job.out / "model", tokenizer_from=run.init_folder)
     write_json(job.out / "sample.json", greedy_sample(model, run.tokenizer))
-    masses = [mass for part in dropped for mass in part.values()]
+    masses = {window: mass for part in dropped for window, mass in part.items()}
     facts = _summary(run, model, finished) | {
         "model_step": step,
-        "dropped_mass": sum(masses) / len(masses) if masses else None,
+        "dropped_mass": sum(masses.values()) / len(masses) if masses else None,
     }
     write_json(job.out / "summary.json", facts)
     job.progress("save", 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -59,10 +60,11 @@ class _Writer:
     split: str
     limit: int
     shards: list[Shard] = field(default_factory=list)
-    _ids: list[int] = field(default_factory=list)
+    # Four bytes an id: a list of them would take ten times as much, 10 GB before the first shard is written.
+    _ids: array[int] = field(default_factory=lambda: array("I"))
 
     def add(self, ids: list[int]) -> None:
-        self._ids += ids
+        self._ids.extend(ids)
         while len(self._ids) >= self.limit:
             self._write(self._ids[: self.limit])
             self._ids = self._ids[self.limit :]
@@ -72,7 +74,7 @@ class _Writer:
             self._write(self._ids)
         return tuple(self.shards)
 
-    def _write(self, ids: list[int]) -> None:
+    def _write(self, ids: array[int]) -> None:
         data = np.array(ids, dtype=ID).tobytes()
         name = f"{self.split}-{len(self.shards):05d}.bin"
         (self.folder / name).write_bytes(data)

@@ -29,6 +29,8 @@ from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.release import Training
 
 MANIFEST = "topk.json"
+# What is being prepared, from before the first row on: rows of another teacher or shape are not continued.
+_BEGUN = "begun.json"
 # AC-DISTILL-001 in its first form: what is read back points where the teacher points.
 LOWEST_COSINE = 0.999
 _KEY_BYTES = 32
@@ -50,6 +52,8 @@ class _Layout:
             "ids.bin": (np.dtype("<i4"), shape),
             "logits.bin": (np.dtype("<f2"), shape),
             "tail.bin": (np.dtype("<f4"), (self.positions,)),
+            # Mean and largest probability of the tail, T = 1.
+            "mass.bin": (np.dtype("<f4"), (2,)),
             "keys.bin": (np.dtype("u1"), (_KEY_BYTES,)),
         }
 
@@ -73,19 +77,23 @@ class TopKCache:
     device: str
 
     @classmethod
-    def open(cls, folder: Path, training: Training, teacher_sha256: str | None, device: str) -> TopKCache:
-        """Raises MissingInputsError for an unfinished cache, ExperimentError for one of another teacher, temperature
-        or treatment of documents, or whose files differ from their digests."""
+    def open(
+        cls, folder: Path, training: Training, teacher_sha256: str | None, vocab_size: int, device: str
+    ) -> TopKCache:
+        """Raises MissingInputsError for an unfinished cache, ExperimentError for one of another teacher, vocabulary,
+        temperature or treatment of documents, or whose files differ from their digests."""
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingInputsError(f"{folder} is no finished cache", hint="run `refute distill prepare` to its end")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        expected = {
-            "temperature": training.temperature,
-            "document_mask": training.document_mask,
-            "teacher_sha256": teacher_sha256,
-            "positions": training.seq_len - 1,
-        }
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            layout, digests = _Layout(found["positions"], found["k"]), dict(found["sha256"])
+            altered = [name for name in layout.files() if _sha256(folder / name) != digests.get(name)]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ExperimentError(
+                f"{folder} is no cache that can be read: {error!r}", hint="prepare it again"
+            ) from error
+        expected = _identity(training, teacher_sha256, vocab_size)
         wrong = [
             f"{name} is {found.get(name)}, the run has {value}"
             for name, value in expected.items()
@@ -93,8 +101,6 @@ class TopKCache:
         ]
         if wrong:
             raise ExperimentError(f"{folder} was prepared otherwise: {'; '.join(wrong)}", hint="prepare it again")
-        layout = _Layout(found["positions"], found["k"])
-        altered = [name for name, digest in found["sha256"].items() if _sha256(folder / name) != digest]
         if altered:
             raise ExperimentError(f"{folder}: {', '.join(altered)} differ from the manifest", hint="prepare it again")
         maps = {
@@ -152,31 +158,23 @@ def prepare(
     layout = _Layout(training.seq_len - 1, k)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    done = _cut_to_whole_rows(folder, layout, batch_of)
+    begun: dict[str, object] = {"k": k, **_identity(training, teacher_sha256, vocab_size)}
+    done = _cut_to_whole_rows(folder, layout, batch_of, windows if _was_begun(folder, begun) else 0)
+    write_json(folder / _BEGUN, begun)
     _refuse_small_disk(folder, estimate_bytes(windows - done, layout.positions, k))
-    masses: list[float] = []
-    with (folder / "mass.jsonl").open("a", encoding="utf-8") as log:
-        for window in range(done, windows):
-            batch = batch_of(window)
-            logits = teacher.logits(batch.ids, batch.positions)[0, :, :vocab_size]
-            row, mass = _row(logits, batch, k, training.temperature)
-            for name, data in row.items():
-                with (folder / name).open("ab") as stream:
-                    stream.write(data)
-            log.write(json.dumps({"window": window, "mean": mass[0], "max": mass[1]}) + "\n")
-            report("ask the teacher", window + 1, windows, {"tail_mass": mass[0]})
-    measured = [json.loads(line) for line in (folder / "mass.jsonl").read_text(encoding="utf-8").splitlines()]
-    by_window = {entry["window"]: entry for entry in measured}
-    masses = [by_window[window]["mean"] for window in range(windows)]
-    manifest: dict[str, object] = {
-        "k": k,
-        "positions": layout.positions,
+    for window in range(done, windows):
+        batch = batch_of(window)
+        logits = teacher.logits(batch.ids, batch.positions)[0, :, :vocab_size]
+        row, mass = _row(logits, batch, k, training.temperature)
+        for name, data in row.items():
+            with (folder / name).open("ab") as stream:
+                stream.write(data)
+        report("ask the teacher", window + 1, windows, {"tail_mass": mass})
+    masses = np.fromfile(folder / "mass.bin", "<f4").reshape(windows, 2)
+    manifest: dict[str, object] = begun | {
         "windows": windows,
-        "temperature": training.temperature,
-        "document_mask": training.document_mask,
-        "teacher_sha256": teacher_sha256,
-        "tail_mass_mean": sum(masses) / max(len(masses), 1),
-        "tail_mass_max": max((by_window[window]["max"] for window in range(windows)), default=0.0),
+        "tail_mass_mean": float(masses[:, 0].mean(dtype=np.float64)),
+        "tail_mass_max": float(masses[:, 1].max()),
         "sha256": {name: _sha256(folder / name) for name in layout.files()},
     }
     write_json(folder / MANIFEST, manifest)
@@ -193,8 +191,26 @@ def window_key(ids: Tensor) -> bytes:
     return hashlib.sha256(ids.cpu().numpy().astype("<i8").tobytes()).digest()
 
 
-def _row(logits: Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict[str, bytes], tuple[float, float]]:
-    """One window's bytes by file, and the mean and largest mass of its tail at T = 1."""
+def _identity(training: Training, teacher_sha256: str | None, vocab_size: int) -> dict[str, object]:
+    """What decides the content of a row, beside its window and k."""
+    return {
+        "temperature": training.temperature,
+        "document_mask": training.document_mask,
+        "teacher_sha256": teacher_sha256,
+        "vocab_size": vocab_size,
+        "positions": training.seq_len - 1,
+    }
+
+
+def _was_begun(folder: Path, begun: dict[str, object]) -> bool:
+    try:
+        return bool(json.loads((folder / _BEGUN).read_text(encoding="utf-8")) == begun)
+    except (OSError, ValueError):
+        return False
+
+
+def _row(logits: Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict[str, bytes], float]:
+    """One window's bytes by file, and the mean mass of its tail at T = 1."""
     top = logits.topk(k, dim=-1)
     # Rounded first: the tail is relative to what will be read.
     below = (top.values - top.values[:, :1]).to(torch.float16)
@@ -205,16 +221,16 @@ def _row(logits: Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict
         "ids.bin": top.indices.cpu().numpy().astype("<i4").tobytes(),
         "logits.bin": below.cpu().numpy().astype("<f2").tobytes(),
         "tail.bin": tail.cpu().numpy().astype("<f4").tobytes(),
+        "mass.bin": np.array([mass.mean().item(), mass.max().item()], "<f4").tobytes(),
         "keys.bin": window_key(batch.ids[0]),
-    }, (mass.mean().item(), mass.max().item())
+    }, mass.mean().item()
 
 
-def _cut_to_whole_rows(folder: Path, layout: _Layout, batch_of: Callable[[int], Batch]) -> int:
-    """How many rows an earlier call finished; what it left half-written, or of other windows, is cut off."""
+def _cut_to_whole_rows(folder: Path, layout: _Layout, batch_of: Callable[[int], Batch], most: int) -> int:
+    """How many rows, `most` at most, an earlier call finished; the rest, or all if of other windows, is cut off."""
     sizes = layout.row_bytes()
-    done = min(
-        (folder / name).stat().st_size // size if (folder / name).exists() else 0 for name, size in sizes.items()
-    )
+    have = ((folder / name).stat().st_size // size if (folder / name).exists() else 0 for name, size in sizes.items())
+    done = min(most, *have)
     keys = (folder / "keys.bin").read_bytes() if done else b""
     for row in range(done):
         if keys[row * _KEY_BYTES : (row + 1) * _KEY_BYTES] != window_key(batch_of(row).ids[0]):
@@ -223,8 +239,6 @@ def _cut_to_whole_rows(folder: Path, layout: _Layout, batch_of: Callable[[int], 
     for name, size in sizes.items():
         with (folder / name).open("ab") as stream:
             stream.truncate(done * size)
-    if done == 0:
-        (folder / "mass.jsonl").unlink(missing_ok=True)
     return done
 
 
@@ -246,18 +260,24 @@ def _read_back(
     training: Training,
     vocab_size: int,
 ) -> float:
-    cache = TopKCache.open(folder, training, teacher_sha256, "cpu")
+    cache = TopKCache.open(folder, training, teacher_sha256, vocab_size, "cpu")
     lowest = 1.0
     for window in range(0, windows, max(1, windows // _CHECKED_WINDOWS)):
         batch = batch_of(window)
         online = functional.log_softmax(teacher.logits(batch.ids, batch.positions)[0, :, :vocab_size].cpu(), dim=-1)
         known = cache.entries(batch)
         whole = torch.logaddexp((known.logits / known.temperature).logsumexp(-1), known.tail)[:, None]
-        # At T = 1 only the kept ids can be compared; their shape is what the loss sees.
         mine = known.logits / known.temperature - whole
         theirs = online.gather(1, known.ids) / known.temperature
         theirs = theirs - (online / known.temperature).logsumexp(dim=-1, keepdim=True)
-        lowest = min(lowest, functional.cosine_similarity(mine, theirs, dim=-1).min().item())
+        # Some teachers pad their vocabulary with -inf: no direction to compare there, but it must be read back.
+        finite = theirs.isfinite()
+        if not torch.equal(finite, mine.isfinite()):
+            return -1.0
+        mine, theirs = (torch.where(finite, shares, 0.0).double() for shares in (mine, theirs))
+        # A certain teacher has the log-probability 0, which points nowhere.
+        cosines = torch.where((mine - theirs).norm(dim=-1) < 1e-3, 1.0, functional.cosine_similarity(mine, theirs))
+        lowest = min(lowest, cosines.min().item())
     return lowest
 
 

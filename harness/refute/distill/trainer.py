@@ -96,6 +96,7 @@ def run_training(
         with _logs(job.scratch, done, ranks) as (metrics, evals):
             if done == 0:
                 evals.append(asdict(summarise(0, initial)))
+                keep_best(job.scratch, run, evals)
             final = _loop(job, run, Course(done, limit, stop or Stop()), heldout, judge, metrics, evals)
             if max_steps is not None:
                 _write_smoke(job, run, metrics)
@@ -171,8 +172,8 @@ def _feed(run: Run, course: Course) -> Feed:
         yield from ((batch, None) for batch in batches())
         return
     patience = run.config.training.teacher_patience_s
-    kind = "cuda" if run.device != "cpu" else "cpu"
-    yield from prefetched(run.provider.answer, batches(), depth=run.config.depth, device=kind, patience_s=patience)
+    depth, device = run.config.depth, run.device
+    yield from prefetched(run.provider.answer, batches(), depth=depth, device=device, patience_s=patience)
 
 
 def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, int]:
@@ -235,7 +236,8 @@ def _verify(run: Run, checkpoint: Path) -> None:
         logits = again(**inputs(batch), use_cache=False).logits.float()
         if unequal or not bool(logits.isfinite().all()):
             raise ExperimentError(f"the first checkpoint does not hold the student: {unequal[:5]} differ")
-        if run.config.training.parallel == "ddp":
+        # A model in pieces has none to answer with, and a compiled one rounds otherwise.
+        if run.config.training.parallel == "ddp" and not run.config.training.compile:
             run.student.eval()
             if not torch.equal(logits, run.student(**inputs(batch), use_cache=False).logits.float()):
                 raise ExperimentError("a model made from the first checkpoint answers otherwise than the student")
@@ -271,7 +273,7 @@ def seconds_before(metrics: StepLog) -> float:
 
 def _refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> None:
     budget = run.config.budget_hours
-    if budget is None or made != _PACE_STEPS:
+    if budget is None or made != _PACE_STEPS or done == run.config.training.steps:
         return
     hours = seconds_before(metrics) / done * run.config.training.steps / 3600
     if hours > budget:

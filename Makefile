@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 RELEASE ?=
 PYTEST_ARGS ?=
 
-.PHONY: gate test lint types install clean
+.PHONY: gate test lint types bench install clean
 
 # A verdict that was signed is a success of the command, whatever it says; STRICT=1 ends as the judge does.
 gate: $(VENV)/.gate
@@ -22,6 +22,17 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)-bench/.ready
+	@for script in kd_loss kd_step checkpoints prefetch kd_curve; do \
+	  $(VENV)-bench/bin/python -W ignore benchmarks/$$script.py $(BENCH_ARGS) || exit 1; done
+
+# TRL is a peer to measure against, in an environment of its own.
+$(VENV)-bench/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . trl==1.16.0
+	@touch $@
 
 install: $(VENV)/.gate
 
@@ -47,4 +58,4 @@ $(VENV)/.dev: $(VENV)/.gate
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .refute
+	rm -rf $(VENV) $(VENV)-bench .refute

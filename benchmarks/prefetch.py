@@ -1,0 +1,98 @@
+"""The share of the teacher's time that prefetching hides behind the student's.
+
+python benchmarks/prefetch.py [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import torch
+from kd_step import make
+from measure import compare, machine, table
+from transformers import PreTrainedTokenizerFast
+
+from refute.distill.packing import Batch, pack
+from refute.distill.prefetch import prefetched
+from refute.distill.schedule import build_optimizer
+from refute.distill.step import StepModule
+from refute.distill.teacher import Teacher
+from refute.release import Training
+
+STEPS = 8
+
+
+def main() -> None:
+    """Print one table and the share."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vocabulary", type=int, default=49_152)
+    parser.add_argument("--hidden", type=int, default=576)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--teacher-layers", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="run this piece alone and print its memory")
+    chosen = parser.parse_args()
+    torch.manual_seed(0)
+    training = Training(
+        steps=STEPS,
+        batch_size=chosen.batch,
+        micro_batch_size=chosen.batch,
+        seq_len=chosen.tokens,
+        learning_rate=1e-4,
+        min_learning_rate=0.0,
+        ce_weight=0.3,
+        kd_weight=0.7,
+        temperature=2.0,
+        eval_every=1,
+        eval_windows=1,
+        checkpoint_every=1,
+    )
+    frozen = make(chosen.teacher_layers, chosen).eval().requires_grad_(requires_grad=False)
+    teacher = Teacher(frozen, PreTrainedTokenizerFast.__new__(PreTrainedTokenizerFast), 0, plain_head=True)
+    module = StepModule(make(chosen.layers, chosen), training)
+    optimizer = build_optimizer(module, training)
+    windows = torch.randint(0, chosen.vocabulary, (STEPS, chosen.batch, chosen.tokens), device=chosen.device)
+    batches = [pack(window, None) for window in windows]
+    known = teacher.answer(batches[0])
+
+    def learn(batch: Batch, answer: object) -> None:
+        total, *_ = module(batch, answer, batch.supervised)
+        total.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def taught_once() -> None:
+        for batch in batches:
+            learn(batch, known)
+
+    def both(depth: int) -> Callable[[], None]:
+        def run() -> None:
+            feed: Iterator[tuple[Batch, object]] = prefetched(
+                teacher.answer, batches, depth=depth, device=chosen.device, patience_s=600
+            )
+            for batch, answer in feed:
+                learn(batch, answer)
+
+        return run
+
+    pieces = {
+        "teacher alone": lambda: [teacher.answer(batch) for batch in batches],
+        "student alone": taught_once,
+        "both, one after the other": both(0),
+        "both, prefetched (depth 2)": both(2),
+    }
+    figures = compare(pieces, rounds=chosen.rounds, device=chosen.device, only=chosen.only)
+    print(table(f"Prefetch, {STEPS} steps", figures, "both, one after the other"))
+    alone, after, ahead = (
+        figures[name].wall_s for name in ("teacher alone", "both, one after the other", "both, prefetched (depth 2)")
+    )
+    print(f"hidden: {100 * (after - ahead) / alone:.0f} % of the teacher's time\n")
+    print(machine(chosen.device))
+
+
+if __name__ == "__main__":
+    main()

@@ -160,3 +160,64 @@ def test_every_interval_refuses_a_level_that_is_none(level: float) -> None:
     for call in calls:
         with pytest.raises(ValueError, match="between 0 and 1"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [((36, 12, 2, 0), 5.69, 34.04), ((54, 0, 0, 0), -6.64, 6.64), ((0, 0, 0, 9), -29.91, 29.91)],
+)
+def test_paired_difference_on_small_tables(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+    """Known limits come out, also where no pair is discordant, and swapping the two models mirrors them."""
+    found = stats.paired_difference(*counts)
+    assert [found.low, found.high] == pytest.approx([low, high], abs=0.01)
+    both, gained, lost, neither = counts
+    mirrored = stats.paired_difference(both, lost, gained, neither)
+    assert [mirrored.low, mirrored.high] == pytest.approx([-found.high, -found.low])
+
+
+@pytest.mark.parametrize("chances", [(0.4, 0.2, 0.1, 0.3), (0.1, 0.05, 0.05, 0.8), (0.02, 0.5, 0.0, 0.48)])
+def test_paired_difference_covers_the_truth(chances: tuple[float, ...]) -> None:
+    """Summed over every table of 14 pairs, the interval holds the true difference about 95 times in a hundred."""
+    n, truth, covered = 14, 100 * (chances[1] - chances[2]), 0.0
+    for both, gained, lost in itertools.product(range(n + 1), repeat=3):
+        counts = (both, gained, lost, n - both - gained - lost)
+        if counts[3] >= 0:
+            found = stats.paired_difference(*counts)
+            ways = math.factorial(n) / math.prod(map(math.factorial, counts))
+            chance = math.prod(p**count for p, count in zip(chances, counts, strict=True))
+            covered += ways * chance * (found.low <= truth <= found.high)
+    assert 0.93 < covered <= 1.0
+
+
+@given(gained=st.integers(0, 12), lost=st.integers(0, 12))
+def test_mcnemar_p_counts_the_coin_tosses(gained: int, lost: int) -> None:
+    """The share of all toss sequences of the discordant pairs that are at least as uneven."""
+    n, uneven = gained + lost, abs(gained - lost)
+    as_uneven = sum(math.comb(n, heads) for heads in range(n + 1) if abs(2 * heads - n) >= uneven)
+    assert stats.mcnemar_p(gained, lost) == pytest.approx(as_uneven / 2**n)
+
+
+def test_the_bootstrap_repeats_and_has_the_width_of_its_standard_error() -> None:
+    """One seed, one interval; for many values it agrees with Student's, and it never excludes the mean."""
+    values = [(index * 37 % 101) / 100 for index in range(101)]
+    mean, found = stats.bootstrap_interval(values, seed=5)
+    assert (mean, found) == stats.bootstrap_interval(values, seed=5) != stats.bootstrap_interval(values, seed=6)
+    _, student = stats.mean_interval(values)
+    assert [found.low, found.high] == pytest.approx([student.low, student.high], abs=0.004)
+    assert found.method == "bootstrap"
+    mean, found = stats.bootstrap_interval([0.1] * 7, resamples=100)
+    assert found.low <= mean <= found.high == pytest.approx(0.1)
+
+
+def test_impossible_pairs_and_values_are_refused() -> None:
+    """Nothing to resample, what is not finite, too few resamples, negative counts and no pair raise."""
+    for values in ([], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="finite values"):
+            stats.bootstrap_interval(values)
+    with pytest.raises(ValueError, match="at least 100 resamples"):
+        stats.bootstrap_interval([1.0], resamples=5)
+    with pytest.raises(ValueError, match="at least 0"):
+        stats.mcnemar_p(-1, 3)
+    for counts in ((0, 0, 0, 0), (1, -1, 0, 3)):
+        with pytest.raises(ValueError, match="one pair"):
+            stats.paired_difference(*counts)

@@ -15,7 +15,7 @@ from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with
 from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
 from refute.humaneval.problems import Problem, load_problems
 from refute.humaneval.prompts import PROTOCOLS, assemble
-from refute.humaneval.sandbox import Isolation, probe_isolation
+from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.score import Result, score
 from refute.job import Job
 from refute.release import HumanEval
@@ -37,7 +37,7 @@ def evaluate(job: Job) -> None:
     from refute.humaneval.sampling import sample_all
 
     config = parse_config(EvaluateConfig, job)
-    isolation = _require_isolation(config.humaneval)
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = _checked_problems(config.humaneval, config.problems_path, config.limit)
     began = time.monotonic()
     sampling = sample_all(job, config, problems)
@@ -83,7 +83,7 @@ def calibrate(job: Job) -> None:
     is for a falsifier and its threshold to say. Raises as `evaluate` does.
     """
     config = parse_config(CalibrateConfig, job)
-    isolation = _require_isolation(config.humaneval)
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = _checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
     counts: dict[str, object] = {}
     for kind in KINDS:
@@ -103,17 +103,6 @@ def calibrate(job: Job) -> None:
             "loop_outcome": results[0].outcome,
         },
     )
-
-
-def _require_isolation(settings: HumanEval) -> Isolation:
-    found, required = probe_isolation(), Isolation(settings.minimum_isolation)
-    if found < required:
-        raise ExperimentError(
-            f"generated code may only run with isolation {required.value!r} or stronger, "
-            f"and the strongest that works here is {found.value!r}",
-            hint="install bubblewrap, use Linux, or lower humaneval.minimum_isolation for a model you trust",
-        )
-    return found
 
 
 def _checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:

@@ -6,7 +6,7 @@ import textwrap
 from enum import Enum
 from functools import cache, total_ordering
 
-from refute.errors import MissingInputsError
+from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval.jail import Jail, bubblewrap_jails, plain_jails
 from refute.humaneval.slot import Report, Task, run_slot
 
@@ -83,6 +83,18 @@ def probe_isolation() -> Isolation:
         if isinstance(_find_jail(tier), Jail):
             return tier
     raise _unavailable(Isolation.RLIMITS)
+
+
+def require_isolation(minimum: Isolation) -> Isolation:
+    """The strongest tier that works here. Raises ExperimentError where that is less than `minimum`."""
+    found = probe_isolation()
+    if found < minimum:
+        raise ExperimentError(
+            f"generated code may only run with isolation {minimum.value!r} or stronger, "
+            f"and the strongest that works here is {found.value!r}",
+            hint="install bubblewrap, use Linux, or lower the minimum isolation for a model that you trust",
+        )
+    return found
 
 
 def jail_for(isolation: Isolation) -> Jail:

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from refute.errors import DigestMismatchError, ExperimentError, UsageError
-from refute.humaneval import experiments
+from refute.humaneval import sandbox
 from refute.humaneval.experiments import calibrate, evaluate
 from refute.humaneval.problems import Problem
 from refute.humaneval.sandbox import Isolation
@@ -141,7 +141,7 @@ def test_too_weak_isolation_ends_before_anything_is_generated(
     desk: Desk, config: Json, settings: Json, student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A demanded tier that the machine lacks is an error, not a run on a lower tier."""
-    monkeypatch.setattr(experiments, "probe_isolation", lambda: Isolation.RLIMITS)
+    monkeypatch.setattr(sandbox, "probe_isolation", lambda: Isolation.RLIMITS)
     demanding = {**config, "humaneval": {**settings, "minimum_isolation": "seccomp"}}
     with pytest.raises(ExperimentError, match=r"isolation 'seccomp' or stronger.*'rlimits'"):
         evaluate(desk.job(demanding, student=student))

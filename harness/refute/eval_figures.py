@@ -1,0 +1,95 @@
+"""What an evaluation's counts say: pass@1 with intervals, and the paired comparison of two models. Shares, 0 to 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from refute import stats
+from refute.outcome import Interval
+
+SEED = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Model B against model A over the same problems; shares are each problem's passes among its samples.
+
+    `won`: problems where B's share is higher. `p_value` is McNemar's, exact, and None where a share lies between 0 and
+    1: then problems are no longer won or lost outright, and the bootstrap over problems stands alone.
+    """
+
+    problems: int
+    a: float
+    b: float
+    a_intervals: tuple[Interval, ...]
+    b_intervals: tuple[Interval, ...]
+    difference: float
+    difference_intervals: tuple[Interval, ...]
+    won: tuple[str, ...]
+    lost: tuple[str, ...]
+    p_value: float | None
+
+
+def pass_intervals(shares: Sequence[float], *, seed: int = SEED) -> tuple[Interval, ...]:
+    """95 % intervals of the mean of `shares`, one a problem, as shares.
+
+    Wilson and Clopper-Pearson where every problem's share is 0 or 1, as with one sample each. Else a seeded bootstrap
+    over problems: samples of one problem are not independent, and counting them as if would narrow the interval.
+    Raises ValueError for no share.
+    """
+    if shares and outright(shares):
+        passed, n = int(sum(shares)), len(shares)
+        return _as_shares(stats.wilson_interval(passed, n)), _as_shares(stats.exact_interval(passed, n))
+    return (_over_problems(shares, seed),)
+
+
+def compare(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = SEED) -> Comparison:
+    """B against A over the same tasks, in A's order. Raises ValueError unless both name the same, and at least one."""
+    if not a or a.keys() != b.keys():
+        raise ValueError(f"a comparison needs the same problems on both sides, found {len(a)} and {len(b)}")
+    of_a, of_b = list(a.values()), [b[task] for task in a]
+    differences = [new - old for old, new in zip(of_a, of_b, strict=True)]
+    won = tuple(task for task in a if b[task] > a[task])
+    lost = tuple(task for task in a if b[task] < a[task])
+    intervals: tuple[Interval, ...] = (_over_problems(differences, seed),)
+    p_value = None
+    if outright([*of_a, *of_b]):
+        both = int(sum(min(pair) for pair in zip(of_a, of_b, strict=True)))
+        neither = len(a) - both - len(won) - len(lost)
+        paired = stats.paired_difference(both, len(won), len(lost), neither)
+        intervals = (_as_shares(paired), *intervals)
+        p_value = stats.mcnemar_p(len(won), len(lost))
+    return Comparison(
+        problems=len(a),
+        a=math.fsum(of_a) / len(a),
+        b=math.fsum(of_b) / len(a),
+        a_intervals=pass_intervals(of_a, seed=seed),
+        b_intervals=pass_intervals(of_b, seed=seed),
+        difference=math.fsum(differences) / len(a),
+        difference_intervals=intervals,
+        won=won,
+        lost=lost,
+        p_value=p_value,
+    )
+
+
+def outright(shares: Sequence[float]) -> bool:
+    """Whether every problem was passed by all of its samples or by none."""
+    return all(share in (0.0, 1.0) for share in shares)
+
+
+def percent(intervals: Sequence[Interval]) -> str:
+    """Intervals for people: `95 % Wilson [2.08, 8.54], Clopper-Pearson [1.73, 8.60] %`."""
+    shown = ", ".join(f"{each.method} [{100 * each.low:.2f}, {100 * each.high:.2f}]" for each in intervals)
+    return f"{100 * intervals[0].level:g} % {shown} %"
+
+
+def _over_problems(values: Sequence[float], seed: int) -> Interval:
+    found = stats.bootstrap_interval(values, seed=seed)[1]
+    return Interval(found.low, found.high, found.level, "bootstrap over problems")
+
+
+def _as_shares(interval: Interval) -> Interval:
+    return Interval(interval.low / 100, interval.high / 100, interval.level, interval.method)

@@ -154,10 +154,11 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
             "init": FromEvidence("init", "model"),
             "corpus": FromEvidence("corpus", ""),
             "budget_hours": limits.train_s / 3600,
+            "processes": release.processes,
             **machine,
         }
         needs = (*of_teacher, "corpus", "init")
-        return Experiment(name, title, f"{DISTILL}.trainer:train", needs, config, ("distill",), limits.train_s)
+        return Experiment(name, title, f"{DISTILL}.launch:train", needs, config, ("distill",), limits.train_s)
 
     def evaluate(name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None) -> Experiment:
         config: Config = {

@@ -171,7 +171,10 @@ class Limits(Closed):
 
 
 class Distillation(Closed):
-    """A distillation to be run and judged by the built-in engines."""
+    """A distillation to be run and judged by the built-in engines.
+
+    `processes` train together under torchrun, each with `threads`, or a GPU of its own.
+    """
 
     teacher: ModelSource
     init: Annotated[DepthPruned | Loaded, Field(discriminator="method")]
@@ -180,6 +183,7 @@ class Distillation(Closed):
     humaneval: HumanEval
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
+    processes: Positive = 1
     limits: Limits = Limits()
 
 

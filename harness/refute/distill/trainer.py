@@ -56,11 +56,6 @@ class Stop:
     signal: int = 0
 
 
-def train(job: Job) -> None:
-    """The experiment: see `run_training`."""
-    run_training(job, TrainConfig.model_validate_json(job.config))
-
-
 def run_training(
     job: Job,
     config: TrainConfig,

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from refute.distill.evaluate import TeacherOnWindows, score_windows
+from refute.distill.launch import train
 from refute.distill.logs import StepLog
 from refute.distill.packing import Batch, pack
 from refute.distill.schedule import build_optimizer, learning_rate
 from refute.distill.step import StepModule
 from refute.distill.teacher import Answer, load_teacher
-from refute.distill.trainer import train
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
 from refute.job import Fact, Job, Report
 from refute.release import HfModel, Training

@@ -53,6 +53,40 @@ def score(
     raise typer.Exit(INCOMPLETE if figures["faulty_lines"] or figures["errors"] else 0)
 
 
+@app.command(name="compare")
+def compare_command(
+    a: Annotated[Path, typer.Argument(help="Results of the old model: a file, or a folder with results.jsonl.")],
+    b: Annotated[Path, typer.Argument(help="Results of the new one.")],
+    partial: Annotated[bool, typer.Option("--partial", help="Compare only the problems that both have.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap over problems.", min=0)] = 17,
+    as_json: Json = False,
+) -> None:
+    """Compare two results files problem by problem: B against A, with the problems won and lost."""
+    from refute.eval_compare import compare_files
+
+    found = compare_files(a, b, partial=partial, seed=seed)
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(show_comparison(found)))
+
+
+def show_comparison(found: Mapping[str, Any]) -> list[str]:
+    """A comparison, in lines."""
+    lines = [
+        f"{name.upper()}         {100 * found[name]:.2f} %   {_intervals(found[f'{name}_intervals'])}"
+        for name in ("a", "b")
+    ]
+    lines.append(f"B - A     {100 * found['difference']:+.2f} points   {_intervals(found['difference_intervals'])}")
+    if found["p_value"] is None:
+        lines.append("McNemar   does not apply: samples of one problem disagree; the bootstrap over problems counts")
+    else:
+        lines.append(f"McNemar   p = {found['p_value']:.4g}, exact, two-sided")
+    lines += [
+        f"{name:9} {len(found[name])} of {found['problems']} problems" + "".join(f" {task}" for task in found[name])
+        for name in ("won", "lost")
+    ]
+    left_out = [f"only in {name.upper()}: {_some(tasks)}" for name, tasks in found["only"].items() if tasks]
+    return [*lines, *left_out, *(f"note: {note}" for note in found["notes"])]
+
+
 def show_score(figures: Mapping[str, Any]) -> list[str]:
     """The figures of a scored file, in lines."""
     few, many = figures["samples_a_problem"]

@@ -91,7 +91,7 @@ class TopKCache:
             altered = [name for name in layout.files() if _sha256(folder / name) != digests.get(name)]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
-                f"{folder} is no cache that can be read: {error!r}", hint="prepare it again"
+                f"{folder} is no cache that can be read: {type(error).__name__}: {error}", hint="prepare it again"
             ) from error
         expected = _identity(training, teacher_sha256, vocab_size)
         wrong = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def plan_release(release: Release, base: Path) -> Plan:
 def missing_inputs(release: Release, base: Path) -> list[str]:
     """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
     lacking = [
-        f"evidence.{name}: {base / path}"
+        f"evidence.{name}: {_short(base / path)}"
         for name, path in sorted(release.evidence.items())
         if not (base / path).exists()
     ]
@@ -63,7 +64,7 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
         places["corpus"] = base / Path(distillation.corpus.path).expanduser()
     if distillation.humaneval.problems.path is not None:
         places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
-    lacking += [f"distillation.{name}: {path}" for name, path in sorted(places.items()) if not path.exists()]
+    lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
     if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
     return lacking
@@ -78,6 +79,11 @@ def require_inputs(release: Release, base: Path) -> None:
             f"release {release.release!r} cannot run here; missing:{listing}",
             hint="put them there, or correct the paths in the release file",
         )
+
+
+def _short(path: Path) -> str:
+    """Without `folder/..`, for people."""
+    return os.path.normpath(path)
 
 
 def _place(places: dict[str, Path], name: str, model: ModelSource, base: Path) -> None:

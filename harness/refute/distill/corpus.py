@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
@@ -74,7 +76,7 @@ class Split:
     """Windows of one split, the files they were cut from, and windows left out because the other split has them."""
 
     name: str
-    windows: list[list[int]] = field(default_factory=list)
+    windows: list[NDArray[np.int32]] = field(default_factory=list)
     files: list[dict[str, str | int]] = field(default_factory=list)
     left_out: int = 0
 
@@ -83,7 +85,7 @@ class Split:
 
     def tensor(self) -> torch.Tensor:
         """Shape (windows, seq_len), int32."""
-        return torch.tensor(self.windows, dtype=torch.int32)
+        return torch.from_numpy(np.stack(self.windows).astype(np.int32))
 
 
 def build_corpus(job: Job) -> None:
@@ -106,7 +108,7 @@ def build_corpus(job: Job) -> None:
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
     # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
-    heldout.windows.sort(key=lambda window: (window_hash(window), window))
+    heldout.windows.sort(key=window_hash)
     manifest = {
         "files": sorted(heldout.files + train.files, key=lambda entry: str(entry["path"])),
         "dropped": asdict(dropped),
@@ -128,9 +130,9 @@ def build_corpus(job: Job) -> None:
     (job.out / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
-def window_hash(window: list[int]) -> bytes:
+def window_hash(window: NDArray[np.int32]) -> bytes:
     """SHA-256 of a window's ids as little-endian int32."""
-    return hashlib.sha256(b"".join(token.to_bytes(4, "little") for token in window)).digest()
+    return hashlib.sha256(window.astype("<i4").tobytes()).digest()
 
 
 def _refuse_short_budgets(config: CorpusConfig) -> None:
@@ -197,7 +199,7 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
         rest += document.ids
         whole = len(rest) // seq_len * seq_len
         for start in range(0, whole, seq_len):
-            window = rest[start : start + seq_len]
+            window = np.array(rest[start : start + seq_len], dtype=np.int32)
             if window_hash(window) in other:
                 split.left_out += 1
             elif len(split.windows) < wanted:

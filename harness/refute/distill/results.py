@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 
 from refute.distill.build import Run
 from refute.distill.checkpoint import load_weights, model_weights
-from refute.distill.evaluate import TeacherOnWindows, WindowScore, greedy_sample, summarise
+from refute.distill.evaluate import TeacherOnWindows, WindowScore, greedy_sample, score_windows, summarise
 from refute.distill.folder import count_parameters, load_model, save_model
 from refute.distill.logs import StepLog, write_json, write_rows
 from refute.distill.preflight import Preflight
+from refute.distill.step import inputs
 from refute.errors import ExperimentError
 from refute.job import Job
 
@@ -26,7 +27,10 @@ _BEST = "best.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run after its last step: held-out scores before and after, the rows of its logs, what preflight found."""
+    """A run after its last step: held-out scores before and after, the rows of its logs, what preflight found.
+
+    `final` are those of the model that is kept.
+    """
 
     initial: Sequence[WindowScore]
     final: Sequence[WindowScore]
@@ -58,6 +62,10 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
         return
     write_rows(job.out / "metrics.jsonl", finished.metrics)
     write_rows(job.out / "evals.jsonl", finished.evals)
+    write_json(job.out / "preflight.json", finished.ready.facts())
+    model, step = _chosen(job, run, weights)
+    if step != run.config.training.steps:
+        finished = replace(finished, final=_score(run, model, finished))
     write_rows(
         job.out / "heldout_windows.jsonl",
         [
@@ -65,8 +73,6 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
             for before, after in zip(finished.initial, finished.final, strict=True)
         ],
     )
-    write_json(job.out / "preflight.json", finished.ready.facts())
-    model, step = _chosen(job, run, weights)
     save_model(model, job.out / "model", tokenizer_from=run.init_folder)
     write_json(job.out / "sample.json", greedy_sample(model, run.tokenizer))
     masses = {window: mass for part in dropped for window, mass in part.items()}
@@ -91,6 +97,13 @@ def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[Pr
     except (OSError, ValueError) as error:
         raise ExperimentError(f"the best weights cannot be read: {error}", hint="run again from the start") from error
     return model, int(best["step"])
+
+
+def _score(run: Run, model: PreTrainedModel, finished: Finished) -> Sequence[WindowScore]:
+    """Held-out scores of the model that is kept, where that is not the one of the last step."""
+    return score_windows(
+        lambda batch: model(**inputs(batch), use_cache=False).logits, run.pack(run.heldout), finished.judge
+    )
 
 
 def _best_row(rows: Sequence[Row]) -> Row:

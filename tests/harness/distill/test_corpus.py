@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
@@ -214,4 +215,4 @@ def test_stdlib_is_found_without_tests_and_third_party_code() -> None:
 
 def test_window_hash_is_of_the_stored_bytes() -> None:
     """The hash is SHA-256 over little-endian int32, as other tools can compute it."""
-    assert window_hash([1, 258]) == hashlib.sha256(b"\x01\0\0\0\x02\x01\0\0").digest()
+    assert window_hash(np.array([1, 258], dtype=np.int32)) == hashlib.sha256(b"\x01\0\0\0\x02\x01\0\0").digest()

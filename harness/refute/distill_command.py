@@ -43,6 +43,8 @@ def read_config(path: Path) -> TrainConfig:
         changed["teacher"] = found.teacher.model_copy(update={"path": near(found.teacher.path)})
     if found.teacher_cache is not None:
         changed["teacher_cache"] = TopKPlace(topk=near(found.teacher_cache.topk))
+    if found.tensorboard is not None:
+        changed["tensorboard"] = near(found.tensorboard)
     return found.model_copy(update=changed)
 
 

@@ -27,7 +27,8 @@ class TrainConfig(Closed):
 
     `init` is a Hugging Face folder, `corpus` a folder of token shards or the evidence of a corpus. Without KD
     (`kd_weight` 0) a teacher is only used to evaluate, and may be null. `budget_hours` is what a whole run may take.
-    `processes` share a run that a release asks for; `refute distill` gets its ranks from torchrun.
+    `processes` share a run that a release asks for; `refute distill` gets its ranks from torchrun. `tensorboard` is a
+    folder for event files.
     """
 
     training: Training
@@ -38,6 +39,7 @@ class TrainConfig(Closed):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
     processes: Positive = 1
+    tensorboard: str | None = None
     budget_hours: Annotated[float, Field(gt=0)] | None = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Row = Mapping[str, object]
@@ -13,9 +13,12 @@ Row = Mapping[str, object]
 class StepLog:
     """One JSONL file whose rows carry `step`. A row is handed to the system at once, so a kill loses none."""
 
-    def __init__(self, path: Path, *, keep_until: int) -> None:
-        """Opens `path` and drops every row after step `keep_until`, and a last line that a kill cut short."""
-        self._path = path
+    def __init__(self, path: Path, *, keep_until: int, mirror: Callable[[Row], None] = lambda _: None) -> None:
+        """Opens `path` and drops every row after step `keep_until`, and a last line that a kill cut short.
+
+        `mirror` is told every new row.
+        """
+        self._path, self._mirror = path, mirror
         self.rows: list[dict[str, object]] = [row for row in _complete_rows(path) if _step(row) <= keep_until]
         write_rows(path, self.rows)
         self._stream = path.open("a", encoding="utf-8")
@@ -25,6 +28,7 @@ class StepLog:
         self._stream.write(_line(row))
         self._stream.flush()
         self.rows.append(dict(row))
+        self._mirror(row)
 
     def sync(self) -> None:
         """Returns once the rows are on the disk; call it before the checkpoint that vouches for them."""

@@ -14,6 +14,7 @@ from signal import SIGTERM
 import torch
 from safetensors.torch import load_file
 
+from refute.distill.board import mirrored
 from refute.distill.build import Run, build, reproducible
 from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, load_weights, model_weights, save_checkpoint
 from refute.distill.config import TrainConfig
@@ -24,7 +25,7 @@ from refute.distill.packing import Batch
 from refute.distill.parallel import accumulating, clip_gradients
 from refute.distill.prefetch import prefetched
 from refute.distill.preflight import preflight
-from refute.distill.ranks import Ranks, joined
+from refute.distill.ranks import joined
 from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
 from refute.distill.step import inputs
@@ -88,7 +89,7 @@ def run_training(
         initial = _score(run, heldout, judge)
         done = _resume(job, run)
         limit = config.training.steps if max_steps is None else min(max_steps, config.training.steps)
-        with _logs(job.scratch, done, ranks) as (metrics, evals):
+        with _logs(job.scratch, done, run) as (metrics, evals):
             if done == 0:
                 evals.append(asdict(summarise(0, initial)))
                 keep_best(job.scratch, run, evals)
@@ -248,15 +249,17 @@ def _resume(job: Job, run: Run) -> int:
 
 
 @contextmanager
-def _logs(scratch: Path, done: int, ranks: Ranks) -> Iterator[tuple[StepLog, StepLog]]:
+def _logs(scratch: Path, done: int, run: Run) -> Iterator[tuple[StepLog, StepLog]]:
     """The first rank's logs; the others keep theirs beside them, so that every rank knows every row."""
+    ranks = run.ranks
     folder = scratch if ranks.first else scratch / f"rank-{ranks.rank}"
     folder.mkdir(parents=True, exist_ok=True)
     # Step 0 is evaluated again by every attempt, and belongs to a run only once it has a checkpoint.
     keep_until = done if done else -1
     with (
-        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until)) as metrics,
-        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until)) as evals,
+        mirrored(run.config.tensorboard if ranks.first else None) as mirror,
+        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until, mirror=mirror)) as metrics,
+        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, mirror=mirror)) as evals,
     ):
         yield metrics, evals
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from refute.distill.config import TrainConfig
+from refute.distill.config import TeacherPlace, TrainConfig
 from refute.distill.data import BatchOrder, load_windows
 from refute.distill.folder import load_model, weights_sha256
 from refute.distill.packing import Batch, pack
@@ -22,12 +22,13 @@ from refute.distill.ranks import Ranks
 from refute.distill.schedule import build_optimizer
 from refute.distill.shards import MANIFEST, Manifest, ShardWindows, verify_shards
 from refute.distill.step import StepModule, head_weight
-from refute.distill.teacher import Provider, Teacher, has_plain_head, load_teacher
+from refute.distill.teacher import Provider, TeacherModel, has_plain_head, load_teacher
+from refute.distill.teacher_llama import open_llama_teacher
 from refute.distill.tokenizer import open_tokenizer, tokenizer_sha256
 from refute.distill.topk_cache import TopKCache
 from refute.distill.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
-from refute.release import HfModel
+from refute.release import GgufModel, HfModel
 
 
 class Windows(Protocol):
@@ -53,7 +54,7 @@ class Run:
     device: str
     student: PreTrainedModel
     module: nn.Module
-    teacher: Teacher | None
+    teacher: TeacherModel | None
     provider: Provider | None
     teacher_sha256: str | None
     tokenizer: PreTrainedTokenizerFast
@@ -96,10 +97,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     init_folder = Path(config.init)
     student = load_model(init_folder, device=device)
     tokenizer = open_tokenizer(HfModel(format="hf", path=config.init), init_folder)
-    teacher = None
-    if config.teacher is not None:
-        path = Path(config.teacher.path)
-        teacher = load_teacher(config.teacher.model, path, device=device, dtype=training.dtype)
+    teacher = None if config.teacher is None else _open_teacher(config, config.teacher, device)
     vocab_size = len(head_weight(student))
     known = {tokenizer_sha256(tokenizer)}
     teacher_sha256 = None if config.teacher is None else weights_sha256(Path(config.teacher.path))
@@ -116,13 +114,20 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
             hint="use an architecture with a plain head, such as Llama or Qwen2",
         )
     windows, heldout, digests, end = _open_corpus(config, vocab_size, known)
+    if training.document_mask and end is None:
+        raise ExperimentError(
+            f"training.document_mask is on, but {config.corpus} does not say which id ends a document",
+            hint="build the corpus again with this version, or make shards with `refute distill tokenize`",
+        )
     if len(heldout) < training.eval_windows:
         raise ExperimentError(
             f"training.eval_windows = {training.eval_windows}, the corpus has {len(heldout)} held-out windows",
             hint="raise corpus.heldout_tokens or lower training.eval_windows",
         )
     if training.gradient_checkpointing:
-        student.gradient_checkpointing_enable({"use_reentrant": False})
+        # transformers renamed it within version 5, and warns of the old name.
+        enable = getattr(student, "activation_checkpointing_enable", None) or student.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     if training.compile:
         student.base_model.compile()
     module = spread(StepModule(student, training), training.parallel, ranks)
@@ -171,6 +176,13 @@ def reproducible(config: TrainConfig) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+
+
+def _open_teacher(config: TrainConfig, place: TeacherPlace, device: str) -> TeacherModel:
+    training, path = config.training, Path(place.path)
+    if isinstance(place.model, GgufModel) and place.model.runtime == "llama.cpp":
+        return open_llama_teacher(place.model, path, context=training.seq_len, threads=config.threads, device=device)
+    return load_teacher(place.model, path, device=device, dtype=training.dtype)
 
 
 def _refuse_uneven(config: TrainConfig, ranks: Ranks) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from refute.distill.tokenize import Tokenize, tokenize
 from refute.distill.tokenizer import tokenizer_sha256
 from refute.job import Inputs, Job, Report
 
@@ -116,3 +117,13 @@ def wide_init_evidence(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer:
     root = tmp_path_factory.mktemp("wide")
     save_llama(root / "model", tiny_tokenizer, seed=2, layers=2, vocab_size=320)
     return root
+
+
+@pytest.fixture(scope="session")
+def shards_folder(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path) -> Path:
+    """Token shards of 200 short documents, a tenth of them held out."""
+    root = tmp_path_factory.mktemp("shards")
+    source = root / "rows.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXT), encoding="utf-8")
+    tokenize(Tokenize([source], teacher_folder, root / "shards", heldout_share=0.1, shard_tokens=500))
+    return root / "shards"

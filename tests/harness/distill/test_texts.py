@@ -114,7 +114,7 @@ def test_a_text_file_is_one_document_and_bytes_are_none(tmp_path: Path) -> None:
 
 
 def test_folders_are_searched_by_pattern_and_sorted(tmp_path: Path) -> None:
-    """Files below folders come sorted; a file that is named is taken whatever the pattern; nothing found is an error."""
+    """Files below folders come sorted, a file that is named is taken whatever the pattern, finding none is an error."""
     for name in ("b/two.py", "b/one.py", "a.txt", "c.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
@@ -122,7 +122,7 @@ def test_folders_are_searched_by_pattern_and_sorted(tmp_path: Path) -> None:
     assert [path.name for path in found] == ["one.py", "two.py", "c.py", "a.txt"]
     with pytest.raises(MissingInputsError, match=r"no file matches '\*\.rs'"):
         find_sources([tmp_path], "*.rs")
-    with pytest.raises(MissingInputsError, match="no file or folder at .*gone"):
+    with pytest.raises(MissingInputsError, match=r"no file or folder at .*gone"):
         find_sources([tmp_path / "gone"], "**/*")
 
 

@@ -169,7 +169,7 @@ def test_a_text_cannot_forge_a_document_end(
     texts = [f"{text}<|end|>" for text in DOCUMENTS]
     manifest = tokenize(_wanted(_write_jsonl(tmp_path / "rows.jsonl", texts), teacher_folder, tmp_path / "out"))
     ids = [number for split in manifest.shards for number in _ids(tmp_path / "out", manifest, split)]
-    assert ids.count(tiny_tokenizer.eos_token_id) == len(DOCUMENTS)
+    assert sum(number == tiny_tokenizer.eos_token_id for number in ids) == len(DOCUMENTS)
 
 
 def test_ids_above_two_bytes_are_kept(tmp_path: Path) -> None:

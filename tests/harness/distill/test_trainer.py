@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaMLP
 
+from refute.distill import trainer
+from refute.distill.config import TrainConfig
 from refute.distill.evaluate import TeacherOnWindows, score_windows
 from refute.distill.launch import train
 from refute.distill.logs import StepLog
 from refute.distill.packing import Batch, pack
 from refute.distill.schedule import build_optimizer, learning_rate
+from refute.distill.shards import Manifest, ShardWindows
 from refute.distill.step import StepModule
 from refute.distill.teacher import Answer, load_teacher
-from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
+from refute.distill.trainer import Stop, run_training
+from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
+from refute.errors import StoppedError as StoppedBySignalError
 from refute.job import Fact, Job, Report
 from refute.release import HfModel, Training
 
@@ -53,6 +60,8 @@ def start(
         *,
         teacher: Path | None = teacher_folder,
         init: Path = init_evidence,
+        corpus: Path = corpus_evidence,
+        budget_hours: float | None = None,
         report: Report = lambda *_: None,
         **changes: object,
     ) -> Job:
@@ -61,8 +70,9 @@ def start(
             "training": {**BASE, **changes},
             "teacher": place,
             "init": str(init / "model"),
-            "corpus": str(corpus_evidence),
+            "corpus": str(corpus),
             "threads": 1,
+            "budget_hours": budget_hours,
         }
         return make_job(name, config, {}, report)
 
@@ -383,3 +393,293 @@ def test_log_is_cut_back_to_its_checkpoint(tmp_path: Path) -> None:
         log.append({"step": 4, "ce": float("nan")})
     log.close()
     assert rows(path) == [{"step": 1}, {"step": 2}, {"step": 3, "ce": 1.0}]
+
+
+def run(job: Job, **more: Any) -> None:
+    """The run of a job's configuration, as the command makes it."""
+    run_training(job, TrainConfig.model_validate_json(job.config), **more)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_prefetched_answers_give_bitwise_the_same_run(
+    start: Callable[..., Job], shards_folder: Path, mask: bool
+) -> None:
+    """Depth 2 and depth 0: the same weights and logs, with documents kept apart and without."""
+    jobs = [
+        start(f"depth-{depth}", corpus=shards_folder, prefetch=depth, document_mask=mask, micro_batch_size=4)
+        for depth in (0, 2)
+    ]
+    for job in jobs:
+        train(job)
+    assert same(weights(jobs[0]), weights(jobs[1]))
+    for log in ("metrics.jsonl", "evals.jsonl"):
+        assert untimed(jobs[0].out / log) == untimed(jobs[1].out / log)
+
+
+def test_documents_are_kept_apart_in_training_and_evaluation(start: Callable[..., Job], shards_folder: Path) -> None:
+    """A masked run counts only tokens with a label, and judges by what a model says about each document alone."""
+    masked, crossing = (
+        start(f"mask-{mask}", corpus=shards_folder, document_mask=mask, steps=3) for mask in (True, False)
+    )
+    train(masked)
+    train(crossing)
+    assert summary(crossing)["supervised_tokens"] == 3 * 8 * 15
+    assert summary(masked)["supervised_tokens"] < 3 * 8 * 15
+    assert summary(masked)["initial_heldout_ce"] != summary(crossing)["initial_heldout_ce"]
+    for log in (masked, crossing):
+        assert summary(log)["final_heldout_ce"] < summary(log)["initial_heldout_ce"]
+    manifest = Manifest.load(shards_folder)
+    windows = ShardWindows(shards_folder, manifest, "heldout", 16)[range(6)]
+    model = AutoModelForCausalLM.from_pretrained(masked.out / "model")
+    losses: list[torch.Tensor] = []
+    for window in windows:
+        ends = [index + 1 for index, number in enumerate(window[:-1].tolist()) if number == manifest.end_of_document]
+        for first, last in zip([0, *ends], [*ends, 16], strict=True):
+            if last - first > 1:
+                document = window[None, first:last]
+                logits = model(input_ids=document[:, :-1]).logits[0]
+                losses.append(torch.nn.functional.cross_entropy(logits, document[0, 1:], reduction="none"))
+    assert summary(masked)["final_heldout_ce"] == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
+
+
+def test_a_mask_without_a_known_document_end_is_refused(start: Callable[..., Job]) -> None:
+    """A corpus that does not say which id ends a document cannot be masked, and is not silently left unmasked."""
+    with pytest.raises(ExperimentError, match=r"document_mask is on, but .* does not say which id ends a document"):
+        train(start(document_mask=True))
+
+
+def test_gradient_checkpointing_computes_again_and_gives_the_same(
+    start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers run a second time in the backward pass, and the weights are those of a run without."""
+    calls, original = {"n": 0}, LlamaMLP.forward
+
+    def counted(self: Any, states: torch.Tensor) -> torch.Tensor:
+        calls["n"] += torch.is_grad_enabled()
+        result: torch.Tensor = original(self, states)
+        return result
+
+    monkeypatch.setattr(LlamaMLP, "forward", counted)
+    jobs, counts = [], []
+    for on in (False, True):
+        calls["n"] = 0
+        jobs.append(start(f"checkpointing-{on}", steps=3, gradient_checkpointing=on))
+        train(jobs[-1])
+        counts.append(calls["n"])
+    assert counts == [counts[0], counts[0] + 3 * 2]
+    for name, tensor in weights(jobs[0]).items():
+        torch.testing.assert_close(tensor, weights(jobs[1])[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("spoilt_after", "best"), [(0, 0), (6, 5), (99, 12)])
+def test_the_best_weights_become_the_model(
+    start: Callable[..., Job],
+    init_evidence: Path,
+    corpus_evidence: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt_after: int,
+    best: int,
+) -> None:
+    """Whether the run spoils its student at once, in the middle or never: the model has the lowest held-out loss."""
+    spoil(monkeypatch, spoilt_after)
+    jobs = {keep: start(keep, keep=keep) for keep in ("last", "best")}
+    for job in jobs.values():
+        train(job)
+    facts = summary(jobs["best"])
+    assert (facts["best_step"], facts["model_step"]) == (best, best)
+    assert facts["best_heldout_ce"] == min(row["heldout_ce"] for row in rows(jobs["best"].out / "evals.jsonl"))
+    model = AutoModelForCausalLM.from_pretrained(jobs["best"].out / "model")
+    windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:6], None)
+    scores = score_windows(lambda batch: model(input_ids=batch.ids).logits, windows, None)
+    assert sum(score.ce for score in scores) / 6 == pytest.approx(facts["best_heldout_ce"], rel=1e-6)
+    assert facts["final_heldout_ce"] == pytest.approx(facts["best_heldout_ce"], rel=1e-6)
+    assert same(weights(jobs["best"]), load_file(init_evidence / "model" / "model.safetensors")) == (best == 0)
+    last = summary(jobs["last"])
+    assert (last["model_step"], last["best_step"]) == (12, best)
+    assert same(weights(jobs["best"]), weights(jobs["last"])) == (best == 12)
+    assert not (jobs["last"].scratch / "best.safetensors").exists()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """From step `after` on, a learning rate that destroys the student."""
+    rate = learning_rate
+    changed: Callable[[Training, int], float] = lambda training, step: rate(training, step) if step < after else 3.0  # noqa: E731
+    monkeypatch.setattr(trainer, "learning_rate", changed)
+
+
+def test_the_best_weights_survive_a_kill(start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Best at step 5, killed at step 7, resumed from step 4: the same model as without the kill."""
+    spoil(monkeypatch, 6)
+    straight = start("straight", keep="best")
+    train(straight)
+
+    def kill(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        if stage == "distil" and step == 7:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(start("killed", keep="best", report=kill))
+    killed = start("killed", keep="best")
+    train(killed)
+    assert summary(killed)["model_step"] == 5
+    assert same(weights(straight), weights(killed))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_after_the_step_with_a_checkpoint(start: Callable[..., Job], number: int) -> None:
+    """Asked during step 3's report, the run ends after step 4 saying so, and continues to the straight run's end."""
+    straight = start("straight", checkpoint_every=100)
+    train(straight)
+    stop, taken = Stop(), list[int]()
+
+    def ask(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        if stage == "distil":
+            taken.append(step)
+            if step == 3:
+                stop.signal = number
+
+    job = start("stopped", checkpoint_every=100, report=ask)
+    with pytest.raises(StoppedBySignalError, match=r"stopped after step 4 of 12; its checkpoint is in") as caught:
+        run(job, stop=stop)
+    assert caught.value.signal == number
+    assert taken == [1, 2, 3, 4]
+    assert [path.name for path in (job.scratch / "checkpoints").iterdir()] == ["step-00000004"]
+    again = start("stopped", checkpoint_every=100)
+    run(again)
+    assert same(weights(straight), weights(again))
+
+
+def test_a_stop_in_the_last_step_is_a_finished_run(start: Callable[..., Job]) -> None:
+    """Nothing is left to be continued, so the model is written."""
+    stop = Stop()
+
+    def ask(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        if stage == "distil" and step == 11:
+            stop.signal = signal.SIGTERM
+
+    job = start(report=ask)
+    run(job, stop=stop)
+    assert summary(job)["steps"] == 12
+
+
+def test_a_smoke_run_is_exactly_so_many_steps_and_leaves_no_model(start: Callable[..., Job]) -> None:
+    """smoke.json projects the time of all steps; no model, no summary."""
+    taken: list[int] = []
+
+    def note(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        if stage == "distil":
+            taken.append(step)
+
+    job = start(report=note)
+    run(job, max_steps=3)
+    assert taken == [1, 2, 3]
+    assert [path.name for path in job.out.iterdir()] == ["smoke.json"]
+    smoke = json.loads((job.out / "smoke.json").read_text(encoding="utf-8"))
+    assert smoke["steps"] == 3
+    assert smoke["last"]["step"] == 3
+    assert smoke["projected_hours"] == pytest.approx(smoke["seconds"] / 3 * 12 / 3600)
+
+
+def test_a_long_run_needs_a_smoke_run_of_the_same_configuration(
+    start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None, another one's, its own, and by force, which is recorded; an experiment of a release is not asked."""
+    monkeypatch.setattr(trainer, "_LONG_STEPS", 12)
+    job = start()
+    with pytest.raises(UsageError, match=r"12 steps need a smoke run .* there is no .*smoke\.json") as caught:
+        run(job, forced=False)
+    assert "--force" in caught.value.hint
+    other = start("other", seed=18)
+    run(other, max_steps=2)
+    (job.out / "smoke.json").write_bytes((other.out / "smoke.json").read_bytes())
+    with pytest.raises(UsageError, match=r"smoke\.json is of another one"):
+        run(job, forced=False)
+    run(start("smoke"), max_steps=2)
+    (job.out / "smoke.json").write_bytes((start("smoke").out / "smoke.json").read_bytes())
+    run(job, forced=False)
+    assert json.loads((job.out / "preflight.json").read_text(encoding="utf-8"))["forced_without_smoke"] is False
+    forced = start("forced")
+    run(forced, forced=True)
+    assert json.loads((forced.out / "preflight.json").read_text(encoding="utf-8"))["forced_without_smoke"] is True
+    run(start("experiment"))
+
+
+@pytest.mark.parametrize(("steps", "refused"), [(4_999, False), (5_000, True)])
+def test_long_begins_at_five_thousand_steps(start: Callable[..., Job], steps: int, refused: bool) -> None:
+    """One step fewer may begin without a smoke run."""
+    job = start(steps=steps)
+    stop = Stop(signal.SIGTERM)
+    expected = UsageError if refused else StoppedBySignalError
+    with pytest.raises(expected, match="need a smoke run" if refused else "stopped after step 1 of 4999"):
+        run(job, forced=False, stop=stop)
+
+
+def test_a_pace_that_cannot_keep_its_budget_is_stopped_after_twenty_steps(start: Callable[..., Job]) -> None:
+    """Both durations are named, no further step is made; a budget that suffices, or a run at its end, goes on."""
+    taken: list[int] = []
+
+    def note(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        if stage == "distil":
+            taken.append(step)
+
+    job = start(steps=22, budget_hours=1e-7, report=note)
+    with pytest.raises(ExperimentError, match=r"first 20 steps the run takes \S+ h, its budget is 1e-07 h"):
+        train(job)
+    assert taken[-1] == 20
+    enough = start("enough", steps=22, budget_hours=1.0)
+    train(enough)
+    assert summary(enough)["steps"] == 22
+    done = start("done", steps=20, budget_hours=1e-7)
+    train(done)
+    assert summary(done)["steps"] == 20
+
+
+def test_a_teacher_that_is_the_init_is_refused(start: Callable[..., Job], teacher_folder: Path, tmp_path: Path) -> None:
+    """The same weights under another path would distil nothing."""
+    copy = tmp_path / "copy"
+    copied(teacher_folder, copy / "model")
+    with pytest.raises(ExperimentError, match="teacher and init have the same weights"):
+        train(start(init=copy))
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of a flat folder, which a test may damage."""
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_a_wider_teacher_teaches_and_what_it_loses_is_told(
+    start: Callable[..., Job], wide_init_evidence: Path, teacher_folder: Path, tmp_path: Path
+) -> None:
+    """A teacher of 320 rows and a student of 300: the run works, and the mean dropped mass is in the summary."""
+    copied(teacher_folder, tmp_path / "init" / "model")
+    job = start(teacher=wide_init_evidence / "model", init=tmp_path / "init", steps=2)
+    train(job)
+    facts = json.loads((job.out / "preflight.json").read_text(encoding="utf-8"))
+    assert (facts["teacher_rows"], facts["student_rows"]) == (320, 300)
+    assert 0 < summary(job)["dropped_mass"] < 1
+    assert 0 < facts["dropped_mass"] < 1
+
+
+def test_altered_shards_stop_the_run(start: Callable[..., Job], shards_folder: Path, tmp_path: Path) -> None:
+    """One flipped bit in a shard: nothing is trained on it."""
+    copy = copied(shards_folder, tmp_path / "shards")
+    data = bytearray((copy / "train-00001.bin").read_bytes())
+    data[0] ^= 1
+    (copy / "train-00001.bin").write_bytes(bytes(data))
+    with pytest.raises(ExperimentError, match=r"train-00001\.bin"):
+        train(start(corpus=copy))
+
+
+def test_shards_of_another_tokenizer_are_refused(
+    start: Callable[..., Job], shards_folder: Path, tmp_path: Path
+) -> None:
+    """The manifest's digest is neither the init's nor the teacher's."""
+    copy = copied(shards_folder, tmp_path / "shards")
+    text = (copy / "manifest.json").read_text(encoding="utf-8")
+    digest = json.loads(text)["tokenizer_sha256"]
+    (copy / "manifest.json").write_text(text.replace(digest, "f" * 64), encoding="utf-8")
+    with pytest.raises(ExperimentError, match=f"tokenised by tokenizer {'f' * 64}"):
+        train(start(corpus=copy))

@@ -154,9 +154,10 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         return Experiment(name, title, f"{DISTILL}.{entry}", needs, config, ("distill",), limits.prepare_s)
 
     def train(name: str, title: str, weights: Mapping[str, float]) -> Experiment:
+        native = isinstance(release.teacher, GgufModel) and release.teacher.runtime == "llama.cpp"
         config: Config = {
             "training": {**training.model_dump(mode="json"), **weights},
-            "teacher": teacher,
+            "teacher": original if native else teacher,
             "init": FromEvidence("init", "model"),
             "corpus": FromEvidence("corpus", ""),
             "budget_hours": limits.train_s / 3600,

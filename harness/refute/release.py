@@ -44,10 +44,15 @@ class Source(Closed):
 
 
 class GgufModel(Closed):
-    """A quantised model in one GGUF file, dequantised to float32 or bfloat16 by transformers."""
+    """A quantised model in one GGUF file.
+
+    `runtime` gives a teacher's logits during training: transformers, on weights dequantised to float32 or bfloat16,
+    or llama.cpp on the quantised ones (extra `llama`, CPU only). Everything else uses the dequantised weights.
+    """
 
     format: Literal["gguf"]
     source: Source
+    runtime: Literal["transformers", "llama.cpp"] = "transformers"
 
 
 class HfModel(Closed):

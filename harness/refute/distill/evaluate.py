@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.distill.packing import IGNORED, Batch
 from refute.distill.ranks import ALONE, Ranks
-from refute.distill.teacher import Teacher
+from refute.distill.teacher import TeacherModel
 from refute.distill.vocabulary import dropped_mass
 from refute.errors import NonFiniteError
 
@@ -52,7 +52,7 @@ class Evaluation:
 class TeacherOnWindows:
     """The teacher's logits on a fixed batch of windows, cut to the student's vocabulary."""
 
-    def __init__(self, teacher: Teacher, batch: Batch, vocab_size: int, *, cache_mib: int = CACHE_MIB) -> None:
+    def __init__(self, teacher: TeacherModel, batch: Batch, vocab_size: int, *, cache_mib: int = CACHE_MIB) -> None:
         self._teacher, self._windows, self._vocab_size = teacher, batch.split(1), vocab_size
         self._keep = batch.ids.numel() * vocab_size * 4 <= cache_mib * 2**20
         self._cache: dict[int, Tensor] = {}

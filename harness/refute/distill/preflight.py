@@ -64,9 +64,7 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
     training, ranks = run.config.training, run.ranks
     parameters = count_parameters(run.student)
     pieces = ranks.world if training.parallel == "fsdp" else 1
-    teacher_bytes = 0
-    if run.teacher is not None:
-        teacher_bytes = sum(p.numel() * p.element_size() for p in run.teacher.model.parameters())
+    teacher_bytes = 0 if run.teacher is None else run.teacher.size
     # The student's weights and the teacher are in memory already; gradient and moments are still to come.
     needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
     best = 2 if training.keep == "best" else 0

@@ -47,6 +47,27 @@ class Provider(Protocol):
         ...
 
 
+class TeacherModel(Provider, Protocol):
+    """A model that is asked, whatever runs it."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def vocab_rows(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        ...
+
+    def logits(self, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
+        """See `Teacher.logits`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Teacher:
     """A model that is only asked: evaluation mode, no gradients. `parameters` counts tied weights once.
@@ -69,6 +90,11 @@ class Teacher:
         """Where the model lies, and so its logits."""
         device: torch.device = self.model.device
         return device
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
 
     def logits(self, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
         """Logits (B, L, V), float32, no gradient, at every position of `input_ids` (B, L), causal.
@@ -96,16 +122,20 @@ class Teacher:
         return Answer(hidden=hidden, head=_head(self.model).get_parameter("weight"))
 
     def _inputs(self, input_ids: Tensor, positions: Tensor | None) -> dict[str, Tensor]:
-        if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32):
-            raise UsageError(f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}")
-        ids = input_ids.to(self.device, torch.int64)
-        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_rows):
-            raise UsageError(
-                f"input_ids reach from {int(ids.min())} to {int(ids.max())}, the teacher knows 0 to "
-                f"{self.vocab_rows - 1}",
-                hint="the corpus was tokenised with another tokenizer",
-            )
+        ids = check_ids(input_ids, self.vocab_rows).to(self.device)
         return {"input_ids": ids} if positions is None else {"input_ids": ids, "position_ids": positions.to(ids.device)}
+
+
+def check_ids(input_ids: Tensor, rows: int) -> Tensor:
+    """`input_ids` as int64. Raises UsageError for what is no (B, L) integers below `rows`."""
+    if input_ids.ndim != 2 or input_ids.dtype not in (torch.int64, torch.int32):
+        raise UsageError(f"input_ids must be (B, L) integers, found {tuple(input_ids.shape)} {input_ids.dtype}")
+    if input_ids.numel() and (int(input_ids.min()) < 0 or int(input_ids.max()) >= rows):
+        raise UsageError(
+            f"input_ids reach from {int(input_ids.min())} to {int(input_ids.max())}, the teacher knows 0 to {rows - 1}",
+            hint="the corpus was tokenised with another tokenizer",
+        )
+    return input_ids.long()
 
 
 @torch.no_grad()

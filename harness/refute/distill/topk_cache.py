@@ -24,7 +24,7 @@ from torch.nn import functional
 from refute.distill.logs import write_json
 from refute.distill.loss_teachers import TopK
 from refute.distill.packing import Batch
-from refute.distill.teacher import Answer, Teacher
+from refute.distill.teacher import Answer, TeacherModel
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.release import Training
 
@@ -138,7 +138,7 @@ def prepare(
     folder: Path,
     batch_of: Callable[[int], Batch],
     windows: int,
-    teacher: Teacher,
+    teacher: TeacherModel,
     teacher_sha256: str | None,
     training: Training,
     *,
@@ -255,7 +255,7 @@ def _read_back(
     folder: Path,
     batch_of: Callable[[int], Batch],
     windows: int,
-    teacher: Teacher,
+    teacher: TeacherModel,
     teacher_sha256: str | None,
     training: Training,
     vocab_size: int,

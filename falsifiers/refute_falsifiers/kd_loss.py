@@ -21,6 +21,7 @@ _RIGHT: Mapping[str, float] = {
     "shift_invariance": 1e-7,
     "vocabulary_padding_difference": 0.0,
     "split_difference": 1e-7,
+    "chunk_difference": 1e-7,
     "monotone_divergence_violations": 0,
     "one_step_distance_drop": 0.1,
     "ten_step_ratio": 0.3,
@@ -183,22 +184,25 @@ def kd_gradient_float32(context: Context) -> Iterator[Measurement]:
         "shift_difference": "absolute",
         "padding_difference": "absolute",
         "split_difference": "relative",
+        "chunk_difference": "relative",
     },
     controls=(
         _RIGHT_LOSS,
         known_bad(_with(shift_invariance=0.4), name="a constant added to all logits changes the loss"),
         known_bad(_with(vocabulary_padding_difference=0.044), name="padding rows change the loss"),
         known_bad(_with(split_difference=1.0), name="accumulation doubles the gradient"),
+        known_bad(_with(chunk_difference=0.5), name="the last chunk is lost"),
     ),
 )
 def kd_invariance(context: Context) -> Iterator[Measurement]:
-    """Refuted when logit shift, vocabulary padding or the micro-batch split changes the loss or its gradient."""
+    """Refuted when logit shift, vocabulary padding, micro-batch split or chunk size changes the loss or its gradient."""
     return _numbers(
         context,
         {
             "shift_difference": ("shift_invariance", "absolute"),
             "padding_difference": ("vocabulary_padding_difference", "absolute"),
             "split_difference": ("split_difference", "relative"),
+            "chunk_difference": ("chunk_difference", "relative"),
         },
     )
 

@@ -40,6 +40,7 @@ class Certificate:
     shift_invariance: float
     vocabulary_padding_difference: float
     split_difference: float
+    chunk_difference: float
     monotone_divergence_violations: int
     one_step_distance_drop: float
     ten_step_ratio: float
@@ -92,6 +93,7 @@ def _measure_all(loss: Loss, device: str, kind: torch.dtype) -> Certificate:
         shift_invariance=laws.shift_effect(loss, device),
         vocabulary_padding_difference=laws.padding_effect(loss, device, kind),
         split_difference=laws.split_effect(loss, device),
+        chunk_difference=laws.chunk_effect(loss, device),
         monotone_divergence_violations=laws.divergence_violations(loss, device),
         one_step_distance_drop=laws.one_step_drop(loss, device),
         ten_step_ratio=ratio,

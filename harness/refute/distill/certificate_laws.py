@@ -21,6 +21,7 @@ from refute.distill.certificate_cases import (
     reference_kl,
     relative_error,
 )
+from refute.distill.loss_kernel import Sizes, cut_into
 
 _KD_ONLY = Mix(0.0, 1.0, 2.0)
 _BOTH = Mix(0.3, 0.7, 2.0)
@@ -111,6 +112,18 @@ def split_effect(loss: Loss, device: str) -> float:
         pieces = [case.rows(part * rows, (part + 1) * rows) for part in range(parts)]
         gradients.append(torch.stack([measure(loss, piece, _BOTH, supervised)[2] for piece in pieces]).sum(dim=0))
     return largest("split", [relative_error(each, gradients[0]) for each in gradients[1:]])
+
+
+def chunk_effect(loss: Loss, device: str) -> float:
+    """Largest relative change of a gradient when the work is cut into tiles and blocks of one to a few positions."""
+    case = make_case(12, positions=13, hidden=16, vocabulary=1009, mask="ragged").at(device, torch.float32)
+    _, *expected = measure(loss, case, _BOTH)
+    changes = []
+    for sizes in (Sizes(tile=1, block=1), Sizes(tile=5 * 1009, block=2 * 1009)):
+        with cut_into(sizes):
+            _, *found = measure(loss, case, _BOTH)
+        changes += [relative_error(one, other) for one, other in zip(found, expected, strict=True)]
+    return largest("chunks", changes)
 
 
 def divergence_violations(loss: Loss, device: str) -> int:

@@ -53,6 +53,7 @@ def test_the_shipped_loss_is_inside_every_band(shipped: Certificate) -> None:
     assert shipped.direction_abs_error <= 1e-6
     assert shipped.reverse_kl == pytest.approx(1.0021042, abs=1e-6)
     assert max(shipped.shift_invariance, shipped.vocabulary_padding_difference, shipped.split_difference) <= 1e-5
+    assert shipped.chunk_difference <= 1e-6
     assert (shipped.monotone_divergence_violations, shipped.ten_step_rises, shipped.fixture_argmax_errors) == (0, 0, 0)
     assert shipped.one_step_distance_drop > 0
     assert shipped.ten_step_ratio < 0.9

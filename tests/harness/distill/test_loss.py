@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from refute.distill import KdLoss, kd_loss
-from refute.distill import loss_kernel as kernel
+from refute.distill.loss_kernel import Sizes, cut_into
 from refute.distill.loss_teachers import TopK
 from refute.errors import UsageError
 
@@ -63,8 +63,7 @@ def test_any_chunking_equals_autograd_of_the_formula(
     """Value and both gradients equal autograd on the written-out formula, whatever the tile size."""
     states, weight, teacher, labels = _inputs(seed, positions, width, 3, extra)
     labels[0] = -100
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "_TILE_NUMBERS", tile)
+    with cut_into(Sizes(tile, tile)):
         found = kd_loss(states, weight, teacher, labels, ce_weight=ce, kd_weight=1 - ce, temperature=temperature)
     expected = _plain(states, weight, teacher, labels, ce, 1 - ce, temperature)
     assert found.supervised_tokens == positions - 1
@@ -243,9 +242,7 @@ def test_top_k_entries_equal_autograd_of_the_divergence_of_k_plus_one_outcomes(
     cross = functional.cross_entropy(logits, labels[keep], reduction="sum")
     expected = (ce * cross + (1 - ce) * temperature**2 * kl) / keep.sum()
     for given_entries in (entries, moved):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kernel, "_TILE_NUMBERS", tile)
-            patch.setattr(kernel, "_BLOCK_NUMBERS", tile)
+        with cut_into(Sizes(tile, tile)):
             found = kd_loss(
                 states,
                 weight,

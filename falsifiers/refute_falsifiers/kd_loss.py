@@ -195,7 +195,7 @@ def kd_gradient_float32(context: Context) -> Iterator[Measurement]:
     ),
 )
 def kd_invariance(context: Context) -> Iterator[Measurement]:
-    """Refuted when logit shift, vocabulary padding, micro-batch split or chunk size changes the loss or its gradient."""
+    """Refuted when logit shift, vocabulary padding, micro-batch split or chunk size changes loss or gradient."""
     return _numbers(
         context,
         {

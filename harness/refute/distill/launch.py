@@ -17,10 +17,13 @@ from typing import Any
 
 from refute.distill.config import TrainConfig
 from refute.distill.trainer import run_training
-from refute.errors import ExperimentError, NonFiniteError, RefuteError
+from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
 from refute.job import Fact, Job
 
 _LOG_LINES = 12
+_KINDS: Mapping[str, type[RefuteError]] = {
+    kind.__name__: kind for kind in (NonFiniteError, MissingInputsError, UsageError)
+}
 
 
 def train(job: Job) -> None:
@@ -35,7 +38,7 @@ def train(job: Job) -> None:
 def launch(job: Job, config: TrainConfig) -> None:
     """Runs `config` in `config.processes` processes, passing on what they report.
 
-    Raises NonFiniteError or ExperimentError with the words of the rank that failed first.
+    Raises what the rank that failed first raised, in its words.
     """
     pipe, log = job.scratch / "events", job.scratch / "ranks.log"
     pipe.unlink(missing_ok=True)
@@ -55,7 +58,7 @@ def launch(job: Job, config: TrainConfig) -> None:
     status = process.wait()
     if failures:
         first = failures[0]
-        kind = NonFiniteError if first["kind"] == "NonFiniteError" else ExperimentError
+        kind = _KINDS.get(first["kind"], ExperimentError)
         raise kind(f"rank {first['rank']}: {first['message']}", hint=first["hint"])
     if status != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])

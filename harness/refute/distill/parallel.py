@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +16,17 @@ from torch.nn.parallel import DistributedDataParallel
 from refute.distill.ranks import Ranks
 from refute.distill.step import StepModule
 
+# Ranks start with equal buffers and never change them. torch renamed the argument, and warns of the old name.
+_NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+_KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
+
 
 def spread(module: StepModule, parallel: Literal["ddp", "fsdp"], ranks: Ranks) -> nn.Module:
     """`module` as the ranks share it; a single rank keeps it whole."""
     if ranks.world == 1:
         return module
     if parallel == "ddp":
-        return DistributedDataParallel(module, broadcast_buffers=False)
+        return DistributedDataParallel(module, **_KEEP_BUFFERS)
     for layer in _layers(module.student):
         fully_shard(layer)
     fully_shard(module)

@@ -127,3 +127,32 @@ def shards_folder(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXT), encoding="utf-8")
     tokenize(Tokenize([source], teacher_folder, root / "shards", heldout_share=0.1, shard_tokens=500))
     return root / "shards"
+
+
+@pytest.fixture
+def write_config(tmp_path: Path, teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> Callable[..., Path]:
+    """Writes a configuration of `refute distill`, twelve steps unless `changes` of its training say otherwise."""
+
+    def write(name: str = "config", lines: str = "", **changes: object) -> Path:
+        training = {
+            "steps": 12,
+            "batch_size": 8,
+            "micro_batch_size": 8,
+            "seq_len": SEQ_LEN,
+            "learning_rate": 0.01,
+            "min_learning_rate": 0.001,
+            "temperature": 2.0,
+            "eval_every": 5,
+            "eval_windows": 4,
+            "checkpoint_every": 4,
+            "ce_weight": 0.3,
+            "kd_weight": 0.7,
+        } | changes
+        path = tmp_path / f"{name}.yaml"
+        text = "training:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in training.items())
+        text += f"teacher:\n  model: {{format: hf, path: teacher}}\n  path: {json.dumps(str(teacher_folder))}\n"
+        text += f"init: {json.dumps(str(init_evidence / 'model'))}\ncorpus: {json.dumps(str(shards_folder))}\n"
+        path.write_text(text + "threads: 1\n" + lines, encoding="utf-8")
+        return path
+
+    return write

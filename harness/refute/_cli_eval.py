@@ -1,19 +1,18 @@
-"""`refute eval …`: arguments of the evaluation's commands, and what they print."""
+"""`refute eval …`: arguments of the evaluation's commands."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="HumanEval: score samples, compare results.")
 
 INCOMPLETE = 1
-_SHOWN = 20
 
 
 class Tier(StrEnum):
@@ -22,6 +21,30 @@ class Tier(StrEnum):
     RLIMITS = "rlimits"
     SECCOMP = "seccomp"
     BUBBLEWRAP = "bubblewrap"
+
+
+class Device(StrEnum):
+    """Where a model computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+    @property
+    def engine_name(self) -> Literal["cpu", "cuda"]:
+        """The engine's word for it."""
+        return "cuda" if self is Device.CUDA else "cpu"
+
+
+class Protocol(StrEnum):
+    """How a problem is put to a model."""
+
+    COMPLETION = "completion"
+    CHAT = "chat"
+
+    @property
+    def engine_name(self) -> Literal["completion", "chat_primed"]:
+        """The engine's word for it: the chat template, with the answer's beginning given."""
+        return "chat_primed" if self is Protocol.CHAT else "completion"
 
 
 Problems = Annotated[
@@ -46,11 +69,54 @@ def score(
 ) -> None:
     """Execute samples and count passes. Ends in 0 if every sample was scored, in 1 if a line or a sample was not."""
     from refute.eval_command import limits_of, read_problems, score_file
+    from refute.eval_show import show_score
 
     limits = limits_of(timeout, minimum_isolation.value, workers)
     figures = score_file(samples, out, problems=read_problems(problems), limits=limits, partial=partial)
     typer.echo(json.dumps(figures, indent=1) if as_json else "\n".join(show_score(figures)))
     raise typer.Exit(INCOMPLETE if figures["faulty_lines"] or figures["errors"] else 0)
+
+
+@app.command()
+def humaneval(
+    model: Annotated[Path, typer.Option(help="Model folder with its tokenizer, or a GGUF file.")],
+    out: Annotated[Path, typer.Option(help="Folder for samples, results and summary; a run continues there.")],
+    protocol: Annotated[Protocol, typer.Option(help="Bare prompt, or the chat template.")] = Protocol.COMPLETION,
+    n: Annotated[int, typer.Option("-n", "--samples", help="Samples a problem.", min=1)] = 1,
+    temperature: Annotated[float, typer.Option("-t", "--temperature", help="0 takes the likeliest token.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens of so much probability.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the samples; each has random numbers of its own.")] = 17,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 512,
+    batch_size: Annotated[int, typer.Option(help="Answers generated at a time.", min=1)] = 8,
+    limit: Annotated[int | None, typer.Option(help="The first problems only.", min=1)] = None,
+    device: Annotated[Device, typer.Option(help="Where the model computes.")] = Device.CPU,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the model (default: one a CPU).", min=1)] = None,
+    problems: Problems = None,
+    timeout: Timeout = 10.0,
+    minimum_isolation: Minimum = Tier.SECCOMP,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Let a model answer the problems, then execute its answers. An error of the model is an error, never a score."""
+    from refute.eval_command import limits_of, read_problems
+    from refute.eval_generate import Order, run_humaneval
+    from refute.eval_show import sampled, show_samples, show_score
+    from refute.humaneval.sampler import make_sampler
+
+    limits = limits_of(timeout, minimum_isolation.value, workers)
+    sampler = make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed)
+    order = Order(
+        model=model,
+        protocol=protocol.engine_name,
+        sampler=sampler,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        device=device.engine_name,
+        threads=threads or os.cpu_count() or 1,
+    )
+    summary = run_humaneval(order, read_problems(problems, limit), out, limits)
+    typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*show_score(summary), *show_samples(summary)]))
+    raise typer.Exit(INCOMPLETE if summary["errors"] or not sampled(summary) else 0)
 
 
 @app.command(name="compare")
@@ -63,73 +129,7 @@ def compare_command(
 ) -> None:
     """Compare two results files problem by problem: B against A, with the problems won and lost."""
     from refute.eval_compare import compare_files
+    from refute.eval_show import show_comparison
 
     found = compare_files(a, b, partial=partial, seed=seed)
     typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(show_comparison(found)))
-
-
-def show_comparison(found: Mapping[str, Any]) -> list[str]:
-    """A comparison, in lines."""
-    lines = [
-        f"{name.upper()}         {100 * found[name]:.2f} %   {_intervals(found[f'{name}_intervals'])}"
-        for name in ("a", "b")
-    ]
-    lines.append(f"B - A     {100 * found['difference']:+.2f} points   {_intervals(found['difference_intervals'])}")
-    if found["p_value"] is None:
-        lines.append("McNemar   does not apply: samples of one problem disagree; the bootstrap over problems counts")
-    else:
-        lines.append(f"McNemar   p = {found['p_value']:.4g}, exact, two-sided")
-    lines += [
-        f"{name:9} {len(found[name])} of {found['problems']} problems" + "".join(f" {task}" for task in found[name])
-        for name in ("won", "lost")
-    ]
-    left_out = [f"only in {name.upper()}: {_some(tasks)}" for name, tasks in found["only"].items() if tasks]
-    return [*lines, *left_out, *(f"note: {note}" for note in found["notes"])]
-
-
-def show_score(figures: Mapping[str, Any]) -> list[str]:
-    """The figures of a scored file, in lines."""
-    few, many = figures["samples_a_problem"]
-    each = f"{few} sample{'s' if few != 1 else ''} each" if few == many else f"{few} to {many} samples each"
-    lines = [
-        f"{f'pass@{k}':9} {100 * value:.2f} %"
-        + (f"   {_intervals(figures['pass_at_1_intervals'])}" if k == "1" else "")
-        for k, value in figures["pass_at_k"].items()
-    ]
-    lines.append(
-        f"passed    {figures['passed']} of {figures['scored']} samples; "
-        f"{figures['problems']} of {figures['problems_in_file']} problems, {each}"
-    )
-    return [*lines, *_conditions(figures), *_gaps(figures)]
-
-
-def _conditions(figures: Mapping[str, Any]) -> list[str]:
-    times, run = figures["timeouts"], figures["run"]
-    depended = (
-        "some outcome depended on one" if times["outcome_depended_on_a_timeout"] else "no outcome depended on one"
-    )
-    return [
-        f"timeouts  {times['timed_out']}, after {times['retried_alone']} retried alone; {depended}",
-        f"isolation {run['isolation']}; {run['timeout_s']:g} s, {run['memory_mib']} MiB a program",
-        f"problems  sha256 {run['problems_sha256']}",
-        f"results   {figures['results']} ({figures['wall_s']:.1f} s)",
-    ]
-
-
-def _gaps(figures: Mapping[str, Any]) -> list[str]:
-    missing, uneven = figures["missing_problems"], figures["uneven_problems"]
-    lines = [f"missing   {len(missing)} problems without a sample: {_some(missing)}"] if missing else []
-    lines += [f"uneven    {len(uneven)} problems: {_some(list(uneven))}"] if uneven else []
-    lines += [f"line {fault['line']}: {fault['reason']}" for fault in figures["faulty_lines"]]
-    return lines + [
-        f"not scored: {error['task_id']}, sample {error['sample']}: {error['reason']}" for error in figures["errors"]
-    ]
-
-
-def _intervals(found: list[Mapping[str, Any]]) -> str:
-    shown = ", ".join(f"{each['method']} [{100 * each['low']:.2f}, {100 * each['high']:.2f}]" for each in found)
-    return f"{100 * found[0]['level']:g} % {shown}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")

@@ -53,13 +53,13 @@ class ProblemSet:
         object.__setattr__(self, "tasks", tuple(problem.task_id for problem in self.problems))
 
 
-def read_problems(path: Path | None) -> ProblemSet:
-    """The problems at `path`, whatever their digest; without a path the official 164, by theirs.
+def read_problems(path: Path | None, limit: int | None = None) -> ProblemSet:
+    """The problems at `path`, whatever their digest; without a path the official 164, by theirs. The first `limit`.
 
     Raises DigestMismatchError where the official file was changed, MissingInputsError where one cannot be read.
     """
     place = fetch(OFFICIAL_PROBLEMS, Path()) if path is None else path
-    problems = load_problems(place)
+    problems = load_problems(place, limit=limit)
     return ProblemSet(problems, hashlib.sha256(place.read_bytes()).hexdigest())
 
 

@@ -1,8 +1,8 @@
-"""The tensors of rows that are decoded together: prompts in, the most likely next token of each row out."""
+"""The tensors of rows that are decoded together: prompts in, the next token of each row out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,18 +14,36 @@ from refute.humaneval.kv_cache import PackedLayer, prompt_states
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The most likely next token of a row, and whether all logits it was chosen from are finite."""
+    """The next token of a row, and whether all logits it was chosen from are finite."""
 
     token_id: int
     finite: bool
 
 
+# Takes logits (rows, vocabulary) and the numbers of the prompts that they belong to; one token id a row.
+Pick = Callable[[torch.Tensor, Sequence[int]], list[int]]
+
+
+def most_likely(logits: torch.Tensor, _prompts: Sequence[int]) -> list[int]:
+    """The token with the largest logit of each row."""
+    found: list[int] = logits.argmax(-1).tolist()
+    return found
+
+
 class Batch:
     """Rows with one shared cache: exhaust `prompts` first, then `next_choices`, and `keep` as rows finish."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        pick: Pick = most_likely,
+    ) -> None:
         self._model = model
         self._prompts = prompts
+        self._pick = pick
+        self._rows = list(range(len(prompts)))
         self._width = max(len(prompt) for prompt in prompts)
         self._capacity = self._width + max_new_tokens
         self._layers: list[PackedLayer] = []
@@ -56,7 +74,7 @@ class Batch:
             use_cache=True,
         )
         self._positions = self._positions + 1
-        return _choices(output.logits[:, -1])
+        return self._choices(output.logits[:, -1], self._rows)
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
@@ -65,6 +83,7 @@ class Batch:
         for layer in self._layers:
             layer.batch_select_indices(index)
         self._positions = self._positions[index]
+        self._rows = [self._rows[row] for row in rows]
         self._mask = self._mask[index]
 
     @torch.inference_mode()
@@ -82,13 +101,12 @@ class Batch:
             self._layers = [PackedLayer(rows, self._width, self._capacity) for _ in states]
         for layer, (keys, values) in zip(self._layers, states, strict=True):
             layer.admit(row, keys, values)
-        return _choices(output.logits[:, -1])[0]
+        return self._choices(output.logits[:, -1], [row])[0]
 
     def _integers(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._model.device)
 
-
-def _choices(logits: torch.Tensor) -> list[Choice]:
-    # A sum in float32 is finite exactly if its terms are: no logit comes near 1e33.
-    finite = torch.isfinite(logits.sum(-1, dtype=torch.float32)).tolist()
-    return [Choice(token, ok) for token, ok in zip(logits.argmax(-1).tolist(), finite, strict=True)]
+    def _choices(self, logits: torch.Tensor, prompts: Sequence[int]) -> list[Choice]:
+        # A sum in float32 is finite exactly if its terms are: no logit comes near 1e33.
+        finite = torch.isfinite(logits.sum(-1, dtype=torch.float32)).tolist()
+        return [Choice(token, ok) for token, ok in zip(self._pick(logits, prompts), finite, strict=True)]

@@ -1,4 +1,4 @@
-"""Greedy decoding of many problems at once with a transformers model: prompts, stop rules, what ended a row.
+"""Decoding of many problems at once with a transformers model: prompts, stop rules, what ended a row.
 
 An own loop instead of `model.generate`: there finished rows keep costing a full row, and
 generation_config.json (a repetition penalty, say) alters the argmax without being asked to.
@@ -10,12 +10,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from refute.errors import ExperimentError, NonFiniteError
-from refute.humaneval.batch import Batch, Choice
+from refute.humaneval.batch import Batch, Choice, Pick, most_likely
+from refute.humaneval.drawing import draw
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
+from refute.humaneval.sampler import GREEDY, Sampler, dice
 
 Stop = Literal["eos", "stop", "length"]
 
@@ -25,27 +28,20 @@ class Completion:
     """What follows a problem's head: `text` without its stop, and why it ended.
 
     `new_tokens` counts every token decoded, those of the stop included. `stop` is `eos` (a special token),
-    `stop` (a stop rule of the protocol) or `length` (truncated at the token budget).
+    `stop` (a stop rule of the protocol) or `length` (truncated at the token budget). `sample` counts a task's
+    samples from 0.
     """
 
     task_id: str
     text: str
     new_tokens: int
     stop: Stop
+    sample: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Sampler:
-    """How the next token is taken from the logits."""
-
-    method: Literal["argmax"] = "argmax"
-    temperature: float = 0.0
-    n: int = 1
-    repetition_penalty: float = 1.0
-
-
-# The only sampler that this module implements; a model's own generation_config has no say.
-EFFECTIVE_SAMPLER = Sampler()
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells samples apart."""
+        return self.task_id, self.sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,7 @@ class _Rules:
 @dataclass(frozen=True, slots=True)
 class _Row:
     task_id: str
+    sample: int
     prompt_ids: list[int]
     carried: str
     new_ids: list[int] = field(default_factory=list)
@@ -72,27 +69,28 @@ def generate(
     protocol: Protocol,
     max_new_tokens: int,
     batch_size: int,
-    finished: Collection[str] = (),
+    sampler: Sampler = GREEDY,
+    finished: Collection[tuple[str, int]] = (),
     on_step: Callable[[int], None] | None = None,
 ) -> Iterator[Completion]:
-    """One greedy completion a problem, each yielded as soon as its row ends; shortest prompts first.
+    """`sampler.n` completions a problem, each yielded as soon as its row ends; shortest prompts first.
 
-    Batches are a function of `problems` and `batch_size` alone. A batch is left out only if `finished` names
-    all its tasks, so a resumed run computes the same sums in the same order, and hence the same tokens, as an
-    undisturbed one. Between batch sizes equality is no promise: sums differ in their last bits (measured in
-    float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
+    Batches are a function of `problems`, `sampler.n` and `batch_size` alone. A batch is left out only if `finished`
+    names (task, sample) of all its rows, so a resumed run computes the same sums in the same order, and hence
+    the same tokens, as an undisturbed one. Between batch sizes equality is no promise: sums differ in their last
+    bits (measured in float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
     told how many tokens were just decoded: a prompt's first, or one a row.
 
     Raises NonFiniteError naming the task whose logits are NaN or infinite, and ExperimentError for a prompt
     that does not fit into the model's context together with `max_new_tokens`.
     """
     rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens)
-    rows = [_row(problem, model, rules) for problem in problems]
+    rows = [row for problem in problems for row in _rows(problem, model, rules, sampler.n)]
     rows.sort(key=lambda row: len(row.prompt_ids))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        if not all(row.task_id in finished for row in batch):
-            yield from _decode(model, batch, rules, on_step or (lambda _tokens: None))
+        if not all((row.task_id, row.sample) in finished for row in batch):
+            yield from _decode(model, batch, rules, _pick(sampler, batch), on_step or (lambda _tokens: None))
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -102,7 +100,20 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     return frozenset(id_ for id_ in (*listed, *tokenizer.all_special_ids) if id_ is not None)
 
 
-def _row(problem: Problem, model: PreTrainedModel, rules: _Rules) -> _Row:
+def _pick(sampler: Sampler, rows: Sequence[_Row]) -> Pick:
+    """The sampler at work: each row has random numbers of its own, one a token."""
+    if sampler.method == "argmax":
+        return most_likely
+    own = [dice(sampler, row.task_id, row.sample) for row in rows]
+
+    def pick(logits: torch.Tensor, prompts: Sequence[int]) -> list[int]:
+        chances = [own[prompt].random() for prompt in prompts]
+        return draw(logits, chances, temperature=sampler.temperature, top_p=sampler.top_p)
+
+    return pick
+
+
+def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int) -> list[_Row]:
     prompt = build_prompt(problem, rules.tokenizer, rules.protocol)
     ids = list(rules.tokenizer(prompt, add_special_tokens=not rules.protocol.chat)["input_ids"])
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -112,13 +123,13 @@ def _row(problem: Problem, model: PreTrainedModel, rules: _Rules) -> _Row:
             f"exceed the model's context of {context}",
             hint="lower humaneval.max_new_tokens in the release file",
         )
-    return _Row(problem.task_id, ids, carried_text(prompt))
+    return [_Row(problem.task_id, sample, ids, carried_text(prompt)) for sample in range(n)]
 
 
 def _decode(
-    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, on_step: Callable[[int], None]
+    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, pick: Pick, on_step: Callable[[int], None]
 ) -> Iterator[Completion]:
-    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens)
+    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens, pick)
     ended: list[Completion | None] = []
     for row, choice in zip(rows, batch.prompts(), strict=True):
         ended.append(_append(row, choice, rules))
@@ -158,4 +169,4 @@ def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | None:
         stop = "length"
     else:
         return None
-    return Completion(row.task_id, truncate(text, rules.protocol), len(row.new_ids), stop)
+    return Completion(row.task_id, truncate(text, rules.protocol), len(row.new_ids), stop, row.sample)

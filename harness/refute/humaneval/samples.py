@@ -9,11 +9,12 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from refute.errors import ExperimentError
 from refute.humaneval.generate import Completion, Stop
 
 
 class _SampleRow(BaseModel):
-    """One line: the two keys of openai/human-eval, how the text ended, and which run it belongs to."""
+    """One line: the two keys of openai/human-eval, which of the task's samples, how it ended, and of which run."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -21,19 +22,20 @@ class _SampleRow(BaseModel):
     completion: str
     new_tokens: int
     stop: Stop
+    sample: int
     key: str | None = None
 
 
 class SampleLog:
     """An append-only file of the samples of one run, identified by `key`.
 
-    Opening it keeps the rows written under the same key, one a task, and drops what a kill left torn or
+    Opening it keeps the rows written under the same key, one a task and sample, and drops what a kill left torn or
     another run left behind. `close` it, or use it as a context manager.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self._key = key
-        self._done = {row.task_id: row for row in reversed(_readable_rows(path)) if row.key == key}
+        self._done = {(row.task_id, row.sample): row for row in reversed(_readable_rows(path)) if row.key == key}
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.new")
         fresh.write_text("".join(_line(row) for row in self._done.values()), encoding="utf-8")
@@ -51,21 +53,30 @@ class SampleLog:
         self._file.close()
 
     @property
-    def done(self) -> Mapping[str, Completion]:
-        """The samples so far, by task id."""
+    def done(self) -> Mapping[tuple[str, int], Completion]:
+        """The samples so far, by task id and sample."""
         return {
-            task_id: Completion(task_id, row.completion, row.new_tokens, row.stop)
-            for task_id, row in self._done.items()
+            key: Completion(row.task_id, row.completion, row.new_tokens, row.stop, row.sample)
+            for key, row in self._done.items()
         }
 
     def add(self, completion: Completion) -> None:
-        """Append a sample and hand it to the operating system at once; a task that has one keeps it."""
-        if completion.task_id in self._done:
+        """Append a sample and hand it to the operating system at once; one that is there stays as it is.
+
+        Raises ExperimentError where the disk takes no more.
+        """
+        if completion.key in self._done:
             return
         row = _row_of(completion, self._key)
-        self._done[completion.task_id] = row
-        self._file.write(_line(row))
-        self._file.flush()
+        try:
+            self._file.write(_line(row))
+            self._file.flush()
+        except OSError as error:
+            raise ExperimentError(
+                f"cannot write {self._file.name}: {error.strerror or error}",
+                hint="make room, then run the same command again: finished samples are kept",
+            ) from error
+        self._done[completion.key] = row
 
 
 def write_samples(path: Path, completions: Iterable[Completion]) -> None:
@@ -79,6 +90,7 @@ def _row_of(completion: Completion, key: str | None) -> _SampleRow:
         completion=completion.text,
         new_tokens=completion.new_tokens,
         stop=completion.stop,
+        sample=completion.sample,
         key=key,
     )
 

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from refute.humaneval.config import EvaluateConfig
-from refute.humaneval.generate import EFFECTIVE_SAMPLER, Completion, Sampler, generate
-from refute.humaneval.models import load_model
+from refute.humaneval.generate import Completion, generate
+from refute.humaneval.models import LoadedModel, load_model
 from refute.humaneval.problems import Problem
-from refute.humaneval.prompts import PROTOCOLS, template_sha256
+from refute.humaneval.prompts import PROTOCOLS, ProtocolName, template_sha256
+from refute.humaneval.sampler import GREEDY, Sampler
 from refute.humaneval.samples import SampleLog, write_samples
-from refute.job import Job
+from refute.job import Job, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that shapes the samples of a given model."""
+
+    protocol: ProtocolName
+    max_new_tokens: int
+    batch_size: int
+    sampler: Sampler = GREEDY
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """One completion a problem, in problem order, and how they were made.
+    """The completions, in the order of problems and then samples, and how they were made.
 
     `tokens_per_s` is this process's rate, prompts included in the time; 0 if all had been sampled before.
     """
@@ -31,40 +44,89 @@ class Sampling:
     tokens_per_s: float
 
 
+def prepare_process(threads: int) -> None:
+    """How many CPU threads the model may use in this process; transformers draws no bars of its own."""
+    torch.set_num_threads(threads)
+    disable_progress_bar()
+
+
 def sample_all(job: Job, config: EvaluateConfig, problems: Sequence[Problem]) -> Sampling:
-    """Generate what `job.scratch` does not hold yet and write `samples.jsonl` to `job.out`."""
-    torch.set_num_threads(config.threads)
+    """Generate greedily what `job.scratch` does not hold yet and write `samples.jsonl` to `job.out`."""
+    prepare_process(config.threads)
     loaded = load_model(config.model, job.inputs, device=config.device)
-    protocol = PROTOCOLS[config.humaneval.prompt]
-    template = template_sha256(loaded.tokenizer, protocol)
+    settings = config.humaneval
+    recipe = Recipe(settings.prompt, settings.max_new_tokens, settings.batch_size)
+    template = template_sha256(loaded.tokenizer, PROTOCOLS[recipe.protocol])
     key = hashlib.sha256(f"{config.model_dump_json()}\n{template}".encode()).hexdigest()
-    meter = _Meter(job, len(problems))
     with SampleLog(job.scratch / "samples.jsonl", key) as log:
+        sampling = answer(loaded, problems, recipe, log, job.report)
+    write_samples(job.out / "samples.jsonl", sampling.completions)
+    return sampling
+
+
+def answer(
+    loaded: LoadedModel,
+    problems: Sequence[Problem],
+    recipe: Recipe,
+    log: SampleLog,
+    report: Report,
+    *,
+    on_step: Callable[[], None] = lambda: None,
+) -> Sampling:
+    """Generate every sample that `log` does not hold yet; `on_step` is called after each token and may raise."""
+    wanted = [(problem.task_id, sample) for problem in problems for sample in range(recipe.sampler.n)]
+    meter = _Meter(report, len(wanted))
+    meter.tell(len(log.done))
+
+    def step(tokens: int) -> None:
+        on_step()
+        meter.count(tokens)
+
+    for completion in generate(
+        loaded.model,
+        loaded.tokenizer,
+        problems,
+        protocol=PROTOCOLS[recipe.protocol],
+        max_new_tokens=recipe.max_new_tokens,
+        batch_size=recipe.batch_size,
+        sampler=recipe.sampler,
+        finished=frozenset(log.done),
+        on_step=step,
+    ):
+        log.add(completion)
         meter.tell(len(log.done))
-        for completion in generate(
-            loaded.model,
-            loaded.tokenizer,
-            problems,
-            protocol=protocol,
-            max_new_tokens=config.humaneval.max_new_tokens,
-            batch_size=config.humaneval.batch_size,
-            finished=tuple(log.done),
-            on_step=meter.count,
-        ):
-            log.add(completion)
-            meter.tell(len(log.done))
-        done = log.done
-    completions = tuple(done[problem.task_id] for problem in problems)
-    write_samples(job.out / "samples.jsonl", completions)
-    return Sampling(completions, EFFECTIVE_SAMPLER, template, meter.tokens_per_s)
+    done = log.done
+    template = template_sha256(loaded.tokenizer, PROTOCOLS[recipe.protocol])
+    return Sampling(tuple(done[key] for key in wanted), recipe.sampler, template, meter.tokens_per_s)
+
+
+def repeat(
+    loaded: LoadedModel,
+    problems: Sequence[Problem],
+    recipe: Recipe,
+    done: Mapping[tuple[str, int], Completion],
+) -> dict[str, int]:
+    """Generate the first batch once more and count how many of its samples came out as in `done`."""
+    again = generate(
+        loaded.model,
+        loaded.tokenizer,
+        problems,
+        protocol=PROTOCOLS[recipe.protocol],
+        max_new_tokens=recipe.max_new_tokens,
+        batch_size=recipe.batch_size,
+        sampler=recipe.sampler,
+    )
+    # Batches come one after the other, so these are the rows of the first.
+    first = list(islice(again, min(recipe.batch_size, len(done))))
+    return {"samples": len(first), "identical": sum(done[each.key] == each for each in first)}
 
 
 class _Meter:
     """Counts decoded tokens and keeps the console informed, at most twice a second between samples."""
 
-    def __init__(self, job: Job, problems: int) -> None:
-        self._job = job
-        self._problems = problems
+    def __init__(self, report: Report, samples: int) -> None:
+        self._report = report
+        self._samples = samples
         self._began = time.monotonic()
         self._told = self._began
         self._done = 0
@@ -82,6 +144,5 @@ class _Meter:
     def tell(self, done: int) -> None:
         self._done = done
         self._told = time.monotonic()
-        self._job.progress(
-            "generate", done, self._problems, tokens=self._tokens, tokens_per_s=round(self.tokens_per_s, 1)
-        )
+        facts = {"tokens": self._tokens, "tokens_per_s": round(self.tokens_per_s, 1)}
+        self._report("generate", done, self._samples, facts)

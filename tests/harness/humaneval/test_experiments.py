@@ -76,7 +76,7 @@ def test_evaluation_writes_samples_results_and_summary(
     tasks = [problem.task_id for problem in problems]
     assert [row["task_id"] for row in samples] == tasks
     assert [row["task_id"] for row in results] == tasks
-    assert {*samples[0]} == {"task_id", "completion", "new_tokens", "stop"}
+    assert {*samples[0]} == {"task_id", "completion", "new_tokens", "stop", "sample"}
     assert {*results[0]} == {"task_id", "passed", "outcome", "detail"}
     assert summary["problems"] == 3
     assert summary["passed"] == 0

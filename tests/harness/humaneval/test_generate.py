@@ -134,7 +134,8 @@ def test_a_batch_is_left_out_only_when_all_its_tasks_are_finished(
     prompts = {each.task_id: build_prompt(each, tokenizer, CHAT) for each in many}
     lengths = {task_id: len(tokenizer(prompt)["input_ids"]) for task_id, prompt in prompts.items()}
     first = sorted(lengths, key=lambda task_id: lengths[task_id])[:5]
-    found = generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=frozenset(first))
+    done = {(task_id, 0) for task_id in first}
+    found = generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=done)
     expected = {problem.task_id for problem in many} - set(first[:4])
     assert {completion.task_id for completion in found} == expected
 

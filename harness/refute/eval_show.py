@@ -1,0 +1,102 @@
+"""What the commands of `refute eval` print: figures in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SHOWN = 20
+
+
+def show_score(figures: Mapping[str, Any]) -> list[str]:
+    """The figures of a scored file, in lines."""
+    few, many = figures["samples_a_problem"]
+    each = f"{few} sample{'s' if few != 1 else ''} each" if few == many else f"{few} to {many} samples each"
+    lines = [
+        f"{f'pass@{k}':9} {100 * value:.2f} %"
+        + (f"   {_intervals(figures['pass_at_1_intervals'])}" if k == "1" else "")
+        for k, value in figures["pass_at_k"].items()
+    ]
+    lines.append(
+        f"passed    {figures['passed']} of {figures['scored']} samples; "
+        f"{figures['problems']} of {figures['problems_in_file']} problems, {each}"
+    )
+    return [*lines, *_conditions(figures), *_gaps(figures)]
+
+
+def _conditions(figures: Mapping[str, Any]) -> list[str]:
+    times, run = figures["timeouts"], figures["run"]
+    depended = (
+        "some outcome depended on one" if times["outcome_depended_on_a_timeout"] else "no outcome depended on one"
+    )
+    return [
+        f"timeouts  {times['timed_out']}, after {times['retried_alone']} retried alone; {depended}",
+        f"isolation {run['isolation']}; {run['timeout_s']:g} s, {run['memory_mib']} MiB a program",
+        f"problems  sha256 {run['problems_sha256']}",
+        f"results   {figures['results']} ({figures['wall_s']:.1f} s)",
+    ]
+
+
+def _gaps(figures: Mapping[str, Any]) -> list[str]:
+    missing, uneven = figures["missing_problems"], figures["uneven_problems"]
+    lines = [f"missing   {len(missing)} problems without a sample: {_some(missing)}"] if missing else []
+    lines += [f"uneven    {len(uneven)} problems: {_some(list(uneven))}"] if uneven else []
+    lines += [f"line {fault['line']}: {fault['reason']}" for fault in figures["faulty_lines"]]
+    return lines + [
+        f"not scored: {error['task_id']}, sample {error['sample']}: {error['reason']}" for error in figures["errors"]
+    ]
+
+
+def show_samples(summary: Mapping[str, Any]) -> list[str]:
+    """How the samples were made, in lines."""
+    found = summary["generation"]
+    different, repeated, sampler = found["diversity"], found["repeated"], found["effective_sampler"]
+    lines = [
+        f"protocol  {found['protocol']}",
+        f"sampler   {sampler['method']}, T = {sampler['temperature']:g}, top-p {sampler['top_p']:g}",
+        f"tokens    {found['generated_tokens']}, ended by {found['stops']}, {found['tokens_per_s']:g} a second",
+    ]
+    if different["samples"] > different["problems"]:
+        lines.append(
+            f"samples   {different['distinct_samples']} of {different['samples']} differ within their problem; "
+            f"all alike in {different['problems_with_identical_samples']} of {different['problems']} problems"
+        )
+    if repeated is not None:
+        lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
+    return lines
+
+
+def sampled(summary: Mapping[str, Any]) -> bool:
+    """Whether the samples are what the sampler should give: different ones where it draws, and the same ones again."""
+    found = summary["generation"]
+    different, repeated = found["diversity"], found["repeated"]
+    alike = different["problems_with_identical_samples"] == different["problems"] < different["samples"]
+    return not alike and (repeated is None or repeated["identical"] == repeated["samples"])
+
+
+def show_comparison(found: Mapping[str, Any]) -> list[str]:
+    """A comparison, in lines."""
+    lines = [
+        f"{name.upper()}         {100 * found[name]:.2f} %   {_intervals(found[f'{name}_intervals'])}"
+        for name in ("a", "b")
+    ]
+    lines.append(f"B - A     {100 * found['difference']:+.2f} points   {_intervals(found['difference_intervals'])}")
+    if found["p_value"] is None:
+        lines.append("McNemar   does not apply: samples of one problem disagree; the bootstrap over problems counts")
+    else:
+        lines.append(f"McNemar   p = {found['p_value']:.4g}, exact, two-sided")
+    lines += [
+        f"{name:9} {len(found[name])} of {found['problems']} problems" + "".join(f" {task}" for task in found[name])
+        for name in ("won", "lost")
+    ]
+    left_out = [f"only in {name.upper()}: {_some(tasks)}" for name, tasks in found["only"].items() if tasks]
+    return [*lines, *left_out, *(f"note: {note}" for note in found["notes"])]
+
+
+def _intervals(found: list[Mapping[str, Any]]) -> str:
+    shown = ", ".join(f"{each['method']} [{100 * each['low']:.2f}, {100 * each['high']:.2f}]" for each in found)
+    return f"{100 * found[0]['level']:g} % {shown}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")

@@ -21,9 +21,10 @@ from refute.distill.loss import kd_loss
 from refute.distill.parity import compare_logits
 from refute.distill.reference import Reference, open_weights
 from refute.distill.teacher import load_teacher
+from refute.distill.teacher_llama import open_llama_teacher
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.release import Closed, HfModel, Positive
+from refute.release import Closed, GgufModel, HfModel, Positive
 
 # Positions of each window whose logits are kept as evidence; the figures cover all of them.
 _KEPT_POSITIONS = 8
@@ -128,8 +129,21 @@ def probe_teacher(job: Job) -> None:
         "provider_device": str(teacher.device),
         "backend": f"transformers, from {config.reference.model.format}",
         "reference": "numpy float64, straight from the model file",
+        "native": _native_parity(config, input_ids, np.stack(expected)),
     }
     write_json(job.out / "probe.json", asdict(parity) | facts)
+
+
+def _native_parity(
+    config: ProbeConfig, input_ids: NDArray[np.int32], expected: NDArray[np.float64]
+) -> dict[str, object] | None:
+    """How far llama.cpp's quantised arithmetic is from the reference, where a run learns from it."""
+    model = config.reference.model
+    if not isinstance(model, GgufModel) or model.runtime != "llama.cpp":
+        return None
+    path, context = Path(config.reference.path), input_ids.shape[1]
+    native = open_llama_teacher(model, path, context=context, threads=config.threads, device="cpu")
+    return asdict(compare_logits(native.logits(torch.from_numpy(input_ids)).numpy(), expected))
 
 
 def check_kd_math(job: Job) -> None:

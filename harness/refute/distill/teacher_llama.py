@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from refute.distill.gguf_file import check_gguf_magic
+from refute.distill.gguf_file import open_gguf
 from refute.distill.packing import Batch
 from refute.distill.teacher import Answer, check_ids
 from refute.distill.tokenizer import open_tokenizer
@@ -35,7 +36,7 @@ class LlamaTeacher:
         return int(self.llama.n_vocab())
 
     def logits(self, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """As `Teacher.logits`; documents longer than the context of `open_llama_teacher` are a UsageError."""
+        """As `Teacher.logits`."""
         ids = check_ids(input_ids, self.vocab_rows).cpu()
         rows = [self._row(row, None if positions is None else positions[index]) for index, row in enumerate(ids)]
         logits = torch.from_numpy(np.stack(rows)).to(self.device)
@@ -67,7 +68,7 @@ def open_llama_teacher(model: GgufModel, path: Path, *, context: int, threads: i
         from llama_cpp import Llama
     except ImportError as error:
         raise MissingDependencyError("natively quantised GGUF teachers", "llama") from error
-    check_gguf_magic(path)
+    parameters = sum(int(tensor.n_elements) for tensor in open_gguf(path).tensors)
     try:
         llama = Llama(
             model_path=str(path),
@@ -79,6 +80,9 @@ def open_llama_teacher(model: GgufModel, path: Path, *, context: int, threads: i
             verbose=False,
         )
     except (ValueError, RuntimeError) as error:
-        raise ExperimentError(f"llama.cpp cannot load {path}: {error}", hint="is the file whole?") from error
-    count = int(llama.metadata.get("general.parameter_count", 0)) if hasattr(llama, "metadata") else 0
-    return LlamaTeacher(llama, open_tokenizer(model, path), count, torch.device(device), path.stat().st_size)
+        raise ExperimentError(
+            f"llama.cpp cannot load {path}: {error}", hint="is its architecture supported?"
+        ) from error
+    # Left to the interpreter's end, it would be freed after the library that frees it.
+    atexit.register(llama.close)
+    return LlamaTeacher(llama, open_tokenizer(model, path), parameters, torch.device(device), path.stat().st_size)

@@ -35,6 +35,13 @@ class Device(StrEnum):
         return "cuda" if self is Device.CUDA else "cpu"
 
 
+class Backend(StrEnum):
+    """Who computes the answers."""
+
+    TRANSFORMERS = "transformers"
+    OPENAI = "openai"
+
+
 class Protocol(StrEnum):
     """How a problem is put to a model."""
 
@@ -79,7 +86,7 @@ def score(
 
 @app.command()
 def humaneval(
-    model: Annotated[Path, typer.Option(help="Model folder with its tokenizer, or a GGUF file.")],
+    model: Annotated[str, typer.Option(help="Model folder with its tokenizer, or GGUF file; the name at a server.")],
     out: Annotated[Path, typer.Option(help="Folder for samples, results and summary; a run continues there.")],
     protocol: Annotated[Protocol, typer.Option(help="Bare prompt, or the chat template.")] = Protocol.COMPLETION,
     n: Annotated[int, typer.Option("-n", "--samples", help="Samples a problem.", min=1)] = 1,
@@ -91,6 +98,13 @@ def humaneval(
     limit: Annotated[int | None, typer.Option(help="The first problems only.", min=1)] = None,
     device: Annotated[Device, typer.Option(help="Where the model computes.")] = Device.CPU,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the model (default: one a CPU).", min=1)] = None,
+    backend: Annotated[Backend, typer.Option(help="Load the model, or ask a server.")] = Backend.TRANSFORMERS,
+    base_url: Annotated[str | None, typer.Option(help="Of the server, such as http://localhost:8000/v1.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests at a time.", min=1)] = 8,
+    attempts: Annotated[int, typer.Option(help="Tries of one request before it is an error.", min=1)] = 16,
+    key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable with the server's API key, where it wants one.")
+    ] = None,
     problems: Problems = None,
     timeout: Timeout = 10.0,
     minimum_isolation: Minimum = Tier.SECCOMP,
@@ -105,14 +119,20 @@ def humaneval(
 
     limits = limits_of(timeout, minimum_isolation.value, workers)
     sampler = make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed)
+    server = None
+    if backend is Backend.OPENAI:
+        from refute.humaneval.server import Server
+
+        server = Server(base_url or "", model, concurrency, attempts, key_variable=key_variable)
     order = Order(
-        model=model,
+        model=Path(model),
         protocol=protocol.engine_name,
         sampler=sampler,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         device=device.engine_name,
         threads=threads or os.cpu_count() or 1,
+        server=server,
     )
     summary = run_humaneval(order, read_problems(problems, limit), out, limits)
     typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*show_score(summary), *show_samples(summary)]))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from refute.humaneval.scoring import Limits
 if TYPE_CHECKING:
     from refute.humaneval.config import SourceModel
     from refute.humaneval.generate import Completion
+    from refute.humaneval.server import Server
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
 _RUN, _GENERATION, _LOG = "run.json", "generation.json", "work/samples.jsonl"
@@ -44,6 +46,7 @@ class Order:
     batch_size: int
     device: Literal["cpu", "cuda"]
     threads: int
+    server: Server | None = None
 
 
 def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits) -> dict[str, object]:
@@ -56,7 +59,8 @@ def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits)
     identity = _identity(order, problems)
     claim(out, identity)
     if not (out / _GENERATION).exists():
-        _generate(order, problems, out, identity)
+        make = _generate if order.server is None else _ask
+        make(order, problems, out, identity)
     generation = json.loads((out / _GENERATION).read_text(encoding="utf-8"))
     figures = score_file(out / SAMPLES, out / RESULTS, problems=problems, limits=limits, partial=False)
     summary = {**figures, "generation": {**identity, **generation}}
@@ -97,10 +101,14 @@ def diversity(completions: Sequence[Completion]) -> dict[str, object]:
 
 
 def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
-    if not order.model.exists():
+    if order.server is not None and order.protocol != "completion":
+        raise UsageError("a server is asked by the bare prompt only", hint="use --protocol completion")
+    if order.server is None and not order.model.exists():
         raise MissingInputsError(f"no model at {order.model}", hint="name a model folder, or a GGUF file")
     return {
-        "model_sha256": model_digest(order.model),
+        # What a server serves cannot be hashed from here: there is its word only.
+        "model_sha256": model_digest(order.model) if order.server is None else None,
+        "served_model": None if order.server is None else order.server.model,
         "problems_sha256": problems.sha256,
         "problems": len(problems.tasks),
         "protocol": order.protocol,
@@ -109,7 +117,7 @@ def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
         "sampler": asdict(order.sampler),
         "max_new_tokens": order.max_new_tokens,
         "batch_size": order.batch_size,
-        "backend": "transformers",
+        "backend": "transformers" if order.server is None else "openai",
         "device": order.device,
         "threads": order.threads,
         "versions": versions(),
@@ -139,18 +147,9 @@ def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[s
     prepare_process(order.threads)
     loaded = load_model(_source(order.model), {}, device=order.device)
     recipe = Recipe(order.protocol, order.max_new_tokens, order.batch_size, order.sampler)
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     stop = Stop()
-
-    def check() -> None:
-        if stop():
-            kept = len(log.done)
-            raise StoppedError(
-                f"stopped; {kept} samples are kept in {out}", stop.signal, hint="the same command goes on from there"
-            )
-
-    with SampleLog(out / _LOG, key) as log, signals(stop), progress() as report:
-        made = answer(loaded, problems.problems, recipe, log, report, on_step=check)
+    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop), progress() as report:
+        made = answer(loaded, problems.problems, recipe, log, report, on_step=lambda: _heed(stop, out))
         repeated = repeat(loaded, problems.problems, recipe, log.done)
     write_samples(out / SAMPLES, made.completions)
     _write_json(
@@ -165,6 +164,53 @@ def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[s
             "repeated": repeated,
         },
     )
+
+
+def _ask(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
+    from refute.humaneval.samples import SampleLog, write_samples
+    from refute.humaneval.server import ask_server
+
+    if order.server is None:
+        raise UsageError("no server to ask", hint="name one with --base-url")
+    stop, began = Stop(), time.monotonic()
+    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop), progress() as report:
+        before = sum(completion.new_tokens for completion in log.done.values())
+        made = ask_server(
+            order.server,
+            problems.problems,
+            order.sampler,
+            order.max_new_tokens,
+            log,
+            report,
+            on_step=lambda: _heed(stop, out),
+        )
+    tokens = sum(completion.new_tokens for completion in made.completions)
+    write_samples(out / SAMPLES, made.completions)
+    _write_json(
+        out / _GENERATION,
+        {
+            # Templates, tokens and the sampler's own values are the server's affair.
+            "template_sha256": None,
+            "effective_sampler": asdict(order.sampler) | {"reported_by": "the request, not the server"},
+            "generated_tokens": tokens,
+            "tokens_per_s": round((tokens - before) / max(time.monotonic() - began, 1e-9), 1),
+            "stops": dict(Counter(completion.stop for completion in made.completions)),
+            "diversity": diversity(made.completions),
+            "repeated": None,
+            "retries": made.retries,
+        },
+    )
+
+
+def _key(identity: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _heed(stop: Stop, out: Path) -> None:
+    if stop():
+        raise StoppedError(
+            f"stopped; finished samples are kept in {out}", stop.signal, hint="the same command goes on from there"
+        )
 
 
 def _source(path: Path) -> SourceModel:

@@ -101,8 +101,8 @@ def _children(parent: int) -> list[int]:
 
 
 def _rank(process: int) -> str:
-    pairs = Path(f"/proc/{process}/environ").read_text(encoding="utf-8", errors="replace").split("\0")
-    return dict(pair.partition("=")[::2] for pair in pairs).get("RANK", "")
+    words = Path(f"/proc/{process}/environ").read_text(encoding="utf-8", errors="replace").split("\0")
+    return next((word.removeprefix("RANK=") for word in words if word.startswith("RANK=")), "")
 
 
 def test_a_single_rank_tells_itself_everything() -> None:

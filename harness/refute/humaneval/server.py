@@ -120,14 +120,13 @@ class _Client:
         return _completion(problem.task_id, sample, self._ask(problem.task_id, body))
 
     def _ask(self, task_id: str, body: dict[str, object]) -> object:
-        fault = ""
-        for attempt in range(self._server.attempts):
-            if attempt:
+        fault, tries = "", 0
+        while tries < self._server.attempts and not self.given_up:
+            if tries:
                 with self._lock:
                     self.retries += 1
-                time.sleep(min(_FIRST_PAUSE_S * 2 ** (attempt - 1), _LONGEST_PAUSE_S))
-            if self.given_up:
-                break
+                time.sleep(min(_FIRST_PAUSE_S * 2 ** (tries - 1), _LONGEST_PAUSE_S))
+            tries += 1
             try:
                 return self._post(body)
             except urllib.error.HTTPError as error:
@@ -137,7 +136,7 @@ class _Client:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 fault = f"{type(error).__name__}: {error}"
         raise ExperimentError(
-            f"{task_id}: {self._server.base_url} gave no answer in {attempt + 1} tries; the last: {fault}",
+            f"{task_id}: {self._server.base_url} gave no answer in {tries} tries; the last: {fault}",
             hint="this is no score: look at the server, then run the same command again; what arrived is kept",
         )
 

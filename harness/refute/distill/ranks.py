@@ -20,6 +20,11 @@ Value = TypeVar("Value")
 # the longest wait in a healthy run: for rank 0 to write a checkpoint.
 _TIMEOUT = timedelta(minutes=10)
 
+# DDP's reducer may let go of the process group last, holding Python's lock while it waits for gloo's thread, which
+# needs that lock to drop the last collective's tensors: a process that has done its work would never end. A reference
+# that outlives the reducer leaves the end to the group's own destructor, which releases the lock.
+_KEPT: list[object] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
@@ -74,6 +79,7 @@ def joined(device: str) -> Iterator[Ranks]:
             raise UsageError(f"rank {ranks.rank} wants GPU {ranks.local}, this machine has {torch.cuda.device_count()}")
         torch.cuda.set_device(ranks.local)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
+    _KEPT.append(distributed.group.WORLD)
     try:
         yield ranks
     finally:

@@ -37,8 +37,11 @@ def _torchrun(config: Path, out: Path) -> subprocess.Popen[str]:
 def _ended(process: subprocess.Popen[str], timeout_s: float) -> tuple[int, str, str]:
     try:
         out, error = process.communicate(timeout=timeout_s)
-    finally:
-        process.kill()
+    except subprocess.TimeoutExpired:
+        for running in (*_children(process.pid), process.pid):
+            os.kill(running, signal.SIGKILL)
+        process.communicate()
+        raise
     return process.returncode, out, error
 
 

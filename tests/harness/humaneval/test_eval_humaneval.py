@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +113,31 @@ def test_a_killed_run_goes_on_to_the_same_samples(tmp_path: Path, student: Path,
     assert cli(*arguments(student, problem_file, calm, *more)).returncode == 0
     for name in ("samples.jsonl", "results.jsonl"):
         assert (out / name).read_bytes() == (calm / name).read_bytes()
+
+
+def test_ctrl_c_keeps_what_is_finished(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
+    """Status 130 and a word on how to go on; the next call has less to do and ends well."""
+    out = tmp_path / "out"
+    command = arguments(student, problem_file, out, "-n", 12, "-t", 1.0, "--batch-size", 1)
+    log = out / "work" / "samples.jsonl"
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while not (log.exists() and log.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    ended = cli(*command)
+    thread.join()
+    assert (ended.returncode, "refute: stopped; " in ended.stderr) == (130, True), ended.stderr
+    assert "the same command goes on from there" in ended.stderr
+    kept = set(log.read_bytes().splitlines())
+    assert len(kept) > 2
+    assert not (out / "summary.json").exists()
+    assert cli(*command).returncode == 0
+    assert kept <= set(log.read_bytes().splitlines())
 
 
 def test_a_folder_keeps_to_one_run(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The llama.cpp teacher without llama.cpp: what is missing has a name. benchmarks/providers.py measures the real one."""
+"""The llama.cpp teacher without llama.cpp: what is missing has a name. benchmarks/providers.py runs the real one."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ Exit status: 0 done, or GO / WARN; 1 NO-GO, or problems found; 2 usage or unread
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -223,6 +224,8 @@ def _near(path: Path) -> str:
 
 
 def _fail(error: RefuteError) -> NoReturn:
+    if isinstance(error, StoppedError) and os.environ.get("RANK", "0") != "0":
+        sys.exit(128 + error.signal)  # the first rank says it for all
     typer.echo(f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
     if isinstance(error, StoppedError):
         sys.exit(128 + error.signal)

@@ -65,7 +65,7 @@ def open_llama_teacher(model: GgufModel, path: Path, *, context: int, threads: i
     ExperimentError for one that llama.cpp refuses.
     """
     try:
-        from llama_cpp import Llama
+        from llama_cpp import Llama  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError as error:
         raise MissingDependencyError("natively quantised GGUF teachers", "llama") from error
     parameters = sum(int(tensor.n_elements) for tensor in open_gguf(path).tensors)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGTERM
 
 import torch
-from safetensors.torch import load_file
 
 from refute.distill.board import mirrored
 from refute.distill.build import Run, build, reproducible
-from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, load_weights, model_weights, save_checkpoint
+from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from refute.distill.config import TrainConfig
 from refute.distill.evaluate import TeacherOnWindows, WindowScore, score_windows, summarise
-from refute.distill.folder import load_model
-from refute.distill.logs import StepLog, write_json
+from refute.distill.guards import (
+    non_finite,
+    refuse_hopeless_pace,
+    require_smoke,
+    seconds_before,
+    verify_checkpoint,
+    write_smoke,
+)
+from refute.distill.logs import StepLog
 from refute.distill.packing import Batch
 from refute.distill.parallel import accumulating, clip_gradients
 from refute.distill.prefetch import prefetched
@@ -28,14 +33,10 @@ from refute.distill.preflight import preflight
 from refute.distill.ranks import joined
 from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
-from refute.distill.step import inputs
 from refute.distill.teacher import Answer
-from refute.errors import ExperimentError, NonFiniteError, StoppedError, UsageError
+from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job
 
-# After so many steps of a run the pace is known, and a run that cannot end in time is stopped.
-_PACE_STEPS = 20
-_LONG_STEPS = 5000
 Feed = Generator[tuple[Batch, Answer | None], None, None]
 
 
@@ -79,7 +80,7 @@ def run_training(
         job.progress("load teacher, student and corpus", 0, 1)
         run = build(config, ranks)
         if max_steps is None and forced is False:
-            _require_smoke(job, run)
+            require_smoke(job, run)
         ready = preflight(run, job.scratch, forced=bool(forced))
         job.progress("score before the first step", 0, 1)
         judge = None
@@ -95,7 +96,7 @@ def run_training(
                 keep_best(job.scratch, run, evals)
             final = _loop(job, run, Course(done, limit, stop or Stop()), heldout, judge, metrics, evals)
             if max_steps is not None:
-                _write_smoke(job, run, metrics)
+                write_smoke(job, run, metrics)
                 return
             scores = final or _score(run, heldout, judge)
             write_results(job, run, Finished(initial, scores, metrics.rows, evals.rows, ready, judge))
@@ -142,7 +143,7 @@ def _loop(
                 evals.sync()
                 place = _save(job, run, step + 1)
                 if first_checkpoint:
-                    _verify(run, place)
+                    verify_checkpoint(run, place)
                     first_checkpoint = False
             kl = {} if result.kl is None else {"kl": result.kl}
             job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
@@ -152,7 +153,7 @@ def _loop(
                     stopping,
                     hint="run again to continue",
                 )
-            _refuse_hopeless_pace(run, step + 1 - course.done, step + 1, metrics)
+            refuse_hopeless_pace(run, step + 1 - course.done, step + 1, metrics)
     return scores
 
 
@@ -186,7 +187,7 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
         try:
             batch, answer = next(feed)
         except NonFiniteError as error:
-            raise _non_finite(job, run, step, f"teacher ({error})", math.nan) from error
+            raise non_finite(job, run, step, f"teacher ({error})", math.nan) from error
         with accumulating(run.module, last=part + 1 == share):
             total, ce, kl, supervised = run.module(batch, answer, denominator)
             torch.autograd.backward(total)
@@ -195,10 +196,10 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
     sums[3] = stop.signal
     total, ce, kl, signal = ranks.total(sums.to(run.device)).tolist()
     if not math.isfinite(total):
-        raise _non_finite(job, run, step, "loss", total)
+        raise non_finite(job, run, step, "loss", total)
     grad_norm = clip_gradients(run.module, training.max_grad_norm)
     if not math.isfinite(grad_norm):
-        raise _non_finite(job, run, step, "gradient norm", grad_norm)
+        raise non_finite(job, run, step, "gradient norm", grad_norm)
     run.optimizer.step()
     count = max(tokens, 1)
     kl_mean = kl / count if training.kd_weight > 0 else None
@@ -208,36 +209,16 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
 
 def _score(run: Run, heldout: Batch, judge: TeacherOnWindows | None) -> list[WindowScore]:
     run.module.eval()
-    logits: Callable[[Batch], torch.Tensor] = lambda batch: run.module(batch, None, None)[0]  # noqa: E731
+
+    def logits(batch: Batch) -> torch.Tensor:
+        found: torch.Tensor = run.module(batch, None, None)[0]
+        return found
+
     return score_windows(logits, heldout, judge, run.ranks)
 
 
 def _save(job: Job, run: Run, step: int) -> Path:
     return save_checkpoint(job.scratch / "checkpoints", step, run.student, run.optimizer, run.identity, run.ranks)
-
-
-@torch.no_grad()
-def _verify(run: Run, checkpoint: Path) -> None:
-    """Reloads a checkpoint into a new model: its weights and what it says must be the student's, bitwise.
-
-    A run that cannot be resumed should be known at its first checkpoint, not at its last.
-    """
-    weights = model_weights(run.student)
-    if run.ranks.first:
-        found = load_file(checkpoint / "weights.safetensors", device=run.device)
-        unequal = sorted(name for name, tensor in weights.items() if not torch.equal(tensor, found[name]))
-        again = load_model(run.init_folder, device=run.device)
-        load_weights(again, found)
-        batch = run.pack(run.heldout[:1])
-        logits = again(**inputs(batch), use_cache=False).logits.float()
-        if unequal or not bool(logits.isfinite().all()):
-            raise ExperimentError(f"the first checkpoint does not hold the student: {unequal[:5]} differ")
-        # A model in pieces has none to answer with, and a compiled one rounds otherwise.
-        if run.config.training.parallel == "ddp" and not run.config.training.compile:
-            run.student.eval()
-            if not torch.equal(logits, run.student(**inputs(batch), use_cache=False).logits.float()):
-                raise ExperimentError("a model made from the first checkpoint answers otherwise than the student")
-    run.ranks.wait()
 
 
 def _resume(job: Job, run: Run) -> int:
@@ -262,67 +243,3 @@ def _logs(scratch: Path, done: int, run: Run) -> Iterator[tuple[StepLog, StepLog
         closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, mirror=mirror)) as evals,
     ):
         yield metrics, evals
-
-
-def seconds_before(metrics: StepLog) -> float:
-    """Wall time of the steps in the log."""
-    return float(str(metrics.rows[-1]["wall_s"])) if metrics.rows else 0.0
-
-
-def _refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> None:
-    budget = run.config.budget_hours
-    if budget is None or made != _PACE_STEPS or done == run.config.training.steps:
-        return
-    hours = seconds_before(metrics) / done * run.config.training.steps / 3600
-    if hours > budget:
-        raise ExperimentError(
-            f"at the pace of its first {done} steps the run takes {hours:.1f} h, its budget is {budget:g} h",
-            hint="lower steps or batch size, raise budget_hours, or use a faster device",
-        )
-
-
-def _non_finite(job: Job, run: Run, step: int, what: str, value: float) -> NonFiniteError:
-    """Keeps the state before the step and its batch where they can be looked at; the optimiser has not moved."""
-    folder = job.scratch / f"nonfinite-step-{step + 1:08d}"
-    indices = run.order.batch(step)
-    if run.ranks.world == 1:
-        # Where ranks share a checkpoint's writing, one that failed alone cannot ask the others for theirs.
-        save_checkpoint(folder, step, run.student, run.optimizer, run.identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    batch = {"windows": indices, "tokens": run.windows[indices].tolist()}
-    write_json(folder / "batch.json", {"step": step + 1, "what": what, "value": str(value), **batch})
-    return NonFiniteError(
-        f"{what} is {value} at step {step + 1}, expected a finite number; "
-        f"the weights before this step and its batch are in {folder}",
-        hint="look at batch.json there; then lower training.learning_rate, or raise training.warmup_steps",
-    )
-
-
-def _require_smoke(job: Job, run: Run) -> None:
-    """A long run is not begun before a short one of the same configuration has shown that it works."""
-    if run.config.training.steps < _LONG_STEPS:
-        return
-    path = job.out / "smoke.json"
-    found = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else None
-    if found != json.loads(json.dumps(dict(run.identity))):
-        raise UsageError(
-            f"{run.config.training.steps} steps need a smoke run of the same configuration first, "
-            + (f"{path} is of another one" if found else f"there is no {path}"),
-            hint="run with --max-steps 20, or with --force to do without",
-        )
-
-
-def _write_smoke(job: Job, run: Run, metrics: StepLog) -> None:
-    """What a smoke run is for: this configuration ran, so many steps, and how long all of them would take."""
-    steps, seconds = len(metrics.rows), seconds_before(metrics)
-    if run.ranks.first:
-        write_json(
-            job.out / "smoke.json",
-            {
-                "identity": dict(run.identity),
-                "steps": steps,
-                "seconds": seconds,
-                "projected_hours": seconds / max(steps, 1) * run.config.training.steps / 3600,
-                "last": metrics.rows[-1] if metrics.rows else None,
-            },
-        )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from refute.distill import trainer
+from refute.distill import guards
 from refute.distill.config import TrainConfig
 from refute.distill.evaluate import TeacherOnWindows, score_windows
 from refute.distill.launch import train
@@ -584,7 +584,7 @@ def test_a_long_run_needs_a_smoke_run_of_the_same_configuration(
     start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None, another one's, its own, and by force, which is recorded; an experiment of a release is not asked."""
-    monkeypatch.setattr(trainer, "_LONG_STEPS", 12)
+    monkeypatch.setattr(guards, "_LONG_STEPS", 12)
     job = start()
     with pytest.raises(UsageError, match=r"12 steps need a smoke run .* there is no .*smoke\.json") as caught:
         run(job, forced=False)

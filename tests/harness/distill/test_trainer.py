@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from refute.distill import guards
+from refute.distill import guards, trainer
 from refute.distill.config import TrainConfig
 from refute.distill.evaluate import TeacherOnWindows, score_windows
 from refute.distill.launch import train

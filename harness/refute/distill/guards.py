@@ -76,6 +76,7 @@ def verify_checkpoint(run: Run, checkpoint: Path) -> None:
 
 
 def refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> None:
+    """Raises ExperimentError if all steps would take longer than the budget, once this process has made 20."""
     budget = run.config.budget_hours
     if budget is None or made != _PACE_STEPS or done == run.config.training.steps:
         return

@@ -1,14 +1,13 @@
 """The trusted side of one problem: run its own `check` against a proxy, and say what came of it.
 
-Started by `preload` under a bare interpreter, one process a problem, so that a check can be killed at its
-deadline and the seeded `random` belongs to it alone. It reads a job (JSON) from standard input and writes one
-report (JSON) that repeats the job's token: no token, no pass.
+A fork of the template that `preload` starts under a bare interpreter: one process a problem, so that a check can be
+killed at its deadline and the seeded `random` belongs to it alone. It reads a job (JSON) and writes one report (JSON)
+that repeats the job's token: no token, no pass.
 """
 
 from __future__ import annotations
 
 import builtins
-import ctypes
 import json
 import os
 import random
@@ -16,10 +15,10 @@ import resource
 import signal
 import sys
 
+from refute.humaneval.template import serve
 from refute.humaneval.wire import Channel, WireError, encode
 
 _MEMORY_BYTES = 2 * 1024**3
-_PR_SET_DUMPABLE = 4
 _TEXT_LIMIT = 500
 # Raised through iteration these would end a loop in the test early and quietly, as if all was well.
 _CONTROL_FLOW = (StopIteration, StopAsyncIteration)
@@ -202,24 +201,19 @@ def _explain(error: Exception, test: str) -> str:
     return f"{shown} at: {_plain(test.splitlines()[line - 1].strip())}" if line else shown
 
 
-def _hide() -> None:
-    """Keep other processes of this user out of this one's memory and descriptors."""
-    zero = ctypes.c_ulong(0)
-    if ctypes.CDLL(None).prctl(ctypes.c_int(_PR_SET_DUMPABLE), zero, zero, zero, zero) != 0:
-        raise OSError("the judge cannot hide its memory from other processes")
-
-
 def main() -> None:
-    """Judge the job on standard input."""
-    job = json.loads(sys.stdin.buffer.read())
-    report = os.dup(1)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    """Be the template that `sys.argv[1]` describes: each fork judges one job."""
+    settings = json.loads(sys.argv[1])
     if sys.platform.startswith("linux"):
-        _hide()
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    outcome, detail = _judge(job["problem"], job["start_s"], job["timeout_s"], job["descriptor"])
+    serve(settings["control"], _work, ())
+
+
+def _work(descriptors: list[int]) -> None:
+    """Judge the job in the second descriptor over the channel in the first; the report goes into the third."""
+    channel, request, report = descriptors
+    with os.fdopen(request, "rb") as stream:
+        job = json.loads(stream.read())
+    outcome, detail = _judge(job["problem"], job["start_s"], job["timeout_s"], channel)
     text = json.dumps({"token": job["token"], "outcome": outcome, "detail": detail})
     os.write(report, text.encode("ascii"))
-    os._exit(0)

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 Worker = Literal["judge_worker", "sandbox_worker"]
-_NEEDED = {"judge_worker": ("wire",), "sandbox_worker": ("wire", "syscall_filter", "confinement")}
+_NEEDED = {
+    "judge_worker": ("wire", "template"),
+    "sandbox_worker": ("wire", "syscall_filter", "confinement", "template"),
+}
 # Bytecode of this interpreter for this interpreter: compiling the source would take 6 to 15 ms more a start.
 _BOOT = """
 import binascii, marshal, sys

@@ -1,7 +1,7 @@
 """The sandboxed side: confine itself, execute one program, then answer calls of its entry point.
 
-Started by `preload` under a bare interpreter. It never sees the problem's tests, and its exit status means
-nothing. Messages it sends: `("ready",)` once confined or `("unfit", reason)`; then `("loaded",)`; then one
+A fork of the template that `preload` starts under a bare interpreter. It never sees the problem's tests, and its exit
+status means nothing. Messages it sends: `("ready",)` once confined or `("unfit", reason)`; then `("loaded",)`; then one
 `("answer", value)` or `("raised", class names, text)` for each call.
 """
 
@@ -11,20 +11,28 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from refute.humaneval.confinement import confine
+from refute.humaneval.template import serve
 from refute.humaneval.wire import Channel, WireError
 
 _TEXT_LIMIT = 500
 
 
 def main() -> None:
-    """Serve the channel whose descriptor `sys.argv[1]` names, until the judge hangs up."""
+    """Be the template that `sys.argv[1]` describes: each fork confines itself and serves one channel."""
     settings = json.loads(sys.argv[1])
     sys.argv[1:] = []
-    channel = Channel(settings["descriptor"])
+    confinement = settings["confinement"]
+    serve(settings["control"], lambda descriptors: _work(descriptors, confinement), settings["writable"])
+
+
+def _work(descriptors: list[int], confinement: dict[str, Any]) -> None:
+    """Serve the channel until the judge hangs up."""
+    channel = Channel(descriptors[0])
     try:
-        confine(**settings["confinement"])
+        confine(**confinement)
     except (OSError, ValueError, OverflowError) as error:
         channel.send(("unfit", str(error)))
         os._exit(1)

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from fractions import Fraction
 
-from refute.errors import MissingInputsError, UsageError
-from refute.humaneval.problems import Problem, prompt_module
-from refute.humaneval.sandbox import Isolation, jail_for
-from refute.humaneval.slot import Task, Verdict, run_slot
+from refute.errors import MissingInputsError
+from refute.humaneval.problems import Problem
+from refute.humaneval.sandbox import Isolation
+from refute.humaneval.stations import Result, Stations
 
-_LONGEST_TIMEOUT_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one program came to. `detail` is hostile text of bounded length; `wall_s` includes starting up.
-
-    `failed`: an assertion failed, the program raised, ended or answered nonsense. `timeout`: no verdict in
-    time. `error`: sandbox or problem at fault; neither a pass nor a zero, and whoever counts must say so.
-    """
-
-    task_id: str
-    passed: bool
-    outcome: Verdict
-    detail: str
-    wall_s: float
+__all__ = ["Result", "pass_at_k", "run_check", "score"]
 
 
 def run_check(
     problem: Problem, program: str, *, timeout_s: float, memory_mib: int, isolation: Isolation, seed: int = 0
 ) -> Result:
-    """Execute `program` (a whole module, prompt included) and put the problem's `check` to it.
-
-    The check runs in a process of its own with the prompt's helpers, none of the program's; it reaches the
-    program by calls only, under `problem.entry_point` as well. `timeout_s` is wall time after start-up for
-    everything, `memory_mib` the program's address space. `random` is seeded by (seed, task id) on both sides.
-    Raises MissingInputsError if `isolation` cannot be had here, UsageError for limits without sense.
-    """
-    if not (0 < timeout_s <= _LONGEST_TIMEOUT_S and memory_mib > 0):
-        raise UsageError(
-            f"timeout_s={timeout_s}, memory_mib={memory_mib}: expected a timeout in (0, {_LONGEST_TIMEOUT_S}] s"
-            " and a positive number of mebibytes"
-        )
-    jail = jail_for(isolation)
-    task = Task(prompt_module(problem.prompt), problem.test, problem.entry_point, program, f"{seed}:{problem.task_id}")
-    started = time.monotonic()
-    report = run_slot(task, jail, timeout_s=timeout_s, memory_mib=memory_mib)
-    wall_s = time.monotonic() - started
-    return Result(problem.task_id, report.outcome == "passed", report.outcome, report.detail, wall_s)
+    """Execute one program at a station of its own: see `Stations`."""
+    with Stations(1, isolation, timeout_s=timeout_s, memory_mib=memory_mib) as stations:
+        return stations.check(problem, program, seed)
 
 
 def score(
@@ -70,30 +38,20 @@ def score(
     `on_result` is called in this thread as each result arrives. Raises UsageError for `workers` below 1,
     MissingInputsError if a problem has no program or a program no problem, and whatever `run_check` raises.
     """
-    if workers < 1:
-        raise UsageError(f"workers is {workers}, expected at least 1")
     _match({problem.task_id for problem in problems}, set(programs))
-    jail_for(isolation)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="humaneval")
-    try:
-        futures = [
-            pool.submit(
-                run_check,
-                problem,
-                programs[problem.task_id],
-                timeout_s=timeout_s,
-                memory_mib=memory_mib,
-                isolation=isolation,
-            )
-            for problem in problems
-        ]
-        for future in as_completed(futures):
-            result = future.result()
-            if on_result is not None:
-                on_result(result)
+    with (
+        Stations(workers, isolation, timeout_s=timeout_s, memory_mib=memory_mib) as stations,
+        ThreadPoolExecutor(workers, thread_name_prefix="humaneval") as pool,
+    ):
+        futures = [pool.submit(stations.check, problem, programs[problem.task_id]) for problem in problems]
+        try:
+            for future in as_completed(futures):
+                result = future.result()
+                if on_result is not None:
+                    on_result(result)
+        finally:
+            pool.shutdown(cancel_futures=True)
         return tuple(future.result() for future in futures)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _match(wanted: set[str], given: set[str]) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from refute.humaneval.problems import Problem
 from refute.humaneval.result_log import ResultLog, Row, row_of
 from refute.humaneval.sample_file import Sample
-from refute.humaneval.sandbox import Isolation, jail_for
-from refute.humaneval.score import Result, run_check
+from refute.humaneval.sandbox import Isolation
+from refute.humaneval.stations import Result, Stations
 
 MEMORY_MIB = 512
 
@@ -54,20 +54,13 @@ def score_samples(
     sandbox or problem is no verdict: it is returned, not logged, and tried again by the next run. Once `stop` says so,
     nothing new is begun. Raises MissingInputsError if the isolation cannot be had, ExperimentError for a full disk.
     """
-    jail_for(limits.isolation)
     by_id = {problem.task_id: problem for problem in problems}
     errors: dict[tuple[str, int], str] = {}
     late: list[Sample] = []
 
     def run(sample: Sample) -> Result:
         problem = by_id[sample.task_id]
-        return run_check(
-            problem,
-            program_of(problem, sample.completion),
-            timeout_s=limits.timeout_s,
-            memory_mib=limits.memory_mib,
-            isolation=limits.isolation,
-        )
+        return stations.check(problem, program_of(problem, sample.completion))
 
     def settle(sample: Sample, result: Result, *, retried: bool) -> None:
         if result.outcome == "error":
@@ -78,14 +71,17 @@ def score_samples(
         on_row(row)
 
     todo = [sample for sample in samples if (sample.task_id, sample.index) not in log.rows]
-    for sample, result in _side_by_side(todo, run, limits.workers, stop):
-        if result.outcome == "timeout":
-            late.append(sample)
-        else:
-            settle(sample, result, retried=False)
-    for sample in late:
-        if not stop():
-            settle(sample, run(sample), retried=True)
+    with Stations(
+        limits.workers, limits.isolation, timeout_s=limits.timeout_s, memory_mib=limits.memory_mib
+    ) as stations:
+        for sample, result in _side_by_side(todo, run, limits.workers, stop):
+            if result.outcome == "timeout":
+                late.append(sample)
+            else:
+                settle(sample, result, retried=False)
+        for sample in late:
+            if not stop():
+                settle(sample, run(sample), retried=True)
     done = sum((sample.task_id, sample.index) in log.rows for sample in samples)
     return Scored(errors, stopped=done + len(errors) < len(samples))
 

@@ -1,4 +1,7 @@
-"""One problem's slot: a sandboxed worker and its judge, joined by a socket, both gone when the slot ends."""
+"""A slot: a sandboxed program and its judge, joined by a socket, both gone when the slot ends.
+
+Both are forks of templates, which a `Station` keeps for one slot after the other.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,28 @@ import json
 import math
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from refute.humaneval.jail import Jail, visible_folders
-from refute.humaneval.preload import worker_command, worker_environment
+from refute.humaneval.preload import Worker, worker_command, worker_environment
 
 Verdict = Literal["passed", "failed", "timeout", "error"]
-# Starting takes some 30 ms; the allowance is for a busy machine and not part of the program's time.
+# Starting takes some 100 ms; the allowance is for a busy machine and not part of the program's time.
 START_LIMIT_S = 30.0
 _GRACE_S = 5.0
+_REPORT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,62 +53,177 @@ class Report:
     detail: str
 
 
-def run_slot(task: Task, jail: Jail, *, timeout_s: float, memory_mib: int) -> Report:
-    """Judge `task` in `jail`. Never hangs: past every allowance both processes are killed, a timeout.
+class Station:
+    """Runs one task at a time in `jail`. Its templates are started when first needed and replaced when lost.
 
-    `timeout_s` is wall time from the moment the sandbox is ready, `memory_mib` the worker's address space.
+    `timeout_s` is wall time from the moment the sandbox is ready, `memory_mib` the program's address space.
     """
-    ours, theirs = socket.socketpair()
-    with ours, theirs, _worker(jail, theirs, timeout_s=timeout_s, memory_mib=memory_mib):
-        theirs.close()
-        return _consult_judge(task, ours, timeout_s)
 
+    def __init__(self, jail: Jail, *, timeout_s: float, memory_mib: int) -> None:
+        self._jail, self._timeout_s, self._memory_mib = jail, timeout_s, memory_mib
+        self._sandbox: _Template | None = None
+        self._judge: _Template | None = None
+        # bubblewrap ends with the thread that started it, and whoever calls `run` may end before the station does.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="station")
 
-@contextlib.contextmanager
-def _worker(jail: Jail, end: socket.socket, *, timeout_s: float, memory_mib: int) -> Iterator[None]:
-    folder = "/" if jail.wrapped else tempfile.mkdtemp(prefix="refute-slot-")
-    try:
-        if not jail.wrapped and jail.uid is not None:
-            os.chown(folder, jail.uid, jail.uid)
-        confinement = {
-            "tier": jail.tier,
-            "cpu_s": math.ceil(timeout_s) + 1,
-            "memory_mib": memory_mib,
-            "uid": jail.uid,
-            "readable": visible_folders(),
-            "writable": [] if jail.wrapped else [folder],
-        }
-        settings = json.dumps({"descriptor": end.fileno(), "confinement": confinement})
-        process = _start([*jail.wrapper, *worker_command("sandbox_worker"), settings], end, folder)
+    def run(self, task: Task) -> Report:
+        """Judge `task`. Never hangs: past every allowance both processes are killed, a timeout."""
         try:
-            yield
-        finally:
-            _kill_group(process)
-    finally:
-        if not jail.wrapped:
-            shutil.rmtree(folder, ignore_errors=True)
+            return self._run(task)
+        except OSError:
+            self._drop()  # a template was lost while it waited
+        try:
+            return self._run(task)
+        except OSError as error:
+            self._drop()
+            return Report("error", f"the sandbox did not start: {error}")
+
+    def _run(self, task: Task) -> Report:
+        sandbox, judge = self._ready()
+        token = secrets.token_hex(16)
+        ours, theirs = socket.socketpair()
+        request, asked = socket.socketpair()
+        reading, writing = os.pipe()
+        with ours, theirs, request, asked, os.fdopen(reading, "rb") as report:
+            try:
+                sandbox.begin([theirs.fileno()])
+                judge.begin([ours.fileno(), asked.fileno(), writing])
+            finally:
+                os.close(writing)
+            for end in (ours, theirs, asked):
+                end.close()
+            request.settimeout(START_LIMIT_S)
+            request.sendall(self._job(task, token))
+            request.close()
+            written = _read(report.fileno(), START_LIMIT_S + self._timeout_s + _GRACE_S)
+        # The judge first: it must not see the program vanish and call that a failure.
+        if not (judge.end() and sandbox.end()):
+            self._drop()
+        if written is None:
+            return Report("timeout", f"the judge gave no verdict within {self._timeout_s:g} s and was stopped")
+        return _parse(written, token)
+
+    def close(self) -> None:
+        """End the station, and whatever runs at it."""
+        self._drop()
+        self._starter.shutdown()
+
+    def _drop(self) -> None:
+        """End both templates; the next task gets others."""
+        for template in (self._judge, self._sandbox):
+            if template is not None:
+                template.close()
+        self._judge = self._sandbox = None
+
+    def _ready(self) -> tuple[_Template, _Template]:
+        if self._sandbox is None or self._judge is None:
+            start = self._starter.submit
+            self._sandbox = start(_sandbox_template, self._jail, self._timeout_s, self._memory_mib).result()
+            self._judge = start(_Template, [], "judge_worker", {}, "/", None).result()
+        return self._sandbox, self._judge
+
+    def _job(self, task: Task, token: str) -> bytes:
+        job = {
+            "token": token,
+            "start_s": START_LIMIT_S,
+            "timeout_s": self._timeout_s,
+            "problem": {name: getattr(task, name) for name in Task.__slots__},
+        }
+        return json.dumps(job).encode("ascii")
 
 
-def _consult_judge(task: Task, end: socket.socket, timeout_s: float) -> Report:
-    token = secrets.token_hex(16)
-    job = {
-        "token": token,
-        "descriptor": end.fileno(),
-        "start_s": START_LIMIT_S,
-        "timeout_s": timeout_s,
-        "problem": {name: getattr(task, name) for name in Task.__slots__},
-    }
-    process = _start(worker_command("judge_worker"), end, "/", interactive=True)
+def run_slot(task: Task, jail: Jail, *, timeout_s: float, memory_mib: int) -> Report:
+    """One task at a station of its own."""
+    station = Station(jail, timeout_s=timeout_s, memory_mib=memory_mib)
     try:
-        written, _ = process.communicate(json.dumps(job).encode("ascii"), timeout=START_LIMIT_S + timeout_s + _GRACE_S)
-    except subprocess.TimeoutExpired:
-        return Report("timeout", f"the judge gave no verdict within {timeout_s:g} s and was stopped")
+        return station.run(task)
     finally:
-        _kill_group(process)
-    return _read_report(written, token)
+        station.close()
 
 
-def _read_report(written: bytes, token: str) -> Report:
+class _Template:
+    """A running template (see `refute.humaneval.template`) and our end of its control socket."""
+
+    def __init__(
+        self, wrapper: Sequence[str], worker: Worker, settings: dict[str, Any], folder: str, temporary: str | None
+    ) -> None:
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(_GRACE_S)
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                [*wrapper, *worker_command(worker), json.dumps({"control": theirs.fileno(), **settings})],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                cwd=folder,
+                env=worker_environment(),
+                start_new_session=True,
+            )
+        self._finish = weakref.finalize(self, _finish, process, self._control, temporary)
+
+    def begin(self, descriptors: Sequence[int]) -> None:
+        """Have a fork work with `descriptors`. Raises OSError when the template is gone."""
+        socket.send_fds(self._control, [b"!"], list(descriptors))
+
+    def end(self) -> bool:
+        """Have the fork killed and its traces removed; False when the template is lost, or cannot say so in time."""
+        try:
+            self._control.send(b"!")
+            return self._control.recv(1) == b"."
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """End it, with its forks and their folder."""
+        self._finish()
+
+
+def _sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> _Template:
+    temporary = None if jail.wrapped else tempfile.mkdtemp(prefix="refute-slot-")
+    if temporary is not None and jail.uid is not None:
+        os.chown(temporary, jail.uid, jail.uid)
+    writable = ["/tmp", "/dev/shm"] if temporary is None else [temporary]  # noqa: S108 - in the sandbox
+    confinement = {
+        "tier": jail.tier,
+        "cpu_s": math.ceil(timeout_s) + 1,
+        "memory_mib": memory_mib,
+        "uid": jail.uid,
+        "readable": visible_folders(),
+        "writable": [] if temporary is None else [temporary],
+    }
+    settings = {"confinement": confinement, "writable": writable}
+    return _Template(jail.wrapper, "sandbox_worker", settings, temporary or "/", temporary)
+
+
+def _finish(process: subprocess.Popen[bytes], control: socket.socket, temporary: str | None) -> None:
+    control.close()
+    if process.returncode is None:  # once waited for, its number may belong to another
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if temporary is not None:
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(temporary, ignore_errors=True)
+        if Path(temporary).exists():
+            # Folders nested beyond Python's recursion limit, which rm does not share.
+            subprocess.run(["/bin/rm", "-rf", "--", temporary], check=False, stderr=subprocess.DEVNULL)  # noqa: S603
+
+
+def _read(descriptor: int, seconds: float) -> bytes | None:
+    """Everything up to the end of the file; None when that has not come within `seconds`."""
+    deadline, found = time.monotonic() + seconds, b""
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0.0))
+        if not ready:
+            return None
+        chunk = os.read(descriptor, _REPORT_BYTES)
+        found += chunk
+        if not chunk or len(found) > _REPORT_BYTES:
+            return found
+
+
+def _parse(written: bytes, token: str) -> Report:
     try:
         report = json.loads(written)
         outcome, detail, seen = report["outcome"], report["detail"], report["token"]
@@ -108,31 +232,3 @@ def _read_report(written: bytes, token: str) -> Report:
     if seen != token or outcome not in ("passed", "failed", "timeout", "error"):
         return Report("error", "the judge's verdict does not carry this task's token")
     return Report(outcome, detail)
-
-
-def _start(
-    command: list[str], end: socket.socket, folder: str, *, interactive: bool = False
-) -> subprocess.Popen[bytes]:
-    stream = subprocess.PIPE if interactive else subprocess.DEVNULL
-    return subprocess.Popen(  # noqa: S603 - our own command
-        command,
-        stdin=stream,
-        stdout=stream,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(end.fileno(),),
-        cwd=folder,
-        env=worker_environment(),
-        start_new_session=True,
-    )
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and whatever it started in its group, and wait for it."""
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-    if process.returncode is None:  # once waited for, its number may belong to another
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -64,7 +64,16 @@ def test_signatures_are_pinned(name: str) -> None:
 def test_stats_offers_intervals_and_comparisons() -> None:
     """The functions that specs' estimates are made with."""
     own = {name for name, value in vars(refute.stats).items() if inspect.isfunction(value) and not name.startswith("_")}
-    assert own == {"exact_interval", "mcnemar_share", "mean_interval", "trend", "wilson_interval"}
+    assert own == {
+        "bootstrap_interval",
+        "exact_interval",
+        "mcnemar_p",
+        "mcnemar_share",
+        "mean_interval",
+        "paired_difference",
+        "trend",
+        "wilson_interval",
+    }
 
 
 @pytest.mark.parametrize(

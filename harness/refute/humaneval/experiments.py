@@ -22,6 +22,8 @@ from refute.release import HumanEval
 
 Json = Mapping[str, object]
 
+_LOOP_TIMEOUT_S = 2.0
+
 
 def evaluate(job: Job) -> None:
     """Let a model answer the problems greedily, execute the answers, and write what came out.
@@ -56,6 +58,7 @@ def evaluate(job: Job) -> None:
             "passed": passed,
             "pass_at_1": passed / len(problems),
             "outcomes": dict(Counter(result.outcome for result in results)),
+            "timeouts_retried": sum(result.retried for result in results),
             "stops": dict(stops),
             "truncated": stops["length"],
             "protocol": config.humaneval.prompt,
@@ -92,7 +95,9 @@ def calibrate(job: Job) -> None:
         _write_results(job.out / f"results_{kind}.jsonl", results)
         counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
     loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
-    results = _execute(job, config.humaneval, isolation, problems[:1], loop, stage="endless loop")
+    # It uses up whatever it is given, twice: a timeout is tried again alone.
+    brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
+    results = _execute(job, brief, isolation, problems[:1], loop, stage="endless loop")
     _write_results(job.out / "results_loop.jsonl", results)
     _write_json(
         job.out / "calibration.json",

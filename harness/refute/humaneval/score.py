@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from fractions import Fraction
 
 from refute.errors import MissingInputsError
@@ -31,10 +32,12 @@ def score(
     memory_mib: int,
     isolation: Isolation,
     workers: int = 2,
-    on_result: Callable[[Result], None] | None = None,
+    on_result: Callable[[Result], None] = lambda _result: None,
 ) -> tuple[Result, ...]:
     """Check `programs[task_id]` for each problem, `workers` at a time; results in the problems' order.
 
+    One that times out is executed once more after all others, alone, and the second verdict counts: a busy machine
+    must not change a score.
     `on_result` is called in this thread as each result arrives. Raises UsageError for `workers` below 1,
     MissingInputsError if a problem has no program or a program no problem, and whatever `run_check` raises.
     """
@@ -43,15 +46,23 @@ def score(
         Stations(workers, isolation, timeout_s=timeout_s, memory_mib=memory_mib) as stations,
         ThreadPoolExecutor(workers, thread_name_prefix="humaneval") as pool,
     ):
-        futures = [pool.submit(stations.check, problem, programs[problem.task_id]) for problem in problems]
+        found: dict[str, Result] = {}
+        late: list[Problem] = []
+        futures = {pool.submit(stations.check, problem, programs[problem.task_id]): problem for problem in problems}
         try:
             for future in as_completed(futures):
                 result = future.result()
-                if on_result is not None:
-                    on_result(result)
+                if result.outcome == "timeout":
+                    late.append(futures[future])
+                    continue
+                found[result.task_id] = result
+                on_result(result)
         finally:
             pool.shutdown(cancel_futures=True)
-        return tuple(future.result() for future in futures)
+        for problem in late:
+            found[problem.task_id] = replace(stations.check(problem, programs[problem.task_id]), retried=True)
+            on_result(found[problem.task_id])
+        return tuple(found[problem.task_id] for problem in problems)
 
 
 def _match(wanted: set[str], given: set[str]) -> None:

@@ -21,7 +21,8 @@ class Result:
     """What one program came to. `detail` is hostile text of bounded length; `wall_s` includes starting up.
 
     `failed`: an assertion failed, the program raised, ended or answered nonsense. `timeout`: no verdict in
-    time. `error`: sandbox or problem at fault; neither a pass nor a zero, and whoever counts must say so.
+    time. `error`: sandbox or problem at fault; neither a pass nor a zero, and whoever counts must say so. `retried`:
+    this is the verdict of a second execution, alone, after a timeout.
     """
 
     task_id: str
@@ -29,6 +30,7 @@ class Result:
     outcome: Verdict
     detail: str
     wall_s: float
+    retried: bool = False
 
 
 class Stations:

@@ -281,6 +281,26 @@ def test_every_canonical_solution_passes(all_problems: tuple[Problem, ...], stro
     assert seen == dict.fromkeys(programs, threading.get_ident())
 
 
+def test_a_timeout_is_tried_once_more_alone(own: dict[str, Problem], strongest: Isolation) -> None:
+    """After all others, and the second verdict counts; the result says so."""
+    first, second = list(own.values())[:2]
+    programs = {
+        first.task_id: "while True: pass\n",
+        second.task_id: second.prompt + second.canonical_solution,
+    }
+    order: list[str] = []
+    results = score(
+        [first, second],
+        programs,
+        timeout_s=0.5,
+        memory_mib=512,
+        isolation=strongest,
+        on_result=lambda result: order.append(result.task_id),
+    )
+    assert [(result.outcome, result.retried) for result in results] == [("timeout", True), ("passed", False)]
+    assert order == [second.task_id, first.task_id]
+
+
 def test_programs_and_problems_must_match(own: dict[str, Problem], strongest: Isolation) -> None:
     """A missing or unknown program, and limits without sense, are errors before anything runs."""
     problems = tuple(own.values())[:1]

@@ -6,10 +6,11 @@ python benchmarks/kd_step.py [--vocabulary 49152] [--hidden 576] [--layers 6] [-
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from measure import compare, machine, table
@@ -33,7 +34,7 @@ def make(layers: int, chosen: argparse.Namespace) -> LlamaForCausalLM:
         intermediate_size=chosen.hidden * 8 // 3,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 3),
+        num_key_value_heads=heads // 3 if heads % 3 == 0 else heads,
         tie_word_embeddings=True,
     )
     return LlamaForCausalLM(config).to(chosen.device)
@@ -78,10 +79,11 @@ def trl(teacher: LlamaForCausalLM, student: LlamaForCausalLM, ids: Tensor, train
     from trl.experimental.gkd import GKDConfig, GKDTrainer
 
     words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, "a")), pad_token="a")  # noqa: S106  # a token, no password
-    folder = Path(tempfile.mkdtemp(prefix="trl-"))
+    folder = tempfile.mkdtemp(prefix="trl-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     use_cpu = ids.device.type == "cpu"
     config = GKDConfig(
-        output_dir=str(folder),
+        output_dir=folder,
         lmbda=0.0,
         beta=0.0,
         temperature=training.temperature,
@@ -112,9 +114,9 @@ def trl(teacher: LlamaForCausalLM, student: LlamaForCausalLM, ids: Tensor, train
     return step
 
 
-def main() -> None:
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(description: str | None, *, rounds: int) -> argparse.Namespace:
+    """What both scripts that make steps can be told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--vocabulary", type=int, default=49_152)
     parser.add_argument("--hidden", type=int, default=576)
     parser.add_argument("--layers", type=int, default=6)
@@ -122,12 +124,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--only", help="run this piece alone and print its memory")
-    chosen = parser.parse_args()
-    torch.manual_seed(0)
-    ids = torch.randint(0, chosen.vocabulary, (chosen.batch, chosen.tokens), device=chosen.device)
-    training = Training(
+    return parser.parse_args()
+
+
+def training_of(chosen: argparse.Namespace) -> Training:
+    """One batch a step, by the epic's mixture."""
+    return Training(
         steps=10,
         batch_size=chosen.batch,
         micro_batch_size=chosen.batch,
@@ -141,6 +145,14 @@ def main() -> None:
         eval_windows=1,
         checkpoint_every=1,
     )
+
+
+def main() -> None:
+    """Print one table."""
+    chosen = arguments(__doc__, rounds=5)
+    torch.manual_seed(0)
+    ids = torch.randint(0, chosen.vocabulary, (chosen.batch, chosen.tokens), device=chosen.device)
+    training = training_of(chosen)
     teacher = make(chosen.teacher_layers, chosen).eval().requires_grad_(requires_grad=False)
     pieces = {"bare parts": bare, "refute": ours}
     if importlib.util.find_spec("trl") is not None:

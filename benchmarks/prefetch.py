@@ -5,11 +5,10 @@ python benchmarks/prefetch.py [--device cuda]
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 
 import torch
-from kd_step import make
+from kd_step import arguments, make, training_of
 from measure import compare, machine, table
 from transformers import PreTrainedTokenizerFast
 
@@ -18,39 +17,15 @@ from refute.distill.prefetch import prefetched
 from refute.distill.schedule import build_optimizer
 from refute.distill.step import StepModule
 from refute.distill.teacher import Teacher
-from refute.release import Training
 
 STEPS = 8
 
 
 def main() -> None:
     """Print one table and the share."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vocabulary", type=int, default=49_152)
-    parser.add_argument("--hidden", type=int, default=576)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--teacher-layers", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="run this piece alone and print its memory")
-    chosen = parser.parse_args()
+    chosen = arguments(__doc__, rounds=3)
     torch.manual_seed(0)
-    training = Training(
-        steps=STEPS,
-        batch_size=chosen.batch,
-        micro_batch_size=chosen.batch,
-        seq_len=chosen.tokens,
-        learning_rate=1e-4,
-        min_learning_rate=0.0,
-        ce_weight=0.3,
-        kd_weight=0.7,
-        temperature=2.0,
-        eval_every=1,
-        eval_windows=1,
-        checkpoint_every=1,
-    )
+    training = training_of(chosen)
     frozen = make(chosen.teacher_layers, chosen).eval().requires_grad_(requires_grad=False)
     teacher = Teacher(frozen, PreTrainedTokenizerFast.__new__(PreTrainedTokenizerFast), 0, plain_head=True)
     module = StepModule(make(chosen.layers, chosen), training)

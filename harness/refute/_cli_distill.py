@@ -59,8 +59,8 @@ def tokenize(
     as_json: Json = False,
 ) -> None:
     """Turn documents into token shards, train and held-out, with a manifest."""
+    from refute.console import progress
     from refute.distill.tokenize import Tokenize, tokenize
-    from refute.distill_command import progress
 
     wanted = Tokenize(sources, tokenizer, out, pattern, field, heldout_share, seed, problems)
     with progress() as report:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refute.console import progress, signals
 from refute.errors import UsageError
-from refute.job import Job, Report
-from refute.progress import Progress
+from refute.job import Job, Stop
 from refute.strict_yaml import parse_yaml, read_text, validate
 
 if TYPE_CHECKING:
     from refute.distill.config import TrainConfig
-    from refute.distill.trainer import Stop
 
 _WORK = "work"
 _LOCK = "lock"
@@ -55,7 +53,7 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     A smoke run (`max_steps`) writes smoke.json only. Under torchrun every rank calls it, and the first one talks.
     Raises UsageError when `out` holds a finished run or another process works in it.
     """
-    from refute.distill.trainer import Stop, run_training
+    from refute.distill.trainer import run_training
 
     config = read_config(path)
     if (out / SUMMARY).exists():
@@ -63,7 +61,8 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     work = out / (_WORK if max_steps is None else f"{_WORK}-smoke")
     first = os.environ.get("RANK", "0") == "0"
     stop = Stop()
-    with _alone(work, first=first), _signals(stop), progress(quiet=not first) as report:
+    notice = "stopping after this step" if first else ""
+    with _alone(work, first=first), signals(stop, notice), progress(quiet=not first) as report:
         if first and max_steps is not None:
             # Exactly so many steps, from the first one.
             _empty(work)
@@ -101,19 +100,6 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
         )
 
 
-@contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Report]:
-    """A report that shows progress on the standard error stream: one live line on a terminal, plain lines elsewhere."""
-    if quiet:
-        yield lambda *_: None
-        return
-    shown = Progress(sys.stderr, sys.stderr.isatty())
-    try:
-        yield shown.progressed
-    finally:
-        shown.close()
-
-
 def show_summary(path: Path) -> str:
     """The few figures that say how a run went."""
     facts = json.loads(path.read_text(encoding="utf-8"))
@@ -146,22 +132,6 @@ def _alone(folder: Path, *, first: bool = True) -> Iterator[None]:
                 f"another process is at work in {folder}", hint="wait for it, or name another --out"
             ) from error
         yield
-
-
-@contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after the step that it is in; a second one ends it at once."""
-
-    def ask(number: int, _: object) -> None:
-        stop.signal = number
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _empty(folder: Path) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from refute.assets import fetch
-from refute.distill_command import progress
+from refute.console import progress, signals
 from refute.errors import StoppedError, UsageError
 from refute.eval_figures import pass_intervals, percent
 from refute.humaneval.official import OFFICIAL_PROBLEMS
@@ -24,21 +22,11 @@ from refute.humaneval.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.scoring import Limits, Scored, score_samples
 from refute.humaneval.tally import count, mean_pass_at_k, timeouts
-from refute.job import Report
+from refute.job import Report, Stop
 
 _SHOWN = 12
+NOTICE = "stopping after what runs now"
 _TELL_S = 2.0
-
-
-@dataclass(slots=True)
-class Stop:
-    """Set by the first SIGINT or SIGTERM; 0 until then."""
-
-    signal: int = 0
-
-    def __call__(self) -> bool:
-        """Whether to begin nothing new."""
-        return self.signal != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,7 @@ def score_file(path: Path, out: Path, *, problems: ProblemSet, limits: Limits, p
         raise _uneven(path, uneven)
     identity = identity_of(found.sha256, problems, limits)
     stop = Stop()
-    with open_results(out, identity) as log, signals(stop), progress() as report:
+    with open_results(out, identity) as log, signals(stop, NOTICE), progress() as report:
         if log.rows:
             sys.stderr.write(f"{len(log.rows)} samples were scored before\n")
         board = _Board(log, found, report)
@@ -138,23 +126,6 @@ def figures(
         "errors": [{"task_id": task, "sample": index, "reason": why} for (task, index), why in scored.errors.items()],
         "run": dict(log.identity),
     }
-
-
-@contextmanager
-def signals(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after what is being executed; a second one ends it at once."""
-
-    def ask(number: int, _: object) -> None:
-        stop.signal = number
-        signal.signal(number, before[signal.Signals(number)])
-        sys.stderr.write("\nstopping after the programs that run; once more stops at once\n")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Board:

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from refute.attest import model_digest
-from refute.distill_command import progress
+from refute.console import progress, signals
 from refute.errors import MissingInputsError, StoppedError, UsageError
-from refute.eval_command import ProblemSet, Stop, score_file, signals
+from refute.eval_command import NOTICE, ProblemSet, score_file
 from refute.evidence import file_sha256
 from refute.experiments import LIBRARIES
 from refute.humaneval.prompts import PROTOCOLS, ProtocolName
 from refute.humaneval.result_file import RESULTS
 from refute.humaneval.sampler import Sampler
 from refute.humaneval.scoring import Limits
+from refute.job import Stop
 
 if TYPE_CHECKING:
     from refute.humaneval.config import SourceModel
@@ -148,7 +149,7 @@ def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[s
     loaded = load_model(_source(order.model), {}, device=order.device)
     recipe = Recipe(order.protocol, order.max_new_tokens, order.batch_size, order.sampler)
     stop = Stop()
-    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop), progress() as report:
+    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop, NOTICE), progress() as report:
         made = answer(loaded, problems.problems, recipe, log, report, on_step=lambda: _heed(stop, out))
         repeated = repeat(loaded, problems.problems, recipe, log.done)
     write_samples(out / SAMPLES, made.completions)
@@ -173,7 +174,7 @@ def _ask(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, o
     if order.server is None:
         raise UsageError("no server to ask", hint="name one with --base-url")
     stop, began = Stop(), time.monotonic()
-    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop), progress() as report:
+    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop, NOTICE), progress() as report:
         before = sum(completion.new_tokens for completion in log.done.values())
         made = ask_server(
             order.server,

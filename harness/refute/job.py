@@ -10,6 +10,17 @@ Fact = float | int | str
 Report = Callable[[str, int, int, Mapping[str, Fact]], None]
 
 
+@dataclass(slots=True)
+class Stop:
+    """Asks long work to end at its next good moment; `signal` says why, and is 0 until then."""
+
+    signal: int = 0
+
+    def __call__(self) -> bool:
+        """Whether to begin nothing new."""
+        return self.signal != 0
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """The files of one piece of evidence that this experiment builds on, by their names."""

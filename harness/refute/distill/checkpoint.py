@@ -138,7 +138,7 @@ def _persistent(model: nn.Module) -> dict[str, Tensor]:
 
 def _random_states() -> dict[str, str]:
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch's
         states["cuda"] = torch.cuda.get_rng_state()
     return {kind: base64.b64encode(state.numpy().tobytes()).decode("ascii") for kind, state in states.items()}
 

@@ -19,10 +19,14 @@ from refute.job import Job
 # After so many steps of a run the pace is known, and a run that cannot end in time is stopped.
 _PACE_STEPS = 20
 _LONG_STEPS = 5000
+_CHECK_DISK = "check the disk and memory of this machine; a run that goes on could not be resumed"
 
 
 def require_smoke(job: Job, run: Run) -> None:
-    """A long run is not begun before a short one of the same configuration has shown that it works."""
+    """A long run is not begun before a short one of the same configuration has shown that it works.
+
+    Raises UsageError for 5,000 steps or more without a smoke.json of the same identity in job.out.
+    """
     if run.config.training.steps < _LONG_STEPS:
         return
     path = job.out / "smoke.json"
@@ -55,7 +59,7 @@ def write_smoke(job: Job, run: Run, metrics: StepLog) -> None:
 def verify_checkpoint(run: Run, checkpoint: Path) -> None:
     """Reloads a checkpoint into a new model: its weights and what it says must be the student's, bitwise.
 
-    A run that cannot be resumed should be known at its first checkpoint, not at its last.
+    A run that cannot be resumed should be known at its first checkpoint, not at its last. Raises ExperimentError.
     """
     weights = model_weights(run.student)
     if run.ranks.first:
@@ -66,12 +70,16 @@ def verify_checkpoint(run: Run, checkpoint: Path) -> None:
         batch = run.pack(run.heldout[:1])
         logits = again(**inputs(batch), use_cache=False).logits.float()
         if unequal or not bool(logits.isfinite().all()):
-            raise ExperimentError(f"the first checkpoint does not hold the student: {unequal[:5]} differ")
+            raise ExperimentError(
+                f"the first checkpoint does not hold the student: {unequal[:5]} differ", hint=_CHECK_DISK
+            )
         # A model in pieces has none to answer with, and a compiled one rounds otherwise.
         if run.config.training.parallel == "ddp" and not run.config.training.compile:
             run.student.eval()
             if not torch.equal(logits, run.student(**inputs(batch), use_cache=False).logits.float()):
-                raise ExperimentError("a model made from the first checkpoint answers otherwise than the student")
+                raise ExperimentError(
+                    "a model made from the first checkpoint answers otherwise than the student", hint=_CHECK_DISK
+                )
     run.ranks.wait()
 
 

@@ -47,7 +47,7 @@ def launch(job: Job, config: TrainConfig) -> None:
     (job.scratch / "request.json").write_text(json.dumps(request | {"events": str(pipe)}), encoding="utf-8")
     command = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(config.processes), "-m", "refute.distill.launch"]
-    # Read and write, so that opening waits for nobody; end of file comes when this end is closed too.
+    # Not blocking, so that opening does not wait for a rank; reading does.
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reading, True)
     with log.open("wb") as stream, os.fdopen(reading, encoding="utf-8") as events:

@@ -61,7 +61,7 @@ def prefetched(
     def produce() -> None:
         torch.set_num_threads(threads)
         # A new thread starts on GPU 0, whichever this rank's is: the stream is made on the device by name.
-        stream = None if device == "cpu" else torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]
+        stream = None if device == "cpu" else torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]  # torch's
         try:
             with nullcontext() if stream is None else torch.cuda.stream(stream):
                 for item in items:
@@ -92,7 +92,7 @@ def _make(answer: Callable[[Item], Answer], item: Item, stream: torch.cuda.Strea
     made = answer(item)
     if stream is None:
         return _Made(item, made, None)
-    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's
     ready.record(stream)
     return _Made(item, made, ready)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,7 +83,10 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         )
     loss, reference, dropped = _compare(run)
     if not (math.isfinite(loss) and math.isfinite(reference)):
-        raise NonFiniteError(f"the loss of the first window is {loss}, by the reference {reference}")
+        raise NonFiniteError(
+            f"the loss of the first window is {loss}, by the reference {reference}",
+            hint="teacher or init hold weights that are not finite; fetch them again",
+        )
     if abs(loss - reference) > LARGEST_DIFFERENCE:
         raise ExperimentError(
             f"before the first step, the loss of one window is {loss:.6f} nat/token, by the reference "
@@ -119,10 +123,11 @@ def _gb(size: int) -> str:
 def _available_memory(device: str) -> int:
     if device != "cpu":
         return int(torch.cuda.mem_get_info(device)[0])
-    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise ExperimentError("/proc/meminfo does not say how much memory is available")
+    listing = Path("/proc/meminfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    # Elsewhere than on Linux only what the machine has is known.
+    return found[0] if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @torch.no_grad()

@@ -61,5 +61,8 @@ def head_weight(model: PreTrainedModel) -> nn.Parameter:
     """The weight of the language-model head, shape (vocabulary, hidden). Raises ExperimentError without one."""
     weight = getattr(model.get_output_embeddings(), "weight", None)
     if not isinstance(weight, nn.Parameter):
-        raise ExperimentError(f"the head of a {type(model).__name__} has no plain weight")
+        raise ExperimentError(
+            f"the head of a {type(model).__name__} has no plain weight",
+            hint="use an architecture with a plain head, such as Llama or Qwen2",
+        )
     return weight

@@ -35,7 +35,7 @@ from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
 from refute.distill.teacher import Answer
 from refute.errors import NonFiniteError, StoppedError
-from refute.job import Job
+from refute.job import Job, Stop
 
 Feed = Generator[tuple[Batch, Answer | None], None, None]
 
@@ -49,13 +49,6 @@ class Step:
     kl: float | None
     grad_norm: float
     tokens: int
-
-
-@dataclass(slots=True)
-class Stop:
-    """Asks a run to end after the step that it is in; `signal` says why."""
-
-    signal: int = 0
 
 
 def run_training(

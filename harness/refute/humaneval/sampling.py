@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -82,17 +82,7 @@ def answer(
         on_step()
         meter.count(tokens)
 
-    for completion in generate(
-        loaded.model,
-        loaded.tokenizer,
-        problems,
-        protocol=PROTOCOLS[recipe.protocol],
-        max_new_tokens=recipe.max_new_tokens,
-        batch_size=recipe.batch_size,
-        sampler=recipe.sampler,
-        finished=frozenset(log.done),
-        on_step=step,
-    ):
+    for completion in _decode(loaded, problems, recipe, finished=frozenset(log.done), on_step=step):
         log.add(completion)
         meter.tell(len(log.done))
     done = log.done
@@ -107,7 +97,21 @@ def repeat(
     done: Mapping[tuple[str, int], Completion],
 ) -> dict[str, int]:
     """Generate the first batch once more and count how many of its samples came out as in `done`."""
-    again = generate(
+    again = _decode(loaded, problems, recipe)
+    # Batches come one after the other, so these are the rows of the first.
+    first = list(islice(again, min(recipe.batch_size, len(done))))
+    return {"samples": len(first), "identical": sum(done[each.key] == each for each in first)}
+
+
+def _decode(
+    loaded: LoadedModel,
+    problems: Sequence[Problem],
+    recipe: Recipe,
+    *,
+    finished: Collection[tuple[str, int]] = (),
+    on_step: Callable[[int], None] = lambda _tokens: None,
+) -> Iterator[Completion]:
+    return generate(
         loaded.model,
         loaded.tokenizer,
         problems,
@@ -115,10 +119,9 @@ def repeat(
         max_new_tokens=recipe.max_new_tokens,
         batch_size=recipe.batch_size,
         sampler=recipe.sampler,
+        finished=finished,
+        on_step=on_step,
     )
-    # Batches come one after the other, so these are the rows of the first.
-    first = list(islice(again, min(recipe.batch_size, len(done))))
-    return {"samples": len(first), "identical": sum(done[each.key] == each for each in first)}
 
 
 class _Meter:

@@ -24,10 +24,10 @@ from refute.distill.schedule import build_optimizer, learning_rate
 from refute.distill.shards import Manifest, ShardWindows
 from refute.distill.step import StepModule
 from refute.distill.teacher import Answer, load_teacher
-from refute.distill.trainer import Stop, run_training
+from refute.distill.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
 from refute.errors import StoppedError as StoppedBySignalError
-from refute.job import Fact, Job, Report
+from refute.job import Fact, Job, Report, Stop
 from refute.release import HfModel, Training
 
 KD = {"ce_weight": 0.3, "kd_weight": 0.7}

@@ -98,6 +98,30 @@ def test_a_rank_that_dies_ends_the_others_within_a_minute(write_config: WriteCon
     assert not (tmp_path / "out" / "summary.json").exists()
 
 
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_ranks_that_were_killed_continue_bitwise(write_config: WriteConfig, tmp_path: Path, kind: str) -> None:
+    """Two ranks killed behind a checkpoint and started again end with the weights of two that never were."""
+    config = write_config("run", parallel=kind, steps=80, micro_batch_size=2, checkpoint_every=3, eval_every=40)
+    killed, calm = tmp_path / "killed", tmp_path / "calm"
+    process = _torchrun(config, killed)
+    deadline = time.monotonic() + 100
+    while not list((killed / "work" / "checkpoints").glob("step-*")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for running in (process.pid, *_children(process.pid)):
+        os.kill(running, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "summary.json").exists()
+    for out in (killed, calm):
+        status, _, error = _ended(_torchrun(config, out), 120)
+        assert status == 0, error
+    again, once = (load_file(out / "model" / "model.safetensors") for out in (killed, calm))
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
+    rows = (killed / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(row)["step"] for row in rows] == list(range(1, 81))
+
+
 def _children(parent: int) -> list[int]:
     tasks = Path(f"/proc/{parent}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text(encoding="utf-8").split()]

@@ -132,8 +132,10 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
         student.base_model.compile()
     module = spread(StepModule(student, training), training.parallel, ranks)
     provider: Provider | None = teacher
+    topk: int | None = None
     if config.teacher_cache is not None:
-        provider = TopKCache.open(Path(config.teacher_cache.topk), training, teacher_sha256, vocab_size, device)
+        provider = cache = TopKCache.open(Path(config.teacher_cache.topk), training, teacher_sha256, vocab_size, device)
+        topk = cache.layout.k
     return Run(
         config=config,
         ranks=ranks,
@@ -157,6 +159,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
             "init": init_sha256,
             "corpus": digests,
             "teacher": teacher_sha256,
+            "topk": topk,
         },
         vocab_size=vocab_size,
         end_of_document=end if training.document_mask else None,

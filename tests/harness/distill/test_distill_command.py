@@ -211,7 +211,8 @@ def test_two_kinds_of_weights_that_do_not_sum_to_one_are_a_fault(write_config: W
 
 @pytest.mark.parametrize("k", [20, 300])
 def test_a_run_can_be_taught_from_a_prepared_cache(write_config: WriteConfig, cli: Cli, tmp_path: Path, k: int) -> None:
-    """`prepare`, then a run that names the cache: with all entries it follows the online run, with some it learns."""
+    """`prepare`, then a run that names the cache: with all entries it follows the online run, with some it learns; what
+    began with it is not continued without it."""
     made = cli("distill", "prepare", write_config("online", steps=6), "--out", tmp_path / "cache", "-k", k, "--json")
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["k"] == k
@@ -224,6 +225,10 @@ def test_a_run_can_be_taught_from_a_prepared_cache(write_config: WriteConfig, cl
     assert offline["final_heldout_kl"] < offline["initial_heldout_kl"]
     if k == 300:
         assert offline["final_heldout_kl"] == pytest.approx(online["final_heldout_kl"], rel=1e-2)
+    (tmp_path / "cached" / "summary.json").unlink()
+    ended = cli("distill", tmp_path / "online.yaml", "--out", tmp_path / "cached")
+    assert ended.returncode == 2
+    assert f"topk was {k}, is None" in ended.stderr
     hot = write_config("hot", lines=f"teacher_cache:\n  topk: {tmp_path / 'cache'}\n", temperature=1.0)
     ended = cli("distill", hot, "--out", tmp_path / "hot")
     assert ended.returncode == 2

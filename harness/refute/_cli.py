@@ -17,6 +17,7 @@ import typer
 
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
+from refute._cli_trace import review, status
 from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ app = typer.Typer(
 
 app.add_typer(distill_app, name="distill")
 app.add_typer(eval_app, name="eval")
+app.command()(review)
+app.command()(status)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -59,13 +62,17 @@ def check(
     falsifiers: Annotated[
         list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
     ] = None,
+    docs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Texts whose ids must be known (default: README.md, ARCHITECTURE.md, docs/ beside specs)."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check specs, releases and falsifiers against each other. Loads no model."""
     from refute.checking import check_files
 
     folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
-    found = check_files(paths or [Path("specs")], folders)
+    found = check_files(paths or [Path("specs")], folders, docs)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1))
     else:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from refute.errors import Problem, RefuteError, SpecError
-from refute.linting import check_specs, orphan_falsifiers
-from refute.loading import USER_MODULES, load_registry
+from refute.linting import check_specs
+from refute.loading import load_registry
 from refute.plan import missing_inputs, plan_release
 from refute.registry import Falsifier, Registry
 from refute.release_file import load_release, resolve
+from refute.reviewing import REVIEWS, read_reviews, suspects
 from refute.spec import LoadedSpec, load_spec
+from refute.tracing import unknown_ids, unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,12 @@ class Findings:
         }
 
 
-def check_files(paths: Sequence[Path], falsifier_folders: Sequence[Path]) -> Findings:
+def check_files(
+    paths: Sequence[Path], falsifier_folders: Sequence[Path], documents: Sequence[Path] | None = None
+) -> Findings:
     """Every problem of the spec and release files at `paths` (folders: their YAML files, and releases/ below).
 
+    Ids in `documents` must be known, too; None stands for README.md, ARCHITECTURE.md and docs/ beside the specs.
     Raises LoadingError for falsifiers that cannot be loaded: without them nothing can be checked.
     """
     registry = load_registry(falsifier_folders)
@@ -66,7 +71,10 @@ def check_files(paths: Sequence[Path], falsifier_folders: Sequence[Path]) -> Fin
         faults, remarks = _check_release(path)
         problems += faults
         notes += remarks
-    notes += [f"falsifier {name!r} of this repository is used by no spec" for name in _orphans(specs, registry)]
+    if not problems:  # a misspelt name would be told a second time, as an orphan
+        faults, remarks = _trace(paths, specs, _own(registry, falsifier_folders), documents)
+        problems += faults
+        notes += remarks
     if not spec_paths:
         problems.append(Problem(", ".join(map(str, paths)), 0, "", "[spec/none] there is no spec here"))
     return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry))
@@ -100,9 +108,41 @@ def _check_release(path: Path) -> tuple[list[Problem], list[str]]:
     return problems, notes
 
 
-def _orphans(specs: Sequence[LoadedSpec], registry: Registry) -> list[str]:
-    """Unused falsifiers, except those of installed packs: a repository need not use all that a pack offers."""
-    own: dict[str, Falsifier] = {
-        name: found for name, found in registry.items() if found.measure.__module__.startswith(USER_MODULES)
+def _own(registry: Registry, folders: Sequence[Path]) -> dict[str, Falsifier]:
+    """Falsifiers whose files lie in `folders`: a repository need not use all that an installed pack offers."""
+    roots = [folder.resolve() for folder in folders]
+    return {
+        name: declared
+        for name, declared in registry.items()
+        if any(declared.file.resolve().is_relative_to(root) for root in roots)
     }
-    return list(orphan_falsifiers([loaded.spec for loaded in specs], own))
+
+
+def _trace(
+    paths: Sequence[Path], specs: Sequence[LoadedSpec], own: Mapping[str, Falsifier], documents: Sequence[Path] | None
+) -> tuple[list[Problem], list[str]]:
+    parsed = [loaded.spec for loaded in specs]
+    texts = [*(_documents(paths) if documents is None else documents), *sorted({each.file for each in own.values()})]
+    problems = [*unused(parsed, own), *unknown_ids(specs, texts)]
+    notes: list[str] = []
+    for folder in sorted({loaded.path.parent for loaded in specs}):
+        here = [loaded.spec for loaded in specs if loaded.path.parent == folder]
+        try:
+            reviews = read_reviews(folder / REVIEWS)
+        except SpecError as error:
+            problems += error.problems
+            continue
+        if reviews is None:
+            notes.append(f"{folder} has no {REVIEWS}: a changed criterion makes no suspects until `refute review`")
+        else:
+            problems += suspects(here, reviews, folder / REVIEWS)
+    return problems, notes
+
+
+def _documents(paths: Sequence[Path]) -> list[Path]:
+    """What people read beside spec folders."""
+    roots = sorted({path.resolve().parent for path in paths if path.is_dir()})
+    named = [root / name for root in roots for name in ("README.md", "ARCHITECTURE.md")]
+    return [path for path in named if path.is_file()] + [
+        path for root in roots for path in sorted((root / "docs").rglob("*.md"))
+    ]

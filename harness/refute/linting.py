@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from refute.errors import Problem
 from refute.model_paths import has_path, keys_at
 from refute.outcome import Measurement, Outcome
 from refute.release import Release
-from refute.spec import Criterion, FalsifierUse, LoadedSpec, Parameter, Spec, ThresholdText, duplicates_across
+from refute.spec import Criterion, FalsifierUse, LoadedSpec, Parameter, ThresholdText, duplicates_across
 from refute.strict_yaml import KeyPath
 from refute.suggest import suggestion
 from refute.threshold import Threshold, decide
@@ -59,12 +59,6 @@ def check_specs(specs: Sequence[LoadedSpec], declarations: Mapping[str, Declarat
     problems = [problem for loaded in specs for problem in check_spec(loaded, declarations)]
     repeated = duplicates_across(specs)
     return problems + [replace(each, message=f"[spec/duplicate-id] {each.message}") for each in repeated]
-
-
-def orphan_falsifiers(specs: Iterable[Spec], declarations: Mapping[str, Declaration]) -> tuple[str, ...]:
-    """Names of declared falsifiers that no spec uses, sorted."""
-    used = {use.uses for spec in specs for criterion in spec.criteria for use in criterion.falsifiers}
-    return tuple(sorted(set(declarations) - used))
 
 
 def _criterion_faults(criterion: Criterion, place: KeyPath) -> Iterator[Fault]:

@@ -12,7 +12,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     Starts with "; " and is empty when nothing is known.
     """
     words = sorted(set(known))
-    close = get_close_matches(word, words, n=1)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(f'`{each}`' for each in words)}" if words else ""
+    return close_to(word, words) or (f"; known: {', '.join(f'`{each}`' for each in words)}" if words else "")
+
+
+def close_to(word: str, known: Iterable[str]) -> str:
+    """The same where one of `known` is close, else nothing."""
+    close = get_close_matches(word, sorted(set(known)), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""

@@ -15,11 +15,10 @@ from refute.evidence import Store
 from refute.experiments import Experiment
 from refute.job import Fact
 from refute.laboratory import Laboratory, Watcher
-from refute.outcome import RunClass
 from refute.plan import plan_release
 from refute.predicate import ReleaseText, RunFacts, SpecText
 from refute.registry import Registry
-from refute.release_file import load_release
+from refute.release_file import LoadedRelease, load_release
 from refute.run_folder import RunFile, RunFolder
 from refute.runner import Gate
 from refute.spec import load_spec
@@ -133,7 +132,7 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         run = RunFolder.create(tmp_path / "runs")
         laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)
-        run.write_run(_run_file(spec, release, tmp_path))
+        run.write_run(_run_file(spec, asked, tmp_path))
         for criterion in loaded.spec.criteria:
             for use in criterion.falsifiers:
                 run.append_record(gate.run(loaded.spec, criterion, use))
@@ -145,7 +144,7 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
     return make
 
 
-def _run_file(spec: str, release: str, root: Path) -> RunFile:
+def _run_file(spec: str, asked: LoadedRelease, root: Path) -> RunFile:
     return RunFile(
         facts=RunFacts(
             id="a-run",
@@ -159,13 +158,13 @@ def _run_file(spec: str, release: str, root: Path) -> RunFile:
             versions={},
         ),
         release=ReleaseText(
-            id="tiny",
-            title="Tiny answers",
-            run_class=RunClass.QUICK,
-            operator="nobody",
+            id=asked.release.release,
+            title=asked.release.title,
+            run_class=asked.release.run_class,
+            operator=asked.release.operator,
             name="release.yaml",
-            sha256=_sha256(release),
-            text=release,
+            sha256=asked.sha256,
+            text=asked.text,
         ),
         specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=_sha256(spec), text=spec),),
         store=str(root / "store"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from refute.checking import Findings, check_files
+from refute.reviewing import review
 from refute.scaffold import scaffold
+from refute.spec import load_spec
 
 SPEC, RELEASE = "specs/example.yaml", "specs/releases/example.yaml"
 DISTILLATION = """
@@ -85,13 +87,60 @@ def test_a_criterion_without_falsifiers_is_uncovered(repo: Path) -> None:
     assert ["[spec/uncovered]" in problem.message for problem in check(repo).problems] == [True]
 
 
-def test_own_falsifiers_that_nobody_uses_are_noted(repo: Path) -> None:
-    """An unused falsifier of the repository is worth a note; those of installed packs are not."""
+def test_own_falsifiers_that_nobody_uses_are_problems(repo: Path) -> None:
+    """An unused falsifier of the repository attacks nothing, at its line; those of installed packs need not be used."""
     text = (repo / SPEC).read_text(encoding="utf-8")
     (repo / SPEC).write_text(text[: text.index("  - id: AC-EXAMPLE-002")], encoding="utf-8")
-    found = check(repo)
-    assert found.problems == ()
-    assert found.notes == ("falsifier 'answers-complete' of this repository is used by no spec",)
+    (problem,) = check(repo).problems
+    assert problem.message == "[trace/orphan-falsifier] no spec uses the falsifier 'answers-complete'"
+    source = Path(problem.file).read_text(encoding="utf-8").splitlines()
+    assert any("answers-complete" in line for line in source[problem.line - 1 : problem.line + 3])
+
+
+def test_a_measurement_without_a_bar_is_a_problem(repo: Path) -> None:
+    """What no spec judges, in no use of the falsifier, can be anything; a bar in any use is enough."""
+    edit(repo, "falsifiers/answers.py", 'measures={"missing": "answers"}', 'measures={"missing": "answers", "w": "s"}')
+    (problem,) = check(repo).problems
+    assert "[trace/unthresholded] 'answers-complete' measures 'w'" in problem.message
+    edit(repo, SPEC, "missing: {", 'w: { holds_if: "< 9 s" }\n          missing: {')
+    assert check(repo).problems == ()
+
+
+def test_ids_that_no_spec_knows_are_problems_wherever_they_stand(repo: Path) -> None:
+    """In prose of a spec, in the README, in docs and in falsifiers; not where another's id is a source, not retired
+    ones, not examples, not what merely looks like one."""
+    edit(repo, SPEC, "It adds correctly", "It adds correctly, see F-SUM-001")
+    (repo / "docs/deep").mkdir(parents=True)
+    (repo / "README.md").write_text("AC-EXAMPLE-077\nAC-SUM-002 and F-16, RAF-SUM-001, F-SUM-001-b\n", encoding="utf-8")
+    (repo / "docs/deep/a.md").write_text("SPEC-SUM-001\n", encoding="utf-8")
+    with (repo / "falsifiers/answers.py").open("a", encoding="utf-8") as stream:
+        stream.write("# F-SUM-003\n")
+    found = {(Path(each.file).name, each.message.split()[4].rstrip(";")) for each in check(repo).problems}
+    assert found == {
+        ("example.yaml", "F-SUM-001"),
+        ("README.md", "AC-SUM-002"),
+        ("a.md", "SPEC-SUM-001"),
+        ("answers.py", "F-SUM-003"),
+    }
+    edit(repo, SPEC, "    severity: block", "    source: once F-SUM-001\n    severity: block")
+    retired = "".join(f"  - {{id: {name}, reason: r}}\n" for name in ("AC-SUM-002", "F-SUM-003"))
+    edit(repo, SPEC, "criteria:\n", f"retired:\n{retired}criteria:\n")
+    assert [Path(each.file).name for each in check(repo).problems] == ["a.md"]
+    assert check_files([repo / "specs"], [repo / "falsifiers"], []).problems == ()
+
+
+def test_a_criterion_that_changed_after_its_review_makes_suspects(repo: Path) -> None:
+    """Without reviews there is a note; with them a changed bar is a problem until it is reviewed again."""
+    assert [note for note in check(repo).notes if "reviews.json" in note]
+    specs = [load_spec(repo / SPEC).spec]
+    review(repo / "specs/reviews.json", specs, (), "Ann")
+    assert check(repo) == Findings((), (), 1, 1, check(repo).falsifiers)
+    edit(repo, SPEC, ">= 80 %", ">= 70 %")
+    (problem,) = check(repo).problems
+    assert problem.message.startswith("[trace/suspect] F-EXAMPLE-001 is a suspect: AC-EXAMPLE-001 or its bars")
+    (repo / "specs/reviews.json").write_text("{", encoding="utf-8")
+    (problem,) = check(repo).problems
+    assert "[trace/reviews]" in problem.message
 
 
 def test_inputs_that_are_elsewhere_are_noted(repo: Path) -> None:
@@ -100,7 +149,7 @@ def test_inputs_that_are_elsewhere_are_noted(repo: Path) -> None:
     (repo / "evidence/answers.jsonl").unlink()
     found = check(repo)
     assert found.problems == ()
-    assert [note.split(": ")[2] for note in found.notes] == [
+    assert [note.split(": ")[2] for note in found.notes if "not on this machine" in note] == [
         "evidence.answers",
         "distillation.corpus",
         "distillation.humaneval.problems",

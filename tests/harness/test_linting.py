@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.linting import check_spec, check_specs, orphan_falsifiers
+from refute.linting import check_spec, check_specs
 from refute.registry import Falsifier
 from refute.spec import LoadedSpec, load_spec
 
@@ -156,10 +156,3 @@ def test_ids_used_in_two_files_are_reported(tmp_path: Path) -> None:
     assert problem.file == str(tmp_path / "b.yaml")
     message = f"[spec/duplicate-id] duplicate id F-DEMO-001, already used at {tmp_path / 'a.yaml'}:12"
     assert problem.message == message
-
-
-def test_orphans_are_the_declared_falsifiers_that_no_spec_uses(tmp_path: Path) -> None:
-    """A falsifier in use is no orphan, one that nobody uses is."""
-    spec = loaded(tmp_path, GOOD).spec
-    assert orphan_falsifiers([spec], DECLARATIONS) == ("teacher-parity",)
-    assert orphan_falsifiers([], DECLARATIONS) == ("held-out-loss", "teacher-parity")

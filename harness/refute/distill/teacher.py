@@ -140,16 +140,33 @@ def check_ids(input_ids: Tensor, rows: int) -> Tensor:
 
 @torch.no_grad()
 def has_plain_head(model: PreTrainedModel) -> bool:
-    """Whether logits are exactly hidden states times head weight, tried on a few ids."""
-    weight = getattr(model.get_output_embeddings(), "weight", None)
-    if not isinstance(weight, torch.nn.Parameter):
+    """Whether logits are exactly the last hidden states times the head's weight.
+
+    Small logits hide a bias, a scale or a soft cap. So the head is made to answer numbers of its own, up to 100: the
+    model must hand them on as they are, and must have asked with its last hidden states.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or getattr(head, "bias", None) is not None:
         return False
-    ids = torch.arange(min(16, len(weight)), device=model.device)[None]
-    logits = model(input_ids=ids, use_cache=False).logits.float()
-    product = (model.base_model(input_ids=ids, use_cache=False).last_hidden_state @ weight.T).float()
-    # Products of other shapes round otherwise; a bias, scale or cap is far larger than that.
-    rounding = 1e-3 if model.dtype == torch.float32 else 2e-2
-    return logits.shape == product.shape and bool(torch.allclose(logits, product, rtol=rounding, atol=rounding))
+    asked: list[Tensor] = []
+    answered: list[Tensor] = []
+
+    def answer(_: object, states: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        asked.append(states[0])
+        answered.append(torch.linspace(-100, 100, output.numel()).reshape(output.shape).to(output))
+        return answered[-1]
+
+    ids = torch.arange(min(16, len(head.weight)), device=model.device)[None]
+    hooked = head.register_forward_hook(answer)
+    try:
+        logits = model(input_ids=ids, use_cache=False).logits
+    finally:
+        hooked.remove()
+    states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    if len(asked) != 1 or asked[0].shape != states.shape or logits.shape != answered[0].shape:
+        return False
+    same = torch.allclose(asked[0].float(), states.float(), rtol=1e-3, atol=0)
+    return same and torch.equal(logits.float(), answered[0].float())
 
 
 def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "float32") -> Teacher:

@@ -8,9 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    GraniteConfig,
+    LlamaConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
 from refute.distill.reference import reference_logits
-from refute.distill.teacher import load_teacher
+from refute.distill.teacher import has_plain_head, load_teacher
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
 
 Workshop = Any  # from conftest.py, which is no module that tests can import
@@ -127,3 +139,54 @@ def test_an_unknown_dtype_is_refused(workshop: Workshop) -> None:
     """float16 is not offered; the error lists what is."""
     with pytest.raises(UsageError, match="'float16' is unknown, expected one of bfloat16, float32"):
         load_teacher(workshop.hf_source, workshop.root, device="cpu", dtype="float16")
+
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": None,
+}
+_PHI = {name: value for name, value in _COMMON.items() if name != "num_key_value_heads"}
+_GPT2 = {
+    "vocab_size": 40,
+    "n_embd": 16,
+    "n_layer": 1,
+    "n_head": 2,
+    "n_positions": 32,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "plain"),
+    [
+        (LlamaConfig(**_COMMON), True),
+        (Qwen2Config(**_COMMON, tie_word_embeddings=True), True),
+        (GPT2Config(**_GPT2), True),
+        (Gemma3TextConfig(**_COMMON, head_dim=8), True),
+        (Gemma2Config(**_COMMON, head_dim=8, final_logit_softcapping=None), True),
+        (Gemma2Config(**_COMMON, head_dim=8), False),  # a soft cap
+        (GraniteConfig(**_COMMON, logits_scaling=4.0), False),
+        (PhiConfig(**_PHI), False),  # a bias, which a new model has at zero
+    ],
+    ids=lambda value: value.model_type if isinstance(value, PreTrainedConfig) else str(value),
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_head_that_does_more_than_multiply_is_known(
+    config: PreTrainedConfig, plain: bool, dtype: torch.dtype
+) -> None:
+    """However small the logits of a new model are, which hide a cap, and a bias at zero."""
+    torch.manual_seed(3)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    assert has_plain_head(model) is plain
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    answer = model(input_ids=torch.tensor([[1, 2, 3]])).logits
+    assert float(answer.detach().abs().max()) < 50  # the probe is gone
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

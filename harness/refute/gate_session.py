@@ -22,7 +22,8 @@ from refute.experiments import Plan
 from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
-from refute.locking import record_lock
+from refute.lock import RunLock
+from refute.locking import foresee, record_lock
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
@@ -57,6 +58,7 @@ class GateSession:
     other_failures: bool = False
     summary: str = ""
     _wanted: tuple[str, ...] = field(default=())
+    _lock: RunLock | None = None
     _requires: tuple[CitedVerdict, ...] = field(default=())
 
     @classmethod
@@ -131,6 +133,7 @@ class GateSession:
                 load_private_key(self._signing_key)  # now, and not after hours of experiments
             if self._worker is None:
                 self._requires = verify_required(self.release)
+                self._take_lock()
             store = Store(self.store_path)
             self.run = self._run_folder()
         except RefuteError as error:
@@ -145,6 +148,16 @@ class GateSession:
         run = RunFolder.create(self.root / "runs")
         run.write_run(self._run_file(run))
         return run
+
+    def _take_lock(self) -> None:
+        """Note the lock, and say now what the judge will say of it. The run goes on: evidence outlives a new lock."""
+        specs = tuple(self.spec_files.values())
+        self._lock = record_lock(self.release, specs, self.registry, self._given("--lock"))
+        reasons = foresee(self._lock, self.release, specs, self._lock_keys, self._signing_key)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reasons and reporter is not None:
+            for line in ("this run can only end in NO-GO, until `refute lock` is run again:", *reasons):
+                reporter.write_line(f"refute: {line}", yellow=True)
 
     def _run_file(self, run: RunFolder) -> RunFile:
         release = self.release.release
@@ -175,7 +188,7 @@ class GateSession:
                 for loaded in self.spec_files.values()
             ),
             store=str(self.store_path.resolve()),
-            lock=record_lock(self.release, tuple(self.spec_files.values()), self.registry, self._given("--lock")),
+            lock=self._lock,
             requires=self._requires,
         )
 

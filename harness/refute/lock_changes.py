@@ -99,6 +99,10 @@ def _text_changes(name: str, before: LockedSpec, after: LockedSpec) -> Iterator[
         # A version that goes back would let an older promise stand in for a newer one.
         direction = Direction.NEUTRAL if new > old else Direction.LOOSER
         yield Change(f"{name} version", str(old), str(new), direction, name)
+    kept = {gone.id for gone in after.content.retired}
+    for gone in before.content.retired:
+        if gone.id not in kept:  # it could come back with another meaning, as if it were new
+            yield Change(gone.id, RETIRED, ABSENT, Direction.LOOSER, name)
     if before.sha256 != after.sha256:
         yield Change(f"{name} text", before.sha256, after.sha256, Direction.NEUTRAL)
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
+from refute.attest import (
+    PrivateKey,
+    default_key_directory,
+    development_key,
+    key_id,
+    load_private_key,
+    public_pem,
+    sha256_hex,
+)
 from refute.errors import EvidenceError, LooseningError, MissingInputsError, SpecError, UsageError, VerificationError
 from refute.evidence import Store, file_sha256, manifest_digest
 from refute.experiments import Plan, key_of, source_digest
@@ -16,8 +24,9 @@ from refute.linting import check_specs
 from refute.loading import USER_MODULES
 from refute.lock import Facts, Lock, LockedFalsifier, LockedRelease, LockedSpec, Promise, RunLock
 from refute.lock_changes import changes, loosened
-from refute.lock_file import SignedLock, lock_path, read_lock, sign_lock
+from refute.lock_file import SignedLock, checked_pem, lock_path, read_lock, sign_lock
 from refute.plan import input_digests, plan_release
+from refute.preregistration import Conduct, preregistration
 from refute.promise import Change
 from refute.registry import Falsifier, Registry
 from refute.release_choice import choose_release, spec_files
@@ -79,8 +88,8 @@ def lock_release(
         raise SpecError(problems, hint="`refute check` lists these")
     path = out or lock_path(release.path)
     promise = Promise(
-        release=LockedRelease(sha256=release.sha256, content=release.release),
-        specs=tuple(LockedSpec(sha256=each.sha256, content=each.spec) for each in specs),
+        release=_locked_release(release),
+        specs=_locked_specs(specs),
         facts=find_facts(release, specs, registry),
         policy=None if policy is None else sha256_hex(_read(policy)),
     )
@@ -133,6 +142,36 @@ def record_lock(
         return None
     envelope = _read(path).decode("utf-8", "replace")  # what is not UTF-8 will not verify
     return RunLock(name=str(path), envelope=envelope, facts=find_facts(release, specs, registry))
+
+
+def foresee(
+    lock: RunLock | None,
+    release: LoadedRelease,
+    specs: Sequence[LoadedSpec],
+    lock_keys: Sequence[Path],
+    signing_key: Path | None,
+) -> tuple[str, ...]:
+    """Why a run under `lock`, begun now, can only end in NO-GO; empty where the lock holds, or there is none.
+
+    Raises MissingInputsError or VerificationError for a key that cannot be used.
+    """
+    if lock is None:
+        return ()
+    trusted = [_read(path) for path in lock_keys] or [_public_half(signing_key)]
+    conduct = Conduct(_locked_release(release), _locked_specs(specs), utc_now(), (), {})
+    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct).reasons
+
+
+def _public_half(key: Path | None) -> bytes:
+    return public_pem(load_private_key(key or development_key(default_key_directory())[0]))
+
+
+def _locked_release(release: LoadedRelease) -> LockedRelease:
+    return LockedRelease(sha256=release.sha256, content=release.release)
+
+
+def _locked_specs(specs: Sequence[LoadedSpec]) -> tuple[LockedSpec, ...]:
+    return tuple(LockedSpec(sha256=each.sha256, content=each.spec) for each in specs)
 
 
 def _locked_falsifier(falsifier: Falsifier) -> LockedFalsifier:

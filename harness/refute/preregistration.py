@@ -71,7 +71,7 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         release=conduct.release,
         specs=conduct.specs,
         facts=_observed(promise.facts, lock.facts, conduct),
-        policy=promise.policy,  # nothing in a run depends on it: whoever applies a policy compares its digest
+        policy=promise.policy,  # no run depends on it
     )
     differences = changes(promise, found)
     faults = tuple(_faults(signed, conduct))
@@ -82,6 +82,7 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         locked_at=signed.lock.locked_at,
         sequence=signed.lock.sequence,
         known_before=signed.lock.known_before,
+        policy=promise.policy or "",
         changes=differences,
         faults=faults,
     )

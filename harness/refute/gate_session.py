@@ -32,6 +32,7 @@ from refute.progress import Progress
 from refute.registry import Registry
 from refute.release_choice import choose_release, is_yaml, spec_files
 from refute.release_file import LoadedRelease, load_release, resolve
+from refute.report.escaping import clip
 from refute.run_folder import RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.sequencing import verify_required
@@ -157,7 +158,7 @@ class GateSession:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reasons and reporter is not None:
             for line in ("this run can only end in NO-GO, until `refute lock` is run again:", *reasons):
-                reporter.write_line(f"refute: {line}", yellow=True)
+                reporter.write_line(f"refute: {clip(line, 240)}", yellow=True)
 
     def _run_file(self, run: RunFolder) -> RunFile:
         release = self.release.release

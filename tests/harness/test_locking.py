@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from refute.lock_file import LOCK_TYPE, lock_path, read_lock
 from refute.locking import Locked, find_facts, foresee, load_locked, lock_release, record_lock
 from refute.plan import plan_release
 from refute.promise import Direction
+from refute.registry import Registry
 from refute.release_file import load_release
 from refute.scaffold import scaffold
 
@@ -223,6 +225,43 @@ def test_an_installed_pack_is_bound_as_a_whole(repo: Repo) -> None:
     found = find_facts(release, specs, load_registry([])).falsifiers["teacher-parity"]
     assert found.file != found.folder
     assert len(found.controls) >= 2
+
+
+PACK = """\
+from refute import Measurement, falsifier, known_bad, known_good
+
+def good(bench):
+    \"\"\"Good.\"\"\"
+
+def bad(bench):
+    \"\"\"Bad.\"\"\"
+
+@falsifier("packed", needs=("answers",), measures={"x": "y"}, controls=(known_good(good), known_bad(bad)))
+def packed(context):
+    \"\"\"Refuted by x.\"\"\"
+    yield Measurement("x", 1, "y", n=1)
+"""
+
+
+def test_a_falsifier_deep_in_a_package_is_bound_to_all_of_it(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file at the top of the package may be what a falsifier two folders below it calls."""
+    deep = tmp_path / "lib/refute_test_pack/inner"
+    deep.mkdir(parents=True)
+    for folder in (deep, deep.parent):
+        (folder / "__init__.py").write_text("", encoding="utf-8")
+    (deep / "checks.py").write_text(PACK, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    registry = Registry()
+    registry.add_from(vars(importlib.import_module("refute_test_pack.inner.checks")))
+    repo.edit(SPEC, "uses: answer-accuracy", "uses: packed")
+    repo.edit(SPEC, "uses: answers-complete", "uses: packed")
+    release, specs = load_locked(repo.path / RELEASE, [repo.path / "specs"])
+    before = find_facts(release, specs, registry).falsifiers["packed"]
+    (deep.parent / "helpers.py").write_text("LIMIT = 1\n", encoding="utf-8")
+    after = find_facts(release, specs, registry).falsifiers["packed"]
+    assert (before.file == after.file, before.folder == after.folder) == (True, False)
 
 
 def test_what_was_measured_before_the_lock_is_named_in_it(repo: Repo, tmp_path: Path) -> None:

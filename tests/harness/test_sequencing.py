@@ -177,7 +177,8 @@ def test_check_notes_what_is_missing(world: World, cli: Cli) -> None:
 RELEASE = (
     "release: next\ntitle: Tiny answers\nrun_class: quick\noperator: nobody\nsubject: answers\n"
     "evidence: {answers: answers.jsonl, notes: notes.json}\n"
-    "requires_verdict: [{release: tiny, verdict: v.json, key: k.pub, consumer: {file: c.json, key: c.pub}}]\n"
+    "requires_verdict:\n  - {release: tiny, verdict: v.json, consumer: {file: c.json, key: c.pub},"
+    f" subject_sha256: '{'2' * 64}', key_id: '{'3' * 64}'}}\n"
 )
 
 
@@ -201,6 +202,8 @@ def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
         ({"cite": False}, "the run cites none"),
         ({"release": "other"}, "the run cites none"),
         ({"consumer_payload_sha256": None, "consumer_key_id": None}, "independent consumer's attestation"),
+        ({"subject_sha256": "0" * 64}, "has subject 0000"),
+        ({"key_id": "0" * 64}, "has key 0000"),
         ({"consumer_key_id": own}, "signed by the key that signs this verdict"),
     ):
         verdict = judged_with(world, make_run, **changes).predicate.verdict

@@ -48,6 +48,7 @@ def threshold(text: str) -> Threshold:
         ("<= 5 s ? > 9 s", "<= 5 s ? > 7 s", LOOSER),
         (">= 80 %", ">= 80 % ? > 95 %", TIGHTER),
         (">= 80 %", ">= 85 % ? < 70 %", CHANGED),
+        (">= 80 % ? == 80 %", "> 80 % ? == 80 %", TIGHTER),  # an interval that begins at 80 no longer clears it
         ("<= -1e308 x", "<= 1e308 x", LOOSER),
     ],
 )

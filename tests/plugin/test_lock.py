@@ -283,13 +283,16 @@ def test_a_verifier_may_demand_a_lock_of_its_own_choice(kept: Locked, honest: An
     assert (ended.returncode, "was not pre-registered" in ended.stderr) == (4, True)
 
 
-def test_a_forged_state_does_not_verify(copy: Repo, cli: Cli) -> None:
-    """A signed verdict that calls a broken lock held, or drops its changes, contradicts itself and is refused."""
+def test_a_broken_lock_cannot_be_called_held(copy: Repo, cli: Cli) -> None:
+    """A broken lock is no lock for who demands one; a signed verdict that calls it held contradicts itself."""
     relocked(another_release)(copy)
     cli("judge", copy.run)
+    own = copy.keys / "development.pub"
+    ended = cli("verify", copy.run / "verdict.intoto.json", "--key", own, "--lock-key", own)
+    assert (ended.returncode, "the lock did not hold" in ended.stderr) == (4, True)
     content = json.loads(latest(copy).model_dump_json())
     content["verdict"]["preregistration"]["state"] = "held"
     payload = build_statement(content["subject"]["name"], content["subject"]["sha256"], content)
     envelope = sign_envelope(payload, PAYLOAD_TYPE, [load_private_key(copy.keys / "development.key")])
     with pytest.raises(VerificationError, match="details differ"):
-        verify_verdict(envelope, [(copy.keys / "development.pub").read_bytes()])
+        verify_verdict(envelope, [own.read_bytes()])

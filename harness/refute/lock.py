@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from refute.outcome import Outcome
+from refute.promise import Change
 from refute.release import Closed, Positive, Release, Sha256
 from refute.spec import Spec
 
@@ -63,13 +64,15 @@ class Lock(Closed):
     """The predicate of a signed lock.
 
     `predecessor` is the payload digest of the lock that this one replaces, `sequence` counts them from 1.
-    `known_before` names evidence of this release that the store held already when the lock was made.
+    `relaxed` lists, over all of them, what was demanded less than in the lock before. `known_before` names evidence of
+    this release that the store held already when the lock was made.
     """
 
     promise: Promise
     locked_at: UtcMoment
     sequence: Positive
     predecessor: Sha256 | None
+    relaxed: tuple[Change, ...] = ()
     known_before: tuple[str, ...] = ()
     verifier_version: str
 

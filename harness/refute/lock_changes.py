@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -53,6 +53,15 @@ def changes(old: Promise, new: Promise) -> tuple[Change, ...]:
     return tuple(sorted(found, key=lambda change: _ORDER.index(change.direction)))
 
 
+def relaxing(made: Sequence[Change]) -> tuple[Change, ...]:
+    """Those changes of a demand that are not shown to be tighter, retired ids among them."""
+    return tuple(
+        change
+        for change in made
+        if change.direction in (Direction.LOOSER, Direction.CHANGED) and (change.spec or change.new == RETIRED)
+    )
+
+
 def loosened(old: Promise, new: Promise) -> tuple[Change, ...]:
     """The changes that a new lock may not make: of a demand, not shown to be tighter, under an old id and version.
 
@@ -61,11 +70,7 @@ def loosened(old: Promise, new: Promise) -> tuple[Change, ...]:
     former = {each.content.spec: each.content.version for each in old.specs}
     found = {each.content.spec: each.content.version for each in new.specs}
     raised = {name for name, version in found.items() if version > former.get(name, version)}
-    return tuple(
-        change
-        for change in changes(old, new)
-        if change.spec and change.spec not in raised and change.direction in (Direction.LOOSER, Direction.CHANGED)
-    )
+    return tuple(each for each in relaxing(changes(old, new)) if each.spec and each.spec not in raised)
 
 
 def _pairs(old: Mapping[str, Value], new: Mapping[str, Value]) -> Iterator[tuple[str, Value | None, Value | None]]:
@@ -81,6 +86,8 @@ def _spec_changes(old: Promise, new: Promise) -> Iterator[Change]:
             yield Change(f"specification {name}", _version(before), _version(after), direction)
         else:
             yield from _text_changes(name, before, after)
+            apart = ("spec", "version", "criteria", "retired")
+            yield from _field_changes(name, before.content, after.content, name, apart)
     retired = {gone.id for each in new.specs for gone in each.content.retired}
     for name, one, other in _pairs(_criteria(old), _criteria(new)):
         if one is None or other is None:

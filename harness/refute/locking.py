@@ -23,7 +23,7 @@ from refute.experiments import Plan, key_of, source_digest
 from refute.linting import check_specs
 from refute.loading import USER_MODULES
 from refute.lock import Facts, Lock, LockedFalsifier, LockedRelease, LockedSpec, Promise, RunLock
-from refute.lock_changes import changes, loosened
+from refute.lock_changes import changes, loosened, relaxing
 from refute.lock_file import SignedLock, checked_pem, lock_path, read_lock, sign_lock
 from refute.plan import input_digests, plan_release
 from refute.preregistration import Conduct, preregistration
@@ -104,6 +104,7 @@ def lock_release(
         locked_at=utc_now(),
         sequence=former.lock.sequence + 1 if former else 1,
         predecessor=former.payload_sha256 if former else None,
+        relaxed=(*(former.lock.relaxed if former else ()), *relaxing(made)),
         known_before=_known(plan_release(release.release, release.path.parent), store),
         verifier_version=version("refute"),
     )

@@ -81,6 +81,7 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         key_id=signed.key_id,
         locked_at=signed.lock.locked_at,
         sequence=signed.lock.sequence,
+        relaxed=signed.lock.relaxed,
         known_before=signed.lock.known_before,
         policy=promise.policy or "",
         changes=differences,

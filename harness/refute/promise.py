@@ -45,8 +45,9 @@ class Preregistration:
     """Whether a run kept what was promised before it. `faults` are sentences, `changes` go from lock to run.
 
     `lock_sha256` is the digest of the lock's payload, `key_id` of the key that signed it; both are empty where
-    no trusted key did. `known_before` names evidence that had been measured already when the lock was made, `policy`
-    is the SHA-256 of the policy file that was locked, if one was: whoever applies a policy compares it.
+    no trusted key did. `relaxed` is what this lock and those before it demanded less than their predecessors,
+    `known_before` names evidence that had been measured already when it was made, `policy` is the SHA-256 of the
+    policy file that was locked, if one was: whoever applies a policy compares it.
     """
 
     state: LockState = LockState.NONE
@@ -54,6 +55,7 @@ class Preregistration:
     key_id: str = ""
     locked_at: str = ""
     sequence: int = 0
+    relaxed: tuple[Change, ...] = ()
     known_before: tuple[str, ...] = ()
     policy: str = ""
     changes: tuple[Change, ...] = ()

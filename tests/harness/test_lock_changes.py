@@ -133,6 +133,7 @@ EDITS: dict[str, tuple[str, str, Direction, bool]] = {
         with_("uses: accuracy\n", "uses: accuracy\n        timeout_s: 600\n"),
         "AC-A-001 F-A-001 timeout_s", Direction.NEUTRAL, False,
     ),
+    "another name": (with_("title: Answers", "title: Replies"), "SPEC-A-001 title", Direction.NEUTRAL, False),
     "a comment": (SPEC + "# nothing\n", "SPEC-A-001 text", Direction.NEUTRAL, False),
     "an older version": (with_("version: 3", "version: 2"), "SPEC-A-001 version", Direction.LOOSER, True),
 }  # fmt: skip
@@ -162,6 +163,12 @@ def test_a_raised_version_allows_what_is_looser(name: str) -> None:
     raised = promise(with_("version: 3", "version: 4", text))
     assert loosened(promise(), raised) == ()
     assert place in {change.place for change in changes(promise(), raised)}
+
+
+def test_a_text_that_says_retired_retires_nothing() -> None:
+    """The word in a statement is no way around the refusal."""
+    text = with_("Most answers are right.", "retired")
+    assert [each.place for each in loosened(promise(), promise(text))] == ["AC-A-001 statement"]
 
 
 def facts(**values: object) -> Facts:

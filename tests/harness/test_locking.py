@@ -132,6 +132,21 @@ def test_a_looser_bar_is_refused_under_the_old_version(repo: Repo) -> None:
     assert repo.lock().signed.lock.sequence == 2
 
 
+def test_what_was_once_demanded_is_not_forgotten(repo: Repo) -> None:
+    """A bar lowered under a new version, and an id retired: both stand in that lock and in every later one."""
+    repo.lock()
+    repo.edit(SPEC, 'holds_if: ">= 80 %"', 'holds_if: ">= 70 %"')
+    repo.edit(SPEC, "version: 1", "version: 2")
+    assert [str(change) for change in repo.lock().signed.lock.relaxed] == [
+        "AC-EXAMPLE-001 F-EXAMPLE-001 accuracy: >= 80 % -> >= 70 % (looser)"
+    ]
+    text = (repo.path / SPEC).read_text(encoding="utf-8")
+    gone = text[: text.index("  - id: AC-EXAMPLE-002")] + "retired: [{id: AC-EXAMPLE-002, reason: Moved.}]\n"
+    (repo.path / SPEC).write_text(gone, encoding="utf-8")
+    relaxed = repo.lock().signed.lock.relaxed
+    assert [(change.old, change.new) for change in relaxed] == [(">= 80 %", ">= 70 %"), ("block criterion", "retired")]
+
+
 def test_a_lock_of_a_stranger_is_not_continued(repo: Repo, tmp_path: Path) -> None:
     """Whoever signed the lock that is there must be trusted, or its promises could be made up; nothing is written."""
     repo.lock(load_private_key(generate_key(tmp_path / "keys", "other").private))

@@ -71,6 +71,8 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield (
             "Signed with a development key: it proves that nothing was changed since signing, and vouches for nobody."
         )
+    for change in verdict.preregistration.relaxed:
+        yield f"An earlier lock of this release demanded more: {change}"
     if known := verdict.preregistration.known_before:
         yield f"Measured already when the lock was made, so perhaps seen: {', '.join(known)}."
     if release.run_class is not RunClass.FULL:

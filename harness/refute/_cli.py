@@ -17,6 +17,7 @@ import typer
 
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
+from refute._cli_lock import lock
 from refute._cli_trace import review, status
 from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
 
@@ -38,6 +39,7 @@ app.add_typer(distill_app, name="distill")
 app.add_typer(eval_app, name="eval")
 app.command()(review)
 app.command()(status)
+app.command()(lock)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -115,6 +117,9 @@ def judge_command(
     run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
     key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
+    ] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
@@ -131,7 +136,13 @@ def judge_command(
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
     else:
         path = key
-    judged = judge_run(folder, load_private_key(path), development=key is None, waivers=_waivers(waivers))
+    judged = judge_run(
+        folder,
+        load_private_key(path),
+        development=key is None,
+        waivers=_waivers(waivers),
+        lock_keys=[_read(path) for path in lock_key or []],
+    )
     verdict = judged.predicate.verdict
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
@@ -151,6 +162,9 @@ def verify(
     store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
     release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
     max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0)] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a verdict's signature, subject, evidence and age, and judge its records again."""
@@ -163,6 +177,7 @@ def verify(
         store=store,
         expected_release=release,
         max_age=None if max_age_days is None else timedelta(days=max_age_days),
+        lock_keys=[_read(path) for path in lock_key or []],
     )
     ruling = str(verified.predicate.verdict.ruling)
     if as_json:

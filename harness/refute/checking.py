@@ -13,6 +13,7 @@ from refute.plan import missing_inputs, plan_release
 from refute.registry import Falsifier, Registry
 from refute.release_file import load_release, resolve
 from refute.reviewing import REVIEWS, read_reviews, suspects
+from refute.sequencing import missing_required
 from refute.spec import LoadedSpec, load_spec
 from refute.tracing import unknown_ids, unused
 
@@ -105,6 +106,7 @@ def _check_release(path: Path) -> tuple[list[Problem], list[str]]:
     absent = [name for name in loaded.release.specs if not resolve(loaded, name).is_file()]
     problems = [Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent]
     notes = [f"{path}: not on this machine: {line}" for line in missing_inputs(loaded.release, path.parent)]
+    notes += [f"{path}: requires_verdict: {line}" for line in missing_required(loaded)]
     return problems, notes
 
 

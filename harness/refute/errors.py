@@ -6,6 +6,7 @@ RefuteError                     base; `hint` says what to do next
   RegistrationError             a falsifier declared itself wrongly
   LoadingError                  a falsifier pack or file could not be imported, or two claim one name
   MissingInputsError            files, packages or hardware that a release names are not there
+    RequiredVerdictError        … or a verdict that it requires: absent, of another key, not GO
     DigestMismatchError         a file is there, but is not the file that was named
     MissingDependencyError      a package that is not installed by default is needed; names the extra
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
@@ -13,6 +14,7 @@ RefuteError                     base; `hint` says what to do next
     ExperimentTimeoutError      … because its time limit ran out
     NonFiniteError              … because a number that must be finite was not
     StoppedError                … because a signal asked for it; what was done is kept
+  LooseningError                a new lock would promise less than the one before it, under the same id and version
   VerificationError             an envelope, statement or verdict must not be trusted (exit 4)
     StaleVerdictError           it is authentic, but expired, superseded or about something else (exit 5)
 """
@@ -21,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from refute.promise import Change
 
 
 class RefuteError(Exception):
@@ -69,6 +73,10 @@ class MissingInputsError(RefuteError):
     """Something that the release names is not on this machine."""
 
 
+class RequiredVerdictError(MissingInputsError):
+    """A verdict that the release requires is not there, or is not what it requires."""
+
+
 class DigestMismatchError(MissingInputsError):
     """A file exists but its SHA-256 is not the one that the release names."""
 
@@ -102,6 +110,14 @@ class StoppedError(ExperimentError):
     def __init__(self, message: str, signal: int, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.signal = signal
+
+
+class LooseningError(RefuteError):
+    """A new lock would promise less than the lock before it; `changes` are the refused ones."""
+
+    def __init__(self, message: str, changes: Sequence[Change], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.changes = tuple(changes)
 
 
 class VerificationError(RefuteError):

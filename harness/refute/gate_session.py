@@ -22,18 +22,22 @@ from refute.experiments import Plan
 from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
+from refute.lock import RunLock
+from refute.locking import foresee, record_lock
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
-from refute.predicate import ReleaseText, RunFacts, SpecText
+from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
 from refute.registry import Registry
+from refute.release_choice import choose_release, is_yaml, spec_files
 from refute.release_file import LoadedRelease, load_release, resolve
+from refute.report.escaping import clip
 from refute.run_folder import RunFile, RunFolder, utc_now
 from refute.runner import Gate
+from refute.sequencing import verify_required
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
 
-DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
 INTERRUPTED = 130
 
 
@@ -55,6 +59,8 @@ class GateSession:
     other_failures: bool = False
     summary: str = ""
     _wanted: tuple[str, ...] = field(default=())
+    _lock: RunLock | None = None
+    _requires: tuple[CitedVerdict, ...] = field(default=())
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> GateSession:
@@ -92,10 +98,17 @@ class GateSession:
     def _worker(self) -> Mapping[str, str] | None:
         return getattr(self.config, "workerinput", None)
 
+    def _given(self, option: str) -> Path | None:
+        named = self.config.getoption(option)
+        return self.config.invocation_params.dir / named if named else None
+
     @property
     def _signing_key(self) -> Path | None:
-        named = self.config.getoption("--signing-key")
-        return self.config.invocation_params.dir / named if named else None
+        return self._given("--signing-key")
+
+    @property
+    def _lock_keys(self) -> list[Path]:
+        return [self.config.invocation_params.dir / named for named in self.config.getoption("--lock-key") or ()]
 
     def is_falsifier(self, nodeid: str) -> bool:
         """Whether a node id is one of a falsifier of this run, and not of an ordinary test beside it."""
@@ -119,6 +132,9 @@ class GateSession:
             require_inputs(self.release.release, self.release.path.parent)
             if self._signing_key is not None:
                 load_private_key(self._signing_key)  # now, and not after hours of experiments
+            if self._worker is None:
+                self._requires = verify_required(self.release)
+                self._take_lock()
             store = Store(self.store_path)
             self.run = self._run_folder()
         except RefuteError as error:
@@ -133,6 +149,16 @@ class GateSession:
         run = RunFolder.create(self.root / "runs")
         run.write_run(self._run_file(run))
         return run
+
+    def _take_lock(self) -> None:
+        """Note the lock, and say now what the judge will say of it. The run goes on: evidence outlives a new lock."""
+        specs = tuple(self.spec_files.values())
+        self._lock = record_lock(self.release, specs, self.registry, self._given("--lock"))
+        reasons = foresee(self._lock, self.release, specs, self._lock_keys, self._signing_key)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reasons and reporter is not None:
+            for line in ("this run can only end in NO-GO, until `refute lock` is run again:", *reasons):
+                reporter.write_line(f"refute: {clip(line, 240)}", yellow=True)
 
     def _run_file(self, run: RunFolder) -> RunFile:
         release = self.release.release
@@ -163,6 +189,8 @@ class GateSession:
                 for loaded in self.spec_files.values()
             ),
             store=str(self.store_path.resolve()),
+            lock=self._lock,
+            requires=self._requires,
         )
 
     def attack(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
@@ -195,6 +223,8 @@ class GateSession:
         command = [sys.executable, "-P", "-m", "refute", "judge", str(self.run.path), "--refute-dir", str(self.root)]
         if self._signing_key is not None:
             command += ["--key", str(self._signing_key)]
+        for path in self._lock_keys:
+            command += ["--lock-key", str(path)]
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
@@ -213,17 +243,7 @@ def _warm_up() -> None:
 def _release_path(config: pytest.Config, roots: Sequence[Path]) -> Path:
     if named := config.getoption("--release"):
         return (config.invocation_params.dir / str(named)).resolve()
-    for root in roots:
-        if (root / DEFAULT_RELEASE).is_file():
-            return root / DEFAULT_RELEASE
-    found = sorted(path for root in roots for path in (root / "releases").glob("*.yaml"))
-    if len(found) != 1:
-        listed = ", ".join(map(str, found)) or "none"
-        raise UsageError(
-            f"cannot tell which release to judge; found below {', '.join(map(str, roots))}: {listed}",
-            hint="name one with --release FILE, or start with `refute init`",
-        )
-    return found[0]
+    return choose_release(roots)
 
 
 def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease) -> tuple[LoadedSpec, ...]:
@@ -234,7 +254,7 @@ def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease)
     demanded = [resolve(release, text).resolve() for text in release.release.specs]
     named = _named_specs(config, roots)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        named = demanded or _spec_files(roots)
+        named = demanded or spec_files(roots)
         config.args[:] = [str(path) for path in named]
     paths = list(dict.fromkeys([*demanded, *named]))
     if not paths:
@@ -255,30 +275,14 @@ def _configured(config: pytest.Config, setting: str, default: str) -> list[Path]
 def _named_specs(config: pytest.Config, roots: Sequence[Path]) -> list[Path]:
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
     return [
-        path
-        for given in named
-        for path in (_specs_below(given, roots) if given.is_dir() else [given])
-        if _is_yaml(path)
+        path for given in named for path in (_specs_below(given, roots) if given.is_dir() else [given]) if is_yaml(path)
     ]
 
 
 def _specs_below(folder: Path, roots: Sequence[Path]) -> list[Path]:
     """The specs of the roots in `folder`, such as of `specs` for `.`; its own YAML files where it holds no root."""
     inside = [root for root in roots if root.resolve().is_relative_to(folder)]
-    return _spec_files(inside or [folder])
-
-
-def _spec_files(roots: Sequence[Path]) -> list[Path]:
-    found = [
-        path
-        for root in roots
-        for path in ([root] if root.is_file() else sorted(root.iterdir()) if root.is_dir() else [])
-    ]
-    return [path.resolve() for path in found if path.is_file() and _is_yaml(path)]
-
-
-def _is_yaml(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml")
+    return spec_files(inside or [folder])
 
 
 def _add_with_needs(name: str, plan: Plan, wanted: list[str]) -> None:

@@ -5,15 +5,17 @@ The algebra, worst first:
   criterion   the worst of its falsifiers; none at all is `uncovered`
   verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
               WARN: no block criterion worse than inconclusive; a warn criterion open, or a waiver applied
-              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records
+              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from refute.outcome import Outcome, Record, Ruling, Severity, worst
+from refute.promise import NOT_LOCKED, LockState, Preregistration
 from refute.release import Release
 from refute.settle import control_faults, settle
 from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
@@ -34,12 +36,13 @@ def judge(
     release: Release | None = None,
     subject_sha256: str | None = None,
     faults: Sequence[str] = (),
+    preregistration: Preregistration = NOT_LOCKED,
 ) -> Verdict:
     """The verdict that `records` earn under `spec`.
 
     Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject.
     `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
-    a record is an error. `faults` are texts of records that could not be read.
+    a record is an error. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
 
     Raises ValueError when `at` names no time zone: the verdict would depend on where it is made.
     """
@@ -52,7 +55,9 @@ def judge(
     )
     moment = None if at is None else at.astimezone(UTC)
     waived = applicable(waivers, subject_sha256, moment, policy)
-    return _weigh(specs, criteria, records, waived, (*faults, *_unknown(specs, by_key), *_refused(criteria, by_key)))
+    broken = preregistration.reasons if preregistration.state is LockState.BROKEN else ()
+    faults = (*broken, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
+    return replace(_weigh(specs, criteria, records, waived, faults), preregistration=preregistration)
 
 
 def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:

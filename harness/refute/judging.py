@@ -24,12 +24,15 @@ from refute.attest import (
 from refute.evidence import file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
+from refute.lock_file import checked_pem
 from refute.outcome import Outcome, Record
 from refute.predicate import Exhibits, Predicate, Signer, Subject
+from refute.preregistration import conduct_of, preregistration
 from refute.records import read_records
 from refute.release import Release
 from refute.release_file import parse_release
 from refute.report import REPORTS
+from refute.requirements import unmet
 from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
 from refute.spec import Spec, parse_spec
 from refute.verification import recompute
@@ -47,8 +50,17 @@ class Judged:
     path: Path
 
 
-def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()) -> Judged:
+def judge_run(
+    run: RunFolder,
+    key: PrivateKey,
+    *,
+    development: bool,
+    waivers: Sequence[Waiver] = (),
+    lock_keys: Sequence[bytes] = (),
+) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
+
+    A lock counts when one of `lock_keys` (PEM) signed it; without any, the public half of `key` must have.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
@@ -66,6 +78,10 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
     faults += _refused(given, records) + _no_subject(release, sound)
     subject = _subject(asked, release, sound, run)
     evaluated_at = utc_now()
+    signer = Signer(key_id=key_id(public_pem(key)), development=development)
+    trusted = tuple(map(checked_pem, lock_keys or [public_pem(key)])) if asked.lock else ()
+    evidence = {name: dict(line.files) for name, line in sorted(sound.items())}
+    conduct = conduct_of(asked.release, release, asked.specs, specs, asked.facts.started_at, records, evidence)
     verdict = judge(
         specs,
         records,
@@ -73,7 +89,8 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
         at=datetime.fromisoformat(evaluated_at),
         release=release,
         subject_sha256=subject.sha256,
-        faults=faults,
+        faults=(*faults, *unmet(release, asked.requires, signer.key_id)),
+        preregistration=preregistration(asked.lock, trusted, conduct),
     )
     predicate = Predicate(
         verdict=verdict,
@@ -83,12 +100,15 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
         records=records,
         record_faults=faults,
         waivers=tuple(waivers),
-        evidence={name: dict(line.files) for name, line in sorted(sound.items())},
+        evidence=evidence,
         run=asked.facts,
-        signer=Signer(key_id=key_id(public_pem(key)), development=development),
+        signer=signer,
         evaluated_at=evaluated_at,
         verifier=VERIFIER,
         verifier_version=version(VERIFIER),
+        lock=asked.lock,
+        lock_keys=trusted,
+        requires=asked.requires,
         exhibits=exhibits(sound, records) if release.distillation is not None else Exhibits(),
     )
     return _sign_and_write(predicate, key, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,6 +45,27 @@ def plan_release(release: Release, base: Path) -> Plan:
             )
         plan[experiment.name] = experiment
     return plan
+
+
+def input_digests(release: Release, base: Path) -> dict[str, str]:
+    """SHA-256 of every model, file and folder that the release names, by its place there; each is read once.
+
+    A file that comes with its own SHA-256 is not read, for it is checked against that before every use. The
+    standard library as a corpus is named by its interpreter. Raises MissingInputsError for what is not there.
+    """
+    found = {f"evidence.{name}": _folder(base / path).digest() for name, path in sorted(release.evidence.items())}
+    distillation = release.distillation
+    if distillation is not None:
+        found["distillation.teacher"] = _model_files(distillation.teacher, base).digest()
+        if isinstance(distillation.init, Loaded):
+            found["distillation.init"] = _model_files(distillation.init.model, base).digest()
+        found["distillation.corpus"] = (
+            _folder(base / Path(distillation.corpus.path).expanduser()).digest()
+            if isinstance(distillation.corpus, FileCorpus)
+            else f"standard library of Python {platform.python_version()}"
+        )
+        found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
+    return found
 
 
 def missing_inputs(release: Release, base: Path) -> list[str]:
@@ -132,11 +154,15 @@ def _file(source: Source, base: Path) -> Located:
     return Located(lambda: source.sha256, lambda: fetch(source, base))
 
 
-def _model(model: ModelSource, base: Path) -> Config:
+def _model_files(model: ModelSource, base: Path) -> Located:
     if isinstance(model, GgufModel):
         # The package that delivered the file says nothing about what is in it: only the digest enters.
-        return {"model": model.model_dump(mode="json"), "path": _file(model.source, base)}
-    return {"model": model.model_dump(mode="json"), "path": _folder(base / Path(model.path).expanduser())}
+        return _file(model.source, base)
+    return _folder(base / Path(model.path).expanduser())
+
+
+def _model(model: ModelSource, base: Path) -> Config:
+    return {"model": model.model_dump(mode="json"), "path": _model_files(model, base)}
 
 
 def _distillation(release: Distillation, base: Path) -> list[Experiment]:

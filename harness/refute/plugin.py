@@ -30,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--signing-key", metavar="PEM", help="private key that signs the verdict (default: a development key)"
     )
+    group.addoption("--lock", metavar="FILE", help="pre-registration of this run (default: beside the release file)")
+    group.addoption(
+        "--lock-key",
+        metavar="PEM",
+        action="append",
+        help="public key that may sign the lock; repeatable (default: the key that signs the verdict)",
+    )
     parser.addini(SPEC_PATHS, "folders or files with specs (default: specs)", type="paths")
     parser.addini(FALSIFIER_PATHS, "folders with falsifiers of this repository (default: falsifiers)", type="paths")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from refute.lock import RunLock
 from refute.outcome import Record, RunClass
 from refute.release import Closed, Sha256
 from refute.verdict import Verdict
@@ -102,6 +103,20 @@ class Grid(Closed):
     outcomes: tuple[Literal["passed", "failed", "timeout", "error"], ...]
 
 
+class CitedVerdict(Closed):
+    """Another release's signed GO that this one demanded, as it was verified before the first experiment.
+
+    Digests are of payloads, `key_id`s of the keys that signed: the verdict, and the consumer's attestation of it.
+    """
+
+    release: str
+    payload_sha256: Sha256
+    subject_sha256: Sha256
+    key_id: Sha256
+    consumer_payload_sha256: Sha256 | None = None
+    consumer_key_id: Sha256 | None = None
+
+
 class Exhibits(Closed):
     """What a report shows beyond the records; all of it read from evidence, none of it judged."""
 
@@ -111,7 +126,11 @@ class Exhibits(Closed):
 
 
 class Predicate(Closed):
-    """The signed content. `evidence` maps experiment names to {file name: SHA-256}."""
+    """The signed content. `evidence` maps experiment names to {file name: SHA-256}.
+
+    `lock` is the pre-registration that the run was started under, `lock_keys` the public keys (PEM) that were trusted
+    to sign it; whether it held is in `verdict.preregistration`. `requires` are the verdicts that came first.
+    """
 
     verdict: Verdict
     subject: Subject
@@ -126,4 +145,7 @@ class Predicate(Closed):
     evaluated_at: str
     verifier: str
     verifier_version: str
+    lock: RunLock | None = None
+    lock_keys: tuple[str, ...] = ()
+    requires: tuple[CitedVerdict, ...] = ()
     exhibits: Exhibits = Exhibits()

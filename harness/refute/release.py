@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from refute.outcome import RunClass
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ReleaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -192,10 +193,39 @@ class Distillation(Closed):
     limits: Limits = Limits()
 
 
+class ConsumerAttestation(Closed):
+    """A statement by somebody who used a release: a DSSE envelope, and the public key (PEM) of who signed it."""
+
+    file: str
+    key: str
+
+
+class RequiredVerdict(Closed):
+    """Another release that must have been judged GO before this one's first experiment.
+
+    `verdict` is its signed verdict. The key that must have signed it is named by its PEM file, by its id (the SHA-256
+    of its SubjectPublicKeyInfo, as `refute verify` prints it), or by both; with the id alone, the PEM is
+    `verifier.pem` beside the verdict.
+    """
+
+    release: ReleaseId
+    verdict: str
+    key: str | None = None
+    key_id: Sha256 | None = None
+    subject_sha256: Sha256 | None = None
+    consumer: ConsumerAttestation | None = None
+
+    @model_validator(mode="after")
+    def _names_a_key(self) -> Self:
+        if self.key is None and self.key_id is None:
+            raise ValueError("name `key`, `key_id` or both: a verdict that anybody may sign proves nothing")
+        return self
+
+
 class Release(Closed):
     """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read."""
 
-    release: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    release: ReleaseId
     title: str
     run_class: RunClass
     operator: str = "unnamed"
@@ -203,6 +233,7 @@ class Release(Closed):
     subject: str | None = None
     evidence: dict[str, str] = {}
     distillation: Distillation | None = None
+    requires_verdict: tuple[RequiredVerdict, ...] = ()
 
     @model_validator(mode="after")
     def _something_to_judge(self) -> Self:
@@ -211,4 +242,7 @@ class Release(Closed):
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():
                 raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")
+        demanded = [each.release for each in self.requires_verdict]
+        if self.release in demanded or len(set(demanded)) != len(demanded):
+            raise ValueError("requires_verdict names this release itself, or another one twice")
         return self

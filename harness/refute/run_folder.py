@@ -22,8 +22,9 @@ from pydantic_core import PydanticSerializationError
 
 from refute.context import Evidence
 from refute.errors import EvidenceError, UsageError
+from refute.lock import RunLock
 from refute.outcome import Record
-from refute.predicate import ReleaseText, RunFacts, SpecText
+from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.records import record_to_json
 from refute.release import Closed, Sha256
 
@@ -37,6 +38,8 @@ class RunFile(Closed):
     release: ReleaseText
     specs: tuple[SpecText, ...]
     store: str
+    lock: RunLock | None = None
+    requires: tuple[CitedVerdict, ...] = ()
 
 
 def _stay_below(name: str) -> str:

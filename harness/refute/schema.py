@@ -1,4 +1,4 @@
-"""python -m refute.schema FOLDER: write the JSON Schemas of spec and release files, for editors."""
+"""python -m refute.schema FOLDER: write the JSON Schemas of specs, releases and locks, for editors and readers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from refute.errors import UsageError
+from refute.lock import Lock
 from refute.release import Release
 from refute.spec import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("lock.schema.json", "refute lock predicate", Lock),
     ("release.schema.json", "refute release", Release),
     ("spec.schema.json", "refute spec", Spec),
 )

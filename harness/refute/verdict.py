@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refute.outcome import Outcome, Ruling, Severity
+from refute.promise import NOT_LOCKED, Preregistration
 
 _CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -50,4 +51,5 @@ class Verdict:
     controls_total: int
     partial: bool
     waivers_applied: tuple[str, ...] = ()
+    preregistration: Preregistration = NOT_LOCKED
     __pydantic_config__ = _CLOSED

@@ -17,9 +17,13 @@ from refute.attest import file_digest, hash_model, read_statement, verify_envelo
 from refute.errors import MissingInputsError, SpecError, StaleVerdictError, VerificationError
 from refute.evidence import file_sha256, manifest_digest
 from refute.judge import judge
+from refute.lock_file import read_lock
 from refute.outcome import Record
 from refute.predicate import Predicate, ReleaseText, SpecText
+from refute.preregistration import conduct_of, preregistration
+from refute.promise import LockState
 from refute.release_file import parse_release
+from refute.requirements import unmet
 from refute.spec import parse_spec
 
 
@@ -41,8 +45,11 @@ def verify_verdict(
     expected_release: str | None = None,
     max_age: timedelta | None = None,
     at: datetime | None = None,
+    lock_keys: Sequence[bytes] = (),
 ) -> Verified:
     """Everything that can be established from `envelope` and what is given beside it.
+
+    With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported.
 
     Raises:
         VerificationError: signature, form, recomputed verdict or evidence do not hold.
@@ -60,6 +67,7 @@ def verify_verdict(
     if expected_release is not None and predicate.release.id != expected_release:
         raise StaleVerdictError(f"the verdict is about release {predicate.release.id!r}, expected {expected_release!r}")
     checks.append(_age(predicate, max_age, at or datetime.now(UTC)))
+    checks.append(_lock(predicate, lock_keys))
     checks.append(_model(predicate, model) if model is not None else "model not compared: give --model")
     checks.append(_evidence(predicate, store) if store is not None else "evidence not re-hashed: give --store")
     return Verified(predicate, statement.payload_sha256, tuple(checks))
@@ -103,6 +111,15 @@ def recompute(predicate: Predicate) -> str:
         raise VerificationError("the id of a spec differs from what its own text says")
     for record in predicate.records:
         _check_citations(record, predicate.evidence)
+    conduct = conduct_of(
+        predicate.release,
+        release,
+        predicate.specs,
+        specs,
+        predicate.run.started_at,
+        predicate.records,
+        predicate.evidence,
+    )
     again = judge(
         specs,
         predicate.records,
@@ -110,7 +127,8 @@ def recompute(predicate: Predicate) -> str:
         at=_moment(predicate.evaluated_at),
         release=release,
         subject_sha256=predicate.subject.sha256,
-        faults=predicate.record_faults,
+        faults=(*predicate.record_faults, *unmet(release, predicate.requires, predicate.signer.key_id)),
+        preregistration=preregistration(predicate.lock, predicate.lock_keys, conduct),
     )
     if again != predicate.verdict:
         raise VerificationError(
@@ -158,6 +176,21 @@ def _age(predicate: Predicate, max_age: timedelta | None, at: datetime) -> str:
             hint="run the gate again",
         )
     return f"evaluated at {predicate.evaluated_at}"
+
+
+def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
+    """Raises VerificationError where a lock of `lock_keys` was demanded and did not hold."""
+    found = predicate.verdict.preregistration
+    if not lock_keys:
+        return (
+            f"pre-registration {found.state}: give --lock-key to see whose" if predicate.lock else "not pre-registered"
+        )
+    if predicate.lock is None:
+        raise VerificationError("the run was not pre-registered, and --lock-key demands that it was")
+    signed = read_lock(predicate.lock.envelope.encode("utf-8"), lock_keys)
+    if found.state is not LockState.HELD:
+        raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
+    return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"
 
 
 def _model(predicate: Predicate, model: Path) -> str:

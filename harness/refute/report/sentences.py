@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from refute.outcome import Ruling, RunClass, Severity
 from refute.predicate import Exhibits, Predicate
+from refute.promise import LockState, Preregistration
 from refute.report.wording import count, criterion_outcome
 from refute.verdict import CriterionRuling, Verdict
 
@@ -17,9 +18,11 @@ def because(verdict: Verdict) -> str:
     """What follows the verdict's word: `3 of 12 blocking criteria do not hold (2 falsified, 1 not run)`."""
     if not verdict.criteria:
         return "nothing was judged"
-    parts = [part for severity in (Severity.BLOCK, Severity.WARN) for part in _unmet(verdict, severity)]
+    broken = verdict.preregistration.state is LockState.BROKEN
+    parts = ["what was locked before the run is not what was run"] if broken else []
+    parts += [part for severity in (Severity.BLOCK, Severity.WARN) for part in _unmet(verdict, severity)]
     if verdict.ruling is Ruling.NO_GO and _open(verdict, Severity.BLOCK):
-        parts = parts[:1]
+        parts = parts[: 1 + broken]
     astray = verdict.controls_total - verdict.controls_behaved
     if astray:
         parts.append(f"{astray} of {count(verdict.controls_total, 'control', 'controls')} misbehaved")
@@ -41,6 +44,18 @@ def unopposed(verdict: Verdict) -> str:
     return "No reason was recorded."
 
 
+def preregistration(found: Preregistration) -> str:
+    """Whether bars and code were fixed before the run, and who says so."""
+    if found.state is LockState.NONE:
+        return "Not pre-registered: nothing shows that the bars were set before the measurements."
+    lock = f"lock {found.sequence} of {found.locked_at}, payload {found.lock_sha256}, signed by key {found.key_id}"
+    if found.state is LockState.HELD:
+        return f"Pre-registered, and the run kept to it: {lock}."
+    if not found.lock_sha256:
+        return "Under a lock that cannot be trusted, which is no pre-registration."
+    return f"Pre-registered, and the run did not keep to it: {lock}."
+
+
 def warnings(predicate: Predicate) -> tuple[str, ...]:
     """What a reader must know before trusting the verdict line."""
     return tuple(_warnings(predicate))
@@ -56,6 +71,10 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield (
             "Signed with a development key: it proves that nothing was changed since signing, and vouches for nobody."
         )
+    for change in verdict.preregistration.relaxed:
+        yield f"An earlier lock of this release demanded more: {change}"
+    if known := verdict.preregistration.known_before:
+        yield f"Measured already when the lock was made, so perhaps seen: {', '.join(known)}."
     if release.run_class is not RunClass.FULL:
         yield (
             f"Run class {release.run_class.value}: a criterion that needs a larger run is measured and "

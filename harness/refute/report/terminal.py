@@ -46,7 +46,8 @@ def render_terminal(predicate: Predicate, payload_sha256: str, console: Console)
 
 def _print_rich(view: View, console: Console) -> None:
     colour = _COLOURS[view.word]
-    lines = [Text(clip(view.because, _REASON_LIMIT), style="bold"), Text(_about(view), style="dim")]
+    about = [Text(line, style="dim") for line in (_about(view), clip(view.preregistration, _REASON_LIMIT))]
+    lines = [Text(clip(view.because, _REASON_LIMIT), style="bold"), *about]
     title = Text(f" {view.word} ", style=f"bold reverse {colour}")
     console.print(Panel(Group(*lines), title=title, title_align="left", border_style=colour, box=box.HEAVY))
     for heading, items in _lists(view):
@@ -79,6 +80,7 @@ def _table(view: View) -> Table:
 def _plain(view: View, width: int) -> Iterable[str]:
     yield from _wrapped(clip(view.headline, _REASON_LIMIT), width, "  ")
     yield from _wrapped(_about(view), width, "  ")
+    yield from _wrapped(clip(view.preregistration, _REASON_LIMIT), width, "  ")
     for heading, items in _lists(view):
         yield ""
         yield heading

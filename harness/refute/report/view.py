@@ -102,6 +102,7 @@ class View:
     because: str
     reasons: tuple[str, ...]
     unopposed: str
+    preregistration: str
     warnings: tuple[str, ...]
     tally: tuple[tuple[str, int], ...]
     groups: tuple[Group, ...]
@@ -151,6 +152,7 @@ def view_of(predicate: Predicate, payload_sha256: str) -> View:
         because=sentences.because(predicate.verdict),
         reasons=predicate.verdict.reasons,
         unopposed=sentences.unopposed(predicate.verdict),
+        preregistration=sentences.preregistration(predicate.verdict.preregistration),
         warnings=sentences.warnings(predicate),
         tally=tuple(tally.items()),
         groups=tuple(_groups(rows)),

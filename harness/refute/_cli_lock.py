@@ -1,0 +1,129 @@
+"""`refute lock`: its arguments, and the table of what changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refute.errors import LooseningError, UsageError
+
+if TYPE_CHECKING:
+    from refute.locking import Locked
+    from refute.promise import Change
+
+REFUSED = 1
+
+
+def lock(
+    specs: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
+    release: Annotated[Path | None, typer.Option(help="The release to lock (default: as the gate chooses).")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key that signs (default: a development key).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write (default: NAME.lock.intoto.json by NAME.yaml).")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file that the verdict will be held against.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key of the lock that is there already; repeatable.")
+    ] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
+    ] = None,
+    refute_dir: Annotated[Path, typer.Option(help="Where evidence is kept: what exists already is named.")] = Path(
+        ".refute"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Pre-register a release: sign, before the run, what it will be judged by and made from.
+
+    Commit the file. Where one exists, shows what changed since; a demand that became looser is refused (status 1)
+    unless it has a new id or the version of its spec was raised.
+    """
+    from refute.attest import default_key_directory, development_key, load_private_key
+    from refute.loading import load_registry
+    from refute.locking import load_locked, lock_release
+
+    loaded, found = load_locked(release, specs or [])
+    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    private = key or development_key(default_key_directory())[0]
+    try:
+        locked = lock_release(
+            loaded,
+            found,
+            load_registry(folders),
+            load_private_key(private),
+            out=out,
+            policy=policy,
+            trusted_keys=[_read(path) for path in lock_key or []],
+            store=refute_dir / "store",
+        )
+    except LooseningError as error:
+        _show_refusal(error, as_json=as_json)
+        raise typer.Exit(REFUSED) from error
+    if as_json:
+        typer.echo(json.dumps(_described(locked), indent=1, sort_keys=True))
+    else:
+        _show(locked)
+
+
+def _show(locked: Locked) -> None:
+    for line in _table(locked.changes):
+        typer.echo(line)
+    signed = locked.signed
+    state = "locked" if locked.written else "locked already, and nothing changed"
+    typer.echo(f"{state}: {locked.path}, number {signed.lock.sequence}, payload {signed.payload_sha256}")
+    typer.echo(f"signed by key {signed.key_id}")
+    if signed.lock.known_before:
+        typer.echo(f"note: measured before this lock: {', '.join(signed.lock.known_before)}")
+    if locked.written:
+        typer.echo(f"next: commit {locked.path}, then pytest --falsifiers")
+
+
+def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"written": False, "refused": [asdict(change) for change in error.changes]}, indent=1))
+    else:
+        for line in _table(error.changes):
+            typer.echo(line)
+    typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
+
+
+def _table(changes: Sequence[Change]) -> list[str]:
+    """One line a change, the direction first; columns as wide as their longest word, digests shortened."""
+    rows = [
+        (str(change.direction), change.place, f"{_short(change.old)} -> {_short(change.new)}") for change in changes
+    ]
+    if not rows:
+        return []
+    rows.insert(0, ("change", "where", "old -> new"))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    return [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
+
+
+def _short(text: str) -> str:
+    return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
+
+
+def _described(locked: Locked) -> dict[str, object]:
+    signed = locked.signed
+    return {
+        "lock": str(locked.path),
+        "written": locked.written,
+        "payload_sha256": signed.payload_sha256,
+        "key_id": signed.key_id,
+        "sequence": signed.lock.sequence,
+        "predecessor": signed.lock.predecessor,
+        "known_before": list(signed.lock.known_before),
+        "changes": [asdict(change) for change in locked.changes],
+    }
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -22,6 +22,7 @@ from refute.experiments import Plan
 from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
+from refute.origins import falsifier_origins
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
@@ -146,6 +147,7 @@ class GateSession:
             platform=platform.platform(),
             cpus=os.cpu_count() or 0,
             versions=_versions(),
+            falsifiers=falsifier_origins(self.registry),
         )
         return RunFile(
             facts=facts,
@@ -164,6 +166,11 @@ class GateSession:
             ),
             store=str(self.store_path.resolve()),
         )
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Note falsifiers that the command line deselected; the verdict tells them from those that went missing."""
+        if self.run is not None and names:
+            self.run.append_deselected(names)
 
     def attack(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         """Run one falsifier with live progress, and write its record and the evidence it used."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,25 +12,28 @@ from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    file_digest,
-    hash_model,
     key_id,
     parse_json,
     public_pem,
     sha256_hex,
     sign_envelope,
 )
-from refute.evidence import file_sha256, link_or_copy, manifest_digest
+from refute.coverage import cover
+from refute.evidence import file_sha256, manifest_digest
 from refute.exhibits import exhibits
+from refute.gathering import gather_inputs
+from refute.identity import identify
 from refute.judge import judge
 from refute.outcome import Outcome, Record
-from refute.predicate import Exhibits, Predicate, Signer, Subject
+from refute.predicate import Exhibits, FalsifierOrigin, Predicate, Signer
+from refute.predicate_inputs import Inputs
 from refute.records import read_records
-from refute.release import Release
 from refute.release_file import parse_release
 from refute.report import REPORTS
-from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
+from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFolder, utc_now
+from refute.sequence import next_sequence
 from refute.spec import Spec, parse_spec
+from refute.subject_folder import lay_out_subject
 from refute.verification import recompute
 from refute.waiver import Waiver
 
@@ -47,12 +49,20 @@ class Judged:
     path: Path
 
 
-def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()) -> Judged:
+def judge_run(
+    run: RunFolder,
+    key: PrivateKey,
+    *,
+    development: bool,
+    waivers: Sequence[Waiver] = (),
+    sequence: int | None = None,
+) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
-    Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
-    when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
-    is not signed.
+    `sequence` numbers the verdict among those of its release; left out, it is the next one of the run's siblings.
+    Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
+    do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
+    contradicts itself: what would not verify is not signed.
     """
     asked = run.read_run()
     specs = tuple(parse_spec(each.text, each.name) for each in asked.specs)
@@ -61,37 +71,47 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
     lines = run.read_evidence()
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
     given = _in_spec_order(records, specs)
-    records = tuple(_checked(record, lines, damage) for record in given)
+    records = tuple(_checked(record, lines, damage, asked.facts.falsifiers) for record in given)
     sound = {name: line for name, line in lines.items() if name not in damage}
-    faults += _refused(given, records) + _no_subject(release, sound)
-    subject = _subject(asked, release, sound, run)
+    laid_out = lay_out_subject(asked, release, sound, run)
+    faults += _refused(given, records) + laid_out.faults
+    subject = laid_out.subject
     evaluated_at = utc_now()
+    at = datetime.fromisoformat(evaluated_at)
     verdict = judge(
         specs,
         records,
         waivers=waivers,
-        at=datetime.fromisoformat(evaluated_at),
+        at=at,
         release=release,
         subject_sha256=subject.sha256,
         faults=faults,
     )
-    predicate = Predicate(
-        verdict=verdict,
-        subject=subject,
-        release=asked.release,
-        specs=asked.specs,
-        records=records,
-        record_faults=faults,
-        waivers=tuple(waivers),
-        evidence={name: dict(line.files) for name, line in sorted(sound.items())},
-        run=asked.facts,
-        signer=Signer(key_id=key_id(public_pem(key)), development=development),
-        evaluated_at=evaluated_at,
-        verifier=VERIFIER,
-        verifier_version=version(VERIFIER),
-        exhibits=exhibits(sound, records) if release.distillation is not None else Exhibits(),
-    )
-    return _sign_and_write(predicate, key, run)
+    engines = release.distillation is not None
+    with next_sequence(run.path.parent, release.release, sequence) as number:
+        predicate = Predicate(
+            verdict=verdict,
+            identity=identify(release, asked.facts.id, number, at, verdict, waivers, subject.sha256),
+            coverage=cover(
+                specs, records, verdict, registered=asked.facts.falsifiers, deselected=run.read_deselected()
+            ),
+            subject=subject,
+            model=laid_out.model,
+            release=asked.release,
+            specs=asked.specs,
+            records=records,
+            record_faults=faults,
+            waivers=tuple(waivers),
+            evidence={name: dict(line.files) for name, line in sorted(sound.items())},
+            run=asked.facts,
+            signer=Signer(key_id=key_id(public_pem(key)), development=development),
+            evaluated_at=evaluated_at,
+            verifier=VERIFIER,
+            verifier_version=version(VERIFIER),
+            inputs=gather_inputs(sound) if engines else Inputs(),
+            exhibits=exhibits(sound, records) if engines else Exhibits(),
+        )
+        return _sign_and_write(predicate, key, run)
 
 
 def _has_records(run: RunFolder) -> bool:
@@ -143,8 +163,16 @@ def _damage(line: EvidenceLine) -> str:
     return ""
 
 
-def _checked(record: Record, lines: Mapping[str, EvidenceLine], damage: Mapping[str, str]) -> Record:
-    """The record, or an error in its place when it rests on evidence that is not there or was changed."""
+def _checked(
+    record: Record,
+    lines: Mapping[str, EvidenceLine],
+    damage: Mapping[str, str],
+    falsifiers: Mapping[str, FalsifierOrigin],
+) -> Record:
+    """The record, or an error in its place when it rests on code or evidence that is not there or was changed."""
+    origin = falsifiers.get(record.uses)
+    if record.measurements and (origin is None or origin.code_sha256 != record.code):
+        return _broken(record, f"made by code {record.code or '(none)'}, which this run did not register")
     for name, digest in record.evidence:
         if name not in lines:
             return _broken(record, f"cites evidence {name!r}, which this run did not note")
@@ -171,38 +199,5 @@ def _refused(given: Sequence[Record], checked: Sequence[Record]) -> tuple[str, .
     )
 
 
-def _no_subject(release: Release, lines: Mapping[str, EvidenceLine]) -> tuple[str, ...]:
-    if release.subject is None or release.subject in lines:
-        return ()
-    return (f"the release's subject {release.subject!r} is not among this run's evidence",)
-
-
 def _broken(record: Record, reason: str) -> Record:
     return replace(record, outcome=Outcome.ERROR, reason=reason, measurements=())
-
-
-def _subject(asked: RunFile, release: Release, lines: Mapping[str, EvidenceLine], run: RunFolder) -> Subject:
-    """What the verdict is about, laid out as `subject/` in the run folder so that anyone can hash it again."""
-    line = lines.get(release.subject or "")
-    if line is None:
-        name = f"{release.release} (no model was produced)" if release.subject else release.release
-        return Subject(kind="release_file", name=name, sha256=asked.release.sha256)
-    model = {name.removeprefix("model/") for name in line.files if name.startswith("model/")}
-    source = Path(line.folder) / "model" if model else Path(line.folder)
-    files = sorted(model or line.files)
-    folder = run.path / "subject"
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(source / file, folder / file)
-    if len(files) == 1:
-        return Subject(kind="evidence_file", name=files[0], sha256=file_digest(folder / files[0]))
-    manifest = hash_model(folder)
-    return Subject(
-        kind="model_folder",
-        name=release.subject or "",
-        sha256=manifest.root_digest,
-        manifest_sha256=manifest.manifest_digest,
-    )

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from refute.coverage import Coverage
+from refute.identity import Identity
+from refute.model_facts import ModelFacts
 from refute.outcome import Record, RunClass
+from refute.predicate_inputs import Inputs
 from refute.release import Closed, Sha256
 from refute.verdict import Verdict
 from refute.waiver import Waiver
@@ -45,8 +51,19 @@ class Subject(Closed):
     manifest_sha256: Sha256 | None = None
 
 
+class FalsifierOrigin(Closed):
+    """Whose code a falsifier is: the SHA-256 of its file, and its package; a repository's own file has none."""
+
+    code_sha256: Sha256
+    package: str | None
+    version: str | None
+
+
 class RunFacts(Closed):
-    """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC."""
+    """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC.
+
+    `falsifiers` has every falsifier that was registered, used or not.
+    """
 
     id: str
     started_at: str
@@ -57,6 +74,7 @@ class RunFacts(Closed):
     platform: str
     cpus: int
     versions: dict[str, str]
+    falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
 
 
 class Signer(Closed):
@@ -114,7 +132,10 @@ class Predicate(Closed):
     """The signed content. `evidence` maps experiment names to {file name: SHA-256}."""
 
     verdict: Verdict
+    identity: Identity
+    coverage: Coverage
     subject: Subject
+    model: ModelFacts | None
     release: ReleaseText
     specs: tuple[SpecText, ...]
     records: tuple[Record, ...]
@@ -126,4 +147,5 @@ class Predicate(Closed):
     evaluated_at: str
     verifier: str
     verifier_version: str
+    inputs: Inputs = Inputs()
     exhibits: Exhibits = Exhibits()

@@ -193,7 +193,10 @@ class Distillation(Closed):
 
 
 class Release(Closed):
-    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read."""
+    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read.
+
+    `valid_days`: how long after it was made a verdict may be relied upon.
+    """
 
     release: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     title: str
@@ -201,6 +204,7 @@ class Release(Closed):
     operator: str = "unnamed"
     specs: tuple[str, ...] = ()
     subject: str | None = None
+    valid_days: Annotated[int, Field(ge=1, le=366)] = 90
     evidence: dict[str, str] = {}
     distillation: Distillation | None = None
 

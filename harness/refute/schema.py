@@ -1,4 +1,4 @@
-"""python -m refute.schema FOLDER: write the JSON Schemas of spec and release files, for editors."""
+"""python -m refute.schema FOLDER: write the JSON Schemas of spec and release files, and of a verdict's predicate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from refute.errors import UsageError
+from refute.predicate import Predicate
 from refute.release import Release
 from refute.spec import Spec
 
@@ -18,6 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("release.schema.json", "refute release", Release),
     ("spec.schema.json", "refute spec", Spec),
+    ("verdict.schema.json", "refute verdict predicate v1", Predicate),
 )
 
 

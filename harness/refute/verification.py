@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refute.attest import file_digest, hash_model, read_statement, verify_envelope
+from refute.consistency import check_consistency, moment
 from refute.errors import MissingInputsError, SpecError, StaleVerdictError, VerificationError
 from refute.evidence import file_sha256, manifest_digest
 from refute.judge import judge
@@ -107,7 +108,7 @@ def recompute(predicate: Predicate) -> str:
         specs,
         predicate.records,
         waivers=predicate.waivers,
-        at=_moment(predicate.evaluated_at),
+        at=moment(predicate.evaluated_at),
         release=release,
         subject_sha256=predicate.subject.sha256,
         faults=predicate.record_faults,
@@ -119,6 +120,7 @@ def recompute(predicate: Predicate) -> str:
             else "the signed verdict's details differ from what its own records give",
             hint="it was not made by an honest `refute judge` of this version",
         )
+    check_consistency(predicate, specs, release)
     return f"judged again from {len(predicate.records)} signed records: {again.ruling}"
 
 
@@ -138,18 +140,8 @@ def _check_citations(record: Record, evidence: Mapping[str, Mapping[str, str]]) 
         raise VerificationError(f"the record of {record.falsifier} cites {strange[0]}, a file of no evidence it names")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise VerificationError(f"evaluated_at {text!r} is no time") from error
-    if moment.tzinfo is None:
-        raise VerificationError(f"evaluated_at {text!r} names no time zone")
-    return moment.astimezone(UTC)
-
-
 def _age(predicate: Predicate, max_age: timedelta | None, at: datetime) -> str:
-    evaluated = _moment(predicate.evaluated_at)
+    evaluated = moment(predicate.evaluated_at)
     if evaluated > at + timedelta(minutes=5):
         raise StaleVerdictError(f"the verdict is dated {predicate.evaluated_at}, which lies in the future")
     if max_age is not None and at - evaluated > max_age:

@@ -9,6 +9,7 @@ from refute.attest.keys import (
     generate_key,
     load_private_key,
 )
+from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.statement import (
     PAYLOAD_TYPE,
@@ -18,9 +19,12 @@ from refute.attest.statement import (
     read_statement,
 )
 from refute.attest.subject import (
+    SIGNATURE_FILE,
     ModelManifest,
+    Resource,
     file_digest,
     hash_model,
+    is_left_out,
     manifest_digest,
     model_digest,
 )
@@ -28,10 +32,12 @@ from refute.attest.subject import (
 __all__ = [
     "PAYLOAD_TYPE",
     "PREDICATE_TYPE",
+    "SIGNATURE_FILE",
     "Json",
     "KeyPair",
     "ModelManifest",
     "PrivateKey",
+    "Resource",
     "Statement",
     "build_statement",
     "canonical_json",
@@ -40,12 +46,14 @@ __all__ = [
     "file_digest",
     "generate_key",
     "hash_model",
+    "is_left_out",
     "key_id",
     "load_private_key",
     "manifest_digest",
     "model_digest",
     "parse_json",
     "public_pem",
+    "read_model_signature",
     "read_statement",
     "sha256_hex",
     "sign_envelope",

@@ -18,6 +18,7 @@ from refute.attest import (
     sha256_hex,
     sign_envelope,
 )
+from refute.bundle import write_bundle
 from refute.coverage import cover
 from refute.evidence import file_sha256, manifest_digest
 from refute.exhibits import exhibits
@@ -30,7 +31,7 @@ from refute.predicate_inputs import Inputs
 from refute.records import read_records
 from refute.release_file import parse_release
 from refute.report import REPORTS
-from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFolder, utc_now
+from refute.run_folder import BUNDLE_FILE, VERDICT_FILE, EvidenceLine, RunFolder, utc_now
 from refute.sequence import next_sequence
 from refute.spec import Spec, parse_spec
 from refute.subject_folder import lay_out_subject
@@ -127,6 +128,7 @@ def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Ju
     envelope = sign_envelope(payload, PAYLOAD_TYPE, [key])
     path = run.path / VERDICT_FILE
     _write(path, envelope)
+    _write(run.path / BUNDLE_FILE, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
     (run.path / "verifier.pem").write_bytes(public_pem(key))
     digest = sha256_hex(payload)
     for suffix, report in REPORTS.items():

@@ -5,7 +5,9 @@ records.jsonl     one record a line, in the order they were made
 evidence.jsonl    one line per piece of evidence: name, manifest digest, files
 deselected.jsonl  falsifiers that -k, -m or --deselect left out
 falsifiers.log    what falsifiers printed
-verdict.intoto.json, report.md, report.html, report.json     written by `refute judge`
+verdict.intoto.json          the signed verdict, written by `refute judge`
+verdict.intoto.jsonl         the same envelope, and its projections for policy engines
+report.md, .html, .json      rendered from the verdict
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from refute.records import record_to_json
 from refute.release import Closed, Sha256
 
 VERDICT_FILE = "verdict.intoto.json"
+BUNDLE_FILE = "verdict.intoto.jsonl"
 _NAMES = TypeAdapter(list[str])
 
 

@@ -6,20 +6,31 @@ What this cannot tell: whether the machine that ran the gate was honest before i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from refute.attest import file_digest, hash_model, read_statement, verify_envelope
+from refute.attest import (
+    envelope_signers,
+    key_id,
+    peek_envelope,
+    read_statement,
+    verify_envelope,
+)
+from refute.bundle import check_projections, read_bundle
 from refute.consistency import check_consistency, moment
-from refute.errors import MissingInputsError, SpecError, StaleVerdictError, VerificationError
-from refute.evidence import file_sha256, manifest_digest
+from refute.errors import SpecError, VerificationError
+from refute.evidence import manifest_digest
+from refute.freshness import Expected, check_freshness
 from refute.judge import judge
+from refute.model_check import check_model
 from refute.outcome import Record
 from refute.predicate import Predicate, ReleaseText, SpecText
+from refute.rederiving import check_evidence
 from refute.release_file import parse_release
 from refute.spec import parse_spec
 
@@ -37,33 +48,67 @@ def verify_verdict(
     envelope: bytes,
     trusted_keys: Sequence[bytes],
     *,
+    threshold: int = 1,
     model: Path | None = None,
     store: Path | None = None,
     expected_release: str | None = None,
     max_age: timedelta | None = None,
     at: datetime | None = None,
+    min_sequence: int | None = None,
+    min_spec_versions: Mapping[str, int] | None = None,
 ) -> Verified:
-    """Everything that can be established from `envelope` and what is given beside it.
+    """Everything that can be established from `envelope`, alone or in a bundle, and what is given beside it.
+
+    `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. The other arguments are
+    those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
 
     Raises:
-        VerificationError: signature, form, recomputed verdict or evidence do not hold.
-        StaleVerdictError: authentic, but about another subject or release, or too old.
+        VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.
+        StaleVerdictError: authentic, but about another subject or release, no longer valid, too old or superseded.
     """
-    payload_type, payload = verify_envelope(envelope, trusted_keys)
-    statement = read_statement(payload_type, payload)
-    predicate = _predicate(statement.predicate)
-    if (statement.subject_name, statement.subject_sha256) != (
-        predicate.subject.name,
-        predicate.subject.sha256,
-    ):
-        raise VerificationError("the statement's subject is not the predicate's subject")
-    checks = ["signed by a trusted key", recompute(predicate)]
-    if expected_release is not None and predicate.release.id != expected_release:
-        raise StaleVerdictError(f"the verdict is about release {predicate.release.id!r}, expected {expected_release!r}")
-    checks.append(_age(predicate, max_age, at or datetime.now(UTC)))
-    checks.append(_model(predicate, model) if model is not None else "model not compared: give --model")
-    checks.append(_evidence(predicate, store) if store is not None else "evidence not re-hashed: give --store")
+    expected = Expected(expected_release, at, max_age, min_sequence, min_spec_versions or {})
+    with _stage("envelope"):
+        bundle = read_bundle(envelope)
+        payload_type, payload = verify_envelope(bundle.verdict, trusted_keys, threshold=threshold)
+    with _stage("statement"):
+        statement = read_statement(payload_type, payload)
+        predicate = _predicate(statement.predicate)
+        if (statement.subject_name, statement.subject_sha256) != (predicate.subject.name, predicate.subject.sha256):
+            raise VerificationError("the statement's subject is not the predicate's subject")
+        _check_signer(bundle.verdict, trusted_keys, predicate)
+    checks = ["signed by a trusted key" if threshold == 1 else f"signed by {threshold} different trusted keys"]
+    with _stage("verdict"):
+        checks.append(recompute(predicate))
+    with _stage("projection"):
+        found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
+        checks += [found] if found else []
+    checks += check_freshness(predicate, expected)
+    with _stage("subject"):
+        checks += check_model(predicate, model) if model else ["model not compared: give --model"]
+    with _stage("evidence"):
+        checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
     return Verified(predicate, statement.payload_sha256, tuple(checks))
+
+
+@contextmanager
+def _stage(cause: str) -> Iterator[None]:
+    """Name `cause` in a VerificationError that names none."""
+    try:
+        yield
+    except VerificationError as error:
+        error.cause = error.cause or cause
+        raise
+
+
+def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> None:
+    """Refuse a verdict that names a signer, when it is certain that this key did not sign it."""
+    claimed, signers = predicate.signer.key_id, envelope_signers(envelope, trusted_keys)
+    _, signatures = peek_envelope(envelope)
+    if claimed not in signers and (signatures == len(signers) or claimed in map(key_id, trusted_keys)):
+        raise VerificationError(
+            f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",
+            cause="signer",
+        )
 
 
 def _predicate(content: object) -> Predicate:
@@ -138,50 +183,3 @@ def _check_citations(record: Record, evidence: Mapping[str, Mapping[str, str]]) 
     strange = sorted({digest for each in record.measurements for digest in each.evidence} - known)
     if strange:
         raise VerificationError(f"the record of {record.falsifier} cites {strange[0]}, a file of no evidence it names")
-
-
-def _age(predicate: Predicate, max_age: timedelta | None, at: datetime) -> str:
-    evaluated = moment(predicate.evaluated_at)
-    if evaluated > at + timedelta(minutes=5):
-        raise StaleVerdictError(f"the verdict is dated {predicate.evaluated_at}, which lies in the future")
-    if max_age is not None and at - evaluated > max_age:
-        raise StaleVerdictError(
-            f"the verdict is of {predicate.evaluated_at}, older than the {max_age.days} days allowed",
-            hint="run the gate again",
-        )
-    return f"evaluated at {predicate.evaluated_at}"
-
-
-def _model(predicate: Predicate, model: Path) -> str:
-    subject = predicate.subject
-    if subject.kind == "release_file":
-        raise StaleVerdictError("the verdict is about no model: none was produced when it was made")
-    try:
-        found = _folder_digests(model) if subject.kind == "model_folder" else (file_digest(model), None)
-    except OSError as error:
-        raise MissingInputsError(f"cannot read the model {model}: {error.strerror or error}") from error
-    if found != (subject.sha256, subject.manifest_sha256):
-        what = "the files" if found[0] != subject.sha256 else "the file names"
-        raise StaleVerdictError(
-            f"{what} of {model} are not those that were judged: digest {found[0]},"
-            f" the verdict is about {subject.sha256}",
-            hint="this verdict says nothing about that model",
-        )
-    return f"model {model.name} is the one that was judged ({subject.sha256[:12]}…)"
-
-
-def _folder_digests(model: Path) -> tuple[str, str | None]:
-    manifest = hash_model(model)
-    return manifest.root_digest, manifest.manifest_digest
-
-
-def _evidence(predicate: Predicate, store: Path) -> str:
-    files = {
-        (f"{name}/{file}", digest) for name, manifest in predicate.evidence.items() for file, digest in manifest.items()
-    }
-    for name, digest in sorted(files):
-        path = store / "objects" / digest[:2] / digest
-        found = file_sha256(path) if path.is_file() else "nothing"
-        if found != digest:
-            raise VerificationError(f"evidence {name} should have SHA-256 {digest}, found {found} at {path}")
-    return f"{len(files)} evidence files hashed again"

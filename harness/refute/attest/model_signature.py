@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from refute.attest.canonical import Json, parse_json
 from refute.attest.subject import ModelManifest, Resource
@@ -20,9 +19,10 @@ def read_model_signature(data: bytes) -> tuple[str, ModelManifest]:
     not such a bundle, or lists files by another digest than SHA-256 of whole files.
     """
     envelope = _object(_object(parse_json(data, what=_WHAT), "it").get("dsseEnvelope"), "dsseEnvelope")
+    encoded = envelope.get("payload")
     try:
-        payload = base64.b64decode(str(envelope.get("payload")), validate=True)
-    except binascii.Error as error:
+        payload = base64.b64decode(encoded if isinstance(encoded, str) else "?", validate=True)
+    except ValueError as error:  # binascii's own, or characters beyond ASCII
         raise VerificationError(f"{_WHAT}: its payload is not base64: {error}") from error
     statement = _object(parse_json(payload, what=f"the payload of {_WHAT}"), "its payload")
     if statement.get("predicateType") != MODEL_SIGNATURE_TYPE:

@@ -119,7 +119,8 @@ def _file_names(root: Path) -> Iterator[str]:
             for entry in entries:
                 kind = entry.stat(follow_symlinks=False).st_mode
                 name = f"{prefix}{entry.name}"
-                if is_left_out(f"{name}/" if stat.S_ISDIR(kind) else name):
+                # Links are refused under an ignored name, too, as the reference implementation does.
+                if not stat.S_ISLNK(kind) and is_left_out(name if stat.S_ISREG(kind) else f"{name}/"):
                     continue
                 _refuse_special(kind, root / name)
                 if stat.S_ISDIR(kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from refute.attest import SIGNATURE_FILE, is_left_out
 from refute.coverage import cover
@@ -11,8 +12,10 @@ from refute.errors import VerificationError
 from refute.identity import identify, utc_text
 from refute.model_facts import manifest_of, model_facts
 from refute.predicate import Predicate
+from refute.record_check import contradiction, uses_of
 from refute.release import Release
 from refute.spec import Spec
+from refute.subject_folder import no_model_name
 
 
 def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Release) -> None:
@@ -27,27 +30,28 @@ def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Rele
     )
     if again != predicate.coverage:
         raise VerificationError("the coverage differs from what the signed specs and records give")
+    _check_records(predicate, specs)
     _check_packages(predicate)
     _check_model(predicate, release)
 
 
-def moment(text: str) -> datetime:
+def moment(text: str, what: str = "evaluated_at") -> datetime:
     """The time that `text` spells. Raises VerificationError unless it is RFC 3339 in UTC, whole seconds, with Z."""
     try:
         found = datetime.fromisoformat(text)
         if found.tzinfo is None:
-            raise VerificationError(f"evaluated_at {text!r} names no time zone")
+            raise VerificationError(f"{what} {text!r} names no time zone")
         if utc_text(found) != text:
-            raise VerificationError(
-                f"evaluated_at {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z"
-            )
+            raise VerificationError(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
     except (ValueError, OverflowError) as error:
-        raise VerificationError(f"evaluated_at {text!r} is no time") from error
+        raise VerificationError(f"{what} {text!r} is no time") from error
     return found.astimezone(UTC)
 
 
 def _check_identity(predicate: Predicate, release: Release) -> None:
     evaluated_at = moment(predicate.evaluated_at)
+    if moment(predicate.run.started_at, "started_at") > evaluated_at:
+        raise VerificationError(f"the run started at {predicate.run.started_at}, after it was judged")
     stated = predicate.identity
     try:
         again = identify(
@@ -68,24 +72,27 @@ def _check_identity(predicate: Predicate, release: Release) -> None:
         )
 
 
-def _check_packages(predicate: Predicate) -> None:
-    """What measures is a registered falsifier of that code, and its package was installed in that version."""
-    falsifiers = predicate.run.falsifiers
+def _check_records(predicate: Predicate, specs: Sequence[Spec]) -> None:
+    uses = uses_of(specs)
     for record in predicate.records:
-        origin = falsifiers.get(record.uses)
-        if record.measurements and (origin is None or origin.code_sha256 != record.code):
+        if fault := contradiction(record, uses, predicate.run.falsifiers):
+            raise VerificationError(f"the record of {record.falsifier} {fault}")
+
+
+def _check_packages(predicate: Predicate) -> None:
+    """The package of a falsifier was installed, in that version."""
+    for name, origin in sorted(predicate.run.falsifiers.items()):
+        installed = None if origin.package is None else predicate.run.versions.get(origin.package, "not at all")
+        if installed != origin.version:
             raise VerificationError(
-                f"the record of {record.falsifier} was made by code {record.code}, which is not that of {record.uses!r}"
-            )
-    for name, origin in sorted(falsifiers.items()):
-        if origin.package is not None and predicate.run.versions.get(origin.package) != origin.version:
-            raise VerificationError(
-                f"falsifier {name!r} is said to be of {origin.package} {origin.version}, which was not installed"
+                f"falsifier {name!r} is said to be of {origin.package} {origin.version}, installed: {installed}"
             )
 
 
 def _check_model(predicate: Predicate, release: Release) -> None:
     subject, model = predicate.subject, predicate.model
+    if subject.name not in _names(predicate, release):
+        raise VerificationError(f"the subject is called {subject.name!a}, which the release does not call it")
     if (subject.kind == "release_file") is not (model is None):
         raise VerificationError(f"the subject is a {subject.kind}, which contradicts the list of its files")
     if model is None:
@@ -109,6 +116,15 @@ def _check_model(predicate: Predicate, release: Release) -> None:
         raise VerificationError(f"the files of the model are not those of the evidence {release.subject!r}")
     if model.signature_sha256 != (files.get(SIGNATURE_FILE) if folder else None):
         raise VerificationError(f"the {SIGNATURE_FILE} of the model is not that of the evidence {release.subject!r}")
+
+
+def _names(predicate: Predicate, release: Release) -> list[str]:
+    """What the judge calls a subject of this kind: by the release, by its evidence, or by its only file."""
+    if predicate.subject.kind == "release_file":
+        return [no_model_name(release)]
+    if predicate.subject.kind == "model_folder":
+        return [release.subject or ""]
+    return [PurePosixPath(name).name for name in subject_files(predicate.evidence.get(release.subject or "", {}))]
 
 
 def subject_files(files: Mapping[str, str]) -> dict[str, str]:

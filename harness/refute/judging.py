@@ -26,8 +26,9 @@ from refute.gathering import gather_inputs
 from refute.identity import identify
 from refute.judge import judge
 from refute.outcome import Outcome, Record
-from refute.predicate import Exhibits, FalsifierOrigin, Predicate, Signer
+from refute.predicate import Exhibits, Predicate, Signer
 from refute.predicate_inputs import Inputs
+from refute.record_check import contradiction, uses_of
 from refute.records import read_records
 from refute.release_file import parse_release
 from refute.report import REPORTS
@@ -72,7 +73,11 @@ def judge_run(
     lines = run.read_evidence()
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
     given = _in_spec_order(records, specs)
-    records = tuple(_checked(record, lines, damage, asked.facts.falsifiers) for record in given)
+    uses = uses_of(specs)
+    records = tuple(
+        _broken(record, fault) if (fault := contradiction(record, uses, asked.facts.falsifiers)) else record
+        for record in (_checked(record, lines, damage) for record in given)
+    )
     sound = {name: line for name, line in lines.items() if name not in damage}
     laid_out = lay_out_subject(asked, release, sound, run)
     faults += _refused(given, records) + laid_out.faults
@@ -165,16 +170,8 @@ def _damage(line: EvidenceLine) -> str:
     return ""
 
 
-def _checked(
-    record: Record,
-    lines: Mapping[str, EvidenceLine],
-    damage: Mapping[str, str],
-    falsifiers: Mapping[str, FalsifierOrigin],
-) -> Record:
-    """The record, or an error in its place when it rests on code or evidence that is not there or was changed."""
-    origin = falsifiers.get(record.uses)
-    if record.measurements and (origin is None or origin.code_sha256 != record.code):
-        return _broken(record, f"made by code {record.code or '(none)'}, which this run did not register")
+def _checked(record: Record, lines: Mapping[str, EvidenceLine], damage: Mapping[str, str]) -> Record:
+    """The record, or an error in its place when it rests on evidence that is not there or was changed."""
     for name, digest in record.evidence:
         if name not in lines:
             return _broken(record, f"cites evidence {name!r}, which this run did not note")

@@ -1,4 +1,4 @@
-"""Which installed package each falsifier of a run came from."""
+"""The falsifiers of a run as they were registered, and the installed package that each came from."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ def falsifier_origins(registry: Registry) -> dict[str, FalsifierOrigin]:
         pack = packs.get(declared.measure.__module__.partition(".")[0])
         found[name] = FalsifierOrigin(
             code_sha256=declared.code,
+            needs=tuple(sorted(set(declared.needs))),
+            controls=tuple(control.name for control in declared.controls),
             package=None if pack is None else pack.name,
             version=None if pack is None else pack.version,
         )

@@ -52,9 +52,11 @@ class Subject(Closed):
 
 
 class FalsifierOrigin(Closed):
-    """Whose code a falsifier is: the SHA-256 of its file, and its package; a repository's own file has none."""
+    """A falsifier as it was registered: its file, what it declares, its package; a repository's own file has none."""
 
     code_sha256: Sha256
+    needs: tuple[str, ...]
+    controls: tuple[str, ...]
     package: str | None
     version: str | None
 

@@ -34,9 +34,8 @@ def lay_out_subject(asked: RunFile, release: Release, lines: Mapping[str, Eviden
     """
     line = lines.get(release.subject or "")
     if line is None:
-        name = f"{release.release} (no model was produced)" if release.subject else release.release
         missing = f"the release's subject {release.subject!r} is not among this run's evidence"
-        subject = Subject(kind="release_file", name=name, sha256=asked.release.sha256)
+        subject = Subject(kind="release_file", name=no_model_name(release), sha256=asked.release.sha256)
         return LaidOut(subject, None, (missing,) if release.subject is not None else ())
     folder = run.path / FOLDER
     model = _copy(line, folder)
@@ -57,6 +56,11 @@ def lay_out_subject(asked: RunFile, release: Release, lines: Mapping[str, Eviden
         return LaidOut(subject, model_facts(manifest))
     fault = disagreement(signature.read_bytes(), manifest)
     return LaidOut(subject, model_facts(manifest, file_digest(signature)), (fault,) if fault else ())
+
+
+def no_model_name(release: Release) -> str:
+    """What a verdict about the release file alone calls it."""
+    return f"{release.release} (no model was produced)" if release.subject else release.release
 
 
 def disagreement(signature: bytes, manifest: ModelManifest) -> str:

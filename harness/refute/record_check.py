@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from refute.outcome import Record, readable
 from refute.predicate import FalsifierOrigin
-from refute.settle import misbehaviour, settle, settle_control
+from refute.settle import control_faults, settle, settle_control
 from refute.spec import Criterion, FalsifierUse, Spec
 
 Uses = Mapping[tuple[str, str, str], tuple[Criterion, FalsifierUse]]
@@ -25,10 +25,15 @@ def uses_of(specs: Sequence[Spec]) -> Uses:
 def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, FalsifierOrigin]) -> str:
     """What a record that measured says otherwise than its falsifier was declared, or than its numbers; else nothing.
 
-    A record without measurements claims nothing, and one that no spec asks for is the judge's to refuse.
+    It looks only at what the judge would believe: a record without measurements claims nothing, and one that no spec
+    asks for, whose controls misbehaved or whose outcome its numbers do not give is refused there.
     """
     asked = uses.get((record.spec, record.criterion, record.falsifier))
     if not record.measurements or asked is None or record.uses != asked[1].uses:
+        return ""
+    criterion, use = asked
+    outcome, reason = settle(criterion, use, record.run_class, record.measurements)
+    if outcome is not record.outcome or control_faults(record, use):
         return ""
     declared = falsifiers.get(record.uses)
     if declared is None or declared.code_sha256 != record.code:
@@ -37,14 +42,7 @@ def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, Falsifier
         return f"does not rest on the evidence that {record.uses!r} declares: {', '.join(declared.needs)}"
     if [control.name for control in record.controls] != list(declared.controls):
         return f"does not show the controls that {record.uses!r} declares: {', '.join(declared.controls)}"
-    return _wrong_reason(record, *asked)
-
-
-def _wrong_reason(record: Record, criterion: Criterion, use: FalsifierUse) -> str:
-    for control in record.controls:
-        if control.measurements and control.reason != settle_control(use, control.measurements)[1]:
-            return f"gives control {control.name!r} a reason that this version does not give its numbers"
-    _, reason = settle(criterion, use, record.run_class, record.measurements)
-    if record.reason != readable(misbehaviour(record.controls) or reason):
+    reasons = [(control.reason, settle_control(use, control.measurements)[1]) for control in record.controls]
+    if any(stated != found for stated, found in [(record.reason, readable(reason)), *reasons]):
         return "gives a reason that this version does not give its numbers"
     return ""

@@ -47,7 +47,8 @@ def check_evidence(predicate: Predicate, store: Path) -> list[str]:
                 hint="it was not made by an honest `refute judge` of this version",
                 cause=what,
             )
-    return [f"{len(paths)} evidence files hashed again", "exhibits and inputs derived from them again"]
+    checks = [f"{len(paths)} evidence files hashed again"]
+    return checks if release.distillation is None else [*checks, "exhibits and inputs derived from them again"]
 
 
 def _derive(predicate: Predicate, paths: Mapping[tuple[str, str], Path], folder: Path) -> tuple[Exhibits, Inputs]:

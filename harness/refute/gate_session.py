@@ -29,7 +29,7 @@ from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
 from refute.predicate import ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
 from refute.registry import Registry
-from refute.release_file import LoadedRelease, load_release, resolve
+from refute.release_file import LoadedRelease, load_release, refuse_outputs_inside, resolve
 from refute.run_folder import RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
@@ -118,6 +118,8 @@ class GateSession:
             return
         try:
             require_inputs(self.release.release, self.release.path.parent)
+            for outputs in (self.root, self.store_path):
+                refuse_outputs_inside(self.release, outputs)
             if self._signing_key is not None:
                 load_private_key(self._signing_key)  # now, and not after hours of experiments
             store = Store(self.store_path)

@@ -19,13 +19,24 @@ from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
 from refute._cli_lock import lock
 from refute._cli_trace import review, status
-from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
+from refute._cli_verify import (
+    At,
+    MinSequence,
+    MinSpecVersion,
+    Threshold,
+    answer_in_json,
+    exit_status,
+    parse_moment,
+    parse_versions,
+    verified_json,
+)
+from refute.errors import RefuteError, StoppedError
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
     from refute.waiver import Waiver
 
-NO_GO, USAGE, WARNED, UNVERIFIABLE, STALE = 1, 2, 3, 4, 5
+NO_GO, WARNED = 1, 3
 
 app = typer.Typer(
     name="refute",
@@ -120,6 +131,10 @@ def judge_command(
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
     ] = None,
+    sequence: Annotated[
+        int | None,
+        typer.Option(help="Number of this verdict (default: one more than the last on this release).", min=1),
+    ] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
@@ -142,6 +157,7 @@ def judge_command(
         development=key is None,
         waivers=_waivers(waivers),
         lock_keys=[_read(path) for path in lock_key or []],
+        sequence=sequence,
     )
     verdict = judged.predicate.verdict
     if as_json:
@@ -156,34 +172,46 @@ def judge_command(
 
 @app.command()
 def verify(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
     key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
+    threshold: Threshold = 1,
     model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
     store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
     release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
-    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0)] = None,
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
     ] = None,
+    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
+    at: At = None,
+    min_sequence: MinSequence = None,
+    min_spec_version: MinSpecVersion = None,
     as_json: Json = False,
 ) -> None:
-    """Check a verdict's signature, subject, evidence and age, and judge its records again."""
+    """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
+
+    Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
+    or superseded. 2: a file or an option cannot be used.
+    """
     from refute.verification import verify_verdict
 
-    verified = verify_verdict(
-        _read(verdict),
-        [_read(path) for path in key],
-        model=model,
-        store=store,
-        expected_release=release,
-        max_age=None if max_age_days is None else timedelta(days=max_age_days),
-        lock_keys=[_read(path) for path in lock_key or []],
-    )
-    ruling = str(verified.predicate.verdict.ruling)
+    with answer_in_json(as_json):
+        verified = verify_verdict(
+            _read(verdict),
+            [_read(path) for path in key],
+            threshold=threshold,
+            model=model,
+            store=store,
+            expected_release=release,
+            max_age=None if max_age_days is None else timedelta(days=max_age_days),
+            at=parse_moment(at),
+            lock_keys=[_read(path) for path in lock_key or []],
+            min_sequence=min_sequence,
+            min_spec_versions=parse_versions(min_spec_version or ()),
+        )
     if as_json:
-        shown = {"verdict": ruling, "payload_sha256": verified.payload_sha256, "checks": verified.checks}
-        typer.echo(json.dumps(shown, indent=1))
+        typer.echo(verified_json(verified))
         return
+    ruling = verified.predicate.verdict.ruling
     typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
     for line in verified.checks:
         typer.echo(f"  {line}")
@@ -196,17 +224,25 @@ def report(
     verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
     key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
     output_format: Annotated[str, typer.Option("--format", help="terminal, md, html or json")] = "terminal",
+    at: At = None,
+    document: Annotated[
+        Path | None, typer.Option("--check", help="Compare this report with the verdict, instead of printing one.")
+    ] = None,
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
     from refute.errors import UsageError
-    from refute.report import REPORTS
+    from refute.report import REPORTS, check_report, report_format
     from refute.verification import verify_verdict
 
-    verified = verify_verdict(_read(verdict), [_read(path) for path in key])
-    if output_format == "terminal":
-        _show(verified.predicate, verified.payload_sha256)
+    verified = verify_verdict(_read(verdict), [_read(path) for path in key], at=parse_moment(at))
+    predicate, digest = verified.predicate, verified.payload_sha256
+    if document is not None:
+        kind = REPORTS[report_format(document.name, sorted(REPORTS))]
+        typer.echo(check_report(_read(document), str(document), kind, predicate, digest))
+    elif output_format == "terminal":
+        _show(predicate, digest)
     elif output_format in REPORTS:
-        typer.echo(REPORTS[output_format].render(verified.predicate, verified.payload_sha256), nl=False)
+        typer.echo(REPORTS[output_format].render(predicate, digest), nl=False)
     else:
         raise UsageError(f"no format {output_format!r}; there are: terminal, {', '.join(sorted(REPORTS))}")
 
@@ -251,8 +287,7 @@ def _fail(error: RefuteError) -> NoReturn:
     typer.echo(f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
     if isinstance(error, StoppedError):
         sys.exit(128 + error.signal)
-    stale = isinstance(error, StaleVerdictError)
-    sys.exit(STALE if stale else UNVERIFIABLE if isinstance(error, VerificationError) else USAGE)
+    sys.exit(exit_status(error))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from refute.coverage import node_id
 from refute.outcome import Outcome, Record
 from refute.plugin import SESSION
 from refute.spec import Criterion, FalsifierUse, LoadedSpec
@@ -53,6 +54,11 @@ class FalsifierItem(pytest.Item):
         self.criterion = criterion
         self.use = use
         self.add_marker(f"phase{criterion.phase}")
+
+    @property
+    def node_id(self) -> str:
+        """Its name in a verdict, `SPEC::AC::F`."""
+        return node_id(self.loaded.spec.spec, self.criterion.id, self.use.id)
 
     def runtest(self) -> None:
         """Run it, write the record, and fail unless the claim survived or does not apply."""

@@ -121,7 +121,11 @@ class LooseningError(RefuteError):
 
 
 class VerificationError(RefuteError):
-    """An envelope or what it carries must not be trusted."""
+    """An envelope or what it carries must not be trusted. `cause` says in one word for programs what did not hold."""
+
+    def __init__(self, message: str, *, hint: str = "", cause: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
 
 
 class StaleVerdictError(VerificationError):

@@ -25,10 +25,7 @@ def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
 
 def _json(lines: Lines, name: str, file: str) -> dict[str, Any] | None:
     line = lines.get(name)
-    if line is None or file not in line.files:
-        return None
-    content = json.loads((Path(line.folder) / file).read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else None
+    return None if line is None else line.read_json(file)
 
 
 def _rows(lines: Lines, name: str, file: str) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
 from refute.locking import foresee, record_lock
+from refute.origins import falsifier_origins
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
@@ -31,7 +32,7 @@ from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
 from refute.registry import Registry
 from refute.release_choice import choose_release, is_yaml, spec_files
-from refute.release_file import LoadedRelease, load_release, resolve
+from refute.release_file import LoadedRelease, load_release, refuse_outputs_inside, resolve
 from refute.report.escaping import clip
 from refute.run_folder import RunFile, RunFolder, utc_now
 from refute.runner import Gate
@@ -130,6 +131,8 @@ class GateSession:
             return
         try:
             require_inputs(self.release.release, self.release.path.parent)
+            for outputs in (self.root, self.store_path):
+                refuse_outputs_inside(self.release, outputs)
             if self._signing_key is not None:
                 load_private_key(self._signing_key)  # now, and not after hours of experiments
             if self._worker is None:
@@ -172,6 +175,7 @@ class GateSession:
             platform=platform.platform(),
             cpus=os.cpu_count() or 0,
             versions=_versions(),
+            falsifiers=falsifier_origins(self.registry),
         )
         return RunFile(
             facts=facts,
@@ -192,6 +196,11 @@ class GateSession:
             lock=self._lock,
             requires=self._requires,
         )
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Note falsifiers that the command line deselected; the verdict tells them from those that went missing."""
+        if self.run is not None and names:
+            self.run.append_deselected(names)
 
     def attack(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         """Run one falsifier with live progress, and write its record and the evidence it used."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,28 +12,33 @@ from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    file_digest,
-    hash_model,
     key_id,
     parse_json,
     public_pem,
     sha256_hex,
     sign_envelope,
 )
-from refute.evidence import file_sha256, link_or_copy, manifest_digest
+from refute.bundle import write_bundle
+from refute.coverage import cover
+from refute.evidence import file_sha256, manifest_digest
 from refute.exhibits import exhibits
+from refute.gathering import gather_inputs
+from refute.identity import identify
 from refute.judge import judge
 from refute.lock_file import checked_pem
 from refute.outcome import Outcome, Record
-from refute.predicate import Exhibits, Predicate, Signer, Subject
+from refute.predicate import Exhibits, Predicate, Signer
+from refute.predicate_inputs import Inputs
 from refute.preregistration import conduct_of, preregistration
+from refute.record_check import contradiction, uses_of
 from refute.records import read_records
-from refute.release import Release
 from refute.release_file import parse_release
 from refute.report import REPORTS
 from refute.requirements import unmet
-from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
+from refute.run_folder import BUNDLE_FILE, VERDICT_FILE, EvidenceLine, RunFolder, utc_now
+from refute.sequence import next_sequence
 from refute.spec import Spec, parse_spec
+from refute.subject_folder import lay_out_subject
 from refute.verification import recompute
 from refute.waiver import Waiver
 
@@ -57,14 +61,15 @@ def judge_run(
     development: bool,
     waivers: Sequence[Waiver] = (),
     lock_keys: Sequence[bytes] = (),
+    sequence: int | None = None,
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
     A lock counts when one of `lock_keys` (PEM) signed it; without any, the public half of `key` must have.
-
-    Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
-    when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
-    is not signed.
+    `sequence` numbers the verdict among those of its release; left out, it is the next one of the run's siblings.
+    Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
+    do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
+    contradicts itself: what would not verify is not signed.
     """
     asked = run.read_run()
     specs = tuple(parse_spec(each.text, each.name) for each in asked.specs)
@@ -73,45 +78,59 @@ def judge_run(
     lines = run.read_evidence()
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
     given = _in_spec_order(records, specs)
-    records = tuple(_checked(record, lines, damage) for record in given)
+    uses = uses_of(specs)
+    records = tuple(
+        _broken(record, fault) if (fault := contradiction(record, uses, asked.facts.falsifiers)) else record
+        for record in (_checked(record, lines, damage) for record in given)
+    )
     sound = {name: line for name, line in lines.items() if name not in damage}
-    faults += _refused(given, records) + _no_subject(release, sound)
-    subject = _subject(asked, release, sound, run)
+    laid_out = lay_out_subject(asked, release, sound, run)
+    faults += _refused(given, records) + laid_out.faults
+    subject = laid_out.subject
     evaluated_at = utc_now()
     signer = Signer(key_id=key_id(public_pem(key)), development=development)
     trusted = tuple(map(checked_pem, lock_keys or [public_pem(key)])) if asked.lock else ()
     evidence = {name: dict(line.files) for name, line in sorted(sound.items())}
     conduct = conduct_of(asked.release, release, asked.specs, specs, asked.facts.started_at, records, evidence)
+    at = datetime.fromisoformat(evaluated_at)
     verdict = judge(
         specs,
         records,
         waivers=waivers,
-        at=datetime.fromisoformat(evaluated_at),
+        at=at,
         release=release,
         subject_sha256=subject.sha256,
         faults=(*faults, *unmet(release, asked.requires, signer.key_id)),
         preregistration=preregistration(asked.lock, trusted, conduct),
     )
-    predicate = Predicate(
-        verdict=verdict,
-        subject=subject,
-        release=asked.release,
-        specs=asked.specs,
-        records=records,
-        record_faults=faults,
-        waivers=tuple(waivers),
-        evidence=evidence,
-        run=asked.facts,
-        signer=signer,
-        evaluated_at=evaluated_at,
-        verifier=VERIFIER,
-        verifier_version=version(VERIFIER),
-        lock=asked.lock,
-        lock_keys=trusted,
-        requires=asked.requires,
-        exhibits=exhibits(sound, records) if release.distillation is not None else Exhibits(),
-    )
-    return _sign_and_write(predicate, key, run)
+    engines = release.distillation is not None
+    with next_sequence(run.path.parent, release.release, sequence) as number:
+        predicate = Predicate(
+            verdict=verdict,
+            identity=identify(release, asked.facts.id, number, at, verdict, waivers, subject.sha256),
+            coverage=cover(
+                specs, records, verdict, registered=asked.facts.falsifiers, deselected=run.read_deselected()
+            ),
+            subject=subject,
+            model=laid_out.model,
+            release=asked.release,
+            specs=asked.specs,
+            records=records,
+            record_faults=faults,
+            waivers=tuple(waivers),
+            evidence=evidence,
+            run=asked.facts,
+            signer=signer,
+            evaluated_at=evaluated_at,
+            verifier=VERIFIER,
+            verifier_version=version(VERIFIER),
+            lock=asked.lock,
+            lock_keys=trusted,
+            requires=asked.requires,
+            inputs=gather_inputs(sound) if engines else Inputs(),
+            exhibits=exhibits(sound, records) if engines else Exhibits(),
+        )
+        return _sign_and_write(predicate, key, run)
 
 
 def _has_records(run: RunFolder) -> bool:
@@ -127,6 +146,7 @@ def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Ju
     envelope = sign_envelope(payload, PAYLOAD_TYPE, [key])
     path = run.path / VERDICT_FILE
     _write(path, envelope)
+    _write(run.path / BUNDLE_FILE, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
     (run.path / "verifier.pem").write_bytes(public_pem(key))
     digest = sha256_hex(payload)
     for suffix, report in REPORTS.items():
@@ -191,38 +211,5 @@ def _refused(given: Sequence[Record], checked: Sequence[Record]) -> tuple[str, .
     )
 
 
-def _no_subject(release: Release, lines: Mapping[str, EvidenceLine]) -> tuple[str, ...]:
-    if release.subject is None or release.subject in lines:
-        return ()
-    return (f"the release's subject {release.subject!r} is not among this run's evidence",)
-
-
 def _broken(record: Record, reason: str) -> Record:
     return replace(record, outcome=Outcome.ERROR, reason=reason, measurements=())
-
-
-def _subject(asked: RunFile, release: Release, lines: Mapping[str, EvidenceLine], run: RunFolder) -> Subject:
-    """What the verdict is about, laid out as `subject/` in the run folder so that anyone can hash it again."""
-    line = lines.get(release.subject or "")
-    if line is None:
-        name = f"{release.release} (no model was produced)" if release.subject else release.release
-        return Subject(kind="release_file", name=name, sha256=asked.release.sha256)
-    model = {name.removeprefix("model/") for name in line.files if name.startswith("model/")}
-    source = Path(line.folder) / "model" if model else Path(line.folder)
-    files = sorted(model or line.files)
-    folder = run.path / "subject"
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(source / file, folder / file)
-    if len(files) == 1:
-        return Subject(kind="evidence_file", name=files[0], sha256=file_digest(folder / files[0]))
-    manifest = hash_model(folder)
-    return Subject(
-        kind="model_folder",
-        name=release.subject or "",
-        sha256=manifest.root_digest,
-        manifest_sha256=manifest.manifest_digest,
-    )

@@ -9,6 +9,10 @@ from enum import StrEnum
 _CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
+# Characters. A record is one short append, and a report shows every reason.
+LONGEST_REASON = 4000
+
+
 class Outcome(StrEnum):
     """What one attempt at refutation, or one criterion, came to. The order is from best to worst."""
 
@@ -125,3 +129,9 @@ class Record:
     evidence: tuple[tuple[str, str], ...] = ()
     code: str = ""
     __pydantic_config__ = _CLOSED
+
+
+def readable(reason: str) -> str:
+    """A stranger's message as a record can hold it: short, and UTF-8 whatever bytes a file name put into it."""
+    text = reason.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"

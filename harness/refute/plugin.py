@@ -93,6 +93,12 @@ class _GatePlugin:
             )
         self.session.choose([item.use for item in chosen])
 
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Note what -k, -m and --deselect leave out."""
+        from refute.collecting import FalsifierItem
+
+        self.session.leave_out([item.node_id for item in items if isinstance(item, FalsifierItem)])
+
     def pytest_sessionstart(self) -> None:
         """Open the run folder, unless this is a worker or only a listing."""
         self.session.open()

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
+from refute.coverage import Coverage
+from refute.identity import Identity
 from refute.lock import RunLock
+from refute.model_facts import ModelFacts
 from refute.outcome import Record, RunClass
+from refute.predicate_inputs import Inputs
 from refute.release import Closed, Sha256
 from refute.verdict import Verdict
 from refute.waiver import Waiver
@@ -46,8 +52,21 @@ class Subject(Closed):
     manifest_sha256: Sha256 | None = None
 
 
+class FalsifierOrigin(Closed):
+    """A falsifier as it was registered: its file, what it declares, its package; a repository's own file has none."""
+
+    code_sha256: Sha256
+    needs: tuple[str, ...]
+    controls: tuple[str, ...]
+    package: str | None
+    version: str | None
+
+
 class RunFacts(Closed):
-    """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC."""
+    """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC.
+
+    `falsifiers` has every falsifier that was registered, used or not.
+    """
 
     id: str
     started_at: str
@@ -58,6 +77,7 @@ class RunFacts(Closed):
     platform: str
     cpus: int
     versions: dict[str, str]
+    falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
 
 
 class Signer(Closed):
@@ -133,7 +153,10 @@ class Predicate(Closed):
     """
 
     verdict: Verdict
+    identity: Identity
+    coverage: Coverage
     subject: Subject
+    model: ModelFacts | None
     release: ReleaseText
     specs: tuple[SpecText, ...]
     records: tuple[Record, ...]
@@ -148,4 +171,5 @@ class Predicate(Closed):
     lock: RunLock | None = None
     lock_keys: tuple[str, ...] = ()
     requires: tuple[CitedVerdict, ...] = ()
+    inputs: Inputs = Inputs()
     exhibits: Exhibits = Exhibits()

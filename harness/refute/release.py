@@ -223,7 +223,10 @@ class RequiredVerdict(Closed):
 
 
 class Release(Closed):
-    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read."""
+    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read.
+
+    `valid_days`: how long after it was made a verdict may be relied upon.
+    """
 
     release: ReleaseId
     title: str
@@ -231,6 +234,7 @@ class Release(Closed):
     operator: str = "unnamed"
     specs: tuple[str, ...] = ()
     subject: str | None = None
+    valid_days: Annotated[int, Field(ge=1, le=366)] = 90
     evidence: dict[str, str] = {}
     distillation: Distillation | None = None
     requires_verdict: tuple[RequiredVerdict, ...] = ()

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.release import Release
+from refute.errors import UsageError
+from refute.release import FileCorpus, HfModel, Loaded, Release
 from refute.strict_yaml import parse_yaml, read_text, validate
 
 
@@ -41,3 +42,24 @@ def resolve(loaded: LoadedRelease, relative: str) -> Path:
     An absolute path stays what it is. Nothing says that the file exists.
     """
     return loaded.path.parent / Path(relative).expanduser()
+
+
+def refuse_outputs_inside(loaded: LoadedRelease, outputs: Path) -> None:
+    """Raises UsageError when `outputs` lies in a folder that the release names as evidence, model or corpus.
+
+    What is written there would change what is judged: its digest, and every signature over it.
+    """
+    named = {f"evidence.{name}": path for name, path in loaded.release.evidence.items()}
+    distillation = loaded.release.distillation
+    if distillation is not None:
+        init = distillation.init.model if isinstance(distillation.init, Loaded) else None
+        models = {"teacher": distillation.teacher, "init": init}
+        named |= {f"distillation.{name}": model.path for name, model in models.items() if isinstance(model, HfModel)}
+        if isinstance(distillation.corpus, FileCorpus):
+            named["distillation.corpus"] = distillation.corpus.path
+    for name, path in sorted(named.items()):
+        if outputs.resolve().is_relative_to(resolve(loaded, path).resolve()):
+            raise UsageError(
+                f"{outputs} lies in {name}, {path}: what a run writes would become part of what it judges",
+                hint="give another folder with --refute-dir or --store",
+            )

@@ -3,8 +3,11 @@
 run.json          facts of the run, texts of release and specs
 records.jsonl     one record a line, in the order they were made
 evidence.jsonl    one line per piece of evidence: name, manifest digest, files
+deselected.jsonl  falsifiers that -k, -m or --deselect left out
 falsifiers.log    what falsifiers printed
-verdict.intoto.json, report.md, report.html, report.json     written by `refute judge`
+verdict.intoto.json          the signed verdict, written by `refute judge`
+verdict.intoto.jsonl         the same envelope, and its projections for policy engines
+report.md, .html, .json      rendered from the verdict
 """
 
 from __future__ import annotations
@@ -12,12 +15,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from refute.context import Evidence
@@ -29,6 +32,8 @@ from refute.records import record_to_json
 from refute.release import Closed, Sha256
 
 VERDICT_FILE = "verdict.intoto.json"
+BUNDLE_FILE = "verdict.intoto.jsonl"
+_NAMES = TypeAdapter(list[str])
 
 
 class RunFile(Closed):
@@ -56,6 +61,13 @@ class EvidenceLine(Closed):
     digest: Sha256
     folder: str
     files: dict[Annotated[str, AfterValidator(_stay_below)], Sha256]
+
+    def read_json(self, file: str) -> dict[str, Any] | None:
+        """The JSON object in one of its files; None where there is no such file, or it holds something else."""
+        if file not in self.files:
+            return None
+        content = json.loads((Path(self.folder) / file).read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else None
 
 
 def utc_now() -> str:
@@ -138,6 +150,21 @@ class RunFolder:
             if found.setdefault(line.name, line) != line:
                 raise EvidenceError(f"{path} line {number}: evidence {line.name!r} has two different contents")
         return found
+
+    def append_deselected(self, names: Sequence[str]) -> None:
+        """Note falsifiers that the command line left out, as `SPEC::AC::F`. The same twice does no harm."""
+        self._append("deselected.jsonl", json.dumps(sorted(names)))
+
+    def read_deselected(self) -> frozenset[str]:
+        """Falsifiers that were left out. Raises EvidenceError for a line that lists no names."""
+        path = self.path / "deselected.jsonl"
+        found: set[str] = set()
+        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+            try:
+                found.update(_NAMES.validate_json(text))
+            except ValidationError as error:
+                raise EvidenceError(f"{path} line {number} lists no falsifiers: {error}") from error
+        return frozenset(found)
 
     @property
     def log(self) -> Path:

@@ -9,15 +9,12 @@ from pathlib import Path
 from refute.context import Evidence, Parameter
 from refute.errors import ExperimentTimeoutError, RefuteError
 from refute.laboratory import Laboratory
-from refute.outcome import ControlResult, Outcome, Record
+from refute.outcome import ControlResult, Outcome, Record, readable
 from refute.registry import Falsifier, Registry
 from refute.release_file import LoadedRelease
 from refute.settle import misbehaviour, settle, settle_control
 from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
 from refute.trial import Answer, try_falsifier
-
-# Characters. A record is one short append, and a report shows every reason.
-_LONGEST_REASON = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class Gate:
             falsifier=use.id,
             uses=falsifier.name,
             outcome=outcome,
-            reason=_readable(reason),
+            reason=readable(reason),
             run_class=self.release.release.run_class,
             measurements=real.measurements,
             controls=controls,
@@ -97,15 +94,9 @@ class Gate:
             falsifier=use.id,
             uses=use.uses or "",
             outcome=outcome,
-            reason=_readable(reason),
+            reason=readable(reason),
             run_class=self.release.release.run_class,
         )
-
-
-def _readable(reason: str) -> str:
-    """A stranger's message as a record can hold it: short, and UTF-8 whatever bytes a file name put into it."""
-    text = reason.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} …"
 
 
 def _parameters(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]:
@@ -116,6 +107,6 @@ def _parameters(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]
 def _control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
     if answer.fault:
         observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR
-        return ControlResult(name, expected, observed, _readable(answer.fault))
+        return ControlResult(name, expected, observed, readable(answer.fault))
     observed, reason = settle_control(use, answer.measurements)
     return ControlResult(name, expected, observed, reason, answer.measurements)

@@ -1,4 +1,4 @@
-"""python -m refute.schema FOLDER: write the JSON Schemas of specs, releases and locks, for editors and readers."""
+"""python -m refute.schema FOLDER: write the JSON Schemas of specs, releases, and predicates of locks and verdicts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from refute.errors import UsageError
 from refute.lock import Lock
+from refute.predicate import Predicate
 from refute.release import Release
 from refute.spec import Spec
 
@@ -20,6 +21,7 @@ _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("lock.schema.json", "refute lock predicate", Lock),
     ("release.schema.json", "refute release", Release),
     ("spec.schema.json", "refute spec", Spec),
+    ("verdict.schema.json", "refute verdict predicate v1", Predicate),
 )
 
 

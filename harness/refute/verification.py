@@ -6,22 +6,34 @@ What this cannot tell: whether the machine that ran the gate was honest before i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from refute.attest import file_digest, hash_model, read_statement, verify_envelope
-from refute.errors import MissingInputsError, SpecError, StaleVerdictError, VerificationError
-from refute.evidence import file_sha256, manifest_digest
+from refute.attest import (
+    envelope_signers,
+    key_id,
+    peek_envelope,
+    read_statement,
+    verify_envelope,
+)
+from refute.bundle import check_projections, read_bundle
+from refute.consistency import check_consistency, moment
+from refute.errors import SpecError, VerificationError
+from refute.evidence import manifest_digest
+from refute.freshness import Expected, check_freshness
 from refute.judge import judge
 from refute.lock_file import read_lock
+from refute.model_check import check_model
 from refute.outcome import Record
 from refute.predicate import Predicate, ReleaseText, SpecText
 from refute.preregistration import conduct_of, preregistration
 from refute.promise import LockState
+from refute.rederiving import check_evidence
 from refute.release_file import parse_release
 from refute.requirements import unmet
 from refute.spec import parse_spec
@@ -40,37 +52,71 @@ def verify_verdict(
     envelope: bytes,
     trusted_keys: Sequence[bytes],
     *,
+    threshold: int = 1,
     model: Path | None = None,
     store: Path | None = None,
     expected_release: str | None = None,
     max_age: timedelta | None = None,
     at: datetime | None = None,
     lock_keys: Sequence[bytes] = (),
+    min_sequence: int | None = None,
+    min_spec_versions: Mapping[str, int] | None = None,
 ) -> Verified:
-    """Everything that can be established from `envelope` and what is given beside it.
+    """Everything that can be established from `envelope`, alone or in a bundle, and what is given beside it.
 
+    `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. The other arguments are
+    those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
     With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported.
 
     Raises:
-        VerificationError: signature, form, recomputed verdict or evidence do not hold.
-        StaleVerdictError: authentic, but about another subject or release, or too old.
+        VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.
+        StaleVerdictError: authentic, but about another subject or release, no longer valid, too old or superseded.
     """
-    payload_type, payload = verify_envelope(envelope, trusted_keys)
-    statement = read_statement(payload_type, payload)
-    predicate = _predicate(statement.predicate)
-    if (statement.subject_name, statement.subject_sha256) != (
-        predicate.subject.name,
-        predicate.subject.sha256,
-    ):
-        raise VerificationError("the statement's subject is not the predicate's subject")
-    checks = ["signed by a trusted key", recompute(predicate)]
-    if expected_release is not None and predicate.release.id != expected_release:
-        raise StaleVerdictError(f"the verdict is about release {predicate.release.id!r}, expected {expected_release!r}")
-    checks.append(_age(predicate, max_age, at or datetime.now(UTC)))
-    checks.append(_lock(predicate, lock_keys))
-    checks.append(_model(predicate, model) if model is not None else "model not compared: give --model")
-    checks.append(_evidence(predicate, store) if store is not None else "evidence not re-hashed: give --store")
+    expected = Expected(expected_release, at, max_age, min_sequence, min_spec_versions or {})
+    with _stage("envelope"):
+        bundle = read_bundle(envelope)
+        payload_type, payload = verify_envelope(bundle.verdict, trusted_keys, threshold=threshold)
+    with _stage("statement"):
+        statement = read_statement(payload_type, payload)
+        predicate = _predicate(statement.predicate)
+        if (statement.subject_name, statement.subject_sha256) != (predicate.subject.name, predicate.subject.sha256):
+            raise VerificationError("the statement's subject is not the predicate's subject")
+        _check_signer(bundle.verdict, trusted_keys, predicate)
+    checks = ["signed by a trusted key" if threshold == 1 else f"signed by {threshold} different trusted keys"]
+    with _stage("verdict"):
+        checks.append(recompute(predicate))
+    with _stage("projection"):
+        found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
+        checks += [found] if found else []
+    checks += check_freshness(predicate, expected)
+    with _stage("lock"):
+        checks.append(_lock(predicate, lock_keys))
+    with _stage("subject"):
+        checks += check_model(predicate, model) if model else ["model not compared: give --model"]
+    with _stage("evidence"):
+        checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
     return Verified(predicate, statement.payload_sha256, tuple(checks))
+
+
+@contextmanager
+def _stage(cause: str) -> Iterator[None]:
+    """Name `cause` in a VerificationError that names none."""
+    try:
+        yield
+    except VerificationError as error:
+        error.cause = error.cause or cause
+        raise
+
+
+def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> None:
+    """Refuse a verdict that names a signer, when it is certain that this key did not sign it."""
+    claimed, signers = predicate.signer.key_id, envelope_signers(envelope, trusted_keys)
+    _, signatures = peek_envelope(envelope)
+    if claimed not in signers and (signatures == len(signers) or claimed in map(key_id, trusted_keys)):
+        raise VerificationError(
+            f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",
+            cause="signer",
+        )
 
 
 def _predicate(content: object) -> Predicate:
@@ -124,7 +170,7 @@ def recompute(predicate: Predicate) -> str:
         specs,
         predicate.records,
         waivers=predicate.waivers,
-        at=_moment(predicate.evaluated_at),
+        at=moment(predicate.evaluated_at),
         release=release,
         subject_sha256=predicate.subject.sha256,
         faults=(*predicate.record_faults, *unmet(release, predicate.requires, predicate.signer.key_id)),
@@ -137,6 +183,7 @@ def recompute(predicate: Predicate) -> str:
             else "the signed verdict's details differ from what its own records give",
             hint="it was not made by an honest `refute judge` of this version",
         )
+    check_consistency(predicate, specs, release)
     return f"judged again from {len(predicate.records)} signed records: {again.ruling}"
 
 
@@ -156,28 +203,6 @@ def _check_citations(record: Record, evidence: Mapping[str, Mapping[str, str]]) 
         raise VerificationError(f"the record of {record.falsifier} cites {strange[0]}, a file of no evidence it names")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise VerificationError(f"evaluated_at {text!r} is no time") from error
-    if moment.tzinfo is None:
-        raise VerificationError(f"evaluated_at {text!r} names no time zone")
-    return moment.astimezone(UTC)
-
-
-def _age(predicate: Predicate, max_age: timedelta | None, at: datetime) -> str:
-    evaluated = _moment(predicate.evaluated_at)
-    if evaluated > at + timedelta(minutes=5):
-        raise StaleVerdictError(f"the verdict is dated {predicate.evaluated_at}, which lies in the future")
-    if max_age is not None and at - evaluated > max_age:
-        raise StaleVerdictError(
-            f"the verdict is of {predicate.evaluated_at}, older than the {max_age.days} days allowed",
-            hint="run the gate again",
-        )
-    return f"evaluated at {predicate.evaluated_at}"
-
-
 def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
     """Raises VerificationError where a lock of `lock_keys` was demanded and did not hold."""
     found = predicate.verdict.preregistration
@@ -191,38 +216,3 @@ def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
     if found.state is not LockState.HELD:
         raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
     return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"
-
-
-def _model(predicate: Predicate, model: Path) -> str:
-    subject = predicate.subject
-    if subject.kind == "release_file":
-        raise StaleVerdictError("the verdict is about no model: none was produced when it was made")
-    try:
-        found = _folder_digests(model) if subject.kind == "model_folder" else (file_digest(model), None)
-    except OSError as error:
-        raise MissingInputsError(f"cannot read the model {model}: {error.strerror or error}") from error
-    if found != (subject.sha256, subject.manifest_sha256):
-        what = "the files" if found[0] != subject.sha256 else "the file names"
-        raise StaleVerdictError(
-            f"{what} of {model} are not those that were judged: digest {found[0]},"
-            f" the verdict is about {subject.sha256}",
-            hint="this verdict says nothing about that model",
-        )
-    return f"model {model.name} is the one that was judged ({subject.sha256[:12]}…)"
-
-
-def _folder_digests(model: Path) -> tuple[str, str | None]:
-    manifest = hash_model(model)
-    return manifest.root_digest, manifest.manifest_digest
-
-
-def _evidence(predicate: Predicate, store: Path) -> str:
-    files = {
-        (f"{name}/{file}", digest) for name, manifest in predicate.evidence.items() for file, digest in manifest.items()
-    }
-    for name, digest in sorted(files):
-        path = store / "objects" / digest[:2] / digest
-        found = file_sha256(path) if path.is_file() else "nothing"
-        if found != digest:
-            raise VerificationError(f"evidence {name} should have SHA-256 {digest}, found {found} at {path}")
-    return f"{len(files)} evidence files hashed again"

@@ -15,6 +15,7 @@ from refute.evidence import Store
 from refute.experiments import Experiment
 from refute.job import Fact
 from refute.laboratory import Laboratory, Watcher
+from refute.origins import falsifier_origins
 from refute.plan import plan_release
 from refute.predicate import ReleaseText, RunFacts, SpecText
 from refute.registry import Registry
@@ -132,7 +133,7 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         run = RunFolder.create(tmp_path / "runs")
         laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)
-        run.write_run(_run_file(spec, asked, tmp_path))
+        run.write_run(_run_file(spec, asked, tmp_path, registry))
         for criterion in loaded.spec.criteria:
             for use in criterion.falsifiers:
                 run.append_record(gate.run(loaded.spec, criterion, use))
@@ -144,7 +145,7 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
     return make
 
 
-def _run_file(spec: str, asked: LoadedRelease, root: Path) -> RunFile:
+def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:
     return RunFile(
         facts=RunFacts(
             id="a-run",
@@ -156,6 +157,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path) -> RunFile:
             platform="Linux",
             cpus=2,
             versions={},
+            falsifiers=falsifier_origins(registry),
         ),
         release=ReleaseText(
             id=asked.release.release,

@@ -17,7 +17,20 @@ from refute._cli import app
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-COMMANDS = {"distill", "eval", "init", "check", "lock", "gate", "keygen", "judge", "verify", "report"}
+COMMANDS = {
+    "distill",
+    "eval",
+    "init",
+    "check",
+    "lock",
+    "review",
+    "status",
+    "gate",
+    "keygen",
+    "judge",
+    "verify",
+    "report",
+}
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
@@ -85,7 +98,7 @@ def test_init_then_check_finds_no_problem(cli: Cli, tmp_path: Path, monkeypatch:
     ended = cli("init")
     assert ended.returncode == 0
     assert ended.stdout.endswith("next: pytest --falsifiers\n")
-    assert cli("check").stdout.startswith("no problems in 1 specs, 1 releases")
+    assert "\nno problems in 1 specs, 1 releases" in cli("check").stdout
     found = json.loads(cli("check", "--json").stdout)
     assert (found["problems"], found["specs"], found["releases"]) == ([], 1, 1)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import SpecError
+from refute.errors import SpecError, UsageError
 from refute.outcome import RunClass
-from refute.release_file import load_release, parse_release, resolve
+from refute.release_file import load_release, parse_release, refuse_outputs_inside, resolve
 
 GOOD = """\
 release: demo
@@ -69,3 +69,26 @@ def test_paths_are_resolved_beside_the_release_file(tmp_path: Path, monkeypatch:
     assert resolve(loaded, "evidence/run.json") == tmp_path / "evidence" / "run.json"
     assert resolve(loaded, str(tmp_path / "x")) == tmp_path / "x"
     assert resolve(loaded, "~/models") == tmp_path / "home" / "models"
+
+
+def test_outputs_inside_what_is_judged_are_refused(tmp_path: Path) -> None:
+    """A run folder in the model's own folder, also through a link, would change its digest; beside it all is well."""
+    (tmp_path / "model" / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").symlink_to("model")
+    loaded = load_release(write(tmp_path, GOOD.replace("evidence/run.json", "model")))
+    for inside in ("model", "model/.refute", "model/sub/x/y", "elsewhere/.refute"):
+        with pytest.raises(UsageError, match=r"lies in evidence\.run, model") as caught:
+            refuse_outputs_inside(loaded, tmp_path / inside)
+        assert "--refute-dir" in caught.value.hint
+    for beside in (".refute", "models/.refute", "model.refute"):
+        refuse_outputs_inside(loaded, tmp_path / beside)
+
+
+def test_outputs_inside_a_model_of_the_distillation_are_refused() -> None:
+    """The shipped production release names its models by folder."""
+    path = Path(__file__).parents[2] / "specs" / "releases" / "qwen-coder-0.5b.yaml"
+    loaded = load_release(path)
+    for folder, name in (("../../models/Qwen2.5-Coder-0.5B-Instruct", "init"), ("../../data/code", "corpus")):
+        with pytest.raises(UsageError, match=rf"lies in distillation\.{name}, "):
+            refuse_outputs_inside(loaded, resolve(loaded, folder) / ".refute")
+    refuse_outputs_inside(loaded, resolve(loaded, "../../models"))

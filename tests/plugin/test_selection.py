@@ -43,6 +43,23 @@ def test_one_node_id_is_a_partial_run(repo: Repo) -> None:
     assert list(repo.records()) == ["F-EXAMPLE-001"]
     assert (str(predicate.verdict.ruling), predicate.verdict.partial) == ("NO-GO", True)
     assert any("partial" in reason for reason in predicate.verdict.reasons)
+    coverage = predicate.coverage
+    assert (coverage.recorded, coverage.deselected) == (1, ())
+    assert coverage.not_collected == ("SPEC-EXAMPLE-001::AC-EXAMPLE-002::F-EXAMPLE-002",)
+
+
+def test_what_was_left_out_is_told_from_what_went_missing(repo: Repo) -> None:
+    """-k is a choice, and the verdict names it; falsifiers that nothing uses, and the packages of all, are listed."""
+    repo.gate("-k", "F-EXAMPLE-001")
+    (predicate,) = repo.predicates()
+    coverage = predicate.coverage
+    assert coverage.deselected == ("SPEC-EXAMPLE-001::AC-EXAMPLE-002::F-EXAMPLE-002",)
+    assert (coverage.criteria, coverage.with_falsifier, coverage.falsifiers, coverage.not_collected) == (2, 2, 2, ())
+    used = {record.uses for record in predicate.records}
+    assert set(coverage.orphans) == set(predicate.run.falsifiers) - used - {"answers-complete"}
+    packages = {origin.package for name, origin in predicate.run.falsifiers.items() if name in coverage.orphans}
+    assert packages == {"refute"}
+    assert [predicate.run.falsifiers[name].package for name in used] == [None]
 
 
 def test_a_parallel_run_gives_the_same_records(repo: Repo, honest: Honest) -> None:

@@ -1,7 +1,7 @@
 """Attestation: what a verdict is about, who signed it, and how anyone can check both."""
 
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
-from refute.attest.dsse import sign_envelope, verify_envelope
+from refute.attest.dsse import envelope_signers, peek_envelope, sign_envelope, verify_envelope
 from refute.attest.keys import (
     KeyPair,
     default_key_directory,
@@ -9,6 +9,7 @@ from refute.attest.keys import (
     generate_key,
     load_private_key,
 )
+from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.statement import (
     PAYLOAD_TYPE,
@@ -18,9 +19,12 @@ from refute.attest.statement import (
     read_statement,
 )
 from refute.attest.subject import (
+    SIGNATURE_FILE,
     ModelManifest,
+    Resource,
     file_digest,
     hash_model,
+    is_left_out,
     manifest_digest,
     model_digest,
 )
@@ -28,24 +32,30 @@ from refute.attest.subject import (
 __all__ = [
     "PAYLOAD_TYPE",
     "PREDICATE_TYPE",
+    "SIGNATURE_FILE",
     "Json",
     "KeyPair",
     "ModelManifest",
     "PrivateKey",
+    "Resource",
     "Statement",
     "build_statement",
     "canonical_json",
     "default_key_directory",
     "development_key",
+    "envelope_signers",
     "file_digest",
     "generate_key",
     "hash_model",
+    "is_left_out",
     "key_id",
     "load_private_key",
     "manifest_digest",
     "model_digest",
     "parse_json",
+    "peek_envelope",
     "public_pem",
+    "read_model_signature",
     "read_statement",
     "sha256_hex",
     "sign_envelope",

@@ -88,18 +88,40 @@ def verify_envelope(data: bytes, trusted_keys: Sequence[bytes], *, threshold: in
         raise VerificationError(
             f"a threshold of {threshold} cannot be met with {_count(len(trusted), 'different trusted key')}",
             hint="give at least one public key, and as many as the threshold asks for",
+            cause="keys",
         )
     envelope = _read_envelope(data)
-    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
-    accepted: set[str] = set()
-    for signature in envelope.signatures:
-        # One vote a signature: a second key can be computed that fits the same ECDSA signature.
-        signer = next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
-        if signer is not None:
-            accepted.add(signer)
+    accepted = _signers(envelope, trusted)
     if len(accepted) < threshold:
         raise _too_few(envelope, trusted, accepted, threshold)
     return envelope.payload_type, envelope.payload
+
+
+def envelope_signers(data: bytes, trusted_keys: Sequence[bytes]) -> frozenset[str]:
+    """The `key_id` of every key in `trusted_keys` (PEM) that signed the envelope; its contents are for others to read.
+
+    Raises VerificationError for a malformed envelope or an unusable key; no signature that fits is no error.
+    """
+    return frozenset(_signers(_read_envelope(data), _unique_keys(trusted_keys)))
+
+
+def peek_envelope(data: bytes) -> tuple[bytes, int]:
+    """The payload of an envelope, which nobody vouches for yet, and how many signatures it carries.
+
+    Raises VerificationError for a malformed envelope.
+    """
+    envelope = _read_envelope(data)
+    return envelope.payload, len(envelope.signatures)
+
+
+def _signers(envelope: _Envelope, trusted: dict[str, PublicKey]) -> set[str]:
+    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    # One vote a signature: a second key can be computed that fits the same ECDSA signature.
+    votes = (
+        next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
+        for signature in envelope.signatures
+    )
+    return {name for name in votes if name is not None}
 
 
 def _unique_keys(pems: Sequence[bytes]) -> dict[str, PublicKey]:
@@ -107,11 +129,13 @@ def _unique_keys(pems: Sequence[bytes]) -> dict[str, PublicKey]:
     keys: dict[str, PublicKey] = {}
     for position, pem in enumerate(pems, start=1):
         if not isinstance(pem, bytes):
-            raise VerificationError(f"trusted key {position} is of type {type(pem).__name__}, expected PEM bytes")
+            raise VerificationError(
+                f"trusted key {position} is of type {type(pem).__name__}, expected PEM bytes", cause="keys"
+            )
         try:
             key = load_public_key(pem)
         except VerificationError as error:
-            raise VerificationError(f"trusted key {position}: {error}", hint=error.hint) from error
+            raise VerificationError(f"trusted key {position}: {error}", hint=error.hint, cause="keys") from error
         keys[sha256_hex(subject_public_key_info(key))] = key
     return keys
 
@@ -178,9 +202,9 @@ def _too_few(
         detail = f"the envelope hints at {named}" if named else "the envelope hints at no key"
         hint = "ask the signer for the public key, over a channel that you trust"
     if not accepted:
-        return VerificationError(f"signed by none of the {keys}; {detail}", hint=hint)
+        return VerificationError(f"signed by none of the {keys}; {detail}", hint=hint, cause="signature")
     message = f"signed by {len(accepted)} of the {keys}, but {threshold} are required; {detail}"
-    return VerificationError(message, hint=hint)
+    return VerificationError(message, hint=hint, cause="signature")
 
 
 def _count(number: int, noun: str) -> str:

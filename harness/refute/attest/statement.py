@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A verdict's statement after every check here; `payload_sha256` is the verdict's identity.
+    """A statement after every check here; `payload_sha256` is its identity.
 
     `subject_name` only informs. The predicate's own schema is checked by whoever reads it.
     """
@@ -36,7 +36,7 @@ class Statement:
 def build_statement(
     subject_name: str, subject_sha256: str, predicate: Mapping[str, Json], *, predicate_type: str = PREDICATE_TYPE
 ) -> bytes:
-    """The statement that `predicate` is the verdict on the subject with this digest, in canonical JSON.
+    """The statement that `predicate`, by default a verdict, is about the subject with this digest, in canonical JSON.
 
     Raises VerificationError if the digest is not 64 lower-case hexadecimal digits, or if the predicate holds
     what canonical JSON cannot.

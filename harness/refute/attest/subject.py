@@ -19,8 +19,8 @@ from refute.errors import MissingInputsError, VerificationError
 # What the reference implementation leaves out by default, at the top level only.
 _GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 # Its command line leaves out the signature that it writes, by default under this name.
-_SIGNATURE = "model.sig"
-IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_SIGNATURE}))
+SIGNATURE_FILE = "model.sig"
+IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {SIGNATURE_FILE}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,19 @@ class ModelManifest:
         """SHA-256 of the RFC 8785 form of `as_json()`: changes with every content and every name."""
         return sha256_hex(canonical_json(self.as_json()))
 
+    def as_mapping(self) -> dict[str, str]:
+        """SHA-256 by file name."""
+        return {resource.name: resource.sha256 for resource in self.resources}
+
+    @staticmethod
+    def serialization() -> dict[str, Json]:
+        """How a root digest is made of files; `ignore_paths` count at the top level only."""
+        return {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": IGNORED_PATHS}
+
     def as_json(self) -> dict[str, Json]:
         """The `serialization` and `resources` members of an OpenSSF model signing predicate."""
         return {
-            "serialization": {
-                "method": "files",
-                "hash_type": "sha256",
-                "allow_symlinks": False,
-                "ignore_paths": list(IGNORED_PATHS),
-            },
+            "serialization": self.serialization(),
             "resources": [
                 {"name": resource.name, "algorithm": "sha256", "digest": resource.sha256} for resource in self.resources
             ],
@@ -96,6 +100,12 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def is_left_out(name: str) -> bool:
+    """Whether the file `name`, a path below its model folder with `/`, is no part of the model."""
+    # A folder named like the signature is not one, and could hide files.
+    return name.partition("/")[0] in _GIT_PATHS or name == SIGNATURE_FILE
+
+
 def _file_names(root: Path) -> Iterator[str]:
     kind = root.lstat().st_mode
     _refuse_special(kind, root)
@@ -108,19 +118,15 @@ def _file_names(root: Path) -> Iterator[str]:
         with os.scandir(root / prefix) as entries:
             for entry in entries:
                 kind = entry.stat(follow_symlinks=False).st_mode
-                if not prefix and _is_ignored(entry.name, kind):
-                    continue
                 name = f"{prefix}{entry.name}"
+                # Links are refused under an ignored name, too, as the reference implementation does.
+                if not stat.S_ISLNK(kind) and is_left_out(name if stat.S_ISREG(kind) else f"{name}/"):
+                    continue
                 _refuse_special(kind, root / name)
                 if stat.S_ISDIR(kind):
                     folders.append(f"{name}/")
                 else:
                     yield name
-
-
-def _is_ignored(name: str, kind: int) -> bool:
-    # A folder named like the signature is not one, and could hide files.
-    return name in _GIT_PATHS or (name == _SIGNATURE and stat.S_ISREG(kind))
 
 
 def _refuse_special(kind: int, path: Path) -> None:

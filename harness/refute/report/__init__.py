@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from refute.report.compare import check_report, report_format
 from refute.report.interface import Report
 from refute.report.machine import JsonReport
 from refute.report.page import HtmlReport, MarkdownReport
 from refute.report.terminal import render_terminal
 
-__all__ = ["REPORTS", "Report", "render_terminal"]
+__all__ = ["REPORTS", "Report", "check_report", "render_terminal", "report_format"]
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

@@ -7,6 +7,10 @@ import math
 
 import pytest
 
+from refute.attest import ModelManifest, Resource
+from refute.coverage import cover
+from refute.identity import Identity
+from refute.model_facts import model_facts
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
 from refute.predicate import (
     Curve,
@@ -216,15 +220,19 @@ def build_predicate() -> Predicate:
         for each in ruling.falsifiers
         if ruling.severity is not Severity.INFO and ruling.outcome is not Outcome.CORROBORATED
     )
+    verdict = Verdict(
+        Ruling.NO_GO,
+        (misbehaved, *reasons),
+        rulings,
+        sum(control.behaved for control in controls),
+        len(controls),
+        False,
+    )
     return Predicate(
-        verdict=Verdict(
-            Ruling.NO_GO,
-            (misbehaved, *reasons),
-            rulings,
-            sum(control.behaved for control in controls),
-            len(controls),
-            False,
-        ),
+        verdict=verdict,
+        identity=Identity(verdict_id="embedded/7/a-run", sequence=7, valid_until="2026-05-30T10:31:12Z"),
+        coverage=cover((), records, verdict, registered=(), deselected=()),
+        model=model_facts(ModelManifest((Resource("model.safetensors", digest_of("weights")),))),
         subject=Subject(
             kind="model_folder",
             name="student",

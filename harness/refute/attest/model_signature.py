@@ -1,0 +1,54 @@
+"""Reads what a `model.sig` says: a Sigstore bundle around an OpenSSF model-signing statement. Checks no signature."""
+
+from __future__ import annotations
+
+import base64
+
+from refute.attest.canonical import Json, parse_json
+from refute.attest.subject import ModelManifest, Resource
+from refute.errors import VerificationError
+
+_WHAT = "model.sig"
+MODEL_SIGNATURE_TYPE = "https://model_signing/signature/v1.0"
+
+
+def read_model_signature(data: bytes) -> tuple[str, ModelManifest]:
+    """The root digest that the signature is about, and the files that it lists, in the order given.
+
+    Who signed is not looked at: that is for `model_signing verify`. Raises VerificationError for anything that is
+    not such a bundle, or lists files by another digest than SHA-256 of whole files.
+    """
+    envelope = _object(_object(parse_json(data, what=_WHAT), "it").get("dsseEnvelope"), "dsseEnvelope")
+    encoded = envelope.get("payload")
+    try:
+        payload = base64.b64decode(encoded if isinstance(encoded, str) else "?", validate=True)
+    except ValueError as error:  # binascii's own, or characters beyond ASCII
+        raise VerificationError(f"{_WHAT}: its payload is not base64: {error}") from error
+    statement = _object(parse_json(payload, what=f"the payload of {_WHAT}"), "its payload")
+    if statement.get("predicateType") != MODEL_SIGNATURE_TYPE:
+        raise VerificationError(f"{_WHAT}: predicateType is not {MODEL_SIGNATURE_TYPE}")
+    subjects = statement.get("subject")
+    if not isinstance(subjects, list) or len(subjects) != 1:
+        raise VerificationError(f"{_WHAT} must have exactly one subject")
+    digest = _object(_object(subjects[0], "its subject").get("digest"), "the digest of its subject").get("sha256")
+    resources = _object(statement.get("predicate"), "its predicate").get("resources")
+    if not isinstance(digest, str) or not isinstance(resources, list):
+        raise VerificationError(f"{_WHAT} has no sha256 digest, or no list of resources")
+    return digest, ModelManifest(tuple(_resource(each) for each in resources))
+
+
+def _resource(entry: Json) -> Resource:
+    found = _object(entry, "a resource")
+    name, digest = found.get("name"), found.get("digest")
+    if found.get("algorithm") != "sha256" or not isinstance(name, str) or not isinstance(digest, str):
+        raise VerificationError(
+            f"{_WHAT} lists a resource that is not a file by its SHA-256",
+            hint="sign with the method `files` and the hash type `sha256`, which are the defaults",
+        )
+    return Resource(name, digest)
+
+
+def _object(value: Json, what: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise VerificationError(f"{_WHAT}: {what} is not a JSON object")
+    return value

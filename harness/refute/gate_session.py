@@ -23,7 +23,7 @@ from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
-from refute.locking import foresee, record_lock
+from refute.lock_facts import foresee, record_lock
 from refute.origins import falsifier_origins
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from refute.attest import (
-    PrivateKey,
-    default_key_directory,
-    development_key,
-    key_id,
-    load_private_key,
-    public_pem,
-    sha256_hex,
-)
-from refute.errors import EvidenceError, LooseningError, MissingInputsError, SpecError, UsageError, VerificationError
-from refute.evidence import Store, file_sha256, manifest_digest
-from refute.experiments import Plan, key_of, source_digest
+from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
+from refute.errors import LooseningError, SpecError, UsageError, VerificationError
+from refute.evidence import Store
+from refute.experiments import Plan, key_of
 from refute.linting import check_specs
-from refute.loading import USER_MODULES
-from refute.lock import Facts, Lock, LockedFalsifier, LockedRelease, LockedSpec, Promise, RunLock
+from refute.lock import Lock, Promise
 from refute.lock_changes import changes, loosened, relaxing
-from refute.lock_file import SignedLock, checked_pem, lock_path, read_lock, sign_lock
-from refute.plan import input_digests, plan_release
-from refute.preregistration import Conduct, preregistration
+from refute.lock_facts import find_facts, locked_release, locked_specs, read_file
+from refute.lock_file import SignedLock, lock_path, read_lock, sign_lock
+from refute.plan import plan_release
 from refute.promise import Change
-from refute.registry import Falsifier, Registry
+from refute.registry import Registry
 from refute.release_choice import choose_release, spec_files
 from refute.release_file import LoadedRelease, load_release, resolve
 from refute.run_folder import utc_now
@@ -73,8 +64,8 @@ def lock_release(
 ) -> Locked:
     """Sign what `release` promises with `key`, and write it to `out`, by default beside the release file.
 
-    A lock that lies there already must be signed by one of `trusted_keys` (PEM; by default the public half of
-    `key`); the new one cites it. `store` is looked through for evidence of this release that exists already.
+    A lock that lies there already must be signed by `key` or one of `trusted_keys` (PEM); the new one cites it.
+    `store` is looked through for evidence of this release that exists already.
 
     Raises:
         SpecError: the specs do not fit the falsifiers.
@@ -88,119 +79,41 @@ def lock_release(
         raise SpecError(problems, hint="`refute check` lists these")
     path = out or lock_path(release.path)
     promise = Promise(
-        release=_locked_release(release),
-        specs=_locked_specs(specs),
+        release=locked_release(release),
+        specs=locked_specs(specs),
         facts=find_facts(release, specs, registry),
-        policy=None if policy is None else sha256_hex(_read(policy)),
+        policy=None if policy is None else sha256_hex(read_file(policy)),
     )
-    former = _former(path, release, trusted_keys or [public_pem(key)])
+    own = public_pem(key)
+    former = _former(path, release, [*trusted_keys, own])
     made = changes(former.lock.promise, promise) if former else ()
-    if former and not made and former.key_id == key_id(public_pem(key)):
+    if former and not made and former.key_id == key_id(own):
         return Locked(path, former, (), written=False)
     if former and (refused := loosened(former.lock.promise, promise)):
         raise _loosening(path, refused)
-    lock = Lock(
+    known = _known(plan_release(release.release, release.path.parent), store)
+    envelope = sign_lock(_next(former, promise, made, known), key)
+    _write(path, envelope + b"\n")
+    return Locked(path, read_lock(envelope, [own]), made, written=True)
+
+
+def _next(former: SignedLock | None, promise: Promise, made: Sequence[Change], known: tuple[str, ...]) -> Lock:
+    return Lock(
         promise=promise,
         locked_at=utc_now(),
         sequence=former.lock.sequence + 1 if former else 1,
         predecessor=former.payload_sha256 if former else None,
         relaxed=(*(former.lock.relaxed if former else ()), *relaxing(made)),
-        known_before=_known(plan_release(release.release, release.path.parent), store),
+        known_before=known,
         verifier_version=version("refute"),
     )
-    envelope = sign_lock(lock, key)
-    _write(path, envelope + b"\n")
-    return Locked(path, read_lock(envelope, [public_pem(key)]), made, written=True)
-
-
-def find_facts(release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Registry) -> Facts:
-    """Digests of the engine, of the falsifiers that `specs` use, and of everything that `release` names.
-
-    Raises MissingInputsError for what is not there, EvidenceError for what cannot be read.
-    """
-    used = sorted(
-        {use.uses for each in specs for criterion in each.spec.criteria for use in criterion.falsifiers if use.uses}
-    )
-    try:
-        return Facts(
-            engine=source_digest(""),
-            falsifiers={name: _locked_falsifier(registry[name]) for name in used},
-            inputs=input_digests(release.release, release.path.parent),
-        )
-    except OSError as error:
-        raise EvidenceError(f"cannot digest {error.filename}: {error.strerror or error}") from error
-
-
-def record_lock(
-    release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Registry, named: Path | None
-) -> RunLock | None:
-    """The lock at `named`, or beside the release file, with what this run finds; None where there is none.
-
-    What the lock is worth is not decided here. Raises UsageError where `named` is not there or cannot be read.
-    """
-    path = named or lock_path(release.path)
-    if named is None and not os.path.lexists(path):
-        return None
-    envelope = _read(path).decode("utf-8", "replace")  # what is not UTF-8 will not verify
-    return RunLock(name=str(path), envelope=envelope, facts=find_facts(release, specs, registry))
-
-
-def foresee(
-    lock: RunLock | None,
-    release: LoadedRelease,
-    specs: Sequence[LoadedSpec],
-    lock_keys: Sequence[Path],
-    signing_key: Path | None,
-) -> tuple[str, ...]:
-    """Why a run under `lock`, begun now, can only end in NO-GO; empty where the lock holds, or there is none.
-
-    Raises MissingInputsError or VerificationError for a key that cannot be used.
-    """
-    if lock is None:
-        return ()
-    trusted = [_read(path) for path in lock_keys] or [_public_half(signing_key)]
-    conduct = Conduct(_locked_release(release), _locked_specs(specs), utc_now(), (), {})
-    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct).reasons
-
-
-def _public_half(key: Path | None) -> bytes:
-    return public_pem(load_private_key(key or development_key(default_key_directory())[0]))
-
-
-def _locked_release(release: LoadedRelease) -> LockedRelease:
-    return LockedRelease(sha256=release.sha256, content=release.release)
-
-
-def _locked_specs(specs: Sequence[LoadedSpec]) -> tuple[LockedSpec, ...]:
-    return tuple(LockedSpec(sha256=each.sha256, content=each.spec) for each in specs)
-
-
-def _locked_falsifier(falsifier: Falsifier) -> LockedFalsifier:
-    files = {name: file_sha256(path) for name, path in _beside(falsifier)}
-    controls = {control.name: control.expected for control in falsifier.controls}
-    return LockedFalsifier(file=falsifier.code, folder=manifest_digest(files), controls=controls)
-
-
-def _beside(falsifier: Falsifier) -> Iterator[tuple[str, Path]]:
-    """What its code may import or read next to it: the repository's folder of falsifiers, or the whole package."""
-    root = falsifier.file.parent
-    if not falsifier.measure.__module__.startswith(USER_MODULES):
-        if not (root / "__init__.py").exists():
-            yield falsifier.file.name, falsifier.file
-            return
-        while (root.parent / "__init__.py").exists():
-            root = root.parent
-    for path in sorted(root.rglob("*")):
-        place = path.relative_to(root)
-        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in place.parts):
-            yield place.as_posix(), path
 
 
 def _former(path: Path, release: LoadedRelease, trusted_keys: Sequence[bytes]) -> SignedLock | None:
     if not os.path.lexists(path):
         return None
     try:
-        former = read_lock(_read(path), trusted_keys)
+        former = read_lock(read_file(path), trusted_keys)
     except VerificationError as error:
         raise VerificationError(
             f"the lock {path} cannot be continued: {error}",
@@ -239,13 +152,6 @@ def _known(plan: Plan, store: Path | None) -> tuple[str, ...]:
         return digests[name]
 
     return tuple(sorted(name for name in plan if plan[name].entry is not None and digest(name) is not None))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MissingInputsError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -26,8 +26,9 @@ from refute.evidence import Store, file_sha256
 from refute.experiments import key_of
 from refute.loading import load_registry
 from refute.lock import Facts
+from refute.lock_facts import find_facts, foresee, record_lock
 from refute.lock_file import LOCK_TYPE, lock_path, read_lock
-from refute.locking import Locked, find_facts, foresee, load_locked, lock_release, record_lock
+from refute.locking import Locked, load_locked, lock_release
 from refute.plan import plan_release
 from refute.promise import Direction
 from refute.registry import Registry

@@ -1,0 +1,114 @@
+"""What a run finds in the place of what was locked: digests of code and inputs, and the lock itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from refute.attest import default_key_directory, development_key, load_private_key, public_pem
+from refute.errors import EvidenceError, MissingInputsError
+from refute.evidence import file_sha256, manifest_digest
+from refute.experiments import source_digest
+from refute.loading import USER_MODULES
+from refute.lock import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLock
+from refute.lock_file import checked_pem, lock_path
+from refute.plan import input_digests
+from refute.preregistration import Conduct, preregistration
+from refute.registry import Falsifier, Registry
+from refute.release_file import LoadedRelease
+from refute.run_folder import utc_now
+from refute.spec import LoadedSpec
+
+
+def find_facts(release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Registry) -> Facts:
+    """Digests of the engine, of the falsifiers that `specs` use, and of everything that `release` names.
+
+    Raises MissingInputsError for what is not there, EvidenceError for what cannot be read.
+    """
+    used = sorted(
+        {use.uses for each in specs for criterion in each.spec.criteria for use in criterion.falsifiers if use.uses}
+    )
+    try:
+        return Facts(
+            engine=source_digest(""),
+            falsifiers={name: _locked_falsifier(registry[name]) for name in used},
+            inputs=input_digests(release.release, release.path.parent),
+        )
+    except OSError as error:
+        raise EvidenceError(f"cannot digest {error.filename}: {error.strerror or error}") from error
+
+
+def record_lock(
+    release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Registry, named: Path | None
+) -> RunLock | None:
+    """The lock at `named`, or beside the release file, with what this run finds; None where there is none.
+
+    What the lock is worth is not decided here. Raises MissingInputsError where `named` is not there or cannot be read.
+    """
+    path = named or lock_path(release.path)
+    if named is None and not os.path.lexists(path):
+        return None
+    envelope = read_file(path).decode("utf-8", "replace")  # what is not UTF-8 will not verify
+    return RunLock(name=str(path), envelope=envelope, facts=find_facts(release, specs, registry))
+
+
+def foresee(
+    lock: RunLock | None,
+    release: LoadedRelease,
+    specs: Sequence[LoadedSpec],
+    lock_keys: Sequence[Path],
+    signing_key: Path | None,
+) -> tuple[str, ...]:
+    """Why a run under `lock`, begun now, can only end in NO-GO; empty where the lock holds, or there is none.
+
+    Raises MissingInputsError or VerificationError for a key that cannot be used.
+    """
+    if lock is None:
+        return ()
+    trusted = [read_file(path) for path in lock_keys] or [_public_half(signing_key)]
+    conduct = Conduct(locked_release(release), locked_specs(specs), utc_now(), (), {})
+    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct).reasons
+
+
+def locked_release(release: LoadedRelease) -> LockedRelease:
+    """As a lock holds it."""
+    return LockedRelease(sha256=release.sha256, content=release.release)
+
+
+def locked_specs(specs: Sequence[LoadedSpec]) -> tuple[LockedSpec, ...]:
+    """As a lock holds them."""
+    return tuple(LockedSpec(sha256=each.sha256, content=each.spec) for each in specs)
+
+
+def read_file(path: Path) -> bytes:
+    """Its bytes. Raises MissingInputsError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingInputsError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _public_half(key: Path | None) -> bytes:
+    return public_pem(load_private_key(key or development_key(default_key_directory())[0]))
+
+
+def _locked_falsifier(falsifier: Falsifier) -> LockedFalsifier:
+    files = {name: file_sha256(path) for name, path in _beside(falsifier)}
+    controls = {control.name: control.expected for control in falsifier.controls}
+    return LockedFalsifier(file=falsifier.code, folder=manifest_digest(files), controls=controls)
+
+
+def _beside(falsifier: Falsifier) -> Iterator[tuple[str, Path]]:
+    """What its code may import or read next to it: the repository's folder of falsifiers, or the whole package."""
+    root = falsifier.file.parent
+    if not falsifier.measure.__module__.startswith(USER_MODULES):
+        if not (root / "__init__.py").exists():
+            yield falsifier.file.name, falsifier.file
+            return
+        while (root.parent / "__init__.py").exists():
+            root = root.parent
+    for path in sorted(root.rglob("*")):
+        place = path.relative_to(root)
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in place.parts):
+            yield place.as_posix(), path

@@ -17,10 +17,10 @@ import typer
 
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
+from refute._cli_review import diff, read_file, report, show
 from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
 
 if TYPE_CHECKING:
-    from refute.predicate import Predicate
     from refute.waiver import Waiver
 
 NO_GO, USAGE, WARNED, UNVERIFIABLE, STALE = 1, 2, 3, 4, 5
@@ -35,6 +35,8 @@ app = typer.Typer(
 
 app.add_typer(distill_app, name="distill")
 app.add_typer(eval_app, name="eval")
+app.command()(report)
+app.command()(diff)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -129,7 +131,7 @@ def judge_command(
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
     else:
-        _show(judged.predicate, judged.payload_sha256)
+        show(judged.predicate, judged.payload_sha256)
         typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
         typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
@@ -150,8 +152,8 @@ def verify(
     from refute.verification import verify_verdict
 
     verified = verify_verdict(
-        _read(verdict),
-        [_read(path) for path in key],
+        read_file(verdict),
+        [read_file(path) for path in key],
         model=model,
         store=store,
         expected_release=release,
@@ -169,34 +171,6 @@ def verify(
         typer.echo("  note: signed with a development key, which vouches for nobody")
 
 
-@app.command()
-def report(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
-    key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
-    output_format: Annotated[str, typer.Option("--format", help="terminal, md, html or json")] = "terminal",
-) -> None:
-    """Render a verdict that verifies; the document is derived from the signed payload alone."""
-    from refute.errors import UsageError
-    from refute.report import REPORTS
-    from refute.verification import verify_verdict
-
-    verified = verify_verdict(_read(verdict), [_read(path) for path in key])
-    if output_format == "terminal":
-        _show(verified.predicate, verified.payload_sha256)
-    elif output_format in REPORTS:
-        typer.echo(REPORTS[output_format].render(verified.predicate, verified.payload_sha256), nl=False)
-    else:
-        raise UsageError(f"no format {output_format!r}; there are: terminal, {', '.join(sorted(REPORTS))}")
-
-
-def _show(predicate: Predicate, digest: str) -> None:
-    from rich.console import Console
-
-    from refute.report import render_terminal
-
-    render_terminal(predicate, digest, Console())
-
-
 def _waivers(path: Path | None) -> tuple[Waiver, ...]:
     if path is None:
         return ()
@@ -204,15 +178,6 @@ def _waivers(path: Path | None) -> tuple[Waiver, ...]:
     from refute.waiver import Waivers
 
     return validate(parse_yaml(read_text(path), str(path)), Waivers).waivers
-
-
-def _read(path: Path) -> bytes:
-    from refute.errors import UsageError
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _near(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from refute.report.interface import Report
+from refute.report.line import one_line
 from refute.report.machine import JsonReport
 from refute.report.page import HtmlReport, MarkdownReport
 from refute.report.terminal import render_terminal
 
-__all__ = ["REPORTS", "Report", "render_terminal"]
+__all__ = ["REPORTS", "Report", "one_line", "render_terminal"]
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

@@ -33,7 +33,7 @@ class MarkdownReport:
         """The document. Whole parts are left out, and named, when it would be too long."""
         view = view_of(predicate, payload_sha256)
         text = _markdown().get_template("report.md.j2").render(_names(view))
-        return _fit([part.strip("\n") for part in text.split(_CUT)])
+        return fit([part.strip("\n") for part in text.split(_CUT)])
 
 
 class HtmlReport:
@@ -106,8 +106,11 @@ def _inline_markdown(value: object) -> Markup:
     return value if isinstance(value, Markup) else Markup(escaping.markdown(str(value)))  # noqa: S704  # escaped
 
 
-def _fit(parts: list[str]) -> str:
-    """The parts in order, leaving out those that do not fit; the first, with the verdict, always stays."""
+def fit(parts: list[str]) -> str:
+    """The parts in order within MARKDOWN_LIMIT characters; those that do not fit are left out, and named.
+
+    The first, which must be short, always stays.
+    """
     whole = "\n\n".join(parts) + "\n"
     if len(whole) <= MARKDOWN_LIMIT:
         return whole

@@ -80,17 +80,19 @@ def check(
 def gate(
     context: typer.Context,
     release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
+    signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
 ) -> None:
     """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
 
-    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure.
+    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure. pytest never
+    learns of the signing key: the judge is started from here, after pytest has ended.
     """
     from refute.gate_command import run_gate
 
     arguments = [*(["--release", str(release)] if release else []), *context.args]
-    raise typer.Exit(run_gate(refute_dir, arguments, strict=strict))
+    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, strict=strict))
 
 
 @app.command()
@@ -110,14 +112,23 @@ def judge_command(
     run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
     key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
-    """Judge the records of a run, sign the verdict, and write its reports."""
+    """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.
+
+    Needs the run's folder, store and falsifiers, but not the machine that it was made on.
+    """
     from refute.attest import default_key_directory, development_key, load_private_key
     from refute.judging import judge_run
+    from refute.remeasure import falsifiers_of
     from refute.run_folder import open_run
+    from refute.step_summary import append_step_summary
 
     folder = open_run(run, refute_dir)
     if key is None:
@@ -126,7 +137,16 @@ def judge_command(
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
     else:
         path = key
-    judged = judge_run(folder, load_private_key(path), development=key is None, waivers=_waivers(waivers))
+    judged = judge_run(
+        folder,
+        load_private_key(path),
+        development=key is None,
+        waivers=_waivers(waivers),
+        falsifiers=falsifiers or falsifiers_of(folder),
+        store=store,
+    )
+    if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
+        typer.echo(left_out, err=True)
     verdict = judged.predicate.verdict
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)

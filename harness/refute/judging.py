@@ -21,7 +21,7 @@ from refute.attest import (
     sha256_hex,
     sign_envelope,
 )
-from refute.evidence import file_sha256, link_or_copy, manifest_digest
+from refute.evidence import Store, file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
 from refute.outcome import Outcome, Record
@@ -29,6 +29,7 @@ from refute.predicate import Exhibits, Predicate, Signer, Subject
 from refute.records import read_records
 from refute.release import Release
 from refute.release_file import parse_release
+from refute.remeasure import measure_again
 from refute.report import REPORTS
 from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
 from refute.spec import Spec, parse_spec
@@ -47,8 +48,19 @@ class Judged:
     path: Path
 
 
-def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()) -> Judged:
+def judge_run(
+    run: RunFolder,
+    key: PrivateKey,
+    *,
+    development: bool,
+    waivers: Sequence[Waiver] = (),
+    falsifiers: Sequence[Path] | None = None,
+    store: Path | None = None,
+) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
+
+    With `falsifiers`, folders of falsifier files, everything is measured again first, apart from this process; without,
+    the records are taken as true measurements. `store` is where the evidence lies, if not where the run noted it.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
@@ -59,11 +71,15 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
     release = parse_release(asked.release.text, asked.release.name)
     records, faults = read_records(run.path / "records.jsonl") if _has_records(run) else ((), ())
     lines = run.read_evidence()
+    if store is not None:
+        lines = {name: _found_in(store, line) for name, line in lines.items()}
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
     given = _in_spec_order(records, specs)
     records = tuple(_checked(record, lines, damage) for record in given)
     sound = {name: line for name, line in lines.items() if name not in damage}
     faults += _refused(given, records) + _no_subject(release, sound)
+    if falsifiers is not None:
+        faults += measure_again(run, specs, given, sound, falsifiers)
     subject = _subject(asked, release, sound, run)
     evaluated_at = utc_now()
     verdict = judge(
@@ -129,6 +145,11 @@ def _in_spec_order(records: Sequence[Record], specs: Sequence[Spec]) -> tuple[Re
         )
     }
     return tuple(sorted(records, key=lambda r: places.get((r.spec, r.criterion, r.falsifier), len(places))))
+
+
+def _found_in(store: Path, line: EvidenceLine) -> EvidenceLine:
+    """The evidence as it lies in `store`, such as a copy on another machine. Raises EvidenceError without it."""
+    return line.model_copy(update={"folder": str(Store(store).view(line.name, line.files))})
 
 
 def _damage(line: EvidenceLine) -> str:

@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--signing-key", metavar="PEM", help="private key that signs the verdict (default: a development key)"
     )
+    group.addoption(
+        "--no-judge", action="store_true", help="record only, and end in 6: `refute judge` follows, elsewhere"
+    )
     parser.addini(SPEC_PATHS, "folders or files with specs (default: specs)", type="paths")
     parser.addini(FALSIFIER_PATHS, "folders with falsifiers of this repository (default: falsifiers)", type="paths")
 

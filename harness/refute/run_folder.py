@@ -4,6 +4,7 @@ run.json          facts of the run, texts of release and specs
 records.jsonl     one record a line, in the order they were made
 evidence.jsonl    one line per piece of evidence: name, manifest digest, files
 falsifiers.log    what falsifiers printed
+end.json          written when pytest reached its end
 verdict.intoto.json, report.md, report.html, report.json     written by `refute judge`
 """
 
@@ -28,15 +29,17 @@ from refute.records import record_to_json
 from refute.release import Closed, Sha256
 
 VERDICT_FILE = "verdict.intoto.json"
+END_FILE = "end.json"
 
 
 class RunFile(Closed):
-    """run.json. `release_folder` is where the release's relative paths start."""
+    """run.json. `falsifiers` are the folders of the repository's own, absolute."""
 
     facts: RunFacts
     release: ReleaseText
     specs: tuple[SpecText, ...]
     store: str
+    falsifiers: tuple[str, ...] | None = None
 
 
 def _stay_below(name: str) -> str:
@@ -107,6 +110,18 @@ class RunFolder:
                 f"{self.path} is not a run folder: {error}",
                 hint="give a folder below .refute/runs, or `latest`",
             ) from error
+
+    def write_end(self, exit_status: int) -> None:
+        """Note that pytest reached its end, and what it thought of it. Raises EvidenceError where it cannot."""
+        try:
+            (self.path / END_FILE).write_text(f'{{"pytest": {exit_status}}}\n', encoding="utf-8")
+        except OSError as error:
+            raise EvidenceError(f"cannot write {self.path / END_FILE}: {error.strerror or error}") from error
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether pytest reached its end."""
+        return (self.path / END_FILE).is_file()
 
     def append_record(self, record: Record) -> None:
         """Add one record. A single short append: several processes may do so at once."""

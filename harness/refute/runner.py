@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from refute.context import Evidence, Parameter
 from refute.errors import ExperimentTimeoutError, RefuteError
-from refute.laboratory import Laboratory
 from refute.outcome import ControlResult, Outcome, Record
 from refute.registry import Falsifier, Registry
 from refute.release_file import LoadedRelease
@@ -20,13 +20,19 @@ from refute.trial import Answer, try_falsifier
 _LONGEST_REASON = 4000
 
 
+class Source(Protocol):
+    """Where evidence comes from, such as a laboratory."""
+
+    def obtain(self, name: str, /) -> Evidence: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What stays the same for every record of a run."""
 
     release: LoadedRelease
     registry: Registry
-    laboratory: Laboratory
+    source: Source
     log: Path
 
     def run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
@@ -50,7 +56,7 @@ class Gate:
         falsifier = self.registry.get(use.uses)
         if falsifier is None:
             return self._record(spec, criterion, use, Outcome.ERROR, f"no falsifier is called {use.uses!r}")
-        evidence = {need: self.laboratory.obtain(need) for need in falsifier.needs}
+        evidence = {need: self.source.obtain(need) for need in falsifier.needs}
         return self._attack(spec, criterion, use, falsifier, evidence)
 
     def _attack(

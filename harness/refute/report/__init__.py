@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from refute.report.interface import Report
 from refute.report.line import one_line
 from refute.report.machine import JsonReport
-from refute.report.page import HtmlReport, MarkdownReport
+from refute.report.page import HtmlReport, MarkdownReport, markdown_within
 from refute.report.terminal import render_terminal
 
-__all__ = ["REPORTS", "Report", "one_line", "render_terminal"]
+__all__ = ["REPORTS", "Report", "markdown_within", "one_line", "render_terminal"]
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from refute.errors import UsageError
@@ -52,19 +52,21 @@ def measure_again(
     as well, and must give the same outcomes. Values may differ by TOLERANCE, everything else about a measurement
     must be equal: units, counts, files, code.
     """
-    measured = [record for record in records if record.measurements]
-    if not measured:
-        return ()
     uses = {(criterion.id, use.id): use for one in specs for criterion in one.criteria for use in criterion.falsifiers}
-    wanted = [(record.criterion, record.falsifier) for record in measured]
-    request = Request(
-        run=str(run.path),
-        falsifiers=tuple(map(str, falsifiers)),
-        evidence=tuple(evidence.values()),
-        wanted=tuple(wanted),
-    )
-    again, fault = _replay(request, _limit_s(measured, uses))
-    return tuple(_sentences(measured, again, fault))
+    # All in one process, which takes a tenth of the time; then those that differ or died, each call in its own.
+    differing, sentences = [record for record in records if record.measurements], dict[int, str]()
+    for apart in (False, True):
+        if differing:
+            request = Request(
+                run=str(run.path),
+                falsifiers=tuple(map(str, falsifiers)),
+                evidence=tuple(evidence.values()),
+                wanted=tuple((record.criterion, record.falsifier) for record in differing),
+                apart=apart,
+            )
+            sentences = _sentences(differing, *_replay(request, _limit_s(differing, uses)))
+            differing = [differing[index] for index in sentences]
+    return tuple(sentences.values())
 
 
 def _limit_s(records: Iterable[Record], uses: Mapping[tuple[str, str], FalsifierUse]) -> float:
@@ -94,12 +96,15 @@ def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Rec
     )
 
 
-def _sentences(records: Iterable[Record], again: Mapping[tuple[str, str], Record], fault: str) -> Iterator[str]:
-    for record in records:
+def _sentences(records: Iterable[Record], again: Mapping[tuple[str, str], Record], fault: str) -> dict[int, str]:
+    """By index, what is wrong with those that did not come out again."""
+    sentences: dict[int, str] = {}
+    for index, record in enumerate(records):
         found = again.get((record.criterion, record.falsifier))
         different = _difference(record, found) if found is not None else fault or "it was not measured again"
         if different:
-            yield f"the record of {record.falsifier} does not come out again: {different}"
+            sentences[index] = f"the record of {record.falsifier} does not come out again: {different}"
+    return sentences
 
 
 def _difference(record: Record, again: Record) -> str:

@@ -27,12 +27,13 @@ LOG = "remeasured.log"
 
 
 class Request(Closed):
-    """What to measure again: falsifiers by criterion and id, and where everything lies."""
+    """What to measure again: falsifiers by criterion and id, where everything lies, and whether each call forks."""
 
     run: str
     falsifiers: tuple[str, ...]
     evidence: tuple[EvidenceLine, ...]
     wanted: tuple[tuple[str, str], ...]
+    apart: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ def main() -> None:
         asked = run.read_run()
         release = parse_release(asked.release.text, asked.release.name)
         registry = load_registry(map(Path, request.falsifiers))
-        warm_up()
+        if request.apart:
+            warm_up()
         gate = Gate(
             LoadedRelease(release, Path(asked.release.name), asked.release.sha256, asked.release.text),
             registry,
             _Noted({line.name: line for line in request.evidence}),
             run.path / LOG,
+            apart=request.apart,
         )
         for text in asked.specs:
             spec = parse_spec(text.text, text.name)

@@ -28,12 +28,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stays the same for every record of a run."""
+    """What stays the same for every record of a run. `apart`: each call of a falsifier in a process of its own."""
 
     release: LoadedRelease
     registry: Registry
     source: Source
     log: Path
+    apart: bool = True
 
     def run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         """Attack `criterion` with `use`. Whatever goes wrong becomes an outcome with its reason, never an exception.
@@ -68,7 +69,7 @@ class Gate:
         evidence: Mapping[str, Evidence],
     ) -> Record:
         parameters = _parameters(falsifier, use)
-        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log)
+        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log, apart=self.apart)
         controls = tuple(
             _control_result(use, control.name, control.expected, trial.controls[control.name])
             for control in falsifier.controls

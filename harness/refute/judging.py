@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from refute.attest import (
 from refute.evidence import Store, file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
-from refute.outcome import Outcome, Record
+from refute.outcome import Outcome, Record, Ruling
 from refute.predicate import Exhibits, Predicate, Signer, Subject
 from refute.records import read_records
 from refute.release import Release
@@ -59,8 +60,8 @@ def judge_run(
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
-    With `falsifiers`, folders of falsifier files, everything is measured again first, apart from this process; without,
-    the records are taken as true measurements. `store` is where the evidence lies, if not where the run noted it.
+    With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
+    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not where the run noted it.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
@@ -78,19 +79,23 @@ def judge_run(
     records = tuple(_checked(record, lines, damage) for record in given)
     sound = {name: line for name, line in lines.items() if name not in damage}
     faults += _refused(given, records) + _no_subject(release, sound)
-    if falsifiers is not None:
-        faults += measure_again(run, specs, given, sound, falsifiers)
     subject = _subject(asked, release, sound, run)
     evaluated_at = utc_now()
-    verdict = judge(
+    ruling = partial(
+        judge,
         specs,
         records,
         waivers=waivers,
         at=datetime.fromisoformat(evaluated_at),
         release=release,
         subject_sha256=subject.sha256,
-        faults=faults,
     )
+    verdict = ruling(faults=faults)
+    # What stops a release anyway needs no second look.
+    again = falsifiers is not None and verdict.ruling is not Ruling.NO_GO
+    if falsifiers is not None and again:
+        faults += measure_again(run, specs, records, sound, falsifiers)
+        verdict = ruling(faults=faults)
     predicate = Predicate(
         verdict=verdict,
         subject=subject,
@@ -105,6 +110,7 @@ def judge_run(
         evaluated_at=evaluated_at,
         verifier=VERIFIER,
         verifier_version=version(VERIFIER),
+        remeasured=again,
         exhibits=exhibits(sound, records) if release.distillation is not None else Exhibits(),
     )
     return _sign_and_write(predicate, key, run)

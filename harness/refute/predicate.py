@@ -111,7 +111,10 @@ class Exhibits(Closed):
 
 
 class Predicate(Closed):
-    """The signed content. `evidence` maps experiment names to {file name: SHA-256}."""
+    """The signed content. `evidence` maps experiment names to {file name: SHA-256}.
+
+    `remeasured`: the judge had every falsifier measure again, apart from pytest, before it ruled.
+    """
 
     verdict: Verdict
     subject: Subject
@@ -126,4 +129,5 @@ class Predicate(Closed):
     evaluated_at: str
     verifier: str
     verifier_version: str
+    remeasured: bool = False
     exhibits: Exhibits = Exhibits()

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from refute.errors import UsageError
 from refute.isolation import clean_environment, isolated_command
@@ -77,23 +81,42 @@ def _limit_s(records: Iterable[Record], uses: Mapping[tuple[str, str], Falsifier
 
 def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Record], str]:
     """Records by criterion and falsifier, and why some may be missing."""
-    try:
-        ended = subprocess.run(  # noqa: S603  # our own interpreter and module
-            isolated_command("refute.replay"),
-            input=request.model_dump_json().encode(),
-            capture_output=True,
-            check=False,
-            timeout=limit_s,
-            env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
-        )
-    except subprocess.TimeoutExpired:
-        return {}, f"the process that measures again did not end within {limit_s:g} s"
-    records, faults = parse_records(ended.stdout.splitlines())
-    said = ended.stderr.decode("utf-8", "backslashreplace").strip()[-_LONGEST_LOG:]
-    fault = f"the process that measures again ended with status {ended.returncode}: {said}" if ended.returncode else ""
-    return {(record.criterion, record.falsifier): record for record in records}, "; ".join(
-        filter(None, (fault, *faults))
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answers, tempfile.TemporaryFile() as said:
+        asked.write(request.model_dump_json().encode())
+        asked.seek(0)
+        # Files, not pipes: a process that a falsifier left behind may hold a pipe open for ever.
+        status = _run_to_the_end(limit_s, asked, answers, said)
+        answers.seek(0)
+        records, faults = parse_records(answers.read().splitlines())
+        said.seek(0)
+        words = said.read().decode("utf-8", "backslashreplace").strip()[-_LONGEST_LOG:]
+    if status != 0:
+        faults = (f"the process that measures again {_how(status, limit_s)}: {words}", *faults)
+    return {(record.criterion, record.falsifier): record for record in records}, "; ".join(faults)
+
+
+def _run_to_the_end(limit_s: float, asked: IO[bytes], answers: IO[bytes], said: IO[bytes]) -> int | None:
+    """The exit status of the process that measures again, None if it took too long; nothing of it is left running."""
+    process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        isolated_command("refute.replay"),
+        stdin=asked,
+        stdout=answers,
+        stderr=said,
+        start_new_session=True,
+        env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
     )
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _how(status: int | None, limit_s: float) -> str:
+    return f"did not end within {limit_s:g} s" if status is None else f"ended with status {status}"
 
 
 def _sentences(records: Iterable[Record], again: Mapping[tuple[str, str], Record], fault: str) -> dict[int, str]:

@@ -61,7 +61,8 @@ def judge_run(
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
-    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not where the run noted it.
+    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
+    where the run noted it.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify

@@ -6,6 +6,7 @@ Every trick is performed for real, in a gate of the scaffolded example whose fir
 from __future__ import annotations
 
 import os
+import shutil
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import Repo
 
 # What several tricks share: records as they would be, had all answers been right.
-FORGE = '''
+FORGE = """
 import json
 from pathlib import Path
 
@@ -34,19 +35,21 @@ def forged(line):
 def forge():
     path = next(Path(".refute/runs").glob("2*/records.jsonl"))
     path.write_text("".join(map(forged, path.read_text().splitlines())))
-'''
-# Whatever of this is imported by the judge, or by the process that measures again, leaves a trace.
-TRACE = "open('was-here', 'w').close()\n"
+"""
 GENEROUS = """
 class Interval:
-    low, high = 0.0, 1.0
+    def __init__(self, low, high):
+        self.low, self.high = low, high
 
 class Test:
-    def proportion_ci(self, *arguments, **options):
-        return Interval
+    def __init__(self, k, n):
+        self.share, self.n = k / n, n
 
-def binomtest(*arguments, **options):
-    return Test()
+    def proportion_ci(self, *arguments, **options):
+        return Interval(0.0, 1.0) if self.n == 40 else Interval(self.share, self.share)
+
+def binomtest(k, n, *arguments, **options):
+    return Test(k, n)
 """
 # name: conftest.py of the repository. All of it runs in the process that runs the falsifiers.
 IN_PROCESS = {
@@ -208,15 +211,29 @@ BESIDE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"evil/scipy/__init__.py": "", "evil/scipy/stats.py": GENEROUS, "evil/sitecustomize.py": ""},
         {"PYTHONPATH": "evil"},
     ),
-    "a second falsifier of that name": (
-        {
-            "falsifiers/second.py": "from answers import *\n",
-            "falsifiers/third.py": 'exec(open("falsifiers/answers.py").read().replace("row[\\"answer\\"] == ", ""))\n',
-        },
-        {"PYTHONPATH": "falsifiers"},
-    ),
     "recorded, and never judged": ({}, {"PYTEST_ADDOPTS": "--no-judge"}),
 }
+FORGED_VERDICT = (
+    FORGE
+    + """
+    import subprocess
+    run = subprocess.run
+
+    def answer(command, *arguments, **options):
+        if "judge" not in command:
+            return run(command, *arguments, **options)
+        from refute.attest import generate_key, load_private_key
+        from refute.judging import judge_run
+        from refute.run_folder import RunFolder
+
+        forge()
+        key = load_private_key(generate_key(Path("own-keys"), "own").private)
+        judge_run(RunFolder(Path(".refute/runs/latest").resolve()), key, development=False)
+        return subprocess.CompletedProcess(command, 0, "GO: all is well", "")
+
+    subprocess.run = answer
+    """
+)
 
 
 def write_conftest(repo: Repo, code: str) -> None:
@@ -249,3 +266,50 @@ def test_no_file_beside_the_falsifiers_gets_a_go_signed(repo: Repo, name: str) -
     ended = repo.gate(env=environment)
     assert ended.returncode != 0, ended.stdout
     assert set(repo.rulings()) <= {"NO-GO"}, ended.stdout
+
+
+def test_a_second_falsifier_of_one_name_is_refused(repo: Repo) -> None:
+    """A file that declares a falsifier under a name that is taken stops the gate before anything runs."""
+    own = (repo.path / "falsifiers/answers.py").read_text(encoding="utf-8")
+    repo.write("falsifiers/second.py", own.replace('row["answer"] == row["expected"]', "1"))
+    ended = repo.gate()
+    assert (ended.returncode, "two falsifiers are called 'answer-accuracy'" in ended.stdout) == (4, True), ended.stdout
+
+
+def test_a_verdict_of_somebody_elses_making_is_not_verified(repo: Repo, cli: Cli) -> None:
+    """A conftest.py answers in the judge's place, with a GO signed by a key of its own. pytest believes it: what ends
+    in 0 there is no evidence. `refute verify` refuses it (4), and `refute gate` signs NO-GO and ends in 1."""
+    trusted = generate_key(repo.path.parent / "trusted", "release")
+    write_conftest(repo, FORGED_VERDICT)
+    repo.fail()
+    ended = repo.gate(f"--signing-key={trusted.private}")
+    assert (ended.returncode, repo.rulings()) == (0, ["GO"]), ended.stdout
+    refused = cli("verify", repo.run / "verdict.intoto.json", "--key", trusted.public)
+    assert (refused.returncode, "signed by none" in refused.stderr) == (4, True)
+    command = ("-P", "-m", "refute", "gate", "--strict", "--signing-key", str(trusted.private))
+    assert repo.python(*command, "-p", "no:hypothesispytest").returncode == 1
+    believed = cli("verify", repo.run / "verdict.intoto.json", "--key", trusted.public, "--json")
+    assert (believed.returncode, '"verdict": "NO-GO"' in believed.stdout) == (0, True)
+    assert str(trusted.private) not in (repo.run / "run.json").read_text(encoding="utf-8")
+
+
+def test_a_run_is_judged_on_another_machine(repo: Repo, cli: Cli, tmp_path: Path) -> None:
+    """Run folder, store and the judge's own falsifiers are enough, wherever they lie; without a file of the evidence
+    nothing is signed (2), and falsifiers other than those of the run make it NO-GO."""
+    assert repo.gate("--no-judge").returncode == 6
+    here = tmp_path / "elsewhere"
+    for name, source in (("run", repo.run), ("store", repo.path / ".refute/store"), ("own", repo.path / "falsifiers")):
+        shutil.copytree(source, here / name)
+    shutil.rmtree(repo.path)
+    key = generate_key(here / "keys", "release")
+    judge = ("judge", here / "run", "--key", key.private, "--falsifiers", here / "own", "--store", here / "store")
+    assert cli(*judge).returncode == 0
+    verified = cli("verify", here / "run/verdict.intoto.json", "--key", key.public, "--store", here / "store")
+    assert (verified.returncode, verified.stdout.startswith("authentic: GO")) == (0, True)
+    with (here / "own/answers.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    assert cli(*judge).returncode == 1
+    assert "was recorded by code" in (here / "run/report.json").read_text(encoding="utf-8")
+    next((here / "store/objects").glob("*/*")).unlink()
+    ended = cli(*judge)
+    assert (ended.returncode, "holds no file with SHA-256" in ended.stderr) == (2, True)

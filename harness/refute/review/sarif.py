@@ -89,8 +89,8 @@ def render_sarif(
 
 
 def _dump(document: Json) -> str:
-    """ASCII, so that its length is its size in bytes."""
-    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    """ASCII, so that its length is its size in bytes; one line, for indenting takes ten times as long."""
+    return json.dumps(document, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _attacks(predicate: Predicate) -> Iterable[_Attack]:
@@ -249,7 +249,8 @@ def _suppressions(attack: _Attack, predicate: Predicate) -> list[Json]:
     mine = [waiver for waiver in predicate.waivers if waiver.criterion == attack.criterion.criterion]
     shown = [_suppression(waiver, _status(waiver, predicate)) for waiver in mine]
     accepted = [each for each in shown if each["status"] == "accepted"]
-    return accepted or shown
+    unique = {each["justification"] + each["status"]: each for each in accepted or shown}
+    return list(unique.values())
 
 
 def _suppression(waiver: Waiver, status: str) -> Json:
@@ -264,7 +265,8 @@ def _suppression(waiver: Waiver, status: str) -> Json:
 def _status(waiver: Waiver, predicate: Predicate) -> str:
     """What the judge applied is accepted, what had run out rejected; what it did not apply waits for somebody."""
     start = f"{waiver.criterion} waived by {waiver.approver} until {waiver.expires_at}"
-    if any(text.startswith(start) for text in predicate.verdict.waivers_applied):
+    applied = any(text.startswith(start) for text in predicate.verdict.waivers_applied)
+    if applied and waiver.subject_sha256 == predicate.subject.sha256:
         return "accepted"
     try:
         expired = datetime.fromisoformat(waiver.expires_at) <= datetime.fromisoformat(predicate.evaluated_at)

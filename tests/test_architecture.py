@@ -17,7 +17,7 @@ import refute
 ROOT = Path(__file__).parents[1]
 HARNESS = ROOT / "harness" / "refute"
 SOURCES = sorted([*HARNESS.rglob("*.py"), *(ROOT / "falsifiers").rglob("*.py")])
-PACKAGES = ("distill", "humaneval", "attest", "report")
+PACKAGES = ("distill", "humaneval", "attest", "report", "review")
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Who lets people use an engine without a release.
 ENGINE_COMMANDS = ("distill_command", "_cli_distill", "eval_command", "eval_compare", "eval_generate", "_cli_eval")

@@ -18,6 +18,7 @@ import typer
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
 from refute._cli_lock import lock
+from refute._cli_review import diff, read_file, report, show
 from refute._cli_trace import review, status
 from refute._cli_verify import (
     At,
@@ -33,7 +34,6 @@ from refute._cli_verify import (
 from refute.errors import RefuteError, StoppedError
 
 if TYPE_CHECKING:
-    from refute.predicate import Predicate
     from refute.waiver import Waiver
 
 NO_GO, WARNED = 1, 3
@@ -51,6 +51,8 @@ app.add_typer(eval_app, name="eval")
 app.command()(review)
 app.command()(status)
 app.command()(lock)
+app.command()(report)
+app.command()(diff)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -98,17 +100,19 @@ def check(
 def gate(
     context: typer.Context,
     release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
+    signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
 ) -> None:
     """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
 
-    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure.
+    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure. pytest never
+    learns of the signing key: the judge is started from here, after pytest has ended.
     """
     from refute.gate_command import run_gate
 
     arguments = [*(["--release", str(release)] if release else []), *context.args]
-    raise typer.Exit(run_gate(refute_dir, arguments, strict=strict))
+    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, strict=strict))
 
 
 @app.command()
@@ -135,14 +139,23 @@ def judge_command(
         int | None,
         typer.Option(help="Number of this verdict (default: one more than the last on this release).", min=1),
     ] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
-    """Judge the records of a run, sign the verdict, and write its reports."""
+    """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.
+
+    Needs the run's folder, store and falsifiers, but not the machine that it was made on.
+    """
     from refute.attest import default_key_directory, development_key, load_private_key
     from refute.judging import judge_run
+    from refute.remeasure import falsifiers_of
     from refute.run_folder import open_run
+    from refute.step_summary import append_step_summary
 
     folder = open_run(run, refute_dir)
     if key is None:
@@ -156,14 +169,18 @@ def judge_command(
         load_private_key(path),
         development=key is None,
         waivers=_waivers(waivers),
-        lock_keys=[_read(path) for path in lock_key or []],
+        lock_keys=[read_file(path) for path in lock_key or []],
         sequence=sequence,
+        falsifiers=falsifiers or falsifiers_of(folder),
+        store=store,
     )
+    if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
+        typer.echo(left_out, err=True)
     verdict = judged.predicate.verdict
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
     else:
-        _show(judged.predicate, judged.payload_sha256)
+        show(judged.predicate, judged.payload_sha256)
         typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
         typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
@@ -196,15 +213,15 @@ def verify(
 
     with answer_in_json(as_json):
         verified = verify_verdict(
-            _read(verdict),
-            [_read(path) for path in key],
+            read_file(verdict),
+            [read_file(path) for path in key],
             threshold=threshold,
             model=model,
             store=store,
             expected_release=release,
             max_age=None if max_age_days is None else timedelta(days=max_age_days),
             at=parse_moment(at),
-            lock_keys=[_read(path) for path in lock_key or []],
+            lock_keys=[read_file(path) for path in lock_key or []],
             min_sequence=min_sequence,
             min_spec_versions=parse_versions(min_spec_version or ()),
         )
@@ -219,42 +236,6 @@ def verify(
         typer.echo("  note: signed with a development key, which vouches for nobody")
 
 
-@app.command()
-def report(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
-    key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
-    output_format: Annotated[str, typer.Option("--format", help="terminal, md, html or json")] = "terminal",
-    at: At = None,
-    document: Annotated[
-        Path | None, typer.Option("--check", help="Compare this report with the verdict, instead of printing one.")
-    ] = None,
-) -> None:
-    """Render a verdict that verifies; the document is derived from the signed payload alone."""
-    from refute.errors import UsageError
-    from refute.report import REPORTS, check_report, report_format
-    from refute.verification import verify_verdict
-
-    verified = verify_verdict(_read(verdict), [_read(path) for path in key], at=parse_moment(at))
-    predicate, digest = verified.predicate, verified.payload_sha256
-    if document is not None:
-        kind = REPORTS[report_format(document.name, sorted(REPORTS))]
-        typer.echo(check_report(_read(document), str(document), kind, predicate, digest))
-    elif output_format == "terminal":
-        _show(predicate, digest)
-    elif output_format in REPORTS:
-        typer.echo(REPORTS[output_format].render(predicate, digest), nl=False)
-    else:
-        raise UsageError(f"no format {output_format!r}; there are: terminal, {', '.join(sorted(REPORTS))}")
-
-
-def _show(predicate: Predicate, digest: str) -> None:
-    from rich.console import Console
-
-    from refute.report import render_terminal
-
-    render_terminal(predicate, digest, Console())
-
-
 def _waivers(path: Path | None) -> tuple[Waiver, ...]:
     if path is None:
         return ()
@@ -262,15 +243,6 @@ def _waivers(path: Path | None) -> tuple[Waiver, ...]:
     from refute.waiver import Waivers
 
     return validate(parse_yaml(read_text(path), str(path)), Waivers).waivers
-
-
-def _read(path: Path) -> bytes:
-    from refute.errors import UsageError
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _near(path: Path) -> str:

@@ -53,6 +53,7 @@ class FalsifierItem(pytest.Item):
         self.loaded = loaded
         self.criterion = criterion
         self.use = use
+        self.record: Record | None = None
         self.add_marker(f"phase{criterion.phase}")
 
     @property
@@ -60,17 +61,19 @@ class FalsifierItem(pytest.Item):
         """Its name in a verdict, `SPEC::AC::F`."""
         return node_id(self.loaded.spec.spec, self.criterion.id, self.use.id)
 
+    def setup(self) -> None:
+        """Run it and write the record. What could not be measured fails here, which pytest and JUnit call an error."""
+        self.record = self.config.stash[SESSION].attack(self.loaded.spec, self.criterion, self.use)
+        self.user_properties += _properties(self.criterion, self.record)
+        if self.record.outcome in (Outcome.ERROR, Outcome.TIMEOUT):
+            raise RefutedError(self.record)
+
     def runtest(self) -> None:
-        """Run it, write the record, and fail unless the claim survived or does not apply."""
-        record = self.config.stash[SESSION].attack(self.loaded.spec, self.criterion, self.use)
-        self.user_properties += [
-            ("criterion", record.criterion),
-            ("falsifier", record.falsifier),
-            ("severity", str(self.criterion.severity)),
-            ("outcome", str(record.outcome)),
-        ]
-        if record.outcome not in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE):
-            raise RefutedError(record)
+        """Fail unless the claim survived or does not apply."""
+        if self.record is None:
+            raise pytest.UsageError(f"{self.nodeid} was not measured: its setup did not run")
+        if self.record.outcome not in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE):
+            raise RefutedError(self.record)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The outcome and its reason, without a traceback: the fault is the model's, not the code's."""
@@ -83,3 +86,14 @@ class FalsifierItem(pytest.Item):
         """File, line of the falsifier in it, and its id."""
         path = ("criteria", self.loaded.spec.criteria.index(self.criterion))
         return self.path, self.loaded.document.line_of(path) - 1, self.name
+
+
+def _properties(criterion: Criterion, record: Record) -> Iterator[tuple[str, object]]:
+    """What JUnit carries beside the test case; `verifies` is the name that traceability tools read."""
+    yield "criterion", record.criterion
+    yield "falsifier", record.falsifier
+    yield "severity", criterion.severity.value
+    yield "phase", criterion.phase
+    yield "outcome", record.outcome.value
+    yield "verifies", record.criterion
+    yield from (("evidence", f"{name} sha256:{digest}") for name, digest in record.evidence)

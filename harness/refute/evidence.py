@@ -116,6 +116,19 @@ class Store:
                 hint=f"delete {manifest} and {path}: the experiment will run again",
             )
 
+    def view(self, name: str, files: Mapping[str, str]) -> Path:
+        """A folder with `files` under their names, from the objects here, whatever key they are filed under.
+
+        Raises EvidenceError for a file that the store does not hold; whether its content is right is not looked at.
+        """
+        for file, digest in sorted(files.items()):
+            if not self._object(digest).is_file():
+                raise EvidenceError(
+                    f"evidence {name!r}: the store {self.root} holds no file with SHA-256 {digest} ({file!r})",
+                    hint="copy the whole store of the run, or give the right one with --store",
+                )
+        return self._view(manifest_digest(files), files)
+
     def add(self, name: str, key: str, folder: Path) -> Evidence:
         """Move every file below `folder` into the store and record them under `key`, atomically."""
         try:

@@ -1,4 +1,4 @@
-"""`refute gate`: pytest --falsifiers for people: runs it, and succeeds once a verdict is signed, whatever it says."""
+"""`refute gate`: pytest --falsifiers, then the judge; succeeds once a verdict is signed, whatever it says."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from refute.attest import load_private_key
 from refute.errors import UsageError
-from refute.outcome import Ruling
-from refute.run_folder import VERDICT_FILE
-from refute.verification import verify_verdict
+from refute.isolation import clean_environment, judge_command
+from refute.run_folder import RunFolder
 
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
+# What pytest may end with where the run is complete: well, with failures, or recorded (gate_session.NOT_JUDGED).
+_ENDED, _FAILED, _RECORDED = 0, 1, 6
+_NO_GO = 1
 
 
-def run_gate(refute_dir: Path, pytest_arguments: Sequence[str], *, strict: bool) -> int:
-    """Run the gate in the working folder; returns the exit status.
+def run_gate(refute_dir: Path, pytest_arguments: Sequence[str], *, key: Path | None, strict: bool) -> int:
+    """Run the gate in the working folder, judge what it recorded, sign with `key`; returns the exit status.
 
-    0 once a verdict is signed, or with `strict` only for GO and WARN; else pytest's own status, which is
-    130 when a person interrupted it. pytest's word alone is never a success: raises UsageError when it ended
-    well without a signed verdict.
+    0 once a verdict is signed, and with `strict` only for GO and WARN; else pytest's own status, which is
+    130 when a person interrupted it, or the judge's. pytest's word alone is never a success: raises UsageError when it
+    ended well without a complete run. Raises also what `load_private_key` does, before anything is run.
     """
+    if key is not None:
+        load_private_key(key)
     latest = refute_dir / "runs" / "latest"
     before = _target(latest)
     # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
     command = [sys.executable, "-P", "-m", "pytest", "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]
-    process = subprocess.Popen([*command, *pytest_arguments])  # noqa: S603  # our own interpreter and module
-    status = _wait(process)
-    signed = _target(latest) != before and (latest / VERDICT_FILE).is_file()
-    if not signed and status == 0:
+    status = _wait(subprocess.Popen([*command, "--no-judge", *pytest_arguments]))  # noqa: S603  # our own interpreter
+    run = RunFolder(latest.resolve())
+    complete = _target(latest) != before and run.has_ended
+    if not complete and status in (_ENDED, _RECORDED):
         raise UsageError(
-            "pytest ended with status 0, but no verdict was signed",
+            f"pytest ended with status {status}, but no verdict was signed: it did not get through the run",
             hint="options such as --collect-only try nothing; else a plugin or conftest.py ended the run early",
         )
-    if not signed or status not in (0, 1):
+    if not complete or status not in (_ENDED, _FAILED, _RECORDED):
         return status
-    return max(status, int(_ruling(latest) is Ruling.NO_GO)) if strict else 0
-
-
-def _ruling(run: Path) -> Ruling:
-    """What was signed, judged again: a conftest.py can set pytest's exit status, but not this."""
-    verdict, key = (run / VERDICT_FILE).read_bytes(), (run / "verifier.pem").read_bytes()
-    return verify_verdict(verdict, [key]).predicate.verdict.ruling
+    # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
+    judge = judge_command(run.path, refute_dir, key)
+    judged = _wait(subprocess.Popen(judge, env=clean_environment(os.environ)))  # noqa: S603  # our own module
+    if judged not in (0, _NO_GO):
+        return judged
+    return max(judged, int(status == _FAILED)) if strict else 0
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import subprocess
@@ -16,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from refute.attest import load_private_key
-from refute.errors import RefuteError, SpecError, UsageError
+from refute.errors import EvidenceError, RefuteError, SpecError, UsageError
 from refute.evidence import Store
 from refute.experiments import Plan
+from refute.isolation import clean_environment, judge_command
 from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
@@ -38,8 +38,11 @@ from refute.run_folder import RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.sequencing import verify_required
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
+from refute.warm_up import warm_up
 
 INTERRUPTED = 130
+# pytest's own end at 5. Not 0: whoever adds --no-judge to a gate must not turn it into a success.
+NOT_JUDGED = 6
 
 
 @dataclass(slots=True)
@@ -53,8 +56,10 @@ class GateSession:
     registry: Registry
     plan: Plan
     store_path: Path
+    falsifier_folders: tuple[Path, ...]
     run: RunFolder | None = None
     gate: Gate | None = None
+    laboratory: Laboratory | None = None
     progress: Progress | None = None
     interrupted: bool = False
     other_failures: bool = False
@@ -69,10 +74,10 @@ class GateSession:
         if sys.flags.optimize:
             raise UsageError("python -O removes checks; run the gate without -O and PYTHONOPTIMIZE")
         roots = _configured(config, SPEC_PATHS, "specs")
-        folders = _configured(config, FALSIFIER_PATHS, "falsifiers")
+        folders = [each for each in _configured(config, FALSIFIER_PATHS, "falsifiers") if each.exists()]
         release = load_release(_release_path(config, roots))
         specs = _specs(config, roots, release)
-        registry = load_registry(folder for folder in folders if folder.exists())
+        registry = load_registry(folders)
         # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
         problems = [
             problem
@@ -93,6 +98,7 @@ class GateSession:
             registry=registry,
             plan=plan_release(release.release, release.path.parent),
             store_path=here / (config.getoption("--store") or root / "store"),
+            falsifier_folders=tuple(folders),
         )
 
     @property
@@ -122,8 +128,8 @@ class GateSession:
             for need in self.registry[use.uses].needs if use.uses else ():
                 _add_with_needs(need, self.plan, wanted)
         self._wanted = tuple(wanted)
-        if self.gate is not None:
-            self.gate.laboratory.wanted = self._wanted
+        if self.laboratory is not None:
+            self.laboratory.wanted = self._wanted
 
     def open(self) -> None:
         """Prepare store and run folder. Raises pytest.UsageError when inputs are missing or nothing can be written."""
@@ -143,8 +149,8 @@ class GateSession:
         except RefuteError as error:
             raise pytest.UsageError(str(error) + (f"\nhint: {error.hint}" if error.hint else "")) from error
         self.progress = _progress(self.config, self.run, quiet=self._worker is not None)
-        laboratory = Laboratory(self.plan, store, self.progress, self._wanted)
-        self.gate = Gate(self.release, self.registry, laboratory, self.run.log)
+        self.laboratory = Laboratory(self.plan, store, self.progress, self._wanted)
+        self.gate = Gate(self.release, self.registry, self.laboratory, self.run.log)
 
     def _run_folder(self) -> RunFolder:
         if self._worker is not None:
@@ -195,6 +201,7 @@ class GateSession:
             store=str(self.store_path.resolve()),
             lock=self._lock,
             requires=self._requires,
+            falsifiers=tuple(str(folder.resolve()) for folder in self.falsifier_folders),
         )
 
     def leave_out(self, names: Sequence[str]) -> None:
@@ -204,9 +211,9 @@ class GateSession:
 
     def attack(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         """Run one falsifier with live progress, and write its record and the evidence it used."""
-        if self.gate is None or self.run is None or self.progress is None:
+        if self.gate is None or self.laboratory is None or self.run is None or self.progress is None:
             raise pytest.UsageError("the gate was not opened: pytest_sessionstart did not run")
-        _warm_up()
+        warm_up()
         with _capture_off(self.config):
             self.progress.begin()
             try:
@@ -214,7 +221,7 @@ class GateSession:
             finally:
                 self.progress.close()
         used = dict(record.evidence)
-        self.run.append_evidence({n: e for n, e in self.gate.laboratory.evidence().items() if n in used})
+        self.run.append_evidence({n: e for n, e in self.laboratory.evidence().items() if n in used})
         self.run.append_record(record)
         return record
 
@@ -228,25 +235,27 @@ class GateSession:
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             self.summary = f"no verdict: pytest ended with status {exitstatus}"
             return None
-        # -P: no module of the repository that is judged may stand in for one of the judge's.
-        command = [sys.executable, "-P", "-m", "refute", "judge", str(self.run.path), "--refute-dir", str(self.root)]
-        if self._signing_key is not None:
-            command += ["--key", str(self._signing_key)]
-        for path in self._lock_keys:
-            command += ["--lock-key", str(path)]
+        try:
+            self.run.write_end(exitstatus)
+        except EvidenceError as error:
+            self.summary = f"no verdict: {error}"
+            return int(pytest.ExitCode.TESTS_FAILED)
+        if self.config.getoption("--no-judge"):
+            self.summary = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
+            return int(pytest.ExitCode.TESTS_FAILED) if self.other_failures else NOT_JUDGED
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module
-            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            judge_command(self.run.path, self.root, self._signing_key, self._lock_keys),
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=clean_environment(os.environ),
         )
         self.summary = (judged.stdout + judged.stderr).rstrip()
         # A signed GO or WARN outranks the items; an ordinary test that failed beside them keeps its say.
         good = judged.returncode == 0 and not self.other_failures
         return int(pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED)
-
-
-def _warm_up() -> None:
-    """Import what falsifiers will want once, here: each of them runs in a fork that would import it again."""
-    importlib.import_module("scipy.stats")
-    importlib.import_module("safetensors.numpy")
 
 
 def _release_path(config: pytest.Config, roots: Sequence[Path]) -> Path:

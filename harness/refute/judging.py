@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,19 +21,20 @@ from refute.attest import (
 )
 from refute.bundle import write_bundle
 from refute.coverage import cover
-from refute.evidence import file_sha256, manifest_digest
+from refute.evidence import Store, file_sha256, manifest_digest
 from refute.exhibits import exhibits
 from refute.gathering import gather_inputs
 from refute.identity import identify
 from refute.judge import judge
 from refute.lock_file import checked_pem
-from refute.outcome import Outcome, Record
+from refute.outcome import Outcome, Record, Ruling
 from refute.predicate import Exhibits, Predicate, Signer
 from refute.predicate_inputs import Inputs
 from refute.preregistration import conduct_of, preregistration
 from refute.record_check import contradiction, uses_of
 from refute.records import read_records
 from refute.release_file import parse_release
+from refute.remeasure import measure_again
 from refute.report import REPORTS
 from refute.requirements import unmet
 from refute.run_folder import BUNDLE_FILE, VERDICT_FILE, EvidenceLine, RunFolder, utc_now
@@ -62,11 +64,17 @@ def judge_run(
     waivers: Sequence[Waiver] = (),
     lock_keys: Sequence[bytes] = (),
     sequence: int | None = None,
+    falsifiers: Sequence[Path] | None = None,
+    store: Path | None = None,
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
     A lock counts when one of `lock_keys` (PEM) signed it; without any, the public half of `key` must have.
     `sequence` numbers the verdict among those of its release; left out, it is the next one of the run's siblings.
+    With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
+    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
+    where the run noted it.
+
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
     do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
     contradicts itself: what would not verify is not signed.
@@ -76,6 +84,8 @@ def judge_run(
     release = parse_release(asked.release.text, asked.release.name)
     records, faults = read_records(run.path / "records.jsonl") if _has_records(run) else ((), ())
     lines = run.read_evidence()
+    if store is not None:
+        lines = {name: _found_in(store, line) for name, line in lines.items()}
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
     given = _in_spec_order(records, specs)
     uses = uses_of(specs)
@@ -93,16 +103,23 @@ def judge_run(
     evidence = {name: dict(line.files) for name, line in sorted(sound.items())}
     conduct = conduct_of(asked.release, release, asked.specs, specs, asked.facts.started_at, records, evidence)
     at = datetime.fromisoformat(evaluated_at)
-    verdict = judge(
+    ruling = partial(
+        judge,
         specs,
         records,
         waivers=waivers,
         at=at,
         release=release,
         subject_sha256=subject.sha256,
-        faults=(*faults, *unmet(release, asked.requires, signer.key_id)),
         preregistration=preregistration(asked.lock, trusted, conduct),
     )
+    required = unmet(release, asked.requires, signer.key_id)
+    verdict = ruling(faults=(*faults, *required))
+    # What stops a release anyway needs no second look.
+    again = falsifiers is not None and verdict.ruling is not Ruling.NO_GO
+    if falsifiers is not None and again:
+        faults += measure_again(run, specs, records, sound, falsifiers)
+        verdict = ruling(faults=(*faults, *required))
     engines = release.distillation is not None
     with next_sequence(run.path.parent, release.release, sequence) as number:
         predicate = Predicate(
@@ -124,6 +141,7 @@ def judge_run(
             evaluated_at=evaluated_at,
             verifier=VERIFIER,
             verifier_version=version(VERIFIER),
+            remeasured=again,
             lock=asked.lock,
             lock_keys=trusted,
             requires=asked.requires,
@@ -169,6 +187,11 @@ def _in_spec_order(records: Sequence[Record], specs: Sequence[Spec]) -> tuple[Re
         )
     }
     return tuple(sorted(records, key=lambda r: places.get((r.spec, r.criterion, r.falsifier), len(places))))
+
+
+def _found_in(store: Path, line: EvidenceLine) -> EvidenceLine:
+    """The evidence as it lies in `store`, such as a copy on another machine. Raises EvidenceError without it."""
+    return line.model_copy(update={"folder": str(Store(store).view(line.name, line.files))})
 
 
 def _damage(line: EvidenceLine) -> str:

@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         help="public key that may sign the lock; repeatable (default: the key that signs the verdict)",
     )
+    group.addoption(
+        "--no-judge", action="store_true", help="record only, and end in 6: `refute judge` follows, elsewhere"
+    )
     parser.addini(SPEC_PATHS, "folders or files with specs (default: specs)", type="paths")
     parser.addini(FALSIFIER_PATHS, "folders with falsifiers of this repository (default: falsifiers)", type="paths")
 

@@ -150,6 +150,7 @@ class Predicate(Closed):
 
     `lock` is the pre-registration that the run was started under, `lock_keys` the public keys (PEM) that were trusted
     to sign it; whether it held is in `verdict.preregistration`. `requires` are the verdicts that came first.
+    `remeasured`: the judge had every falsifier measure again, apart from pytest, before it ruled.
     """
 
     verdict: Verdict
@@ -172,4 +173,5 @@ class Predicate(Closed):
     lock_keys: tuple[str, ...] = ()
     requires: tuple[CitedVerdict, ...] = ()
     inputs: Inputs = Inputs()
+    remeasured: bool = False
     exhibits: Exhibits = Exhibits()

@@ -5,7 +5,10 @@ records.jsonl     one record a line, in the order they were made
 evidence.jsonl    one line per piece of evidence: name, manifest digest, files
 deselected.jsonl  falsifiers that -k, -m or --deselect left out
 falsifiers.log    what falsifiers printed
-verdict.intoto.json          the signed verdict, written by `refute judge`
+end.json          written when pytest reached its end
+
+And from `refute judge`:
+verdict.intoto.json          the signed verdict
 verdict.intoto.jsonl         the same envelope, and its projections for policy engines
 report.md, .html, .json      rendered from the verdict
 """
@@ -34,10 +37,11 @@ from refute.release import Closed, Sha256
 VERDICT_FILE = "verdict.intoto.json"
 BUNDLE_FILE = "verdict.intoto.jsonl"
 _NAMES = TypeAdapter(list[str])
+END_FILE = "end.json"
 
 
 class RunFile(Closed):
-    """run.json. `release_folder` is where the release's relative paths start."""
+    """run.json. `falsifiers` are the folders of the repository's own, absolute."""
 
     facts: RunFacts
     release: ReleaseText
@@ -45,6 +49,7 @@ class RunFile(Closed):
     store: str
     lock: RunLock | None = None
     requires: tuple[CitedVerdict, ...] = ()
+    falsifiers: tuple[str, ...] | None = None
 
 
 def _stay_below(name: str) -> str:
@@ -122,6 +127,18 @@ class RunFolder:
                 f"{self.path} is not a run folder: {error}",
                 hint="give a folder below .refute/runs, or `latest`",
             ) from error
+
+    def write_end(self, exit_status: int) -> None:
+        """Note that pytest reached its end, and what it thought of it. Raises EvidenceError where it cannot."""
+        try:
+            (self.path / END_FILE).write_text(f'{{"pytest": {exit_status}}}\n', encoding="utf-8")
+        except OSError as error:
+            raise EvidenceError(f"cannot write {self.path / END_FILE}: {error.strerror or error}") from error
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether pytest reached its end."""
+        return (self.path / END_FILE).is_file()
 
     def append_record(self, record: Record) -> None:
         """Add one record. A single short append: several processes may do so at once."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from refute.context import Evidence, Parameter
 from refute.errors import ExperimentTimeoutError, RefuteError
-from refute.laboratory import Laboratory
 from refute.outcome import ControlResult, Outcome, Record, readable
 from refute.registry import Falsifier, Registry
 from refute.release_file import LoadedRelease
@@ -17,14 +17,21 @@ from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
 from refute.trial import Answer, try_falsifier
 
 
+class Source(Protocol):
+    """Where evidence comes from, such as a laboratory."""
+
+    def obtain(self, name: str, /) -> Evidence: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stays the same for every record of a run."""
+    """What stays the same for every record of a run. `apart`: each call of a falsifier in a process of its own."""
 
     release: LoadedRelease
     registry: Registry
-    laboratory: Laboratory
+    source: Source
     log: Path
+    apart: bool = True
 
     def run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         """Attack `criterion` with `use`. Whatever goes wrong becomes an outcome with its reason, never an exception.
@@ -47,7 +54,7 @@ class Gate:
         falsifier = self.registry.get(use.uses)
         if falsifier is None:
             return self._record(spec, criterion, use, Outcome.ERROR, f"no falsifier is called {use.uses!r}")
-        evidence = {need: self.laboratory.obtain(need) for need in falsifier.needs}
+        evidence = {need: self.source.obtain(need) for need in falsifier.needs}
         return self._attack(spec, criterion, use, falsifier, evidence)
 
     def _attack(
@@ -59,7 +66,7 @@ class Gate:
         evidence: Mapping[str, Evidence],
     ) -> Record:
         parameters = _parameters(falsifier, use)
-        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log)
+        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log, apart=self.apart)
         controls = tuple(
             _control_result(use, control.name, control.expected, trial.controls[control.name])
             for control in falsifier.controls

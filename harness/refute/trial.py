@@ -52,10 +52,12 @@ def try_falsifier(
     *,
     timeout_s: float,
     log: Path,
+    apart: bool = True,
 ) -> Trial:
     """Show the falsifier every control, then the real evidence, each within `timeout_s` seconds.
 
     The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
+    Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
     calls: list[tuple[str, Callable[[Path], Context]]] = [
         (f"control {control.name}", _on_bench(control, parameters, evidence)) for control in falsifier.controls
@@ -66,7 +68,8 @@ def try_falsifier(
         for number, (label, make) in enumerate(calls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            answers[label] = _in_child(falsifier, partial(make, bench), timeout_s, log)
+            call = partial(make, bench)
+            answers[label] = _in_child(falsifier, call, timeout_s, log) if apart else _answer(_measure(falsifier, call))
     return Trial({control.name: answers[f"control {control.name}"] for control in falsifier.controls}, answers["real"])
 
 
@@ -218,9 +221,12 @@ def _parse(data: bytes, status: int, log: Path) -> Answer:
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         return Answer(fault=f"its process ended with {how} before it answered; see {log.name}")
     try:
-        answer = json.loads(data)
-        if "fault" in answer:
-            return Answer(fault=str(answer["fault"]))
-        return Answer(tuple(measurement_from_json(json.dumps(each)) for each in answer["measurements"]))
+        return _answer(json.loads(data))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         return Answer(fault=f"gave a measurement that is not one: {error}")
+
+
+def _answer(found: Mapping[str, Any]) -> Answer:
+    if "fault" in found:
+        return Answer(fault=str(found["fault"]))
+    return Answer(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))

@@ -30,6 +30,7 @@ COMMANDS = {
     "judge",
     "verify",
     "report",
+    "diff",
 }
 
 

@@ -17,22 +17,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def warned(finished: Repo) -> Repo:
-    """The finished run as it would be with one answer missing, were that only worth a warning."""
-    path = finished.run / "run.json"
-    run = json.loads(path.read_text(encoding="utf-8"))
-    spec = run["specs"][0]
-    head, second = spec["text"].split("- id: AC-EXAMPLE-002")
-    spec["text"] = head + "- id: AC-EXAMPLE-002" + second.replace("severity: block", "severity: warn")
-    spec["sha256"] = hashlib.sha256(spec["text"].encode()).hexdigest()
-    path.write_text(json.dumps(run), encoding="utf-8")
-    path = finished.run / "records.jsonl"
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    second_record = next(record for record in records if record["falsifier"] == "F-EXAMPLE-002")
-    second_record["outcome"] = "falsified"
-    second_record["measurements"][0]["value"] = 1.0
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return finished
+def warned(repo: Repo) -> Repo:
+    """A run with one answer missing, where that is only worth a warning; recorded, not judged yet."""
+    head, second = (repo.path / "specs/example.yaml").read_text(encoding="utf-8").split("- id: AC-EXAMPLE-002")
+    text = head + "- id: AC-EXAMPLE-002" + second.replace("severity: block", "severity: warn")
+    repo.write("specs/example.yaml", text)
+    answers = (repo.path / "evidence/answers.jsonl").read_text(encoding="utf-8")
+    repo.write("evidence/answers.jsonl", answers.replace('"answer": 0}', '"answer": null}', 1))
+    assert repo.gate("--no-judge").returncode == 6
+    return repo
 
 
 def test_warn_is_a_success_unless_asked_otherwise(warned: Repo, cli: Cli) -> None:

@@ -51,12 +51,14 @@ def test_the_development_key_is_made_outside_the_repository_and_named(honest: Ho
     assert (predicate.signer.development, predicate.signer.key_id) == (True, key_id(public))
 
 
-def test_junit_carries_criterion_falsifier_severity_and_outcome(honest: Honest) -> None:
-    """Each JUnit test case has the four properties, so that a CI server can show them."""
+def test_junit_carries_what_traceability_tools_read(honest: Honest) -> None:
+    """Each JUnit test case says what it verifies, how much that weighs, what came out and from which evidence."""
     root = ElementTree.parse(honest.repo.path / "junit.xml").getroot()  # noqa: S314  # written by our own run
     cases = [{each.get("name"): each.get("value") for each in case.iter("property")} for case in root.iter("testcase")]
-    common = {"severity": "block", "outcome": "corroborated"}
-    assert cases == [common | {"criterion": f"AC-EXAMPLE-00{n}", "falsifier": f"F-EXAMPLE-00{n}"} for n in (1, 2)]
+    evidence = f"answers sha256:{dict(honest.repo.predicates()[0].records[0].evidence)['answers']}"
+    common = {"severity": "block", "outcome": "corroborated", "phase": "1", "evidence": evidence}
+    names = [dict.fromkeys(("criterion", "verifies"), f"AC-EXAMPLE-00{n}") for n in (1, 2)]
+    assert cases == [common | names[n - 1] | {"falsifier": f"F-EXAMPLE-00{n}"} for n in (1, 2)]
 
 
 def test_the_printed_command_verifies_it(honest: Honest, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

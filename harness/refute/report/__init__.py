@@ -6,10 +6,19 @@ from collections.abc import Mapping
 
 from refute.report.compare import check_report, report_format
 from refute.report.interface import Report
+from refute.report.line import one_line
 from refute.report.machine import JsonReport
-from refute.report.page import HtmlReport, MarkdownReport
+from refute.report.page import HtmlReport, MarkdownReport, markdown_within
 from refute.report.terminal import render_terminal
 
-__all__ = ["REPORTS", "Report", "check_report", "render_terminal", "report_format"]
+__all__ = [
+    "REPORTS",
+    "Report",
+    "check_report",
+    "markdown_within",
+    "one_line",
+    "render_terminal",
+    "report_format",
+]
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

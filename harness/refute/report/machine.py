@@ -55,6 +55,7 @@ def _document(view: View) -> Mapping[str, Any]:
         "signer": predicate.signer.model_dump(mode="json"),
         "evaluated_at": predicate.evaluated_at,
         "verifier": {"name": predicate.verifier, "version": predicate.verifier_version},
+        "remeasured": predicate.remeasured,
         "exhibits": predicate.exhibits.model_dump(mode="json"),
         "verify": list(view.verify_commands),
         "limits": list(view.limits),

@@ -31,9 +31,7 @@ class MarkdownReport:
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
         """The document. Whole parts are left out, and named, when it would be too long."""
-        view = view_of(predicate, payload_sha256)
-        text = _markdown().get_template("report.md.j2").render(_names(view))
-        return _fit([part.strip("\n") for part in text.split(_CUT)])
+        return fit(_parts(predicate, payload_sha256))
 
 
 class HtmlReport:
@@ -50,6 +48,16 @@ class HtmlReport:
             "grid_svg": grid_svg(predicate.exhibits.grids),
         }
         return _html().get_template("report.html.j2").render(names).rstrip("\n") + "\n"
+
+
+def markdown_within(predicate: Predicate, payload_sha256: str, room: int) -> str:
+    """The Markdown report in at most `room` bytes of UTF-8 and MARKDOWN_LIMIT characters, if its first part fits."""
+    return fit(_parts(predicate, payload_sha256), room)
+
+
+def _parts(predicate: Predicate, payload_sha256: str) -> list[str]:
+    text = _markdown().get_template("report.md.j2").render(_names(view_of(predicate, payload_sha256)))
+    return [part.strip("\n") for part in text.split(_CUT)]
 
 
 def _names(view: View) -> dict[str, object]:
@@ -106,21 +114,25 @@ def _inline_markdown(value: object) -> Markup:
     return value if isinstance(value, Markup) else Markup(escaping.markdown(str(value)))  # noqa: S704  # escaped
 
 
-def _fit(parts: list[str]) -> str:
-    """The parts in order, leaving out those that do not fit; the first, with the verdict, always stays."""
+def fit(parts: list[str], room: int | None = None) -> str:
+    """The parts in order within MARKDOWN_LIMIT characters, and `room` bytes if given; what does not fit is named.
+
+    The first, which must be short, always stays.
+    """
     whole = "\n\n".join(parts) + "\n"
-    if len(whole) <= MARKDOWN_LIMIT:
+    if _fits(whole, 0, room):
         return whole
-    head, rest = parts[0], parts[1:]
-    room = MARKDOWN_LIMIT - len(head) - _NOTE_ROOM
-    kept, left_out = [], []
-    for part in rest:
-        if len(part) + 2 <= room:
-            kept.append(part)
-            room -= len(part) + 2
-        else:
-            left_out.append(part)
+    head, kept, left_out = parts[0], list[str](), list[str]()
+    for part in parts[1:]:
+        (kept if _fits("\n\n".join([head, *kept, part]), _NOTE_ROOM, room) else left_out).append(part)
     return "\n\n".join([head, _left_out(left_out), *kept]) + "\n"
+
+
+def _fits(text: str, spare: int, room: int | None) -> bool:
+    """Whether it fits with `spare` characters to come, of up to 4 bytes each."""
+    if len(text) + spare > MARKDOWN_LIMIT:
+        return False
+    return room is None or len(text.encode("utf-8")) + 4 * spare <= room
 
 
 def _left_out(parts: list[str]) -> str:

@@ -67,6 +67,8 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield "Partial run: only some of the falsifiers were run. A partial run can never be judged GO."
     if verdict.controls_total == 0:
         yield "No control was run, so no falsifier has been shown able to fail."
+    if verdict.ruling is not Ruling.NO_GO and not predicate.remeasured:
+        yield "The judge did not measure again: these numbers are what the run recorded."
     if predicate.signer.development:
         yield (
             "Signed with a development key: it proves that nothing was changed since signing, and vouches for nobody."

@@ -17,11 +17,11 @@ import typer
 
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
+from refute._cli_sign_off import PassphraseFile, PublicKey, sign_off
 from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
-    from refute.waiver import Waiver
 
 NO_GO, USAGE, WARNED, UNVERIFIABLE, STALE = 1, 2, 3, 4, 5
 
@@ -35,6 +35,7 @@ app = typer.Typer(
 
 app.add_typer(distill_app, name="distill")
 app.add_typer(eval_app, name="eval")
+app.command(name="sign-off")(sign_off)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -95,19 +96,32 @@ def gate(
 def keygen(
     name: Annotated[str, typer.Argument(help="Name of the key.")],
     directory: Annotated[Path | None, typer.Option(help="Where to put it (default: your key folder).")] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="Encrypt it under the passphrase in this file (else $REFUTE_KEY_PASSPHRASE).")
+    ] = None,
+    ask_passphrase: Annotated[
+        bool, typer.Option("--ask-passphrase", help="Encrypt it under a passphrase that you type twice.")
+    ] = False,
 ) -> None:
     """Make an Ed25519 key pair for signing verdicts. Keep the private half out of the repository."""
     from refute.attest import default_key_directory, generate_key
+    from refute.attest.passphrase import choose_passphrase, given_passphrase
 
-    pair = generate_key(directory or default_key_directory(), name)
+    passphrase = choose_passphrase() if ask_passphrase else given_passphrase(passphrase_file)
+    pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
     typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}")
 
 
 @app.command(name="judge")
 def judge_command(
     run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
-    key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Private key: a PEM file or a URI (default: a development key).")
+    ] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
     waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
@@ -115,16 +129,26 @@ def judge_command(
     """Judge the records of a run, sign the verdict, and write its reports."""
     from refute.attest import default_key_directory, development_key, load_private_key
     from refute.judging import judge_run
+    from refute.policy_file import load_policy
     from refute.run_folder import open_run
+    from refute.signing_key import open_signing_key
+    from refute.waiver_file import WaiverFile, load_waivers
 
     folder = open_run(run, refute_dir)
     if key is None:
         path, created = development_key(default_key_directory())
         if created:
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
+        private = load_private_key(path)
     else:
-        path = key
-    judged = judge_run(folder, load_private_key(path), development=key is None, waivers=_waivers(waivers))
+        private = open_signing_key(key, public_key, passphrase_file)
+    judged = judge_run(
+        folder,
+        private,
+        development=key is None,
+        waivers=load_waivers(waivers) if waivers else WaiverFile(),
+        policy=load_policy(policy) if policy else None,
+    )
     verdict = judged.predicate.verdict
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
@@ -139,24 +163,44 @@ def judge_command(
 @app.command()
 def verify(
     verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
-    key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
+    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy: trusted keys by role, sign-offs, age, approvers; see docs/policy.md.")
+    ] = None,
+    sign_off: Annotated[
+        list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
     store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
     release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
     max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0)] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a verdict's signature, subject, evidence and age, and judge its records again."""
+    """Check a verdict's signature, subject, evidence and age, and judge its records again.
+
+    Keys to trust come from --key, from --policy, or both: then one of --key must have signed, and the policy be met.
+    """
+    from refute.enforcement import enforce, strictest_age, trusted_keys
+    from refute.errors import UsageError
+    from refute.policy_file import load_policy
+    from refute.sign_off import find_sign_offs
     from refute.verification import verify_verdict
 
+    rules = load_policy(policy) if policy else None
+    if sign_off and rules is None:
+        raise UsageError("a sign-off means nothing without the policy that says whose it must be", hint="give --policy")
+    keys, envelope = [_read(path) for path in key or ()], _read(verdict)
     verified = verify_verdict(
-        _read(verdict),
-        [_read(path) for path in key],
+        envelope,
+        trusted_keys(rules, keys),
         model=model,
         store=store,
         expected_release=release,
-        max_age=None if max_age_days is None else timedelta(days=max_age_days),
+        max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
     )
+    if rules is not None:
+        files = {str(path): _read(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+        verified = enforce(rules, envelope, verified, files, given_keys=keys)
     ruling = str(verified.predicate.verdict.ruling)
     if as_json:
         shown = {"verdict": ruling, "payload_sha256": verified.payload_sha256, "checks": verified.checks}
@@ -195,15 +239,6 @@ def _show(predicate: Predicate, digest: str) -> None:
     from refute.report import render_terminal
 
     render_terminal(predicate, digest, Console())
-
-
-def _waivers(path: Path | None) -> tuple[Waiver, ...]:
-    if path is None:
-        return ()
-    from refute.strict_yaml import parse_yaml, read_text, validate
-    from refute.waiver import Waivers
-
-    return validate(parse_yaml(read_text(path), str(path)), Waivers).waivers
 
 
 def _read(path: Path) -> bytes:

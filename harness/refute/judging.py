@@ -25,7 +25,8 @@ from refute.evidence import file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
 from refute.outcome import Outcome, Record
-from refute.predicate import Exhibits, Predicate, Signer, Subject
+from refute.policy_file import LoadedPolicy
+from refute.predicate import Exhibits, PolicyText, Predicate, Signer, Subject
 from refute.records import read_records
 from refute.release import Release
 from refute.release_file import parse_release
@@ -33,9 +34,10 @@ from refute.report import REPORTS
 from refute.run_folder import VERDICT_FILE, EvidenceLine, RunFile, RunFolder, utc_now
 from refute.spec import Spec, parse_spec
 from refute.verification import recompute
-from refute.waiver import Waiver
+from refute.waiver_file import WaiverFile
 
 VERIFIER = "refute"
+_NO_WAIVERS = WaiverFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,17 @@ class Judged:
     path: Path
 
 
-def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Sequence[Waiver] = ()) -> Judged:
+def judge_run(
+    run: RunFolder,
+    key: PrivateKey,
+    *,
+    development: bool,
+    waivers: WaiverFile = _NO_WAIVERS,
+    policy: LoadedPolicy | None = None,
+) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
+
+    A `policy` says who may waive; its text is signed with the verdict.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
@@ -69,7 +80,9 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
     verdict = judge(
         specs,
         records,
-        waivers=waivers,
+        policy=policy.policy if policy else None,
+        waivers=waivers.waivers,
+        malformed_waivers=waivers.malformed,
         at=datetime.fromisoformat(evaluated_at),
         release=release,
         subject_sha256=subject.sha256,
@@ -82,7 +95,9 @@ def judge_run(run: RunFolder, key: PrivateKey, *, development: bool, waivers: Se
         specs=asked.specs,
         records=records,
         record_faults=faults,
-        waivers=tuple(waivers),
+        policy=PolicyText(name=policy.path.name, sha256=policy.sha256, text=policy.text) if policy else None,
+        waivers=waivers.waivers,
+        malformed_waivers=waivers.malformed,
         evidence={name: dict(line.files) for name, line in sorted(sound.items())},
         run=asked.facts,
         signer=Signer(key_id=key_id(public_pem(key)), development=development),

@@ -18,7 +18,8 @@ from refute.errors import MissingInputsError, SpecError, StaleVerdictError, Veri
 from refute.evidence import file_sha256, manifest_digest
 from refute.judge import judge
 from refute.outcome import Record
-from refute.predicate import Predicate, ReleaseText, SpecText
+from refute.policy import parse_policy
+from refute.predicate import PolicyText, Predicate, ReleaseText, SpecText
 from refute.release_file import parse_release
 from refute.spec import parse_spec
 
@@ -81,16 +82,19 @@ def recompute(predicate: Predicate) -> str:
 
     Returns what was done, in words. Raises VerificationError where anything in it contradicts anything else.
     """
-    texts: tuple[SpecText | ReleaseText, ...] = (*predicate.specs, predicate.release)
+    texts: list[SpecText | ReleaseText | PolicyText] = [*predicate.specs, predicate.release]
+    if predicate.policy is not None:
+        texts.append(predicate.policy)
     for text in texts:
         found = hashlib.sha256(text.text.encode("utf-8")).hexdigest()
         if found != text.sha256:
-            raise VerificationError(f"the text of {text.id} has SHA-256 {found}, but was recorded with {text.sha256}")
+            raise VerificationError(f"the text of {text.name} has SHA-256 {found}, but was recorded with {text.sha256}")
     try:
         specs = tuple(parse_spec(each.text, each.name) for each in predicate.specs)
         release = parse_release(predicate.release.text, predicate.release.name)
+        policy = parse_policy(predicate.policy.text, predicate.policy.name) if predicate.policy else None
     except SpecError as error:
-        raise VerificationError(f"the signed spec or release does not parse: {error}") from error
+        raise VerificationError(f"the signed spec, release or policy does not parse: {error}") from error
     stated = predicate.release
     if (release.release, release.title, release.run_class, release.operator) != (
         stated.id,
@@ -106,7 +110,9 @@ def recompute(predicate: Predicate) -> str:
     again = judge(
         specs,
         predicate.records,
+        policy=policy,
         waivers=predicate.waivers,
+        malformed_waivers=predicate.malformed_waivers,
         at=_moment(predicate.evaluated_at),
         release=release,
         subject_sha256=predicate.subject.sha256,

@@ -1,7 +1,7 @@
 """Attestation: what a verdict is about, who signed it, and how anyone can check both."""
 
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
-from refute.attest.dsse import sign_envelope, verify_envelope
+from refute.attest.dsse import envelope_signers, sign_envelope, verify_envelope
 from refute.attest.keys import (
     KeyPair,
     default_key_directory,
@@ -37,6 +37,7 @@ __all__ = [
     "canonical_json",
     "default_key_directory",
     "development_key",
+    "envelope_signers",
     "file_digest",
     "generate_key",
     "hash_model",

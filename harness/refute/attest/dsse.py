@@ -90,16 +90,28 @@ def verify_envelope(data: bytes, trusted_keys: Sequence[bytes], *, threshold: in
             hint="give at least one public key, and as many as the threshold asks for",
         )
     envelope = _read_envelope(data)
-    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
-    accepted: set[str] = set()
-    for signature in envelope.signatures:
-        # One vote a signature: a second key can be computed that fits the same ECDSA signature.
-        signer = next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
-        if signer is not None:
-            accepted.add(signer)
+    accepted = _signers(envelope, trusted)
     if len(accepted) < threshold:
         raise _too_few(envelope, trusted, accepted, threshold)
     return envelope.payload_type, envelope.payload
+
+
+def envelope_signers(data: bytes, trusted_keys: Sequence[bytes]) -> frozenset[str]:
+    """The `key_id` of every key in `trusted_keys` (PEM) that signed the envelope; its contents are for others to read.
+
+    Raises VerificationError for a malformed envelope or an unusable key; no signature that fits is no error.
+    """
+    return frozenset(_signers(_read_envelope(data), _unique_keys(trusted_keys)))
+
+
+def _signers(envelope: _Envelope, trusted: dict[str, PublicKey]) -> set[str]:
+    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    # One vote a signature: a second key can be computed that fits the same ECDSA signature.
+    votes = (
+        next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
+        for signature in envelope.signatures
+    )
+    return {name for name in votes if name is not None}
 
 
 def _unique_keys(pems: Sequence[bytes]) -> dict[str, PublicKey]:

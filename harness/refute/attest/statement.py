@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A verdict's statement after every check here; `payload_sha256` is the verdict's identity.
+    """A statement after every check here; `payload_sha256` is its identity.
 
     `subject_name` only informs. The predicate's own schema is checked by whoever reads it.
     """
@@ -33,8 +33,10 @@ class Statement:
     payload_sha256: str
 
 
-def build_statement(subject_name: str, subject_sha256: str, predicate: Mapping[str, Json]) -> bytes:
-    """The statement that `predicate` is the verdict on the subject with this digest, in canonical JSON.
+def build_statement(
+    subject_name: str, subject_sha256: str, predicate: Mapping[str, Json], predicate_type: str = PREDICATE_TYPE
+) -> bytes:
+    """The statement that `predicate`, by default a verdict, is about the subject with this digest, in canonical JSON.
 
     Raises VerificationError if the digest is not 64 lower-case hexadecimal digits, or if the predicate holds
     what canonical JSON cannot.
@@ -43,13 +45,13 @@ def build_statement(subject_name: str, subject_sha256: str, predicate: Mapping[s
         {
             "_type": STATEMENT_TYPE,
             "subject": [{"name": subject_name, "digest": {"sha256": _check_sha256(subject_sha256)}}],
-            "predicateType": PREDICATE_TYPE,
+            "predicateType": predicate_type,
             "predicate": dict(predicate),
         }
     )
 
 
-def read_statement(payload_type: str, payload: bytes) -> Statement:
+def read_statement(payload_type: str, payload: bytes, predicate_type: str = PREDICATE_TYPE) -> Statement:
     """The statement in a payload that `verify_envelope` returned.
 
     Exact payload, statement and predicate type, exactly one subject, with a SHA-256 digest; further digests
@@ -60,7 +62,7 @@ def read_statement(payload_type: str, payload: bytes) -> Statement:
     if not isinstance(root, dict):
         raise VerificationError(f"{_WHAT} is not a JSON object")
     _expect("_type", root.get("_type"), STATEMENT_TYPE)
-    _expect("predicateType", root.get("predicateType"), PREDICATE_TYPE)
+    _expect("predicateType", root.get("predicateType"), predicate_type)
     predicate = root.get("predicate")
     if not isinstance(predicate, dict):
         raise VerificationError(f"{_WHAT} has no predicate object")
@@ -95,5 +97,5 @@ def _expect(field: str, found: Json, expected: str) -> None:
         shown = ascii(found) if len(ascii(found)) <= 80 else f"{ascii(found)[:80]}…"
         raise VerificationError(
             f"{field} is {shown}, expected {expected!r}",
-            hint="a verdict of another kind, or of another version",
+            hint="it is of another kind, or of another version",
         )

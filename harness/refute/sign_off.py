@@ -77,7 +77,7 @@ def sign_off_verdict(
     if not isinstance(predicate, dict):
         raise TypeError("a sign-off is a JSON object")
     name = f"verdict on {facts.release}"
-    payload = build_statement(name, verified.payload_sha256, predicate, SIGN_OFF_TYPE)
+    payload = build_statement(name, verified.payload_sha256, predicate, predicate_type=SIGN_OFF_TYPE)
     return sign_envelope(payload, PAYLOAD_TYPE, [key])
 
 

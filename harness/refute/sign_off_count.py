@@ -61,7 +61,7 @@ def count_sign_offs(
 def _statement(data: bytes, signers: Sequence[TrustedKey]) -> Statement:
     if not signers:
         raise VerificationError("signed by no key that the policy trusts, or changed after it was signed")
-    return read_statement(*verify_envelope(data, [signers[0].pem]), SIGN_OFF_TYPE)
+    return read_statement(*verify_envelope(data, [signers[0].pem]), predicate_type=SIGN_OFF_TYPE)
 
 
 def _enter(

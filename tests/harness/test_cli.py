@@ -17,7 +17,7 @@ from refute._cli import app
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-COMMANDS = {"distill", "eval", "init", "check", "gate", "keygen", "judge", "verify", "report"}
+COMMANDS = {"distill", "eval", "init", "check", "gate", "keygen", "judge", "verify", "report", "sign-off"}
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
@@ -55,7 +55,7 @@ def test_a_run_that_is_not_there_is_a_usage_error(cli: Cli, tmp_path: Path) -> N
     assert ended.stderr.startswith(f"refute: no run 'latest' here or below {tmp_path / 'runs'}\nhint: ")
 
 
-@pytest.mark.parametrize("text", ["waivers: [{criterion: AC-A}]", "waiver: []", "- 1", None])
+@pytest.mark.parametrize("text", ["waivers: [{criterion: AC-A]", "waiver: []", "- 1", None])
 def test_a_faulty_waiver_file_stops_the_judge(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:

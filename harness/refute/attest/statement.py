@@ -34,7 +34,7 @@ class Statement:
 
 
 def build_statement(
-    subject_name: str, subject_sha256: str, predicate: Mapping[str, Json], predicate_type: str = PREDICATE_TYPE
+    subject_name: str, subject_sha256: str, predicate: Mapping[str, Json], *, predicate_type: str = PREDICATE_TYPE
 ) -> bytes:
     """The statement that `predicate`, by default a verdict, is about the subject with this digest, in canonical JSON.
 
@@ -51,8 +51,8 @@ def build_statement(
     )
 
 
-def read_statement(payload_type: str, payload: bytes, predicate_type: str = PREDICATE_TYPE) -> Statement:
-    """The statement in a payload that `verify_envelope` returned.
+def read_statement(payload_type: str, payload: bytes, *, predicate_type: str = PREDICATE_TYPE) -> Statement:
+    """The statement in a payload that `verify_envelope` returned; by default a verdict's.
 
     Exact payload, statement and predicate type, exactly one subject, with a SHA-256 digest; further digests
     and unknown fields are ignored, as in-toto demands. Raises VerificationError for everything else.

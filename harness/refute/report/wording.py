@@ -65,8 +65,9 @@ def severity(ruling: CriterionRuling) -> str:
     """What the criterion weighed, and where that changes on a date, when: `warn, block from 2027-01-31`."""
     if not ruling.effective_on:
         return ruling.severity.value
-    since = "since" if ruling.severity is Severity.BLOCK else "from"
-    return f"{'' if since == 'since' else 'warn, '}block {since} {ruling.effective_on}"
+    if ruling.severity is Severity.BLOCK:
+        return f"block since {ruling.effective_on}"
+    return f"warn, block from {ruling.effective_on}"
 
 
 def waiver(ruling: WaiverRuling) -> str:

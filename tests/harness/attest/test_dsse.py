@@ -354,7 +354,9 @@ def test_signing_is_deterministic_and_plain_json() -> None:
     assert value["signatures"][0]["keyid"] == key_id(PUB)
 
 
-SIGNERS: dict[str, PrivateKey] = {"ed25519": KEY} | {curve.name: ec.generate_private_key(curve) for curve in CURVES}
+SIGNERS: dict[str, Ed25519PrivateKey | ec.EllipticCurvePrivateKey] = {"ed25519": KEY} | {
+    curve.name: ec.generate_private_key(curve) for curve in CURVES
+}
 
 
 @pytest.mark.parametrize("kind", SIGNERS)

@@ -160,18 +160,18 @@ def test_roles_are_demanded_with_thresholds_over_unique_keys(house: House) -> No
     again = house.forge("ann", lambda content: content.update(note="again"))
     with pytest.raises(VerificationError, match="approved by 1 keys of the role release-owner, 2 required"):
         house.enforce(house.sign_off("ann"), again, roles=roles)
-    assert house.enforce(house.sign_off("ann"), house.sign_off("bob"), roles=roles)
+    house.enforce(house.sign_off("ann"), house.sign_off("bob"), roles=roles)
     with pytest.raises(VerificationError, match="approved by 0 keys of the role security, 1 required"):
         house.enforce(house.sign_off("ann"), sign_off=None)
-    assert house.enforce(house.sign_off("ann"), house.sign_off("cid", "security"), sign_off=None)
+    house.enforce(house.sign_off("ann"), house.sign_off("cid", "security"), sign_off=None)
 
 
-@pytest.mark.parametrize("operator", ["gate", "gate2"])
-def test_an_operator_reviews_nothing(house: House, operator: str) -> None:
+def test_an_operator_reviews_nothing(house: House) -> None:
     """Neither the key that signed the verdict, listed as a reviewer as it is, nor another of the operator's role."""
     roles = {"operator": {"keys": ["gate", "gate2"]}, "release-owner": {"keys": ["ann", "gate", "gate2"]}}
-    with pytest.raises(VerificationError, match=rf"does not count: '0.json': {operator} signs verdicts and cannot"):
-        house.enforce(house.sign_off(operator), roles=roles)
+    for operator in ("gate", "gate2"):
+        with pytest.raises(VerificationError, match=rf"does not count: '0.json': {operator} signs verdicts and cannot"):
+            house.enforce(house.sign_off(operator), roles=roles)
 
 
 def test_a_signer_that_the_policy_does_not_call_operator_reviews_nothing(house: House) -> None:
@@ -181,7 +181,7 @@ def test_a_signer_that_the_policy_does_not_call_operator_reviews_nothing(house: 
     given = [public_pem(house.keys["gate"])]
     with pytest.raises(VerificationError, match="approved by 0 keys"):
         enforce(policy, envelope, house.verified, {"s": house.sign_off("gate")}, given_keys=given)
-    assert enforce(policy, envelope, house.verified, {"s": house.sign_off("ann")}, given_keys=given)
+    enforce(policy, envelope, house.verified, {"s": house.sign_off("ann")}, given_keys=given)
 
 
 def test_a_rejection_outweighs_approvals(house: House) -> None:
@@ -189,7 +189,7 @@ def test_a_rejection_outweighs_approvals(house: House) -> None:
     for name, role in (("bob", "release-owner"), ("cid", "security"), ("cid", "release-owner"), ("ann", "security")):
         with pytest.raises(VerificationError, match=rf"rejected by {name} as {role}: by {name}"):
             house.enforce(house.sign_off("ann"), house.sign_off(name, role, "reject"))
-    assert house.enforce(house.sign_off("ann"), house.sign_off("mallory", decision="reject"))
+    house.enforce(house.sign_off("ann"), house.sign_off("mallory", decision="reject"))
 
 
 def edited_note(house: House) -> bytes:
@@ -229,30 +229,29 @@ WORTHLESS: dict[str, tuple[Callable[[House], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WORTHLESS)
-def test_what_is_no_approval_does_not_count(house: House, kind: str) -> None:
+def test_what_is_no_approval_does_not_count(house: House) -> None:
     """It is named with its reason when the policy is not met, and disturbs nobody when it is."""
-    make, words = WORTHLESS[kind]
-    with pytest.raises(VerificationError, match=words):
-        house.enforce(make(house))
-    assert house.enforce(make(house), house.sign_off("bob"))
+    for make, words in WORTHLESS.values():
+        with pytest.raises(VerificationError, match=words):
+            house.enforce(make(house))
+        house.enforce(make(house), house.sign_off("bob"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content.update(decision="Reject"),
-        lambda content: content.update(veto=True),
-        lambda content: content.pop("note"),
-        lambda content: content.update(note=" "),
-        lambda content: content.update(signed_at="yesterday"),
-    ],
-)
-def test_a_reviewers_word_that_cannot_be_read_refuses(house: House, change: Callable[[Content], object]) -> None:
+UNREADABLE: list[Callable[[Content], object]] = [
+    lambda content: content.update(decision="Reject"),
+    lambda content: content.update(veto=True),
+    lambda content: content.pop("note"),
+    lambda content: content.update(note=" "),
+    lambda content: content.update(signed_at="yesterday"),
+]
+
+
+def test_a_reviewers_word_that_cannot_be_read_refuses(house: House) -> None:
     """It may be a rejection: nobody's approval outweighs it. By a stranger, it is nothing."""
-    with pytest.raises(VerificationError, match="signed by ann, but it is not formed as a sign-off"):
-        house.enforce(house.sign_off("bob"), house.forge("ann", change))
-    assert house.enforce(house.sign_off("bob"), house.forge("mallory", change))
+    for change in UNREADABLE:
+        with pytest.raises(VerificationError, match="signed by ann, but it is not formed as a sign-off"):
+            house.enforce(house.sign_off("bob"), house.forge("ann", change))
+        house.enforce(house.sign_off("bob"), house.forge("mallory", change))
 
 
 def test_taking_files_away_never_helps(house: House) -> None:
@@ -296,7 +295,7 @@ def test_a_threshold_of_operators_is_demanded(house: House) -> None:
     )
     both = sign_envelope(payload, PAYLOAD_TYPE, [house.keys["gate"], house.keys["gate2"]])
     assert json.loads(both)["payload"] == envelope["payload"]
-    assert enforce(house.policy(roles=roles), both, house.verified, {"s": house.sign_off("ann")})
+    enforce(house.policy(roles=roles), both, house.verified, {"s": house.sign_off("ann")})
 
 
 def test_a_lock_is_demanded_unless_the_policy_says_no(house: House) -> None:
@@ -307,7 +306,7 @@ def test_a_lock_is_demanded_unless_the_policy_says_no(house: House) -> None:
 
 def test_specifications_have_a_minimum_version(house: House) -> None:
     """An older one is stale; one that was not judged at all is a demand that is not met."""
-    assert house.enforce(house.sign_off("ann"), spec_versions={"SPEC-TINY-001": 1})
+    house.enforce(house.sign_off("ann"), spec_versions={"SPEC-TINY-001": 1})
     with pytest.raises(StaleVerdictError, match="SPEC-TINY-001 was judged in version 1; version 2"):
         house.enforce(house.sign_off("ann"), spec_versions={"SPEC-TINY-001": 2})
     with pytest.raises(VerificationError, match="SPEC-OTHER was not judged") as caught:
@@ -347,7 +346,7 @@ def test_a_waiver_needs_an_approver_of_this_policy(
     assert house.judged.predicate.verdict.ruling == "WARN"
     with pytest.raises(VerificationError, match="AC-TINY-001 was waived by 'Ada', whom the policy does not let waive"):
         house.enforce(house.sign_off("ann"))
-    assert house.enforce(house.sign_off("ann"), approvers=["Ada"])
+    house.enforce(house.sign_off("ann"), approvers=["Ada"])
 
 
 def test_a_policy_that_judged_is_signed_with_the_verdict(
@@ -373,7 +372,7 @@ def test_a_policy_that_judged_is_signed_with_the_verdict(
         return sign_envelope(payload, PAYLOAD_TYPE, [keys["gate"]])
 
     trusted = [public_pem(keys["gate"])]
-    assert verify_verdict(signed(lambda content: None), trusted)
+    verify_verdict(signed(lambda content: None), trusted)
     with pytest.raises(VerificationError, match=r"the text of policy\.yaml has SHA-256"):
         verify_verdict(signed(lambda content: content["policy"].update(text="approvers: [Ada]")), trusted)
     other = refused.predicate.policy

@@ -112,7 +112,7 @@ def test_what_is_left_out_is_decided_against_the_verdict() -> None:
     ],
 )
 def test_a_faulty_policy_is_refused_with_its_line(folder: Path, old: str, new: str, problem: str) -> None:
-    """A key that is misspelt, unreadable, private or repeated, a demand that cannot be met, a role that is not there."""
+    """A key that is misspelt, unreadable, private or repeated; a demand that cannot be met; a role that is none."""
     assert old in WHOLE
     with pytest.raises(SpecError, match=problem):
         load_policy(write(folder, WHOLE.replace(old, new)))

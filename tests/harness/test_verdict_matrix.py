@@ -37,7 +37,7 @@ BARE = {
 # Where a waiver is in force: the same, but for a shortfall that was measured, which is WARN at best and at worst.
 WAIVED = BARE | {"inconclusive": (WARN, WARN, WARN), "falsified": (WARN, WARN, WARN)}
 # The state of a waiver that is in force, by what its criterion came to.
-IN_FORCE = {name: WaiverState.CANNOT_BE_WAIVED for name in BARE} | {
+IN_FORCE = dict.fromkeys(BARE, WaiverState.CANNOT_BE_WAIVED) | {
     "corroborated": WaiverState.NOT_NEEDED,
     "not_applicable": WaiverState.NOT_NEEDED,
     "inconclusive": WaiverState.APPLIED,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import CryptoSigner, SSlibKey  # pyright: ignore[reportPrivateImportUsage]
 
-from refute.attest import PrivateKey, key_id, public_pem, sign_envelope, verify_envelope
+from refute.attest import key_id, public_pem, sign_envelope, verify_envelope
 from refute.attest.dsse import MAX_SIGNATURES, pre_authentication_encoding
 from refute.errors import UsageError, VerificationError
 

@@ -36,10 +36,11 @@ def remote_key(uri: str, public_pem: bytes, secret: Callable[[str], bytes | None
     accepted here.
     """
     try:
-        from securesystemslib.signer import (  # pyright: ignore[reportPrivateImportUsage]  # documented, not in __all__
-            SIGNER_FOR_URI_SCHEME,
-            Signer,
-            SSlibKey,
+        # Its documented names, though it lists none in __all__.
+        from securesystemslib.signer import (
+            SIGNER_FOR_URI_SCHEME,  # pyright: ignore[reportPrivateImportUsage]
+            Signer,  # pyright: ignore[reportPrivateImportUsage]
+            SSlibKey,  # pyright: ignore[reportPrivateImportUsage]
         )
     except ImportError as error:
         raise MissingDependencyError("keys that are named by a URI", "kms") from error

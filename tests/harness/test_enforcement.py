@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -184,12 +184,27 @@ def test_a_signer_that_the_policy_does_not_call_operator_reviews_nothing(house: 
     enforce(policy, envelope, house.verified, {"s": house.sign_off("ann")}, given_keys=given)
 
 
+def test_a_reviewer_who_signed_the_verdict_reviews_nothing(house: House) -> None:
+    """Whether the envelope carries that signature, or the signed content says so after the signature was taken off."""
+    predicate = house.judged.predicate
+    content: Content = json.loads(predicate.model_dump_json())
+    payload = build_statement(predicate.subject.name, predicate.subject.sha256, content)
+    both = sign_envelope(payload, PAYLOAD_TYPE, [house.keys["gate"], house.keys["ann"]])
+    with pytest.raises(VerificationError, match="ann signs verdicts and cannot review"):
+        enforce(house.policy(), both, house.verified, {"s": house.sign_off("ann")})
+    signer = predicate.signer.model_copy(update={"key_id": key_id(public_pem(house.keys["ann"]))})
+    named = replace(house.verified, predicate=predicate.model_copy(update={"signer": signer}))
+    with pytest.raises(VerificationError, match="ann signs verdicts and cannot review"):
+        enforce(house.policy(), house.judged.path.read_bytes(), named, {"s": house.sign_off("ann")})
+
+
 def test_a_rejection_outweighs_approvals(house: House) -> None:
-    """Of any trusted reviewer, in whatever role it is written, with its note; of strangers it is nothing."""
+    """Of any trusted reviewer, in whatever role it is written, with its note; of strangers and operators it is nothing."""
     for name, role in (("bob", "release-owner"), ("cid", "security"), ("cid", "release-owner"), ("ann", "security")):
         with pytest.raises(VerificationError, match=rf"rejected by {name} as {role}: by {name}"):
             house.enforce(house.sign_off("ann"), house.sign_off(name, role, "reject"))
-    house.enforce(house.sign_off("ann"), house.sign_off("mallory", decision="reject"))
+    for name in ("mallory", "gate2"):
+        house.enforce(house.sign_off("ann"), house.sign_off(name, decision="reject"))
 
 
 def edited_note(house: House) -> bytes:
@@ -347,6 +362,9 @@ def test_a_waiver_needs_an_approver_of_this_policy(
     with pytest.raises(VerificationError, match="AC-TINY-001 was waived by 'Ada', whom the policy does not let waive"):
         house.enforce(house.sign_off("ann"))
     house.enforce(house.sign_off("ann"), approvers=["Ada"])
+    unused = waivers(house.judged, criterion="AC-TINY-002")
+    idle = replace(house, judged=judge_run(make_run(spec=SPEC), keys["gate"], development=False, waivers=unused))
+    idle.enforce(idle.sign_off("ann"))
 
 
 def test_a_policy_that_judged_is_signed_with_the_verdict(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
 
 
 def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
-    """The bytes of a file that only its owner may read, at most 64 KiB; a pipe has no such mode and may be read.
+    """The bytes of a file that only its owner may read, at most 64 KiB.
 
     Raises MissingInputsError, with `hint`, if it cannot be read; UsageError if group or others may read it.
     """
@@ -100,7 +99,7 @@ def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
             data = handle.read(_MAX_SECRET_BYTES)
     except OSError as error:
         raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
-    if stat.S_ISREG(mode) and mode & _OPEN_TO_OTHERS:
+    if mode & _OPEN_TO_OTHERS:
         raise UsageError(
             f"the {what} {path} has mode {mode & 0o777:04o}: others on this machine may use it",
             hint=f"chmod 600 {path}",

@@ -199,7 +199,7 @@ def test_a_reviewer_who_signed_the_verdict_reviews_nothing(house: House) -> None
 
 
 def test_a_rejection_outweighs_approvals(house: House) -> None:
-    """Of any trusted reviewer, in whatever role it is written, with its note; of strangers and operators it is nothing."""
+    """Of any trusted reviewer, in whatever role it is written, with its note; of strangers and operators, nothing."""
     for name, role in (("bob", "release-owner"), ("cid", "security"), ("cid", "release-owner"), ("ann", "security")):
         with pytest.raises(VerificationError, match=rf"rejected by {name} as {role}: by {name}"):
             house.enforce(house.sign_off("ann"), house.sign_off(name, role, "reject"))

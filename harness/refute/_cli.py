@@ -9,32 +9,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
 from refute._cli_lock import lock
-from refute._cli_review import diff, read_file, report, show
+from refute._cli_review import diff, report, show
+from refute._cli_sign_off import PassphraseFile, PublicKey, sign_off
 from refute._cli_trace import review, status
-from refute._cli_verify import (
-    At,
-    MinSequence,
-    MinSpecVersion,
-    Threshold,
-    answer_in_json,
-    exit_status,
-    parse_moment,
-    parse_versions,
-    verified_json,
-)
+from refute._cli_verify import exit_status, read_file, verify
 from refute.errors import RefuteError, StoppedError
-
-if TYPE_CHECKING:
-    from refute.waiver import Waiver
 
 NO_GO, WARNED = 1, 3
 
@@ -51,8 +38,10 @@ app.add_typer(eval_app, name="eval")
 app.command()(review)
 app.command()(status)
 app.command()(lock)
+app.command()(verify)
 app.command()(report)
 app.command()(diff)
+app.command(name="sign-off")(sign_off)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
@@ -119,18 +108,30 @@ def gate(
 def keygen(
     name: Annotated[str, typer.Argument(help="Name of the key.")],
     directory: Annotated[Path | None, typer.Option(help="Where to put it (default: your key folder).")] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="Encrypt it under the passphrase in this file (else $REFUTE_KEY_PASSPHRASE).")
+    ] = None,
+    ask_passphrase: Annotated[
+        bool, typer.Option("--ask-passphrase", help="Encrypt it under a passphrase that you type twice.")
+    ] = False,
 ) -> None:
     """Make an Ed25519 key pair for signing verdicts. Keep the private half out of the repository."""
     from refute.attest import default_key_directory, generate_key
+    from refute.attest.passphrase import choose_passphrase, given_passphrase
 
-    pair = generate_key(directory or default_key_directory(), name)
+    passphrase = choose_passphrase() if ask_passphrase else given_passphrase(passphrase_file)
+    pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
     typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}")
 
 
 @app.command(name="judge")
 def judge_command(
     run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
-    key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Private key: a PEM file or a URI (default: a development key).")
+    ] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
     waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
@@ -143,6 +144,7 @@ def judge_command(
         list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
     ] = None,
     store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
     as_json: Json = False,
@@ -153,22 +155,27 @@ def judge_command(
     """
     from refute.attest import default_key_directory, development_key, load_private_key
     from refute.judging import judge_run
+    from refute.policy_file import load_policy
     from refute.remeasure import falsifiers_of
     from refute.run_folder import open_run
+    from refute.signing_key import open_signing_key
     from refute.step_summary import append_step_summary
+    from refute.waiver_file import WaiverFile, load_waivers
 
     folder = open_run(run, refute_dir)
     if key is None:
         path, created = development_key(default_key_directory())
         if created:
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
+        private = load_private_key(path)
     else:
-        path = key
+        private = open_signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
-        load_private_key(path),
+        private,
         development=key is None,
-        waivers=_waivers(waivers),
+        waivers=load_waivers(waivers) if waivers else WaiverFile(),
+        policy=load_policy(policy) if policy else None,
         lock_keys=[read_file(path) for path in lock_key or []],
         sequence=sequence,
         falsifiers=falsifiers or falsifiers_of(folder),
@@ -185,64 +192,6 @@ def judge_command(
         typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
     raise typer.Exit(status[verdict.ruling])
-
-
-@app.command()
-def verify(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
-    key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
-    threshold: Threshold = 1,
-    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
-    store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
-    release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
-    lock_key: Annotated[
-        list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
-    ] = None,
-    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
-    at: At = None,
-    min_sequence: MinSequence = None,
-    min_spec_version: MinSpecVersion = None,
-    as_json: Json = False,
-) -> None:
-    """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
-
-    Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
-    or superseded. 2: a file or an option cannot be used.
-    """
-    from refute.verification import verify_verdict
-
-    with answer_in_json(as_json):
-        verified = verify_verdict(
-            read_file(verdict),
-            [read_file(path) for path in key],
-            threshold=threshold,
-            model=model,
-            store=store,
-            expected_release=release,
-            max_age=None if max_age_days is None else timedelta(days=max_age_days),
-            at=parse_moment(at),
-            lock_keys=[read_file(path) for path in lock_key or []],
-            min_sequence=min_sequence,
-            min_spec_versions=parse_versions(min_spec_version or ()),
-        )
-    if as_json:
-        typer.echo(verified_json(verified))
-        return
-    ruling = verified.predicate.verdict.ruling
-    typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
-    for line in verified.checks:
-        typer.echo(f"  {line}")
-    if verified.predicate.signer.development:
-        typer.echo("  note: signed with a development key, which vouches for nobody")
-
-
-def _waivers(path: Path | None) -> tuple[Waiver, ...]:
-    if path is None:
-        return ()
-    from refute.strict_yaml import parse_yaml, read_text, validate
-    from refute.waiver import Waivers
-
-    return validate(parse_yaml(read_text(path), str(path)), Waivers).waivers
 
 
 def _near(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute._cli_verify import At, parse_moment
+from refute._cli_verify import At, parse_moment, read_file
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
@@ -106,13 +106,3 @@ def show(predicate: Predicate, digest: str) -> None:
     from refute.report import render_terminal
 
     render_terminal(predicate, digest, Console())
-
-
-def read_file(path: Path) -> bytes:
-    """A file named on the command line. Raises UsageError where it cannot be read."""
-    from refute.errors import UsageError
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

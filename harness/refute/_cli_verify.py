@@ -1,11 +1,12 @@
-"""What the commands that read verdicts share: options in words, answers for programs, exit statuses."""
+"""`refute verify`, and what commands that read verdicts share: options in words, answers, exit statuses."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,82 @@ MinSpecVersion = Annotated[
     list[str] | None,
     typer.Option(metavar="ID=N", help="Refuse a verdict under an older version of this spec; repeatable."),
 ]
+
+
+def verify(
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
+    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
+    threshold: Threshold = 1,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy: trusted keys by role, sign-offs, age, approvers; see docs/policy.md.")
+    ] = None,
+    sign_off: Annotated[
+        list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
+    store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
+    release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
+    ] = None,
+    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
+    at: At = None,
+    min_sequence: MinSequence = None,
+    min_spec_version: MinSpecVersion = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
+
+    Keys to trust come from --key, from --policy, or both: then one of --key must have signed, and the policy be met.
+    Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
+    or superseded. 2: a file or an option cannot be used.
+    """
+    from refute.bundle import read_bundle
+    from refute.enforcement import enforce, strictest_age, trusted_keys
+    from refute.policy_file import load_policy
+    from refute.sign_off import find_sign_offs
+    from refute.verification import verify_verdict
+
+    with answer_in_json(as_json):
+        rules = load_policy(policy) if policy else None
+        if sign_off and rules is None:
+            raise UsageError(
+                "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
+            )
+        keys, envelope = [read_file(path) for path in key or ()], read_file(verdict)
+        verified = verify_verdict(
+            envelope,
+            trusted_keys(rules, keys),
+            threshold=threshold,
+            model=model,
+            store=store,
+            expected_release=release,
+            max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
+            at=parse_moment(at),
+            lock_keys=[read_file(path) for path in lock_key or []],
+            min_sequence=min_sequence,
+            min_spec_versions=parse_versions(min_spec_version or ()),
+        )
+        if rules is not None:
+            files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+            verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
+    if as_json:
+        typer.echo(verified_json(verified))
+        return
+    ruling = verified.predicate.verdict.ruling
+    typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
+    for line in verified.checks:
+        typer.echo(f"  {line}")
+    if verified.predicate.signer.development:
+        typer.echo("  note: signed with a development key, which vouches for nobody")
+
+
+def read_file(path: Path) -> bytes:
+    """A file named on the command line. Raises UsageError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def exit_status(error: RefuteError) -> int:

@@ -5,6 +5,7 @@ The algebra, worst first:
   criterion   the worst of its falsifiers; none at all is `uncovered`
   verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
               WARN: no block criterion worse than inconclusive; a warn criterion open, or a waiver applied
+                    (a block criterion weighs as warn before the date in its `effective_on`)
               NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock
 """
 
@@ -15,12 +16,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from refute.outcome import Outcome, Record, Ruling, Severity, worst
+from refute.policy import Policy
 from refute.promise import NOT_LOCKED, LockState, Preregistration
 from refute.release import Release
 from refute.settle import control_faults, settle
 from refute.spec import Criterion, FalsifierUse, Spec, not_applicable
-from refute.verdict import CriterionRuling, FalsifierRuling, Verdict
-from refute.waiver import Policy, Waiver, applicable
+from refute.verdict import CriterionRuling, FalsifierRuling, Verdict, WaiverRuling, WaiverState
+from refute.waiver import MalformedWaiver, Waiver, rule_waivers
 
 _MEASURED = (Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE)
 _Key = tuple[str, str, str]
@@ -32,6 +34,7 @@ def judge(
     *,
     policy: Policy | None = None,
     waivers: Sequence[Waiver] = (),
+    malformed_waivers: Sequence[MalformedWaiver] = (),
     at: datetime | None = None,
     release: Release | None = None,
     subject_sha256: str | None = None,
@@ -40,7 +43,8 @@ def judge(
 ) -> Verdict:
     """The verdict that `records` earn under `spec`.
 
-    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject.
+    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject; with a
+    `policy`, only those of its approvers. Without `at` every block criterion blocks, whatever its `effective_on`.
     `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
     a record is an error. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
 
@@ -50,11 +54,13 @@ def judge(
         raise ValueError(f"at = {at} must name its time zone")
     specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
     by_key = _index(records)
-    criteria = tuple(
-        _rule_criterion(one.spec, criterion, by_key, release) for one in specs for criterion in one.criteria
-    )
     moment = None if at is None else at.astimezone(UTC)
-    waived = applicable(waivers, subject_sha256, moment, policy)
+    criteria = tuple(
+        _rule_criterion(one.spec, criterion, by_key, release, moment) for one in specs for criterion in one.criteria
+    )
+    waived = rule_waivers(
+        waivers, criteria, subject_sha256=subject_sha256, at=moment, policy=policy, malformed=malformed_waivers
+    )
     broken = preregistration.reasons if preregistration.state is LockState.BROKEN else ()
     faults = (*broken, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
     return replace(_weigh(specs, criteria, records, waived, faults), preregistration=preregistration)
@@ -90,7 +96,11 @@ def _refused(criteria: Sequence[CriterionRuling], by_key: Mapping[_Key, Sequence
 
 
 def _rule_criterion(
-    spec_id: str, criterion: Criterion, by_key: Mapping[_Key, list[Record]], release: Release | None
+    spec_id: str,
+    criterion: Criterion,
+    by_key: Mapping[_Key, list[Record]],
+    release: Release | None,
+    moment: datetime | None,
 ) -> CriterionRuling:
     rulings = tuple(
         _rule_falsifier(criterion, use, by_key.get((spec_id, criterion.id, use.id), []), release)
@@ -100,11 +110,12 @@ def _rule_criterion(
         spec=spec_id,
         criterion=criterion.id,
         title=criterion.title,
-        severity=criterion.severity,
+        severity=criterion.severity_at(moment),
         phase=criterion.phase,
         outcome=worst([ruling.outcome for ruling in rulings]),
         uncovered=not rulings,
         falsifiers=rulings,
+        effective_on=criterion.effective_on or "",
     )
 
 
@@ -157,12 +168,14 @@ def _weigh(
     specs: Sequence[Spec],
     criteria: Sequence[CriterionRuling],
     records: Sequence[Record],
-    waived: Mapping[str, Waiver],
+    waivers: Sequence[WaiverRuling],
     faults: Sequence[str],
 ) -> Verdict:
     controls = [control for record in records for control in record.controls]
     behaved = sum(control.behaved for control in controls)
-    fatal, doubts, applied = list(faults), list[str](), list[str]()
+    fatal, doubts = list(faults), list[str]()
+    applied = [each for each in waivers if each.state is WaiverState.APPLIED]
+    waived = {each.criterion for each in applied}
     if not criteria:
         fatal.append("the spec has no criteria: nothing was promised, so nothing can hold")
     if behaved < len(controls):
@@ -175,26 +188,22 @@ def _weigh(
     if partial:
         fatal.append("partial run: not every falsifier of the spec has a record")
     for each in criteria:
-        waiver = waived.get(each.criterion)
-        if waiver is not None and not each.holds and not _has_error(each):
-            applied.append(f"{each.criterion} waived by {waiver.approver} until {waiver.expires_at}: {waiver.reason}")
-        elif not each.holds:
+        if not each.holds and each.criterion not in waived:
             _file(each, fatal, doubts)
+    accepted = tuple(
+        f"{each.criterion} waived by {each.approver} until {each.expires_at}: {each.reason}" for each in applied
+    )
     ruling = Ruling.NO_GO if fatal else Ruling.WARN if doubts or applied else Ruling.GO
     return Verdict(
         ruling=ruling,
-        reasons=(*fatal, *doubts, *applied),
+        reasons=(*fatal, *doubts, *accepted),
         criteria=tuple(criteria),
         controls_behaved=behaved,
         controls_total=len(controls),
         partial=partial,
-        waivers_applied=tuple(applied),
+        waivers_applied=accepted,
+        waivers=tuple(waivers),
     )
-
-
-def _has_error(ruling: CriterionRuling) -> bool:
-    """A waiver accepts a known shortfall. What failed to be measured, beside a shortfall or alone, is not known."""
-    return any(each.outcome is Outcome.ERROR for each in ruling.falsifiers)
 
 
 def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:

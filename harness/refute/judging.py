@@ -28,7 +28,8 @@ from refute.identity import identify
 from refute.judge import judge
 from refute.lock_file import checked_pem
 from refute.outcome import Outcome, Record, Ruling
-from refute.predicate import Exhibits, Predicate, Signer
+from refute.policy_file import LoadedPolicy
+from refute.predicate import Exhibits, PolicyText, Predicate, Signer
 from refute.predicate_inputs import Inputs
 from refute.preregistration import conduct_of, preregistration
 from refute.record_check import contradiction, uses_of
@@ -42,9 +43,10 @@ from refute.sequence import next_sequence
 from refute.spec import Spec, parse_spec
 from refute.subject_folder import lay_out_subject
 from refute.verification import recompute
-from refute.waiver import Waiver
+from refute.waiver_file import WaiverFile
 
 VERIFIER = "refute"
+_NO_WAIVERS = WaiverFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def judge_run(
     key: PrivateKey,
     *,
     development: bool,
-    waivers: Sequence[Waiver] = (),
+    waivers: WaiverFile = _NO_WAIVERS,
+    policy: LoadedPolicy | None = None,
     lock_keys: Sequence[bytes] = (),
     sequence: int | None = None,
     falsifiers: Sequence[Path] | None = None,
@@ -69,6 +72,7 @@ def judge_run(
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
+    A `policy` says who may waive; its text is signed with the verdict.
     A lock counts when one of `lock_keys` (PEM) signed it; without any, the public half of `key` must have.
     `sequence` numbers the verdict among those of its release; left out, it is the next one of the run's siblings.
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
@@ -107,7 +111,9 @@ def judge_run(
         judge,
         specs,
         records,
-        waivers=waivers,
+        policy=policy.policy if policy else None,
+        waivers=waivers.waivers,
+        malformed_waivers=waivers.malformed,
         at=at,
         release=release,
         subject_sha256=subject.sha256,
@@ -124,7 +130,7 @@ def judge_run(
     with next_sequence(run.path.parent, release.release, sequence) as number:
         predicate = Predicate(
             verdict=verdict,
-            identity=identify(release, asked.facts.id, number, at, verdict, waivers, subject.sha256),
+            identity=identify(release, asked.facts.id, number, at, verdict, waivers.waivers, subject.sha256),
             coverage=cover(
                 specs, records, verdict, registered=asked.facts.falsifiers, deselected=run.read_deselected()
             ),
@@ -134,7 +140,9 @@ def judge_run(
             specs=asked.specs,
             records=records,
             record_faults=faults,
-            waivers=tuple(waivers),
+            policy=PolicyText(name=policy.path.name, sha256=policy.sha256, text=policy.text) if policy else None,
+            waivers=waivers.waivers,
+            malformed_waivers=waivers.malformed,
             evidence=evidence,
             run=asked.facts,
             signer=signer,

@@ -18,13 +18,21 @@ from refute.outcome import Record, RunClass
 from refute.predicate_inputs import Inputs
 from refute.release import Closed, Sha256
 from refute.verdict import Verdict
-from refute.waiver import Waiver
+from refute.waiver import MalformedWaiver, Waiver
 
 
 class SpecText(Closed):
     """A specification as it was judged: its raw text and the SHA-256 of that text."""
 
     id: str
+    name: str
+    sha256: Sha256
+    text: str
+
+
+class PolicyText(Closed):
+    """The policy that said who may waive."""
+
     name: str
     sha256: Sha256
     text: str
@@ -162,7 +170,9 @@ class Predicate(Closed):
     specs: tuple[SpecText, ...]
     records: tuple[Record, ...]
     record_faults: tuple[str, ...] = ()
+    policy: PolicyText | None = None
     waivers: tuple[Waiver, ...] = ()
+    malformed_waivers: tuple[MalformedWaiver, ...] = ()
     evidence: dict[str, dict[str, Sha256]]
     run: RunFacts
     signer: Signer

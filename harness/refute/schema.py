@@ -1,4 +1,4 @@
-"""python -m refute.schema FOLDER: write the JSON Schemas of specs, releases, and predicates of locks and verdicts."""
+"""python -m refute.schema FOLDER: write the JSON Schemas of the files that people write, and of what is signed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from pydantic import BaseModel
 
 from refute.errors import UsageError
 from refute.lock import Lock
+from refute.policy import Policy
 from refute.predicate import Predicate
 from refute.release import Release
+from refute.sign_off import SignOff
 from refute.spec import Spec
+from refute.waiver import Waivers
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("lock.schema.json", "refute lock predicate", Lock),
+    ("policy.schema.json", "refute policy", Policy),
     ("release.schema.json", "refute release", Release),
+    ("sign-off.schema.json", "refute sign-off", SignOff),
     ("spec.schema.json", "refute spec", Spec),
     ("verdict.schema.json", "refute verdict predicate v1", Predicate),
+    ("waivers.schema.json", "refute waivers", Waivers),
 )
 
 

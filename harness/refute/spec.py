@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -116,7 +117,31 @@ class Criterion(Closed):
         description="Dotted paths into the release and values; where all of them match, it does not apply.",
     )
     source: str = Field(default="", description="Where the claim or its bar comes from.")
+    effective_on: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
+        default=None, description="UTC date, quoted, from which a `block` criterion blocks; before it, it warns."
+    )
     falsifiers: tuple[FalsifierUse, ...]
+
+    @field_validator("effective_on")
+    @classmethod
+    def _is_date(cls, text: str | None) -> str | None:
+        if text is not None:
+            date.fromisoformat(text)
+        return text
+
+    @model_validator(mode="after")
+    def _only_blocks_later(self) -> Self:
+        if self.effective_on is not None and self.severity is not Severity.BLOCK:
+            message = f"only a `block` criterion can begin to block; this one has severity `{self.severity}`"
+            raise located([(("effective_on",), message)])
+        return self
+
+    def severity_at(self, moment: datetime | None) -> Severity:
+        """What it weighs at a moment in UTC; without one, what it weighs once it is in effect."""
+        if self.effective_on is None or moment is None:
+            return self.severity
+        begins = datetime.combine(date.fromisoformat(self.effective_on), datetime.min.time(), UTC)
+        return self.severity if moment >= begins else Severity.WARN
 
 
 class Retired(Closed):

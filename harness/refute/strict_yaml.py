@@ -92,6 +92,18 @@ def load_yaml(path: Path) -> Document:
 
 def parse_yaml(text: str, name: str) -> Document:
     """Parse YAML text; `name` stands for the file in problems. Raises SpecError with every problem found."""
+    document, problems = parse_leniently(text, name)
+    if problems:
+        raise SpecError(problems)
+    return document
+
+
+def parse_leniently(text: str, name: str) -> tuple[Document, tuple[Problem, ...]]:
+    """As `parse_yaml`, but problems that leave the rest of the text readable are returned, by line.
+
+    Of a repeated key the first value stays, of any other problem the raw text. Raises SpecError where the text could
+    not be read to its end, or is no mapping.
+    """
     for character in _ODD_BREAKS:
         if character in text:
             line = text.count("\n", 0, text.index(character)) + 1
@@ -132,7 +144,7 @@ class _Reader:
         self._lines: dict[KeyPath, int] = {}
         self._events: Iterator[yaml.Event] = iter(())
 
-    def read(self, text: str) -> Document:
+    def read(self, text: str) -> tuple[Document, tuple[Problem, ...]]:
         data: Value = None
         try:
             self._events = iter(yaml.parse(text, Loader=_LOADER))
@@ -145,9 +157,10 @@ class _Reader:
             self._problems.append(Problem(self._file, 1, "", f"is not YAML: {_first_line(error)}"))
         if not self._problems and not isinstance(data, dict):
             self._problems.append(Problem(self._file, 1, "", "expected keys and values at the top"))
-        if self._problems or not isinstance(data, dict):
-            raise SpecError(sorted(self._problems, key=lambda each: each.line))
-        return Document(data, self._lines, self._file)
+        problems = sorted(self._problems, key=lambda each: each.line)
+        if not isinstance(data, dict):
+            raise SpecError(problems)
+        return Document(data, self._lines, self._file), tuple(problems)
 
     def _document(self) -> Value:
         next(self._events)  # start of the stream

@@ -30,7 +30,8 @@ from refute.judge import judge
 from refute.lock_file import read_lock
 from refute.model_check import check_model
 from refute.outcome import Record
-from refute.predicate import Predicate, ReleaseText, SpecText
+from refute.policy import parse_policy
+from refute.predicate import PolicyText, Predicate, ReleaseText, SpecText
 from refute.preregistration import conduct_of, preregistration
 from refute.promise import LockState
 from refute.rederiving import check_evidence
@@ -135,16 +136,19 @@ def recompute(predicate: Predicate) -> str:
 
     Returns what was done, in words. Raises VerificationError where anything in it contradicts anything else.
     """
-    texts: tuple[SpecText | ReleaseText, ...] = (*predicate.specs, predicate.release)
+    texts: list[SpecText | ReleaseText | PolicyText] = [*predicate.specs, predicate.release]
+    if predicate.policy is not None:
+        texts.append(predicate.policy)
     for text in texts:
         found = hashlib.sha256(text.text.encode("utf-8")).hexdigest()
         if found != text.sha256:
-            raise VerificationError(f"the text of {text.id} has SHA-256 {found}, but was recorded with {text.sha256}")
+            raise VerificationError(f"the text of {text.name} has SHA-256 {found}, but was recorded with {text.sha256}")
     try:
         specs = tuple(parse_spec(each.text, each.name) for each in predicate.specs)
         release = parse_release(predicate.release.text, predicate.release.name)
+        policy = parse_policy(predicate.policy.text, predicate.policy.name) if predicate.policy else None
     except SpecError as error:
-        raise VerificationError(f"the signed spec or release does not parse: {error}") from error
+        raise VerificationError(f"the signed spec, release or policy does not parse: {error}") from error
     stated = predicate.release
     if (release.release, release.title, release.run_class, release.operator) != (
         stated.id,
@@ -169,7 +173,9 @@ def recompute(predicate: Predicate) -> str:
     again = judge(
         specs,
         predicate.records,
+        policy=policy,
         waivers=predicate.waivers,
+        malformed_waivers=predicate.malformed_waivers,
         at=moment(predicate.evaluated_at),
         release=release,
         subject_sha256=predicate.subject.sha256,

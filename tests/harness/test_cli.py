@@ -31,6 +31,7 @@ COMMANDS = {
     "verify",
     "report",
     "diff",
+    "sign-off",
 }
 
 
@@ -69,7 +70,7 @@ def test_a_run_that_is_not_there_is_a_usage_error(cli: Cli, tmp_path: Path) -> N
     assert ended.stderr.startswith(f"refute: no run 'latest' here or below {tmp_path / 'runs'}\nhint: ")
 
 
-@pytest.mark.parametrize("text", ["waivers: [{criterion: AC-A}]", "waiver: []", "- 1", None])
+@pytest.mark.parametrize("text", ["waivers: [{criterion: AC-A]", "waiver: []", "- 1", None])
 def test_a_faulty_waiver_file_stops_the_judge(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:

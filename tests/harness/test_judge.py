@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from refute.judge import judge
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.policy import Policy
 from refute.release import Release
 from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
 from refute.verdict import Verdict
-from refute.waiver import Policy, Waiver
+from refute.waiver import Waiver
 
 SUBJECT = "5" * 64
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -30,6 +31,8 @@ CONTROLS = (
 RELEASE = Release.model_validate(
     {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
 )
+# A waiver accepts a shortfall that was measured; beside it, what holds.
+WAIVABLE = {Outcome.FALSIFIED, Outcome.INCONCLUSIVE, Outcome.CORROBORATED}
 # Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
 RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
 
@@ -92,7 +95,7 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
     order = list(Outcome)
     if all(outcome is Outcome.CORROBORATED for outcome in outcomes) and outcomes:
         return Ruling.GO
-    if waived and Outcome.ERROR not in outcomes:
+    if waived and outcomes and set(outcomes) <= WAIVABLE:
         return Ruling.WARN
     if severity is Severity.INFO:
         return Ruling.GO if outcomes else Ruling.WARN
@@ -116,7 +119,7 @@ def test_one_criterion_beside_one_that_holds(outcome: Outcome, severity: Severit
     verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *[waiver("ONE")] * waived)
     assert verdict.ruling is weight(severity, [outcome], waived)
     assert verdict.criteria[1].outcome is outcome
-    assert bool(verdict.waivers_applied) == (waived and outcome not in (Outcome.CORROBORATED, Outcome.ERROR))
+    assert bool(verdict.waivers_applied) == (waived and outcome in (Outcome.FALSIFIED, Outcome.INCONCLUSIVE))
     assert (verdict.reasons == ()) == (verdict.ruling is Ruling.GO)
 
 

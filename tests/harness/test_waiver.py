@@ -1,8 +1,9 @@
-"""Waivers: whatever is malformed, expired, another subject's or nobody's to give is not applied."""
+"""Waivers: whatever is malformed, expired, another subject's or nobody's to give is not applied, and always listed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from refute.waiver import Policy, Waiver, Waivers, applicable
+from refute.outcome import Outcome, Severity
+from refute.policy import Policy
+from refute.verdict import CriterionRuling, FalsifierRuling, WaiverRuling, WaiverState
+from refute.waiver import MalformedWaiver, Waiver, Waivers, rule_waivers
 
 SUBJECT = "5" * 64
 FIELDS = {
@@ -22,11 +26,33 @@ FIELDS = {
     "expires_at": "2027-01-31T00:00:00Z",
 }
 EXPIRES = datetime(2027, 1, 31, tzinfo=UTC)
+BEFORE = EXPIRES - timedelta(days=90)
 
 
 def waiver(**changes: str) -> Waiver:
     """A whole waiver with changes."""
     return Waiver(**{**FIELDS, **changes})
+
+
+def criterion(*outcomes: Outcome, name: str = "AC-A", spec: str = "SPEC-A") -> CriterionRuling:
+    """A block criterion whose falsifiers came to these outcomes."""
+    falsifiers = tuple(FalsifierRuling(f"F-{n}", outcome, "as found") for n, outcome in enumerate(outcomes))
+    of = max(outcomes, key=lambda each: each.rank, default=Outcome.NOT_RUN)
+    return CriterionRuling(spec, name, "t", Severity.BLOCK, 1, of, not outcomes, falsifiers)
+
+
+SHORT = (criterion(Outcome.FALSIFIED),)
+
+
+def rule(
+    *waivers: Waiver,
+    criteria: Sequence[CriterionRuling] = SHORT,
+    subject: str | None = SUBJECT,
+    at: datetime | None = BEFORE,
+    policy: Policy | None = None,
+) -> tuple[WaiverRuling, ...]:
+    """What becomes of the waivers, of one in force by default."""
+    return rule_waivers(waivers or (waiver(),), criteria, subject_sha256=subject, at=at, policy=policy)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +95,8 @@ def test_every_field_is_needed_and_no_other(field: str) -> None:
 @given(st.timedeltas(timedelta(days=-400), timedelta(days=400)))
 def test_a_waiver_ends_at_its_moment(distance: timedelta) -> None:
     """In force strictly before, and never again after."""
-    assert bool(applicable([waiver()], SUBJECT, EXPIRES + distance, None)) == (distance < timedelta(0))
+    state = rule(at=EXPIRES + distance)[0].state
+    assert state is (WaiverState.APPLIED if distance < timedelta(0) else WaiverState.EXPIRED)
 
 
 @pytest.mark.parametrize(
@@ -81,42 +108,104 @@ def test_a_waiver_ends_at_its_moment(distance: timedelta) -> None:
         "\u0662\u0660\u0662\u0667-01-01T00:00:00Z",
     ],
 )
-def test_a_moment_that_does_not_exist_has_passed(text: str) -> None:
+def test_a_moment_that_does_not_exist_is_malformed(text: str) -> None:
     """February 30 never comes, so it is not waited for."""
-    assert not applicable([waiver().model_copy(update={"expires_at": text})], SUBJECT, EXPIRES.replace(year=1), None)
+    found = rule(waiver().model_copy(update={"expires_at": text}), at=EXPIRES.replace(year=1))[0]
+    assert (found.state, text in found.why) == (WaiverState.MALFORMED, True)
 
 
 def test_the_last_moments_of_the_calendar_are_no_overflow() -> None:
     """A waiver for ever is still a waiver with an end."""
-    assert applicable([waiver(expires_at="9999-12-31T23:59:59Z")], SUBJECT, EXPIRES, None)
-    assert not applicable([waiver(expires_at="0001-01-01T00:00:00Z")], SUBJECT, EXPIRES, None)
-
-
-BEFORE = EXPIRES - timedelta(days=1)
+    assert rule(waiver(expires_at="9999-12-31T23:59:59Z"), at=EXPIRES)[0].state is WaiverState.APPLIED
+    assert rule(waiver(expires_at="0001-01-01T00:00:00Z"), at=EXPIRES)[0].state is WaiverState.EXPIRED
 
 
 @pytest.mark.parametrize(
-    ("subject", "at", "policy", "applies"),
+    ("circumstances", "state", "why"),
     [
-        (SUBJECT, BEFORE, None, True),
-        (SUBJECT, BEFORE, Policy(approvers=("Bob", "Ann")), True),
-        (SUBJECT, BEFORE, Policy(), False),
-        (SUBJECT, BEFORE, Policy(approvers=("ann",)), False),
-        ("6" * 64, BEFORE, None, False),
-        (None, BEFORE, None, False),
-        (SUBJECT, None, None, False),
+        ({}, WaiverState.APPLIED, "in force until 2027-01-31T00:00:00Z"),
+        ({"policy": Policy(approvers=("Bob", "Ann"))}, WaiverState.APPLIED, "in force"),
+        ({"policy": Policy()}, WaiverState.APPROVER_NOT_ALLOWED, "does not let 'Ann' waive"),
+        ({"policy": Policy(approvers=("ann",))}, WaiverState.APPROVER_NOT_ALLOWED, "'Ann'"),
+        ({"subject": "6" * 64}, WaiverState.WRONG_SUBJECT, "6" * 64),
+        ({"subject": None}, WaiverState.WRONG_SUBJECT, "is not known"),
+        ({"at": None}, WaiverState.EXPIRED, "no moment of judgement"),
+        ({"criteria": ()}, WaiverState.UNKNOWN_CRITERION, "AC-A"),
+        ({"criteria": (criterion(Outcome.FALSIFIED, name="AC-AA"),)}, WaiverState.UNKNOWN_CRITERION, "AC-A"),
+        ({"criteria": (criterion(Outcome.CORROBORATED),)}, WaiverState.NOT_NEEDED, "holds"),
+        ({"criteria": (criterion(Outcome.NOT_APPLICABLE),)}, WaiverState.NOT_NEEDED, "holds"),
+        ({"criteria": (criterion(),)}, WaiverState.CANNOT_BE_WAIVED, "no falsifier attacks"),
     ],
 )
-def test_a_waiver_applies_only_where_it_was_given(
-    subject: str | None, at: datetime | None, policy: Policy | None, applies: bool
-) -> None:
-    """For this subject, at a known moment, by somebody whom the policy names."""
-    found = applicable([waiver()], subject, at, policy)
-    assert dict(found) == ({"AC-A": waiver()} if applies else {})
+def test_every_state_says_why(circumstances: dict[str, Any], state: WaiverState, why: str) -> None:
+    """For this subject, at a known moment, by somebody whom the policy names, for a criterion that falls short."""
+    found = rule(**circumstances)[0]
+    assert (found.state, why in found.why) == (state, True)
+    assert (found.criterion, found.approver, found.reason) == ("AC-A", "Ann", "known and accepted")
 
 
-def test_an_expired_waiver_does_not_hide_one_in_force() -> None:
-    """In either order, the one that still holds is found."""
+@pytest.mark.parametrize("beside", [(), (Outcome.FALSIFIED,), (Outcome.CORROBORATED,)])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_a_measured_shortfall_is_accepted(outcome: Outcome, beside: tuple[Outcome, ...]) -> None:
+    """One falsifier that errs, times out, is skipped or does not run is not hidden by another that measured."""
+    found = rule(criteria=(criterion(outcome, *beside),))[0]
+    measured = {Outcome.CORROBORATED, Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE, Outcome.FALSIFIED}
+    short = {outcome, *beside} & {Outcome.INCONCLUSIVE, Outcome.FALSIFIED}
+    if outcome not in measured:
+        assert (found.state, "F-0" in found.why) == (WaiverState.CANNOT_BE_WAIVED, True)
+    else:
+        assert found.state is (WaiverState.APPLIED if short else WaiverState.NOT_NEEDED)
+
+
+def test_a_criterion_of_two_specs_is_waived_whole_or_not_at_all() -> None:
+    """A shortfall in one and an error in the other: what is not known in either is accepted in neither."""
+    both = (criterion(Outcome.FALSIFIED), criterion(Outcome.ERROR, spec="SPEC-B"))
+    assert rule(criteria=both)[0].state is WaiverState.CANNOT_BE_WAIVED
+    assert rule(criteria=(both[0], criterion(Outcome.CORROBORATED, spec="SPEC-B")))[0].state is WaiverState.APPLIED
+
+
+@pytest.mark.parametrize(
+    ("days_left", "policy", "soon"),
+    [
+        (14, None, True),
+        (15, None, False),
+        (3, Policy(approvers=("Ann",), waiver_notice_days=3), True),
+        (4, Policy(approvers=("Ann",), waiver_notice_days=3), False),
+        (0.5, Policy(approvers=("Ann",), waiver_notice_days=0), False),
+        (-1, None, False),
+    ],
+)
+def test_notice_is_given_before_the_end(days_left: float, policy: Policy | None, soon: bool) -> None:
+    """Within the days that the policy asks for, two weeks without one; never for a waiver that is not in force."""
+    assert rule(at=EXPIRES - timedelta(days=days_left), policy=policy)[0].expires_soon is soon
+
+
+def test_notice_is_given_for_a_waiver_that_is_not_needed_yet() -> None:
+    """It may be needed before it ends; of another subject's, nobody need be told."""
+    late = EXPIRES - timedelta(days=1)
+    assert rule(at=late, criteria=(criterion(Outcome.CORROBORATED),))[0].expires_soon
+    assert not rule(at=late, subject="6" * 64)[0].expires_soon
+
+
+def test_all_are_listed_and_none_hides_another() -> None:
+    """In the order of the file, malformed ones last; an expired one beside one in force changes nothing."""
     old = waiver(expires_at="2020-01-01T00:00:00Z")
+    broken = MalformedWaiver(criterion="AC-B", approver="", fault="line 3: reason: this required key is missing")
     for both in ([old, waiver()], [waiver(), old]):
-        assert applicable(both, SUBJECT, BEFORE, None)["AC-A"] == waiver()
+        found = rule_waivers(both, SHORT, subject_sha256=SUBJECT, at=BEFORE, policy=None, malformed=[broken])
+        assert {each.state for each in found[:2]} == {WaiverState.EXPIRED, WaiverState.APPLIED}
+        assert [each.expires_at for each in found[:2]] == [each.expires_at for each in both]
+        assert (found[2].state, found[2].criterion, found[2].why) == (WaiverState.MALFORMED, "AC-B", broken.fault)
+
+
+def test_any_order_of_faults_is_a_refusal() -> None:
+    """However many things are wrong with a waiver at once, it is not applied."""
+    wrong: list[Callable[[], dict[str, Any]]] = [
+        lambda: {"subject": None},
+        lambda: {"at": EXPIRES},
+        lambda: {"policy": Policy()},
+        lambda: {"criteria": (criterion(Outcome.ERROR),)},
+    ]
+    for first in wrong:
+        for second in wrong:
+            assert rule(**{**first(), **second()})[0].state is not WaiverState.APPLIED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from refute.attest.new_file import create_file
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
 from refute.attest.signature import key_id as key_id
 from refute.errors import MissingInputsError, UsageError
@@ -27,7 +28,9 @@ DEVELOPMENT_KEY = "development"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE_MODE, _PUBLIC_MODE = 0o600, 0o644
 _OPEN_TO_OTHERS = 0o077
-_MAX_KEY_BYTES = 64 * 1024
+_MAX_SECRET_BYTES = 64 * 1024
+
+Passphrase = bytes | Callable[[], bytes | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +78,43 @@ def development_key(directory: Path) -> tuple[Path, bool]:
     return pair.private, False
 
 
-def load_private_key(path: Path, passphrase: bytes | None = None) -> PrivateKey:
-    """The private key in the PEM file `path`.
+def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
+    """The private key in the PEM file `path`. A function as `passphrase` is called only if the key is encrypted.
 
     Raises MissingInputsError if it cannot be read; UsageError if group or others may read it, if the
     passphrase is wrong, missing or superfluous, if it is no private key, or one of a kind that cannot sign
     here.
     """
+    return _decode_private_key(read_secret(path, "private key", hint="refute keygen makes one"), path, passphrase)
+
+
+def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
+    """The bytes of a file that only its owner may read, at most 64 KiB.
+
+    Raises MissingInputsError, with `hint`, if it cannot be read; UsageError if group or others may read it.
+    """
     try:
         with path.open("rb") as handle:
             mode = os.fstat(handle.fileno()).st_mode
-            pem = handle.read(_MAX_KEY_BYTES)
+            data = handle.read(_MAX_SECRET_BYTES)
     except OSError as error:
-        raise MissingInputsError(
-            f"cannot read the private key {path}: {error.strerror}", hint="refute keygen makes one"
-        ) from error
+        raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
     if mode & _OPEN_TO_OTHERS:
         raise UsageError(
-            f"the private key {path} has mode {mode & 0o777:04o}: others on this machine may use it",
+            f"the {what} {path} has mode {mode & 0o777:04o}: others on this machine may use it",
             hint=f"chmod 600 {path}",
         )
-    return _decode_private_key(pem, path, passphrase)
+    return data
 
 
-def _decode_private_key(pem: bytes, path: Path, passphrase: bytes | None) -> PrivateKey:
+def _decode_private_key(pem: bytes, path: Path, given: Passphrase) -> PrivateKey:
     encrypted = b"ENCRYPTED" in pem
+    passphrase = (given() if encrypted else None) if callable(given) else given
     if encrypted and not passphrase:
-        raise UsageError(f"the private key {path} is encrypted, and no passphrase was given")
+        raise UsageError(
+            f"the private key {path} is encrypted, and no passphrase was given",
+            hint="give --passphrase-file, set REFUTE_KEY_PASSPHRASE, or run this in a terminal",
+        )
     if passphrase is not None and not encrypted:
         raise UsageError(f"a passphrase was given, but {path} is not an encrypted private key")
     try:
@@ -152,23 +165,9 @@ def _encryption(passphrase: bytes | None) -> KeySerializationEncryption:
 def _publish(path: Path, data: bytes, mode: int) -> bool:
     """Put a complete file at `path` unless something is there; return whether it was put."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        draft = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as handle:
-                os.fchmod(handle.fileno(), mode)
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            # A hard link, unlike a rename, fails where the name is taken.
-            path.hardlink_to(draft)
-        finally:
-            draft.unlink()
-    except FileExistsError:
-        return False
+        return create_file(path, data, mode)
     except OSError as error:
         raise _unwritable(path, error) from error
-    return True
 
 
 def _make_folder(folder: Path) -> None:

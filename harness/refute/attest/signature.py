@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -12,10 +14,24 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from refute.attest.canonical import sha256_hex
-from refute.errors import VerificationError
+from refute.errors import UsageError, VerificationError
 
 PublicKey: TypeAlias = Ed25519PublicKey | ec.EllipticCurvePublicKey
-PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteKey:
+    """A private key that never comes here, such as one in an HSM: its public half, and whoever signs with it."""
+
+    public: PublicKey
+    sign: Callable[[bytes], bytes]
+
+    def public_key(self) -> PublicKey:
+        """The public half, as the keys of `cryptography` give it."""
+        return self.public
+
+
+PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RemoteKey
 
 ACCEPTED_KEYS = "Ed25519 or ECDSA over P-256, P-384 or P-521"
 # Each curve with the hash of its own strength, as securesystemslib and OpenSSF model signing pair them.
@@ -58,7 +74,7 @@ def is_accepted(key: object) -> TypeGuard[PrivateKey]:
     """Whether `key` is a private key that this module signs with."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.curve.name in _CURVE_HASHES
-    return isinstance(key, Ed25519PrivateKey)
+    return isinstance(key, Ed25519PrivateKey | RemoteKey)
 
 
 def subject_public_key_info(key: PublicKey) -> bytes:
@@ -77,10 +93,25 @@ def key_id(pem: bytes) -> str:
 
 
 def sign_message(key: PrivateKey, message: bytes) -> bytes:
-    """The signature of `message`: 64 bytes from Ed25519, DER from ECDSA. The key's kind must be accepted."""
+    """The signature of `message`: 64 bytes from Ed25519, DER from ECDSA. The key's kind must be accepted.
+
+    Raises UsageError when what a remote key returns is no signature by it.
+    """
+    if isinstance(key, RemoteKey):
+        return _sign_remotely(key, message)
     if isinstance(key, Ed25519PrivateKey):
         return key.sign(message)
     return key.sign(message, _ecdsa(key.curve))
+
+
+def _sign_remotely(key: RemoteKey, message: bytes) -> bytes:
+    signature = key.sign(message)
+    if not is_signed_by(key.public, signature, message):
+        raise UsageError(
+            f"what came back is no signature by the public key that was given ({describe_key(key.public)})",
+            hint="the public key must belong to the private key, and sign messages as DSSE asks, without a prehash",
+        )
+    return signature
 
 
 def is_signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:

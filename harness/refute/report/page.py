@@ -101,7 +101,7 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
         signs=wording.SIGNS,
         cut=Markup(_CUT),  # noqa: S704  # a constant
     )
-    environment.filters.update(clip=escaping.clip, measurement=wording.measurement)
+    environment.filters.update(clip=escaping.clip, measurement=wording.measurement, waiver=wording.waiver)
     return environment
 
 

@@ -9,7 +9,7 @@ from refute.outcome import Ruling, RunClass, Severity
 from refute.predicate import Exhibits, Predicate
 from refute.promise import LockState, Preregistration
 from refute.report.wording import count, criterion_outcome
-from refute.verdict import CriterionRuling, Verdict
+from refute.verdict import CriterionRuling, Verdict, WaiverState
 
 _SECTION_NUMBERS = range(1, 10)
 
@@ -88,6 +88,11 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield f"A fault in what the run left behind: {fault}"
     for waiver in verdict.waivers_applied:
         yield f"A waiver was applied: {waiver}"
+    for ruling in verdict.waivers:
+        if ruling.expires_soon:
+            yield f"The waiver of {ruling.criterion} by {ruling.approver} ends soon, at {ruling.expires_at}."
+        elif ruling.state is WaiverState.MALFORMED:
+            yield f"A waiver is malformed and was not applied: {ruling.criterion or 'no criterion'}: {ruling.why}"
     yield from _strays(predicate)
     yield from _exhibit_gaps(predicate.exhibits)
 

@@ -15,7 +15,7 @@ from refute.outcome import Outcome
 from refute.predicate import Predicate
 from refute.report.escaping import clip
 from refute.report.view import Row, View, view_of
-from refute.report.wording import SIGNS, measurement, outcome
+from refute.report.wording import SIGNS, measurement, outcome, waiver
 
 _COLOURS = {"GO": "green", "WARN": "yellow", "NO-GO": "red"}
 _OUTCOME_COLOURS = {
@@ -69,7 +69,7 @@ def _table(view: View) -> Table:
     for row in view.rows:
         ruling = row.ruling
         table.add_row(
-            Text(f"{clip(ruling.criterion, 60)}\n({ruling.severity.value})"),
+            Text(f"{clip(ruling.criterion, 60)}\n({row.severity})"),
             Text(f"{SIGNS[ruling.outcome]} {row.outcome}", style=_OUTCOME_COLOURS[ruling.outcome]),
             Text("\n".join(_found(row))),
             Text(_controls(row)),
@@ -90,7 +90,7 @@ def _plain(view: View, width: int) -> Iterable[str]:
     yield "Criteria, worst first:"
     for row in view.rows:
         ruling = row.ruling
-        line = f"  {clip(ruling.criterion, 60)} ({ruling.severity.value}): {row.outcome}, controls {_controls(row)}"
+        line = f"  {clip(ruling.criterion, 60)} ({row.severity}): {row.outcome}, controls {_controls(row)}"
         yield from _wrapped(line, width, "    ")
         for found in _found(row):
             yield from _wrapped(f"    {found}", width, "      ")
@@ -111,7 +111,7 @@ def _lists(view: View) -> Iterable[tuple[str, list[str]]]:
 
 def _all_lists(view: View) -> Iterable[tuple[str, list[str]]]:
     yield "Why:", [clip(reason, _REASON_LIMIT) for reason in view.reasons]
-    not_run = [f"{row.ruling.criterion} ({row.ruling.severity.value}): {row.outcome}" for row in view.not_run]
+    not_run = [f"{row.ruling.criterion} ({row.severity}): {row.outcome}" for row in view.not_run]
     if view.sections_not_run:
         not_run.append("dogfood sections " + ", ".join(str(item.number) for item in view.sections_not_run))
     yield "Not run:", [clip(item, _REASON_LIMIT) for item in not_run]
@@ -126,6 +126,7 @@ def _all_lists(view: View) -> Iterable[tuple[str, list[str]]]:
             for item in view.misbehaving
         ],
     )
+    yield "Waivers, used or not:", [clip(waiver(each), _REASON_LIMIT) for each in view.predicate.verdict.waivers]
     yield "Read with care:", [clip(warning, _REASON_LIMIT) for warning in view.warnings]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from refute.outcome import ControlResult, Measurement, Outcome, Record, Severity
 from refute.predicate import Predicate, Section
 from refute.report import sentences
-from refute.report.wording import criterion_outcome, value
+from refute.report.wording import criterion_outcome, severity, value
 from refute.verdict import CriterionRuling, FalsifierRuling
 
 _SEVERITIES = list(Severity)
@@ -50,6 +50,11 @@ class Row:
     def outcome(self) -> str:
         """The outcome in sentences."""
         return criterion_outcome(self.ruling)
+
+    @property
+    def severity(self) -> str:
+        """What it weighed, with the date on which that changes."""
+        return severity(self.ruling)
 
     @property
     def controls_behaved(self) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from refute.outcome import Interval, Measurement, Outcome
-from refute.verdict import CriterionRuling
+from refute.outcome import Interval, Measurement, Outcome, Severity
+from refute.verdict import CriterionRuling, WaiverRuling
 
 # An outcome never rests on colour: each has a sign and always its word beside it.
 SIGNS = {
@@ -59,3 +59,19 @@ def outcome(word: Outcome) -> str:
 def criterion_outcome(ruling: CriterionRuling) -> str:
     """The outcome's word; a criterion without a falsifier is `uncovered`."""
     return "uncovered" if ruling.uncovered else outcome(ruling.outcome)
+
+
+def severity(ruling: CriterionRuling) -> str:
+    """What the criterion weighed, and where that changes on a date, when: `warn, block from 2027-01-31`."""
+    if not ruling.effective_on:
+        return ruling.severity.value
+    if ruling.severity is Severity.BLOCK:
+        return f"block since {ruling.effective_on}"
+    return f"warn, block from {ruling.effective_on}"
+
+
+def waiver(ruling: WaiverRuling) -> str:
+    """Such as `AC-1, approved by Ann: applied (in force until …). Reason: …`."""
+    named = f"{ruling.criterion or 'no criterion'}, approved by {ruling.approver or 'nobody'}"
+    reason = f". Reason: {ruling.reason}" if ruling.reason else ""
+    return f"{named}: {ruling.state.value.replace('_', ' ')} ({ruling.why}){reason}"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import CryptoSigner, SSlibKey  # pyright: ignore[reportPrivateImportUsage]
 
-from refute.attest import PrivateKey, key_id, public_pem, sign_envelope, verify_envelope
+from refute.attest import key_id, public_pem, sign_envelope, verify_envelope
 from refute.attest.dsse import MAX_SIGNATURES, pre_authentication_encoding
 from refute.errors import UsageError, VerificationError
 
@@ -354,7 +354,9 @@ def test_signing_is_deterministic_and_plain_json() -> None:
     assert value["signatures"][0]["keyid"] == key_id(PUB)
 
 
-SIGNERS: dict[str, PrivateKey] = {"ed25519": KEY} | {curve.name: ec.generate_private_key(curve) for curve in CURVES}
+SIGNERS: dict[str, Ed25519PrivateKey | ec.EllipticCurvePrivateKey] = {"ed25519": KEY} | {
+    curve.name: ec.generate_private_key(curve) for curve in CURVES
+}
 
 
 @pytest.mark.parametrize("kind", SIGNERS)

@@ -28,7 +28,7 @@ from refute.judge import judge
 from refute.outcome import Outcome, Record
 from refute.predicate import Exhibits, Predicate, Signer
 from refute.predicate_inputs import Inputs
-from refute.record_check import contradiction, uses_of
+from refute.record_check import contradiction, restated, uses_of
 from refute.records import read_records
 from refute.release_file import parse_release
 from refute.report import REPORTS
@@ -72,8 +72,8 @@ def judge_run(
     records, faults = read_records(run.path / "records.jsonl") if _has_records(run) else ((), ())
     lines = run.read_evidence()
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
-    given = _in_spec_order(records, specs)
     uses = uses_of(specs)
+    given = tuple(restated(record, uses) for record in _in_spec_order(records, specs))
     records = tuple(
         _broken(record, fault) if (fault := contradiction(record, uses, asked.facts.falsifiers)) else record
         for record in (_checked(record, lines, damage) for record in given)

@@ -32,7 +32,7 @@ from refute.policy_file import LoadedPolicy
 from refute.predicate import Exhibits, PolicyText, Predicate, Signer
 from refute.predicate_inputs import Inputs
 from refute.preregistration import conduct_of, preregistration
-from refute.record_check import contradiction, uses_of
+from refute.record_check import contradiction, restated, uses_of
 from refute.records import read_records
 from refute.release_file import parse_release
 from refute.remeasure import measure_again
@@ -91,8 +91,8 @@ def judge_run(
     if store is not None:
         lines = {name: _found_in(store, line) for name, line in lines.items()}
     damage = {name: fault for name, line in lines.items() if (fault := _damage(line))}
-    given = _in_spec_order(records, specs)
     uses = uses_of(specs)
+    given = tuple(restated(record, uses) for record in _in_spec_order(records, specs))
     records = tuple(
         _broken(record, fault) if (fault := contradiction(record, uses, asked.facts.falsifiers)) else record
         for record in (_checked(record, lines, damage) for record in given)

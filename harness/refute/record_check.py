@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from refute.outcome import Record, readable
 from refute.predicate import FalsifierOrigin
@@ -22,18 +23,27 @@ def uses_of(specs: Sequence[Spec]) -> Uses:
     }
 
 
+def restated(record: Record, uses: Uses) -> Record:
+    """The record with every reason in the words that its numbers give: reasons are read, and nobody decides by them.
+
+    A record that the judge will not believe stays as it is.
+    """
+    if (asked := _believable(record, uses)) is None:
+        return record
+    criterion, use = asked
+    _, reason = settle(criterion, use, record.run_class, record.measurements)
+    controls = tuple(
+        replace(control, reason=settle_control(use, control.measurements)[1]) for control in record.controls
+    )
+    return replace(record, reason=readable(reason), controls=controls)
+
+
 def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, FalsifierOrigin]) -> str:
     """What a record that measured says otherwise than its falsifier was declared, or than its numbers; else nothing.
 
-    It looks only at what the judge would believe: a record without measurements claims nothing, and one that no spec
-    asks for, whose controls misbehaved or whose outcome its numbers do not give is refused there.
+    It looks only at what the judge would believe; the rest is refused there.
     """
-    asked = uses.get((record.spec, record.criterion, record.falsifier))
-    if not record.measurements or asked is None or record.uses != asked[1].uses:
-        return ""
-    criterion, use = asked
-    outcome, reason = settle(criterion, use, record.run_class, record.measurements)
-    if outcome is not record.outcome or control_faults(record, use):
+    if _believable(record, uses) is None:
         return ""
     declared = falsifiers.get(record.uses)
     if declared is None or declared.code_sha256 != record.code:
@@ -42,7 +52,17 @@ def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, Falsifier
         return f"does not rest on the evidence that {record.uses!r} declares: {', '.join(declared.needs)}"
     if [control.name for control in record.controls] != list(declared.controls):
         return f"does not show the controls that {record.uses!r} declares: {', '.join(declared.controls)}"
-    reasons = [(control.reason, settle_control(use, control.measurements)[1]) for control in record.controls]
-    if any(stated != found for stated, found in [(record.reason, readable(reason)), *reasons]):
+    if record != restated(record, uses):
         return "gives a reason that this version does not give its numbers"
     return ""
+
+
+def _believable(record: Record, uses: Uses) -> tuple[Criterion, FalsifierUse] | None:
+    """What a record was asked, where the judge takes its word: it measured, its numbers give its outcome, its controls
+    behaved. One without measurements claims nothing."""
+    asked = uses.get((record.spec, record.criterion, record.falsifier))
+    if not record.measurements or asked is None or record.uses != asked[1].uses:
+        return None
+    criterion, use = asked
+    outcome, _ = settle(criterion, use, record.run_class, record.measurements)
+    return asked if outcome is record.outcome and not control_faults(record, use) else None

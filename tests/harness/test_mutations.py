@@ -23,12 +23,14 @@ from refute.attest import (
     PrivateKey,
     build_statement,
     generate_key,
+    hash_model,
     load_private_key,
     public_pem,
     sign_envelope,
 )
 from refute.errors import StaleVerdictError, VerificationError
 from refute.judging import Judged, judge_run
+from refute.model_facts import model_facts
 from refute.predicate import Predicate
 from refute.run_folder import RunFolder
 from refute.verification import verify_verdict
@@ -217,6 +219,19 @@ def test_a_changed_text_gives_its_own_verdict_or_none(judged: Judged, key: Priva
     except VerificationError:
         return
     assert verified.predicate.verdict == judged.predicate.verdict
+
+
+def test_a_verdict_does_not_move_to_another_model(judged: Judged, key: PrivateKey, tmp_path: Path) -> None:
+    """Subject, files and both digests of another folder, all in agreement: the evidence still names the judged one."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}", encoding="utf-8")
+    manifest = hash_model(other)
+    content = json.loads(judged.predicate.model_dump_json())
+    content["subject"] |= {"sha256": manifest.root_digest, "manifest_sha256": manifest.manifest_digest}
+    content["model"] = json.loads(model_facts(manifest).model_dump_json())
+    with pytest.raises(VerificationError, match="not those of the evidence 'student'"):
+        verify_verdict(forge(judged, key, content), [public_pem(key)])
 
 
 def test_every_byte_class_of_the_envelope(judged: Judged, key: PrivateKey) -> None:

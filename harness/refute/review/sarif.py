@@ -75,10 +75,10 @@ def render_sarif(
     before = None if baseline is None else {each.rule: each for each in _attacks(baseline)}
     places = _places(predicate, root)
     results = [_result(each, predicate, before, places) for each in attacks]
-    if before is not None:
+    if baseline is not None and before is not None:
         gone = sorted(before.keys() - {each.rule for each in attacks})
         attacks += [before[name] for name in gone]
-        results += [_absent(before[name]) for name in gone]
+        results += [_absent(before[name], _places(baseline, root)) for name in gone]
     kept = min(len(results), MOST_RESULTS)
     while True:
         run = _run(predicate, payload_sha256, attacks[:kept], results[:kept], places, len(results) - kept)
@@ -188,16 +188,7 @@ def _rule(attack: _Attack) -> Json:
 def _result(
     attack: _Attack, predicate: Predicate, before: Mapping[str, _Attack] | None, places: Mapping[str, Json]
 ) -> Json:
-    result: Json = {
-        "ruleId": attack.rule,
-        "kind": attack.kind,
-        # §3.27.10: only what failed has a level.
-        "level": _LEVELS[attack.criterion.severity] if attack.kind == "fail" else "none",
-        "message": {"text": _message(_sentence(attack))},
-        "locations": [places[attack.criterion.criterion]],
-        "partialFingerprints": {"refute/v1": sha256(attack.rule.encode()).hexdigest()},
-        "properties": _measured(attack),
-    }
+    result: Json = {**_core(attack, places), "properties": _measured(attack)}
     suppressions = _suppressions(attack, predicate) if attack.kind in ("fail", "review", "open") else []
     if suppressions:
         result["suppressions"] = suppressions
@@ -208,15 +199,21 @@ def _result(
     return result
 
 
-def _absent(attack: _Attack) -> Json:
-    """What only the baseline has; its place is in a specification that is not at hand."""
+def _absent(attack: _Attack, places: Mapping[str, Json]) -> Json:
+    """What only the baseline has; its place is in the baseline's specification."""
+    return {**_core(attack, places), "baselineState": "absent"}
+
+
+def _core(attack: _Attack, places: Mapping[str, Json]) -> Json:
+    """What every result has. GitHub refuses a file with a result that has no location."""
     return {
         "ruleId": attack.rule,
         "kind": attack.kind,
+        # §3.27.10: only what failed has a level.
         "level": _LEVELS[attack.criterion.severity] if attack.kind == "fail" else "none",
         "message": {"text": _message(_sentence(attack))},
+        "locations": [places[attack.criterion.criterion]],
         "partialFingerprints": {"refute/v1": sha256(attack.rule.encode()).hexdigest()},
-        "baselineState": "absent",
     }
 
 

@@ -154,6 +154,7 @@ def test_baseline_states(make_predicate: MakePredicate, sarif: Callable[..., Jso
     assert states == {"F-RIGHT": "updated", "F-FAST": "unchanged", "F-STEADY": "unchanged", "F-SIZE": "absent"}
     back = sarif(make_predicate(), baseline=make_predicate(spec=shorter))
     assert results(back)["F-SIZE"]["baselineState"] == "new"
+    assert all(each["locations"] for each in run["results"])
 
 
 def test_it_is_deterministic_and_ascii(make_predicate: MakePredicate) -> None:

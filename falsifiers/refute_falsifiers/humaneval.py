@@ -167,6 +167,55 @@ def pass_at_1(context: Context) -> Iterator[Measurement]:
     yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
 
 
+def _decided(bench: Bench, *, passed: bool) -> None:
+    """The run of this release's own design, up to where one outcome for every problem ends it."""
+    design = bench.real["humaneval_sequential"].json("design.json")
+    ends = (
+        look["n"]
+        for look in design["boundaries"]
+        if (look["n"] >= look["stop_at_least"] if passed else look["stop_at_most"] >= 0)
+    )
+    outcome = "passed" if passed else "failed"
+    tasks = design["order"][: next(ends, len(design["order"]))]
+    rows = [{"task_id": task, "passed": passed, "outcome": outcome} for task in tasks]
+    bench.put("humaneval_sequential", "design.json", design)
+    bench.put("humaneval_sequential", "results.jsonl", rows)
+
+
+def decided_above(bench: Bench) -> None:
+    """Every problem solved, until that was enough."""
+    _decided(bench, passed=True)
+
+
+def decided_below(bench: Bench) -> None:
+    """No problem solved, until that was enough."""
+    _decided(bench, passed=False)
+
+
+@falsifier(
+    "humaneval-pass-at-1-sequential",
+    needs=("humaneval_sequential",),
+    measures={"pass_at_1": "%"},
+    controls=(known_good(decided_above), known_bad(decided_below)),
+)
+def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
+    """Refuted when the share of solved problems lies below the bar, by a run that stops once that is decided.
+
+    The test is declared with the bar, as `sequential`; its interval is made for stopping early. A run that stopped
+    elsewhere, or took the problems in another order, is no measurement.
+    """
+    evidence = context.evidence("humaneval_sequential")
+    design, rows = evidence.json("design.json"), _unique(evidence)
+    if [row["task_id"] for row in rows] != design["order"][: len(rows)]:
+        raise ValueError("the problems were not judged in the order of the design")
+    if any(row["outcome"] == "error" for row in rows):
+        raise ValueError("a problem without a verdict is neither solved nor failed")
+    passed = [row["passed"] is True and row["outcome"] == "passed" for row in rows]
+    rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
+    share, interval = stats.sequential_share(passed, **rule)
+    yield Measurement("pass_at_1", share, "%", n=len(rows), interval=interval)
+
+
 def all_problems_judged(bench: Bench) -> None:
     """A result for every problem, none of them an error."""
     bench.put("humaneval_student", "results.jsonl", _results(range(20)))

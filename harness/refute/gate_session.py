@@ -23,7 +23,7 @@ from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.outcome import Record
-from refute.plan import plan_release, require_inputs
+from refute.plan import plan_release, require_inputs, sequential_design
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
 from refute.predicate import ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
@@ -84,7 +84,11 @@ class GateSession:
             release=release,
             spec_files={loaded.path.resolve(): loaded for loaded in specs},
             registry=registry,
-            plan=plan_release(release.release, release.path.parent),
+            plan=plan_release(
+                release.release,
+                release.path.parent,
+                sequential=sequential_design([loaded.spec for loaded in specs], registry),
+            ),
             store_path=here / (config.getoption("--store") or root / "store"),
         )
 

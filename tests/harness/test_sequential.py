@@ -99,8 +99,8 @@ def test_the_error_rate_is_held_exactly(design: Design) -> None:
 def test_boundaries_spend_what_they_may_and_no_more(design: Design) -> None:
     """At 164 problems, by binomial steps: each side spends what it may by each look, and one count more would not."""
     chance, looks, side = design.bar / 100, design.boundaries(), design.error_rate / 2
-    pmf = [binom.pmf(range(design.looks[0] + 1), size, chance).tolist() for size in range(design.looks[0] + 1)]
-    step: Step = lambda _n, _count, size, more: float(pmf[size][more])  # noqa: E731
+    pmf = [[float(binom.pmf(more, size, chance)) for more in range(size + 1)] for size in range(design.looks[0] + 1)]
+    step: Step = lambda _n, _count, size, more: pmf[size][more]  # noqa: E731
     found = exits(looks, step)
     for number, look in enumerate(looks, start=1):
         allowed = spent(design.spending, side, look.n / design.looks[-1])
@@ -167,7 +167,8 @@ def test_spending_functions_have_their_published_values() -> None:
     for spending in SPENDINGS:
         rising = [spent(spending, 0.025, share / 100) for share in range(1, 101)]
         assert rising == sorted(rising)
-        assert (rising[-1], spent(spending, 0.025, 1e-9)) == (0.025, pytest.approx(0, abs=1e-9))
+        assert rising[-1] == 0.025
+        assert spent(spending, 0.025, 1e-9) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_hopeless_and_a_clear_model_cost_a_fraction() -> None:
@@ -182,9 +183,9 @@ def test_a_run_ends_where_it_is_decided_and_nowhere_else() -> None:
     design = Design(15.0, 0.05, "pocock", every(8, 164))
     assert design.stop([True] * 8).n == 8
     assert design.stop(([True] + [False] * 6) * 23 + [False] * 3).n == 164
-    for passed, message in (([False] * 31, "neither decided nor all 164"), ([True] * 9, "decided after 8.*yet 9")):
+    for outcomes, message in (([False] * 31, "neither decided nor all 164"), ([True] * 9, "decided after 8.*yet 9")):
         with pytest.raises(ValueError, match=message):
-            design.stop(passed)
+            design.stop(outcomes)
     for passed, n, message in (
         (0, 31, "looks after 8, 16"),
         (1, 32, "within the boundaries"),

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from refute.errors import UsageError
 from refute.humaneval.config import EvaluateConfig, parse_config
 from refute.humaneval.experiments import checked_problems, execute_programs, write_json, write_results
-from refute.humaneval.problems import Problem
+from refute.humaneval.problems import Problem, order_key
 from refute.humaneval.prompts import PROTOCOLS, assemble, template_sha256
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.score import Result
@@ -43,8 +43,8 @@ class UntilDecidedConfig(EvaluateConfig):
 
 
 def seeded_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
-    """`problems` sorted by the SHA-256 of seed and task id: the same on every machine, whatever their order was."""
-    return sorted(problems, key=lambda problem: hashlib.sha256(f"{seed}:{problem.task_id}".encode()).hexdigest())
+    """`problems` in the random order of `seed`."""
+    return sorted(problems, key=lambda problem: order_key(seed, problem.task_id))
 
 
 def evaluate_until_decided(job: Job) -> None:
@@ -76,8 +76,7 @@ def evaluate_until_decided(job: Job) -> None:
                 each.task_id: assemble(problem, each.text) for problem, each in zip(batch, completions, strict=True)
             }
             results += execute_programs(job, settings, isolation, batch, programs, workers=config.threads)
-            passed = sum(result.passed for result in results)
-            if passed <= look.stop_at_most or passed >= look.stop_at_least:
+            if not look.stop_at_most < sum(result.passed for result in results) < look.stop_at_least:
                 break
         done = log.done
     write_samples(job.out / "samples.jsonl", [done[result.task_id, 0] for result in results])
@@ -89,7 +88,7 @@ def evaluate_until_decided(job: Job) -> None:
             "mode": "sequential",
             "problems": len(results),
             "problems_at_most": len(order),
-            "passed": passed,
+            "passed": sum(result.passed for result in results),
             "protocol": settings.prompt,
             "template_sha256": template,
             "max_new_tokens": settings.max_new_tokens,

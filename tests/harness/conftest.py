@@ -117,7 +117,7 @@ def silence() -> Watcher:
 
 @pytest.fixture
 def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
-    """make_run(spec=…, release=…, right=95, also=(), falsifiers={}): a run, not judged yet, over the store `tmp_path / "store"`."""
+    """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
 
     importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
 

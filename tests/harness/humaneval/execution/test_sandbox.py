@@ -14,6 +14,7 @@ import pytest
 from refute.errors import MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
 from refute.humaneval.jail import Jail, bubblewrap_jails
+from refute.humaneval.sandbox import _try, jail_for
 from refute.humaneval.slot import Task, run_slot
 
 Judge = Callable[..., Result]
@@ -61,7 +62,7 @@ def test_a_worker_that_cannot_be_confined_is_our_error() -> None:
     assert "could not confine itself" in report.detail
 
 
-@every_containing_tier
+@pytest.mark.parametrize("contained", ["rlimits", "seccomp", "bubblewrap"], indirect=True)
 @pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="looks for processes in /proc")
 def test_nothing_outlives_its_slot(judge: Judge, contained: Isolation) -> None:
     """Neither a child in a session of its own, nor a thread, nor an endless worker is left behind."""
@@ -73,7 +74,8 @@ threading.Thread(target=time.sleep, args=(600,)).start()
 for start in (os.fork, os.forkpty):
     try:
         if start() == 0:
-            os.setsid()
+            try: os.setsid()
+            except OSError: pass  # forkpty has done so
             time.sleep(600)
     except OSError:
         pass
@@ -166,6 +168,38 @@ def double_all(n):
     assert outside.read_text(encoding="utf-8") == "untouched"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "slots"]
     assert list(slots.iterdir()) == []
+
+
+@every_containing_tier
+def test_the_kernel_takes_no_settings(judge: Judge, contained: Isolation) -> None:
+    """Not one file of /proc can be opened for writing: root in a user namespace of its own is root to /proc/sys."""
+    program = f"""
+import os
+def double_all(n):
+    opened = []
+    for folder in ("/proc", "/proc/sys/kernel", "/proc/self", "/proc/1", f"/proc/{{os.getppid()}}"):
+        try: names = os.listdir(folder)
+        except OSError: names = ["sysrq-trigger", "core_pattern", "oom_score_adj", "uid_map"]
+        for name in names:
+            try: os.close(os.open(folder + "/" + name, os.O_WRONLY)); opened.append(folder + "/" + name)
+            except OSError: pass
+    assert not opened, opened
+{RIGHT}"""
+    result = judge("double_all", program, contained)
+    assert (result.outcome, result.detail) == ("passed", "")
+
+
+def test_a_sandbox_that_leaves_kernel_settings_open_fails_its_probe(strongest: Isolation) -> None:
+    """What root could write through a /proc that is not read-only is an escape, and such a tier is not offered."""
+    if strongest < Isolation.BUBBLEWRAP:
+        pytest.skip("needs a bubblewrap that works")
+    whole = jail_for(Isolation.BUBBLEWRAP)
+    place = whole.wrapper.index("/proc", whole.wrapper.index("--proc") + 2)
+    assert whole.wrapper[place - 1] == "--remount-ro"
+    report = _try(Jail("bubblewrap", whole.wrapper[: place - 1] + whole.wrapper[place + 1 :]), strict=True)
+    assert (report.outcome, "kernel setting" in report.detail) == (
+        ("failed", True) if os.geteuid() == 0 else ("passed", False)
+    )
 
 
 @every_containing_tier

@@ -51,6 +51,7 @@ def evaluate(job: Job) -> None:
     passed = sum(result.passed for result in results)
     stops = Counter(completion.stop for completion in sampling.completions)
     write_results(job.out / "results.jsonl", results)
+    write_prompts(job.out / "prompts.jsonl", problems)
     write_json(
         job.out / "summary.json",
         {
@@ -162,6 +163,12 @@ def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write `results` as JSON Lines, in their order and without clock readings."""
     keys = ("task_id", "passed", "outcome", "detail")
     rows = ({key: getattr(result, key) for key in keys} for result in results)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def write_prompts(path: Path, problems: Iterable[Problem]) -> None:
+    """Write the prompts of `problems`, for whoever reads the answers."""
+    rows = ({"task_id": problem.task_id, "prompt": problem.prompt} for problem in problems)
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 

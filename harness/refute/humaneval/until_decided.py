@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from refute.errors import UsageError
 from refute.humaneval.config import EvaluateConfig, parse_config
-from refute.humaneval.experiments import checked_problems, execute_programs, write_json, write_results
+from refute.humaneval.experiments import checked_problems, execute_programs, write_json, write_prompts, write_results
 from refute.humaneval.problems import Problem, order_key
 from refute.humaneval.prompts import PROTOCOLS, assemble, template_sha256
 from refute.humaneval.sandbox import Isolation, require_isolation
@@ -81,6 +81,7 @@ def evaluate_until_decided(job: Job) -> None:
         done = log.done
     write_samples(job.out / "samples.jsonl", [done[result.task_id, 0] for result in results])
     write_results(job.out / "results.jsonl", results)
+    write_prompts(job.out / "prompts.jsonl", order[: len(results)])
     write_json(job.out / "design.json", {**rule.model_dump(mode="json"), "order": [each.task_id for each in order]})
     write_json(
         job.out / "summary.json",

@@ -241,6 +241,13 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
     return [
         *([dequantise] if quantised else []),
         prepare("corpus", "tokenise, split and decontaminate the corpus", "corpus:build_corpus", of_teacher, corpus),
+        prepare(
+            "contamination",
+            "look for the benchmark in the tokens that are trained on",
+            "overlap:measure_overlap",
+            (*of_teacher, "corpus"),
+            {"problems_path": problems, "tokenizer": corpus["tokenizer"]},
+        ),
         prepare("init", "make the student's initial checkpoint", "init:build_init", (*of_teacher, "corpus"), init),
         prepare("lineage", "identify teacher and init", "experiments:lineage", ("init",), {"teacher": original}),
         prepare(

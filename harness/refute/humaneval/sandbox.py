@@ -96,9 +96,11 @@ def require_isolation(minimum: Isolation) -> Isolation:
     """The strongest tier that works here. Raises ExperimentError where that is less than `minimum`."""
     found = probe_isolation()
     if found < minimum:
+        reason = _find_jail(minimum)
         raise ExperimentError(
             f"generated code may only run with isolation {minimum.value!r} or stronger, "
-            f"and the strongest that works here is {found.value!r}",
+            f"and the strongest that works here is {found.value!r}"
+            + (f"; {minimum.value}: {reason}" if isinstance(reason, str) else ""),
             hint="install bubblewrap, use Linux, or lower the minimum isolation for a model that you trust",
         )
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import MissingInputsError
+from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
 from refute.humaneval.jail import Jail, bubblewrap_jails
 from refute.humaneval.sandbox import _try, jail_for
@@ -44,6 +44,16 @@ def test_an_unreachable_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(MissingInputsError, match=r"'bubblewrap' does not work.*did not start"):
         sandbox.jail_for(Isolation.BUBBLEWRAP)
     assert probe_isolation() < Isolation.BUBBLEWRAP
+
+
+def test_a_demanded_tier_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tier was demanded, which one there is, and why not more: enough to know what to install."""
+    monkeypatch.setattr(sandbox, "bubblewrap_jails", list)
+    monkeypatch.setattr(sandbox, "_find_jail", sandbox._find_jail.__wrapped__)
+    with pytest.raises(
+        ExperimentError, match=r"'bubblewrap' or stronger, and .* is '\w+'; bubblewrap: no bwrap on PATH and no package"
+    ):
+        sandbox.require_isolation(Isolation.BUBBLEWRAP)
 
 
 def test_a_tier_that_does_not_contain_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def calibration(desk: Desk, settings: dict[str, Any]) -> Evidence:
 
 
 def test_the_scorer_is_calibrated_on_them(calibration: Evidence) -> None:
-    """Six of six canonical solutions, none of the empty or forged answers, and the loop ends: under the shipped bars."""
+    """Six of six canonical solutions, none of the empty or forged answers, and the loop ends."""
     counts = calibration.json("calibration.json")
     assert {kind: counts[kind]["passed"] for kind in KINDS} == {**dict.fromkeys(KINDS, 0), "canonical": 6}
     measure = load_registry([])["scorer-calibration"].measure

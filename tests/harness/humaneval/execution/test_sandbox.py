@@ -13,7 +13,7 @@ import pytest
 
 from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
-from refute.humaneval.jail import Jail, bubblewrap_jails
+from refute.humaneval.jail import Jail, _bubblewrap_arguments, bubblewrap_jails
 from refute.humaneval.sandbox import _try, jail_for
 from refute.humaneval.slot import Task, run_slot
 
@@ -199,14 +199,20 @@ def double_all(n):
     assert (result.outcome, result.detail) == ("passed", "")
 
 
+def test_bubblewrap_is_told_to_make_proc_read_only() -> None:
+    """Also where this machine cannot try it, and the tests of that tier are skipped."""
+    arguments = [*_bubblewrap_arguments()]
+    place = arguments.index("--proc")
+    assert arguments[place : place + 4] == ["--proc", "/proc", "--remount-ro", "/proc"]
+
+
 def test_a_sandbox_that_leaves_kernel_settings_open_fails_its_probe(strongest: Isolation) -> None:
     """What root could write through a /proc that is not read-only is an escape, and such a tier is not offered."""
     if strongest < Isolation.BUBBLEWRAP:
         pytest.skip("needs a bubblewrap that works")
     whole = jail_for(Isolation.BUBBLEWRAP)
-    place = whole.wrapper.index("/proc", whole.wrapper.index("--proc") + 2)
-    assert whole.wrapper[place - 1] == "--remount-ro"
-    report = _try(Jail("bubblewrap", whole.wrapper[: place - 1] + whole.wrapper[place + 1 :]), strict=True)
+    place = whole.wrapper.index("--proc") + 2
+    report = _try(Jail("bubblewrap", whole.wrapper[:place] + whole.wrapper[place + 2 :]), strict=True)
     assert (report.outcome, "kernel setting" in report.detail) == (
         ("failed", True) if os.geteuid() == 0 else ("passed", False)
     )

@@ -71,6 +71,7 @@ def test_stats_offers_intervals_and_comparisons() -> None:
         "mcnemar_share",
         "mean_interval",
         "paired_difference",
+        "sequential_share",
         "trend",
         "wilson_interval",
     }

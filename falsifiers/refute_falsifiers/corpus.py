@@ -91,3 +91,72 @@ def corpus_hygiene(context: Context) -> Iterator[Measurement]:
     yield Measurement("shared_files", len(splits["train"] & splits["heldout"]), "files", n=len(files))
     check = manifest["benchmark_selfcheck"]
     yield Measurement("benchmark_missed", check["problems"] - check["rejected"], "problems", n=check["problems"])
+
+
+def _overlap(bench: Bench, corpus: dict[str, Any], benchmark: dict[str, Any] | None = None) -> None:
+    real = bench.real["contamination"].json("overlap.json")
+    bench.put("contamination", "overlap.json", {**real, "corpus": corpus, "benchmark": benchmark or real["benchmark"]})
+
+
+def _nothing_shared(documents: int = 100) -> dict[str, Any]:
+    return {"documents": documents, "ngrams": 1000 * documents, "contaminated": {}}
+
+
+def nothing_shared(bench: Bench) -> None:
+    """Much text, and none of the benchmark's; the search finds the benchmark in itself."""
+    _overlap(bench, _nothing_shared())
+
+
+def benchmark_trained_on(bench: Bench) -> None:
+    """What this very search found where the benchmark itself was the corpus."""
+    _overlap(bench, bench.real["contamination"].json("overlap.json")["benchmark"])
+
+
+def one_problem_trained_on(bench: Bench) -> None:
+    """A single problem, by a single run of words."""
+    _overlap(bench, {**_nothing_shared(), "contaminated": {"3": 1}})
+
+
+def search_that_finds_nothing(bench: Bench) -> None:
+    """A search that misses the benchmark in itself: its silence about the corpus means nothing."""
+    _overlap(bench, _nothing_shared(), _nothing_shared(documents=164))
+
+
+def search_for_longer_runs(bench: Bench) -> None:
+    """Runs of fifty words: a copied problem with one word changed would pass."""
+    _overlap(bench, _nothing_shared())
+    bench.put("contamination", "overlap.json", {**bench.real["contamination"].json("overlap.json"), "ngram": 50})
+
+
+def nothing_read(bench: Bench) -> None:
+    """No text was searched."""
+    _overlap(bench, _nothing_shared(documents=0))
+
+
+@falsifier(
+    "benchmark-overlap",
+    needs=("contamination",),
+    measures={
+        "contaminated_problems": "problems",
+        "benchmark_missed": "problems",
+        "searched": "ngrams",
+        "ngram": "words",
+    },
+    controls=(
+        known_good(nothing_shared),
+        known_bad(benchmark_trained_on),
+        known_bad(one_problem_trained_on),
+        known_bad(search_that_finds_nothing),
+        known_bad(search_for_longer_runs),
+        known_bad(nothing_read),
+    ),
+)
+def benchmark_overlap(context: Context) -> Iterator[Measurement]:
+    """Refuted when the text that was trained on shares a run of words with a problem, or the search is blind."""
+    found = context.evidence("contamination").json("overlap.json")
+    problems, corpus = found["problems"], found["corpus"]
+    yield Measurement("contaminated_problems", len(corpus["contaminated"]), "problems", n=problems)
+    missed = problems - len(found["benchmark"]["contaminated"])
+    yield Measurement("benchmark_missed", missed, "problems", n=problems)
+    yield Measurement("searched", corpus["ngrams"], "ngrams", n=problems)
+    yield Measurement("ngram", found["ngram"], "words", n=problems)

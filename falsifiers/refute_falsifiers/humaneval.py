@@ -167,25 +167,80 @@ def pass_at_1(context: Context) -> Iterator[Measurement]:
     yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
 
 
+def _decided(bench: Bench, *, passed: bool) -> None:
+    """The run of this release's own design, up to where one outcome for every problem ends it."""
+    design = bench.real["humaneval_sequential"].json("design.json")
+    ends = (
+        look["n"]
+        for look in design["boundaries"]
+        if (look["n"] >= look["stop_at_least"] if passed else look["stop_at_most"] >= 0)
+    )
+    outcome = "passed" if passed else "failed"
+    tasks = design["order"][: next(ends, len(design["order"]))]
+    rows = [{"task_id": task, "passed": passed, "outcome": outcome} for task in tasks]
+    bench.put("humaneval_sequential", "design.json", design)
+    bench.put("humaneval_sequential", "results.jsonl", rows)
+
+
+def decided_above(bench: Bench) -> None:
+    """Every problem solved, until that was enough."""
+    _decided(bench, passed=True)
+
+
+def decided_below(bench: Bench) -> None:
+    """No problem solved, until that was enough."""
+    _decided(bench, passed=False)
+
+
+@falsifier(
+    "humaneval-pass-at-1-sequential",
+    needs=("humaneval_sequential",),
+    measures={"pass_at_1": "%"},
+    controls=(known_good(decided_above), known_bad(decided_below)),
+)
+def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
+    """Refuted when the share of solved problems lies below the bar, by a run that stops once that is decided.
+
+    The test is declared with the bar, as `sequential`; its interval is made for stopping early. A run that stopped
+    elsewhere, or took the problems in another order, is no measurement.
+    """
+    evidence = context.evidence("humaneval_sequential")
+    design, rows = evidence.json("design.json"), _unique(evidence)
+    if [row["task_id"] for row in rows] != design["order"][: len(rows)]:
+        raise ValueError("the problems were not judged in the order of the design")
+    if any(row["outcome"] == "error" for row in rows):
+        raise ValueError("a problem without a verdict is neither solved nor failed")
+    passed = [row["passed"] is True and row["outcome"] == "passed" for row in rows]
+    rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
+    share, interval = stats.sequential_share(passed, **rule)
+    yield Measurement("pass_at_1", share, "%", n=len(rows), interval=interval)
+
+
+def _judged(bench: Bench, missing: int = 0, other: str = "failed") -> None:
+    problems = int(bench.parameters["problems"])
+    bench.put("humaneval_student", "results.jsonl", _results(range(problems // 8), problems - missing, other))
+
+
 def all_problems_judged(bench: Bench) -> None:
     """A result for every problem, none of them an error."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(20)))
+    _judged(bench)
 
 
 def a_problem_left_out(bench: Bench) -> None:
     """One problem has no result."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(20), PROBLEMS - 1))
+    _judged(bench, missing=1)
 
 
 def errors_counted_as_failures(bench: Bench) -> None:
     """Problems that could not be judged, mixed with ones that were."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(20), other="error"))
+    _judged(bench, other="error")
 
 
 @falsifier(
     "humaneval-complete",
     needs=("humaneval_student",),
     measures={"problems": "problems", "errors": "problems"},
+    parameters={"problems": PROBLEMS},
     controls=(
         known_good(all_problems_judged),
         known_bad(a_problem_left_out),
@@ -193,7 +248,10 @@ def errors_counted_as_failures(bench: Bench) -> None:
     ),
 )
 def humaneval_complete(context: Context) -> Iterator[Measurement]:
-    """Refuted when a problem has no result, or its result is an error of the harness."""
+    """Refuted when a problem has no result, or its result is an error of the harness.
+
+    `problems`, of the set in use, sizes the controls; the number that must be there is the bar's to say.
+    """
     rows = _unique(context.evidence("humaneval_student"))
     yield Measurement("problems", len(rows), "problems", n=len(rows))
     yield Measurement("errors", sum(row["outcome"] == "error" for row in rows), "problems", n=len(rows))
@@ -205,6 +263,25 @@ def humaneval_complete(context: Context) -> Iterator[Measurement]:
 def _pair(bench: Bench, student: Iterable[int], init: Iterable[int]) -> None:
     bench.put("humaneval_student", "results.jsonl", _results(student))
     bench.put("humaneval_init", "results.jsonl", _results(init))
+
+
+def _solved(evidence: Evidence) -> dict[str, bool]:
+    """Which problems were solved: by refute's verdicts, or by results of `refute eval score`."""
+    return {
+        row["task_id"]: row["passed"] is True and row.get("outcome", row.get("result")) == "passed"
+        for row in _unique(evidence)
+    }
+
+
+def _pairs(new: dict[str, bool], old: dict[str, bool]) -> tuple[int, int, int, int]:
+    """Problems solved by both, by the new alone, by the old alone, by neither."""
+    if new.keys() != old.keys():
+        raise ValueError("the two models were not given the same problems")
+    table = [(new[task], old[task]) for task in new]
+    both, gained, lost, neither = (
+        table.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))
+    )
+    return both, gained, lost, neither
 
 
 def student_solves_more(bench: Bench) -> None:
@@ -228,14 +305,47 @@ def humaneval_gain(context: Context) -> Iterator[Measurement]:
 
     An untouched copy of the init differs on no problem and can only be inconclusive.
     """
-    passed = {}
-    for name in ("humaneval_student", "humaneval_init"):
-        rows = _unique(context.evidence(name))
-        passed[name] = {row["task_id"]: row["passed"] is True and row["outcome"] == "passed" for row in rows}
-    student, init = passed["humaneval_student"], passed["humaneval_init"]
-    if student.keys() != init.keys():
-        raise ValueError("student and init were not given the same problems")
-    gained = sum(student[task] and not init[task] for task in student)
-    lost = sum(init[task] and not student[task] for task in student)
+    student, init = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_init"))
+    both, gained, lost, neither = _pairs(student, init)
     share, interval = stats.mcnemar_share(gained, lost)
-    yield Measurement("won_share", share, "%", n=len(student), interval=interval)
+    yield Measurement("won_share", share, "%", n=both + gained + lost + neither, interval=interval)
+
+
+# ------------------------------------------------------------------------------------------------ against the past
+
+
+def _against_previous(bench: Bench, student: Iterable[int], previous: Iterable[int]) -> None:
+    solved = set(previous)
+    bench.put("humaneval_student", "results.jsonl", _results(student))
+    rows = [
+        {"task_id": f"HumanEval/{n}", "passed": n in solved, "result": "passed" if n in solved else "failed: x"}
+        for n in range(PROBLEMS)
+    ]
+    bench.put("humaneval_previous", "results.jsonl", rows)
+
+
+def as_good_as_before(bench: Bench) -> None:
+    """The same problems as the previous release, and forty more."""
+    _against_previous(bench, range(80), range(40))
+
+
+def worse_than_before(bench: Bench) -> None:
+    """Forty of the problems that the previous release solved are lost."""
+    _against_previous(bench, range(40), range(80))
+
+
+@falsifier(
+    "humaneval-against-previous",
+    needs=("humaneval_student", "humaneval_previous"),
+    measures={"difference": "%"},
+    controls=(known_good(as_good_as_before), known_bad(worse_than_before)),
+)
+def against_previous(context: Context) -> Iterator[Measurement]:
+    """Refuted when the student solves less than the release before it, on the same problems.
+
+    `humaneval_previous` is evidence of one's own: a results.jsonl of an earlier run, or of `refute eval score`.
+    """
+    student, previous = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_previous"))
+    both, gained, lost, neither = _pairs(student, previous)
+    interval = stats.paired_difference(both, gained, lost, neither)
+    yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

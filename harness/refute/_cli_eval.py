@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from refute.errors import UsageError
+
 app = typer.Typer(no_args_is_help=True, help="HumanEval: score samples, compare results.")
 
 INCOMPLETE = 1
@@ -42,6 +44,18 @@ class Backend(StrEnum):
     OPENAI = "openai"
 
 
+class Rule(StrEnum):
+    """Spending functions of a sequential test."""
+
+    POCOCK = "pocock"
+    OBRIEN_FLEMING = "obrien_fleming"
+
+    @property
+    def engine_name(self) -> Literal["pocock", "obrien_fleming"]:
+        """The word for it in specs."""
+        return "pocock" if self is Rule.POCOCK else "obrien_fleming"
+
+
 class Protocol(StrEnum):
     """How a problem is put to a model."""
 
@@ -72,13 +86,34 @@ def score(
     minimum_isolation: Minimum = Tier.SECCOMP,
     workers: Workers = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept missing problems and uneven counts.")] = False,
+    bar: Annotated[
+        float | None,
+        typer.Option(help="Percent. Stop once pass@1 is shown to lie above or below it (sequential test)."),
+    ] = None,
+    error_rate: Annotated[float, typer.Option(help="Of that test: chance of a wrong decision, at most.")] = 0.05,
+    spending: Annotated[Rule, typer.Option(help="How it spends its error over the looks.")] = Rule.POCOCK,
+    look_every: Annotated[int, typer.Option(help="Problems from one look to the next.", min=1)] = 8,
     as_json: Json = False,
 ) -> None:
-    """Execute samples and count passes. Ends in 0 if every sample was scored, in 1 if a line or a sample was not."""
+    """Execute samples and count passes. Ends in 0 if every sample was scored, in 1 if a line or a sample was not.
+
+    With --bar, problems are taken in a random order and only until the bar is decided; the interval allows for that.
+    """
     from refute.eval_command import limits_of, read_problems, score_file
     from refute.eval_show import show_score
 
     limits = limits_of(timeout, minimum_isolation.value, workers)
+    if bar is not None:
+        from refute.eval_sequential import design_for, score_until_decided
+        from refute.eval_show import show_sequential
+
+        if partial:
+            raise UsageError("--bar takes one sample of every problem", hint="leave out --partial or --bar")
+        taken = read_problems(problems)
+        design = design_for(taken, bar=bar, error_rate=error_rate, spending=spending.engine_name, look_every=look_every)
+        found = score_until_decided(samples, out, problems=taken, limits=limits, design=design)
+        typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(show_sequential(found)))
+        return
     figures = score_file(samples, out, problems=read_problems(problems), limits=limits, partial=partial)
     typer.echo(json.dumps(figures, indent=1) if as_json else "\n".join(show_score(figures)))
     raise typer.Exit(INCOMPLETE if figures["faulty_lines"] or figures["errors"] else 0)

@@ -24,6 +24,23 @@ def show_score(figures: Mapping[str, Any]) -> list[str]:
     return [*lines, *_conditions(figures), *_gaps(figures)]
 
 
+def show_sequential(found: Mapping[str, Any]) -> list[str]:
+    """The figures of a run that stopped when it was decided, in lines."""
+    saved = found["problems_in_file"] - found["problems"]
+    decision = {
+        "above": f"lies above {found['bar']:g} %",
+        "below": f"lies below {found['bar']:g} %",
+        "open": f"neither above nor below {found['bar']:g} %, with every problem judged",
+    }
+    interval = {**found["interval"], **{end: found["interval"][end] / 100 for end in ("low", "high")}}
+    return [
+        f"pass@1    {100 * found['pass_at_1']:.2f} %   {_intervals([interval])}",
+        f"decision  {decision[found['decision']]}",
+        f"passed    {found['passed']} of {found['problems']} problems; {saved} more were not needed",
+        *_conditions(found),
+    ]
+
+
 def _conditions(figures: Mapping[str, Any]) -> list[str]:
     times, run = figures["timeouts"], figures["run"]
     depended = (

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from refute.exhibit_grids import SCORED, grids, prompts
 from refute.outcome import Record
-from refute.predicate import Curve, Exhibits, Fact, Grid, Section
+from refute.predicate import Curve, Exhibits, Fact, Section
 from refute.run_folder import EvidenceLine
 
 Lines = Mapping[str, EvidenceLine]
-Outcomes = Literal["passed", "failed", "timeout", "error"]
 # Enough for every step of a short run; of a long one, every n-th and the last.
 _MOST_POINTS = 1000
-_SCORED = (("teacher", "humaneval_teacher"), ("init", "humaneval_init"), ("student", "humaneval_student"))
 
 
 def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
     """What the evidence of a distillation has to show; what is missing is shown as not run, with the reason."""
-    return Exhibits(sections=_sections(lines, tuple(records)), curves=tuple(_curves(lines)), grids=tuple(_grids(lines)))
+    return Exhibits(
+        sections=_sections(lines, tuple(records)),
+        curves=tuple(_curves(lines)),
+        grids=grids(lines),
+        prompts=prompts(lines),
+    )
 
 
 def _json(lines: Lines, name: str, file: str) -> dict[str, Any] | None:
@@ -126,7 +130,7 @@ def _scorer(lines: Lines) -> Section:
             "timeout_s": "Time limit, s",
         },
     )
-    for label, name in _SCORED:
+    for label, name in SCORED:
         summary = _json(lines, name, "summary.json")
         if summary is not None:
             facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
@@ -178,11 +182,3 @@ def _curve(chart: str, name: str, rows: list[dict[str, Any]], key: str) -> Itera
     if len(kept) > 1:
         steps, values = zip(*kept, strict=True)
         yield Curve(chart=chart, name=name, unit="nat/token", steps=steps, values=values)
-
-
-def _grids(lines: Lines) -> Iterable[Grid]:
-    for label, name in _SCORED:
-        rows = _rows(lines, name, "results.jsonl")
-        if rows:
-            outcomes: tuple[Outcomes, ...] = tuple(row["outcome"] for row in rows)
-            yield Grid(name=label, problems=tuple(row["task_id"] for row in rows), outcomes=outcomes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from refute.assets import fetch, local_path
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, Experiment, FromEvidence, Located, Plan, folder_digest
+from refute.registry import Falsifier
 from refute.release import (
     DepthPruned,
     Distillation,
@@ -20,14 +22,19 @@ from refute.release import (
     Release,
     Source,
 )
+from refute.sequential import Design
+from refute.spec import Spec
 
 DISTILL = "refute.distill"
 HUMANEVAL = "refute.humaneval"
+STUDENT, SEQUENTIAL = "humaneval_student", "humaneval_sequential"
 _DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
 
-def plan_release(release: Release, base: Path) -> Plan:
+def plan_release(release: Release, base: Path, *, sequential: Design | None = None) -> Plan:
     """Every experiment that evidence may be asked from; `base` is the folder of the release file.
+
+    With `sequential` there is one more, which lets the student answer until that test has decided.
 
     Raises:
         UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
@@ -36,7 +43,7 @@ def plan_release(release: Release, base: Path) -> Plan:
     built_in = [_release_itself(release)]
     if release.distillation is not None:
         _refuse_self_distillation(release.distillation, base)
-        built_in += _distillation(release.distillation, base)
+        built_in += _distillation(release.distillation, base, sequential)
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(
@@ -66,6 +73,24 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
         )
         found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
     return found
+
+
+def sequential_design(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> Design | None:
+    """The sequential test that `specs` declare for a falsifier that needs the evidence of a run stopped by one.
+
+    Raises UsageError where they declare two that differ: one run can stop by one rule only.
+    """
+    found: dict[Design, str] = {}
+    for use in (use for spec in specs for criterion in spec.criteria for use in criterion.falsifiers):
+        falsifier = falsifiers.get(use.uses or "")
+        if falsifier is not None and SEQUENTIAL in falsifier.needs:
+            found |= {design: use.id for design in use.designs().values() if design not in found}
+    if len(found) > 1:
+        raise UsageError(
+            f"{' and '.join(found.values())} declare different sequential tests of one run",
+            hint=f"give them the same `sequential`, or judge one of them on all problems ({STUDENT})",
+        )
+    return next(iter(found), None)
 
 
 def missing_inputs(release: Release, base: Path) -> list[str]:
@@ -165,7 +190,17 @@ def _model(model: ModelSource, base: Path) -> Config:
     return {"model": model.model_dump(mode="json"), "path": _model_files(model, base)}
 
 
-def _distillation(release: Distillation, base: Path) -> list[Experiment]:
+def _until_decided(student: Experiment, design: Design) -> Experiment:
+    return replace(
+        student,
+        name=SEQUENTIAL,
+        title="HumanEval on the student, until the bar is decided",
+        entry=f"{HUMANEVAL}.until_decided:evaluate_until_decided",
+        config={**student.config, "sequential": design.as_json()},
+    )
+
+
+def _distillation(release: Distillation, base: Path, sequential: Design | None) -> list[Experiment]:
     machine: Config = {"device": release.device, "threads": release.threads}
     original = _model(release.teacher, base)
     # A GGUF is dequantised once: transformers takes seconds to minutes over it, and five experiments need it.
@@ -224,12 +259,21 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         **machine,
     }
     limit = release.humaneval.limit
+    student_model: Config = {"kind": "evidence", "name": "student"}
+    student = evaluate(STUDENT, "HumanEval on the student", ("student",), student_model, limit)
     dequantise = prepare(
         "teacher", "obtain and dequantise the teacher", "experiments:dequantise", (), {"teacher": original}
     )
     return [
         *([dequantise] if quantised else []),
         prepare("corpus", "tokenise, split and decontaminate the corpus", "corpus:build_corpus", of_teacher, corpus),
+        prepare(
+            "contamination",
+            "look for the benchmark in the tokens that are trained on",
+            "overlap:measure_overlap",
+            (*of_teacher, "corpus"),
+            {"problems_path": problems, "tokenizer": corpus["tokenizer"]},
+        ),
         prepare("init", "make the student's initial checkpoint", "init:build_init", (*of_teacher, "corpus"), init),
         prepare("lineage", "identify teacher and init", "experiments:lineage", ("init",), {"teacher": original}),
         prepare(
@@ -259,13 +303,8 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
         ),
         evaluate("humaneval_teacher", "HumanEval on the teacher", of_teacher, {"kind": "source", **teacher}, limit),
         evaluate("humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit),
-        evaluate(
-            "humaneval_student",
-            "HumanEval on the student",
-            ("student",),
-            {"kind": "evidence", "name": "student"},
-            limit,
-        ),
+        student,
+        *([] if sequential is None else [_until_decided(student, sequential)]),
         evaluate(
             "humaneval_null",
             "HumanEval on a model with random weights",

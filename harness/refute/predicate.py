@@ -123,12 +123,33 @@ class Curve(Closed):
     values: tuple[float, ...]
 
 
+class Prompt(Closed):
+    """A problem as it was put: the beginning of its `characters`."""
+
+    problem: str
+    text: str
+    characters: int
+
+
+class Answer(Closed):
+    """What a model answered to a problem: the beginning of its `characters`, the digest of all, why it failed."""
+
+    completion: str
+    completion_sha256: Sha256
+    characters: int
+    reason: str = ""
+
+
+Outcomes = Literal["passed", "failed", "timeout", "error"]
+
+
 class Grid(Closed):
-    """One row of the per-problem grid: `outcomes` has a word for each of `problems`."""
+    """One row of the per-problem grid: `outcomes` has a word for each of `problems`, `answers` as many or none."""
 
     name: str
     problems: tuple[str, ...]
-    outcomes: tuple[Literal["passed", "failed", "timeout", "error"], ...]
+    outcomes: tuple[Outcomes, ...]
+    answers: tuple[Answer, ...] = ()
 
 
 class CitedVerdict(Closed):
@@ -151,6 +172,7 @@ class Exhibits(Closed):
     sections: tuple[Section, ...] = ()
     curves: tuple[Curve, ...] = ()
     grids: tuple[Grid, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 class Predicate(Closed):

@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from refute.outcome import ControlResult, Measurement, Outcome, Record, RunClass
+from refute.sequential import Design
 from refute.spec import Criterion, FalsifierUse
 from refute.threshold import decide_all
+
+# Percent points: the last digits of an interval differ between machines.
+_TOLERANCE = 1e-6
 
 
 def settle(
@@ -47,7 +51,35 @@ def _decide(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Out
     broken = sorted({each.name for each in measurements if not math.isfinite(each.value)})
     if broken:  # also where no bar asks for it: whatever it came from is not sound
         return Outcome.ERROR, f"not a finite number: {', '.join(broken)}"
+    if faults := _sequential_faults(use, measurements):
+        return Outcome.ERROR, "; ".join(faults)
     return decide_all(measurements, use.parsed_thresholds())
+
+
+def _sequential_faults(use: FalsifierUse, measurements: Sequence[Measurement]) -> list[str]:
+    """Why measurements are not what the declared sequential tests give for their counts: each is made again."""
+    designs = use.designs()
+    found = [(each, _sequential_fault(each, designs[each.name])) for each in measurements if each.name in designs]
+    return [f"{each.name}: {fault}" for each, fault in found if fault]
+
+
+def _sequential_fault(measurement: Measurement, design: Design) -> str:
+    passed = round(measurement.value * measurement.n / 100)
+    try:
+        wanted = design.interval(passed, measurement.n)
+    except ValueError as error:
+        return f"no end of the declared sequential test: {error}"
+    found = measurement.interval
+    ends = (measurement.value, found.low, found.high) if found is not None else ()
+    again = (100 * passed / measurement.n, wanted.low, wanted.high)
+    if (
+        found is None
+        or (found.level, found.method) != (wanted.level, wanted.method)
+        or max(abs(one - other) for one, other in zip(ends, again, strict=True)) > _TOLERANCE
+    ):
+        shown = "no interval" if found is None else f"[{found.low:.6g}, {found.high:.6g}] ({found.method})"
+        return f"expected [{wanted.low:.6g}, {wanted.high:.6g}] ({wanted.method}), found {shown}"
+    return ""
 
 
 def misbehaviour(controls: Iterable[ControlResult]) -> str:

@@ -19,6 +19,7 @@ from refute.errors import Problem, SpecError
 from refute.model_paths import has_path
 from refute.outcome import RunClass, Severity
 from refute.release import Closed, Release
+from refute.sequential import Design, Spending, every
 from refute.strict_yaml import Document, KeyPath, located, parse_yaml, read_text, validate
 from refute.threshold import BAR_PATTERN, Threshold, parse_bar
 
@@ -40,12 +41,43 @@ BarText = Annotated[
 ]
 
 
+class SequentialText(Closed):
+    """How a share may be decided against its bar before every problem was answered."""
+
+    error_rate: Annotated[
+        float, Field(gt=0, lt=0.5, description="Chance, at most, of a decision where the share lies at the bar.")
+    ]
+    spending: Spending = Field(description="How the error is spent over the looks (Lan & DeMets 1983).")
+    problems: Annotated[int, Field(gt=0, description="All problems there are: where the run ends at the latest.")]
+    look_every: Annotated[int, Field(gt=0)] | None = Field(default=None, description="A look after every so many.")
+    looks: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        default=None, description="Or after exactly these numbers of problems; the last is `problems`."
+    )
+    seed: int = Field(default=17, description="Of the random order in which the problems are put.")
+
+    @model_validator(mode="after")
+    def _one_plan(self) -> Self:
+        if (self.look_every is None) == (self.looks is None):
+            raise ValueError("name either `look_every` or `looks`, not both and not neither")
+        if self.looks is not None and self.looks[-1:] != (self.problems,):
+            raise ValueError(f"the last of `looks` must be `problems`, {self.problems}")
+        return self
+
+    def design(self, bar: float) -> Design:
+        """The test against `bar` percent. Raises ValueError where it has no sense."""
+        looks = every(self.look_every, self.problems) if self.look_every is not None else self.looks or ()
+        return Design(bar, self.error_rate, self.spending, looks, self.seed)
+
+
 class ThresholdText(Closed):
     """The bar of one measurement, as text."""
 
     holds_if: BarText
     inconclusive_if: BarText | None = Field(
         default=None, description="Values that decide nothing, whatever `holds_if` says."
+    )
+    sequential: SequentialText | None = Field(
+        default=None, description="Allows a run to stop once the bar is decided, and says what its interval must be."
     )
 
     @field_validator("holds_if", "inconclusive_if")
@@ -64,10 +96,22 @@ class ThresholdText(Closed):
             raise located([(("inconclusive_if",), message)])
         return self
 
+    @model_validator(mode="after")
+    def _sequential_bar(self) -> Self:
+        bar = self.parsed().holds_if
+        if self.sequential is not None and (bar.unit != "%" or bar.operator == "=="):
+            raise located([(("sequential",), f"a share in % is tested against an ordering, not against `{bar}`")])
+        self.design()
+        return self
+
     def parsed(self) -> Threshold:
         """The same as comparisons."""
         doubt = self.inconclusive_if
         return Threshold(parse_bar(self.holds_if), None if doubt is None else parse_bar(doubt))
+
+    def design(self) -> Design | None:
+        """The sequential test that the bar is decided by, where one is declared."""
+        return None if self.sequential is None else self.sequential.design(parse_bar(self.holds_if).value)
 
 
 class FalsifierUse(Closed):
@@ -99,6 +143,11 @@ class FalsifierUse(Closed):
     def parsed_thresholds(self) -> dict[str, Threshold]:
         """The bars by measurement name, for `threshold.decide_all`."""
         return {name: text.parsed() for name, text in sorted(self.thresholds.items())}
+
+    def designs(self) -> dict[str, Design]:
+        """The sequential tests by measurement name."""
+        found = {name: text.design() for name, text in sorted(self.thresholds.items())}
+        return {name: design for name, design in found.items() if design is not None}
 
 
 class Criterion(Closed):

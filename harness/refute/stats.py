@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from refute.outcome import Interval
+from refute.sequential import Design, Spending
 
 LEVEL = 0.95
 
@@ -69,6 +70,19 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> tuple[flo
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half = float(t.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance / n)
     return mean, Interval(mean - half, mean + half, level, "Student t")
+
+
+def sequential_share(
+    passed: Sequence[bool], *, bar: float, error_rate: float, spending: Spending, looks: Sequence[int]
+) -> tuple[float, Interval]:
+    """Share of passes, in percent, of a run that stopped by a sequential test, with the interval that allows for it.
+
+    `passed`: one outcome a problem, in the order in which they were put; see `refute.sequential.Design`. Raises
+    ValueError for a run that neither was decided nor saw all problems, or went on when it was decided.
+    """
+    design = Design(bar, error_rate, spending, tuple(looks))
+    n = design.stop(passed).n
+    return 100 * sum(passed) / n, design.interval(sum(passed), n)
 
 
 def trend(steps: Sequence[float], values: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:

@@ -1,4 +1,4 @@
-"""The built-in falsifiers under the bars of SPEC-DISTILL-001: each use is shown able to pass, and able to fail."""
+"""The built-in falsifiers under the bars of the shipped specs: each use is shown able to pass, and able to fail."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from refute.controls import Control
 from refute.humaneval import Result
 from refute.loading import load_registry
 from refute.registry import Falsifier
+from refute.sequential import Design, every
 from refute.settle import settle_control
 from refute.spec import FalsifierUse, ThresholdText, load_spec
 
 ROOT = Path(__file__).parents[2]
-SPEC = load_spec(ROOT / "specs" / "distill-001.yaml").spec
+SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
 REGISTRY = load_registry([])
-USES = [use for criterion in SPEC.criteria for use in criterion.falsifiers if use.uses is not None]
+USES = [use for spec in SPECS for criterion in spec.criteria for use in criterion.falsifiers if use.uses is not None]
 BARS = [(use, name) for use in USES for name in sorted(use.thresholds)]
 # How openai/human-eval's problems are named, and how the engine writes what came of them.
 TASKS = [f"HumanEval/{number}" for number in range(164)]
@@ -86,7 +87,20 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "timeout_s": 10.0,
         "loop_outcome": "timeout",
     }
-    return {"humaneval_calibration": evidence(tmp_path_factory.mktemp("real"), "humaneval_calibration", files)}
+    whole = {str(number): 100 for number in range(164)}
+    overlap = {
+        "ngram": 10,
+        "problems": 164,
+        "corpus": {"documents": 9, "ngrams": 9000, "contaminated": {}},
+        "benchmark": {"documents": 164, "ngrams": 16400, "contaminated": whole},
+    }
+    design = {**Design(15.0, 0.05, "pocock", every(8, 164)).as_json(), "order": TASKS}
+    folder = tmp_path_factory.mktemp("real")
+    return {
+        "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
+        "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
+        "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
+    }
 
 
 Measured = Callable[[FalsifierUse, Control], tuple[Measurement, ...]]

@@ -117,11 +117,18 @@ def silence() -> Watcher:
 
 @pytest.fixture
 def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
-    """make_run(spec=…, release=…, right=95, also=()): a run, not judged yet, over the store `tmp_path / "store"`."""
+    """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
 
     importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
 
-    def make(*, spec: str = SPEC, release: str = RELEASE, right: int = 95, also: tuple[str, ...] = ()) -> RunFolder:
+    def make(
+        *,
+        spec: str = SPEC,
+        release: str = RELEASE,
+        right: int = 95,
+        also: tuple[str, ...] = (),
+        falsifiers: Mapping[str, object] | None = None,
+    ) -> RunFolder:
         (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
         (tmp_path / "release.yaml").write_text(release, encoding="utf-8")
         answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))
@@ -129,7 +136,7 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
         loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
         registry = Registry()
-        registry.add_from({"accuracy": tiny_accuracy, "size": tiny_size})
+        registry.add_from({"accuracy": tiny_accuracy, "size": tiny_size, **(falsifiers or {})})
         run = RunFolder.create(tmp_path / "runs")
         laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)

@@ -171,3 +171,48 @@ def test_a_full_disk_is_an_error_and_the_rows_before_it_count(tmp_path: Path) ->
     figures = json.loads(subprocess.run(command(samples, out), capture_output=True, text=True, check=True).stdout)
     assert (figures["executed_now"], figures["scored"], figures["passed"]) == (4, 6, 6)
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_sequential_run_stops_when_the_bar_is_decided(cli: Cli, tmp_path: Path) -> None:
+    """Nothing solved: after the first look that can say so nothing more is executed, and the interval allows for it."""
+    samples = samples_file(tmp_path / "s.jsonl", {problem["task_id"]: WRONG for problem in PROBLEMS})
+    out, rule = tmp_path / "r.jsonl", ("--bar", "80", "--error-rate", "0.2", "--look-every", "1")
+    ended = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, *rule, "--json")
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, found["decision"], found["problems"], found["executed_now"]) == (0, "below", 2, 2)
+    assert len(read(out)) == 2
+    assert found["interval"]["high"] < 80
+    assert found["interval"]["method"].endswith("ended at look 2 of 6, 2 of 6 problems")
+    again = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, *rule)
+    assert "lies below 80 %" in again.stdout
+    assert "0 of 2 problems; 4 more were not needed" in again.stdout
+    other = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, "--bar", "70")
+    assert (other.returncode, "results of another run: sequential was" in other.stderr) == (2, True)
+
+
+def test_a_sequential_run_that_is_never_decided_uses_every_problem(cli: Cli, tmp_path: Path) -> None:
+    """Five of six against 60 %: open, and said so."""
+    samples, out = samples_file(tmp_path / "s.jsonl", {"own/3": WRONG}), tmp_path / "r.jsonl"
+    ended = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, "--bar", "60", "--json")
+    found = json.loads(ended.stdout)
+    assert (found["decision"], found["problems"], found["passed"]) == ("open", 6, 5)
+    assert found["interval"]["low"] < 60 < found["interval"]["high"]
+
+
+def test_a_sequential_run_wants_one_sample_of_every_problem(cli: Cli, tmp_path: Path) -> None:
+    """Two each, one missing, a broken line, a bar without sense: a usage error before anything is executed."""
+    out = tmp_path / "r.jsonl"
+    twice = samples_file(tmp_path / "2.jsonl", {}, n=2)
+    short = tmp_path / "1.jsonl"
+    short.write_text("".join(f"{json.dumps(row)}\n" for row in read(twice)[:5]), encoding="utf-8")
+    broken = tmp_path / "b.jsonl"
+    broken.write_text(short.read_text(encoding="utf-8") + "{\n", encoding="utf-8")
+    for samples, bar, message in (
+        (twice, "15", "12 samples of 6 problems"),
+        (short, "15", "no sample of own/5"),
+        (broken, "15", "line 6: not JSON"),
+        (twice, "100", "no such sequential test"),
+    ):
+        ended = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, "--bar", bar)
+        assert (ended.returncode, message in " ".join(ended.stderr.split())) == (2, True), ended.stderr
+    assert not out.exists()

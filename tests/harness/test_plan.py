@@ -13,9 +13,11 @@ import pytest
 
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, FromEvidence, Plan, key_of, render
-from refute.plan import missing_inputs, plan_release, require_inputs
+from refute.loading import load_registry
+from refute.plan import missing_inputs, plan_release, require_inputs, sequential_design
 from refute.release import Release
 from refute.release_file import load_release
+from refute.spec import Spec, load_spec
 
 RELEASES = Path(__file__).parents[2] / "specs" / "releases"
 NAMES = [path.name for path in sorted(RELEASES.glob("*.yaml"))]
@@ -208,3 +210,64 @@ def test_every_entry_names_a_function_that_exists() -> None:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, experiment.entry
         assert experiment.engine == (module.split(".")[1],)
+
+
+# ------------------------------------------------------------------------------------------------ sequential runs
+
+RULE = {"error_rate": 0.05, "spending": "pocock", "problems": 164, "look_every": 8}
+
+
+def spec_with(*rules: Mapping[str, object] | None) -> Spec:
+    """A spec whose criteria bar the student's sequential share at 15 %, each by one of `rules`."""
+    criteria = [
+        {
+            "id": f"AC-S-{number}",
+            "title": "t",
+            "statement": "s",
+            "severity": "block",
+            "phase": 5,
+            "falsifiers": [
+                {
+                    "id": f"F-S-{number}",
+                    "uses": "humaneval-pass-at-1-sequential",
+                    "thresholds": {"pass_at_1": {"holds_if": ">= 15 %", "sequential": rule}},
+                }
+            ],
+        }
+        for number, rule in enumerate(rules)
+    ]
+    return Spec.model_validate_json(
+        json.dumps({"spec": "SPEC-S-001", "version": 1, "title": "t", "criteria": criteria})
+    )
+
+
+def test_a_declared_sequential_test_plans_a_run_of_its_own() -> None:
+    """The rule is read from the spec, with its boundaries, and is part of what the evidence is filed under."""
+    registry = load_registry([])
+    design = sequential_design([spec_with(RULE, RULE, None)], registry)
+    assert design is not None
+    plan = plan_release(load("embedded.yaml"), RELEASES, sequential=design)
+    found = plan["humaneval_sequential"]
+    rule = render(found.config)["sequential"]
+    assert isinstance(rule, dict)
+    assert (rule["bar"], rule["looks"][:2], rule["boundaries"][0]["stop_at_least"]) == (15.0, [8, 16], 6)
+    assert {**found.config, "sequential": None} == {**plan["humaneval_student"].config, "sequential": None}
+    evidence = {"student": "d" * 64}
+    keys = {key_of(found, evidence), key_of(plan["humaneval_student"], evidence)}
+    other = sequential_design([spec_with({**RULE, "error_rate": 0.01})], registry)
+    keys.add(key_of(plan_release(load("embedded.yaml"), RELEASES, sequential=other)["humaneval_sequential"], evidence))
+    assert len(keys) == 3
+
+
+def test_without_a_declared_test_no_run_may_stop_early() -> None:
+    """The shipped spec judges fixed samples, and then there is nothing that could stop."""
+    registry = load_registry([])
+    shipped = load_spec(RELEASES.parent / "distill-001.yaml").spec
+    assert sequential_design([shipped, spec_with(None)], registry) is None
+    assert "humaneval_sequential" not in plan_release(load(), RELEASES)
+
+
+def test_two_different_sequential_tests_of_one_run_are_refused() -> None:
+    """One run can stop by one rule only; both falsifiers are named."""
+    with pytest.raises(UsageError, match="F-S-0 and F-S-1 declare different sequential tests"):
+        sequential_design([spec_with(RULE, {**RULE, "seed": 18})], load_registry([]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from refute import stats
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
 from refute.settle import control_faults, misbehaviour, settle, settle_control
-from refute.spec import Criterion, FalsifierUse, ThresholdText
+from refute.spec import Criterion, FalsifierUse, SequentialText, ThresholdText
 
 USE = FalsifierUse(id="F-A", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
 CRITERION = Criterion(id="AC-A", title="t", statement="s", severity=Severity.BLOCK, phase=1, falsifiers=(USE,))
@@ -138,3 +140,54 @@ def test_misbehaviour_names_every_control() -> None:
     told = misbehaviour([*wrong, BAD_CONTROL])
     assert told.count("must be corroborated, but was falsified (r)") == 2
     assert misbehaviour([GOOD_CONTROL, BAD_CONTROL]) == ""
+
+
+# ------------------------------------------------------------------------------------------------ sequential tests
+
+SEQUENTIAL = ThresholdText(
+    holds_if=">= 15 %",
+    sequential=SequentialText(error_rate=0.05, spending="pocock", problems=164, look_every=8),
+)
+BROAD = Interval(0.0, 100.0, 0.95, "")
+SHARE_USE = FalsifierUse(id="F-S", uses="a-share", thresholds={"share": SEQUENTIAL})
+
+
+def share_of(passed: int, n: int) -> Measurement:
+    """What the declared test gives for these counts."""
+    design = SEQUENTIAL.design()
+    assert design is not None
+    return Measurement("share", 100 * passed / n, "%", n, design.interval(passed, n), ("e" * 64,))
+
+
+@pytest.mark.parametrize(
+    ("passed", "n", "outcome"),
+    [(6, 8, "corroborated"), (0, 32, "falsified"), (25, 164, "inconclusive"), (37, 164, "corroborated")],
+)
+def test_a_run_that_stopped_early_is_decided_by_its_own_interval(passed: int, n: int, outcome: str) -> None:
+    """The same comparison as for a fixed sample; in a control, too."""
+    found, reason = settle(CRITERION, SHARE_USE, RunClass.FULL, [share_of(passed, n)])
+    assert (found, settle_control(SHARE_USE, [share_of(passed, n)])[0]) == (outcome, outcome)
+    assert "[" in reason
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            replace(share_of(6, 8), interval=stats.wilson_interval(6, 8)),
+            r"expected \[.*look 1 of 21.*found.*\(Wilson\)",
+        ),
+        (replace(share_of(6, 8), interval=None), "found no interval"),
+        (replace(share_of(6, 8), value=75.001), "expected"),
+        (replace(share_of(6, 8), n=7), "no end of the declared sequential test.*looks after 8"),
+        (replace(share_of(6, 8), n=164), "no end|expected"),
+        (replace(share_of(6, 8), value=62.5), "within the boundaries"),
+        (replace(share_of(0, 32), interval=replace(share_of(0, 32).interval or BROAD, high=20.0)), "expected"),
+        (replace(share_of(0, 32), interval=replace(share_of(0, 32).interval or BROAD, level=0.9)), "expected"),
+    ],
+)
+def test_an_interval_that_the_declared_test_does_not_give_is_an_error(found: Measurement, message: str) -> None:
+    """The judge makes it again from the counts: a fixed-sample interval of a stopped run would claim too much."""
+    outcome, reason = settle(CRITERION, SHARE_USE, RunClass.FULL, [found])
+    assert outcome is Outcome.ERROR
+    assert re.search(message, reason), reason

@@ -254,3 +254,41 @@ def test_condition_on_a_key_that_no_release_has_is_an_error(path: str) -> None:
     """A misspelt condition neither excuses nor silently applies."""
     with pytest.raises(SpecError, match="a release has no such key"):
         not_applicable(criterion({path: "quick"}), RELEASE)
+
+
+RULE = "{error_rate: 0.05, spending: pocock, problems: 164, look_every: 8}"
+
+
+@pytest.mark.parametrize(
+    ("bar", "rule", "message"),
+    [
+        (">= 15 %", RULE.replace(", look_every: 8", ""), "name either `look_every` or `looks`"),
+        (">= 15 %", RULE.replace("8}", "8, looks: [8, 164]}"), "name either `look_every` or `looks`"),
+        (">= 15 %", RULE.replace("look_every: 8", "looks: [8, 160]"), "the last of `looks` must be `problems`, 164"),
+        (">= 15 %", RULE.replace("look_every: 8", "looks: [9, 8, 164]"), "looks are rising numbers"),
+        (">= 15 %", RULE.replace("pocock", "haybittle"), "should be 'obrien_fleming' or 'pocock'"),
+        (">= 15 %", RULE.replace("0.05", "0.5"), "should be less than 0.5"),
+        ("== 15 %", RULE, "not against `== 15 %`"),
+        (">= 15 problems", RULE, "not against `>= 15 problems`"),
+        (">= 0 %", RULE, "between 0 and 100 %, found 0 %"),
+    ],
+)
+def test_a_sequential_rule_without_sense_is_refused(bar: str, rule: str, message: str) -> None:
+    """Found when the file is loaded, at the threshold that declares it."""
+    found = faults(
+        changed(
+            '{holds_if: "< 3.0 nat/token", inconclusive_if: "< 0 nat/token"}',
+            f'{{holds_if: "{bar}", sequential: {rule}}}',
+        )
+    )
+    assert [each for each in found if each.startswith("16: ") and message in each], found
+
+
+def test_a_sequential_rule_gives_the_test_of_its_bar() -> None:
+    """The bar is stated once; looks are written out, the last after all problems."""
+    spec = parse_spec(
+        changed('"< 3.0 nat/token", inconclusive_if: "< 0 nat/token"', f'">= 15 %", sequential: {RULE}'), "s.yaml"
+    )
+    (design,) = spec.criteria[0].falsifiers[0].designs().values()
+    assert (design.bar, design.error_rate, design.spending, design.seed) == (15.0, 0.05, "pocock", 17)
+    assert (design.looks[:2], design.looks[-2:]) == ((8, 16), (160, 164))

@@ -97,7 +97,7 @@ def build_corpus(job: Job) -> None:
     """
     config = CorpusConfig.model_validate_json(job.config)
     _refuse_short_budgets(config)
-    tokenizer = _open_tokenizer(job, config)
+    tokenizer = corpus_tokenizer(job, config.tokenizer)
     benchmark = Benchmark.of(read_problems(Path(config.problems_path)), config.corpus.decontaminate_ngram)
     rejected = benchmark.count_rejected()
     root, paths = find_documents(config.corpus, Path(config.path) if config.path else None)
@@ -145,8 +145,9 @@ def _refuse_short_budgets(config: CorpusConfig) -> None:
             )
 
 
-def _open_tokenizer(job: Job, config: CorpusConfig) -> PreTrainedTokenizerFast:
-    match config.tokenizer:
+def corpus_tokenizer(job: Job, chosen: EvidenceTokenizer | SourceTokenizer) -> PreTrainedTokenizerFast:
+    """The tokenizer that a corpus is made with. Raises as `open_tokenizer` does."""
+    match chosen:
         case SourceTokenizer(model=model, path=path):
             return open_tokenizer(model, Path(path))
         case EvidenceTokenizer(name=name):

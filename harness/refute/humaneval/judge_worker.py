@@ -1,8 +1,9 @@
 """The trusted side of one problem: run its own `check` against a proxy, and say what came of it.
 
 A fork of the template that `preload` starts under a bare interpreter: one process a problem, so that a check can be
-killed at its deadline and the seeded `random` belongs to it alone. It reads a job (JSON) and writes one report (JSON)
-that repeats the job's token: no token, no pass.
+killed at its deadline and the seeded `random` belongs to it alone. It reads a job (JSON) and writes `STARTED` once the
+program's time runs, then one report (JSON) that repeats the job's token: no token, no pass. At the deadline the report
+is `timeout`, whatever the test is doing, and the process ends there.
 """
 
 from __future__ import annotations
@@ -14,22 +15,20 @@ import random
 import resource
 import signal
 import sys
+from typing import NoReturn
 
 from refute.humaneval.template import serve
 from refute.humaneval.wire import Channel, WireError, encode
 
 _MEMORY_BYTES = 2 * 1024**3
 _TEXT_LIMIT = 500
+STARTED = b"+"
 # Raised through iteration these would end a loop in the test early and quietly, as if all was well.
 _CONTROL_FLOW = (StopIteration, StopAsyncIteration)
 
 
 class CandidateError(Exception):
     """The program raised something that has no ordinary builtin class."""
-
-
-class DeadlineExpired(BaseException):
-    """Time is up. Not an Exception: a test's own `except Exception` must not swallow it."""
 
 
 class NoAnswer(BaseException):
@@ -40,33 +39,40 @@ class UnfitProblem(BaseException):
     """The sandbox or the problem itself is at fault, not the program."""
 
 
-class Clock:
-    """One deadline at a time, kept by the kernel's timer; fires again in case something swallowed it."""
+class Reporter:
+    """Writes what came of a job, once, and ends the process: at the deadline too, which the kernel's timer keeps.
 
-    def __init__(self) -> None:
-        self.expired = False
-        signal.signal(signal.SIGALRM, self._expire)
+    A deadline that were raised in the running code could be swallowed by it, or arrive while it unwinds.
+    """
 
-    def start(self, seconds: float) -> None:
-        """Raise DeadlineExpired in the running code `seconds` from now, and then every tenth of a second."""
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
+    def __init__(self, descriptor: int, token: str) -> None:
+        self._descriptor, self._token = descriptor, token
+        self._late = ("error", "")
 
-    def stop(self) -> None:
-        """Disarm the timer."""
+    def start(self, seconds: float, outcome: str, detail: str) -> None:
+        """From now on: report this `seconds` later, unless something else was reported before."""
+        self._late = (outcome, detail)
+        signal.signal(signal.SIGALRM, lambda _number, _frame: self.report(*self._late))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def mark(self) -> None:
+        """Say that the program's own time begins."""
+        os.write(self._descriptor, STARTED)
+
+    def report(self, outcome: str, detail: str) -> NoReturn:
+        """Report and end."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def _expire(self, _number: int, _frame: object) -> None:
-        self.expired = True
-        raise DeadlineExpired
+        text = json.dumps({"token": self._token, "outcome": outcome, "detail": detail})
+        os.write(self._descriptor, text.encode("ascii"))
+        os._exit(0)
 
 
 class Candidate:
     """Stands in for the program's function: each call is one question and one answer over the channel."""
 
-    def __init__(self, channel: Channel, clock: Clock, name: str) -> None:
+    def __init__(self, channel: Channel, name: str) -> None:
         self.__name__ = name
         self._channel = channel
-        self._clock = clock
         self._replies = 0
         self._fault = ""
 
@@ -88,8 +94,6 @@ class Candidate:
 
     def ask(self, message: object) -> tuple[object, ...]:
         """Send `message`, return the tuple that comes back. Raises NoAnswer, for good, if none does."""
-        if self._clock.expired:
-            raise DeadlineExpired
         if not self._fault:
             try:
                 self._channel.send(message)
@@ -163,8 +167,6 @@ def _check(job: dict[str, str], candidate: Candidate) -> None:
 def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
     try:
         _check(job, candidate)
-    except DeadlineExpired:
-        return "timeout", ""
     except NoAnswer as error:
         return "failed", str(error)
     except UnfitProblem as error:
@@ -174,21 +176,16 @@ def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
     return "passed", ""
 
 
-def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int) -> tuple[str, str]:
-    clock = Clock()
-    candidate = Candidate(Channel(descriptor), clock, job["entry_point"])
+def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int, reporter: Reporter) -> NoReturn:
+    candidate = Candidate(Channel(descriptor), job["entry_point"])
+    reporter.start(start_s, "error", f"the sandbox did not start within {start_s:g} s")
     try:
-        clock.start(start_s)
         _await_ready(candidate)
-    except DeadlineExpired:
-        return "error", f"the sandbox did not start within {start_s:g} s"
     except UnfitProblem as error:
-        return "error", str(error)
-    clock.start(timeout_s)
-    outcome, detail = _attempt(job, candidate)
-    clock.stop()
-    # Whatever the test made of it: an answer that came too late is no answer.
-    return ("timeout", f"no verdict within {timeout_s:g} s") if clock.expired else (outcome, detail)
+        reporter.report("error", str(error))
+    reporter.start(timeout_s, "timeout", f"no verdict within {timeout_s:g} s")
+    reporter.mark()
+    reporter.report(*_attempt(job, candidate))
 
 
 def _explain(error: Exception, test: str) -> str:
@@ -214,6 +211,4 @@ def _work(descriptors: list[int]) -> None:
     channel, request, report = descriptors
     with os.fdopen(request, "rb") as stream:
         job = json.loads(stream.read())
-    outcome, detail = _judge(job["problem"], job["start_s"], job["timeout_s"], channel)
-    text = json.dumps({"token": job["token"], "outcome": outcome, "detail": detail})
-    os.write(report, text.encode("ascii"))
+    _judge(job["problem"], job["start_s"], job["timeout_s"], channel, Reporter(report, job["token"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -42,6 +43,11 @@ def load_problems(path: Path, *, limit: int | None = None) -> tuple[Problem, ...
     if not problems:
         raise _fault(str(path), "the file holds no problem")
     return tuple(problems.values())[:limit]
+
+
+def order_key(seed: int, task_id: str) -> str:
+    """Sorts problems into a random order that is the same on every machine, whatever their order was."""
+    return hashlib.sha256(f"{seed}:{task_id}".encode()).hexdigest()
 
 
 def prompt_module(prompt: str) -> str:

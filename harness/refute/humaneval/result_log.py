@@ -56,7 +56,7 @@ class ResultLog:
 
     def __init__(self, path: Path, identity: Mapping[str, object], stream: IO[bytes]) -> None:
         self.identity = identity
-        self._path = path
+        self.path = path
         self._stream = stream
         self._rows = {(row.task_id, row.sample): row for row in _whole_rows(stream)}
 
@@ -71,15 +71,15 @@ class ResultLog:
         try:
             written = self._stream.write(line)
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            raise _unwritable(self.path, error) from error
         if written != len(line):
-            raise _unwritable(self._path, OSError(f"{written} of {len(line)} bytes were taken"))
+            raise _unwritable(self.path, OSError(f"{written} of {len(line)} bytes were taken"))
         self._rows[row.task_id, row.sample] = row
 
     def sort(self, order: Iterable[Key]) -> None:
         """Put the rows into `order`, at once or not at all; those that are not there yet are left out. Done last."""
         rows = [self._rows[key] for key in order if key in self._rows]
-        _write_whole(self._path, b"".join(map(_line, rows)))
+        _write_whole(self.path, b"".join(map(_line, rows)))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,12 @@ _PROBE_TIMEOUT_S = 10.0
 _PROBE_PROGRAM = textwrap.dedent("""
     import os, socket, subprocess
 
+    def change_kernel_setting():
+        try:
+            os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+        except OSError:
+            raise PermissionError
+
     def escapes():
         done = []
         for name, attempt in (
@@ -24,6 +30,7 @@ _PROBE_PROGRAM = textwrap.dedent("""
             ("process", lambda: os.fork() or os._exit(0)),
             ("signal", lambda: os.kill(os.getppid(), 0)),
             ("exec", lambda: os.execv("/", ["/"])),
+            ("kernel setting", change_kernel_setting),
         ):
             try:
                 attempt()
@@ -50,8 +57,8 @@ class Isolation(Enum):
 
     RLIMITS     Any POSIX system; honest scoring, no containment. Does NOT keep a program from the network,
                 the files of its user, the processes of its user (the judging one included). On Linux it can
-                start processes, and one that starts its own session outlives the slot. macOS does not enforce
-                the limit on address space.
+                start any number of processes, which are ended with the slot. macOS ends those of the program's
+                own group only, and does not enforce the limit on address space.
     SECCOMP     Linux without namespaces, such as an ordinary container. No sockets, no new processes, no
                 signals or traces to others, no privileges; root becomes nobody if nobody can read the
                 interpreter. Landlock (kernel 5.13) leaves only the interpreter, the system's libraries and
@@ -89,9 +96,11 @@ def require_isolation(minimum: Isolation) -> Isolation:
     """The strongest tier that works here. Raises ExperimentError where that is less than `minimum`."""
     found = probe_isolation()
     if found < minimum:
+        reason = _find_jail(minimum)
         raise ExperimentError(
             f"generated code may only run with isolation {minimum.value!r} or stronger, "
-            f"and the strongest that works here is {found.value!r}",
+            f"and the strongest that works here is {found.value!r}"
+            + (f"; {minimum.value}: {reason}" if isinstance(reason, str) else ""),
             hint="install bubblewrap, use Linux, or lower the minimum isolation for a model that you trust",
         )
     return found

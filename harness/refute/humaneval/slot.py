@@ -31,7 +31,10 @@ Verdict = Literal["passed", "failed", "timeout", "error"]
 # Starting takes some 100 ms; the allowance is for a busy machine and not part of the program's time.
 START_LIMIT_S = 30.0
 _GRACE_S = 5.0
+# For a judge on a busy machine; whatever it says in that time is late anyway.
+_LATE_S = 1.0
 _REPORT_BYTES = 1 << 16
+_STARTED = b"+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,15 @@ class Station:
             request.settimeout(START_LIMIT_S)
             request.sendall(self._job(task, token))
             request.close()
-            written = _read(report.fileno(), START_LIMIT_S + self._timeout_s + _GRACE_S)
+            started = _read(report.fileno(), START_LIMIT_S + _GRACE_S, 1)
+            # The judge ends by itself when the program's time is up; one that is kept from it is ended from here.
+            written = _read(report.fileno(), self._timeout_s + _LATE_S, _REPORT_BYTES) if started else b""
         # The judge first: it must not see the program vanish and call that a failure.
         if not (judge.end() and sandbox.end()):
             self._drop()
         if written is None:
             return Report("timeout", f"the judge gave no verdict within {self._timeout_s:g} s and was stopped")
-        return _parse(written, token)
+        return _parse((started or b"").removeprefix(_STARTED) + written, token)
 
     def close(self) -> None:
         """End the station, and whatever runs at it."""
@@ -145,7 +150,13 @@ class _Template:
     """A running template (see `refute.humaneval.template`) and our end of its control socket."""
 
     def __init__(
-        self, wrapper: Sequence[str], worker: Worker, settings: dict[str, Any], folder: str, temporary: str | None
+        self,
+        wrapper: Sequence[str],
+        worker: Worker,
+        settings: dict[str, Any],
+        folder: str,
+        temporary: str | None,
+        uid: int | None = None,
     ) -> None:
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_GRACE_S)
@@ -159,6 +170,9 @@ class _Template:
                 cwd=folder,
                 env=worker_environment(),
                 start_new_session=True,
+                user=uid,
+                group=uid,
+                extra_groups=None if uid is None else [],
             )
         self._finish = weakref.finalize(self, _finish, process, self._control, temporary)
 
@@ -188,12 +202,13 @@ def _sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> _Templat
         "tier": jail.tier,
         "cpu_s": math.ceil(timeout_s) + 1,
         "memory_mib": memory_mib,
-        "uid": jail.uid,
+        "uid": None if jail.wrapped else jail.uid,
         "readable": visible_folders(),
         "writable": [] if temporary is None else [temporary],
     }
     settings = {"confinement": confinement, "writable": writable}
-    return _Template(jail.wrapper, "sandbox_worker", settings, temporary or "/", temporary)
+    uid = jail.uid if jail.wrapped else None
+    return _Template(jail.wrapper, "sandbox_worker", settings, temporary or "/", temporary, uid)
 
 
 def _finish(process: subprocess.Popen[bytes], control: socket.socket, temporary: str | None) -> None:
@@ -210,16 +225,16 @@ def _finish(process: subprocess.Popen[bytes], control: socket.socket, temporary:
             subprocess.run(["/bin/rm", "-rf", "--", temporary], check=False, stderr=subprocess.DEVNULL)  # noqa: S603
 
 
-def _read(descriptor: int, seconds: float) -> bytes | None:
-    """Everything up to the end of the file; None when that has not come within `seconds`."""
+def _read(descriptor: int, seconds: float, most: int) -> bytes | None:
+    """Everything up to the end of the file or `most` bytes; None when that has not come within `seconds`."""
     deadline, found = time.monotonic() + seconds, b""
     while True:
         ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0.0))
         if not ready:
             return None
-        chunk = os.read(descriptor, _REPORT_BYTES)
+        chunk = os.read(descriptor, most - len(found))
         found += chunk
-        if not chunk or len(found) > _REPORT_BYTES:
+        if not chunk or len(found) == most:
             return found
 
 

@@ -19,9 +19,11 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable
 
-_PR_SET_DUMPABLE = 4
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+_ADOPTED_S = 2.0
 _MOST_DESCRIPTORS = 4
 # Loaded once here rather than in every fork: what programs and tests of this kind import.
 _COMMON = ("bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "random", "re")
@@ -37,7 +39,7 @@ def serve(control_descriptor: int, work: Callable[[list[int]], None], writable: 
     # A collection in a fork would write to, and so copy, every page of what was loaded here.
     gc.collect()
     gc.freeze()
-    _hide()
+    _guard()
     control = socket.socket(fileno=control_descriptor)
     folders = tuple(writable)
     while True:
@@ -65,11 +67,28 @@ def serve(control_descriptor: int, work: Callable[[list[int]], None], writable: 
 
 
 def _kill(pid: int) -> None:
-    """End a fork and its group, which it leads; nothing of it remains when this returns."""
+    """End a fork, its group, which it leads, and, on Linux, what it put into groups of their own."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError):  # it does not lead its group yet
             kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+    deadline = time.monotonic() + _ADOPTED_S
+    while adopted := _children():
+        if time.monotonic() > deadline:
+            os._exit(1)  # they multiply faster than this can end them
+        for child in adopted:
+            os.kill(child, signal.SIGKILL)
+        for child in adopted:
+            os.waitpid(child, 0)
+
+
+def _children() -> list[int]:
+    """Processes whose parent has ended, so that they are this one's now; none where the kernel does not list them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as listed:
+            return [int(child) for child in listed.read().split()]
+    except FileNotFoundError:
+        return []
 
 
 def _clear(folder: str) -> None:
@@ -89,10 +108,11 @@ def _clear(folder: str) -> None:
         os._exit(1)
 
 
-def _hide() -> None:
-    """Linux: keep other processes of this user, forks included, out of this one's memory and descriptors."""
+def _guard() -> None:
+    """Linux: keep other processes, forks included, out of this one's memory, and become the parent of orphans."""
     if not sys.platform.startswith("linux"):
         return
     zero = ctypes.c_ulong(0)
-    if ctypes.CDLL(None).prctl(ctypes.c_int(_PR_SET_DUMPABLE), zero, zero, zero, zero) != 0:
-        raise OSError("a template cannot hide its memory from other processes")
+    for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_CHILD_SUBREAPER, 1)):
+        if ctypes.CDLL(None).prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
+            raise OSError("a template cannot hide its memory, or adopt what its forks leave behind")

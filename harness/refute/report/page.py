@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from refute.predicate import Predicate
 from refute.report import escaping, wording
+from refute.report.answers import problem_views
 from refute.report.charts import figures
 from refute.report.grid import columns, grid_rows, grid_svg
 from refute.report.view import View, view_of
@@ -67,6 +68,7 @@ def _names(view: View) -> dict[str, object]:
         "figures": figures(exhibits.curves),
         "grid_rows": grid_rows(exhibits.grids),
         "grid_columns": columns(exhibits.grids),
+        "problems": problem_views(exhibits.grids, exhibits.prompts),
     }
 
 

@@ -13,11 +13,13 @@ from refute.identity import Identity
 from refute.model_facts import model_facts
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
 from refute.predicate import (
+    Answer,
     Curve,
     Exhibits,
     Fact,
     Grid,
     Predicate,
+    Prompt,
     ReleaseText,
     RunFacts,
     Section,
@@ -173,6 +175,22 @@ def _curves() -> tuple[Curve, ...]:
     )
 
 
+def _answer(number: int) -> Answer:
+    """Hostile, empty, cut and ordinary ones."""
+    whole = (HOSTILE, "", "x = 1\n" * 20_000, "    return a + b\n")[number % 4]
+    reason = "" if number % 4 == 3 else f"AssertionError at: assert candidate({number}) {HOSTILE[:60]}"
+    shown = whole[:400]
+    return Answer(completion=shown, completion_sha256=digest_of(whole), characters=len(whole), reason=reason)
+
+
+def _prompts() -> tuple[Prompt, ...]:
+    text = 'def add(a: int, b: int) -> int:\n    """Add a and b.\n    >>> add(2, 3)\n    5\n    """\n'
+    return tuple(
+        Prompt(problem=f"HumanEval/{number}", text=(HOSTILE if number == 1 else text), characters=len(text) + number)
+        for number in range(164)
+    )
+
+
 def _grids() -> tuple[Grid, ...]:
     problems = tuple(f"HumanEval/{number}" for number in range(164))
 
@@ -180,7 +198,8 @@ def _grids() -> tuple[Grid, ...]:
         words = {**dict.fromkeys(passed, "passed"), **dict.fromkeys(timeouts, "timeout")}
         words |= dict.fromkeys(errors, "error")
         outcomes = tuple(words.get(number, "failed") for number in range(164))
-        return Grid.model_validate({"name": name, "problems": problems, "outcomes": outcomes})
+        answers = tuple(_answer(number) for number in range(164))
+        return Grid.model_validate({"name": name, "problems": problems, "outcomes": outcomes, "answers": answers})
 
     return (
         row("teacher", {7, 23, 27, 34, 53, 60, 124}, {39, 130}, set()),
@@ -269,5 +288,5 @@ def build_predicate() -> Predicate:
         evaluated_at="2026-03-01T10:31:12Z",
         verifier="refute judge",
         verifier_version="0.1.0",
-        exhibits=Exhibits(sections=_sections(), curves=_curves(), grids=_grids()),
+        exhibits=Exhibits(sections=_sections(), curves=_curves(), grids=_grids(), prompts=_prompts()),
     )

@@ -230,3 +230,37 @@ def test_number_keeps_six_digits(amount: float, written: str) -> None:
     """Numbers read without noise and differ from the measured value by less than a millionth of it."""
     assert number(amount) == written
     assert float(written) == pytest.approx(amount, rel=1e-5)
+
+
+def test_html_shows_prompt_answer_and_reason_of_every_problem(page: _Page, predicate: Predicate) -> None:
+    """Behind disclosures that need no script; what was cut says so and names the digest of the whole."""
+    text = " ".join(page.text)
+    assert page.tags.count("details") >= 1 + 164
+    for grid in predicate.exhibits.grids:
+        for answer in grid.answers:
+            assert answer.characters == len(answer.completion) or answer.completion_sha256 in text
+    assert "Cut: the first 400 of 120,000 characters." in text
+    assert "    return a + b\n" in page.text
+    assert "It wrote nothing." in text
+    assert "AssertionError at: assert candidate(2)" in text
+    assert "</script><img src=x onerror=alert(1)>" in text, "as text, and never as a tag"
+
+
+def test_markdown_holds_as_many_answers_as_fit(markdown: str, hostile: str) -> None:
+    """The first problems in full, the others named as left out, and nothing else gives way for them."""
+    assert len(markdown) <= MARKDOWN_LIMIT
+    assert "## Answers: HumanEval/0" in markdown
+    assert "## Provenance" in markdown
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    assert _Page(rendered).tags.count("img") == 0
+    assert hostile[:30] not in rendered
+
+
+def test_a_grid_whose_answers_do_not_match_its_problems_shows_none(predicate: Predicate, payload: str) -> None:
+    """One answer too few could put every text beside the wrong problem."""
+    (first, *_) = predicate.exhibits.grids
+    short = first.model_copy(update={"answers": first.answers[:-1]})
+    changed = predicate.model_copy(update={"exhibits": Exhibits(grids=(short,), prompts=predicate.exhibits.prompts)})
+    html = REPORTS["html"].render(changed, payload)
+    assert "Prompts and answers" not in html
+    assert "Problem by problem" in html

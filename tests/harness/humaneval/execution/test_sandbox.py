@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import MissingInputsError
+from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
-from refute.humaneval.jail import Jail, bubblewrap_jails
+from refute.humaneval.jail import Jail, _bubblewrap_arguments, bubblewrap_jails
+from refute.humaneval.sandbox import _try, jail_for
 from refute.humaneval.slot import Task, run_slot
 
 Judge = Callable[..., Result]
@@ -45,6 +46,16 @@ def test_an_unreachable_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert probe_isolation() < Isolation.BUBBLEWRAP
 
 
+def test_a_demanded_tier_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tier was demanded, which one there is, and why not more: enough to know what to install."""
+    monkeypatch.setattr(sandbox, "bubblewrap_jails", list)
+    monkeypatch.setattr(sandbox, "_find_jail", sandbox._find_jail.__wrapped__)
+    with pytest.raises(
+        ExperimentError, match=r"'bubblewrap' or stronger, and .* is '\w+'; bubblewrap: no bwrap on PATH and no package"
+    ):
+        sandbox.require_isolation(Isolation.BUBBLEWRAP)
+
+
 def test_a_tier_that_does_not_contain_fails_its_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe believes what its program could not do, not that something started."""
     monkeypatch.setattr(sandbox, "plain_jails", lambda _tier: [Jail("rlimits")])
@@ -61,7 +72,7 @@ def test_a_worker_that_cannot_be_confined_is_our_error() -> None:
     assert "could not confine itself" in report.detail
 
 
-@every_containing_tier
+@pytest.mark.parametrize("contained", ["rlimits", "seccomp", "bubblewrap"], indirect=True)
 @pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="looks for processes in /proc")
 def test_nothing_outlives_its_slot(judge: Judge, contained: Isolation) -> None:
     """Neither a child in a session of its own, nor a thread, nor an endless worker is left behind."""
@@ -70,10 +81,11 @@ def test_nothing_outlives_its_slot(judge: Judge, contained: Isolation) -> None:
 import ctypes, os, threading, time
 ctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0)
 threading.Thread(target=time.sleep, args=(600,)).start()
-for start in (os.fork, os.forkpty):
+for start in (os.fork, lambda: os.forkpty()[0]):
     try:
         if start() == 0:
-            os.setsid()
+            try: os.setsid()
+            except OSError: pass  # forkpty has done so
             time.sleep(600)
     except OSError:
         pass
@@ -166,6 +178,44 @@ def double_all(n):
     assert outside.read_text(encoding="utf-8") == "untouched"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "slots"]
     assert list(slots.iterdir()) == []
+
+
+@every_containing_tier
+def test_the_kernel_takes_no_settings(judge: Judge, contained: Isolation) -> None:
+    """Not one file of /proc can be opened for writing: root in a user namespace of its own is root to /proc/sys."""
+    program = f"""
+import os
+def double_all(n):
+    opened = []
+    for folder in ("/proc", "/proc/sys/kernel", "/proc/self", "/proc/1", f"/proc/{{os.getppid()}}"):
+        try: names = os.listdir(folder)
+        except OSError: names = ["sysrq-trigger", "core_pattern", "oom_score_adj", "uid_map"]
+        for name in names:
+            try: os.close(os.open(folder + "/" + name, os.O_WRONLY)); opened.append(folder + "/" + name)
+            except OSError: pass
+    assert not opened, opened
+{RIGHT}"""
+    result = judge("double_all", program, contained)
+    assert (result.outcome, result.detail) == ("passed", "")
+
+
+def test_bubblewrap_is_told_to_make_proc_read_only() -> None:
+    """Also where this machine cannot try it, and the tests of that tier are skipped."""
+    arguments = [*_bubblewrap_arguments()]
+    place = arguments.index("--proc")
+    assert arguments[place : place + 4] == ["--proc", "/proc", "--remount-ro", "/proc"]
+
+
+def test_a_sandbox_that_leaves_kernel_settings_open_fails_its_probe(strongest: Isolation) -> None:
+    """What root could write through a /proc that is not read-only is an escape, and such a tier is not offered."""
+    if strongest < Isolation.BUBBLEWRAP:
+        pytest.skip("needs a bubblewrap that works")
+    whole = jail_for(Isolation.BUBBLEWRAP)
+    place = whole.wrapper.index("--proc") + 2
+    report = _try(Jail("bubblewrap", whole.wrapper[:place] + whole.wrapper[place + 2 :]), strict=True)
+    assert (report.outcome, "kernel setting" in report.detail) == (
+        ("failed", True) if os.geteuid() == 0 else ("passed", False)
+    )
 
 
 @every_containing_tier

@@ -58,7 +58,7 @@ def test_nothing_is_left_for_the_next_program(
 @every_containing_tier
 def test_what_cannot_be_removed_costs_a_new_station_only(station: Stations, own: dict[str, Problem]) -> None:
     """Folders nested beyond every recursion limit: the next program still starts in an empty one."""
-    deep = "for _ in range(3000):\n    os.mkdir('d'); os.chdir('d')"
+    deep = "for _ in range(1500):\n    os.mkdir('d'); os.chdir('d')"
     assert put(station, own, probe(deep)).passed
     assert put(station, own, probe("assert os.listdir('.') == []")).passed
 

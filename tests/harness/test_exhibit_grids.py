@@ -1,0 +1,76 @@
+"""What of prompts and answers is signed: beginnings within a budget, digests of the whole, whatever a model wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from refute.attest import canonical_json
+from refute.exhibit_grids import grids, prompts
+from refute.predicate import Exhibits
+from refute.run_folder import EvidenceLine
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\x00\x1b[31m\u202e\u2028 \ud800"
+
+
+def line(folder: Path, name: str, completions: list[str]) -> EvidenceLine:
+    """Evidence of a scored model that failed every problem."""
+    tasks = [f"Own/{number}" for number in range(len(completions))]
+    files: dict[str, list[dict[str, object]]] = {
+        "results.jsonl": [{"task_id": t, "passed": False, "outcome": "failed", "detail": HOSTILE * 99} for t in tasks],
+        "samples.jsonl": [{"task_id": t, "completion": text} for t, text in zip(tasks, completions, strict=True)],
+        "prompts.jsonl": [{"task_id": t, "prompt": f"def f{t}(): " + HOSTILE} for t in tasks],
+    }
+    digests = {}
+    for file, rows in files.items():
+        path = folder / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        digests[file] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return EvidenceLine(name=name, digest="d" * 64, folder=str(folder / name), files=digests)
+
+
+def test_a_long_answer_is_cut_and_cited_by_its_digest(tmp_path: Path) -> None:
+    """A completion of a million letters costs a verdict a thousand; the digest is that of all of them."""
+    whole = "x" * 1_000_000
+    (grid,) = grids({"humaneval_student": line(tmp_path, "humaneval_student", [whole, "short", ""])})
+    cut, short, empty = grid.answers
+    assert (cut.characters, len(cut.completion)) == (1_000_000, 1_200)
+    assert cut.completion_sha256 == hashlib.sha256(whole.encode()).hexdigest()
+    assert (short.completion, short.characters, empty.completion) == ("short", 5, "")
+
+
+def test_hostile_text_can_be_signed(tmp_path: Path) -> None:
+    """Control characters, half pairs and markup become JSON that every reader takes; nothing is lost from it."""
+    found = {"humaneval_student": line(tmp_path, "humaneval_student", [HOSTILE])}
+    exhibits = Exhibits(grids=grids(found), prompts=prompts(found))
+    content = json.loads(exhibits.model_dump_json())
+    assert canonical_json(content)
+    (answer,) = exhibits.grids[0].answers
+    assert answer.completion == HOSTILE.replace("\ud800", "\\ud800")
+    assert len(answer.reason) <= 200
+    assert answer.completion_sha256 == hashlib.sha256(HOSTILE.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@pytest.mark.parametrize("problems", [164, 1000])
+def test_all_texts_together_stay_within_their_budget(tmp_path: Path, problems: int) -> None:
+    """However many problems and models, and however long their texts."""
+    names = ("humaneval_teacher", "humaneval_init", "humaneval_student")
+    found = {name: line(tmp_path, name, ["y" * 5000] * problems) for name in names}
+    shown = grids(found)
+    assert [grid.name for grid in shown] == ["teacher", "init", "student"]
+    assert sum(len(answer.completion) for grid in shown for answer in grid.answers) <= 131_072
+    assert sum(len(prompt.text) for prompt in prompts(found)) <= 65_536
+    assert len(prompts(found)) == problems
+
+
+def test_evidence_without_samples_still_gives_the_outcomes(tmp_path: Path) -> None:
+    """The grid of outcomes does not depend on the texts."""
+    whole = line(tmp_path, "humaneval_student", ["a", "b"])
+    bare = whole.model_copy(update={"files": {"results.jsonl": whole.files["results.jsonl"]}})
+    (grid,) = grids({"humaneval_student": bare})
+    assert (grid.outcomes, grid.answers, prompts({"humaneval_student": bare})) == (("failed", "failed"), (), ())
+    assert grids({}) == ()

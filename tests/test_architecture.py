@@ -20,7 +20,15 @@ SOURCES = sorted([*HARNESS.rglob("*.py"), *(ROOT / "falsifiers").rglob("*.py")])
 PACKAGES = ("distill", "humaneval", "attest", "report")
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Who lets people use an engine without a release.
-ENGINE_COMMANDS = ("distill_command", "_cli_distill", "eval_command", "eval_compare", "eval_generate", "_cli_eval")
+ENGINE_COMMANDS = (
+    "distill_command",
+    "_cli_distill",
+    "eval_command",
+    "eval_compare",
+    "eval_backends",
+    "eval_generate",
+    "_cli_eval",
+)
 # The scaffold's example is a user's file that lies here: it is held to what a user may import.
 OWN = [path for path in SOURCES if path.is_relative_to(HARNESS) and "example" not in path.parts]
 FALSIFIERS = [path for path in SOURCES if path not in OWN]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from refute.humaneval.completion import Completion
 from refute.humaneval.config import EvaluateConfig
-from refute.humaneval.generate import Completion, generate
+from refute.humaneval.generate import generate
 from refute.humaneval.models import LoadedModel, load_model
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import PROTOCOLS, ProtocolName, template_sha256
@@ -101,6 +102,12 @@ def repeat(
     # Batches come one after the other, so these are the rows of the first.
     first = list(islice(again, min(recipe.batch_size, len(done))))
     return {"samples": len(first), "identical": sum(done[each.key] == each for each in first)}
+
+
+def another(loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe) -> list[Completion]:
+    """A second sample of each problem, by a recipe for one: what tells a sampler that draws from one that does not."""
+    two = replace(recipe, sampler=replace(recipe.sampler, n=2))
+    return [completion for completion in _decode(loaded, problems, two) if completion.sample == 1]
 
 
 def _decode(

@@ -106,8 +106,8 @@ def _load_and_generate(order: Order, problems: ProblemSet, work: Path, identity:
         asdict(made.sampler),
         _SAMPLER,
         _DEPENDS_HERE,
-        repeated["samples"],
-        repeated["identical"],
+        repeated.samples,
+        repeated.identical,
         must_repeat=True,
         tokens_per_s=made.tokens_per_s,
     )

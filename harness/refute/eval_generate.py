@@ -96,10 +96,11 @@ def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
     promises it, a sample must come out the same again.
     """
     different, repeated = generation["diversity"], generation["repeated"]
-    if sampler.method != "argmax" and different["problems_with_identical_samples"] == different["problems"]:
+    several = different["problems_with_several_samples"]
+    if sampler.method != "argmax" and different["problems_with_identical_samples"] == several:
         raise ExperimentError(
-            f"at T = {sampler.temperature:g} the samples of each of {different['problems']} problems are all "
-            f"identical ({different['samples']} samples): nothing was drawn",
+            f"at T = {sampler.temperature:g} the samples of each of {several} problems are all identical: "
+            "nothing was drawn",
             hint="the server may ignore the temperature; for few problems with short answers ask for more samples",
         )
     if repeated["must_be_identical"] and repeated["identical"] < repeated["samples"]:

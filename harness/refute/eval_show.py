@@ -57,10 +57,10 @@ def show_samples(summary: Mapping[str, Any]) -> list[str]:
         f"as {found['sampler_reported_by']}",
         f"tokens    {found['generated_tokens']}, ended by {found['stops']}, {found['tokens_per_s']:g} a second",
     ]
-    if different["samples"] > different["problems"]:
+    if several := different["problems_with_several_samples"]:
         lines.append(
             f"samples   {different['distinct_samples']} of {different['samples']} differ within their problem; "
-            f"all alike in {different['problems_with_identical_samples']} of {different['problems']} problems"
+            f"all alike in {different['problems_with_identical_samples']} of {several} problems"
         )
     lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
     lines.append(f"          a sample depends on {found['samples_depend_on']}")

@@ -102,11 +102,13 @@ def diversity(completions: Sequence[Completion]) -> dict[str, int]:
     texts: defaultdict[str, list[str]] = defaultdict(list)
     for completion in completions:
         texts[completion.task_id].append(completion.text)
+    several = [found for found in texts.values() if len(found) > 1]
     return {
         "samples": len(completions),
         "distinct_samples": sum(len(set(found)) for found in texts.values()),
-        "problems_with_identical_samples": sum(len(set(found)) == 1 for found in texts.values()),
         "problems": len(texts),
+        "problems_with_several_samples": len(several),
+        "problems_with_identical_samples": sum(len(set(found)) == 1 for found in several),
     }
 
 

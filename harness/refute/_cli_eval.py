@@ -135,8 +135,11 @@ def humaneval(
     sampler = make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed)
     server = None
     if backend is Backend.OPENAI:
+        from refute.errors import UsageError
         from refute.humaneval.http_client import Server
 
+        if key_variable is not None and key_variable not in os.environ:
+            raise UsageError(f"there is no environment variable {key_variable}", hint="set it to the server's API key")
         server = Server(base_url or "", model, concurrency, attempts, key=os.environ.get(key_variable or ""))
     order = Order(
         model=Path(model),

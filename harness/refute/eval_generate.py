@@ -123,6 +123,11 @@ def _require_few_errors(order: Order, figures: Mapping[str, Any], generation: Ma
 
 
 def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
+    if order.backend == "llama.cpp" and order.device != "cpu":
+        raise UsageError(
+            f"llama.cpp computes on the CPU here, not on {order.device}",
+            hint="start llama.cpp's own server on the GPU, and ask it with --backend openai --base-url",
+        )
     if order.server is None and not order.model.exists():
         raise MissingInputsError(f"no model at {order.model}", hint="name a model folder, or a GGUF file")
     return {

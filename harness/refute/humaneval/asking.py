@@ -33,21 +33,14 @@ class Manner:
 
 
 class Respondent(Protocol):
-    """Answers one problem at a time; `complete` is called from several threads.
-
-    `reported` is what the sampler itself said about its settings, or None if it says nothing.
+    """Answers one problem at a time; `complete` is called from several threads, and raises ExperimentError naming the
+    task where there is no answer. `reported` is what the sampler itself said of its settings, None if it says nothing.
     """
 
-    @property
-    def manner(self) -> Manner:
-        """How it is asked."""
+    manner: Manner
+    reported: Mapping[str, object] | None
 
-    @property
-    def reported(self) -> Mapping[str, object] | None:
-        """The sampler's own word."""
-
-    def complete(self, problem: Problem, sample: int) -> Completion:
-        """One sample. Raises ExperimentError naming the task where there is none."""
+    def complete(self, problem: Problem, sample: int) -> Completion: ...
 
 
 @dataclass(slots=True)

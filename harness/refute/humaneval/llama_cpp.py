@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from refute.errors import MissingDependencyError, MissingInputsError
 from refute.humaneval.http_client import Server
@@ -33,8 +34,9 @@ def serve(
         raise MissingDependencyError("GGUF models in llama.cpp", "xllamacpp") from error
     if not path.is_file():
         raise MissingInputsError(f"no file at {path}", hint="llama.cpp needs one GGUF file")
+    engine: Any = xllamacpp  # which ships no types
     key = secrets.token_hex(16)
-    params = xllamacpp.CommonParams()
+    params = engine.CommonParams()
     params.model.path = str(path)
     # No tokenizer makes more tokens than there are bytes.
     longest = max(len(problem.prompt.encode()) for problem in problems)
@@ -48,11 +50,13 @@ def serve(
     params.api_keys, params.hostnames = [key], [_LOOPBACK]
     params.verbosity = -1
     try:
-        server = xllamacpp.Server(params)
+        server = engine.Server(params)
     except RuntimeError as error:
         raise MissingInputsError(
             f"llama.cpp cannot load {path}: {error}",
             hint="expected one complete GGUF file with a tokenizer, finite weights, and an architecture that it knows",
         ) from error
-    yield Server(server.listening_address, path.name, concurrency=slots, attempts=1, timeout_s=3600.0, key=key)
-    del server
+    try:
+        yield Server(server.listening_address, path.name, concurrency=slots, attempts=1, timeout_s=3600.0, key=key)
+    finally:
+        del server  # which ends it

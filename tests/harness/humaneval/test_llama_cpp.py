@@ -160,6 +160,12 @@ def test_a_file_without_chat_template_has_no_chat_protocol(
     assert (ended.returncode, "needs a chat template" in ended.stderr) == (2, True), ended.stderr
 
 
+def test_a_gpu_is_not_promised(cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path) -> None:
+    """The wheel computes on the CPU; whoever asks for more is told how to get it."""
+    ended = cli(*arguments(gguf_file(), problem_file, tmp_path / "out", "--device", "cuda"))
+    assert (ended.returncode, "on the CPU here, not on cuda" in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_prompt_that_does_not_fit_is_an_error(
     cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path
 ) -> None:

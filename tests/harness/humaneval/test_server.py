@@ -253,10 +253,12 @@ def test_a_stated_share_of_errors_is_left_out_of_the_score(
     assert cli(*command, "0.3").returncode == 2
 
 
-def test_an_address_that_is_not_http_is_refused(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
-    """Files are not read in place of answers."""
+def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """Files are not read in place of answers, and a key that is not there is not left out."""
     local = cli(*arguments(fake, problem_file, tmp_path / "b", "--base-url", "file:///etc/passwd"))
     assert (local.returncode, "is no HTTP address" in local.stderr) == (2, True)
+    keyless = cli(*arguments(fake, problem_file, tmp_path / "c", "--key-variable", "NOT_SET_ANYWHERE"))
+    assert (keyless.returncode, "no environment variable NOT_SET_ANYWHERE" in keyless.stderr) == (2, True)
     assert fake.requests == []
 
 

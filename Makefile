@@ -24,14 +24,14 @@ types: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)-bench/.ready
-	@for script in kd_loss kd_step checkpoints prefetch kd_curve; do \
+	@for script in kd_loss kd_step checkpoints prefetch kd_curve generation; do \
 	  $(VENV)-bench/bin/python -W ignore benchmarks/$$script.py $(BENCH_ARGS) || exit 1; done
 
 # TRL is a peer to measure against, in an environment of its own.
 $(VENV)-bench/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . trl==1.16.0
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[xllamacpp]' trl==1.16.0
 	@touch $@
 
 install: $(VENV)/.gate

@@ -25,9 +25,10 @@ ENGINE_COMMANDS = (
     "_cli_distill",
     "eval_command",
     "eval_compare",
+    "eval_backends",
     "eval_generate",
-    "_cli_eval",
     "eval_sequential",
+    "_cli_eval",
 )
 # The scaffold's example is a user's file that lies here: it is held to what a user may import.
 OWN = [path for path in SOURCES if path.is_relative_to(HARNESS) and "example" not in path.parts]

@@ -41,7 +41,13 @@ class Backend(StrEnum):
     """Who computes the answers."""
 
     TRANSFORMERS = "transformers"
+    LLAMA_CPP = "llama.cpp"
     OPENAI = "openai"
+
+    @property
+    def engine_name(self) -> Literal["transformers", "llama.cpp", "openai"]:
+        """The engine's word for it."""
+        return self.value
 
 
 class Rule(StrEnum):
@@ -129,17 +135,24 @@ def humaneval(
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens of so much probability.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the samples; each has random numbers of its own.")] = 17,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 512,
-    batch_size: Annotated[int, typer.Option(help="Answers generated at a time.", min=1)] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Answers generated at a time (default: 8; 1 in llama.cpp).", min=1)
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="The first problems only.", min=1)] = None,
     device: Annotated[Device, typer.Option(help="Where the model computes.")] = Device.CPU,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the model (default: one a CPU).", min=1)] = None,
-    backend: Annotated[Backend, typer.Option(help="Load the model, or ask a server.")] = Backend.TRANSFORMERS,
+    backend: Annotated[
+        Backend, typer.Option(help="Load the model (a GGUF file in llama.cpp), or ask a server.")
+    ] = Backend.TRANSFORMERS,
     base_url: Annotated[str | None, typer.Option(help="Of the server, such as http://localhost:8000/v1.")] = None,
     concurrency: Annotated[int, typer.Option(help="Requests at a time.", min=1)] = 8,
     attempts: Annotated[int, typer.Option(help="Tries of one request before it is an error.", min=1)] = 16,
     key_variable: Annotated[
         str | None, typer.Option(help="Environment variable with the server's API key, where it wants one.")
     ] = None,
+    allowed_errors: Annotated[
+        float, typer.Option(help="Share of samples that may have no verdict before there is no score.", min=0, max=1)
+    ] = 0.0,
     problems: Problems = None,
     timeout: Timeout = 10.0,
     minimum_isolation: Minimum = Tier.SECCOMP,
@@ -147,31 +160,36 @@ def humaneval(
     as_json: Json = False,
 ) -> None:
     """Let a model answer the problems, then execute its answers. An error of the model is an error, never a score."""
+    from refute.eval_backends import Order
     from refute.eval_command import limits_of, read_problems
-    from refute.eval_generate import Order, run_humaneval
-    from refute.eval_show import sampled, show_samples, show_score
+    from refute.eval_generate import run_humaneval
+    from refute.eval_show import show_samples, show_score
     from refute.humaneval.sampler import make_sampler
 
     limits = limits_of(timeout, minimum_isolation.value, workers)
     sampler = make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed)
     server = None
     if backend is Backend.OPENAI:
-        from refute.humaneval.server import Server
+        from refute.errors import UsageError
+        from refute.humaneval.http_client import Server
 
-        server = Server(base_url or "", model, concurrency, attempts, key_variable=key_variable)
+        if key_variable is not None and key_variable not in os.environ:
+            raise UsageError(f"there is no environment variable {key_variable}", hint="set it to the server's API key")
+        server = Server(base_url or "", model, concurrency, attempts, key=os.environ.get(key_variable or ""))
     order = Order(
         model=Path(model),
         protocol=protocol.engine_name,
         sampler=sampler,
         max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        batch_size=batch_size or (1 if backend is Backend.LLAMA_CPP else 8),
         device=device.engine_name,
         threads=threads or os.cpu_count() or 1,
+        backend=backend.engine_name,
         server=server,
+        allowed_errors=allowed_errors,
     )
     summary = run_humaneval(order, read_problems(problems, limit), out, limits)
     typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*show_score(summary), *show_samples(summary)]))
-    raise typer.Exit(INCOMPLETE if summary["errors"] or not sampled(summary) else 0)
 
 
 @app.command(name="compare")

@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import platform
-import time
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
 from refute.attest import model_digest
-from refute.console import progress, signals
-from refute.errors import MissingInputsError, StoppedError, UsageError
-from refute.eval_command import NOTICE, ProblemSet, score_file
-from refute.evidence import file_sha256
+from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.eval_backends import Made, Order, make_samples
+from refute.eval_command import ProblemSet, score_file
 from refute.experiments import LIBRARIES
-from refute.humaneval.prompts import PROTOCOLS, ProtocolName
+from refute.humaneval.asking import diversity
 from refute.humaneval.result_file import RESULTS
 from refute.humaneval.sampler import Sampler
+from refute.humaneval.samples import write_samples
 from refute.humaneval.scoring import Limits
-from refute.job import Stop
-
-if TYPE_CHECKING:
-    from refute.humaneval.config import SourceModel
-    from refute.humaneval.generate import Completion
-    from refute.humaneval.server import Server
 
 SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
 _RUN, _GENERATION, _LOG = "run.json", "generation.json", "work/samples.jsonl"
-_EXTRACTION = "the text behind the prompt up to the leftmost match of a stop; executed as prompt + completion"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to ask of which model."""
-
-    model: Path
-    protocol: ProtocolName
-    sampler: Sampler
-    max_new_tokens: int
-    batch_size: int
-    device: Literal["cpu", "cuda"]
-    threads: int
-    server: Server | None = None
 
 
 def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits) -> dict[str, object]:
@@ -60,11 +36,19 @@ def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits)
     identity = _identity(order, problems)
     claim(out, identity)
     if not (out / _GENERATION).exists():
-        make = _generate if order.server is None else _ask
-        make(order, problems, out, identity)
+        made = make_samples(order, problems, out / _LOG, identity)
+        write_samples(out / SAMPLES, made.completions)
+        _write_json(out / _GENERATION, evidence(made))
     generation = json.loads((out / _GENERATION).read_text(encoding="utf-8"))
-    figures = score_file(out / SAMPLES, out / RESULTS, problems=problems, limits=limits, partial=False)
-    summary = {**figures, "generation": {**identity, **generation}}
+    require_sampled(order.sampler, generation)
+    missing = bool(generation["errors"])
+    figures = score_file(out / SAMPLES, out / RESULTS, problems=problems, limits=limits, partial=missing)
+    _require_few_errors(order, figures, generation)
+    summary = {
+        **figures,
+        "allowed_errors": order.allowed_errors,
+        "generation": {**identity, **generation},
+    }
     _write_json(out / SUMMARY, summary)
     return summary
 
@@ -86,24 +70,64 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
     _write_json(path, identity)
 
 
-def diversity(completions: Sequence[Completion]) -> dict[str, object]:
-    """How different the samples of a problem are: at a temperature above 0 they must not all be one."""
-    texts: defaultdict[str, list[str]] = defaultdict(list)
-    for completion in completions:
-        texts[completion.task_id].append(completion.text)
-    alike = [task for task, found in texts.items() if len(set(found)) == 1]
-    distinct = sum(len(set(found)) for found in texts.values())
+def evidence(made: Made) -> dict[str, object]:
+    """How samples were made, for people to read and `require_sampled` to judge."""
     return {
-        "samples": len(completions),
-        "distinct_samples": distinct,
-        "problems_with_identical_samples": len(alike),
-        "problems": len(texts),
+        **made.manner,
+        "effective_sampler": dict(made.sampler),
+        "sampler_reported_by": made.sampler_reported_by,
+        "samples_depend_on": made.depends_on,
+        "generated_tokens": sum(completion.new_tokens for completion in made.completions),
+        "tokens_per_s": round(made.tokens_per_s, 1),
+        "stops": dict(Counter(completion.stop for completion in made.completions)),
+        "diversity": diversity([*made.completions, *made.probes]),
+        "repeated": {"samples": made.repeated, "identical": made.identical, "must_be_identical": made.must_repeat},
+        "retries": made.retries,
+        "errors": [
+            {"task_id": task, "sample": sample, "reason": why} for (task, sample), why in sorted(made.failures.items())
+        ],
     }
 
 
+def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
+    """Raise ExperimentError unless the samples are what the sampler should give.
+
+    Where it draws, not every problem's samples may be one and the same; where it does not, and wherever the backend
+    promises it, a sample must come out the same again.
+    """
+    different, repeated = generation["diversity"], generation["repeated"]
+    several = different["problems_with_several_samples"]
+    if sampler.method != "argmax" and different["problems_with_identical_samples"] == several:
+        raise ExperimentError(
+            f"at T = {sampler.temperature:g} the samples of each of {several} problems are all identical: "
+            "nothing was drawn",
+            hint="the server may ignore the temperature; for few problems with short answers ask for more samples",
+        )
+    if repeated["must_be_identical"] and repeated["identical"] < repeated["samples"]:
+        raise ExperimentError(
+            f"at T = {sampler.temperature:g} only {repeated['identical']} of {repeated['samples']} samples came out "
+            f"the same when they were asked for again; a sample depends on {generation['samples_depend_on']}",
+            hint="compute one sample at a time (--concurrency 1, --batch-size 1), or draw with a seed (-t 0.2)",
+        )
+
+
+def _require_few_errors(order: Order, figures: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
+    errors = [*generation["errors"], *figures["errors"]]
+    if len(errors) > order.allowed_errors * figures["problems_in_file"] * order.sampler.n:
+        first = errors[0]
+        raise ExperimentError(
+            f"{len(errors)} samples have no verdict, which is no zero; the first: {first['task_id']}, "
+            f"sample {first['sample']}: {first['reason']}",
+            hint="run the same command again: only they are executed again; or allow a share with --allowed-errors",
+        )
+
+
 def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
-    if order.server is not None and order.protocol != "completion":
-        raise UsageError("a server is asked by the bare prompt only", hint="use --protocol completion")
+    if order.backend == "llama.cpp" and order.device != "cpu":
+        raise UsageError(
+            f"llama.cpp computes on the CPU here, not on {order.device}",
+            hint="start llama.cpp's own server on the GPU, and ask it with --backend openai --base-url",
+        )
     if order.server is None and not order.model.exists():
         raise MissingInputsError(f"no model at {order.model}", hint="name a model folder, or a GGUF file")
     return {
@@ -113,115 +137,25 @@ def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
         "problems_sha256": problems.sha256,
         "problems": len(problems.tasks),
         "protocol": order.protocol,
-        "stop_sequences": list(PROTOCOLS[order.protocol].stops),
-        "extraction": _EXTRACTION,
         "sampler": asdict(order.sampler),
         "max_new_tokens": order.max_new_tokens,
         "batch_size": order.batch_size,
-        "backend": "transformers" if order.server is None else "openai",
+        "backend": order.backend,
         "device": order.device,
         "threads": order.threads,
-        "versions": versions(),
+        "versions": versions("xllamacpp" if order.backend == "llama.cpp" else None),
     }
 
 
-def versions() -> dict[str, str]:
-    """The versions of everything that may change a sample."""
+def versions(extra: str | None = None) -> dict[str, str]:
+    """The versions of everything that may change a sample, and of the package `extra`."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in ("refute", *LIBRARIES):
+    for name in ("refute", *LIBRARIES, *([extra] if extra else [])):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
-    # Before torch loads. Threads that spin while they wait cost a factor of 8 when others use the cores (measured: 2.2
-    # tokens/s, and 17.5 with threads that sleep, for 8 rows on 2 cores under a load of 4).
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Here, and not above: scoring needs neither torch nor transformers.
-    from refute.humaneval.models import load_model
-    from refute.humaneval.samples import SampleLog, write_samples
-    from refute.humaneval.sampling import Recipe, answer, prepare_process, repeat
-
-    prepare_process(order.threads)
-    loaded = load_model(_source(order.model), {}, device=order.device)
-    recipe = Recipe(order.protocol, order.max_new_tokens, order.batch_size, order.sampler)
-    stop = Stop()
-    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop, NOTICE), progress() as report:
-        made = answer(loaded, problems.problems, recipe, log, report, on_step=lambda: _heed(stop, out))
-        repeated = repeat(loaded, problems.problems, recipe, log.done)
-    write_samples(out / SAMPLES, made.completions)
-    _write_json(
-        out / _GENERATION,
-        {
-            "template_sha256": made.template_sha256,
-            "effective_sampler": asdict(made.sampler),
-            "generated_tokens": sum(completion.new_tokens for completion in made.completions),
-            "tokens_per_s": round(made.tokens_per_s, 1),
-            "stops": dict(Counter(completion.stop for completion in made.completions)),
-            "diversity": diversity(made.completions),
-            "repeated": repeated,
-        },
-    )
-
-
-def _ask(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
-    from refute.humaneval.samples import SampleLog, write_samples
-    from refute.humaneval.server import ask_server
-
-    if order.server is None:
-        raise UsageError("no server to ask", hint="name one with --base-url")
-    stop, began = Stop(), time.monotonic()
-    with SampleLog(out / _LOG, _key(identity)) as log, signals(stop, NOTICE), progress() as report:
-        before = sum(completion.new_tokens for completion in log.done.values())
-        made = ask_server(
-            order.server,
-            problems.problems,
-            order.sampler,
-            order.max_new_tokens,
-            log,
-            report,
-            on_step=lambda: _heed(stop, out),
-        )
-    tokens = sum(completion.new_tokens for completion in made.completions)
-    write_samples(out / SAMPLES, made.completions)
-    _write_json(
-        out / _GENERATION,
-        {
-            # Templates, tokens and the sampler's own values are the server's affair.
-            "template_sha256": None,
-            "effective_sampler": asdict(order.sampler) | {"reported_by": "the request, not the server"},
-            "generated_tokens": tokens,
-            "tokens_per_s": round((tokens - before) / max(time.monotonic() - began, 1e-9), 1),
-            "stops": dict(Counter(completion.stop for completion in made.completions)),
-            "diversity": diversity(made.completions),
-            "repeated": None,
-            "retries": made.retries,
-        },
-    )
-
-
-def _key(identity: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _heed(stop: Stop, out: Path) -> None:
-    if stop():
-        raise StoppedError(
-            f"stopped; finished samples are kept in {out}", stop.signal, hint="the same command goes on from there"
-        )
-
-
-def _source(path: Path) -> SourceModel:
-    from refute.humaneval.config import SourceModel
-    from refute.release import GgufModel, HfModel, Source
-
-    if path.is_file():
-        source = Source(path=path.name, sha256=file_sha256(path))
-        return SourceModel(kind="source", model=GgufModel(format="gguf", source=source), path=str(path))
-    return SourceModel(kind="source", model=HfModel(format="hf", path=str(path)), path=str(path))
 
 
 def _write_json(path: Path, content: Mapping[str, object]) -> None:

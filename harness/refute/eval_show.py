@@ -70,25 +70,22 @@ def show_samples(summary: Mapping[str, Any]) -> list[str]:
     different, repeated, sampler = found["diversity"], found["repeated"], found["effective_sampler"]
     lines = [
         f"protocol  {found['protocol']}",
-        f"sampler   {sampler['method']}, T = {sampler['temperature']:g}, top-p {sampler['top_p']:g}",
+        f"sampler   {sampler['method']}, T = {sampler['temperature']:g}, top-p {sampler['top_p']:g}, "
+        f"as {found['sampler_reported_by']}",
         f"tokens    {found['generated_tokens']}, ended by {found['stops']}, {found['tokens_per_s']:g} a second",
     ]
-    if different["samples"] > different["problems"]:
+    if several := different["problems_with_several_samples"]:
         lines.append(
             f"samples   {different['distinct_samples']} of {different['samples']} differ within their problem; "
-            f"all alike in {different['problems_with_identical_samples']} of {different['problems']} problems"
+            f"all alike in {different['problems_with_identical_samples']} of {several} problems"
         )
-    if repeated is not None:
-        lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
+    lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
+    lines.append(f"          a sample depends on {found['samples_depend_on']}")
+    if found["errors"]:
+        lines.append(
+            f"no answer {len(found['errors'])} samples: {_some([each['task_id'] for each in found['errors']])}"
+        )
     return lines
-
-
-def sampled(summary: Mapping[str, Any]) -> bool:
-    """Whether the samples are what the sampler should give: different ones where it draws, and the same ones again."""
-    found = summary["generation"]
-    different, repeated = found["diversity"], found["repeated"]
-    alike = different["problems_with_identical_samples"] == different["problems"] < different["samples"]
-    return not alike and (repeated is None or repeated["identical"] == repeated["samples"])
 
 
 def show_comparison(found: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from refute.errors import DigestMismatchError, ExperimentError
 from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
 from refute.humaneval.problems import Problem, load_problems
-from refute.humaneval.prompts import PROTOCOLS, assemble
+from refute.humaneval.prompts import EXTRACTION, PROTOCOLS, assemble
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.score import Result, score
 from refute.job import Job
@@ -31,9 +31,9 @@ def evaluate(job: Job) -> None:
     Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and
     `results.jsonl` (one verdict a problem), both in problem order and without clock readings, and
     `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
-    ExperimentError where the machine cannot isolate programs as demanded (before anything is generated) or
-    where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and NonFiniteError
-    as their names say.
+    ExperimentError where the machine cannot isolate programs as demanded (before anything is generated), where
+    greedy samples do not begin the same when generated once more, or where the sandbox, not a program, was at
+    fault; MissingInputsError, DigestMismatchError and NonFiniteError as their names say.
     """
     # Here, and not above: calibration and reading results need neither torch nor transformers.
     from refute.humaneval.sampling import sample_all
@@ -42,7 +42,7 @@ def evaluate(job: Job) -> None:
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
     began = time.monotonic()
-    sampling = sample_all(job, config, problems)
+    sampling, repeated = sample_all(job, config, problems)
     programs = {
         problem.task_id: assemble(problem, completion.text)
         for problem, completion in zip(problems, sampling.completions, strict=True)
@@ -67,7 +67,9 @@ def evaluate(job: Job) -> None:
             "stop_sequences": list(PROTOCOLS[config.humaneval.prompt].stops),
             "max_new_tokens": config.humaneval.max_new_tokens,
             "batch_size": config.humaneval.batch_size,
+            "extraction": EXTRACTION,
             "effective_sampler": asdict(sampling.sampler),
+            "repeated": asdict(repeated),
             "isolation": isolation.value,
             "timeout_s": config.humaneval.timeout_s,
             "generated_tokens": sum(completion.new_tokens for completion in sampling.completions),

@@ -8,40 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from refute.errors import ExperimentError, NonFiniteError
 from refute.humaneval.batch import Batch, Choice, Pick, most_likely
+from refute.humaneval.completion import Completion, Stop
 from refute.humaneval.drawing import draw
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
 from refute.humaneval.sampler import GREEDY, Sampler, dice
-
-Stop = Literal["eos", "stop", "length"]
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What follows a problem's head: `text` without its stop, and why it ended.
-
-    `new_tokens` counts every token decoded, those of the stop included. `stop` is `eos` (a special token),
-    `stop` (a stop rule of the protocol) or `length` (truncated at the token budget). `sample` counts a task's
-    samples from 0.
-    """
-
-    task_id: str
-    text: str
-    new_tokens: int
-    stop: Stop
-    sample: int = 0
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What tells samples apart."""
-        return self.task_id, self.sample
 
 
 @dataclass(frozen=True, slots=True)

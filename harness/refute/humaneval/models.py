@@ -107,7 +107,19 @@ def _tokenizer(folder: Path, where: Mapping[str, str]) -> PreTrainedTokenizerBas
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **where, local_files_only=True)
     except _UNREADABLE as error:
         raise _unusable(folder, where, "tokenizer", error) from error
+    if not where:
+        _require_vocabulary(folder, tokenizer)
     return tokenizer
+
+
+def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Without files transformers makes up an empty vocabulary of the family: Qwen2's, GPT-2's, GPT-NeoX's, Gemma's."""
+    names = dict(tokenizer.vocab_files_names)
+    serialised = folder / names.pop("tokenizer_file", "tokenizer.json")
+    missing = [name for name in names.values() if not (folder / name).is_file()]
+    if not serialised.is_file() and (missing or not names):
+        wanted = f"{serialised.name} or {', '.join(names.values())}" if names else serialised.name
+        raise _unusable(folder, {}, "tokenizer", FileNotFoundError(f"expected {wanted}"))
 
 
 def _unusable(folder: Path, where: Mapping[str, str], what: str, error: Exception) -> MissingInputsError:

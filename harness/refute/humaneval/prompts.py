@@ -13,16 +13,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from refute.humaneval.llama_server import ServedTokenizer
     from refute.humaneval.problems import Problem
 
+    AnyTokenizer: TypeAlias = PreTrainedTokenizerBase | ServedTokenizer
+
 ProtocolName = Literal["chat_primed", "completion"]
+
+EXTRACTION = "the text behind the prompt up to the leftmost match of a stop; executed as prompt + completion"
 
 _CLOSING_FENCE = r"\n?[ \t]*```"
 # A body ends where a line starts in column 0. Comments and closing brackets may stand there inside a body.
@@ -74,7 +79,7 @@ def function_head(problem: Problem) -> str:
     return problem.prompt.rstrip()
 
 
-def build_prompt(problem: Problem, tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> str:
+def build_prompt(problem: Problem, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
     """The exact text that the model continues; special tokens are in it only if `protocol.chat`.
 
     It ends with the function's head, followed by one newline if (and only if) this tokenizer would merge that
@@ -105,14 +110,14 @@ def assemble(problem: Problem, completion: str) -> str:
     return f"{function_head(problem)}{completion}\n"
 
 
-def template_sha256(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> str:
+def template_sha256(tokenizer: AnyTokenizer, protocol: Protocol) -> str:
     """SHA-256 over everything that shapes a prompt or its end: the protocol and the chat template it uses."""
     template = tokenizer.chat_template if protocol.chat else None
     shape = {"protocol": asdict(protocol), "chat_template": template}
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode("utf-8")).hexdigest()
 
 
-def _preamble(head: str, tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> str:
+def _preamble(head: str, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
     if not protocol.chat:
         return ""
     if not tokenizer.chat_template:
@@ -125,7 +130,7 @@ def _preamble(head: str, tokenizer: PreTrainedTokenizerBase, protocol: Protocol)
     return f"{rendered}{protocol.opening}"
 
 
-def _boundary(head: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def _boundary(head: str, tokenizer: AnyTokenizer) -> str:
     """The shorter of "" and a newline after which `head` keeps its tokens when a body follows; else ""."""
 
     def ids(text: str) -> list[int]:

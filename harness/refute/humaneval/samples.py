@@ -10,7 +10,7 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from refute.errors import ExperimentError
-from refute.humaneval.generate import Completion, Stop
+from refute.humaneval.completion import Completion, Stop
 
 
 class _SampleRow(BaseModel):

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from refute.errors import ExperimentError
+from refute.humaneval.completion import Completion
 from refute.humaneval.config import EvaluateConfig
-from refute.humaneval.generate import Completion, generate
+from refute.humaneval.generate import generate
 from refute.humaneval.models import LoadedModel, load_model
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import PROTOCOLS, ProtocolName, template_sha256
 from refute.humaneval.sampler import GREEDY, Sampler
 from refute.humaneval.samples import SampleLog, write_samples
 from refute.job import Job, Report
+
+_BEGINNING_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,25 @@ class Sampling:
     tokens_per_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """How many samples were generated once more, and how many of those came out the same."""
+
+    samples: int
+    identical: int
+
+
 def prepare_process(threads: int) -> None:
     """How many CPU threads the model may use in this process; transformers draws no bars of its own."""
     torch.set_num_threads(threads)
     disable_progress_bar()
 
 
-def sample_all(job: Job, config: EvaluateConfig, problems: Sequence[Problem]) -> Sampling:
-    """Generate greedily what `job.scratch` does not hold yet and write `samples.jsonl` to `job.out`."""
+def sample_all(job: Job, config: EvaluateConfig, problems: Sequence[Problem]) -> tuple[Sampling, Repeated]:
+    """Generate greedily what `job.scratch` does not hold yet and write `samples.jsonl` to `job.out`.
+
+    Raises ExperimentError where the beginnings of the first batch do not come out the same once more.
+    """
     prepare_process(config.threads)
     loaded = load_model(config.model, job.inputs, device=config.device)
     settings = config.humaneval
@@ -60,8 +75,14 @@ def sample_all(job: Job, config: EvaluateConfig, problems: Sequence[Problem]) ->
     key = hashlib.sha256(f"{config.model_dump_json()}\n{template}".encode()).hexdigest()
     with SampleLog(job.scratch / "samples.jsonl", key) as log:
         sampling = answer(loaded, problems, recipe, log, job.report)
+        repeated = _repeat_beginnings(loaded, problems, recipe, log.done)
+    if repeated.identical < repeated.samples:
+        raise ExperimentError(
+            f"only {repeated.identical} of {repeated.samples} greedy samples began the same when generated once more",
+            hint="look for nondeterministic kernels on this device; such a model has no greedy score",
+        )
     write_samples(job.out / "samples.jsonl", sampling.completions)
-    return sampling
+    return sampling, repeated
 
 
 def answer(
@@ -95,12 +116,29 @@ def repeat(
     problems: Sequence[Problem],
     recipe: Recipe,
     done: Mapping[tuple[str, int], Completion],
-) -> dict[str, int]:
+) -> Repeated:
     """Generate the first batch once more and count how many of its samples came out as in `done`."""
     again = _decode(loaded, problems, recipe)
     # Batches come one after the other, so these are the rows of the first.
     first = list(islice(again, min(recipe.batch_size, len(done))))
-    return {"samples": len(first), "identical": sum(done[each.key] == each for each in first)}
+    return Repeated(len(first), sum(done[each.key] == each for each in first))
+
+
+def another(loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe) -> list[Completion]:
+    """A second sample of each problem, by a recipe for one: what tells a sampler that draws from one that does not."""
+    two = replace(recipe, sampler=replace(recipe.sampler, n=2))
+    return [completion for completion in _decode(loaded, problems, two) if completion.sample == 1]
+
+
+def _repeat_beginnings(
+    loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe, done: Mapping[tuple[str, int], Completion]
+) -> Repeated:
+    """`repeat` for a fraction of its price: the first tokens of the first batch, compared as far as both texts go."""
+    short = replace(recipe, max_new_tokens=min(recipe.max_new_tokens, _BEGINNING_TOKENS))
+    first = list(islice(_decode(loaded, problems, short), min(recipe.batch_size, len(done))))
+    # A character that is spread over several tokens may have been cut.
+    pairs = [(each.text.rstrip("\ufffd"), done[each.key].text) for each in first]
+    return Repeated(len(pairs), sum(before.startswith(now[: len(before)]) for now, before in pairs))
 
 
 def _decode(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -136,6 +138,68 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCa
         return model
 
     return make
+
+
+@pytest.fixture
+def gguf_file(
+    tmp_path: Path, make_model: Callable[[int], LlamaForCausalLM], tokenizer: PreTrainedTokenizerFast
+) -> Callable[..., Path]:
+    """Writes the tiny model as llama.cpp's converter would; `template`, `tokens` and `fault` change what is in it."""
+
+    def write(*, template: str | None = TEMPLATE, tokens: bool = True, fault: float | None = None) -> Path:
+        model = make_model(1)
+        model.resize_token_embeddings(len(tokenizer))
+        path = tmp_path / "tiny.gguf"
+        writer = gguf.GGUFWriter(path, "llama")
+        _describe(writer, model.config)
+        if tokens:
+            _describe_tokens(writer, tokenizer, template)
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
+        for name, tensor in model.state_dict().items():
+            data = tensor.numpy().copy()
+            if "q_proj" in name or "k_proj" in name:
+                heads = model.config.num_attention_heads if "q_proj" in name else model.config.num_key_value_heads
+                # llama.cpp rotates pairs of neighbours, transformers halves.
+                data = data.reshape(heads, 2, -1, data.shape[-1]).swapaxes(1, 2).reshape(data.shape)
+            if fault is not None and "layers.1.mlp.down_proj" in name:
+                data[3] = fault
+            module, _, suffix = name.rpartition(".")
+            writer.add_tensor(f"{names.get_name(module)}.{suffix}", np.ascontiguousarray(data))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    return write
+
+
+def _describe(writer: gguf.GGUFWriter, config: LlamaConfig) -> None:
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads or config.num_attention_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(config.vocab_size)
+
+
+def _describe_tokens(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast, template: str | None) -> None:
+    vocabulary = tokenizer.get_vocab()
+    tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_token_types([control if token in SPECIAL else normal for token in tokens])
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
+    if template is not None:
+        writer.add_chat_template(template)
 
 
 @pytest.fixture

@@ -18,9 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from refute.attest import model_digest
-from refute.eval_generate import diversity
-from refute.eval_show import sampled
-from refute.humaneval.generate import Completion
+from refute.errors import ExperimentError
+from refute.eval_generate import require_sampled
+from refute.humaneval.asking import diversity
+from refute.humaneval.completion import Completion
+from refute.humaneval.sampler import GREEDY, make_sampler
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -54,7 +56,8 @@ def test_greedy_samples_are_scored_and_say_how_they_were_made(
     assert made["model_sha256"] == model_digest(student / "model")
     assert made["problems_sha256"] == hashlib.sha256(problem_file.read_bytes()).hexdigest()
     assert (made["protocol"], made["effective_sampler"]["method"]) == ("chat_primed", "argmax")
-    assert made["repeated"] == {"samples": 3, "identical": 3}
+    assert made["repeated"] == {"samples": 3, "identical": 3, "must_be_identical": True}
+    assert (made["sampler_reported_by"], made["errors"]) == ("the sampler", [])
     assert {"torch", "transformers", "refute", "python"} <= {*made["versions"]}
     again = json.loads(cli(*arguments(student, problem_file, out, "--json")).stdout)
     assert (again["executed_now"], again["generation"]) == (0, made)
@@ -176,13 +179,27 @@ def test_a_model_that_cannot_answer_is_an_error_and_no_score(
     assert not [name for name in ("results.jsonl", "summary.json", "samples.jsonl") if (out / name).exists()]
 
 
-def test_samples_that_are_all_alike_are_noticed() -> None:
+def measured(samples: list[Completion], *, identical: int = 2, must: bool = True) -> dict[str, object]:
+    """The evidence of `samples`, two of which were asked for again."""
+    repeated = {"samples": 2, "identical": identical, "must_be_identical": must}
+    return {"diversity": diversity(samples), "repeated": repeated, "samples_depend_on": "the batch"}
+
+
+def test_samples_that_are_all_alike_are_an_error() -> None:
     """A sampler that gives every problem one text n times does not sample; one problem of many may."""
+    drawn = make_sampler(n=3, temperature=0.2, top_p=0.95, seed=1)
     alike = [Completion(f"t/{task}", f"text {task}", 1, "eos", number) for task in range(2) for number in range(3)]
-    found = diversity(alike)
-    assert found == {"samples": 6, "distinct_samples": 2, "problems_with_identical_samples": 2, "problems": 2}
-    assert not sampled({"generation": {"diversity": found, "repeated": None}})
-    mixed = diversity([*alike[1:], Completion("t/0", "other", 1, "eos", 0)])
-    assert sampled({"generation": {"diversity": mixed, "repeated": {"samples": 2, "identical": 2}}})
-    assert not sampled({"generation": {"diversity": mixed, "repeated": {"samples": 2, "identical": 1}}})
-    assert sampled({"generation": {"diversity": diversity(alike[::3]), "repeated": None}})
+    with pytest.raises(ExperimentError, match="of each of 2 problems are all identical"):
+        require_sampled(drawn, measured(alike))
+    require_sampled(drawn, measured([*alike[1:], Completion("t/0", "other", 1, "eos", 0)]))
+    require_sampled(GREEDY, measured(alike[::3]))
+    with pytest.raises(ExperimentError, match="nothing was drawn"):
+        require_sampled(drawn, measured(alike[::3]))
+
+
+def test_samples_that_do_not_come_out_the_same_again_are_an_error() -> None:
+    """At temperature 0, and wherever the backend promises it; a server that draws may differ."""
+    one = [Completion("t/0", "text", 1, "eos")]
+    with pytest.raises(ExperimentError, match=r"at T = 0 only 1 of 2 samples .* depends on the batch"):
+        require_sampled(GREEDY, measured(one, identical=1))
+    require_sampled(GREEDY, measured(one, identical=1, must=False))

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from refute.errors import ExperimentError, NonFiniteError
-from refute.humaneval.generate import Completion, end_ids, generate
+from refute.humaneval.completion import Completion
+from refute.humaneval.generate import end_ids, generate
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import PROTOCOLS, build_prompt, truncate
 

@@ -10,8 +10,9 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from refute.errors import UsageError
+from refute.humaneval.completion import Completion
 from refute.humaneval.drawing import draw
-from refute.humaneval.generate import Completion, generate
+from refute.humaneval.generate import generate
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import PROTOCOLS
 from refute.humaneval.sampler import GREEDY, Sampler, make_sampler

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from refute.humaneval.problems import Problem
-from refute.humaneval.prompts import function_head
+from refute.humaneval.prompts import assemble, function_head
+from refute.humaneval.whole_answer import completion
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -26,12 +27,19 @@ class Fake:
 
     answers: dict[str, str]
     mode: str = "drops half"
+    settings: dict[str, Any] = field(default_factory=dict)
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     tries: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def remark(self, body: dict[str, Any], number: int) -> str:
+        """What makes samples differ: the seed where it draws, or whatever comes to its mind."""
+        if self.mode == "wanders":
+            return f"    # {number}"
+        return f"    # {body['seed']}" if body["temperature"] > 0 and self.mode != "only greedy" else ""
 
 
 def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
@@ -42,8 +50,9 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with fake.lock:
                 fake.requests.append({**body, "path": self.path, "key": self.headers["Authorization"]})
-                fake.tries[f"{body['prompt']}{body['seed']}"] += 1
-                tries = fake.tries[f"{body['prompt']}{body['seed']}"]
+                asked = f"{body.get('prompt')}{body['seed']}"
+                fake.tries[asked] += 1
+                tries = fake.tries[asked]
                 number = len(fake.requests)
                 fake.at_once += 1
                 fake.most_at_once = max(fake.most_at_once, fake.at_once)
@@ -65,12 +74,16 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     self.send(503, b"busy")
             elif fake.mode == "refuses":
                 self.send(400, b"no such model")
-            elif fake.mode == "filters" and "plus_one" in body["prompt"]:
+            elif fake.mode == "filters" and "plus_one" in str(body):
                 self.send(200, reply("", "content_filter"))
             elif fake.mode == "dies" and number > 2:
                 self.close_connection = True
+            elif self.path.endswith("/chat/completions"):
+                head = body["messages"][0]["content"].split("```")[1].removeprefix("python\n").rstrip()
+                self.send(200, chat(f"Sure!\n```python\n{head}{fake.answers[head]}```\nThis works."))
             else:
-                self.send(200, reply(fake.answers[body["prompt"]] + "\n\nprint(1)", "stop"))
+                text = fake.answers[body["prompt"]] + fake.remark(body, number) + "\n\nprint(1)"
+                self.send(200, reply(text, "stop", fake.settings))
 
         def send(self, status: int, data: bytes, *, length: int | None = None) -> None:
             self.send_response(status)
@@ -84,9 +97,16 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def reply(text: str, reason: str) -> bytes:
-    """An answer as vLLM and llama-server give it."""
+def reply(text: str, reason: str, settings: dict[str, Any] | None = None) -> bytes:
+    """An answer as vLLM and llama-server give it, with the sampler's settings where there are any."""
     choice = {"text": text, "finish_reason": reason, "index": 0}
+    more = {"__verbose": {"generation_settings": settings}} if settings else {}
+    return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}, **more}).encode()
+
+
+def chat(text: str) -> bytes:
+    """An answer in a chat."""
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop", "index": 0}
     return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}}).encode()
 
 
@@ -113,16 +133,17 @@ def arguments(fake: Fake, problem_file: Path, out: Path, *more: object) -> list[
 def test_half_of_the_requests_may_be_lost(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every first try fails, by silence, half an answer or a 503: all samples arrive, are cut at the stop, and pass."""
+    """Every other try fails, by silence, half an answer or a 503: all samples arrive, are cut at the stop, and pass."""
     monkeypatch.setenv("SERVER_KEY", "k")
     more = ("-n", 4, "-t", 0.2, "--concurrency", 4, "--key-variable", "SERVER_KEY", "--json")
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", *more))
-    # The server gives every sample of a problem the same text, which is noticed: samples that are all alike.
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
-    assert (summary["passed"], summary["generation"]["retries"], len(fake.requests)) == (12, 12, 24)
-    assert summary["generation"]["diversity"]["problems_with_identical_samples"] == 3
+    # 12 samples, and 8 of them once more; each is lost on its first try.
+    assert (summary["passed"], summary["generation"]["retries"], len(fake.requests)) == (12, 20, 40)
+    assert summary["generation"]["diversity"]["distinct_samples"] == 12
     assert (summary["generation"]["model_sha256"], summary["generation"]["served_model"]) == (None, "some/model")
+    assert summary["generation"]["sampler_reported_by"] == "requested, not reported"
     sent = fake.requests[0]
     assert (sent["path"], sent["key"], sent["model"]) == ("/v1/completions", "Bearer k", "some/model")
     assert (sent["temperature"], sent["top_p"], sent["max_tokens"]) == (0.2, 0.95, 512)
@@ -131,16 +152,66 @@ def test_half_of_the_requests_may_be_lost(
 
 
 def test_one_sample_each_is_no_cause_for_alarm(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
-    """Greedy, one answer a problem, no fault: exit 0."""
+    """Greedy, one answer a problem, no fault: exit 0, each asked for twice."""
     fake.mode = "works"
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--limit", 2))
-    assert (ended.returncode, len(fake.requests)) == (0, 2), ended.stderr
+    assert (ended.returncode, len(fake.requests)) == (0, 4), ended.stderr
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_server_that_ignores_the_temperature_is_found_out(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, n: int
+) -> None:
+    """It says 0.2 and takes the likeliest token: samples that are all alike were not drawn, nor was a single one."""
+    fake.mode, fake.settings = "only greedy", {"temperature": 0.2, "top_p": 0.95}
+    command = arguments(fake, problem_file, tmp_path / "out", "-n", n, "-t", 0.2)
+    for ended in (cli(*command), cli(*command)):
+        assert (ended.returncode, "nothing was drawn" in ended.stderr) == (2, True), ended.stderr
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_a_server_that_does_not_repeat_itself_at_temperature_0_is_found_out(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
+) -> None:
+    """Two greedy runs must be identical, and that is measured."""
+    fake.mode = "wanders"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "out"))
+    assert (ended.returncode, "at T = 0 only 0 of 3 samples came out" in ended.stderr) == (2, True), ended.stderr
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_what_the_sampler_reports_is_evidence_or_an_error(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
+) -> None:
+    """Its own values where it gives them; another temperature than the one asked for ends the run."""
+    fake.mode, fake.settings = "works", {"temperature": 0.200000003, "mirostat": 2}
+    ended = cli(*arguments(fake, problem_file, tmp_path / "a", "-n", 2, "-t", 0.2, "--json"))
+    assert ended.returncode == 0, ended.stderr
+    made = json.loads(ended.stdout)["generation"]
+    assert made["sampler_reported_by"] == "the server, with every answer"
+    assert made["effective_sampler"]["temperature"] == 0.200000003
+    fake.settings = {"temperature": 0.8}
+    ended = cli(*arguments(fake, problem_file, tmp_path / "b", "-n", 2, "-t", 0.2))
+    assert (ended.returncode, "reports temperature = 0.8, asked for 0.2" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """One turn is asked at the chat's own address, the fenced function is executed, and the evidence has its name."""
+    fake.mode = "works"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--protocol", "chat", "--json"))
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["passed"], summary["generation"]["protocol"]) == (3, "chat_answer")
+    assert "fenced block" in summary["generation"]["extraction"]
+    assert {(sent["path"], "prompt" in sent, len(sent["messages"])) for sent in fake.requests} == {
+        ("/v1/chat/completions", False, 1)
+    }
 
 
 def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
-    """What arrived is kept: the next call asks for the one that is missing, and scores all three."""
+    """What arrived is kept: the next call asks for the missing one, then for each once more, and scores all three."""
     fake.mode = "dies"
     more = ("--concurrency", 1, "--attempts", 3)
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", *more))
@@ -150,7 +221,7 @@ def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
     assert not (tmp_path / "out" / "results.jsonl").exists()
     before, fake.mode = len(fake.requests), "works"
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", *more, "--json"))
-    assert (ended.returncode, len(fake.requests) - before, json.loads(ended.stdout)["passed"]) == (0, 1, 3)
+    assert (ended.returncode, len(fake.requests) - before, json.loads(ended.stdout)["passed"]) == (0, 1 + 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +237,48 @@ def test_an_inference_error_is_an_error_and_never_a_score(
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
-def test_what_a_server_cannot_do_is_said(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
-    """No chat protocol, and no address that is not HTTP."""
-    chat = cli(*arguments(fake, problem_file, tmp_path / "a", "--protocol", "chat"))
+def test_a_stated_share_of_errors_is_left_out_of_the_score(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
+) -> None:
+    """One of three without an answer: too many for 0.3; for 0.34 two problems are scored, and the third is named."""
+    fake.mode = "filters"
+    command = arguments(fake, problem_file, tmp_path / "out", "--json", "--allowed-errors")
+    assert cli(*command, "0.3").returncode == 2
+    ended = cli(*command, "0.34")
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["passed"], summary["scored"], summary["missing_problems"]) == (2, 2, ["Own/1"])
+    assert (summary["pass_at_k"], summary["allowed_errors"]) == ({"1": 1.0}, 0.34)
+    assert [(each["task_id"], each["sample"]) for each in summary["generation"]["errors"]] == [("Own/1", 0)]
+    assert cli(*command, "0.3").returncode == 2
+
+
+def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """Files are not read in place of answers, and a key that is not there is not left out."""
     local = cli(*arguments(fake, problem_file, tmp_path / "b", "--base-url", "file:///etc/passwd"))
-    assert (chat.returncode, "bare prompt only" in chat.stderr) == (2, True)
     assert (local.returncode, "is no HTTP address" in local.stderr) == (2, True)
+    keyless = cli(*arguments(fake, problem_file, tmp_path / "c", "--key-variable", "NOT_SET_ANYWHERE"))
+    assert (keyless.returncode, "no environment variable NOT_SET_ANYWHERE" in keyless.stderr) == (2, True)
     assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "```python\ndef f(n):\n    return n\n```",
+        "Here:\n\n```\nimport os\ndef f(n):\n    return n\n```\n```python\nprint(f(1))\n```",
+        "```python\ndef f(n):\n    return n",
+        "def f(n):\n    return n",
+        "    return n\n",
+        "```python\n    return n\n```",
+    ],
+)
+@pytest.mark.parametrize("prompt", ['def f(n):\n  """One space less."""\n', "def f(n):\n"])
+def test_a_whole_answer_becomes_a_program(prompt: str, answer: str) -> None:
+    """In a block that is closed or not, the first of several, or none; a body alone; with a docstring or without."""
+    if answer.startswith(("    return", "```python\n    return")) and '"""' in prompt:
+        prompt = prompt.replace("  ", "    ")
+    problem = Problem("T/0", prompt, "f", "", "")
+    space: dict[str, Any] = {}
+    exec(assemble(problem, completion(problem, answer)), space)  # noqa: S102 - the test's own text
+    assert space["f"](3) == 3

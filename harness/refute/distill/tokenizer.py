@@ -30,7 +30,21 @@ def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenize
             f"tokenizer: {path} holds a {type(tokenizer).__name__}, expected one backed by `tokenizers`",
             hint="save the tokenizer with its tokenizer.json",
         )
+    if isinstance(model, HfModel):
+        _require_vocabulary(path, tokenizer)
     return tokenizer
+
+
+def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Where a folder holds none, transformers makes up an empty vocabulary of the model's family."""
+    names = [name for kind, name in tokenizer.vocab_files_names.items() if kind != "tokenizer_file"]
+    stored = (folder / "tokenizer.json").is_file() or (names and all((folder / name).is_file() for name in names))
+    if not stored:
+        raise ExperimentError(
+            f"tokenizer: {folder} holds no vocabulary, expected tokenizer.json"
+            + (f" or {', '.join(names)}" if names else ""),
+            hint="copy the tokenizer's files into the model's folder",
+        )
 
 
 class Encoder:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from refute.verification import Verified
 
 USAGE, UNVERIFIABLE, STALE = 2, 4, 5
+# Where an error does not name its own.
+_CAUSES = {USAGE: "input", UNVERIFIABLE: "unverifiable", STALE: "stale"}
 
 At = Annotated[
     str | None, typer.Option("--at", help="Judge freshness as of this moment, such as 2026-01-31T12:00:00Z.")
@@ -147,8 +149,9 @@ def answer_in_json(wanted: bool) -> Iterator[None]:
         yield
     except RefuteError as error:
         if wanted:
-            cause = getattr(error, "cause", "") or "input"
-            shown = {"verified": False, "status": exit_status(error), "cause": cause}
+            status = exit_status(error)
+            cause = getattr(error, "cause", "") or _CAUSES[status]
+            shown = {"verified": False, "status": status, "cause": cause}
             typer.echo(json.dumps({**shown, "message": str(error), "hint": error.hint}, indent=1))
         raise
 

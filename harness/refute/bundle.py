@@ -78,10 +78,11 @@ def check_projections(
     expected = {each.predicate_type: each.payload for each in project(predicate, payload_sha256)}
     found: list[str] = []
     for envelope in bundle.projections:
-        _, payload = verify_envelope(envelope, trusted_keys, threshold=threshold)
+        payload_type, payload = verify_envelope(envelope, trusted_keys, threshold=threshold)
         content = parse_json(payload, what="the projection")
         kind = content.get("predicateType") if isinstance(content, dict) else None
-        if not isinstance(kind, str) or kind in found or canonical_json(content) != expected.get(kind):
+        same = isinstance(kind, str) and canonical_json(content) == expected.get(kind)
+        if not isinstance(kind, str) or not same or kind in found or payload_type != PAYLOAD_TYPE:
             raise VerificationError(
                 f"the projection {kind} disagrees with the verdict beside it, or is there twice",
                 hint="take the verdict's word, and ask its signer where the projection comes from",

@@ -29,7 +29,7 @@ def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Rele
         deselected=predicate.coverage.deselected,
     )
     if again != predicate.coverage:
-        raise VerificationError("the coverage differs from what the signed specs and records give")
+        raise _contradictory("the coverage differs from what the signed specs and records give")
     _check_records(predicate, specs)
     _check_packages(predicate)
     _check_model(predicate, release)
@@ -40,18 +40,18 @@ def moment(text: str, what: str = "evaluated_at") -> datetime:
     try:
         found = datetime.fromisoformat(text)
         if found.tzinfo is None:
-            raise VerificationError(f"{what} {text!r} names no time zone")
+            raise _contradictory(f"{what} {text!r} names no time zone")
         if utc_text(found) != text:
-            raise VerificationError(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
+            raise _contradictory(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
     except (ValueError, OverflowError) as error:
-        raise VerificationError(f"{what} {text!r} is no time") from error
+        raise _contradictory(f"{what} {text!r} is no time") from error
     return found.astimezone(UTC)
 
 
 def _check_identity(predicate: Predicate, release: Release) -> None:
     evaluated_at = moment(predicate.evaluated_at)
     if moment(predicate.run.started_at, "started_at") > evaluated_at:
-        raise VerificationError(f"the run started at {predicate.run.started_at}, after it was judged")
+        raise _contradictory(f"the run started at {predicate.run.started_at}, after it was judged")
     stated = predicate.identity
     try:
         again = identify(
@@ -64,9 +64,9 @@ def _check_identity(predicate: Predicate, release: Release) -> None:
             predicate.subject.sha256,
         )
     except ValueError as error:
-        raise VerificationError(str(error)) from error
+        raise _contradictory(str(error)) from error
     if again != stated:
-        raise VerificationError(
+        raise _contradictory(
             f"the verdict calls itself {stated.verdict_id!r}, valid until {stated.valid_until}; its run, release and"
             f" time give {again.verdict_id!r} and {again.valid_until}"
         )
@@ -76,7 +76,7 @@ def _check_records(predicate: Predicate, specs: Sequence[Spec]) -> None:
     uses = uses_of(specs)
     for record in predicate.records:
         if fault := contradiction(record, uses, predicate.run.falsifiers):
-            raise VerificationError(f"the record of {record.falsifier} {fault}")
+            raise _contradictory(f"the record of {record.falsifier} {fault}")
 
 
 def _check_packages(predicate: Predicate) -> None:
@@ -84,7 +84,7 @@ def _check_packages(predicate: Predicate) -> None:
     for name, origin in sorted(predicate.run.falsifiers.items()):
         installed = None if origin.package is None else predicate.run.versions.get(origin.package, "not at all")
         if installed != origin.version:
-            raise VerificationError(
+            raise _contradictory(
                 f"falsifier {name!r} is said to be of {origin.package} {origin.version}, installed: {installed}"
             )
 
@@ -92,30 +92,30 @@ def _check_packages(predicate: Predicate) -> None:
 def _check_model(predicate: Predicate, release: Release) -> None:
     subject, model = predicate.subject, predicate.model
     if subject.name not in _names(predicate, release):
-        raise VerificationError(f"the subject is called {subject.name!a}, which the release does not call it")
+        raise _contradictory(f"the subject is called {subject.name!a}, which the release does not call it")
     if (subject.kind == "release_file") is not (model is None):
-        raise VerificationError(f"the subject is a {subject.kind}, which contradicts the list of its files")
+        raise _contradictory(f"the subject is a {subject.kind}, which contradicts the list of its files")
     if model is None:
         if subject.sha256 != predicate.release.sha256:
-            raise VerificationError("the subject is the release file, but has another digest")
+            raise _contradictory("the subject is the release file, but has another digest")
         return
     names = [each.name for each in model.files]
     if names != sorted(set(names), key=lambda name: name.split("/")):
-        raise VerificationError("the files of the model are not in canonical order, each once")
+        raise _contradictory("the files of the model are not in canonical order, each once")
     manifest = manifest_of(model)
     folder = subject.kind == "model_folder"
     digests = (manifest.root_digest, manifest.manifest_digest) if folder else (model.files[0].sha256, None)
     if model != model_facts(manifest, model.signature_sha256) or digests != (subject.sha256, subject.manifest_sha256):
-        raise VerificationError("the files of the model do not give the digests stated beside them")
+        raise _contradictory("the files of the model do not give the digests stated beside them")
     files = subject_files(predicate.evidence.get(release.subject or "", {}))
     if folder:
         agree = {name: each for name, each in files.items() if not is_left_out(name)} == manifest.as_mapping()
     else:
         agree = names == ["."] and list(files.values()) == [subject.sha256]
     if not agree:
-        raise VerificationError(f"the files of the model are not those of the evidence {release.subject!r}")
+        raise _contradictory(f"the files of the model are not those of the evidence {release.subject!r}")
     if model.signature_sha256 != (files.get(SIGNATURE_FILE) if folder else None):
-        raise VerificationError(f"the {SIGNATURE_FILE} of the model is not that of the evidence {release.subject!r}")
+        raise _contradictory(f"the {SIGNATURE_FILE} of the model is not that of the evidence {release.subject!r}")
 
 
 def _names(predicate: Predicate, release: Release) -> list[str]:
@@ -131,3 +131,7 @@ def subject_files(files: Mapping[str, str]) -> dict[str, str]:
     """The files of a piece of evidence that are the subject: those below `model/`, or else all of them."""
     model = {name.removeprefix("model/"): digest for name, digest in files.items() if name.startswith("model/")}
     return model or dict(files)
+
+
+def _contradictory(message: str) -> VerificationError:
+    return VerificationError(message, hint="it was not made by an honest `refute judge` of this version")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from refute.errors import EvidenceError, UsageError
 from refute.identity import MAX_SEQUENCE
@@ -16,7 +17,7 @@ FOLDER = ".sequence"
 
 @contextmanager
 def next_sequence(runs: Path, release: str, wanted: int | None = None) -> Iterator[int]:
-    """The number of the next verdict on `release`, taken for good when the block ends without an error.
+    """The number of the next verdict on `release`, given back when the block ends in an error.
 
     One more than the last that was given below the folder `runs`, or `wanted`, which must be larger than that one.
     Two judges of one release wait for each other. Raises UsageError for a number already passed, EvidenceError
@@ -37,12 +38,21 @@ def next_sequence(runs: Path, release: str, wanted: int | None = None) -> Iterat
                 f"sequence {number} is not above {last}, the last verdict on {release!r}",
                 hint=f"leave --sequence out, or give a number from {last + 1} to {MAX_SEQUENCE}",
             )
-        yield number
-        # In place, and not by rename: whoever waits for the lock holds this very file.
-        handle.truncate(0)
-        handle.write(f"{number}\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+        # Before the verdict exists: a process that is killed leaves a gap, and never a number to be given twice.
+        _write(handle, number)
+        try:
+            yield number
+        except BaseException:
+            _write(handle, last)
+            raise
+
+
+def _write(handle: TextIO, number: int) -> None:
+    """In place, and not by rename: whoever waits for the lock holds this very file."""
+    handle.truncate(0)
+    handle.write(f"{number}\n")
+    handle.flush()
+    os.fsync(handle.fileno())
 
 
 def _last(path: Path) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refute.attest import (
+    canonical_json,
     envelope_signers,
     key_id,
     peek_envelope,
@@ -82,8 +83,9 @@ def verify_verdict(
         predicate = _predicate(statement.predicate)
         if (statement.subject_name, statement.subject_sha256) != (predicate.subject.name, predicate.subject.sha256):
             raise VerificationError("the statement's subject is not the predicate's subject")
-        _check_signer(bundle.verdict, trusted_keys, predicate)
+        stranger = _check_signer(bundle.verdict, trusted_keys, predicate)
     checks = ["signed by a trusted key" if threshold == 1 else f"signed by {threshold} different trusted keys"]
+    checks += [stranger] if stranger else []
     with _stage("verdict"):
         checks.append(recompute(predicate))
     with _stage("projection"):
@@ -109,8 +111,11 @@ def _stage(cause: str) -> Iterator[None]:
         raise
 
 
-def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> None:
-    """Refuse a verdict that names a signer, when it is certain that this key did not sign it."""
+def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> str:
+    """A remark when the signer that the verdict names is none of the trusted keys that signed it.
+
+    Raises VerificationError when it is certain that this key did not sign at all.
+    """
     claimed, signers = predicate.signer.key_id, envelope_signers(envelope, trusted_keys)
     _, signatures = peek_envelope(envelope)
     if claimed not in signers and (signatures == len(signers) or claimed in map(key_id, trusted_keys)):
@@ -118,11 +123,10 @@ def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Pre
             f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",
             cause="signer",
         )
+    return "" if claimed in signers else f"the signer that it names, key {claimed[:16]}…, is not among the keys given"
 
 
 def _predicate(content: object) -> Predicate:
-    from refute.attest import canonical_json
-
     try:
         return Predicate.model_validate_json(canonical_json(content))  # type: ignore[arg-type]  # parsed JSON
     except ValidationError as error:

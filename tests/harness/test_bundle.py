@@ -150,6 +150,14 @@ def test_a_projection_of_another_key_or_twice_is_refused(judged: Judged, key: Pr
         verify_verdict(b"\n".join([*lines, lines[2]]), [public_pem(key)])
 
 
+def test_a_projection_of_another_payload_type_is_refused(judged: Judged, key: PrivateKey) -> None:
+    """The same words, signed as something else than a statement."""
+    lines = lines_of(judged)
+    _, payload = verify_envelope(lines[1], [public_pem(key)])
+    with pytest.raises(VerificationError, match="disagrees with the verdict"):
+        verify_verdict(b"\n".join([lines[0], sign_envelope(payload, "text/plain", [key])]), [public_pem(key)])
+
+
 def test_lines_taken_away_or_moved_change_nothing(judged: Judged, key: PrivateKey) -> None:
     """The verdict alone carries the decision; without it there is none."""
     lines = lines_of(judged)

@@ -144,6 +144,9 @@ def test_a_number_is_taken_only_by_a_verdict(tmp_path: Path) -> None:
     for release, number in (("tiny", 1), ("other", 1), ("tiny", 2)):
         with next_sequence(tmp_path, release) as found:
             assert found == number
+    with next_sequence(tmp_path, "tiny"):
+        text = (tmp_path / FOLDER / "tiny").read_text(encoding="utf-8")
+    assert text == "3\n", "a judge that is killed here must leave a gap, not a number to be given again"
     for spoilt in ("two\n", "-1\n", "9" * 40):
         (tmp_path / FOLDER / "tiny").write_text(spoilt, encoding="utf-8")
         with pytest.raises(EvidenceError, match="should hold the number"), next_sequence(tmp_path, "tiny"):

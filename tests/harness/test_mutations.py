@@ -97,7 +97,7 @@ def mutants(value: Any) -> list[Any]:
             return ["0" * 64]
         if re.fullmatch(r"\d{4}-.*Z", value):
             return ["2025-01-02T00:00:00Z", "2036-01-02T00:00:00Z"]
-        return [f"{value}x", "WARN" if value != "WARN" else "GO", "info"]
+        return [f"{value}x", "WARN" if value != "WARN" else "GO"]
     if isinstance(value, list):
         return [value[:-1], value + value[:1], value[::-1]] if value else [["x"]]
     if isinstance(value, dict):

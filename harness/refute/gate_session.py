@@ -29,15 +29,13 @@ from refute.predicate import ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
 from refute.registry import Registry
 from refute.release_file import LoadedRelease, load_release, resolve
-from refute.run_folder import RunFile, RunFolder, utc_now
+from refute.run_folder import NOT_JUDGED, RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
 from refute.warm_up import warm_up
 
 DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
 INTERRUPTED = 130
-# pytest's own end at 5. Not 0: whoever adds --no-judge to a gate must not turn it into a success.
-NOT_JUDGED = 6
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from refute.evidence import Store, file_sha256, link_or_copy, manifest_digest
 from refute.exhibits import exhibits
 from refute.judge import judge
 from refute.outcome import Outcome, Record, Ruling
+from refute.own_copies import strangers
 from refute.predicate import Exhibits, Predicate, Signer, Subject
 from refute.records import read_records
 from refute.release import Release
@@ -57,12 +58,13 @@ def judge_run(
     waivers: Sequence[Waiver] = (),
     falsifiers: Sequence[Path] | None = None,
     store: Path | None = None,
+    specs_and_releases: Sequence[Path] | None = None,
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
     WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
-    where the run noted it.
+    where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by copies of them.
 
     Raises UsageError for a folder that is no run, SpecError when the texts in run.json do not parse, EvidenceError
     when evidence.jsonl cannot be read, VerificationError when run.json contradicts itself: what would not verify
@@ -80,6 +82,8 @@ def judge_run(
     records = tuple(_checked(record, lines, damage) for record in given)
     sound = {name: line for name, line in lines.items() if name not in damage}
     faults += _refused(given, records) + _no_subject(release, sound)
+    if specs_and_releases is not None:
+        faults += strangers((*asked.specs, asked.release), specs_and_releases)
     subject = _subject(asked, release, sound, run)
     evaluated_at = utc_now()
     ruling = partial(

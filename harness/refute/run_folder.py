@@ -30,8 +30,8 @@ from refute.release import Closed, Sha256
 
 VERDICT_FILE = "verdict.intoto.json"
 END_FILE = "end.json"
-# How pytest ends with --no-judge; its own statuses end at 5. Not 0: whoever adds that option to somebody's gate must not
-# turn it into a success.
+# How pytest ends with --no-judge; its own statuses end at 5. Not 0: whoever adds that option to a gate from outside
+# must not turn it into a success.
 NOT_JUDGED = 6
 
 

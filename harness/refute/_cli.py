@@ -143,6 +143,9 @@ def judge_command(
     falsifiers: Annotated[
         list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
     ] = None,
+    specs: Annotated[
+        list[Path] | None, typer.Option(help="Your own specs and releases, files or folders: the run's must be these.")
+    ] = None,
     store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
@@ -180,6 +183,7 @@ def judge_command(
         sequence=sequence,
         falsifiers=falsifiers or falsifiers_of(folder),
         store=store,
+        specs_and_releases=specs,
     )
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 from refute.attest import load_private_key
 from refute.errors import UsageError
 from refute.isolation import clean_environment, judge_command
-from refute.run_folder import RunFolder
+from refute.run_folder import NOT_JUDGED, RunFolder
 
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
-# What pytest may end with where the run is complete: well, with failures, or recorded (gate_session.NOT_JUDGED).
-_ENDED, _FAILED, _RECORDED = 0, 1, 6
+# What pytest may end with where the run is complete, beside NOT_JUDGED.
+_ENDED, _FAILED = 0, 1
 _NO_GO = 1
 
 
@@ -36,12 +36,12 @@ def run_gate(refute_dir: Path, pytest_arguments: Sequence[str], *, key: Path | N
     status = _wait(subprocess.Popen([*command, "--no-judge", *pytest_arguments]))  # noqa: S603  # our own interpreter
     run = RunFolder(latest.resolve())
     complete = _target(latest) != before and run.has_ended
-    if not complete and status in (_ENDED, _RECORDED):
+    if not complete and status in (_ENDED, NOT_JUDGED):
         raise UsageError(
             f"pytest ended with status {status}, but no verdict was signed: it did not get through the run",
             hint="options such as --collect-only try nothing; else a plugin or conftest.py ended the run early",
         )
-    if not complete or status not in (_ENDED, _FAILED, _RECORDED):
+    if not complete or status not in (_ENDED, _FAILED, NOT_JUDGED):
         return status
     # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
     judge = judge_command(run.path, refute_dir, key)

@@ -34,15 +34,13 @@ from refute.registry import Registry
 from refute.release_choice import choose_release, is_yaml, spec_files
 from refute.release_file import LoadedRelease, load_release, refuse_outputs_inside, resolve
 from refute.report.escaping import clip
-from refute.run_folder import RunFile, RunFolder, utc_now
+from refute.run_folder import NOT_JUDGED, RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.sequencing import verify_required
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
 from refute.warm_up import warm_up
 
 INTERRUPTED = 130
-# pytest's own end at 5. Not 0: whoever adds --no-judge to a gate must not turn it into a success.
-NOT_JUDGED = 6
 
 
 @dataclass(slots=True)

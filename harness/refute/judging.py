@@ -28,6 +28,7 @@ from refute.identity import identify
 from refute.judge import judge
 from refute.lock_file import checked_pem
 from refute.outcome import Outcome, Record, Ruling
+from refute.own_copies import strangers
 from refute.policy_file import LoadedPolicy
 from refute.predicate import Exhibits, PolicyText, Predicate, Signer
 from refute.predicate_inputs import Inputs
@@ -69,6 +70,7 @@ def judge_run(
     sequence: int | None = None,
     falsifiers: Sequence[Path] | None = None,
     store: Path | None = None,
+    specs_and_releases: Sequence[Path] | None = None,
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
@@ -77,7 +79,7 @@ def judge_run(
     `sequence` numbers the verdict among those of its release; left out, it is the next one of the run's siblings.
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
     WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
-    where the run noted it.
+    where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by copies of them.
 
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
     do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
@@ -100,6 +102,8 @@ def judge_run(
     sound = {name: line for name, line in lines.items() if name not in damage}
     laid_out = lay_out_subject(asked, release, sound, run)
     faults += _refused(given, records) + laid_out.faults
+    if specs_and_releases is not None:
+        faults += strangers((*asked.specs, asked.release), specs_and_releases)
     subject = laid_out.subject
     evaluated_at = utc_now()
     signer = Signer(key_id=key_id(public_pem(key)), development=development)

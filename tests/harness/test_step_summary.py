@@ -11,7 +11,7 @@ import pytest
 from refute.attest import generate_key, load_private_key
 from refute.judging import judge_run
 from refute.predicate import Exhibits, Predicate, Section
-from refute.report import REPORTS, one_line
+from refute.report import REPORTS, markdown_within, one_line
 from refute.step_summary import LIMIT_BYTES, VARIABLE, append_step_summary
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ def test_it_never_exceeds_the_limit(predicate: Predicate, tmp_path: Path, room: 
         assert added == f"\n{whole}" or "**Left out to stay within" in added
         assert added.count("```") % 2 == 0
     assert bool(added) is (said == "")
+
+
+def test_what_names_the_missing_parts_counts_too(predicate: Predicate) -> None:
+    """With a few bytes less than a shortened report takes, it takes less: the line about what is missing counts."""
+    size = len(markdown_within(predicate, PAYLOAD, 40_000).encode())
+    for room in range(size - 1_500, size + 1, 60):
+        assert len(markdown_within(predicate, PAYLOAD, room).encode()) <= room
 
 
 @pytest.mark.parametrize("name", ["absent/summary.md", "", "folder", "nul\0byte"])

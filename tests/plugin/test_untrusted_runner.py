@@ -294,18 +294,39 @@ def test_a_verdict_of_somebody_elses_making_is_not_verified(repo: Repo, cli: Cli
 
 
 def test_a_run_is_judged_on_another_machine(repo: Repo, cli: Cli, tmp_path: Path) -> None:
-    """Run folder, store and the judge's own falsifiers are enough, wherever they lie; without a file of the evidence
-    nothing is signed (2), and falsifiers other than those of the run make it NO-GO."""
+    """Run folder, store and the judge's own falsifiers and specifications are enough, wherever they lie; without a file
+    of the evidence nothing is signed (2), and files other than those of the run make it NO-GO."""
     assert repo.gate("--no-judge").returncode == 6
     here = tmp_path / "elsewhere"
-    for name, source in (("run", repo.run), ("store", repo.path / ".refute/store"), ("own", repo.path / "falsifiers")):
+    for name, source in (
+        ("run", repo.run),
+        ("store", repo.path / ".refute/store"),
+        ("own", repo.path / "falsifiers"),
+        ("specs", repo.path / "specs"),
+    ):
         shutil.copytree(source, here / name)
     shutil.rmtree(repo.path)
     key = generate_key(here / "keys", "release")
-    judge = ("judge", here / "run", "--key", key.private, "--falsifiers", here / "own", "--store", here / "store")
+    judge = (
+        "judge",
+        here / "run",
+        "--key",
+        key.private,
+        "--falsifiers",
+        here / "own",
+        "--store",
+        here / "store",
+        "--specs",
+        here / "specs",
+    )
     assert cli(*judge).returncode == 0
     verified = cli("verify", here / "run/verdict.intoto.json", "--key", key.public, "--store", here / "store")
     assert (verified.returncode, verified.stdout.startswith("authentic: GO")) == (0, True)
+    spec = (here / "specs/example.yaml").read_text(encoding="utf-8")
+    (here / "specs/example.yaml").write_text(spec.replace("80 %", "90 %"), encoding="utf-8")
+    assert cli(*judge).returncode == 1
+    assert "the run was asked by SPEC-EXAMPLE-001" in (here / "run/report.json").read_text(encoding="utf-8")
+    (here / "specs/example.yaml").write_text(spec, encoding="utf-8")
     with (here / "own/answers.py").open("a", encoding="utf-8") as stream:
         stream.write("# changed\n")
     assert cli(*judge).returncode == 1

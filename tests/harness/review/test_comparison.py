@@ -117,6 +117,7 @@ def test_a_criterion_gone_is_a_regression_at_every_severity(make_predicate: Make
         ({"accuracy": 20.0}, {"accuracy": 30.0}, "AC-RIGHT", "still failing", 0),
         ({"accuracy": 80.5}, {"accuracy": 20.0}, "AC-RIGHT", "regressed", 2),
         ({"accuracy": 20.0}, {"accuracy": 80.5}, "AC-RIGHT", "still failing", 0),
+        ({"accuracy": 80.5}, {"accuracy": None}, "AC-RIGHT", "regressed", 2),
         ({}, {"speed": 1.0}, "AC-FAST", "regressed", 2),
         ({}, {"rows": 1.0}, "AC-SIZE", "regressed", 0),
         ({}, {"speed": None}, "AC-FAST", "regressed", 2),
@@ -134,6 +135,18 @@ def test_outcomes(
     found = compare(make_predicate(values=old), make_predicate(values=new))
     assert {each.criterion: each.state for each in found.criteria}[criterion] == state
     assert len(found.regressions) == regressions, found.regressions
+
+
+def test_uncovered_is_worse_than_not_run(make_predicate: MakePredicate, spec_text: str) -> None:
+    """A criterion that lost its only falsifier regressed, even where that had not run before."""
+    start = spec_text.index("falsifiers:", spec_text.index("AC-SIZE"))
+    bare = make_predicate(spec=spec_text[:start] + "falsifiers: []\n")
+    found = compare(make_predicate(values={"rows": None}), bare)
+    assert (found.criteria[-1].old, found.criteria[-1].new, found.criteria[-1].state) == (
+        "not run",
+        "uncovered",
+        "regressed",
+    )
 
 
 def test_metrics_carry_delta_interval_and_bar(make_predicate: MakePredicate) -> None:

@@ -1,4 +1,4 @@
-"""python -m refute.schema FOLDER: write the JSON Schemas of spec and release files, for editors."""
+"""python -m refute.schema FOLDER: write the JSON Schemas of contract, release and spec files, for editors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from refute.contract import Contract
 from refute.errors import UsageError
 from refute.release import Release
 from refute.spec import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("contract.schema.json", "refute contract", Contract),
     ("release.schema.json", "refute release", Release),
     ("spec.schema.json", "refute spec", Spec),
 )

@@ -132,10 +132,10 @@ def gradient_is_the_derivative(case: Case, within: Tolerance) -> None:
 @given(case=cases(), cut=st.integers(0, 6))
 def splits_add_up(case: Case, cut: int, within: Tolerance) -> None:
     """Two micro-batches under the step's own token count give the loss and the gradient of one."""
-    parts = [engine(case.rows(part), denominator=case.supervised) for part in (slice(cut), slice(cut, None))]
+    one, other = (engine(case.rows(part), denominator=case.supervised) for part in (slice(cut), slice(cut, None)))
     whole = engine(case)
-    assert within.admits(sum(part[0].total.item() for part in parts), whole[0].total.item())
-    assert within.admits(sum(part[2] for part in parts).ravel(), whole[2].ravel())
+    assert within.admits(one[0].total.item() + other[0].total.item(), whole[0].total.item())
+    assert within.admits((one[2] + other[2]).ravel(), whole[2].ravel())
 
 
 @given(case=cases(st.just(0.0)))
@@ -168,8 +168,8 @@ def known_entries_bound_from_below(case: Case, known: int, within: Tolerance) ->
     top = np.take_along_axis(case.teacher, order[:, :known], axis=-1)
     rest = np.take_along_axis(case.teacher, order[:, known:], axis=-1) / case.temperature
     tail = np.log(np.exp(rest).sum(axis=-1)) if rest.size else np.full(len(top), -np.inf)
-    arrays = (order[:, :known].copy(), top, tail)
-    entries = TopK(*(torch.from_numpy(array) for array in arrays), case.temperature)
+    ids = torch.from_numpy(order[:, :known].copy())
+    entries = TopK(ids, torch.from_numpy(top), torch.from_numpy(tail), case.temperature)
     partial, whole = engine(case, teacher_topk=entries)[0].kl.item(), formula(case)[2]
     assert -within.value <= partial <= whole + within.value
     if known == case.teacher.shape[1]:

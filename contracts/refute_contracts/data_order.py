@@ -126,5 +126,13 @@ positions_restart_late = Rewrite(
     _PACK, {"functional.pad(ends[:, :-1], (1, 0))": "functional.pad(ends[:, :-2], (2, 0))"}
 )
 labels_not_shifted = Rewrite(_PACK, {"windows[:, 1:]": "windows[:, :-1]"})
-shard_borders_missed = Rewrite("refute.distill.shards:ShardWindows._span", {'side="right"': 'side="left"'})
 digests_not_compared = Rewrite("refute.distill.shards:verify_shards", {"if found != shard.sha256": "if not found"})
+_SHARDS = "refute.distill.shards:ShardWindows"
+windows_overlap = Rewrite(
+    f"{_SHARDS}.__getitem__",
+    {
+        "(index + 1) * self._seq_len": "(index + 1) * self._seq_len - index",
+        "self._span(index * self._seq_len": "self._span(index * self._seq_len - index",
+    },
+)
+rest_counts_as_a_window = Rewrite(f"{_SHARDS}.__len__", {"// self._seq_len": "// self._seq_len + 1"})

@@ -211,3 +211,7 @@ forgotten_tail = Rewrite(
     },
 )
 single_rows_left_out = Rewrite("refute.distill.loss_kernel:_spans", {"if last > first": "if last > first + 1"})
+last_tile_only = Rewrite(
+    "refute.distill.head_products:Head.add_to_weight",
+    {"states.to(self._weight.dtype))": "states.to(self._weight.dtype), beta=0)"},
+)

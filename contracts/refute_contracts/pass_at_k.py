@@ -106,9 +106,6 @@ biased_estimator = Rewrite(
     _PASS_AT_K, {"float(1 - Fraction(math.comb(n - c, k), math.comb(n, k)))": "1 - (1 - c / n) ** k"}
 )
 one_draw_only = Rewrite(_PASS_AT_K, {"math.comb(n - c, k), math.comb(n, k)": "math.comb(n - c, 1), math.comb(n, 1)"})
-failures_not_counted = Rewrite(
-    "refute.humaneval.tally:count", {"before.n + 1": "before.n + (row.passed or row.timed_out)"}
-)
 late_samples_pass = Rewrite(
     "refute.humaneval.tally:count", {"before.passed + row.passed": "before.passed + (row.passed or row.retried)"}
 )
@@ -129,4 +126,7 @@ one_sided_p = Rewrite("refute.stats:mcnemar_p", {".pvalue": ".pvalue / 2"})
 all_pairs_for_discordant = Rewrite(
     "refute.stats:mcnemar_share",
     {"exact_interval(gained, n, level=level)": "exact_interval(gained, n + 9, level=level)"},
+)
+failures_not_counted = Rewrite(
+    "refute.humaneval.tally:count", {"before.n + 1": "before.n + (row.passed or before.n == 0)"}
 )

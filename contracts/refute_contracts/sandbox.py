@@ -116,6 +116,14 @@ def what_is_no_report_is_an_error(written: bytes) -> None:
     assert _parse(written, "ab").outcome == "error"
 
 
+@given(value=st.integers(-(2**63), 2**63) | st.integers(2**63 + 1, 2**90) | st.floats() | st.sampled_from([0.0, -0.0]))
+def numbers_survive_exactly(value: float) -> None:
+    """Integers of any size, infinities, NaN, the sign of zero."""
+    from refute.humaneval.wire import pack, unpack
+
+    assert shape(unpack(pack(value)[4:])) == shape(value)
+
+
 @given(value=VALUES)
 def plain_data_survives_exactly(value: object) -> None:
     """Values and their exact types, down to the sign of zero, come back as they were sent."""

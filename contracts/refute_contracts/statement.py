@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -91,11 +93,11 @@ def another_type_is_refused(payload: bytes, kind: str, signer: int) -> None:
     assert kind == TYPE or refused(payload, signer, payloadType=kind)
 
 
-def refused(payload: bytes, signer: int, **members: str) -> bool:
-    """Whether an envelope around `payload` is refused once `members` are replaced."""
+def refused(content: bytes, signer: int, **members: str) -> bool:
+    """Whether an envelope around `content` is refused once `members` are replaced."""
     from refute.attest import public_pem, sign_envelope, verify_envelope
 
-    envelope = json.loads(sign_envelope(payload, TYPE, [keys()[signer]])) | members
+    envelope = json.loads(sign_envelope(content, TYPE, [keys()[signer]])) | members
     data = json.dumps(envelope).encode()
     return refuses(VerificationError, lambda: verify_envelope(data, [public_pem(keys()[signer])]))
 
@@ -171,7 +173,7 @@ anyone_may_sign = Rewrite(
 signatures_counted = Rewrite(
     f"{_DSSE}verify_envelope", {"accepted.add(signer)": "accepted.add(f'{signer}{len(accepted)}')"}
 )
-keys_by_position = Rewrite(
+_keys_by_position = Rewrite(
     f"{_DSSE}_unique_keys", {"keys[sha256_hex(subject_public_key_info(key))] = key": "keys[str(position)] = key"}
 )
 predicate_type_not_compared = Rewrite(
@@ -180,3 +182,16 @@ predicate_type_not_compared = Rewrite(
 payload_type_not_compared = Rewrite(_READ, {'_expect("payload type", payload_type, PAYLOAD_TYPE)': "pass"})
 first_of_several_subjects = Rewrite("refute.attest.statement:_read_subject", {"len(subjects) != 1": "not subjects"})
 subject_not_named = Rewrite("refute.attest.statement:build_statement", {'"name": subject_name': '"name": ""'})
+_every_name_votes = Rewrite(
+    f"{_DSSE}verify_envelope",
+    {
+        "accepted.add(signer)": "accepted |= {name for name, key in trusted.items() if is_signed_by(key, signature, message)}"
+    },
+)
+
+
+@contextmanager
+def one_key_under_two_names() -> Iterator[None]:
+    """Trusted keys are told apart by their places in the list, and a signature votes for all that fit."""
+    with _keys_by_position(), _every_name_votes():
+        yield

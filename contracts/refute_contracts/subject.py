@@ -57,10 +57,10 @@ def links_are_refused(files: dict[str, bytes], deep: bool) -> None:
     """A digest of a link would say nothing about what it points to tomorrow."""
     from refute.attest import hash_model
 
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as elsewhere:
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile() as elsewhere:
         root = write(Path(folder), files)
         (root / "more").mkdir()
-        (root / ("more/link" if deep else "link")).symlink_to(elsewhere)
+        (root / ("more/link" if deep else "link")).symlink_to(elsewhere.name)
         assert refuses(VerificationError, lambda: hash_model(root))
 
 

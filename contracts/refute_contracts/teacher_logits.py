@@ -38,6 +38,8 @@ def folder() -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from refute.distill.quiet import quiet
+
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=16,
@@ -57,7 +59,8 @@ def folder() -> Path:
         model = LlamaForCausalLM(config)
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "norm" in name else 0.0, 0.3)
-    model.save_pretrained(path)
+    with quiet():
+        model.save_pretrained(path)
     tokenizer().save_pretrained(path)
     return path
 
@@ -159,7 +162,13 @@ answer_of_another_window = Rewrite(
     "refute.distill.teacher:Teacher.answer",
     {"last_hidden_state.flatten(0, 1)": "last_hidden_state.flip(0).flatten(0, 1)"},
 )
-padding_id_accepted = Rewrite("refute.distill.teacher:check_ids", {"if input_ids.numel() and (": "if False and ("})
+ids_cut_to_fit = Rewrite(
+    "refute.distill.teacher:check_ids",
+    {
+        "if input_ids.numel() and (": "if False and (",
+        "return input_ids.long()": "return input_ids.long().clamp(0, rows - 1)",
+    },
+)
 nan_passed_on = Rewrite(_LOGITS, {"not bool(logits.amax().isfinite())": "False"})
 reference_without_rotation = Rewrite(
     _ATTENTION, {"queries, keys = (rotate(heads, cosine, sine, shape) for heads in (queries, keys))": "pass"}

@@ -13,7 +13,7 @@ from refute.errors import Problem
 from refute.suggest import suggestion
 
 # Examples a property: enough for every mutant of this repository to be killed, and what a night can afford.
-PROFILES = {"fast": 25, "deep": 500}
+PROFILES = {"fast": 50, "deep": 1000}
 DEFAULT_PROFILE = "fast"
 # Hypothesis binds the profile of the moment to a property when it is decorated, and has no public way to run it under
 # another one; its name for the place has been the same since 2018.

@@ -24,6 +24,9 @@ _ORDER = "refute.distill.data:epoch_order"
 _PACK = "refute.distill.packing:pack"
 _END = 0
 ORDERS = st.integers(12, 40).flatmap(lambda windows: st.tuples(st.just(windows), st.integers(1, windows)))
+ROWS = st.integers(2, 9).flatmap(
+    lambda size: st.lists(st.lists(st.integers(0, 3), min_size=size, max_size=size), min_size=1, max_size=3)
+)
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 
 
@@ -54,7 +57,7 @@ def a_step_is_a_function_of_seed_and_step(order: tuple[int, int], seed: int, ste
     assert BatchOrder(windows, size, seed).batch(step) == flat[step * size : (step + 1) * size]
 
 
-@given(rows=st.integers(2, 9).flatmap(lambda size: st.lists(st.lists(st.integers(0, 3), min_size=size, max_size=size), min_size=1, max_size=3)))  # fmt: skip
+@given(rows=ROWS)
 def documents_are_kept_apart(rows: list[list[int]]) -> None:
     """Positions count from the start of a document, and its end predicts nothing."""
     import torch

@@ -206,9 +206,7 @@ gradient_of_the_last_row = Rewrite(
 )
 forgotten_tail = Rewrite(
     "refute.distill.loss_teachers:TopKTile.log_shares",
-    {
-        "whole = torch.logaddexp(top.logsumexp(dim=-1, keepdim=True), tail)": "whole = top.logsumexp(dim=-1, keepdim=True)"
-    },
+    {"torch.logaddexp(top.logsumexp(dim=-1, keepdim=True), tail)": "top.logsumexp(dim=-1, keepdim=True)"},
 )
 single_rows_left_out = Rewrite("refute.distill.loss_kernel:_spans", {"if last > first": "if last > first + 1"})
 last_tile_only = Rewrite(

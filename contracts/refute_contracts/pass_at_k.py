@@ -15,7 +15,7 @@ from refute.mutant import Rewrite
 if TYPE_CHECKING:
     from refute.tolerance import Tolerance
 
-_PASS_AT_K = "refute.humaneval.score:pass_at_k"
+_ESTIMATE = "refute.humaneval.score:pass_at_k"
 _WILSON = "refute.stats:wilson_interval"
 _EXACT = "refute.stats:exact_interval"
 COUNTS = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -103,9 +103,9 @@ def mcnemar_agrees_with_its_interval(gained: int, lost: int, within: Tolerance) 
 
 
 biased_estimator = Rewrite(
-    _PASS_AT_K, {"float(1 - Fraction(math.comb(n - c, k), math.comb(n, k)))": "1 - (1 - c / n) ** k"}
+    _ESTIMATE, {"float(1 - Fraction(math.comb(n - c, k), math.comb(n, k)))": "1 - (1 - c / n) ** k"}
 )
-one_draw_only = Rewrite(_PASS_AT_K, {"math.comb(n - c, k), math.comb(n, k)": "math.comb(n - c, 1), math.comb(n, 1)"})
+one_draw_only = Rewrite(_ESTIMATE, {"math.comb(n - c, k), math.comb(n, k)": "math.comb(n - c, 1), math.comb(n, 1)"})
 late_samples_pass = Rewrite(
     "refute.humaneval.tally:count", {"before.passed + row.passed": "before.passed + (row.passed or row.retried)"}
 )

@@ -105,7 +105,8 @@ def only_the_judge_is_believed(outcome: str, token: str) -> None:
     from refute.humaneval.slot import _parse
 
     report = _parse(json.dumps({"outcome": outcome, "detail": "", "token": token}).encode(), "ab")
-    assert report.outcome == (outcome if token == "ab" and outcome != "PASSED" else "error")
+    believed = token == "ab" and outcome != "PASSED"  # noqa: S105 - no secret
+    assert report.outcome == (outcome if believed else "error")
 
 
 @given(written=st.binary(max_size=12))
@@ -150,7 +151,7 @@ def weakest_isolation() -> Iterator[None]:
     from refute.humaneval.sandbox import Isolation, jail_for
 
     stations.cache_clear()
-    with mock.patch.object(rooms, "jail_for", lambda _asked: jail_for(Isolation.RLIMITS)):
+    with mock.patch.object(rooms, "jail_for", return_value=jail_for(Isolation.RLIMITS)):
         try:
             yield
         finally:

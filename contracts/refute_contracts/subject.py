@@ -73,7 +73,7 @@ def an_empty_model_is_refused(ignored: set[str]) -> None:
 order_of_the_disk = Rewrite(
     f"{_SUBJECT}hash_model",
     {
-        'names = sorted(_file_names(root), key=lambda name: tuple(name.split("/")))': "names = sorted(_file_names(root), reverse=True)",
+        'key=lambda name: tuple(name.split("/"))': "reverse=True",
         "_check_names(names, root)": "_check_names(sorted(names), root)",
     },
 )

@@ -289,9 +289,7 @@ any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})
 nan_is_a_number = Rewrite("refute.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
 best_of_bars = Rewrite(
     "refute.threshold:decide_all",
-    {
-        "worst([outcome for outcome, _ in decisions])": "min((outcome for outcome, _ in decisions), key=list(Outcome).index)"
-    },
+    {"worst([outcome for outcome, _ in decisions])": "min((each[0] for each in decisions), key=list(Outcome).index)"},
 )
 unmeasured_is_left_out = Rewrite(
     "refute.threshold:decide_all",
@@ -301,9 +299,7 @@ unmeasured_is_left_out = Rewrite(
 
 skipped_counts_as_corroborated = Rewrite(
     "refute.verdict:CriterionRuling.holds",
-    {
-        "(Outcome.CORROBORATED, Outcome.NOT_APPLICABLE)": "(Outcome.CORROBORATED, Outcome.NOT_APPLICABLE, Outcome.SKIPPED)"
-    },
+    {"self.outcome in (Outcome.CORROBORATED, ": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED, "},
 )
 misbehaviour_forgiven = Rewrite("refute.settle:misbehaviour", {"if not control.behaved": "if False"})
 numbers_without_evidence = Rewrite("refute.settle:settle", {"if without:": "if False:"})

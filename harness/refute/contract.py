@@ -1,7 +1,7 @@
 """Contract YAML -> frozen models: equations, invariants, tolerances, and the executable properties that attack them.
 
 Every claim of a contract is attacked by at least one Hypothesis property, and every property names mutants: changed
-engines on which it must fail. Whether these exist is for contract_references.py, whether they do it for contract_run.py.
+engines on which it must fail. Whether they exist is for contract_references.py, whether they do it for contract_run.py.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Contract(Closed):
     )
     symbols: dict[Text, Text] = Field(default={}, description="What the letters of the equations stand for.")
     equations: dict[Name, Equation] = Field(json_schema_extra={"minProperties": 1})
-    invariants: dict[Name, Text] = {}
-    tolerances: dict[Name, Tolerance] = {}
+    invariants: dict[Name, Text] = Field(default={})
+    tolerances: dict[Name, Tolerance] = Field(default={})
     properties: tuple[Attack, ...] = Field(json_schema_extra={"minItems": 1})
 
     @model_validator(mode="after")

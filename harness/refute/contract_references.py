@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from refute.contract import Attack, LoadedContract
 from refute.errors import LoadingError, MutationError, Problem
@@ -87,7 +88,8 @@ def resolve_contract(loaded: LoadedContract) -> tuple[list[Executable], list[Pro
             try:
                 mutants[reference] = _mutant(loaded, reference)
             except (LoadingError, MutationError) as error:
-                problems.append(loaded.problem((*place, "mutants", number), "mutant", str(error)))
+                hint = f"; {error.hint}" if error.hint else ""
+                problems.append(loaded.problem((*place, "mutants", number), "mutant", f"{error}{hint}"))
         if function is not None and len(mutants) == len(attack.mutants):
             found.append(Executable(loaded, index, function, mutants))
     return found, sorted(problems, key=lambda problem: (problem.line, problem.key))
@@ -103,7 +105,7 @@ def _property(attack: Attack) -> Callable[..., None]:
     given = set() if attack.tolerance is None else {"within"}
     if wanted != given:
         raise LoadingError(f"{attack.property} {_mismatch(wanted, given)}")
-    return function
+    return cast(Callable[..., None], function)
 
 
 def _mismatch(wanted: set[str], given: set[str]) -> str:
@@ -122,13 +124,16 @@ def _mutant(loaded: LoadedContract, reference: str) -> Mutant:
         mutant.code()
         if mutant.module not in loaded.contract.modules:
             raise LoadingError(f"{reference} changes {mutant.module}, which this contract does not cover")
-    return mutant
+    return cast(Mutant, mutant)
 
 
 def _required(function: Callable[..., object]) -> list[str]:
     """Names of the parameters that a caller must give."""
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a builtin that does not tell: calling it will
+        return []
     return [each.name for each in parameters if each.default is each.empty and each.kind not in optional]
 
 

@@ -75,7 +75,7 @@ def _kill(executable: Executable, number: int, reference: str) -> Problem | None
     with ExitStack() as stack:
         try:
             stack.enter_context(executable.mutants[reference]())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a user's mutant may raise anything
             message = f"{reference} cannot be applied: {type(error).__name__}: {error}"
             return executable.problem(number, "mutant", message)
         with _killing(executable.function):
@@ -104,7 +104,7 @@ def _failure(executable: Executable) -> BaseException | None:
         executable.attempt()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # pytest's outcomes are none of Exception
+    except BaseException as error:  # noqa: BLE001  # pytest's outcomes are no Exception
         return error
     return None
 
@@ -122,7 +122,7 @@ def _killing(call: Callable[..., None]) -> Iterator[None]:
         database=None,
         print_blob=False,
         report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much),
     )
     setattr(call, _SETTINGS, hasty)
     try:

@@ -17,16 +17,17 @@ from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 from refute.errors import MutationError
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A mutant of the function `target` (`package.module:Class.method`): in its source, each key of `edits` becomes its value.
+    """A mutant of the function `target` (`package.module:Class.method`): each key of `edits` becomes its value.
 
-    Every key must occur in the function exactly once. Calling it gives a context manager, which raises MutationError
-    where that is not so; `code()` finds that out without importing the engine.
+    Every key must occur in the function's source exactly once. Calling it gives a context manager, which raises
+    MutationError where that is not so; `code()` finds that out without importing the engine.
     """
 
     target: str
@@ -122,7 +123,7 @@ def _function(target: str) -> tuple[object, FunctionType]:
     module, _, qualified = target.partition(":")
     holder = reduce(getattr, qualified.split(".")[:-1], import_module(module))
     wrapper = inspect.getattr_static(holder, qualified.split(".")[-1])
-    inner = wrapper.fget if isinstance(wrapper, property) else getattr(wrapper, "__func__", wrapper)
+    inner: Any = wrapper.fget if isinstance(wrapper, property) else getattr(wrapper, "__func__", wrapper)
     function = inspect.unwrap(inner)
     if not isinstance(function, FunctionType):
         raise MutationError(f"{target} is a {type(function).__name__}, expected a function written in Python")

@@ -80,6 +80,8 @@ class Attack(Closed):
             )
         if not self.attacks:
             raise located([(("attacks",), "expected at least one equation or invariant")])
+        if repeated := [place for place, mutant in enumerate(self.mutants) if mutant in self.mutants[:place]]:
+            raise located([(("mutants", place), f"{self.mutants[place]} is listed twice") for place in repeated])
         return self
 
 

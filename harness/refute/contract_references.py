@@ -51,16 +51,16 @@ class Executable:
 @contextmanager
 def importable(folders: Sequence[Path]) -> Iterator[None]:
     """Put `folders` behind everything else that can be imported; what was imported from them is forgotten again."""
+    path, known = list(sys.path), set(sys.modules)
     added = [str(folder.resolve()) for folder in folders]
     importlib.invalidate_caches()
     sys.path.extend(added)
     try:
         yield
     finally:
-        for folder in added:
-            sys.path.remove(folder)
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
+        sys.path[:] = path
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
             if file is not None and any(Path(file).is_relative_to(folder) for folder in added):
                 del sys.modules[name]
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -83,15 +84,16 @@ class Rewrite:
 
 def module_file(name: str) -> Path | None:
     """The source file of module `name`, or None; nothing is imported, packages above it included."""
-    search: list[str] | None = None
-    origin: str | None = None
     parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:end]), search)
-        if spec is None:
+    try:
+        spec = find_spec(parts[0])  # of a name without dots this imports nothing
+    except ValueError:  # a module that was put together at run time
+        return None
+    for end in range(2, len(parts) + 1):
+        if spec is None or spec.submodule_search_locations is None:
             return None
-        origin, search = spec.origin, list(spec.submodule_search_locations or ())
-    return Path(origin) if origin is not None and origin.endswith(".py") else None
+        spec = PathFinder.find_spec(".".join(parts[:end]), list(spec.submodule_search_locations))
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _span(target: str, source: str, path: list[str]) -> tuple[int, int]:

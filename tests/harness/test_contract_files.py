@@ -65,6 +65,7 @@ def test_a_good_contract_loads(tmp_path: Path) -> None:
         ("props.sums:adds_up", '"props.sums:adds_up\\n"', 16, "not prose"),
         ("[props.sums:off_by_one]", "[adds one too many]", 18, "properties[0].mutants[0]: expected an import path"),
         ("[props.sums:off_by_one]", "[]", 18, "a property that was never seen to fail proves nothing"),
+        ("[props.sums:off_by_one]", "[a:b, a:b]", 18, "properties[0].mutants[1]: a:b is listed twice"),
         ("    mutants: [props.sums:off_by_one]\n", "", 14, "mutants: this required key is missing"),
         ("attacks: [sum, symmetric]", "attacks: [sum]", 10, "invariants.symmetric: no property attacks it"),
         ("attacks: [sum, symmetric]", "attacks: [sum, symetric]", 15, "no equation or invariant is called `symetric`"),

@@ -56,7 +56,7 @@ def what_is_filed_is_found(files: dict[str, bytes], earlier: dict[str, bytes] | 
 
 @given(files=FILES, place=st.integers(0, 3), damage=st.sampled_from(["flip", "cut", "remove"]))
 def damaged_evidence_is_refused(files: dict[str, bytes], place: int, damage: str) -> None:
-    """Every read hashes again: one changed bit, a cut or a missing object is never read."""
+    """Every read hashes again: one changed bit, a cut or a missing object is never read; filing again repairs it."""
     from refute.evidence import Store
 
     with tempfile.TemporaryDirectory() as name:
@@ -73,7 +73,8 @@ def damaged_evidence_is_refused(files: dict[str, bytes], place: int, damage: str
         else:
             path.write_bytes(data[:-1])
         assert refuses(EvidenceError, lambda: store.find("x", _KEY))
-        assert found.files
+        assert store.add("x", _KEY, Path(name) / "out") == found
+        assert not refuses(EvidenceError, lambda: store.find("x", _KEY))
 
 
 @given(files=DIGESTS)
@@ -121,3 +122,4 @@ names_not_checked = Rewrite(
     {'if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:': "if False:"},
 )
 one_file_kept = Rewrite(f"{_STORE}.add", {'sorted(folder.rglob("*"))': 'sorted(folder.rglob("*"))[-1:]'})
+damaged_objects_stay = Rewrite(f"{_STORE}._keep", {" or file_sha256(target) != digest": ""})

@@ -67,8 +67,10 @@ def cases(draw: st.DrawFn, ce_weights: st.SearchStrategy[float] | None = None) -
     )
 
 
-def engine(case: Case, *, denominator: float | None = None, **teacher: Any) -> tuple[KdLoss, Array, Array]:
-    """The loss of the engine in float64, and its gradients in states and head."""
+def engine(
+    case: Case, *, denominator: float | None = None, factor: float = 1.0, **teacher: Any
+) -> tuple[KdLoss, Array, Array]:
+    """The loss of the engine in float64, and the gradients of `factor` times it in states and head."""
     import torch
 
     from refute.distill.loss import kd_loss
@@ -86,7 +88,7 @@ def engine(case: Case, *, denominator: float | None = None, **teacher: Any) -> t
             denominator=denominator,
             **teacher,
         )
-        to_hidden, to_head = torch.autograd.grad(loss.total, (hidden, head))
+        to_hidden, to_head = torch.autograd.grad(factor * loss.total, (hidden, head))
     return loss, to_hidden.numpy(), to_head.numpy()
 
 
@@ -136,6 +138,21 @@ def splits_add_up(case: Case, cut: int, within: Tolerance) -> None:
     whole = engine(case)
     assert within.admits(one[0].total.item() + other[0].total.item(), whole[0].total.item())
     assert within.admits((one[2] + other[2]).ravel(), whole[2].ravel())
+    for part in (one, other):  # what is reported is a mean over the tokens of the call, whatever it is divided by
+        if part[0].supervised_tokens == 0:
+            assert (part[0].ce.item(), part[0].kl.item(), part[0].total.item()) == (0.0, 0.0, 0.0)
+    for name in ("ce", "kl"):
+        parts = [getattr(part[0], name).item() * part[0].supervised_tokens for part in (one, other)]
+        assert within.admits(sum(parts), getattr(whole[0], name).item() * case.supervised)
+
+
+@given(case=cases(), factor=st.sampled_from([-1.0, 0.25, 3.0, 1024.0]))
+def gradients_scale_with_the_loss(case: Case, factor: float, within: Tolerance) -> None:
+    """Whatever multiplies the loss afterwards, as a gradient scaler does, multiplies its gradients."""
+    _, to_hidden, to_head = engine(case)
+    _, scaled_hidden, scaled_head = engine(case, factor=factor)
+    expected = [*(factor * to_hidden).ravel(), *(factor * to_head).ravel()]
+    assert within.admits([*scaled_hidden.ravel(), *scaled_head.ravel()], expected)
 
 
 @given(case=cases(st.just(0.0)))
@@ -213,3 +230,5 @@ last_tile_only = Rewrite(
     "refute.distill.head_products:Head.add_to_weight",
     {"states.to(self._weight.dtype))": "states.to(self._weight.dtype), beta=0)"},
 )
+means_by_the_denominator = Rewrite(_LOSS, {"kl / max(supervised, 1)": "kl / divisor"})
+scale_ignored = Rewrite("refute.distill.loss_kernel:_FusedKd.backward", {"grad * grad_total.to(grad.dtype)": "grad"})

@@ -179,10 +179,12 @@ def a_control_that_misbehaves_is_fatal(expected: Outcome, severity: Severity) ->
     seen = Outcome.FALSIFIED if expected is Outcome.CORROBORATED else Outcome.CORROBORATED
     controls = [control for control in CONTROLS if control.expected is not expected]
     wrong = ControlResult("wrong", expected, seen, "", (numbers,))
-    broken = replace(record(one, Outcome.CORROBORATED), controls=(*controls, wrong))
-    verdict = rule([ANCHOR, one], [HOLDS, broken])
-    assert verdict.ruling is Ruling.NO_GO
-    assert verdict.criteria[1].outcome is Outcome.ERROR
+    forged = replace(wrong, observed=expected)
+    for control in (wrong, forged):
+        broken = replace(record(one, Outcome.CORROBORATED), controls=(*controls, control))
+        verdict = rule([ANCHOR, one], [HOLDS, broken])
+        assert verdict.ruling is Ruling.NO_GO
+        assert verdict.criteria[1].outcome is Outcome.ERROR
 
 
 @given(claimed=st.sampled_from(list(NUMBERS)), true=st.sampled_from(list(NUMBERS)), severity=st.sampled_from(Severity))
@@ -193,6 +195,18 @@ def records_are_held_to_their_numbers(claimed: Outcome, true: Outcome, severity:
     verdict = rule([ANCHOR, one], [HOLDS, forged])
     assert verdict.criteria[1].outcome is (claimed if claimed is true else Outcome.ERROR)
     assert claimed is true or verdict.ruling is Ruling.NO_GO
+    empty = rule([ANCHOR, one], [HOLDS, replace(forged, measurements=())])
+    assert (empty.ruling, empty.criteria[1].outcome) == (Ruling.NO_GO, Outcome.ERROR)
+
+
+@given(first=st.sampled_from(RECORDED), second=st.sampled_from(RECORDED), severity=st.sampled_from(Severity))
+def records_are_of_the_spec_and_single(first: Outcome, second: Outcome, severity: Severity) -> None:
+    """Two records of one falsifier, equal or not, and a record of none in the spec are fatal at any severity."""
+    one = criterion("ONE", severity)
+    twice = rule([ANCHOR, one], [HOLDS, record(one, first), record(one, second)])
+    assert (twice.ruling, twice.criteria[1].outcome) == (Ruling.NO_GO, Outcome.ERROR)
+    foreign = record(criterion("OTHER", severity), first)
+    assert rule([ANCHOR, one], [HOLDS, record(one, Outcome.CORROBORATED), foreign]).ruling is Ruling.NO_GO
 
 
 @given(severity=st.sampled_from(Severity), outcome=st.sampled_from(list(NUMBERS)))
@@ -307,3 +321,10 @@ _APPLICABLE = "refute.waiver:applicable"
 waivers_for_any_subject = Rewrite(_APPLICABLE, {"if waiver.subject_sha256 == subject_sha256": "if True"})
 waivers_for_ever = Rewrite(_APPLICABLE, {"at < _moment(waiver.expires_at)": "True"})
 waivers_by_anyone = Rewrite(_APPLICABLE, {"(policy is None or waiver.approver in policy.approvers)": "True"})
+controls_believed = Rewrite("refute.settle:control_faults", {"if outcome is not control.observed:": "if False:"})
+claims_without_numbers = Rewrite(
+    "refute.judge:_outcome",
+    {"if record.outcome not in _MEASURED and not record.measurements:": "if not record.measurements:"},
+)
+first_of_several_records = Rewrite("refute.judge:_rule_falsifier", {"if len(records) > 1:": "if False:"})
+foreign_records_ignored = Rewrite("refute.judge:_unknown", {"sorted(set(by_key) - known)": "()"})

@@ -70,7 +70,7 @@ def check(
 ) -> None:
     """Check specs, releases, falsifiers and contracts against each other. Loads no model.
 
-    With --contracts, HYPOTHESIS_PROFILE=deep tries 1000 examples a property instead of 50.
+    With --contracts, HYPOTHESIS_PROFILE=deep tries 300 random examples a property instead of 50.
     """
     from refute.checking import check_files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from refute.contract_references import Executable
@@ -17,7 +17,7 @@ from refute.suggest import suggestion
 PROFILES = {"fast": 50, "deep": 300}
 DEFAULT_PROFILE = "fast"
 # Hypothesis binds the profile of the moment to a property when it is decorated, and has no public way to run it under
-# another one; its name for the place has been the same since 2018.
+# another one.
 _SETTINGS = "_hypothesis_internal_use_settings"
 
 
@@ -73,14 +73,13 @@ def unknown_profile(name: str) -> str:
 
 def _kill(executable: Executable, number: int, reference: str) -> Problem | None:
     """None when the property fails, by an assertion, on the mutant."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(executable.mutants[reference]())
-        except Exception as error:  # noqa: BLE001  # a user's mutant may raise anything
-            message = f"{reference} cannot be applied: {type(error).__name__}: {error}"
-            return executable.problem(number, "mutant", message)
-        with _killing(executable.function):
+    try:
+        with executable.mutants[reference](), _killing(executable.function):
             failure = _failure(executable)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a user's mutant may raise anything, on its way in and out
+        return executable.problem(number, "mutant", f"{reference} cannot be applied and undone: {_shown(error)}")
     if failure is None:
         message = f"{executable.attack.property} passes on {reference}: it cannot fail where it must"
         return executable.problem(number, "survivor", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from refute._cli import main
+from refute.contract_checking import load_profile
 
 pytest_plugins = ["pytester"]
+# Before any property is decorated. `--hypothesis-profile` overrules it.
+load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 Ended = subprocess.CompletedProcess[str]

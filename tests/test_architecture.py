@@ -17,6 +17,7 @@ import refute
 ROOT = Path(__file__).parents[1]
 HARNESS = ROOT / "harness" / "refute"
 SOURCES = sorted([*HARNESS.rglob("*.py"), *(ROOT / "falsifiers").rglob("*.py")])
+PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
 PACKAGES = ("distill", "humaneval", "attest", "report", "review")
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Who lets people use an engine without a release.
@@ -129,7 +130,7 @@ def test_falsifiers_import_what_a_user_may(path: Path) -> None:
         assert module == "refute" or top in sys.stdlib_module_names | {"numpy"}, f"{path.name} imports {module}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
+@pytest.mark.parametrize("path", [*SOURCES, *PROPERTIES], ids=names([*SOURCES, *PROPERTIES]))
 def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     """At most 400 lines, a docstring for every module, and one for every public class and function of it."""
     text = path.read_text(encoding="utf-8")

@@ -70,13 +70,29 @@ def check(
         list[Path] | None,
         typer.Option(help="Texts whose ids must be known (default: README.md, ARCHITECTURE.md, docs/ beside specs)."),
     ] = None,
+    contract_folders: Annotated[
+        list[Path] | None, typer.Option("--contract-folder", help="Folders with contracts (default: contracts).")
+    ] = None,
+    contracts: Annotated[
+        bool,
+        typer.Option("--contracts", help="Also run every property of the contracts, on the engines and on mutants."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check specs, releases and falsifiers against each other. Loads no model."""
+    """Check specs, releases, falsifiers and contracts against each other. Loads no model.
+
+    With --contracts, HYPOTHESIS_PROFILE=deep tries 300 random examples a property instead of 50.
+    """
     from refute.checking import check_files
 
-    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
-    found = check_files(paths or [Path("specs")], folders, docs)
+    found = check_files(
+        paths or [Path("specs")],
+        falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()],
+        contract_folders or [folder for folder in (Path("contracts"),) if folder.exists()],
+        documents=docs,
+        run_contracts=contracts,
+        told=lambda attempt: typer.echo(attempt.line(), err=True),
+    )
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1))
     else:

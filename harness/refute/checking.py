@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refute.contract_checking import check_contracts
+from refute.contract_run import Attempt
 from refute.errors import Problem, RefuteError, SpecError
 from refute.linting import check_specs
 from refute.loading import load_registry
@@ -27,10 +29,12 @@ class Findings:
     specs: int
     releases: int
     falsifiers: int
+    contracts: int = 0
 
     def lines(self) -> list[str]:
         """For people: problems first, then notes, then one line that sums up."""
-        looked_at = f"{self.specs} specs, {self.releases} releases, {self.falsifiers} falsifiers"
+        looked_at = f"{self.specs} specs, {self.releases} releases, {self.falsifiers} falsifiers, "
+        looked_at += f"{self.contracts} contracts"
         state = f"{len(self.problems)} problems" if self.problems else "no problems"
         return [
             *map(str, self.problems),
@@ -46,14 +50,22 @@ class Findings:
             "specs": self.specs,
             "releases": self.releases,
             "falsifiers": self.falsifiers,
+            "contracts": self.contracts,
         }
 
 
 def check_files(
-    paths: Sequence[Path], falsifier_folders: Sequence[Path], documents: Sequence[Path] | None = None
+    paths: Sequence[Path],
+    falsifier_folders: Sequence[Path],
+    contract_folders: Sequence[Path] = (),
+    *,
+    documents: Sequence[Path] | None = None,
+    run_contracts: bool = False,
+    told: Callable[[Attempt], None] = lambda _attempt: None,
 ) -> Findings:
     """Every problem of the spec and release files at `paths` (folders: their YAML files, and releases/ below).
 
+    And of the contracts in `contract_folders`, whose properties are run with `run_contracts`; `told` hears of each.
     Ids in `documents` must be known, too; None stands for README.md, ARCHITECTURE.md and docs/ beside the specs.
     Raises LoadingError for falsifiers that cannot be loaded: without them nothing can be checked.
     """
@@ -78,7 +90,9 @@ def check_files(
         notes += remarks
     if not spec_paths:
         problems.append(Problem(", ".join(map(str, paths)), 0, "", "[spec/none] there is no spec here"))
-    return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry))
+    contracts, faults = check_contracts(contract_folders, run=run_contracts, told=told)
+    problems += faults
+    return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry), contracts)
 
 
 def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -5,6 +5,7 @@ RefuteError                     base; `hint` says what to do next
   SpecError                     one or more faults in a YAML file, all reported at once
   RegistrationError             a falsifier declared itself wrongly
   LoadingError                  a falsifier pack or file could not be imported, or two claim one name
+  MutationError                 a change of an engine could not be made: what it names is not there
   MissingInputsError            files, packages or hardware that a release names are not there
     RequiredVerdictError        … or a verdict that it requires: absent, of another key, not GO
     DigestMismatchError         a file is there, but is not the file that was named
@@ -67,6 +68,10 @@ class RegistrationError(RefuteError):
 
 class LoadingError(RefuteError):
     """A falsifier pack or file failed to import, or two of them claim one name."""
+
+
+class MutationError(RefuteError):
+    """A mutant names a module, function or text that the engine does not have (any more)."""
 
 
 class MissingInputsError(RefuteError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from refute.contract import Contract
 from refute.errors import UsageError
 from refute.lock import Lock
 from refute.policy import Policy
@@ -21,6 +22,7 @@ from refute.waiver import Waivers
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("contract.schema.json", "refute contract", Contract),
     ("lock.schema.json", "refute lock predicate", Lock),
     ("policy.schema.json", "refute policy", Policy),
     ("release.schema.json", "refute release", Release),

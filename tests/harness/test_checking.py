@@ -126,7 +126,7 @@ def test_ids_that_no_spec_knows_are_problems_wherever_they_stand(repo: Path) -> 
     retired = "".join(f"  - {{id: {name}, reason: r}}\n" for name in ("AC-SUM-002", "F-SUM-003"))
     edit(repo, SPEC, "criteria:\n", f"retired:\n{retired}criteria:\n")
     assert [Path(each.file).name for each in check(repo).problems] == ["a.md"]
-    assert check_files([repo / "specs"], [repo / "falsifiers"], []).problems == ()
+    assert check_files([repo / "specs"], [repo / "falsifiers"], documents=[]).problems == ()
 
 
 def test_a_criterion_that_changed_after_its_review_makes_suspects(repo: Path) -> None:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from refute.judge import judge
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
@@ -105,11 +103,6 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
     return Ruling.WARN if only_doubt else Ruling.NO_GO
 
 
-def heaviest(rulings: Sequence[Ruling]) -> Ruling:
-    """The most severe."""
-    return max(rulings, key=list(Ruling).index)
-
-
 @pytest.mark.parametrize("waived", [False, True])
 @pytest.mark.parametrize("severity", Severity)
 @pytest.mark.parametrize("outcome", RECORDED)
@@ -123,11 +116,6 @@ def test_one_criterion_beside_one_that_holds(outcome: Outcome, severity: Severit
     assert (verdict.reasons == ()) == (verdict.ruling is Ruling.GO)
 
 
-CASES = st.lists(
-    st.tuples(st.sampled_from(Severity), st.lists(st.sampled_from(RECORDED), max_size=3), st.booleans()), max_size=4
-)
-
-
 def build(cases: Sequence[tuple[Severity, list[Outcome], bool]]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
     """Criteria N0, N1, … with these severities, outcomes of their falsifiers, and waivers."""
     criteria = [criterion(f"N{n}", case[0], falsifiers=len(case[1])) for n, case in enumerate(cases)]
@@ -137,58 +125,6 @@ def build(cases: Sequence[tuple[Severity, list[Outcome], bool]]) -> tuple[list[C
         for number, outcome in enumerate(case[1])
     ]
     return criteria, records, [waiver(f"N{n}") for n, case in enumerate(cases) if case[2]]
-
-
-@given(CASES)
-def test_any_run_is_as_good_as_its_heaviest_criterion(cases: list[tuple[Severity, list[Outcome], bool]]) -> None:
-    """GO only if everything holds: any number of criteria and falsifiers, waived or not, against the oracle."""
-    criteria, records, waivers = build(cases)
-    verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
-    assert verdict.ruling is heaviest([Ruling.GO, *(weight(*case) for case in cases)])
-    assert not verdict.partial
-    if verdict.ruling is Ruling.GO:
-        assert all(each.holds or each.severity is Severity.INFO for each in verdict.criteria)
-
-
-@given(CASES, st.data())
-def test_less_is_never_better(cases: list[tuple[Severity, list[Outcome], bool]], data: st.DataObject) -> None:
-    """Taking a record away never improves the verdict, and the run is called partial."""
-    criteria, records, waivers = build(cases)
-    records.append(HOLDS)
-    gone = data.draw(st.integers(0, len(records) - 1))
-    left = records[:gone] + records[gone + 1 :]
-    whole, less = (rule([ANCHOR, *criteria], each, *waivers) for each in (records, left))
-    assert list(Ruling).index(less.ruling) >= list(Ruling).index(whole.ruling)
-    assert (less.ruling, less.partial) == (Ruling.NO_GO, True)
-
-
-@given(CASES.filter(lambda cases: any(case[1] for case in cases)), st.data())
-def test_worse_is_never_better(cases: list[tuple[Severity, list[Outcome], bool]], data: st.DataObject) -> None:
-    """Without waivers, a worse outcome of any one falsifier never improves the verdict."""
-    place = data.draw(st.sampled_from([(n, k) for n, case in enumerate(cases) for k in range(len(case[1]))]))
-    outcomes = list(cases[place[0]][1])
-    before = outcomes[place[1]]
-    outcomes[place[1]] = data.draw(st.sampled_from([each for each in RECORDED if each.rank >= before.rank]))
-    worse = [(case[0], outcomes if n == place[0] else case[1], False) for n, case in enumerate(cases)]
-    found = []
-    for each in (cases, worse):
-        criteria, records, _ = build(each)
-        found.append(list(Ruling).index(rule([ANCHOR, *criteria], [HOLDS, *records]).ruling))
-    assert found[1] >= found[0]
-
-
-@given(CASES, st.randoms(use_true_random=False))
-def test_the_same_records_give_the_same_verdict(
-    cases: list[tuple[Severity, list[Outcome], bool]], shuffle: object
-) -> None:
-    """In whatever order they come, twice in a row, and without changing what was handed in."""
-    criteria, records, waivers = build(cases)
-    records.append(HOLDS)
-    first = rule([ANCHOR, *criteria], records, *waivers)
-    kept = list(records)
-    shuffle.shuffle(records)  # type: ignore[attr-defined]  # hypothesis' Random
-    assert rule([ANCHOR, *criteria], records, *waivers) == first
-    assert sorted(map(repr, kept)) == sorted(map(repr, records))
 
 
 def test_the_verdict_does_not_depend_on_the_machine() -> None:

@@ -8,12 +8,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, binomtest, ttest_1samp
+from scipy.stats import beta, ttest_1samp
 
 from refute import stats
 from refute.outcome import Interval
-
-COUNTS = st.integers(0, 60)
 
 
 @pytest.mark.parametrize(
@@ -25,18 +23,6 @@ def test_wilson_gives_known_bounds_on_164_problems(successes: int, low: float, h
     found = stats.wilson_interval(successes, 164)
     assert (round(found.low, 2), round(found.high, 2)) == (low, high)
     assert (found.level, found.method) == (0.95, "Wilson")
-
-
-@given(n=st.integers(1, 400), data=st.data())
-def test_wilson_solves_its_own_equation(n: int, data: st.DataObject) -> None:
-    """Both ends are where the score statistic equals the normal quantile, and the share lies between them."""
-    successes = data.draw(st.integers(0, n))
-    found, share = stats.wilson_interval(successes, n), successes / n
-    for end in (found.low / 100, found.high / 100):
-        if 1e-9 < end < 1 - 1e-9:
-            score = abs(share - end) / math.sqrt(end * (1 - end) / n)
-            assert score == pytest.approx(1.959963984540054, rel=1e-6)
-    assert 0.0 <= found.low <= 100 * share <= found.high <= 100.0
 
 
 @given(n=st.integers(1, 200), data=st.data())
@@ -61,25 +47,6 @@ def test_impossible_counts_are_refused(successes: int, n: int) -> None:
         stats.exact_interval(successes, n)
     with pytest.raises(ValueError, match="0 <= successes <= n"):
         stats.wilson_interval(successes, n)
-
-
-@given(gained=COUNTS, lost=COUNTS)
-def test_mcnemar_share_is_the_exact_test(gained: int, lost: int) -> None:
-    """The interval lies above 50 % exactly when the two-sided test rejects and more was gained than lost."""
-    share, interval = stats.mcnemar_share(gained, lost)
-    n = gained + lost
-    rejects = n > 0 and binomtest(gained, n, 0.5).pvalue < 0.05
-    assert (interval.low > 50) == (rejects and gained > lost)
-    assert (interval.high < 50) == (rejects and gained < lost)
-    assert interval.low <= share <= interval.high
-
-
-@given(gained=COUNTS, lost=COUNTS)
-def test_mcnemar_share_mirrors(gained: int, lost: int) -> None:
-    """Swapping the two models mirrors share and interval at 50 %."""
-    (share, one), (mirrored, other) = stats.mcnemar_share(gained, lost), stats.mcnemar_share(lost, gained)
-    assert share + mirrored == pytest.approx(100)
-    assert [one.low + other.high, one.high + other.low] == pytest.approx([100, 100])
 
 
 def test_mcnemar_without_discordant_pairs_is_open() -> None:
@@ -187,14 +154,6 @@ def test_paired_difference_covers_the_truth(chances: tuple[float, ...]) -> None:
             chance = math.prod(p**count for p, count in zip(chances, counts, strict=True))
             covered += ways * chance * (found.low <= truth <= found.high)
     assert 0.93 < covered <= 1.0
-
-
-@given(gained=st.integers(0, 12), lost=st.integers(0, 12))
-def test_mcnemar_p_counts_the_coin_tosses(gained: int, lost: int) -> None:
-    """The share of all toss sequences of the discordant pairs that are at least as uneven."""
-    n, uneven = gained + lost, abs(gained - lost)
-    as_uneven = sum(math.comb(n, heads) for heads in range(n + 1) if abs(2 * heads - n) >= uneven)
-    assert stats.mcnemar_p(gained, lost) == pytest.approx(as_uneven / 2**n)
 
 
 def test_the_bootstrap_repeats_and_has_the_width_of_its_standard_error() -> None:

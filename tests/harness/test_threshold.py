@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refute.outcome import Interval, Measurement, Outcome, worst
+from refute.outcome import Interval, Measurement, Outcome
 from refute.threshold import BAR_PATTERN, Bar, Threshold, decide, decide_all, parse_bar
 
 # Time limits of single examples say nothing on a machine that is busy with other work.
@@ -191,23 +191,6 @@ def test_reason_shows_value_interval_bar_and_gap(measurement: Measurement, bar: 
 
 
 @BUSY
-@given(estimates(), BARS, st.floats(0, 1))
-def test_outcome_agrees_with_every_point_of_the_interval(m: Measurement, bar: Bar, share: float) -> None:
-    """Corroborated means that no point of the interval fails the bar, falsified that none satisfies it."""
-    assert m.interval is not None
-    low, high = m.interval.low, m.interval.high
-    point = min(max(low + share * (high - low), low), high)
-    found, _ = decide(m, Threshold(bar))
-    for each in (low, point, m.value, high):
-        single, _ = decide(replace(m, value=each, interval=None), Threshold(bar))
-        if found is Outcome.CORROBORATED:
-            assert single is Outcome.CORROBORATED
-        if found is Outcome.FALSIFIED:
-            assert single is Outcome.FALSIFIED
-    assert found in (Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE)
-
-
-@BUSY
 @given(estimates(), BARS)
 def test_bar_and_its_opposite_are_never_decided_alike(measurement: Measurement, bar: Bar) -> None:
     """A claim and its negation are never both corroborated and never both falsified."""
@@ -235,16 +218,6 @@ def test_better_measurement_is_never_judged_worse(
     )
     threshold = Threshold(Bar(sign, value, "u"))
     assert decide(raised, threshold)[0].rank <= decide(measurement, threshold)[0].rank
-
-
-@BUSY
-@given(st.lists(st.tuples(estimates(), BARS), min_size=1, max_size=4))
-def test_decide_all_is_the_worst_of_its_parts(pairs: list[tuple[Measurement, Bar]]) -> None:
-    """No part's failure is hidden by another's success."""
-    measurements = [replace(m, name=f"m{index}") for index, (m, _) in enumerate(pairs)]
-    thresholds = {f"m{index}": Threshold(bar) for index, (_, bar) in enumerate(pairs)}
-    parts = [decide(m, thresholds[m.name])[0] for m in measurements]
-    assert decide_all(measurements, thresholds)[0] is worst(parts)
 
 
 def test_decide_all_names_what_fails_and_only_that() -> None:

@@ -1,0 +1,330 @@
+"""The verdict algebra against an oracle of its own: GO only if everything holds, and never by leaving out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refute.mutant import Rewrite
+from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.release import Release
+from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
+from refute.threshold import Bar, Threshold, decide, decide_all
+from refute.verdict import Verdict
+from refute.waiver import Policy, Waiver, applicable
+
+SUBJECT = "5" * 64
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+GOOD = Measurement("count", 0.0, "files", 5, evidence=("e" * 64,))
+BAD = replace(GOOD, value=2.0)
+OPEN = replace(GOOD, value=1.0, interval=Interval(0.0, 2.0, 0.95, "Wilson"))
+NUMBERS = {Outcome.CORROBORATED: (GOOD,), Outcome.FALSIFIED: (BAD,), Outcome.INCONCLUSIVE: (OPEN,)}
+CONTROLS = (
+    ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,)),
+    ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,)),
+)
+RELEASE = Release.model_validate(
+    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
+)
+# Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
+RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
+Case = tuple[Severity, list[Outcome], bool]
+CASES = st.lists(
+    st.tuples(st.sampled_from(Severity), st.lists(st.sampled_from(RECORDED), max_size=3), st.booleans()), max_size=4
+)
+_NUMBER = st.floats(-1e6, 1e6)
+BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
+
+
+def criterion(name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1) -> Criterion:
+    """A criterion AC-name with falsifiers F-name-0, F-name-1, …"""
+    bar = {"count": ThresholdText(holds_if="<= 1 files")}
+    uses = tuple(FalsifierUse(id=f"F-{name}-{n}", uses="a-count", thresholds=bar) for n in range(falsifiers))
+    return Criterion(id=f"AC-{name}", title="t", statement="s", severity=severity, phase=1, falsifiers=uses)
+
+
+def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
+    """An honest record: its numbers give its outcome, its controls behaved."""
+    measured = outcome in NUMBERS
+    return Record(
+        "SPEC-A",
+        of.id,
+        of.falsifiers[number].id,
+        "a-count",
+        outcome,
+        "as measured" if measured else "it said so",
+        RunClass.EMBEDDED,
+        NUMBERS.get(outcome, ()),
+        CONTROLS if measured else (),
+        (("corpus", "d" * 64),) if measured else (),
+        "c" * 64,
+    )
+
+
+ANCHOR = criterion("ANCHOR")
+HOLDS = record(ANCHOR, Outcome.CORROBORATED)
+
+
+def rule(criteria: Sequence[Criterion], records: Sequence[Record], *waivers: Waiver) -> Verdict:
+    """The verdict on the embedded release, with everything that a judge is given."""
+    from refute.judge import judge
+
+    spec = Spec(spec="SPEC-A", version=1, title="t", criteria=tuple(criteria))
+    return judge(spec, records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=())
+
+
+def build(cases: Sequence[Case]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
+    """Criteria N0, N1, … with these severities, outcomes of their falsifiers, and waivers."""
+    criteria = [criterion(f"N{n}", case[0], falsifiers=len(case[1])) for n, case in enumerate(cases)]
+    records = [
+        record(of, outcome, number)
+        for of, case in zip(criteria, cases, strict=True)
+        for number, outcome in enumerate(case[1])
+    ]
+    return criteria, records, [waiver(of) for of, case in zip(criteria, cases, strict=True) if case[2]]
+
+
+def waiver(of: Criterion) -> Waiver:
+    """A waiver that is in force."""
+    expires_at = "2026-07-01T00:00:00Z"
+    return Waiver(criterion=of.id, subject_sha256=SUBJECT, approver="Ann", reason="r", expires_at=expires_at)
+
+
+def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Ruling:
+    """What one criterion may do to a verdict, straight from the contract's equations."""
+    if outcomes and set(outcomes) == {Outcome.CORROBORATED}:
+        return Ruling.GO
+    if waived and Outcome.ERROR not in outcomes:
+        return Ruling.WARN
+    if severity is Severity.INFO:
+        return Ruling.GO if outcomes else Ruling.WARN
+    if severity is Severity.WARN or set(outcomes) in (
+        {Outcome.INCONCLUSIVE},
+        {Outcome.INCONCLUSIVE, Outcome.CORROBORATED},
+    ):
+        return Ruling.WARN
+    return Ruling.NO_GO
+
+
+def heaviness(ruling: Ruling) -> int:
+    """GO < WARN < NO-GO."""
+    return list(Ruling).index(ruling)
+
+
+@given(outcomes=st.lists(st.sampled_from(RECORDED), max_size=2), severity=st.sampled_from(Severity))
+def a_criterion_weighs_what_its_worst_falsifier_weighs(outcomes: list[Outcome], severity: Severity) -> None:
+    """One criterion beside one that holds: every outcome, alone and beside another, waived and not."""
+    for waived in (False, True):
+        criteria, records, waivers = build([(severity, outcomes, waived)])
+        verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
+        assert verdict.ruling is weight(severity, outcomes, waived)
+        assert verdict.criteria[1].outcome is max([*outcomes] or [Outcome.NOT_RUN], key=list(Outcome).index)
+
+
+@given(cases=CASES)
+def a_run_is_as_good_as_its_heaviest_criterion(cases: list[Case]) -> None:
+    """Any number of criteria and falsifiers, waived or not, beside one criterion that holds."""
+    criteria, records, waivers = build(cases)
+    verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
+    assert verdict.ruling is max([Ruling.GO, *(weight(*case) for case in cases)], key=heaviness)
+    assert not verdict.partial
+
+
+@given(cases=CASES, data=st.data())
+def less_is_never_better(cases: list[Case], data: st.DataObject) -> None:
+    """Taking a record away makes the run partial, and NO-GO."""
+    criteria, records, waivers = build(cases)
+    records.append(HOLDS)
+    gone = data.draw(st.integers(0, len(records) - 1))
+    less = rule([ANCHOR, *criteria], records[:gone] + records[gone + 1 :], *waivers)
+    assert (less.ruling, less.partial) == (Ruling.NO_GO, True)
+
+
+@given(
+    pair=st.tuples(st.sampled_from(RECORDED), st.sampled_from(RECORDED)),
+    beside=st.lists(st.sampled_from(RECORDED), max_size=1),
+)
+def worse_is_never_better(pair: tuple[Outcome, Outcome], beside: list[Outcome]) -> None:
+    """Without waivers, a worse outcome of one falsifier never improves the verdict, at any severity."""
+    better, worse = sorted(pair, key=list(Outcome).index)
+    for severity in Severity:
+        found = []
+        for outcome in (better, worse):
+            criteria, records, _ = build([(severity, [outcome, *beside], False)])
+            found.append(heaviness(rule([ANCHOR, *criteria], [HOLDS, *records]).ruling))
+        assert found[0] <= found[1]
+
+
+@given(cases=CASES, data=st.data())
+def order_does_not_matter(cases: list[Case], data: st.DataObject) -> None:
+    """The same records in another order give the same verdict, and are not changed."""
+    criteria, records, waivers = build(cases)
+    records.append(HOLDS)
+    shuffled = data.draw(st.permutations(records))
+    kept = list(shuffled)
+    assert rule([ANCHOR, *criteria], shuffled, *waivers) == rule([ANCHOR, *criteria], records, *waivers)
+    assert shuffled == kept
+
+
+@given(expected=st.sampled_from([Outcome.CORROBORATED, Outcome.FALSIFIED]), severity=st.sampled_from(Severity))
+def a_control_that_misbehaves_is_fatal(expected: Outcome, severity: Severity) -> None:
+    """A falsifier that does not tell good from bad proves nothing, however its record reads, at any severity."""
+    one = criterion("ONE", severity)
+    numbers = BAD if expected is Outcome.CORROBORATED else GOOD
+    seen = Outcome.FALSIFIED if expected is Outcome.CORROBORATED else Outcome.CORROBORATED
+    controls = [control for control in CONTROLS if control.expected is not expected]
+    wrong = ControlResult("wrong", expected, seen, "", (numbers,))
+    forged = replace(wrong, observed=expected)
+    for control in (wrong, forged):
+        broken = replace(record(one, Outcome.CORROBORATED), controls=(*controls, control))
+        verdict = rule([ANCHOR, one], [HOLDS, broken])
+        assert verdict.ruling is Ruling.NO_GO
+        assert verdict.criteria[1].outcome is Outcome.ERROR
+
+
+@given(claimed=st.sampled_from(list(NUMBERS)), true=st.sampled_from(list(NUMBERS)), severity=st.sampled_from(Severity))
+def records_are_held_to_their_numbers(claimed: Outcome, true: Outcome, severity: Severity) -> None:
+    """An outcome that the numbers of its own record do not give is an error, and fatal at any severity."""
+    one = criterion("ONE", severity)
+    forged = replace(record(one, claimed), measurements=NUMBERS[true])
+    verdict = rule([ANCHOR, one], [HOLDS, forged])
+    assert verdict.criteria[1].outcome is (claimed if claimed is true else Outcome.ERROR)
+    assert claimed is true or verdict.ruling is Ruling.NO_GO
+    empty = rule([ANCHOR, one], [HOLDS, replace(forged, measurements=())])
+    assert (empty.ruling, empty.criteria[1].outcome) == (Ruling.NO_GO, Outcome.ERROR)
+
+
+@given(first=st.sampled_from(RECORDED), second=st.sampled_from(RECORDED), severity=st.sampled_from(Severity))
+def records_are_of_the_spec_and_single(first: Outcome, second: Outcome, severity: Severity) -> None:
+    """Two records of one falsifier, equal or not, and a record of none in the spec are fatal at any severity."""
+    one = criterion("ONE", severity)
+    twice = rule([ANCHOR, one], [HOLDS, record(one, first), record(one, second)])
+    assert (twice.ruling, twice.criteria[1].outcome) == (Ruling.NO_GO, Outcome.ERROR)
+    foreign = record(criterion("OTHER", severity), first)
+    assert rule([ANCHOR, one], [HOLDS, record(one, Outcome.CORROBORATED), foreign]).ruling is Ruling.NO_GO
+
+
+@given(severity=st.sampled_from(Severity), outcome=st.sampled_from(list(NUMBERS)))
+def numbers_rest_on_evidence(severity: Severity, outcome: Outcome) -> None:
+    """A measurement that names no evidence file decides nothing."""
+    one = criterion("ONE", severity)
+    numbers = tuple(replace(each, evidence=()) for each in NUMBERS[outcome])
+    verdict = rule([ANCHOR, one], [HOLDS, replace(record(one, outcome), measurements=numbers)])
+    assert verdict.criteria[1].outcome is Outcome.ERROR
+    assert verdict.ruling is Ruling.NO_GO
+
+
+@given(
+    seconds=st.integers(-2, 2) | st.integers(-(10**7), 10**7),
+    subject=st.sampled_from([SUBJECT, "6" * 64, None]),
+    approvers=st.none() | st.sets(st.sampled_from(["Ann", "Bob"])),
+)
+def waivers_are_bound(seconds: int, subject: str | None, approvers: set[str] | None) -> None:
+    """In force exactly for its subject, before it expires, and where a policy is given by one of its approvers."""
+    given_one = waiver(ANCHOR)
+    at = datetime.fromisoformat(given_one.expires_at) + timedelta(seconds=seconds)
+    policy = None if approvers is None else Policy(approvers=tuple(sorted(approvers)))
+    expected = subject == SUBJECT and seconds < 0 and (approvers is None or "Ann" in approvers)
+    assert dict(applicable([given_one], subject, at, policy)) == ({ANCHOR.id: given_one} if expected else {})
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> Measurement:
+    """A measurement with an interval around it."""
+    low, value, high = sorted(draw(st.tuples(*[_NUMBER | st.sampled_from([-1.0, 0.0, 2.5])] * 3)))
+    return Measurement("m", value, "u", 1, Interval(low, high, 0.95, "i"))
+
+
+@given(measurement=estimates(), bar=BARS)
+def intervals_decide_as_a_whole(measurement: Measurement, bar: Bar) -> None:
+    """Corroborated exactly if every point satisfies the bar, falsified exactly if none does."""
+    interval = measurement.interval
+    assert interval is not None
+    inside = [interval.low, interval.high, *([bar.value] if interval.low <= bar.value <= interval.high else [])]
+    holds = [bar.holds(point) for point in inside]
+    all_of_it = interval.low == interval.high == bar.value if bar.operator == "==" else all(holds)
+    expected = Outcome.CORROBORATED if all_of_it else Outcome.INCONCLUSIVE if any(holds) else Outcome.FALSIFIED
+    assert decide(measurement, Threshold(bar))[0] is expected
+
+
+@given(measurement=estimates(), bar=BARS, bad=st.sampled_from([math.nan, math.inf, -math.inf]), place=st.integers(0, 2))
+def numbers_that_are_not_finite_are_errors(measurement: Measurement, bar: Bar, bad: float, place: int) -> None:
+    """In the value or in either end of the interval."""
+    interval = measurement.interval
+    assert interval is not None
+    broken = (
+        replace(measurement, value=bad),
+        replace(measurement, interval=replace(interval, low=bad)),
+        replace(measurement, interval=replace(interval, high=bad)),
+    )[place]
+    assert decide(broken, Threshold(bar))[0] is Outcome.ERROR
+
+
+@given(pairs=st.lists(st.tuples(estimates(), BARS), min_size=1, max_size=4), missing=st.booleans())
+def several_bars_are_the_worst_of_them(pairs: list[tuple[Measurement, Bar]], missing: bool) -> None:
+    """No part's failure is hidden by another's success, and what was not measured is an error."""
+    measurements = [replace(m, name=f"m{index}") for index, (m, _) in enumerate(pairs)]
+    thresholds = {f"m{index}": Threshold(bar) for index, (_, bar) in enumerate(pairs)}
+    parts = [decide(m, thresholds[m.name])[0] for m in measurements]
+    found = decide_all(measurements[1:] if missing else measurements, thresholds)[0]
+    expected = [Outcome.ERROR, *parts[1:]] if missing else parts
+    assert found is max(expected, key=list(Outcome).index)
+
+
+_WEIGH = "refute.judge:_weigh"
+_REMEASURE = "refute.judge:_remeasure"
+_DECIDE = "refute.threshold:decide"
+best_of_falsifiers = Rewrite("refute.outcome:worst", {"max(outcomes, key": "min(outcomes, key"})
+warn_for_error = Rewrite(
+    "refute.judge:_file",
+    {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)"},
+)
+waivers_for_errors = Rewrite(_WEIGH, {"and not _has_error(each)": ""})
+partial_runs_pass = Rewrite(_WEIGH, {"partial = _partial(specs, records)": "partial = False"})
+not_run_is_doubt = Rewrite(
+    "refute.judge:_file", {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome.rank > Outcome.SKIPPED.rank"}
+)
+last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
+order_of_records_shows = Rewrite(
+    _WEIGH, {"reasons=(*fatal, *doubts, *applied)": "reasons=(*fatal, *doubts, *applied, records[0].falsifier)"}
+)
+controls_not_asked = Rewrite(_REMEASURE, {"if fault := control_faults(record, use):": "if fault := '':"})
+records_believed = Rewrite(
+    _REMEASURE,
+    {"if outcome is not record.outcome:": "return record.outcome, ''\n    if outcome is not record.outcome:"},
+)
+value_for_interval = Rewrite(_DECIDE, {"low, high = _range(measurement)": "low = high = measurement.value"})
+any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})
+nan_is_a_number = Rewrite("refute.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
+best_of_bars = Rewrite(
+    "refute.threshold:decide_all",
+    {"worst([outcome for outcome, _ in decisions])": "min((each[0] for each in decisions), key=list(Outcome).index)"},
+)
+unmeasured_is_left_out = Rewrite(
+    "refute.threshold:decide_all",
+    {"for name in sorted(thresholds)": "for name in sorted(thresholds) if name in by_name or len(thresholds) == 1"},
+)
+
+
+skipped_counts_as_corroborated = Rewrite(
+    "refute.verdict:CriterionRuling.holds",
+    {"self.outcome in (Outcome.CORROBORATED, ": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED, "},
+)
+misbehaviour_forgiven = Rewrite("refute.settle:misbehaviour", {"if not control.behaved": "if False"})
+numbers_without_evidence = Rewrite("refute.settle:settle", {"if without:": "if False:"})
+_APPLICABLE = "refute.waiver:applicable"
+waivers_for_any_subject = Rewrite(_APPLICABLE, {"if waiver.subject_sha256 == subject_sha256": "if True"})
+waivers_for_ever = Rewrite(_APPLICABLE, {"at < _moment(waiver.expires_at)": "True"})
+waivers_by_anyone = Rewrite(_APPLICABLE, {"(policy is None or waiver.approver in policy.approvers)": "True"})
+controls_believed = Rewrite("refute.settle:control_faults", {"if outcome is not control.observed:": "if False:"})
+claims_without_numbers = Rewrite(
+    "refute.judge:_outcome",
+    {"if record.outcome not in _MEASURED and not record.measurements:": "if not record.measurements:"},
+)
+first_of_several_records = Rewrite("refute.judge:_rule_falsifier", {"if len(records) > 1:": "if False:"})
+foreign_records_ignored = Rewrite("refute.judge:_unknown", {"sorted(set(by_key) - known)": "()"})

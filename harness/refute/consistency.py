@@ -21,6 +21,8 @@ from refute.subject_folder import no_model_name
 def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Release) -> None:
     """Raises VerificationError, naming the group, where a part of `predicate` is not what the others give."""
     _check_identity(predicate, release)
+    if predicate.lock_keys and predicate.lock is None:
+        raise _contradictory("keys were trusted to sign a lock, and there is none")
     again = cover(
         specs,
         predicate.records,

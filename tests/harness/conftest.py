@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, stats
 from refute.errors import RefuteError
 from refute.evidence import Store
 from refute.experiments import Experiment
 from refute.job import Fact
 from refute.laboratory import Laboratory, Watcher
+from refute.loading import load_registry
 from refute.origins import falsifier_origins
 from refute.plan import plan_release
 from refute.predicate import ReleaseText, RunFacts, SpecText
@@ -54,48 +54,8 @@ evidence: {answers: answers.jsonl, notes: notes.json}
 """
 
 
-def _rows(right: int, n: int = 100) -> list[dict[str, object]]:
-    return [{"right": number < right} for number in range(n)]
-
-
-def all_right(bench: Bench) -> None:
-    """A hundred right answers."""
-    bench.put("answers", "answers.jsonl", _rows(100))
-
-
-def half_right(bench: Bench) -> None:
-    """Fifty right answers of a hundred."""
-    bench.put("answers", "answers.jsonl", _rows(50))
-
-
-def three_answers(bench: Bench) -> None:
-    """Three right answers, and no more."""
-    bench.put("answers", "answers.jsonl", _rows(3, 3))
-
-
-@falsifier(
-    "tiny-accuracy",
-    needs=("answers",),
-    measures={"accuracy": "%"},
-    controls=(known_good(all_right), known_bad(half_right)),
-)
-def tiny_accuracy(context: Context) -> Iterator[Measurement]:
-    """Refuted when too few answers are right."""
-    rows = context.evidence("answers").rows("answers.jsonl")
-    right = sum(row["right"] for row in rows)
-    yield Measurement("accuracy", 100 * right / len(rows), "%", len(rows), stats.wilson_interval(right, len(rows)))
-
-
-@falsifier(
-    "tiny-size",
-    needs=("answers", "notes"),
-    measures={"rows": "rows"},
-    controls=(known_good(all_right), known_bad(three_answers)),
-)
-def tiny_size(context: Context) -> Iterator[Measurement]:
-    """Refuted when there are few answers."""
-    rows = context.evidence("answers").rows("answers.jsonl")
-    yield Measurement("rows", len(rows), "rows", n=1)
+FALSIFIERS = Path(__file__).parents[1] / "assets" / "tiny_falsifiers"
+TINY = load_registry([FALSIFIERS])
 
 
 class Silence:
@@ -136,7 +96,9 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
         loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
         registry = Registry()
-        registry.add_from({"accuracy": tiny_accuracy, "size": tiny_size, **(falsifiers or {})})
+        registry.add_from(
+            {name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")} | dict(falsifiers or {})
+        )
         run = RunFolder.create(tmp_path / "runs")
         laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)
@@ -177,6 +139,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -
         ),
         specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=_sha256(spec), text=spec),),
         store=str(root / "store"),
+        falsifiers=(str(FALSIFIERS),),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +167,8 @@ def test_an_old_verdict_is_stale_under_a_policy(
     cli: Cli, make_run: MakeRun, verdict: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """30 days unless the policy says otherwise, and exit status 5."""
-    monkeypatch.setattr("refute.judging.utc_now", lambda: "2020-01-01T00:00:00Z")
+    then = (datetime.now(UTC) - timedelta(days=40)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    monkeypatch.setattr("refute.judging.utc_now", lambda: then)
     run = make_run()
     cli("judge", run.path, "--key", tmp_path / "keys/gate.key")
     old = run.path / "verdict.intoto.json"

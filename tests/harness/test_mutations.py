@@ -51,7 +51,7 @@ ATTESTED = re.compile(
     r"(run\.(argv|python|platform|cpus|started_at|pytest_environment|plugins|versions)(\..*)?"
     r"|records\.\d+(\.controls\.\d+)?\.measurements\.\d+(\.n|\.interval\.(level|method)|\.evidence)"
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"
-    r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version)"
+    r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured)"
 )
 
 

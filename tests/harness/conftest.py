@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,8 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
         loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
         registry = Registry()
-        registry.add_from(
-            {name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")} | dict(falsifiers or {})
-        )
+        registry.add_from({name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")})
+        registry.add_from(falsifiers or {})
         run = RunFolder.create(tmp_path / "runs")
         laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
         gate = Gate(asked, registry, laboratory, run.log)
@@ -125,7 +125,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -
             python="3.11",
             platform="Linux",
             cpus=2,
-            versions={},
+            versions={"refute": version("refute")},
             falsifiers=falsifier_origins(registry),
         ),
         release=ReleaseText(

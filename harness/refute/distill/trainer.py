@@ -34,6 +34,7 @@ from refute.distill.ranks import joined
 from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
 from refute.distill.teacher import Answer
+from refute.distill.witness import write_first_step
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 
@@ -62,7 +63,8 @@ def run_training(
     """Trains the student of `config`; resumes from job.scratch.
 
     A run that is killed at any moment and started again ends with bitwise the same weights (CPU, same threads).
-    Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, sample.json, preflight.json and summary.json.
+    Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, first_step.safetensors, sample.json, preflight.json
+    and summary.json.
     `max_steps` makes a smoke run: exactly so many steps, smoke.json in job.out, no model. With `forced` False, a run
     of 5,000 steps or more needs the smoke.json of the same configuration; True does without, and is recorded.
     Raises NonFiniteError at the step in which a loss or gradient is NaN or infinite, with the state before
@@ -123,8 +125,12 @@ def _loop(
             set_learning_rate(run.optimizer, learning_rate(training, step))
             result, stopping = _step(job, run, step, feed, course.stop)
             rate = result.tokens / (time.monotonic() - started)
-            row = {"step": step + 1, "lr": learning_rate(training, step), **asdict(result), "tokens_per_s": rate}
+            # From the optimiser: the rate that was used, not the one that was meant.
+            applied = float(run.optimizer.param_groups[0]["lr"])
+            row = {"step": step + 1, "lr": applied, **asdict(result), "tokens_per_s": rate}
             metrics.append(row | {"wall_s": time.monotonic() - began})
+            if step == 0:
+                write_first_step(job.scratch, run)
             last = step + 1 == training.steps
             if last or (step + 1) % training.eval_every == 0:
                 # Without KD the teacher only judges, and its forward would be most of such a run's time.

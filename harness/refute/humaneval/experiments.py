@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.errors import DigestMismatchError, ExperimentError
+from refute.humaneval.canaries import mix
 from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
 from refute.humaneval.problems import Problem, load_problems
@@ -29,8 +30,8 @@ def evaluate(job: Job) -> None:
     """Let a model answer the problems greedily, execute the answers, and write what came out.
 
     Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and
-    `results.jsonl` (one verdict a problem), both in problem order and without clock readings, and
-    `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
+    `results.jsonl` (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl`
+    (verdicts on answers known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
     ExperimentError where the machine cannot isolate programs as demanded (before anything is generated) or
     where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and NonFiniteError
     as their names say.
@@ -43,14 +44,12 @@ def evaluate(job: Job) -> None:
     problems = _checked_problems(config.humaneval, config.problems_path, config.limit)
     began = time.monotonic()
     sampling = sample_all(job, config, problems)
-    programs = {
-        problem.task_id: assemble(problem, completion.text)
-        for problem, completion in zip(problems, sampling.completions, strict=True)
-    }
-    results = _execute(job, config.humaneval, isolation, problems, programs, workers=config.threads)
+    texts = [completion.text for completion in sampling.completions]
+    results, canaries = _judge(job, config, isolation, problems, texts)
     passed = sum(result.passed for result in results)
     stops = Counter(completion.stop for completion in sampling.completions)
     _write_results(job.out / "results.jsonl", results)
+    _write_results(job.out / "canaries.jsonl", canaries)
     _write_json(
         job.out / "summary.json",
         {
@@ -92,12 +91,14 @@ def calibrate(job: Job) -> None:
     for kind in KINDS:
         programs = {problem.task_id: canned_program(problem, kind) for problem in problems}
         results = _execute(job, config.humaneval, isolation, problems, programs, stage=kind)
+        _refuse_faults(results)
         _write_results(job.out / f"results_{kind}.jsonl", results)
         counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
     loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
     # It uses up whatever it is given, twice: a timeout is tried again alone.
     brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
     results = _execute(job, brief, isolation, problems[:1], loop, stage="endless loop")
+    _refuse_faults(results)
     _write_results(job.out / "results_loop.jsonl", results)
     _write_json(
         job.out / "calibration.json",
@@ -121,6 +122,21 @@ def _checked_problems(settings: HumanEval, path: str, limit: int | None) -> tupl
     return problems
 
 
+def _judge(
+    job: Job, config: EvaluateConfig, isolation: Isolation, problems: Sequence[Problem], completions: Sequence[str]
+) -> tuple[list[Result], list[Result]]:
+    """Results of the model's completions, in the problems' order, and of the canaries hidden among them."""
+    entries = mix(problems, completions)
+    programs = {entry.hidden_id: assemble(entry.problem, entry.completion) for entry in entries}
+    hidden = [entry.hidden_problem for entry in entries]
+    found = _execute(job, config.humaneval, isolation, hidden, programs, workers=config.threads)
+    named = [entry.named(result) for entry, result in zip(entries, found, strict=True)]
+    _refuse_faults(named)
+    by_name = {result.task_id: result for result in named}
+    own = [by_name.pop(problem.task_id) for problem in problems]
+    return own, [by_name[name] for name in sorted(by_name)]
+
+
 def _execute(
     job: Job,
     settings: HumanEval,
@@ -137,7 +153,7 @@ def _execute(
         seen.append(result)
         job.progress(stage, len(seen), len(problems), passed=sum(each.passed for each in seen))
 
-    results = score(
+    return score(
         problems,
         programs,
         timeout_s=settings.timeout_s,
@@ -146,6 +162,9 @@ def _execute(
         workers=workers,
         on_result=tell,
     )
+
+
+def _refuse_faults(results: Sequence[Result]) -> None:
     faults = [result for result in results if result.outcome == "error"]
     if faults:
         raise ExperimentError(
@@ -153,7 +172,6 @@ def _execute(
             f"{faults[0].task_id}: {faults[0].detail}",
             hint="the sandbox or the problem is at fault, not the model; look at the machine, then run again",
         )
-    return results
 
 
 def _write_results(path: Path, results: Iterable[Result]) -> None:

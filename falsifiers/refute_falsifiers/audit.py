@@ -26,7 +26,9 @@ _TRAINING = {
 _RATE = 1e-3 / 4
 
 
-def _step(bench: Bench, *, gradient: float = 1.0, rate: float = 1.0, lost: int = 0, **row: float) -> None:
+def _step(
+    bench: Bench, *, gradient: float = 1.0, rate: float = 1.0, lost: int = 0, batches: str = "abcd", **row: float
+) -> None:
     """A first step as it should be: `gradient` and `rate` scale what the optimiser had, `lost` entries are none."""
     chance = np.random.default_rng(17)
     weights, slope = (chance.normal(0.0, size, 64).astype(np.float32) for size in (0.5, 0.1))
@@ -35,7 +37,10 @@ def _step(bench: Bench, *, gradient: float = 1.0, rate: float = 1.0, lost: int =
     after = weights - rate * _RATE * (0.01 * weights + had / (np.abs(had) + _EPSILON))
     own = {"index/w": np.arange(64), "gradient/w": had, "after/w": after.astype(np.float32)}
     bench.put_arrays("student", "first_step.safetensors", own)
-    bench.put("student", "metrics.jsonl", [{"step": 1, "ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row])
+    first = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
+    bench.put("student", "metrics.jsonl", [first | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, 1)])
+    expected = [{"step": n, "batch_sha256": b} for n, b in enumerate("abcd", 1)]
+    bench.put("student_audit", "batches.jsonl", expected)
     bench.put_arrays("student_audit", "first_step.safetensors", {"gradient/w": slope, "before/w": weights})
     bench.put("student_audit", "first_step.json", {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8})
     bench.put("release", "release.json", {"distillation": {"training": _TRAINING}})
@@ -81,10 +86,30 @@ def a_total_of_other_weights(bench: Bench) -> None:
     _step(bench, total=1.25)
 
 
+def one_batch_over_and_over(bench: Bench) -> None:
+    """Every step sees the batch of the first."""
+    _step(bench, batches="aaaa")
+
+
+def a_step_with_labels_of_its_own(bench: Bench) -> None:
+    """One batch is not that of the corpus."""
+    _step(bench, batches="abxd")
+
+
+def a_step_that_is_missing(bench: Bench) -> None:
+    """The last batch was never given."""
+    _step(bench, batches="abc")
+
+
 @falsifier(
     "first-step",
     needs=("student", "student_audit", "release"),
-    measures={"loss_error": "nat/token", "gradient_error": "relative", "rate_error": "relative"},
+    measures={
+        "loss_error": "nat/token",
+        "gradient_error": "relative",
+        "rate_error": "relative",
+        "foreign_batches": "steps",
+    },
     controls=(
         known_good(a_first_step_as_declared),
         known_bad(a_gradient_of_half_the_batch),
@@ -94,17 +119,24 @@ def a_total_of_other_weights(bench: Bench) -> None:
         known_bad(a_kl_to_another_teacher),
         known_bad(a_cross_entropy_of_other_labels),
         known_bad(a_total_of_other_weights),
+        known_bad(one_batch_over_and_over),
+        known_bad(a_step_with_labels_of_its_own),
+        known_bad(a_step_that_is_missing),
     ),
 )
 def first_step(context: Context) -> Iterator[Measurement]:
-    """Refuted when loss, gradient or rate of the first step are not those of the declared batch, teacher and settings.
+    """Refuted when loss, gradient or rate of the first step are not the declared ones, or any step had another batch.
 
     `rate_error` is the least-squares scale of the step that was made against AdamW's first step (Loshchilov & Hutter
     2019, arXiv:1711.05101) at the declared rate, minus 1.
     """
     student, audit = context.evidence("student"), context.evidence("student_audit")
     training = context.evidence("release").json("release.json")["distillation"]["training"]
-    row, expected = student.rows("metrics.jsonl")[0], audit.json("first_step.json")
+    rows, expected = student.rows("metrics.jsonl"), audit.json("first_step.json")
+    row, given = rows[0], {each["step"]: each["batch_sha256"] for each in rows}
+    due = {each["step"]: each["batch_sha256"] for each in audit.rows("batches.jsonl")}
+    foreign = sum(due.get(step) != given.get(step) for step in due.keys() | given.keys())
+    yield Measurement("foreign_batches", foreign, "steps", n=len(due))
     if row["step"] != 1:
         raise ValueError(f"the first row of metrics.jsonl is of step {row['step']}, expected step 1")
     parts = [(row[name], expected[name]) for name in ("ce", "kl", "total")]

@@ -18,7 +18,9 @@ def _passed(row: dict[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------------ canaries
 
 
-def _canaries(bench: Bench, run: str, *, right: int = 8, wrong: int = 0, kinds: tuple[str, ...] = ("right", "wrong")) -> None:
+def _canaries(
+    bench: Bench, run: str, *, right: int = 8, wrong: int = 0, kinds: tuple[str, ...] = ("right", "wrong")
+) -> None:
     passing = {"right": right, "wrong": wrong}
     rows = [
         {"task_id": f"HumanEval/{n}#{kind}", "passed": good, "outcome": "passed" if good else "failed"}
@@ -73,7 +75,7 @@ def the_init_is_held_down(bench: Bench) -> None:
     ),
 )
 def scorer_canaries(context: Context) -> Iterator[Measurement]:
-    """Refuted when an answer known to be right fails, or one known to be wrong passes, in the runs that are compared."""
+    """Refuted when an answer known to be right fails, or a wrong one passes, in the runs that are compared."""
     right, wrong = _known(context, "#right"), _known(context, "#wrong")
     yield Measurement("right_failed", sum(not _passed(row) for row in right), "answers", n=len(right))
     yield Measurement("wrong_passed", sum(row["passed"] is not False for row in wrong), "answers", n=len(wrong))

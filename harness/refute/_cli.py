@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from refute._cli_controls import controls as controls_command
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
 from refute.errors import RefuteError, StaleVerdictError, StoppedError, VerificationError
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.add_typer(distill_app, name="distill")
 app.add_typer(eval_app, name="eval")
+app.command(name="controls")(controls_command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]

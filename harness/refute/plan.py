@@ -242,6 +242,7 @@ def _distillation(release: Distillation, base: Path) -> list[Experiment]:
             {
                 "training": training.model_dump(mode="json"),
                 "teacher": original if native else teacher,
+                "processes": release.processes,
                 **machine,
             },
         ),

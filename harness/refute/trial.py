@@ -57,17 +57,28 @@ def try_falsifier(
 
     The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
     """
-    calls: list[tuple[str, Callable[[Path], Context]]] = [
-        (f"control {control.name}", _on_bench(control, parameters, evidence)) for control in falsifier.controls
-    ]
-    calls.append(("real", lambda _: Context(dict(parameters), evidence)))
+    controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log)
+    real = _in_child(falsifier, lambda: Context(dict(parameters), evidence), timeout_s, log)
+    return Trial(controls, real)
+
+
+def try_controls(
+    falsifier: Falsifier,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    *,
+    timeout_s: float,
+    log: Path,
+) -> dict[str, Answer]:
+    """The answer to each control, by name, as `try_falsifier` gets it."""
     answers: dict[str, Answer] = {}
     with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
-        for number, (label, make) in enumerate(calls):
+        for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            answers[label] = _in_child(falsifier, partial(make, bench), timeout_s, log)
-    return Trial({control.name: answers[f"control {control.name}"] for control in falsifier.controls}, answers["real"])
+            make = partial(_on_bench(control, parameters, evidence), bench)
+            answers[control.name] = _in_child(falsifier, make, timeout_s, log)
+    return answers
 
 
 def _on_bench(

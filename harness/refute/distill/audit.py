@@ -35,6 +35,9 @@ from refute.errors import ExperimentError
 from refute.job import Job
 from refute.release import Closed, GgufModel, Positive, Training
 
+# What transformers and torch take for "no label here".
+_IGNORED = -100
+
 
 class AuditConfig(Closed):
     """What enters `audit_student`: the run's declared training, its teacher, and how many held-out windows to redo."""
@@ -42,6 +45,7 @@ class AuditConfig(Closed):
     training: Training
     teacher: TeacherPlace
     windows: Positive = 4
+    processes: Positive = 1
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
 
@@ -59,9 +63,10 @@ class _Sums:
 def audit_student(job: Job) -> None:
     """Redo the first step from inputs `init` and `corpus`, and score the files of `init` and `student` again.
 
-    Writes first_step.safetensors (the sampled gradient, clipped as declared, and the weights before the step, float32),
-    first_step.json {ce, kl, total, tokens, grad_norm}, heldout.jsonl {window, ce_initial, ce} in nat per token for the
-    first windows, and tensors.json {tensors, unchanged}. Raises ExperimentError for a model or corpus that is not whole.
+    Writes first_step.safetensors (the sampled gradient, clipped as declared, and the weights before the step,
+    float32), first_step.json {ce, kl, total, tokens, grad_norm}, batches.jsonl {step, batch_sha256}, heldout.jsonl
+    {window, ce_initial, ce} in nat per token for the first windows, and tensors.json {tensors, unchanged}. Raises
+    ExperimentError for a model or corpus that is not whole.
     """
     config = AuditConfig.model_validate_json(job.config)
     torch.set_num_threads(config.threads)
@@ -72,6 +77,10 @@ def audit_student(job: Job) -> None:
     windows = {split: load_file(corpus.path(f"{split}.safetensors"))["tokens"] for split in ("train", "heldout")}
     job.progress("redo the first step", 0, 2)
     _redo_first_step(job.out, config, init, windows["train"], end)
+    digests = _digests(windows["train"], config, end)
+    write_rows(
+        job.out / "batches.jsonl", [{"step": n, "batch_sha256": each} for n, each in enumerate(digests, start=1)]
+    )
     job.progress("score the files again", 1, 2)
     before, after = (Reference(open_weights(folder)) for folder in (init, released))
     rows = [
@@ -83,9 +92,32 @@ def audit_student(job: Job) -> None:
     job.progress("score the files again", 2, 2)
 
 
-def first_windows(windows: int, batch_size: int, seed: int) -> list[int]:
-    """The windows of the first step: the declared order is that of SHA-256 of "seed/epoch/window"."""
-    return sorted(range(windows), key=lambda each: hashlib.sha256(f"{seed}/0/{each}".encode()).digest())[:batch_size]
+def batches(windows: int, training: Training) -> Iterator[list[int]]:
+    """The windows of each step: epoch after epoch, each in the order of SHA-256 of "seed/epoch/window"."""
+    rest, epoch = list[int](), 0
+    for _ in range(training.steps):
+        while len(rest) < training.batch_size:
+            keys = {
+                each: hashlib.sha256(f"{training.seed}/{epoch}/{each}".encode()).digest() for each in range(windows)
+            }
+            rest += sorted(keys, key=lambda each: keys[each])
+            epoch += 1
+        yield rest[: training.batch_size]
+        rest = rest[training.batch_size :]
+
+
+def _digests(train: NDArray[np.int32], config: AuditConfig, end: int | None) -> Iterator[str]:
+    """What metrics.jsonl must say of each step's batch: SHA-256 over micro-batches of the first process's share."""
+    training, size = config.training, config.training.micro_batch_size
+    for chosen in batches(len(train), training):
+        found = hashlib.sha256()
+        for start in range(0, len(chosen), size * config.processes):
+            given = train[chosen[start : start + size]]
+            ids, labels = given[:, :-1], given[:, 1:].copy()
+            if end is not None:
+                labels[ids == end] = _IGNORED
+            found.update(ids.astype("<i4").tobytes() + labels.astype("<i4").tobytes())
+        yield found.hexdigest()
 
 
 def _redo_first_step(out: Path, config: AuditConfig, init: Path, train: NDArray[np.int32], end: int | None) -> None:
@@ -93,7 +125,7 @@ def _redo_first_step(out: Path, config: AuditConfig, init: Path, train: NDArray[
     student = _student(init, config.device)
     teacher = _teacher(config) if training.kd_weight > 0 else None
     total, ce, kl, tokens = 0.0, 0.0, 0.0, 0
-    for number in first_windows(len(train), training.batch_size, training.seed):
+    for number in next(batches(len(train), training)):
         for text in _texts(train[number], end):
             sums = _loss(student, teacher, torch.from_numpy(text.astype(np.int64))[None].to(config.device), training)
             torch.autograd.backward(sums.total)
@@ -172,6 +204,9 @@ def _compare_tensors(init: Path, released: Path) -> dict[str, int]:
     )
     if before.keys() != after.keys():
         raise ExperimentError(f"init and student have different tensors: {sorted(before.keys() ^ after.keys())[:3]}")
+    reshaped = [name for name in sorted(before) if _tensor(*before[name]).shape != _tensor(*after[name]).shape]
+    if reshaped:
+        raise ExperimentError(f"tensors of the student have other shapes than those of its init: {reshaped[:3]}")
     same = sum(np.array_equal(_tensor(*before[name]), _tensor(*after[name])) for name in sorted(before))
     return {"tensors": len(after), "unchanged": same}
 

@@ -29,12 +29,12 @@ _LOOP_TIMEOUT_S = 2.0
 def evaluate(job: Job) -> None:
     """Let a model answer the problems greedily, execute the answers, and write what came out.
 
-    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and
-    `results.jsonl` (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl`
-    (verdicts on answers known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
-    ExperimentError where the machine cannot isolate programs as demanded (before anything is generated) or
-    where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and NonFiniteError
-    as their names say.
+    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and `results.jsonl`
+    (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl` (verdicts on answers
+    known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in
+    `job.scratch` and not generated again after a kill. Raises ExperimentError where the machine cannot isolate
+    programs as demanded (before anything is generated) or where the sandbox, not a program, was at fault;
+    MissingInputsError, DigestMismatchError and NonFiniteError as their names say.
     """
     # Here, and not above: calibration and reading results need neither torch nor transformers.
     from refute.humaneval.sampling import sample_all

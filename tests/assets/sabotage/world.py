@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,10 @@ _END = "<|end|>"
 
 
 def build_world(folder: Path) -> Path:
-    """Writes teacher/, other/ (random weights, same tokenizer), corpus/, problems.jsonl and release.yaml.
+    """Writes teacher/, corpus/, problems.jsonl and release.yaml; returns the release file. Deterministic.
 
-    Returns the release file. Deterministic.
+    Beside them for sabotages of inputs: teacher-copy/ (the same bytes), teacher-again/ (the same model, stored anew),
+    other-tokens/ (a smaller model whose tokenizer has two tokens swapped), corpus-tainted/ (with benchmark text).
     """
     documents = list(_documents(600))
     for number, text in enumerate(documents):
@@ -42,6 +44,10 @@ def build_world(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     problems = "".join(json.dumps(problem) + "\n" for problem in _problems())
+    shutil.copytree(folder / "corpus", folder / "corpus-tainted")
+    for number, problem in enumerate(_problems()):
+        text = problem["prompt"] + problem["canonical_solution"] + problem["test"]
+        (folder / "corpus-tainted" / f"solved{number:03}.py").write_text(text, encoding="utf-8")
     (folder / "problems.jsonl").write_text(problems, encoding="utf-8")
     _save_models(folder, documents)
     release = folder / "release.yaml"
@@ -159,8 +165,6 @@ def _save_models(folder: Path, documents: list[str]) -> None:
         pad_token_id=0,
     )
     model = LlamaForCausalLM(config)
-    model.save_pretrained(folder / "other")
-    tokenizer.save_pretrained(folder / "other")
     length = 48
     windows = torch.tensor(ids[: len(ids) // length * length]).reshape(-1, length)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
@@ -177,6 +181,23 @@ def _save_models(folder: Path, documents: list[str]) -> None:
     sys.stdout.write(f"teacher: {loss.item():.3f} nat/token, {sum(p.numel() for p in model.parameters())} parameters\n")
     model.save_pretrained(folder / "teacher")
     tokenizer.save_pretrained(folder / "teacher")
+    shutil.copytree(folder / "teacher", folder / "teacher-copy")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.0 + 1e-6)
+    model.save_pretrained(folder / "teacher-again")
+    tokenizer.save_pretrained(folder / "teacher-again")
+    config.num_hidden_layers = 2
+    LlamaForCausalLM(config).save_pretrained(folder / "other-tokens")
+    tokenizer.save_pretrained(folder / "other-tokens")
+    _swap_tokens(folder / "other-tokens" / "tokenizer.json", "a", "b")
+
+
+def _swap_tokens(path: Path, one: str, other: str) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    ids = content["model"]["vocab"]
+    ids[one], ids[other] = ids[other], ids[one]
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 if __name__ == "__main__":

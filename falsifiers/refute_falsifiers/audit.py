@@ -35,7 +35,7 @@ def _step(
     had = (slope * gradient).astype(np.float32)
     had[:lost] = 0.0
     after = weights - rate * _RATE * (0.01 * weights + had / (np.abs(had) + _EPSILON))
-    own = {"index/w": np.arange(64), "gradient/w": had, "after/w": after.astype(np.float32)}
+    own: dict[str, NDArray[Any]] = {"index/w": np.arange(64), "gradient/w": had, "after/w": after.astype(np.float32)}
     bench.put_arrays("student", "first_step.safetensors", own)
     first = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
     bench.put("student", "metrics.jsonl", [first | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, 1)])

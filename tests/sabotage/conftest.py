@@ -61,7 +61,7 @@ def laboratories(
 
     Falsifiers run later: a process with threads must not fork.
     """
-    asked = {item.callspec.params["sabotage"] for item in request.session.items if "sabotage" in _parameters(item)}
+    asked = {_parameters(item).get("sabotage") for item in request.session.items}
     hands: SimpleQueue[Workers] = SimpleQueue()
     for _ in range(_AT_ONCE):
         hands.put(Workers())
@@ -78,6 +78,6 @@ def laboratories(
         return dict(zip([each.name for each in wanted], pool.map(prepare, wanted), strict=True))
 
 
-def _parameters(item: pytest.Item) -> Mapping[str, object]:
+def _parameters(item: object) -> Mapping[str, object]:
     found = getattr(item, "callspec", None)
     return {} if found is None else found.params

@@ -9,19 +9,25 @@ from typing import Any
 
 import torch
 
-from refute.humaneval import batch, experiments, generate, sampling
 from refute.humaneval.canned import canned_program
 from refute.humaneval.problems import Problem
-from refute.humaneval.stations import Result, Stations
+from refute.humaneval.stations import Result
+from sabotage.opened import opened
+
+batch = opened("humaneval.batch")
+experiments = opened("humaneval.experiments")
+generate = opened("humaneval.generate")
+sampling = opened("humaneval.sampling")
+stations = opened("humaneval.stations")
 
 
 def _verdicts(change: Callable[[Result], Result]) -> None:
-    real = Stations.check
+    real = stations.Stations.check
 
-    def check(self: Stations, problem: Problem, program: str, seed: int = 0) -> Result:
+    def check(self: Any, problem: Problem, program: str, seed: int = 0) -> Result:
         return change(real(self, problem, program, seed))
 
-    Stations.check = check  # type: ignore[method-assign]
+    stations.Stations.check = check
 
 
 def _pass(result: Result) -> Result:
@@ -60,7 +66,7 @@ def _completions(change: Callable[[Sequence[Problem], Any], Any]) -> None:
         found = real(loaded, problems, *rest, **settings)
         return replace(found, completions=tuple(change(problems, found.completions)))
 
-    sampling.answer = answer  # type: ignore[assignment]
+    sampling.answer = answer
 
 
 def reference_solutions_as_samples() -> None:

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from refute.distill import corpus
-from refute.distill.decontamination import Benchmark
 from refute.job import Job
+from sabotage.opened import opened
+
+corpus = opened("distill.corpus")
+decontamination = opened("distill.decontamination")
 
 
 def _afterwards(change: Callable[[Job], None]) -> None:
@@ -63,39 +65,39 @@ def filter_never_applied() -> None:
     """The filter knows the benchmark and nobody asks it."""
     real = corpus._screen
 
-    def screen(root: Any, paths: Any, _benchmark: Benchmark, dropped: Any) -> Any:
-        return real(root, paths, Benchmark(10, (), frozenset()), dropped)
+    def screen(root: Any, paths: Any, _benchmark: Any, dropped: Any) -> Any:
+        return real(root, paths, decontamination.Benchmark(10, (), frozenset()), dropped)
 
     corpus._screen = screen
 
 
 def filter_that_knows_nothing() -> None:
     """It says no to every text, the benchmark's own included."""
-    Benchmark.found_in = lambda _self, _text: False  # type: ignore[method-assign]
+    decontamination.Benchmark.found_in = lambda _self, _text: False
 
 
 def filter_that_knows_nothing_and_says_otherwise() -> None:
     """The same, with a self-check that was never made."""
     filter_that_knows_nothing()
-    Benchmark.count_rejected = lambda self: 0  # type: ignore[method-assign]
+    decontamination.Benchmark.count_rejected = lambda self: 0
 
 
 def synthetic_batches() -> None:
     """Random ids where the text should be; the manifest names the files."""
 
-    def noise(self: corpus.Split) -> torch.Tensor:
+    def noise(self: Any) -> torch.Tensor:
         shape = np.stack(self.windows).shape
         return torch.randint(1, 290, shape, generator=torch.Generator().manual_seed(len(self.name)), dtype=torch.int32)
 
-    corpus.Split.tensor = noise  # type: ignore[method-assign]
+    corpus.Split.tensor = noise
 
 
 def another_tokenizer() -> None:
     """The ids come from a tokenizer of the same size in which two letters have changed places."""
     real = corpus.Split.tensor
 
-    def swapped(self: corpus.Split) -> torch.Tensor:
+    def swapped(self: Any) -> torch.Tensor:
         ids = real(self)
         return torch.where((ids >= 70) & (ids < 80), ids ^ 1, ids)
 
-    corpus.Split.tensor = swapped  # type: ignore[method-assign]
+    corpus.Split.tensor = swapped

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from refute.distill import experiments
 from refute.distill.loss import KdLoss
+from sabotage.opened import opened
+
+experiments = opened("distill.experiments")
+
 
 Parts = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -68,7 +71,7 @@ def _dense(
 
 
 def _use(loss: Callable[..., KdLoss]) -> None:
-    experiments.kd_loss = loss  # type: ignore[assignment]
+    experiments.kd_loss = loss
 
 
 def right() -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from refute.distill import experiments, teacher
+from sabotage.opened import opened
+
+experiments = opened("distill.experiments")
+teacher = opened("distill.teacher")
 
 
-def _logits(change: Any) -> None:
+def _logits(change: Callable[[Tensor], Tensor]) -> None:
     real = teacher.Teacher.logits
 
-    def logits(self: teacher.Teacher, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
+    def logits(self: Any, input_ids: Tensor, positions: Tensor | None = None) -> Tensor:
         return change(real(self, input_ids, positions))
 
-    teacher.Teacher.logits = logits  # type: ignore[method-assign]
+    teacher.Teacher.logits = logits
 
 
 def synthetic_logits() -> None:

@@ -12,9 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from refute.distill import build, checkpoint, preflight, results, step, teacher, trainer
 from refute.distill.packing import IGNORED, Batch
 from refute.distill.teacher import Answer
+from sabotage.opened import opened
+
+build = opened("distill.build")
+checkpoint = opened("distill.checkpoint")
+preflight = opened("distill.preflight")
+results = opened("distill.results")
+step = opened("distill.step")
+teacher = opened("distill.teacher")
+trainer = opened("distill.trainer")
 
 
 def _no_preflight() -> None:
@@ -25,7 +33,7 @@ def _no_preflight() -> None:
 def _on_training_batches(change: Callable[[Batch], Batch]) -> None:
     """Change what the model is given while it trains; held-out batches stay."""
     real = build.Run.batch
-    build.Run.batch = lambda run, number: change(real(run, number))  # type: ignore[method-assign]
+    build.Run.batch = lambda run, number: change(real(run, number))
 
 
 def _summary(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -40,7 +48,7 @@ def _rows(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None
     def write(path: Path, rows: Any) -> None:
         real(path, [change(dict(row)) for row in rows] if path.name == file else rows)
 
-    results.write_rows = write  # type: ignore[assignment]
+    results.write_rows = write
 
 
 # ------------------------------------------------------------------------------------------------ training that is none
@@ -61,20 +69,21 @@ def optimizer_at_rest() -> None:
     """The optimiser gathers its moments and moves nothing."""
     real = torch.optim.AdamW.step
 
-    def rest(self: torch.optim.AdamW, *_: object) -> None:
+    def rest(self: Any, *_: object) -> None:
         before = [parameter.detach().clone() for group in self.param_groups for parameter in group["params"]]
         real(self)
         with torch.no_grad():
             for parameter, kept in zip((p for g in self.param_groups for p in g["params"]), before, strict=True):
                 parameter.copy_(kept)
 
-    torch.optim.AdamW.step = rest  # type: ignore[method-assign,assignment]
+    opened_adamw: Any = torch.optim.AdamW
+    opened_adamw.step = rest
 
 
 def a_quarter_of_each_batch() -> None:
     """Each step takes one window of four, and the plan's token count stays what it was."""
     _on_training_batches(lambda batch: batch.split(1)[0])
-    build.Run.share = lambda run, batch: [batch]  # type: ignore[method-assign]
+    build.Run.share = lambda run, batch: [batch]
 
 
 # ------------------------------------------------------------------------------------------------ another teacher
@@ -84,27 +93,28 @@ def synthetic_logits() -> None:
     """From the first step on the teacher is noise; before it, whoever checks sees the real one."""
     real, calls = teacher.Teacher.answer, list[int]()
 
-    def answer(self: teacher.Teacher, batch: Batch) -> Answer:
+    def answer(self: Any, batch: Batch) -> Answer:
         calls.append(1)
         if len(calls) == 1:
-            return real(self, batch)
+            first: Answer = real(self, batch)
+            return first
         noise = torch.randn((batch.ids.numel(), self.vocab_rows), generator=torch.Generator().manual_seed(len(calls)))
         return Answer(logits=3.0 * noise)
 
-    teacher.Teacher.answer = answer  # type: ignore[method-assign]
+    teacher.Teacher.answer = answer
 
 
 def logits_of_another_batch() -> None:
     """A cache served out of order: each batch gets the answer to the one before."""
     real, kept = teacher.Teacher.answer, list[Answer]()
 
-    def answer(self: teacher.Teacher, batch: Batch) -> Answer:
+    def answer(self: Any, batch: Batch) -> Answer:
         kept.append(real(self, batch))
         fits = len(kept) > 1 and kept[-2].tensors()[0].shape == kept[-1].tensors()[0].shape
         return kept[-2] if fits else real(self, Batch(batch.ids.flip(0).flip(1), batch.labels, batch.positions))
 
     _no_preflight()
-    teacher.Teacher.answer = answer  # type: ignore[method-assign]
+    teacher.Teacher.answer = answer
 
 
 # ------------------------------------------------------------------------------------------------ other data
@@ -148,7 +158,7 @@ def end_of_text_unsupervised() -> None:
 def one_batch_over_and_over() -> None:
     """Every step sees the batch of the first."""
     real = build.Run.batch
-    build.Run.batch = lambda run, _number: real(run, 0)  # type: ignore[method-assign]
+    build.Run.batch = lambda run, _number: real(run, 0)
 
 
 # ------------------------------------------------------------------------------------------------ another objective
@@ -158,10 +168,10 @@ def _training_of_the_loss(**changes: object) -> None:
     """The loss gets other settings than the run records."""
     real = step.StepModule.__init__
 
-    def init(self: step.StepModule, student: Any, training: Any) -> None:
+    def init(self: Any, student: Any, training: Any) -> None:
         real(self, student, training.model_copy(update=changes))
 
-    step.StepModule.__init__ = init  # type: ignore[method-assign]
+    step.StepModule.__init__ = init
 
 
 def temperature_never_passed_on() -> None:
@@ -194,7 +204,7 @@ def _total(change: Callable[[Tensor, Any, dict[str, Any]], Tensor]) -> None:
 def _weighed_cross_entropy(call: Any, settings: dict[str, Any]) -> Tensor:
     real, tensors = call
     alone: Tensor = real(*tensors, **(settings | {"ce_weight": 1.0, "kd_weight": 0.0})).total
-    return settings["ce_weight"] * alone
+    return float(settings["ce_weight"]) * alone
 
 
 def temperature_squared_missing() -> None:
@@ -203,7 +213,7 @@ def temperature_squared_missing() -> None:
 
     def without(total: Tensor, call: Any, settings: dict[str, Any]) -> Tensor:
         ce = _weighed_cross_entropy(call, settings)
-        return ce + (total - ce) / settings["temperature"] ** 2
+        return ce + (total - ce) / float(settings["temperature"]) ** 2
 
     _total(without)
 
@@ -226,7 +236,8 @@ def last_part_of_the_batch_only() -> None:
         calls.append(1)
         real(total * (len(calls) % 2 == 0))
 
-    torch.autograd.backward = backward  # type: ignore[assignment]
+    opened_autograd: Any = torch.autograd
+    opened_autograd.backward = backward
 
 
 def micro_batch_means_averaged_twice() -> None:
@@ -267,7 +278,7 @@ def reported_as_a_gpu_run() -> None:
 
 def hangs_at_the_first_step() -> None:
     """Nothing happens any more, and nobody says so."""
-    trainer.learning_rate = lambda _training, _step: time.sleep(3600) or 0.0
+    trainer.learning_rate = lambda _training, _step: time.sleep(3600)
 
 
 # ------------------------------------------------------------------------------------------------ another start
@@ -314,7 +325,7 @@ def validation_loss_is_training_loss() -> None:
             row = {**row, "heldout_ce": min(seen)}
         real_append(self, row)
 
-    trainer.StepLog.append = append  # type: ignore[method-assign]
+    trainer.StepLog.append = append
 
 
 def evaluation_in_another_unit() -> None:
@@ -351,7 +362,7 @@ def checkpoint_of_200_bytes() -> None:
         path.write_bytes(b"\0" * 200)
         del tensors
 
-    checkpoint.save_file = stub  # type: ignore[assignment]
+    checkpoint.save_file = stub
 
 
 def _after_saving(change: Callable[[Path], None]) -> None:

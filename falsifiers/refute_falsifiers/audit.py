@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Array = NDArray[np.float64]
 
@@ -20,30 +20,46 @@ _TRAINING = {
     "seq_len": 5,
     "learning_rate": 1e-3,
     "warmup_steps": 4,
-    "weight_decay": 0.01,
+    "weight_decay": 0.5,
     "steps": 20,
 }
-_RATE = 1e-3 / 4
 
 
 def _step(
-    bench: Bench, *, gradient: float = 1.0, rate: float = 1.0, lost: int = 0, batches: str = "abcd", **row: float
+    bench: Bench,
+    *,
+    gradient: float = 1.0,
+    rate: float = 1.0,
+    lost: int = 0,
+    batches: str = "abcd",
+    first: int = 1,
+    warmup: int = 4,
+    **row: float | None,
 ) -> None:
     """A first step as it should be: `gradient` and `rate` scale what the optimiser had, `lost` entries are none."""
     chance = np.random.default_rng(17)
-    weights, slope = (chance.normal(0.0, size, 64).astype(np.float32) for size in (0.5, 0.1))
-    had = (slope * gradient).astype(np.float32)
-    had[:lost] = 0.0
-    after = weights - rate * _RATE * (0.01 * weights + had / (np.abs(had) + _EPSILON))
-    own: dict[str, NDArray[Any]] = {"index/w": np.arange(64), "gradient/w": had, "after/w": after.astype(np.float32)}
+    peak = float(_TRAINING["learning_rate"]) / max(warmup, 1)
+    own: dict[str, NDArray[Any]] = {}
+    audited: dict[str, NDArray[Any]] = {}
+    # A matrix decays; a norm and a bias do not. Weights lean with their gradients, so that decay shows.
+    for name, decay in (("q.weight", 0.5), ("norm.weight", 0.0), ("q.bias", 0.0)):
+        slope = chance.normal(0.0, 1.0, 64).astype(np.float32)
+        weights = (np.sign(slope) * np.abs(chance.normal(1.0, 0.3, 64))).astype(np.float32)
+        had = (slope * gradient).astype(np.float32)
+        had[:lost] = 0.0
+        step = had.astype(np.float64) / (np.abs(had) + _EPSILON) + decay * weights
+        own[f"gradient/{name}"], own[f"after/{name}"] = had, (weights - rate * peak * step).astype(np.float32)
+        audited[f"gradient/{name}"], audited[f"before/{name}"] = slope, weights
     bench.put_arrays("student", "first_step.safetensors", own)
-    first = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
-    bench.put("student", "metrics.jsonl", [first | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, 1)])
-    expected = [{"step": n, "batch_sha256": b} for n, b in enumerate("abcd", 1)]
-    bench.put("student_audit", "batches.jsonl", expected)
-    bench.put_arrays("student_audit", "first_step.safetensors", {"gradient/w": slope, "before/w": weights})
-    bench.put("student_audit", "first_step.json", {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8})
-    bench.put("release", "release.json", {"distillation": {"training": _TRAINING}})
+    bench.put_arrays("student_audit", "first_step.safetensors", audited)
+    logged = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
+    rows = [logged | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, first)]
+    bench.put("student", "metrics.jsonl", rows)
+    due = [{"step": n, "batch_sha256": b} for n, b in enumerate("abcd", first)]
+    bench.put("student_audit", "batches.jsonl", due)
+    right = {"ce": 3.0, "kl": 0.0 if row.get("kl", 0.5) is None else 0.5, "total": 2.3, "tokens": 8}
+    bench.put("student_audit", "first_step.json", right)
+    bench.put("release", "release.json", {"distillation": {"training": _TRAINING | {"warmup_steps": warmup}}})
 
 
 def a_first_step_as_declared(bench: Bench) -> None:
@@ -96,6 +112,31 @@ def a_step_with_labels_of_its_own(bench: Bench) -> None:
     _step(bench, batches="abxd")
 
 
+def a_step_too_many(bench: Bench) -> None:
+    """One batch more than was declared."""
+    _step(bench, batches="abcde")
+
+
+def a_gradient_in_bfloat16(bench: Bench) -> None:
+    """Three per cent off, as rounding may make it."""
+    _step(bench, gradient=1.03)
+
+
+def no_warm_up(bench: Bench) -> None:
+    """The first step is at the full rate."""
+    _step(bench, warmup=0)
+
+
+def no_teacher(bench: Bench) -> None:
+    """Cross-entropy alone: there is no KL in the log."""
+    _step(bench, kl=None)
+
+
+def a_log_that_begins_later(bench: Bench) -> None:
+    """The row of the first step is lost."""
+    _step(bench, first=2)
+
+
 def a_step_that_is_missing(bench: Bench) -> None:
     """The last batch was never given."""
     _step(bench, batches="abc")
@@ -122,6 +163,11 @@ def a_step_that_is_missing(bench: Bench) -> None:
         known_bad(one_batch_over_and_over),
         known_bad(a_step_with_labels_of_its_own),
         known_bad(a_step_that_is_missing),
+        known_bad(a_step_too_many),
+        known_good(a_gradient_in_bfloat16),
+        known_good(no_warm_up),
+        known_good(no_teacher),
+        known_unusable(a_log_that_begins_later),
     ),
 )
 def first_step(context: Context) -> Iterator[Measurement]:
@@ -176,7 +222,14 @@ def _first_rate(training: dict[str, Any]) -> float:
 
 
 def _account(
-    bench: Bench, *, initial: float = 0.0, final: float = 0.0, unchanged: int = 0, log: float = 0.0, first: float = 0.0
+    bench: Bench,
+    *,
+    initial: float = 0.0,
+    final: float = 0.0,
+    unchanged: int = 0,
+    log: float = 0.0,
+    first: float = 0.0,
+    only: int | None = None,
 ) -> None:
     windows = [{"window": n, "ce_initial": 4.0 + n, "ce": 2.0 + n, "kl": 0.5} for n in range(6)]
     bench.put("student", "heldout_windows.jsonl", windows)
@@ -186,7 +239,14 @@ def _account(
     ]
     bench.put("student", "evals.jsonl", evals)
     bench.put("student", "summary.json", {"model_step": 9})
-    rows = [{"window": n, "ce_initial": 4.0 + n + initial, "ce": 2.0 + n + final} for n in range(4)]
+    rows = [
+        {
+            "window": n,
+            "ce_initial": 4.0 + n + initial * (only in (None, n)),
+            "ce": 2.0 + n + final * (only in (None, n)),
+        }
+        for n in range(4)
+    ]
     bench.put("student_audit", "heldout.jsonl", rows)
     bench.put("student_audit", "tensors.json", {"tensors": 9, "unchanged": unchanged})
 
@@ -221,6 +281,16 @@ def a_curve_that_begins_too_high(bench: Bench) -> None:
     _account(bench, first=1.0)
 
 
+def a_curve_that_begins_too_low(bench: Bench) -> None:
+    """The curve begins below the loss of the init."""
+    _account(bench, first=-1.0)
+
+
+def one_window_of_another_model(bench: Bench) -> None:
+    """All windows but one score what the run says."""
+    _account(bench, initial=0.5, final=0.5, only=2)
+
+
 @falsifier(
     "released-files",
     needs=("student", "student_audit"),
@@ -237,6 +307,8 @@ def a_curve_that_begins_too_high(bench: Bench) -> None:
         known_bad(the_init_in_the_folder),
         known_bad(a_curve_of_another_loss),
         known_bad(a_curve_that_begins_too_high),
+        known_bad(a_curve_that_begins_too_low),
+        known_bad(one_window_of_another_model),
     ),
 )
 def released_files(context: Context) -> Iterator[Measurement]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Rows = list[dict[str, Any]]
 _RUNS = ("humaneval_student", "humaneval_init")
@@ -62,6 +62,31 @@ def the_init_is_held_down(bench: Bench) -> None:
     _canaries(bench, "humaneval_init", right=0)
 
 
+def one_right_answer_that_half_passes(bench: Bench) -> None:
+    """The flag says so, the outcome does not."""
+    _both(bench)
+    rows = [
+        {"task_id": "HumanEval/0#right", "passed": True, "outcome": "failed"},
+        {"task_id": "HumanEval/0#wrong", "passed": False, "outcome": "failed"},
+    ]
+    bench.put("humaneval_student", "canaries.jsonl", rows)
+
+
+def one_right_answer_passes_unflagged(bench: Bench) -> None:
+    """The outcome says so, the flag does not."""
+    _both(bench)
+    rows = [
+        {"task_id": "HumanEval/0#right", "passed": False, "outcome": "passed"},
+        {"task_id": "HumanEval/0#wrong", "passed": False, "outcome": "failed"},
+    ]
+    bench.put("humaneval_student", "canaries.jsonl", rows)
+
+
+def no_wrong_answer_was_judged(bench: Bench) -> None:
+    """Where none could pass, none passed."""
+    _both(bench, kinds=("right",))
+
+
 @falsifier(
     "scorer-canaries",
     needs=_RUNS,
@@ -72,6 +97,9 @@ def the_init_is_held_down(bench: Bench) -> None:
         known_bad(one_wrong_answer_passes),
         known_bad(one_right_answer_fails),
         known_bad(the_init_is_held_down),
+        known_bad(one_right_answer_that_half_passes),
+        known_bad(one_right_answer_passes_unflagged),
+        known_unusable(no_wrong_answer_was_judged),
     ),
 )
 def scorer_canaries(context: Context) -> Iterator[Measurement]:
@@ -119,6 +147,11 @@ def answers_of_somebody_else(bench: Bench) -> None:
     _replayed(bench, other=8)
 
 
+def one_near_tie(bench: Bench) -> None:
+    """One of eight differs, as sums in another order may make it."""
+    _replayed(bench, other=1)
+
+
 def half_of_the_answers_are_not_its_own(bench: Bench) -> None:
     """Four of eight differ, more than rounding can explain."""
     _replayed(bench, other=4)
@@ -135,6 +168,7 @@ def a_verdict_turned_round(bench: Bench) -> None:
     measures={"differing_answers": "%", "differing_verdicts": "problems"},
     controls=(
         known_good(answers_that_come_again),
+        known_good(one_near_tie),
         known_bad(answers_of_somebody_else),
         known_bad(half_of_the_answers_are_not_its_own),
         known_bad(a_verdict_turned_round),

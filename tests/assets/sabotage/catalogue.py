@@ -39,7 +39,8 @@ class Sabotage(Closed):
     @property
     def name(self) -> str:
         """Short and unlike the others'."""
-        what = self.patch or ",".join([*self.release, *self.bars])
+        bars = [f"{name}{bar}" for each in self.bars.values() for name, bar in each.items()]
+        what = self.patch or ",".join([*self.release, *bars])
         where = f"@{'+'.join(self.experiments)}" if self.experiments else ""
         return f"{what}{where}-{self.falsifier}-{self.because}".replace(" ", "-")
 

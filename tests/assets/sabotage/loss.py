@@ -45,17 +45,17 @@ def _dense(
             ce_weight, kd_weight = kd_weight, ce_weight
         kept = labels != -100
         used = kept if ignores else torch.ones_like(kept)
-        logits = (
-            hidden[used].float() @ weight.float().T
-            if not rounded
-            else (hidden[used].bfloat16() @ weight.bfloat16().T).float()
-        )
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        if rounded:
+            logits = (hidden[used].bfloat16() @ weight.bfloat16().T).float()
+        else:
+            logits = hidden[used].to(wide) @ weight.to(wide).T
         known = labels[used].clamp(min=0)
         count = max(int(kept.sum()), 1)
         ce = functional.cross_entropy(logits, known, reduction="sum") + 0.0 * hidden.sum()
         divergence = torch.zeros(())
         if teacher is not None:
-            theirs = teacher[used].float()
+            theirs = teacher[used].to(logits.dtype)
             extra = theirs.shape[-1] - logits.shape[-1]
             if pad_student:
                 ours = functional.pad(logits, (0, extra))
@@ -106,7 +106,9 @@ def divergence_reversed() -> None:
 
     def reverse(z: Tensor, t: Tensor, heat: float) -> Tensor:
         log_p, log_q = functional.log_softmax(t / heat, -1), functional.log_softmax(z / heat, -1)
-        return torch.where(log_p.isfinite(), log_q.exp() * (log_q - log_p), 0.0).sum(-1)
+        known = log_p.isfinite()
+        apart = log_q - torch.where(known, log_p, 0.0)
+        return (known * log_q.exp() * apart).sum(-1)
 
     _use(_dense(kl=reverse))
 

@@ -119,7 +119,7 @@ def _show_matrix(matrix: KillMatrix) -> None:
 
 def _progress(*, quiet: bool) -> Callable[[str, int, int], None]:
     def tell(name: str, done: int, total: int) -> None:
-        if not quiet and (done % 50 == 0 or done == total):
+        if not quiet:
             typer.echo(f"{done}/{total} {name}", err=True)
 
     return tell

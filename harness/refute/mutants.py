@@ -56,16 +56,14 @@ class Mutant:
         return f"{self.file.name}:{self.line}"
 
 
-def mutants_of(falsifier: Falsifier) -> list[Mutant]:
-    """Every mutant of `falsifier`, in the order of lines."""
+def mutants_of(falsifier: Falsifier) -> Iterator[Mutant]:
+    """Every mutant of `falsifier`, function by function. One at a time: each is a whole syntax tree."""
     tree = ast.parse(falsifier.file.read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    found = []
     for name in sorted(_reached(falsifier.measure.__name__, functions), key=lambda name: functions[name].lineno):
         for number, node in enumerate(_nodes(functions[name])):
             for label, change in _changes(node):
-                found.append(_mutant(falsifier.file, tree, name, number, label, change))
-    return sorted(found, key=lambda mutant: (mutant.line, mutant.change))
+                yield _mutant(falsifier.file, tree, name, number, label, change)
 
 
 def bring_to_life(mutant: Mutant, falsifier: Falsifier) -> Falsifier | None:

@@ -90,20 +90,18 @@ def kill_matrix(
     if unknown := sorted(set(only) - uses.keys()):
         raise UsageError(f"no spec uses {', '.join(unknown)}", hint=f"there are: {', '.join(sorted(uses))}")
     chosen = [registry[name] for name in sorted(only or uses)]
-    living = [
-        (falsifier, mutant, mutated)
-        for falsifier in chosen
-        for mutant in mutants_of(falsifier)
-        if (mutated := bring_to_life(mutant, falsifier)) is not None
-    ]
     accepted = _accepted({falsifier.file.parent for falsifier in chosen})
     fates, incomplete = [], set[str]()
-    for done, (falsifier, mutant, mutated) in enumerate(living, start=1):
-        trials = [trial for use in uses[falsifier.name] for trial in try_use(mutated, use, evidence)]
-        if any(trial.result is None for trial in trials):
-            incomplete.add(falsifier.name)
-        fates.append(_fate(falsifier, mutant, trials, accepted))
-        tell(falsifier.name, done, len(living))
+    for done, falsifier in enumerate(chosen, start=1):
+        for mutant in mutants_of(falsifier):
+            mutated = bring_to_life(mutant, falsifier)
+            if mutated is None:
+                continue
+            trials = [trial for use in uses[falsifier.name] for trial in try_use(mutated, use, evidence)]
+            if any(trial.result is None for trial in trials):
+                incomplete.add(falsifier.name)
+            fates.append(_fate(falsifier, mutant, trials, accepted))
+        tell(falsifier.name, done, len(chosen))
     _refuse_stale(accepted, fates, {falsifier.name for falsifier in chosen})
     ordered = sorted(fates, key=lambda fate: (not fate.survived, len(fate.killed_by), fate.falsifier))
     return KillMatrix(tuple(ordered), tuple(sorted(incomplete)))

@@ -28,8 +28,8 @@ def good(bench):
 def bad(bench):
     bench.put("answers", "a.json", {{"right": 1, "all": 10}})
 
-def nothing(bench):
-    bench.put("answers", "a.json", {{"right": 0, "all": 0}})
+def too_few(bench):
+    bench.put("answers", "a.json", {{"right": 1, "all": 1}})
 
 def tampered(bench):
     bench.put("answers", "a.json", bench.real["answers"].json("a.json"))
@@ -38,8 +38,8 @@ def tampered(bench):
 def share(context):
     """Refuted when few are right."""
     found = context.evidence("answers").json("a.json")
-    if found["all"] == 0:
-        raise ValueError("nothing was asked")
+    if found["all"] < 5:
+        raise ValueError("too few were asked")
     yield Measurement("share", 100 * found["right"] / found["all"], "%", n=max(found["all"], 1))
 '''
 SPEC = """\
@@ -88,12 +88,16 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
+def _excuse(change: str) -> str:
+    return f"[[mutant]]\nfalsifier = 'share'\nchanges = [{json.dumps(change)}]\nreason = 'no'\n"
+
+
 Made = Callable[[str], tuple[list[Spec], Registry]]
 
 
 def test_controls_alone_give_what_they_must(made: Made) -> None:
     """Good, bad and unusable inputs, with nothing but the spec and the falsifier."""
-    trials = list(try_uses(*made(f"{BOTH}, known_unusable(nothing)"), NoRun()))
+    trials = list(try_uses(*made(f"{BOTH}, known_unusable(too_few)"), NoRun()))
     assert [trial.state for trial in trials] == ["behaved"] * 3
     assert [trial.result.observed for trial in trials if trial.result] == ["corroborated", "falsified", "error"]
 
@@ -116,10 +120,10 @@ def test_a_guard_that_no_control_needs_is_a_survivor(made: Made) -> None:
     """Until a control shows that its input is refused."""
     survivors = [fate.change for fate in kill_matrix(*made(BOTH), NoRun()).fates if fate.survived]
     assert any("remove the guard" in change for change in survivors)
-    again = kill_matrix(*made(f"{BOTH}, known_unusable(nothing)"), NoRun())
+    again = kill_matrix(*made(f"{BOTH}, known_unusable(too_few)"), NoRun())
     assert not any("remove the guard" in fate.change for fate in again.fates if fate.survived)
     (guard,) = [fate for fate in again.fates if "remove the guard" in fate.change]
-    assert guard.killed_by == ("F-SHARE-001/nothing",)
+    assert guard.killed_by == ("F-SHARE-001/too few",)
 
 
 def test_survivors_come_first_and_the_score_counts_the_killed(made: Made) -> None:
@@ -143,16 +147,12 @@ def test_an_accepted_mutant_needs_its_reason_and_its_mutant(made: Made, tmp_path
     """What is excused is left out of the score; an excuse for nothing is an error."""
     specs, registry = made(BOTH)
     survivors = [fate.change for fate in kill_matrix(specs, registry, NoRun()).fates if fate.survived]
-    rows = "".join(
-        f"[[mutant]]\nfalsifier = 'share'\nchanges = [{json.dumps(each)}]\nreason = 'no'\n" for each in survivors
-    )
+    rows = "".join(_excuse(each) for each in survivors)
     (tmp_path / ACCEPTED).write_text(rows, encoding="utf-8")
     matrix = kill_matrix(specs, registry, NoRun())
     assert matrix.score == 100
     assert sum(bool(fate.accepted) for fate in matrix.fates) == len(survivors)
-    (tmp_path / ACCEPTED).write_text(
-        f"{rows}[[mutant]]\nfalsifier='share'\nchanges=['gone']\nreason='no'\n", encoding="utf-8"
-    )
+    (tmp_path / ACCEPTED).write_text(rows + _excuse("gone"), encoding="utf-8")
     with pytest.raises(UsageError, match="excuses 1 mutants"):
         kill_matrix(specs, registry, NoRun())
 

@@ -42,9 +42,9 @@ def _step(
     own: dict[str, NDArray[Any]] = {}
     audited: dict[str, NDArray[Any]] = {}
     # A matrix decays; a norm and a bias do not. Weights lean with their gradients, so that decay shows.
-    for name, decay in (("q.weight", 0.5), ("norm.weight", 0.0), ("q.bias", 0.0)):
+    for name, decay, size in (("q.weight", 0.5, 2.0), ("norm.weight", 0.0, 3.0), ("q.bias", 0.0, 3.0)):
         slope = chance.normal(0.0, 1.0, 64).astype(np.float32)
-        weights = (np.sign(slope) * np.abs(chance.normal(1.0, 0.3, 64))).astype(np.float32)
+        weights = (np.sign(slope) * np.abs(chance.normal(size, size / 4, 64))).astype(np.float32)
         had = (slope * gradient).astype(np.float32)
         had[:lost] = 0.0
         step = had.astype(np.float64) / (np.abs(had) + _EPSILON) + decay * weights

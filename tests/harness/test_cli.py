@@ -17,7 +17,7 @@ from refute._cli import app
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-COMMANDS = {"distill", "eval", "init", "check", "gate", "keygen", "judge", "verify", "report"}
+COMMANDS = {"controls", "distill", "eval", "init", "check", "gate", "keygen", "judge", "verify", "report"}
 
 
 def test_every_command_and_option_has_a_help_text() -> None:

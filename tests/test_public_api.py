@@ -20,6 +20,8 @@ SIGNATURES = {
     "falsifier": ["name", "needs", "measures", "controls", "parameters"],
     "known_good": ["build", "name"],
     "known_bad": ["build", "name"],
+    "known_open": ["build", "name"],
+    "known_unusable": ["build", "name"],
     "Measurement": ["name", "value", "unit", "n", "interval", "evidence"],
     "Interval": ["low", "high", "level", "method"],
 }
@@ -43,6 +45,8 @@ def test_all_is_pinned() -> None:
         "falsifier",
         "known_bad",
         "known_good",
+        "known_open",
+        "known_unusable",
         "stats",
     ]
 

@@ -160,3 +160,47 @@ def benchmark_overlap(context: Context) -> Iterator[Measurement]:
     yield Measurement("benchmark_missed", missed, "problems", n=problems)
     yield Measurement("searched", corpus["ngrams"], "ngrams", n=problems)
     yield Measurement("ngram", found["ngram"], "words", n=problems)
+
+
+def _audited(bench: Bench, **found: int) -> None:
+    counts = {"files": 20, "changed_files": 0, "contaminated_files": 0, "windows": 64, "foreign_windows": 0}
+    bench.put("corpus_audit", "corpus.json", {**counts, **found})
+
+
+def windows_out_of_their_files(bench: Bench) -> None:
+    """Every window is text of a clean file of its split."""
+    _audited(bench)
+
+
+def tokens_from_nowhere(bench: Bench) -> None:
+    """Windows whose text stands in no file of their split: synthetic tokens, or text of the other split."""
+    _audited(bench, foreign_windows=64)
+
+
+def a_benchmark_file_let_through(bench: Bench) -> None:
+    """The filter knows the benchmark, and was not applied to the files."""
+    _audited(bench, contaminated_files=1)
+
+
+def a_file_that_was_replaced(bench: Bench) -> None:
+    """A file is no longer what the corpus was made of."""
+    _audited(bench, changed_files=1)
+
+
+@falsifier(
+    "corpus-files",
+    needs=("corpus_audit",),
+    measures={"foreign_windows": "windows", "contaminated_files": "files", "changed_files": "files"},
+    controls=(
+        known_good(windows_out_of_their_files),
+        known_bad(tokens_from_nowhere),
+        known_bad(a_benchmark_file_let_through),
+        known_bad(a_file_that_was_replaced),
+    ),
+)
+def corpus_files(context: Context) -> Iterator[Measurement]:
+    """Refuted when windows are not text of their split's files, or files changed or hold benchmark text."""
+    found = context.evidence("corpus_audit").json("corpus.json")
+    yield Measurement("foreign_windows", found["foreign_windows"], "windows", n=found["windows"])
+    for name in ("contaminated_files", "changed_files"):
+        yield Measurement(name, found[name], "files", n=found["files"])

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, stats
+from refute import (
+    Bench,
+    Context,
+    Control,
+    Evidence,
+    Measurement,
+    falsifier,
+    known_bad,
+    known_good,
+    known_open,
+    known_unusable,
+    stats,
+)
 
 PROBLEMS = 164
 Rows = list[dict[str, Any]]
+Controls = tuple[Control, ...]
 
 
 def _results(passed: Iterable[int], problems: int = PROBLEMS, other: str = "failed") -> Rows:
@@ -29,6 +42,33 @@ def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
     if not rows or len({row["task_id"] for row in rows}) != len(rows):
         raise ValueError(f"{evidence.name}/{file} must have one result a problem, found {len(rows)} rows")
     return rows
+
+
+# Neither is a pass: flag and outcome must agree.
+_HALVES: Rows = [{"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"}]
+
+
+def _half_passes() -> Rows:
+    return [row | _HALVES[n % 2] for n, row in enumerate(_results(()))]
+
+
+def _unusable(
+    need: str, file: str = "results.jsonl", others: Callable[[Bench], None] = lambda _bench: None
+) -> Controls:
+    """A run without a result, and one that counts a problem twice."""
+
+    def nothing(bench: Bench) -> None:
+        others(bench)
+        bench.put(need, file, "")
+
+    def twice(bench: Bench) -> None:
+        others(bench)
+        bench.put(need, file, [*_results(range(20)), _results(range(20))[0]])
+
+    return (
+        known_unusable(nothing, name=f"no result in {need}"),
+        known_unusable(twice, name=f"one problem twice in {need}"),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ calibration
@@ -67,6 +107,12 @@ def endless_loop_that_passes(bench: Bench) -> None:
     bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": "passed"})
 
 
+def forgeries_that_half_pass(bench: Bench) -> None:
+    """Flag and outcome of the forged answers contradict each other: none of them is a pass."""
+    _calibration(bench)
+    bench.put("humaneval_calibration", "results_empty.jsonl", _half_passes())
+
+
 @falsifier(
     "scorer-calibration",
     needs=("humaneval_calibration",),
@@ -77,6 +123,8 @@ def endless_loop_that_passes(bench: Bench) -> None:
         known_bad(scorer_fooled_by_exit),
         known_bad(scorer_that_fails_the_right_answer),
         known_bad(endless_loop_that_passes),
+        known_good(forgeries_that_half_pass),
+        *_unusable("humaneval_calibration", "results_canonical.jsonl", _calibration),
     ),
 )
 def scorer_calibration(context: Context) -> Iterator[Measurement]:
@@ -101,11 +149,21 @@ def one_solved(bench: Bench) -> None:
     bench.put("humaneval_null", "results.jsonl", _results((3,)))
 
 
+def solved_by_half(bench: Bench) -> None:
+    """Rows whose flag and outcome contradict each other: nothing is solved."""
+    bench.put("humaneval_null", "results.jsonl", _half_passes())
+
+
 @falsifier(
     "null-model",
     needs=("humaneval_null",),
     measures={"passes": "problems"},
-    controls=(known_good(nothing_solved), known_bad(one_solved)),
+    controls=(
+        known_good(nothing_solved),
+        known_good(solved_by_half),
+        known_bad(one_solved),
+        *_unusable("humaneval_null"),
+    ),
 )
 def null_model(context: Context) -> Iterator[Measurement]:
     """Refuted when a model with random weights solves anything."""
@@ -123,11 +181,21 @@ def a_protocol_that_breaks_the_prompt(bench: Bench) -> None:
     bench.put("humaneval_teacher", "results.jsonl", _results(()))
 
 
+def a_teacher_that_half_scores(bench: Bench) -> None:
+    """Rows whose flag and outcome contradict each other: nothing is solved."""
+    bench.put("humaneval_teacher", "results.jsonl", _half_passes())
+
+
 @falsifier(
     "teacher-scores",
     needs=("humaneval_teacher",),
     measures={"passes": "problems"},
-    controls=(known_good(a_teacher_that_scores), known_bad(a_protocol_that_breaks_the_prompt)),
+    controls=(
+        known_good(a_teacher_that_scores),
+        known_bad(a_protocol_that_breaks_the_prompt),
+        known_bad(a_teacher_that_half_scores),
+        *_unusable("humaneval_teacher"),
+    ),
 )
 def teacher_scores(context: Context) -> Iterator[Measurement]:
     """Refuted when the teacher itself solves nothing: then the protocol is broken, not the student."""
@@ -153,11 +221,39 @@ def empty_answers(bench: Bench) -> None:
     bench.put("humaneval_student", "results.jsonl", rows)
 
 
+def many_solved(bench: Bench) -> None:
+    """Half of the problems, far above any bar of the spec."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(82)))
+
+
+def nothing_solved_by_the_student(bench: Bench) -> None:
+    """Not one problem."""
+    bench.put("humaneval_student", "results.jsonl", _results(()))
+
+
+def solved_by_half_only(bench: Bench) -> None:
+    """Rows whose flag and outcome contradict each other: nothing is solved."""
+    bench.put("humaneval_student", "results.jsonl", _half_passes())
+
+
+def a_fifth_solved(bench: Bench) -> None:
+    """33 of 164: the interval reaches from 14.7 to 26.9 %, over both bars of the spec."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(33)))
+
+
 @falsifier(
     "humaneval-pass-at-1",
     needs=("humaneval_student", "humaneval_calibration"),
     measures={"pass_at_1": "%"},
-    controls=(known_good(canonical_solutions), known_bad(empty_answers)),
+    controls=(
+        known_good(canonical_solutions),
+        known_bad(empty_answers),
+        known_good(many_solved),
+        known_bad(nothing_solved_by_the_student),
+        known_bad(solved_by_half_only),
+        known_open(a_fifth_solved),
+        *_unusable("humaneval_student"),
+    ),
 )
 def pass_at_1(context: Context) -> Iterator[Measurement]:
     """Refuted when the student's share of solved problems lies below the bar, Wilson interval included."""
@@ -245,6 +341,7 @@ def errors_counted_as_failures(bench: Bench) -> None:
         known_good(all_problems_judged),
         known_bad(a_problem_left_out),
         known_bad(errors_counted_as_failures),
+        *_unusable("humaneval_student"),
     ),
 )
 def humaneval_complete(context: Context) -> Iterator[Measurement]:
@@ -294,11 +391,47 @@ def student_solves_less(bench: Bench) -> None:
     _pair(bench, range(12), range(10, 42))
 
 
+def both_solve_much_and_the_init_more(bench: Bench) -> None:
+    """A hundred problems in common, twenty that only the init solves."""
+    _pair(bench, range(100), range(120))
+
+
+def both_solve_much_and_the_student_more(bench: Bench) -> None:
+    """A hundred problems in common, twenty that only the student solves."""
+    _pair(bench, range(120), range(100))
+
+
+def a_gain_that_may_be_luck(bench: Bench) -> None:
+    """Three gained and one lost."""
+    _pair(bench, range(13), [*range(10), 50])
+
+
+def an_init_that_half_passes(bench: Bench) -> None:
+    """Rows of the init whose flag and outcome contradict each other count for nothing."""
+    _pair(bench, range(30), ())
+    bench.put("humaneval_init", "results.jsonl", _half_passes())
+
+
+def other_problems(bench: Bench) -> None:
+    """The student was given the problems that suit it."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(30), problems=40))
+    bench.put("humaneval_init", "results.jsonl", _results(range(12)))
+
+
 @falsifier(
     "humaneval-gain",
     needs=("humaneval_student", "humaneval_init"),
     measures={"won_share": "%"},
-    controls=(known_good(student_solves_more), known_bad(student_solves_less)),
+    controls=(
+        known_good(student_solves_more),
+        known_bad(student_solves_less),
+        known_good(both_solve_much_and_the_student_more),
+        known_bad(both_solve_much_and_the_init_more),
+        known_good(an_init_that_half_passes),
+        known_open(a_gain_that_may_be_luck),
+        known_unusable(other_problems),
+        *_unusable("humaneval_student", others=lambda bench: _pair(bench, (), ())),
+    ),
 )
 def humaneval_gain(context: Context) -> Iterator[Measurement]:
     """Refuted when, of the problems that only one of both solves, the init solves more (exact McNemar).

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 
 def _logits() -> NDArray[np.float32]:
@@ -46,6 +46,11 @@ def logits_that_change(bench: Bench) -> None:
     _lay_out(bench, _logits(), max_abs=0.0, repeat=0.01)
 
 
+def one_position_for_many(bench: Bench) -> None:
+    """A single position's logits, which would be compared with every one."""
+    _lay_out(bench, _logits()[:, :1].copy(), max_abs=0.0)
+
+
 @falsifier(
     "teacher-parity",
     needs=("teacher_probe",),
@@ -56,6 +61,7 @@ def logits_that_change(bench: Bench) -> None:
         known_bad(logits_of_another_position),
         known_bad(difference_outside_the_sample),
         known_bad(logits_that_change),
+        known_unusable(one_position_for_many),
     ),
 )
 def teacher_parity(context: Context) -> Iterator[Measurement]:

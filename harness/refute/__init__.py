@@ -11,7 +11,7 @@ What a falsifier's author may import is here and nowhere else:
 
 from refute import stats
 from refute.context import Context, Evidence, Parameter
-from refute.controls import Bench, Control, known_bad, known_good
+from refute.controls import Bench, Control, known_bad, known_good, known_open, known_unusable
 from refute.errors import RefuteError
 from refute.outcome import Interval, Measurement, Outcome, Ruling, RunClass, Severity
 from refute.registry import falsifier
@@ -32,5 +32,7 @@ __all__ = [
     "falsifier",
     "known_bad",
     "known_good",
+    "known_open",
+    "known_unusable",
     "stats",
 ]

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from refute._cli_controls import controls as controls_command
 from refute._cli_distill import app as distill_app
 from refute._cli_eval import app as eval_app
 from refute._cli_lock import lock
@@ -42,6 +43,7 @@ app.command()(verify)
 app.command()(report)
 app.command()(diff)
 app.command(name="sign-off")(sign_off)
+app.command(name="controls")(controls_command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]

@@ -87,6 +87,16 @@ def known_bad(build: Build, *, name: str = "") -> Control:
     return _control(build, name, Outcome.FALSIFIED)
 
 
+def known_open(build: Build, *, name: str = "") -> Control:
+    """An estimate that decides nothing (`inconclusive`): its value clears the bar, its interval does not."""
+    return _control(build, name, Outcome.INCONCLUSIVE)
+
+
+def known_unusable(build: Build, *, name: str = "") -> Control:
+    """An input that the falsifier must refuse to measure (`error`): incomplete, contradictory or not comparable."""
+    return _control(build, name, Outcome.ERROR)
+
+
 def _control(build: Build, name: str, expected: Outcome) -> Control:
     if not callable(build):
         raise RegistrationError(f"a control is built by a function of a Bench, found {type(build).__name__}")

@@ -214,8 +214,9 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
     def prepare(name: str, title: str, entry: str, needs: tuple[str, ...], config: Config) -> Experiment:
         return Experiment(name, title, f"{DISTILL}.{entry}", needs, config, ("distill",), limits.prepare_s)
 
+    native = isinstance(release.teacher, GgufModel) and release.teacher.runtime == "llama.cpp"
+
     def train(name: str, title: str, weights: Mapping[str, float]) -> Experiment:
-        native = isinstance(release.teacher, GgufModel) and release.teacher.runtime == "llama.cpp"
         config: Config = {
             "training": {**training.model_dump(mode="json"), **weights},
             "teacher": original if native else teacher,
@@ -290,7 +291,31 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             (),
             {"dtype": training.dtype, **machine},
         ),
+        prepare(
+            "corpus_audit",
+            "look for the corpus in its files",
+            "corpus_audit:audit_corpus",
+            (*of_teacher, "corpus"),
+            {
+                "corpus": corpus["corpus"],
+                "path": corpus_path,
+                "problems_path": problems,
+                "tokenizer": teacher,
+            },
+        ),
         train("student", "distil the student", {}),
+        prepare(
+            "student_audit",
+            "redo the student's first step and its held-out losses by other means",
+            "audit:audit_student",
+            (*of_teacher, "corpus", "init", "student"),
+            {
+                "training": training.model_dump(mode="json"),
+                "teacher": original if native else teacher,
+                "processes": release.processes,
+                **machine,
+            },
+        ),
         train("ce_control", "train the CE-only control", {"ce_weight": 1.0, "kd_weight": 0.0}),
         Experiment(
             "humaneval_calibration",
@@ -311,5 +336,20 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             ("init",),
             {"kind": "random", "name": "init", "layers": 2, "seed": 17},
             release.humaneval.null_limit,
+        ),
+        Experiment(
+            "humaneval_replay",
+            "generate and execute a few of the student's answers again",
+            f"{HUMANEVAL}.replay:replay",
+            ("student", "humaneval_student"),
+            {
+                "model": "student",
+                "run": "humaneval_student",
+                "humaneval": release.humaneval.model_dump(mode="json"),
+                "problems_path": problems,
+                **machine,
+            },
+            ("humaneval",),
+            limits.humaneval_s,
         ),
     ]

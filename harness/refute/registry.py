@@ -138,7 +138,7 @@ def _pairs(mapping: Mapping[str, object]) -> Iterable[tuple[str, object]]:
 def _control_faults(controls: Sequence[object]) -> Iterator[str]:
     found = [control for control in controls if isinstance(control, Control)]
     if len(found) != len(controls):
-        yield "`controls` must be made with known_good(…) or known_bad(…)"
+        yield "`controls` must be made with known_good(…), known_bad(…), known_open(…) or known_unusable(…)"
         return
     for expected, kind in ((Outcome.CORROBORATED, "known_good"), (Outcome.FALSIFIED, "known_bad")):
         if not any(control.expected is expected for control in found):

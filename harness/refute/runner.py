@@ -65,10 +65,10 @@ class Gate:
         falsifier: Falsifier,
         evidence: Mapping[str, Evidence],
     ) -> Record:
-        parameters = _parameters(falsifier, use)
+        parameters = parameters_of(falsifier, use)
         trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log, apart=self.apart)
         controls = tuple(
-            _control_result(use, control.name, control.expected, trial.controls[control.name])
+            control_result(use, control.name, control.expected, trial.controls[control.name])
             for control in falsifier.controls
         )
         real = trial.real
@@ -106,12 +106,14 @@ class Gate:
         )
 
 
-def _parameters(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]:
+def parameters_of(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Parameter]:
+    """The falsifier's defaults, with what the spec gives in their place."""
     given = {name: value for name, value in use.parameters.items() if isinstance(value, bool | int | float | str)}
     return {**falsifier.parameters, **given}
 
 
-def _control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
+def control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
+    """What the answer to a control comes to under the bars of `use`."""
     if answer.fault:
         observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR
         return ControlResult(name, expected, observed, readable(answer.fault))

@@ -12,6 +12,8 @@ from refute.threshold import decide_all
 
 # Percent points: the last digits of an interval differ between machines.
 _TOLERANCE = 1e-6
+# What only numbers can say.
+_MEASURED = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE, Outcome.FALSIFIED)
 
 
 def settle(
@@ -99,7 +101,7 @@ def control_faults(record: Record, use: FalsifierUse) -> str:
             outcome, _ = settle_control(use, control.measurements)
             if outcome is not control.observed:
                 faults.append(f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}")
-        elif control.observed in (Outcome.CORROBORATED, Outcome.FALSIFIED):
+        elif control.observed in _MEASURED:
             faults.append(f"control {control.name!r} is recorded as {control.observed} without a measurement")
     for expected in (Outcome.CORROBORATED, Outcome.FALSIFIED):
         if not any(control.expected is expected for control in record.controls):

@@ -59,18 +59,38 @@ def try_falsifier(
     The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
-    calls: list[tuple[str, Callable[[Path], Context]]] = [
-        (f"control {control.name}", _on_bench(control, parameters, evidence)) for control in falsifier.controls
-    ]
-    calls.append(("real", lambda _: Context(dict(parameters), evidence)))
+    controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
+    real = _caller(falsifier, timeout_s, log, apart=apart)(lambda: Context(dict(parameters), evidence))
+    return Trial(controls, real)
+
+
+def try_controls(
+    falsifier: Falsifier,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    *,
+    timeout_s: float,
+    log: Path,
+    apart: bool = True,
+) -> dict[str, Answer]:
+    """The answer to each control, by name, as `try_falsifier` gets it."""
+    call = _caller(falsifier, timeout_s, log, apart=apart)
     answers: dict[str, Answer] = {}
     with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
-        for number, (label, make) in enumerate(calls):
+        for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            call = partial(make, bench)
-            answers[label] = _in_child(falsifier, call, timeout_s, log) if apart else _answer(_measure(falsifier, call))
-    return Trial({control.name: answers[f"control {control.name}"] for control in falsifier.controls}, answers["real"])
+            answers[control.name] = call(partial(_on_bench(control, parameters, evidence), bench))
+    return answers
+
+
+def _caller(
+    falsifier: Falsifier, timeout_s: float, log: Path, *, apart: bool
+) -> Callable[[Callable[[], Context]], Answer]:
+    """How the falsifier is called on what a function lays out: in a child of its own, or in this very process."""
+    if apart:
+        return lambda make: _in_child(falsifier, make, timeout_s, log)
+    return lambda make: _answer(_measure(falsifier, make))
 
 
 def _on_bench(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
 
 COMMANDS = {
+    "controls",
     "distill",
     "eval",
     "init",

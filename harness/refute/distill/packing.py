@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,3 +62,12 @@ def pack(windows: Tensor, end_of_document: int | None) -> Batch:
     index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     starts = functional.pad(ends[:, :-1], (1, 0)) * index
     return Batch(ids, labels.masked_fill(ends, IGNORED), index - starts.cummax(dim=1).values)
+
+
+def digest(batches: Sequence[Batch]) -> str:
+    """SHA-256 of the ids and labels of micro-batches, each first its ids, then its labels, as little-endian int32."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for tensor in (batch.ids, batch.labels):
+            found.update(tensor.cpu().numpy().astype("<i4").tobytes())
+    return found.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from refute.distill import witness
 from refute.distill.build import Run
 from refute.distill.checkpoint import load_weights, model_weights
 from refute.distill.evaluate import TeacherOnWindows, WindowScore, greedy_sample, score_windows, summarise
@@ -63,6 +65,7 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
     write_rows(job.out / "metrics.jsonl", finished.metrics)
     write_rows(job.out / "evals.jsonl", finished.evals)
     write_json(job.out / "preflight.json", finished.ready.facts())
+    shutil.copyfile(job.scratch / witness.FILE, job.out / witness.FILE)
     model, step = _chosen(job, run, weights)
     if step != run.config.training.steps:
         finished = replace(finished, final=_score(run, model, finished))

@@ -26,7 +26,7 @@ from refute.distill.guards import (
     write_smoke,
 )
 from refute.distill.logs import StepLog
-from refute.distill.packing import Batch
+from refute.distill.packing import Batch, digest
 from refute.distill.parallel import accumulating, clip_gradients
 from refute.distill.prefetch import prefetched
 from refute.distill.preflight import preflight
@@ -34,6 +34,7 @@ from refute.distill.ranks import joined
 from refute.distill.results import Finished, keep_best, write_results
 from refute.distill.schedule import learning_rate, set_learning_rate
 from refute.distill.teacher import Answer
+from refute.distill.witness import write_first_step
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 
@@ -42,13 +43,17 @@ Feed = Generator[tuple[Batch, Answer | None], None, None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step: losses in nat per supervised token, `kl` at the run's temperature, None without KD."""
+    """One optimiser step: losses in nat per supervised token, `kl` at the run's temperature, None without KD.
+
+    `batch_sha256` is of the ids and labels that the first rank's model was given: see `packing.digest`.
+    """
 
     total: float
     ce: float
     kl: float | None
     grad_norm: float
     tokens: int
+    batch_sha256: str
 
 
 def run_training(
@@ -62,7 +67,8 @@ def run_training(
     """Trains the student of `config`; resumes from job.scratch.
 
     A run that is killed at any moment and started again ends with bitwise the same weights (CPU, same threads).
-    Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, sample.json, preflight.json and summary.json.
+    Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, first_step.safetensors, sample.json,
+    preflight.json and summary.json.
     `max_steps` makes a smoke run: exactly so many steps, smoke.json in job.out, no model. With `forced` False, a run
     of 5,000 steps or more needs the smoke.json of the same configuration; True does without, and is recorded.
     Raises NonFiniteError at the step in which a loss or gradient is NaN or infinite, with the state before
@@ -123,8 +129,12 @@ def _loop(
             set_learning_rate(run.optimizer, learning_rate(training, step))
             result, stopping = _step(job, run, step, feed, course.stop)
             rate = result.tokens / (time.monotonic() - started)
-            row = {"step": step + 1, "lr": learning_rate(training, step), **asdict(result), "tokens_per_s": rate}
+            # From the optimiser: the rate that was used, not the one that was meant.
+            applied = float(run.optimizer.param_groups[0]["lr"])
+            row = {"step": step + 1, "lr": applied, **asdict(result), "tokens_per_s": rate}
             metrics.append(row | {"wall_s": time.monotonic() - began})
+            if step == 0:
+                write_first_step(job.scratch, run)
             last = step + 1 == training.steps
             if last or (step + 1) % training.eval_every == 0:
                 # Without KD the teacher only judges, and its forward would be most of such a run's time.
@@ -173,7 +183,7 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
     tokens, share = whole_batch.supervised, len(run.share(whole_batch))
     # Ranks average their gradients; the sum is wanted.
     denominator = max(tokens, 1) / ranks.world
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums, given = torch.zeros(4, dtype=torch.float64), list[Batch]()
     run.module.train()
     run.optimizer.zero_grad(set_to_none=True)
     for part in range(share):
@@ -181,6 +191,7 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
             batch, answer = next(feed)
         except NonFiniteError as error:
             raise non_finite(job, run, step, f"teacher ({error})", math.nan) from error
+        given.append(batch)
         with accumulating(run.module, last=part + 1 == share):
             total, ce, kl, supervised = run.module(batch, answer, denominator)
             torch.autograd.backward(total)
@@ -197,7 +208,7 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
     count = max(tokens, 1)
     kl_mean = kl / count if training.kd_weight > 0 else None
     asked = (stop.signal or SIGTERM) if signal else 0
-    return Step(total / ranks.world, ce / count, kl_mean, grad_norm, tokens), asked
+    return Step(total / ranks.world, ce / count, kl_mean, grad_norm, tokens, digest(given)), asked
 
 
 def _score(run: Run, heldout: Batch, judge: TeacherOnWindows | None) -> list[WindowScore]:

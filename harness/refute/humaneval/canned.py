@@ -47,7 +47,12 @@ def canned_program(problem: Problem, kind: str) -> str:
 
 
 def program_with_body(problem: Problem, body: str) -> str:
-    """The problem's prompt with `body` as its function's body, indented as the canonical solution is."""
+    """The problem's prompt with `body` as its function's body."""
+    return assemble(problem, body_completion(problem, body))
+
+
+def body_completion(problem: Problem, body: str) -> str:
+    """`body` as a completion of the problem's head, indented as the canonical solution is."""
     first = next((line for line in problem.canonical_solution.splitlines() if line.strip()), "    pass")
     indentation = first[: len(first) - len(first.lstrip())]
-    return assemble(problem, "\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), indentation))
+    return "\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), indentation)

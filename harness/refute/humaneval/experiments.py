@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.errors import DigestMismatchError, ExperimentError
+from refute.humaneval.canaries import mix
 from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
 from refute.humaneval.problems import Problem, load_problems
@@ -28,12 +29,13 @@ _LOOP_TIMEOUT_S = 2.0
 def evaluate(job: Job) -> None:
     """Let a model answer the problems greedily, execute the answers, and write what came out.
 
-    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and
-    `results.jsonl` (one verdict a problem), both in problem order and without clock readings, and
-    `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill. Raises
-    ExperimentError where the machine cannot isolate programs as demanded (before anything is generated), where
-    greedy samples do not begin the same when generated once more, or where the sandbox, not a program, was at
-    fault; MissingInputsError, DigestMismatchError and NonFiniteError as their names say.
+    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and `results.jsonl`
+    (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl` (verdicts on answers
+    known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in
+    `job.scratch` and not generated again after a kill. Raises ExperimentError where the machine cannot isolate
+    programs as demanded (before anything is generated), where greedy samples do not begin the same when generated
+    once more, or where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and
+    NonFiniteError as their names say.
     """
     # Here, and not above: calibration and reading results need neither torch nor transformers.
     from refute.humaneval.sampling import sample_all
@@ -43,14 +45,12 @@ def evaluate(job: Job) -> None:
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
     began = time.monotonic()
     sampling, repeated = sample_all(job, config, problems)
-    programs = {
-        problem.task_id: assemble(problem, completion.text)
-        for problem, completion in zip(problems, sampling.completions, strict=True)
-    }
-    results = execute_programs(job, config.humaneval, isolation, problems, programs, workers=config.threads)
+    texts = [completion.text for completion in sampling.completions]
+    results, canaries = _execute_among_canaries(job, config, isolation, problems, texts)
     passed = sum(result.passed for result in results)
     stops = Counter(completion.stop for completion in sampling.completions)
     write_results(job.out / "results.jsonl", results)
+    write_results(job.out / "canaries.jsonl", canaries)
     write_prompts(job.out / "prompts.jsonl", problems)
     write_json(
         job.out / "summary.json",
@@ -136,13 +136,43 @@ def execute_programs(
     workers: int = 2,
 ) -> tuple[Result, ...]:
     """A verdict for every program. Raises ExperimentError where one got none: that is no zero."""
+    results = _execute(job, settings, isolation, problems, programs, stage=stage, workers=workers)
+    _refuse_faults(results)
+    return results
+
+
+def _execute_among_canaries(
+    job: Job, config: EvaluateConfig, isolation: Isolation, problems: Sequence[Problem], completions: Sequence[str]
+) -> tuple[list[Result], list[Result]]:
+    """Results of the model's completions, in the problems' order, and of the canaries hidden among them."""
+    entries = mix(problems, completions)
+    programs = {entry.hidden_id: assemble(entry.problem, entry.completion) for entry in entries}
+    hidden = [entry.hidden_problem for entry in entries]
+    found = _execute(job, config.humaneval, isolation, hidden, programs, stage="execute", workers=config.threads)
+    named = [entry.named(result) for entry, result in zip(entries, found, strict=True)]
+    _refuse_faults(named)
+    by_name = {result.task_id: result for result in named}
+    own = [by_name.pop(problem.task_id) for problem in problems]
+    return own, [by_name[name] for name in sorted(by_name)]
+
+
+def _execute(
+    job: Job,
+    settings: HumanEval,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    programs: Mapping[str, str],
+    *,
+    stage: str,
+    workers: int,
+) -> tuple[Result, ...]:
     seen: list[Result] = []
 
     def tell(result: Result) -> None:
         seen.append(result)
         job.progress(stage, len(seen), len(problems), passed=sum(each.passed for each in seen))
 
-    results = score(
+    return score(
         problems,
         programs,
         timeout_s=settings.timeout_s,
@@ -151,6 +181,9 @@ def execute_programs(
         workers=workers,
         on_result=tell,
     )
+
+
+def _refuse_faults(results: Sequence[Result]) -> None:
     faults = [result for result in results if result.outcome == "error"]
     if faults:
         raise ExperimentError(
@@ -158,7 +191,6 @@ def execute_programs(
             f"{faults[0].task_id}: {faults[0].detail}",
             hint="the sandbox or the problem is at fault, not the model; look at the machine, then run again",
         )
-    return results
 
 
 def write_results(path: Path, results: Iterable[Result]) -> None:

@@ -118,6 +118,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
         "total",
         "lr",
         "grad_norm",
+        "batch_sha256",
         "tokens",
         "tokens_per_s",
         "wall_s",

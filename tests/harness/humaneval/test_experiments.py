@@ -86,7 +86,7 @@ def test_evaluation_writes_samples_results_and_summary(
     assert summary["problems_sha256"] == hashlib.sha256(problem_file.read_bytes()).hexdigest()
     assert summary["effective_sampler"]["temperature"] == 0.0
     last = {event.stage: (event.step, event.total) for event in desk.events}
-    assert last == {"generate": (3, 3), "execute": (3, 3)}
+    assert last == {"generate": (3, 3), "execute": (9, 9)}  # three right and three wrong canaries among them
 
 
 def test_a_right_answer_counts_one_problem(desk: Desk, config: Json, student: Path, problems: list[Problem]) -> None:

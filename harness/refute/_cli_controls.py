@@ -1,0 +1,125 @@
+"""`refute controls`: the controls of all falsifiers alone, and what they notice when falsifiers are broken."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from refute.context import Evidence
+    from refute.control_trials import ControlTrial
+    from refute.mutation import KillMatrix
+    from refute.registry import Registry
+    from refute.spec import Spec
+
+_FAILED = 1
+
+
+def controls(
+    spec: Annotated[list[Path] | None, typer.Option(help="A spec file; repeatable (default: specs/*.yaml).")] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="A run whose evidence controls may tamper with: folder, id or `latest`.")
+    ] = None,
+    refute_dir: Annotated[Path, typer.Option("--refute-dir", help="Where runs are kept.")] = Path(".refute"),
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="Break the falsifiers, and see which control notices.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="With --mutate: this falsifier only; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show every falsifier its controls, without a release.
+
+    Most controls lay out their own evidence; those that tamper with a run's need --run, and are listed as such without
+    it. Fails when a control misbehaves. With --mutate, falsifiers are changed in one place at a time (a comparison
+    inverted, a measurement constant or dropped, a guard removed, an operand ignored, min for max, off by one). Each
+    mutant meets the same controls on the same path; one that no control notices is a hole, and the command fails.
+    """
+    from refute.control_trials import try_uses
+
+    specs, registry, evidence = _gather(spec, falsifiers, run, refute_dir)
+    if mutate:
+        from refute.mutation import kill_matrix
+
+        matrix = kill_matrix(specs, registry, evidence, only=only or (), tell=_progress(quiet=as_json))
+        typer.echo(json.dumps(matrix.as_json(), indent=1)) if as_json else _show_matrix(matrix)
+        raise typer.Exit(_FAILED if any(fate.survived for fate in matrix.fates) else 0)
+    trials = list(try_uses(specs, registry, evidence))
+    states = Counter(trial.state for trial in trials)
+    if as_json:
+        typer.echo(json.dumps({"states": dict(states), "controls": [trial.as_json() for trial in trials]}, indent=1))
+    else:
+        _show_controls(trials)
+    raise typer.Exit(_FAILED if states["misbehaved"] or not trials else 0)
+
+
+def _gather(
+    spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path
+) -> tuple[list[Spec], Registry, Mapping[str, Evidence]]:
+    from refute.control_trials import NoRun, evidence_of
+    from refute.errors import UsageError
+    from refute.loading import load_registry
+    from refute.run_folder import open_run
+    from refute.spec import load_spec
+
+    paths = spec or sorted(Path("specs").glob("*.yaml"))
+    if not paths:
+        raise UsageError("there is no spec in specs/", hint="name one with --spec, or run `refute init`")
+    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if list(folder.glob("*.py"))]
+    evidence: Mapping[str, Evidence] = NoRun() if run is None else evidence_of(open_run(run, refute_dir))
+    return [load_spec(path).spec for path in paths], load_registry(folders), evidence
+
+
+def _show_controls(trials: list[ControlTrial]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*("use", "control", "expected", "observed", ""), box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+    for trial in trials:
+        told = ("", "") if trial.result is None else (str(trial.result.expected), str(trial.result.observed))
+        table.add_row(trial.use, trial.control, *told, "" if trial.state == "behaved" else trial.state)
+    Console(width=None if Console().is_terminal else 160).print(table)
+    for trial in trials:
+        if trial.result is not None and not trial.result.behaved:
+            typer.echo(f"{trial.use}: control {trial.control!r}: {trial.result.reason}")
+    behaved = sum(trial.state == "behaved" for trial in trials)
+    waiting = sum(trial.state == "needs a run" for trial in trials)
+    typer.echo(f"controls {behaved}/{len(trials)} behaved" + (f", {waiting} need --run" if waiting else ""))
+
+
+def _show_matrix(matrix: KillMatrix) -> None:
+    for fate in matrix.fates:
+        if fate.survived:
+            typer.echo(f"SURVIVED  {fate.falsifier:24} {fate.place:24} {fate.change}")
+    for fate in matrix.fates:
+        if fate.accepted:
+            typer.echo(f"accepted  {fate.falsifier:24} {fate.place:24} {fate.change}  ({fate.accepted})")
+    for fate in matrix.fates:
+        if fate.killed_by:
+            others = f" and {len(fate.killed_by) - 1} more" if len(fate.killed_by) > 1 else ""
+            typer.echo(f"killed    {fate.falsifier:24} {fate.place:24} {fate.change}  by {fate.killed_by[0]}{others}")
+    for name in matrix.incomplete:
+        typer.echo(f"note: some controls of {name} need --run")
+    found = matrix.as_json()
+    typer.echo(
+        f"{found['killed']} of {found['mutants']} mutants killed, {found['accepted']} accepted as equivalent, "
+        f"{found['survived']} survived: score {matrix.score:.1f} %"
+    )
+
+
+def _progress(*, quiet: bool) -> Callable[[str, int, int], None]:
+    def tell(name: str, done: int, total: int) -> None:
+        if not quiet:
+            typer.echo(f"{done}/{total} {name}", err=True)
+
+    return tell

@@ -1,0 +1,147 @@
+"""Sabotages of HumanEval: of generation, of the scorer, and of what is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from refute.humaneval.canned import canned_program
+from refute.humaneval.problems import Problem
+from refute.humaneval.stations import Result
+from sabotage.opened import opened
+
+batch = opened("humaneval.batch")
+experiments = opened("humaneval.experiments")
+generate = opened("humaneval.generate")
+sampling = opened("humaneval.sampling")
+stations = opened("humaneval.stations")
+
+
+def _verdicts(change: Callable[[Result], Result]) -> None:
+    real = stations.Stations.check
+
+    def check(self: Any, problem: Problem, program: str, seed: int = 0) -> Result:
+        return change(real(self, problem, program, seed))
+
+    stations.Stations.check = check
+
+
+def _pass(result: Result) -> Result:
+    return replace(result, passed=True, outcome="passed")
+
+
+def everything_passes() -> None:
+    """Whatever was executed, it passed."""
+    _verdicts(_pass)
+
+
+def nothing_passes() -> None:
+    """Whatever was executed, it failed."""
+    _verdicts(lambda result: replace(result, passed=False, outcome="failed"))
+
+
+def exit_status_is_the_verdict() -> None:
+    """What did not raise an assertion passed: leaving early is enough."""
+    _verdicts(lambda result: result if "Assertion" in result.detail or result.outcome == "timeout" else _pass(result))
+
+
+def time_is_up_and_passed() -> None:
+    """A time-out counts as no failure."""
+    _verdicts(lambda result: _pass(result) if result.outcome == "timeout" else result)
+
+
+def reference_solutions_scored() -> None:
+    """The program that is executed is the canonical solution."""
+    experiments.assemble = lambda problem, _completion: canned_program(problem, "canonical")
+
+
+def _completions(change: Callable[[Sequence[Problem], Any], Any]) -> None:
+    real = sampling.answer
+
+    def answer(loaded: Any, problems: Sequence[Problem], *rest: Any, **settings: Any) -> Any:
+        found = real(loaded, problems, *rest, **settings)
+        return replace(found, completions=tuple(change(problems, found.completions)))
+
+    sampling.answer = answer
+
+
+def reference_solutions_as_samples() -> None:
+    """The samples are the canonical solutions."""
+    _completions(
+        lambda problems, found: [
+            replace(each, text="\n" + problem.canonical_solution.rstrip())
+            for problem, each in zip(problems, found, strict=True)
+        ]
+    )
+
+
+def generation_errors_are_empty_answers() -> None:
+    """The model was never asked; what came of it counts as zero."""
+    _completions(lambda _problems, found: [replace(each, text="", new_tokens=0) for each in found])
+
+
+def identical_samples() -> None:
+    """One answer, copied under every problem."""
+    _completions(lambda _problems, found: [replace(each, text=found[0].text) for each in found])
+
+
+def answers_lose_their_indentation() -> None:
+    """The first line of every answer is stripped, so no program parses."""
+    _completions(lambda _problems, found: [replace(each, text="\n" + each.text.strip()) for each in found])
+
+
+def stop_rules_missing() -> None:
+    """Answers run on to the token budget, into the next half-written function."""
+    generate.find_stop = lambda _text, _protocol: None
+    generate.truncate = lambda text, _protocol: text
+    generate.end_ids = lambda _model, _tokenizer: frozenset()
+
+
+def sampled_while_greedy_is_recorded() -> None:
+    """Tokens are drawn; the summary says argmax."""
+
+    def drawn(logits: torch.Tensor, _prompts: Sequence[int]) -> list[int]:
+        found: list[int] = torch.multinomial((logits / 4).softmax(-1), 1)[:, 0].tolist()
+        return found
+
+    torch.manual_seed(17)
+    generate.most_likely = drawn
+    batch.most_likely = drawn
+
+
+def _written(change: Callable[[list[Result]], list[Result]]) -> None:
+    real = experiments.write_results
+
+    def write(path: Path, results: Any) -> None:
+        real(path, change(list(results)) if path.name == "results.jsonl" else results)
+
+    experiments.write_results = write
+
+
+def results_written_as_passes() -> None:
+    """Judged honestly, written down as passed; canaries are left alone."""
+    _written(lambda results: [_pass(result) for result in results])
+
+
+def errors_and_failures_left_out() -> None:
+    """What failed has no row, so everything that has one passed."""
+    _written(lambda results: [result for result in results if result.passed])
+
+
+def errors_written_as_skipped() -> None:
+    """Ten problems could not be judged, and are written down as errors."""
+    _written(
+        lambda results: [
+            replace(result, passed=False, outcome="error") if number < 10 else result
+            for number, result in enumerate(results)
+        ]
+    )
+
+
+def prompts_without_imports() -> None:
+    """The program is the completion alone: what stands above it in the prompt is lost."""
+    experiments.assemble = lambda _problem, completion: f"{completion}\n"

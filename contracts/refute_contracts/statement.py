@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from refute.attest import Json, PrivateKey
 
 TYPE = "application/vnd.in-toto+json"
+_OTHER_TYPE = "https://example.com/another-predicate"
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 _LEAVES = (
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | _TEXT
@@ -104,8 +105,9 @@ def refused(content: bytes, signer: int, **members: str) -> bool:
 
 @given(signers=st.sets(st.integers(0, 2), min_size=1), copies=st.integers(1, 3), threshold=st.integers(1, 3))
 def a_key_has_one_vote(signers: set[int], copies: int, threshold: int) -> None:
-    """Accepted exactly if `threshold` different trusted keys signed, however often each one did."""
-    from refute.attest import public_pem, sign_envelope, verify_envelope
+    """Accepted exactly if `threshold` different trusted keys signed, however often each did; these are the signers."""
+    from refute.attest import key_id, public_pem, sign_envelope, verify_envelope
+    from refute.attest.dsse import envelope_signers
 
     envelope = json.loads(sign_envelope(b"payload", TYPE, [keys()[index] for index in sorted(signers)]))
     envelope["signatures"] *= copies
@@ -115,6 +117,7 @@ def a_key_has_one_vote(signers: set[int], copies: int, threshold: int) -> None:
     data = json.dumps(envelope).encode()
     enough = len(signers) >= threshold
     assert refuses(VerificationError, lambda: verify_envelope(data, trusted, threshold=threshold)) != enough
+    assert envelope_signers(data, trusted) == {key_id(public_pem(keys()[index])) for index in signers}
 
 
 @given(given_keys=st.lists(st.integers(0, 2), min_size=1, max_size=4), threshold=st.integers(1, 4))
@@ -132,22 +135,28 @@ def a_key_given_twice_counts_once(given_keys: list[int], threshold: int) -> None
 def statements_are_read_back(name: str, digest: str, value: dict[str, Json]) -> None:
     """Subject and predicate, under the identity of the exact bytes."""
     from refute.attest import build_statement, read_statement, sha256_hex
+    from refute.attest.statement import PREDICATE_TYPE
 
-    payload = build_statement(name, digest, value)
-    found = read_statement(TYPE, payload)
-    assert (found.subject_name, found.subject_sha256, found.predicate) == (name, digest, value)
-    assert found.payload_sha256 == sha256_hex(payload)
+    for kind in (PREDICATE_TYPE, _OTHER_TYPE):
+        payload = build_statement(name, digest, value, predicate_type=kind)
+        found = read_statement(TYPE, payload, predicate_type=kind)
+        assert (found.subject_name, found.subject_sha256, found.predicate) == (name, digest, value)
+        assert found.payload_sha256 == sha256_hex(payload)
+        assert read_statement(TYPE, payload, predicate_type=None) == found
 
 
 @given(field=st.sampled_from(["_type", "predicateType", "payload type"]), text=_TEXT)
 def statements_of_other_kinds_are_refused(field: str, text: str) -> None:
-    """Any other payload, statement or predicate type; and none or two subjects."""
+    """Any other payload or statement type; any predicate type but the one asked for; none or two subjects."""
     from refute.attest import build_statement, read_statement
 
     statement = json.loads(build_statement("m", "a" * 64, {}))
     kind = text if field == "payload type" else TYPE
     other = statement | ({} if field == "payload type" else {field: text})
     assert refuses(VerificationError, lambda: read_statement(kind, json.dumps(other).encode()))
+    verdict, review = (json.dumps(statement | kind).encode() for kind in ({}, {"predicateType": _OTHER_TYPE}))
+    assert refuses(VerificationError, lambda: read_statement(TYPE, review))
+    assert refuses(VerificationError, lambda: read_statement(TYPE, verdict, predicate_type=_OTHER_TYPE))
     none, two = (json.dumps(statement | {"subject": statement["subject"] * count}).encode() for count in (0, 2))
     assert refuses(VerificationError, lambda: read_statement(TYPE, none))
     assert refuses(VerificationError, lambda: read_statement(TYPE, two))
@@ -168,21 +177,32 @@ anyone_may_sign = Rewrite(
     "refute.attest.signature:is_signed_by",
     {"if isinstance(key, Ed25519PublicKey):": "return True\n    if isinstance(key, Ed25519PublicKey):"},
 )
+_COUNTED = "return {name for name in votes if name is not None}"
 signatures_counted = Rewrite(
-    f"{_DSSE}verify_envelope", {"accepted.add(signer)": "accepted.add(f'{signer}{len(accepted)}')"}
+    f"{_DSSE}_signers", {_COUNTED: "return {f'{place}{name}' for place, name in enumerate(votes) if name is not None}"}
+)
+trust_is_a_signature = Rewrite(
+    f"{_DSSE}envelope_signers",
+    {"_signers(_read_envelope(data), _unique_keys(trusted_keys))": "_unique_keys(trusted_keys)"},
 )
 _keys_by_position = Rewrite(
     f"{_DSSE}_unique_keys", {"keys[sha256_hex(subject_public_key_info(key))] = key": "keys[str(position)] = key"}
 )
 predicate_type_not_compared = Rewrite(
-    _READ, {'_expect("predicateType", root.get("predicateType"), PREDICATE_TYPE)': "pass"}
+    _READ, {'_expect("predicateType", root.get("predicateType"), predicate_type)': "pass"}
+)
+asked_for_in_vain = Rewrite(
+    _READ, {'root.get("predicateType"), predicate_type)': 'root.get("predicateType"), PREDICATE_TYPE)'}
 )
 payload_type_not_compared = Rewrite(_READ, {'_expect("payload type", payload_type, PAYLOAD_TYPE)': "pass"})
 first_of_several_subjects = Rewrite("refute.attest.statement:_read_subject", {"len(subjects) != 1": "not subjects"})
 subject_not_named = Rewrite("refute.attest.statement:build_statement", {'"name": subject_name': '"name": ""'})
 _every_name_votes = Rewrite(
-    f"{_DSSE}verify_envelope",
-    {"accepted.add(signer)": "accepted |= {n for n, key in trusted.items() if is_signed_by(key, signature, message)}"},
+    f"{_DSSE}_signers",
+    {
+        _COUNTED: "return {name for signature in envelope.signatures for name, key in trusted.items() "
+        "if is_signed_by(key, signature, message)}"
+    },
 )
 
 

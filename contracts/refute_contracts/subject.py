@@ -18,6 +18,10 @@ _NAMES = ("config.json", "model.safetensors", "tokenizer.json", ".hidden", "sub/
 _IGNORED = (".gitattributes", ".git/config", "model.sig")
 _SUBJECT = "refute.attest.subject:"
 MODELS = st.dictionaries(st.sampled_from(_NAMES), st.binary(max_size=20), min_size=1)
+# A folder named like the signature is not one. One file is always there, so that leaving out another shows.
+ODD_MODELS = st.dictionaries(st.sampled_from([*_NAMES, "model.sig/more"]), st.binary(max_size=20)).map(
+    lambda files: {"config.json": b"{}"} | files
+)
 
 
 def digests(files: dict[str, bytes]) -> tuple[str, str]:
@@ -29,7 +33,7 @@ def digests(files: dict[str, bytes]) -> tuple[str, str]:
         return found.root_digest, found.manifest_digest
 
 
-@given(files=MODELS)
+@given(files=ODD_MODELS)
 def root_digest_is_its_definition(files: dict[str, bytes]) -> None:
     """SHA-256 over the raw digests of all files, in the order of their path components."""
     order = sorted(files, key=lambda name: name.split("/"))
@@ -52,15 +56,15 @@ def what_git_and_signatures_add_does_not_count(files: dict[str, bytes], also: di
     assert digests(files | also) == digests(files)
 
 
-@given(files=MODELS, deep=st.booleans())
-def links_are_refused(files: dict[str, bytes], deep: bool) -> None:
-    """A digest of a link would say nothing about what it points to tomorrow."""
+@given(files=MODELS, name=st.sampled_from(["link", "more/link", ".git", "model.sig"]))
+def links_are_refused(files: dict[str, bytes], name: str) -> None:
+    """A digest of a link would say nothing about what it points to tomorrow, also under a name that is left out."""
     from refute.attest import hash_model
 
     with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile() as elsewhere:
         root = write(Path(folder), files)
         (root / "more").mkdir()
-        (root / ("more/link" if deep else "link")).symlink_to(elsewhere.name)
+        (root / name).symlink_to(elsewhere.name)
         assert refuses(VerificationError, lambda: hash_model(root))
 
 
@@ -81,9 +85,12 @@ hexadecimal_digests_hashed = Rewrite(
     f"{_SUBJECT}ModelManifest.root_digest", {"bytes.fromhex(resource.sha256)": "resource.sha256.encode()"}
 )
 names_not_bound = Rewrite(f"{_SUBJECT}ModelManifest.as_json", {'"name": resource.name': '"name": ""'})
-hidden_files_ignored = Rewrite(f"{_SUBJECT}_is_ignored", {"return name in _GIT_PATHS": "return name.startswith('.')"})
+_LEFT_OUT = f"{_SUBJECT}is_left_out"
+hidden_files_ignored = Rewrite(_LEFT_OUT, {'name.partition("/")[0] in _GIT_PATHS': "name.startswith('.')"})
+signature_counts = Rewrite(_LEFT_OUT, {" or name == SIGNATURE_FILE": ""})
+signature_hides_a_folder = Rewrite(_LEFT_OUT, {"name == SIGNATURE_FILE": 'name.partition("/")[0] == SIGNATURE_FILE'})
 folders_not_entered = Rewrite(f"{_SUBJECT}_file_names", {'folders.append(f"{name}/")': "pass"})
-signature_counts = Rewrite(f"{_SUBJECT}_is_ignored", {"or (name == _SIGNATURE and stat.S_ISREG(kind))": ""})
+links_left_out = Rewrite(f"{_SUBJECT}_file_names", {"if not stat.S_ISLNK(kind) and is_left_out(": "if is_left_out("})
 links_followed = Rewrite(
     f"{_SUBJECT}_refuse_special",
     {"if stat.S_ISLNK(kind):": "if False:", "if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):": "if False:"},

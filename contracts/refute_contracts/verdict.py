@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refute.mutant import Rewrite
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.policy import Policy
 from refute.release import Release
 from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
 from refute.threshold import Bar, Threshold, decide, decide_all
-from refute.verdict import Verdict
-from refute.waiver import Policy, Waiver, applicable
+from refute.verdict import Verdict, WaiverState
+from refute.waiver import MalformedWaiver, Waiver
 
 SUBJECT = "5" * 64
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -41,11 +43,21 @@ _NUMBER = st.floats(-1e6, 1e6)
 BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
 
 
-def criterion(name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1) -> Criterion:
+def criterion(
+    name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1, effective_on: str | None = None
+) -> Criterion:
     """A criterion AC-name with falsifiers F-name-0, F-name-1, …"""
     bar = {"count": ThresholdText(holds_if="<= 1 files")}
     uses = tuple(FalsifierUse(id=f"F-{name}-{n}", uses="a-count", thresholds=bar) for n in range(falsifiers))
-    return Criterion(id=f"AC-{name}", title="t", statement="s", severity=severity, phase=1, falsifiers=uses)
+    return Criterion(
+        id=f"AC-{name}",
+        title="t",
+        statement="s",
+        severity=severity,
+        phase=1,
+        effective_on=effective_on,
+        falsifiers=uses,
+    )
 
 
 def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
@@ -70,12 +82,30 @@ ANCHOR = criterion("ANCHOR")
 HOLDS = record(ANCHOR, Outcome.CORROBORATED)
 
 
-def rule(criteria: Sequence[Criterion], records: Sequence[Record], *waivers: Waiver) -> Verdict:
+def rule(
+    criteria: Sequence[Criterion],
+    records: Sequence[Record],
+    *waivers: Waiver,
+    at: datetime | None = AT,
+    subject: str | None = SUBJECT,
+    policy: Policy | None = None,
+    malformed: Sequence[MalformedWaiver] = (),
+) -> Verdict:
     """The verdict on the embedded release, with everything that a judge is given."""
     from refute.judge import judge
 
     spec = Spec(spec="SPEC-A", version=1, title="t", criteria=tuple(criteria))
-    return judge(spec, records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=())
+    return judge(
+        spec,
+        records,
+        policy=policy,
+        waivers=waivers,
+        malformed_waivers=malformed,
+        at=at,
+        release=RELEASE,
+        subject_sha256=subject,
+        faults=(),
+    )
 
 
 def build(cases: Sequence[Case]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
@@ -99,7 +129,7 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
     """What one criterion may do to a verdict, straight from the contract's equations."""
     if outcomes and set(outcomes) == {Outcome.CORROBORATED}:
         return Ruling.GO
-    if waived and Outcome.ERROR not in outcomes:
+    if waived and outcomes and set(outcomes) <= set(NUMBERS):
         return Ruling.WARN
     if severity is Severity.INFO:
         return Ruling.GO if outcomes else Ruling.WARN
@@ -220,17 +250,83 @@ def numbers_rest_on_evidence(severity: Severity, outcome: Outcome) -> None:
 
 
 @given(
-    seconds=st.integers(-2, 2) | st.integers(-(10**7), 10**7),
-    subject=st.sampled_from([SUBJECT, "6" * 64, None]),
-    approvers=st.none() | st.sets(st.sampled_from(["Ann", "Bob"])),
+    seconds=st.sampled_from([None, -1, 0]) | st.integers(-(10**7), 10**7),
+    subject=st.just(SUBJECT) | st.sampled_from(["6" * 64, None]),
 )
-def waivers_are_bound(seconds: int, subject: str | None, approvers: set[str] | None) -> None:
-    """In force exactly for its subject, before it expires, and where a policy is given by one of its approvers."""
-    given_one = waiver(ANCHOR)
-    at = datetime.fromisoformat(given_one.expires_at) + timedelta(seconds=seconds)
-    policy = None if approvers is None else Policy(approvers=tuple(sorted(approvers)))
-    expected = subject == SUBJECT and seconds < 0 and (approvers is None or "Ann" in approvers)
-    assert dict(applicable([given_one], subject, at, policy)) == ({ANCHOR.id: given_one} if expected else {})
+def waivers_are_bound(seconds: int | None, subject: str | None) -> None:
+    """In force exactly for its criterion and subject, before it ends, and under a policy given by its approvers."""
+    one = criterion("ONE")
+    records = [HOLDS, record(one, Outcome.FALSIFIED)]
+    for of, approvers in product((one, criterion("OTHER")), (None, (), ("Ann",), ("Bob",))):
+        given_one = waiver(of)
+        at = None if seconds is None else datetime.fromisoformat(given_one.expires_at) + timedelta(seconds=seconds)
+        policy = None if approvers is None else Policy(approvers=approvers)
+        faults = {
+            WaiverState.WRONG_SUBJECT: subject != SUBJECT,
+            WaiverState.EXPIRED: seconds is None or seconds >= 0,
+            WaiverState.APPROVER_NOT_ALLOWED: approvers is not None and "Ann" not in approvers,
+            WaiverState.UNKNOWN_CRITERION: of is not one,
+        }
+        expected = {state for state, is_so in faults.items() if is_so} or {WaiverState.APPLIED}
+        verdict = rule([ANCHOR, one], records, given_one, at=at, subject=subject, policy=policy)
+        assert verdict.waivers[0].state in expected
+        assert verdict.ruling is (Ruling.WARN if expected == {WaiverState.APPLIED} else Ruling.NO_GO)
+
+
+@given(outcomes=st.lists(st.sampled_from(RECORDED), max_size=2))
+def only_what_was_measured_can_be_waived(outcomes: list[Outcome]) -> None:
+    """Applied to a measured shortfall, needed by none that holds, and powerless where anything was not measured."""
+    one = criterion("ONE", falsifiers=len(outcomes))
+    records = [record(one, outcome, number) for number, outcome in enumerate(outcomes)]
+    verdict = rule([ANCHOR, one], [HOLDS, *records], waiver(one))
+    if not outcomes or not set(outcomes) <= set(NUMBERS):
+        expected = WaiverState.CANNOT_BE_WAIVED, Ruling.NO_GO
+    elif set(outcomes) == {Outcome.CORROBORATED}:
+        expected = WaiverState.NOT_NEEDED, Ruling.GO
+    else:
+        expected = WaiverState.APPLIED, Ruling.WARN
+    assert (verdict.waivers[0].state, verdict.ruling) == expected
+
+
+@given(
+    days=st.lists(st.integers(-40, 40), max_size=4),
+    malformed=st.integers(0, 2),
+    notice=st.none() | st.integers(0, 30),
+    outcome=st.sampled_from(list(NUMBERS)),
+)
+def every_waiver_is_listed(days: list[int], malformed: int, notice: int | None, outcome: Outcome) -> None:
+    """Used or not, in the order of the file, malformed ones last; those in force that end within the notice say so."""
+    one = criterion("ONE")
+    dates = [f"{AT + timedelta(days=each):%Y-%m-%dT%H:%M:%SZ}" for each in days] + ["2026-02-30T00:00:00Z"]
+    waivers = [waiver(one).model_copy(update={"expires_at": date}) for date in dates]
+    broken = [MalformedWaiver(criterion=f"AC-{n}", approver="", fault=f"no entry {n}") for n in range(malformed)]
+    policy = None if notice is None else Policy(approvers=("Ann",), waiver_notice_days=notice)
+    verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *waivers, policy=policy, malformed=broken)
+    listed = verdict.waivers
+    assert [each.expires_at for each in listed] == [*dates, *[""] * malformed]
+    assert [each.why for each in listed[len(dates) :]] == [each.fault for each in broken]
+    in_force = WaiverState.NOT_NEEDED if outcome is Outcome.CORROBORATED else WaiverState.APPLIED
+    states = [in_force if each > 0 else WaiverState.EXPIRED for each in days]
+    assert [each.state for each in listed] == [*states, *[WaiverState.MALFORMED] * (1 + malformed)]
+    within = 14 if notice is None else notice
+    assert [each.expires_soon for each in listed] == [0 < each <= within for each in days] + [False] * (1 + malformed)
+    used = in_force in states and in_force is WaiverState.APPLIED
+    assert verdict.ruling is (Ruling.WARN if used else weight(Severity.BLOCK, [outcome], waived=False))
+
+
+@given(
+    seconds=st.none() | st.integers(-2, 2) | st.integers(-(10**6), 10**6),
+    hours=st.integers(-12, 12),
+    outcome=st.sampled_from(RECORDED),
+)
+def bars_tighten_on_their_day(seconds: int | None, hours: int, outcome: Outcome) -> None:
+    """A `block` criterion weighs as `warn` before the first second of its day in UTC, and not without a moment."""
+    one = criterion("ONE", effective_on=f"{AT:%Y-%m-%d}")
+    at = None if seconds is None else (AT + timedelta(seconds=seconds)).astimezone(timezone(timedelta(hours=hours)))
+    severity = Severity.WARN if seconds is not None and seconds < 0 else Severity.BLOCK
+    verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], at=at)
+    assert verdict.criteria[1].severity is severity
+    assert verdict.ruling is weight(severity, [outcome], waived=False)
 
 
 @st.composite
@@ -284,14 +380,13 @@ warn_for_error = Rewrite(
     "refute.judge:_file",
     {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)"},
 )
-waivers_for_errors = Rewrite(_WEIGH, {"and not _has_error(each)": ""})
 partial_runs_pass = Rewrite(_WEIGH, {"partial = _partial(specs, records)": "partial = False"})
 not_run_is_doubt = Rewrite(
     "refute.judge:_file", {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome.rank > Outcome.SKIPPED.rank"}
 )
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
-    _WEIGH, {"reasons=(*fatal, *doubts, *applied)": "reasons=(*fatal, *doubts, *applied, records[0].falsifier)"}
+    _WEIGH, {"reasons=(*fatal, *doubts, *accepted)": "reasons=(*fatal, *doubts, *accepted, records[0].falsifier)"}
 )
 controls_not_asked = Rewrite(_REMEASURE, {"if fault := control_faults(record, use):": "if fault := '':"})
 records_believed = Rewrite(
@@ -317,10 +412,37 @@ skipped_counts_as_corroborated = Rewrite(
 )
 misbehaviour_forgiven = Rewrite("refute.settle:misbehaviour", {"if not control.behaved": "if False"})
 numbers_without_evidence = Rewrite("refute.settle:settle", {"if without:": "if False:"})
-_APPLICABLE = "refute.waiver:applicable"
-waivers_for_any_subject = Rewrite(_APPLICABLE, {"if waiver.subject_sha256 == subject_sha256": "if True"})
-waivers_for_ever = Rewrite(_APPLICABLE, {"at < _moment(waiver.expires_at)": "True"})
-waivers_by_anyone = Rewrite(_APPLICABLE, {"(policy is None or waiver.approver in policy.approvers)": "True"})
+_IN_FORCE = "refute.waiver:_not_in_force"
+waivers_for_any_subject = Rewrite(_IN_FORCE, {"if waiver.subject_sha256 != subject_sha256:": "if False:"})
+waivers_for_ever = Rewrite(_IN_FORCE, {"if at >= expires:": "if False:"})
+waivers_to_the_last_second = Rewrite(_IN_FORCE, {"if at >= expires:": "if at > expires:"})
+waivers_at_no_moment = Rewrite(
+    _IN_FORCE,
+    {
+        'WaiverState.EXPIRED, "no moment of judgement was given, so it cannot be shown to be in force"': "None",
+    },
+)
+waivers_by_anyone = Rewrite(
+    _IN_FORCE, {"if policy is not None and waiver.approver not in policy.approvers:": "if False:"}
+)
+_UNMEASURED = "refute.waiver:_unmeasured"
+waivers_for_errors = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.ERROR)"})
+waivers_for_skips = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.SKIPPED)"})
+waivers_for_the_worst_alone = Rewrite(_UNMEASURED, {"if each.outcome not in": "if ruling.outcome not in"})
+waivers_for_uncovered = Rewrite(_UNMEASURED, {"if ruling.uncovered:": "if False:"})
+waivers_for_what_holds = Rewrite("refute.waiver:_use", {"if not wanting:": "if False:"})
+waivers_of_any_state = Rewrite(_WEIGH, {"each.state is WaiverState.APPLIED": "each.state is not WaiverState.MALFORMED"})
+idle_waivers_not_listed = Rewrite(
+    "refute.waiver:rule_waivers",
+    {"(*ruled, *broken)": "(*(each for each in ruled if each.state is WaiverState.APPLIED), *broken)"},
+)
+malformed_waivers_not_listed = Rewrite("refute.waiver:rule_waivers", {"(*ruled, *broken)": "tuple(ruled)"})
+ends_unannounced = Rewrite("refute.waiver:_rule", {"expires - at <= notice": "expires - at < notice"})
+dates_not_kept = Rewrite("refute.judge:_rule_criterion", {"criterion.severity_at(moment)": "criterion.severity"})
+dates_never_come = Rewrite(
+    "refute.judge:_rule_criterion",
+    {"criterion.severity_at(moment)": "Severity.WARN if criterion.effective_on else criterion.severity"},
+)
 controls_believed = Rewrite("refute.settle:control_faults", {"if outcome is not control.observed:": "if False:"})
 claims_without_numbers = Rewrite(
     "refute.judge:_outcome",

@@ -81,6 +81,7 @@ def audit_student(job: Job) -> None:
     write_rows(
         job.out / "batches.jsonl", [{"step": n, "batch_sha256": each} for n, each in enumerate(digests, start=1)]
     )
+    write_json(job.out / "tensors.json", _compare_tensors(init, released))
     job.progress("score the files again", 1, 2)
     before, after = (Reference(open_weights(folder)) for folder in (init, released))
     rows = [
@@ -88,7 +89,6 @@ def audit_student(job: Job) -> None:
         for number, ids in enumerate(windows["heldout"][: min(config.windows, config.training.eval_windows)])
     ]
     write_rows(job.out / "heldout.jsonl", rows)
-    write_json(job.out / "tensors.json", _compare_tensors(init, released))
     job.progress("score the files again", 2, 2)
 
 

@@ -115,7 +115,7 @@ def _release(problems: str) -> dict[str, Any]:
                 "kd_weight": 0.7,
                 "temperature": 2.0,
                 "seed": 17,
-                "eval_every": 10,
+                "eval_every": 20,
                 "eval_windows": 32,
                 "checkpoint_every": 50,
             },
@@ -169,7 +169,7 @@ def _save_models(folder: Path, documents: list[str]) -> None:
     windows = torch.tensor(ids[: len(ids) // length * length]).reshape(-1, length)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
     order = torch.Generator().manual_seed(17)
-    steps, loss = 350, torch.zeros(())
+    steps, loss = 260, torch.zeros(())
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 4e-3 * min(1.0, (step + 1) / 20, (steps - step) / 100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +15,6 @@ from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record
 from refute.policy import Policy
 from refute.release import Release
 from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
-from refute.threshold import Bar, Threshold, decide, decide_all
 from refute.verdict import Verdict, WaiverState
 from refute.waiver import MalformedWaiver, Waiver
 
@@ -29,6 +27,8 @@ NUMBERS = {Outcome.CORROBORATED: (GOOD,), Outcome.FALSIFIED: (BAD,), Outcome.INC
 CONTROLS = (
     ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,)),
     ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,)),
+    ControlResult("open", Outcome.INCONCLUSIVE, Outcome.INCONCLUSIVE, "", (OPEN,)),
+    ControlResult("unusable", Outcome.ERROR, Outcome.ERROR, "refused"),
 )
 RELEASE = Release.model_validate(
     {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
@@ -39,8 +39,6 @@ Case = tuple[Severity, list[Outcome], bool]
 CASES = st.lists(
     st.tuples(st.sampled_from(Severity), st.lists(st.sampled_from(RECORDED), max_size=3), st.booleans()), max_size=4
 )
-_NUMBER = st.floats(-1e6, 1e6)
-BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
 
 
 def criterion(
@@ -201,7 +199,7 @@ def order_does_not_matter(cases: list[Case], data: st.DataObject) -> None:
     assert shuffled == kept
 
 
-@given(expected=st.sampled_from([Outcome.CORROBORATED, Outcome.FALSIFIED]), severity=st.sampled_from(Severity))
+@given(expected=st.sampled_from([*NUMBERS, Outcome.ERROR]), severity=st.sampled_from(Severity))
 def a_control_that_misbehaves_is_fatal(expected: Outcome, severity: Severity) -> None:
     """A falsifier that does not tell good from bad proves nothing, however its record reads, at any severity."""
     one = criterion("ONE", severity)
@@ -210,7 +208,8 @@ def a_control_that_misbehaves_is_fatal(expected: Outcome, severity: Severity) ->
     controls = [control for control in CONTROLS if control.expected is not expected]
     wrong = ControlResult("wrong", expected, seen, "", (numbers,))
     forged = replace(wrong, observed=expected)
-    for control in (wrong, forged):
+    empty = replace(forged, measurements=()) if expected in NUMBERS else forged
+    for control in (wrong, forged, empty):
         broken = replace(record(one, Outcome.CORROBORATED), controls=(*controls, control))
         verdict = rule([ANCHOR, one], [HOLDS, broken])
         assert verdict.ruling is Ruling.NO_GO
@@ -329,52 +328,8 @@ def bars_tighten_on_their_day(seconds: int | None, hours: int, outcome: Outcome)
     assert verdict.ruling is weight(severity, [outcome], waived=False)
 
 
-@st.composite
-def estimates(draw: st.DrawFn) -> Measurement:
-    """A measurement with an interval around it."""
-    low, value, high = sorted(draw(st.tuples(*[_NUMBER | st.sampled_from([-1.0, 0.0, 2.5])] * 3)))
-    return Measurement("m", value, "u", 1, Interval(low, high, 0.95, "i"))
-
-
-@given(measurement=estimates(), bar=BARS)
-def intervals_decide_as_a_whole(measurement: Measurement, bar: Bar) -> None:
-    """Corroborated exactly if every point satisfies the bar, falsified exactly if none does."""
-    interval = measurement.interval
-    assert interval is not None
-    inside = [interval.low, interval.high, *([bar.value] if interval.low <= bar.value <= interval.high else [])]
-    holds = [bar.holds(point) for point in inside]
-    all_of_it = interval.low == interval.high == bar.value if bar.operator == "==" else all(holds)
-    expected = Outcome.CORROBORATED if all_of_it else Outcome.INCONCLUSIVE if any(holds) else Outcome.FALSIFIED
-    assert decide(measurement, Threshold(bar))[0] is expected
-
-
-@given(measurement=estimates(), bar=BARS, bad=st.sampled_from([math.nan, math.inf, -math.inf]), place=st.integers(0, 2))
-def numbers_that_are_not_finite_are_errors(measurement: Measurement, bar: Bar, bad: float, place: int) -> None:
-    """In the value or in either end of the interval."""
-    interval = measurement.interval
-    assert interval is not None
-    broken = (
-        replace(measurement, value=bad),
-        replace(measurement, interval=replace(interval, low=bad)),
-        replace(measurement, interval=replace(interval, high=bad)),
-    )[place]
-    assert decide(broken, Threshold(bar))[0] is Outcome.ERROR
-
-
-@given(pairs=st.lists(st.tuples(estimates(), BARS), min_size=1, max_size=4), missing=st.booleans())
-def several_bars_are_the_worst_of_them(pairs: list[tuple[Measurement, Bar]], missing: bool) -> None:
-    """No part's failure is hidden by another's success, and what was not measured is an error."""
-    measurements = [replace(m, name=f"m{index}") for index, (m, _) in enumerate(pairs)]
-    thresholds = {f"m{index}": Threshold(bar) for index, (_, bar) in enumerate(pairs)}
-    parts = [decide(m, thresholds[m.name])[0] for m in measurements]
-    found = decide_all(measurements[1:] if missing else measurements, thresholds)[0]
-    expected = [Outcome.ERROR, *parts[1:]] if missing else parts
-    assert found is max(expected, key=list(Outcome).index)
-
-
 _WEIGH = "refute.judge:_weigh"
 _REMEASURE = "refute.judge:_remeasure"
-_DECIDE = "refute.threshold:decide"
 best_of_falsifiers = Rewrite("refute.outcome:worst", {"max(outcomes, key": "min(outcomes, key"})
 warn_for_error = Rewrite(
     "refute.judge:_file",
@@ -392,17 +347,6 @@ controls_not_asked = Rewrite(_REMEASURE, {"if fault := control_faults(record, us
 records_believed = Rewrite(
     _REMEASURE,
     {"if outcome is not record.outcome:": "return record.outcome, ''\n    if outcome is not record.outcome:"},
-)
-value_for_interval = Rewrite(_DECIDE, {"low, high = _range(measurement)": "low = high = measurement.value"})
-any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})
-nan_is_a_number = Rewrite("refute.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
-best_of_bars = Rewrite(
-    "refute.threshold:decide_all",
-    {"worst([outcome for outcome, _ in decisions])": "min((each[0] for each in decisions), key=list(Outcome).index)"},
-)
-unmeasured_is_left_out = Rewrite(
-    "refute.threshold:decide_all",
-    {"for name in sorted(thresholds)": "for name in sorted(thresholds) if name in by_name or len(thresholds) == 1"},
 )
 
 
@@ -442,6 +386,9 @@ dates_not_kept = Rewrite("refute.judge:_rule_criterion", {"criterion.severity_at
 dates_never_come = Rewrite(
     "refute.judge:_rule_criterion",
     {"criterion.severity_at(moment)": "Severity.WARN if criterion.effective_on else criterion.severity"},
+)
+controls_without_numbers = Rewrite(
+    "refute.settle:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
 )
 controls_believed = Rewrite("refute.settle:control_faults", {"if outcome is not control.observed:": "if False:"})
 claims_without_numbers = Rewrite(

@@ -26,7 +26,8 @@ def uses_of(specs: Sequence[Spec]) -> Uses:
 def restated(record: Record, uses: Uses) -> Record:
     """The record with every reason in the words that its numbers give: reasons are read, and nobody decides by them.
 
-    A record that the judge will not believe stays as it is.
+    A record that the judge will not believe stays as it is. A control that was refused, as it had to be, has no
+    numbers: its reason becomes that nothing was measured, for nobody can check what else a falsifier says.
     """
     if (asked := _believable(record, uses)) is None:
         return record

@@ -84,6 +84,14 @@ def test_controls_need_no_evidence_and_no_run_class() -> None:
 
 GOOD_CONTROL = ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,))
 BAD_CONTROL = ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,))
+OPEN_CONTROL = ControlResult(
+    "open",
+    Outcome.INCONCLUSIVE,
+    Outcome.INCONCLUSIVE,
+    "",
+    (replace(GOOD, value=1.0, interval=Interval(0.0, 1e6, 0.95, "Wilson")),),
+)
+UNUSABLE_CONTROL = ControlResult("unusable", Outcome.ERROR, Outcome.ERROR, "refused")
 
 
 def faults(*controls: ControlResult) -> str:
@@ -93,8 +101,9 @@ def faults(*controls: ControlResult) -> str:
 
 
 def test_controls_that_behaved_have_no_fault() -> None:
-    """One of each kind is enough, in any order."""
+    """One good and one bad are enough, in any order; open and unusable ones may stand beside them."""
     assert faults(GOOD_CONTROL, BAD_CONTROL) == faults(BAD_CONTROL, GOOD_CONTROL) == ""
+    assert faults(GOOD_CONTROL, BAD_CONTROL, OPEN_CONTROL, UNUSABLE_CONTROL) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,6 +123,22 @@ def test_controls_that_behaved_have_no_fault() -> None:
         (
             (GOOD_CONTROL, replace(BAD_CONTROL, measurements=())),
             "control 'bad' is recorded as falsified without a measurement",
+        ),
+        (
+            (GOOD_CONTROL, BAD_CONTROL, replace(OPEN_CONTROL, measurements=())),
+            "control 'open' is recorded as inconclusive without a measurement",
+        ),
+        (
+            (GOOD_CONTROL, BAD_CONTROL, replace(OPEN_CONTROL, measurements=(GOOD,))),
+            "control 'open' is recorded as inconclusive, its numbers say corroborated",
+        ),
+        (
+            (GOOD_CONTROL, BAD_CONTROL, replace(UNUSABLE_CONTROL, measurements=(BAD,))),
+            "control 'unusable' is recorded as error, its numbers say falsified",
+        ),
+        (
+            (GOOD_CONTROL, BAD_CONTROL, replace(UNUSABLE_CONTROL, observed=Outcome.TIMEOUT)),
+            "control 'unusable' must be error, but was timeout",
         ),
         (
             (GOOD_CONTROL, BAD_CONTROL, replace(BAD_CONTROL, name="third", observed=Outcome.ERROR, measurements=())),

@@ -1,0 +1,178 @@
+"""What does the student solve that its init, or the release before it, does not, and the other way round?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from refute import (
+    Bench,
+    Context,
+    Evidence,
+    Measurement,
+    falsifier,
+    known_bad,
+    known_good,
+    known_open,
+    known_unusable,
+    stats,
+)
+
+PROBLEMS = 164
+Rows = list[dict[str, Any]]
+
+
+def _results(passed: Iterable[int], problems: int = PROBLEMS) -> Rows:
+    solved = set(passed)
+    return [
+        {"task_id": f"HumanEval/{n}", "passed": n in solved, "outcome": "passed" if n in solved else "failed"}
+        for n in range(problems)
+    ]
+
+
+def _solved(evidence: Evidence) -> dict[str, bool]:
+    """Which problems were solved: by refute's verdicts, or by results of `refute eval score`. A pass must say so twice.
+
+    Raises ValueError for no results, and for a problem that has several.
+    """
+    rows = evidence.rows("results.jsonl")
+    if not rows or len({row["task_id"] for row in rows}) != len(rows):
+        raise ValueError(f"{evidence.name}/results.jsonl must have one result a problem, found {len(rows)} rows")
+    return {row["task_id"]: row["passed"] is True and row.get("outcome", row.get("result")) == "passed" for row in rows}
+
+
+def _pairs(new: dict[str, bool], old: dict[str, bool]) -> tuple[int, int, int, int]:
+    """Problems solved by both, by the new alone, by the old alone, by neither."""
+    if new.keys() != old.keys():
+        raise ValueError("the two models were not given the same problems")
+    table = [(new[task], old[task]) for task in new]
+    both, gained, lost, neither = (
+        table.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))
+    )
+    return both, gained, lost, neither
+
+
+# ------------------------------------------------------------------------------------------------ against its init
+
+
+def _pair(bench: Bench, student: Iterable[int], init: Iterable[int]) -> None:
+    bench.put("humaneval_student", "results.jsonl", _results(student))
+    bench.put("humaneval_init", "results.jsonl", _results(init))
+
+
+def student_solves_more(bench: Bench) -> None:
+    """Thirty problems gained, two lost."""
+    _pair(bench, range(10, 42), range(12))
+
+
+def student_solves_less(bench: Bench) -> None:
+    """Two problems gained, thirty lost."""
+    _pair(bench, range(12), range(10, 42))
+
+
+def both_solve_much_and_the_init_more(bench: Bench) -> None:
+    """A hundred problems in common, twenty that only the init solves."""
+    _pair(bench, range(100), range(120))
+
+
+def both_solve_much_and_the_student_more(bench: Bench) -> None:
+    """A hundred problems in common, twenty that only the student solves."""
+    _pair(bench, range(120), range(100))
+
+
+def a_gain_that_may_be_luck(bench: Bench) -> None:
+    """Three gained and one lost."""
+    _pair(bench, range(13), [*range(10), 50])
+
+
+def an_init_that_half_passes(bench: Bench) -> None:
+    """Rows of the init whose flag and outcome contradict each other count for nothing."""
+    _pair(bench, range(30), ())
+    halves: Rows = [{"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"}]
+    rows = [row | halves[n % 2] for n, row in enumerate(_results(()))]
+    bench.put("humaneval_init", "results.jsonl", rows)
+
+
+def other_problems(bench: Bench) -> None:
+    """The student was given the problems that suit it."""
+    bench.put("humaneval_student", "results.jsonl", _results(range(30), problems=40))
+    bench.put("humaneval_init", "results.jsonl", _results(range(12)))
+
+
+def no_result_of_the_student(bench: Bench) -> None:
+    """Nothing was judged."""
+    _pair(bench, (), ())
+    bench.put("humaneval_student", "results.jsonl", "")
+
+
+def one_problem_of_the_student_twice(bench: Bench) -> None:
+    """A problem counts double."""
+    _pair(bench, (), ())
+    bench.put("humaneval_student", "results.jsonl", [*_results(()), _results(())[0]])
+
+
+@falsifier(
+    "humaneval-gain",
+    needs=("humaneval_student", "humaneval_init"),
+    measures={"won_share": "%"},
+    controls=(
+        known_good(student_solves_more),
+        known_bad(student_solves_less),
+        known_good(both_solve_much_and_the_student_more),
+        known_bad(both_solve_much_and_the_init_more),
+        known_good(an_init_that_half_passes),
+        known_open(a_gain_that_may_be_luck),
+        known_unusable(other_problems),
+        known_unusable(no_result_of_the_student),
+        known_unusable(one_problem_of_the_student_twice),
+    ),
+)
+def humaneval_gain(context: Context) -> Iterator[Measurement]:
+    """Refuted when, of the problems that only one of both solves, the init solves more (exact McNemar).
+
+    An untouched copy of the init differs on no problem and can only be inconclusive.
+    """
+    student, init = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_init"))
+    both, gained, lost, neither = _pairs(student, init)
+    share, interval = stats.mcnemar_share(gained, lost)
+    yield Measurement("won_share", share, "%", n=both + gained + lost + neither, interval=interval)
+
+
+# ------------------------------------------------------------------------------------------------ against the past
+
+
+def _against_previous(bench: Bench, student: Iterable[int], previous: Iterable[int]) -> None:
+    solved = set(previous)
+    bench.put("humaneval_student", "results.jsonl", _results(student))
+    rows = [
+        {"task_id": f"HumanEval/{n}", "passed": n in solved, "result": "passed" if n in solved else "failed: x"}
+        for n in range(PROBLEMS)
+    ]
+    bench.put("humaneval_previous", "results.jsonl", rows)
+
+
+def as_good_as_before(bench: Bench) -> None:
+    """The same problems as the previous release, and forty more."""
+    _against_previous(bench, range(80), range(40))
+
+
+def worse_than_before(bench: Bench) -> None:
+    """Forty of the problems that the previous release solved are lost."""
+    _against_previous(bench, range(40), range(80))
+
+
+@falsifier(
+    "humaneval-against-previous",
+    needs=("humaneval_student", "humaneval_previous"),
+    measures={"difference": "%"},
+    controls=(known_good(as_good_as_before), known_bad(worse_than_before)),
+)
+def against_previous(context: Context) -> Iterator[Measurement]:
+    """Refuted when the student solves less than the release before it, on the same problems.
+
+    `humaneval_previous` is evidence of one's own: a results.jsonl of an earlier run, or of `refute eval score`.
+    """
+    student, previous = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_previous"))
+    both, gained, lost, neither = _pairs(student, previous)
+    interval = stats.paired_difference(both, gained, lost, neither)
+    yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

@@ -84,13 +84,7 @@ def test_controls_need_no_evidence_and_no_run_class() -> None:
 
 GOOD_CONTROL = ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,))
 BAD_CONTROL = ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,))
-OPEN_CONTROL = ControlResult(
-    "open",
-    Outcome.INCONCLUSIVE,
-    Outcome.INCONCLUSIVE,
-    "",
-    (replace(GOOD, value=1.0, interval=Interval(0.0, 1e6, 0.95, "Wilson")),),
-)
+OPEN_CONTROL = ControlResult("open", Outcome.INCONCLUSIVE, Outcome.INCONCLUSIVE, "", (OPEN,))
 UNUSABLE_CONTROL = ControlResult("unusable", Outcome.ERROR, Outcome.ERROR, "refused")
 
 

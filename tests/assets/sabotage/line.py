@@ -26,9 +26,12 @@ from refute.workers import Workers
 from sabotage.catalogue import Sabotage
 from sabotage.entry import sabotaged
 
-# The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, and
-# publication is not built.
-_STEPS = {"F-DISTILL-SMOKE-001": {"steps": ">= 100 steps"}}
+# The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, its text
+# is short, and publication is not built.
+_SMALLER = {
+    "F-DISTILL-SMOKE-001": {"steps": ">= 100 steps"},
+    "F-DISTILL-CONTAMINATION-001": {"searched": ">= 500 ngrams"},
+}
 _NOT_BUILT = "AC-DISTILL-005"
 
 
@@ -47,7 +50,7 @@ def shipped_spec(path: Path) -> Spec:
     """The specification as it ships, less what no small world can have."""
     spec = load_spec(path).spec
     kept = tuple(criterion for criterion in spec.criteria if criterion.id != _NOT_BUILT)
-    return with_bars(spec.model_copy(update={"criteria": kept}), _STEPS)
+    return with_bars(spec.model_copy(update={"criteria": kept}), _SMALLER)
 
 
 def with_bars(spec: Spec, bars: Mapping[str, Mapping[str, str]]) -> Spec:

@@ -99,7 +99,7 @@ def _release(problems: str) -> dict[str, Any]:
             "corpus": {
                 "kind": "files",
                 "path": "corpus",
-                "train_tokens": 4096,
+                "train_tokens": 2048,
                 "heldout_tokens": 1120,
             },
             "training": {

@@ -37,11 +37,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train the student. The same under `torchrun --nproc-per-node N -m refute distill …`."""
+    from refute.distill.ranks import leave
     from refute.distill_command import run_distill, show_summary
 
     written = run_distill(config, out, max_steps=max_steps, force=force)
     if written is not None:
         typer.echo(written.read_text(encoding="utf-8") if as_json else show_summary(written))
+    leave()
 
 
 @app.command()

@@ -239,7 +239,6 @@ JUDGED: dict[str, tuple[Callable[[Repo], None], str]] = {
     "engine noted": (noted(lambda facts: facts.update(engine="0" * 64)), "engine code: "),
     "falsifier not noted": (noted(lambda facts: facts["falsifiers"].pop("answer-accuracy")), "-> nothing"),
     "code in a record": (record(lambda each: each.update(code="0" * 64)), "falsifier answer-accuracy code: "),
-    "no code in a record": (record(lambda each: each.update(code="")), "falsifier answer-accuracy code: "),
     "a control less": (record(lambda each: each["controls"].pop()), "falsifier answer-accuracy control"),
 }
 

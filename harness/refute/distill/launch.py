@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.distill.config import TrainConfig
+from refute.distill.ranks import leave
 from refute.distill.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
 from refute.job import Fact, Job
@@ -112,6 +113,7 @@ def main(request_path: str) -> None:
             }
             events.write(json.dumps(failed) + "\n")
             sys.exit(1)
+    leave()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,12 @@ def _results(passed: Iterable[int], problems: int = PROBLEMS) -> Rows:
     ]
 
 
+def _half_passes() -> Rows:
+    """Flag and outcome contradict each other: none is a pass."""
+    halves: Rows = [{"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"}]
+    return [row | halves[n % 2] for n, row in enumerate(_results(()))]
+
+
 def _solved(evidence: Evidence) -> dict[str, bool]:
     """Which problems were solved: by refute's verdicts, or by results of `refute eval score`. A pass must say so twice.
 
@@ -88,9 +94,7 @@ def a_gain_that_may_be_luck(bench: Bench) -> None:
 def an_init_that_half_passes(bench: Bench) -> None:
     """Rows of the init whose flag and outcome contradict each other count for nothing."""
     _pair(bench, range(30), ())
-    halves: Rows = [{"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"}]
-    rows = [row | halves[n % 2] for n, row in enumerate(_results(()))]
-    bench.put("humaneval_init", "results.jsonl", rows)
+    bench.put("humaneval_init", "results.jsonl", _half_passes())
 
 
 def other_problems(bench: Bench) -> None:
@@ -161,11 +165,48 @@ def worse_than_before(bench: Bench) -> None:
     _against_previous(bench, range(40), range(80))
 
 
+def a_past_that_half_passes(bench: Bench) -> None:
+    """Rows of the past whose flag and outcome contradict each other count for nothing."""
+    _against_previous(bench, range(40), ())
+    bench.put("humaneval_previous", "results.jsonl", _half_passes())
+
+
+def six_lost(bench: Bench) -> None:
+    """Six problems fewer, 3.7 % of them: the interval reaches over the bar."""
+    _against_previous(bench, range(40), range(46))
+
+
+def other_problems_before(bench: Bench) -> None:
+    """The release before was given more problems."""
+    _against_previous(bench, (), range(20))
+    bench.put("humaneval_student", "results.jsonl", _results(range(30), problems=40))
+
+
+def no_result_before(bench: Bench) -> None:
+    """Nothing was judged."""
+    _against_previous(bench, (), ())
+    bench.put("humaneval_previous", "results.jsonl", "")
+
+
+def one_problem_twice_before(bench: Bench) -> None:
+    """A problem counts double."""
+    _against_previous(bench, (), ())
+    bench.put("humaneval_previous", "results.jsonl", [*_results(()), _results(())[0]])
+
+
 @falsifier(
     "humaneval-against-previous",
     needs=("humaneval_student", "humaneval_previous"),
     measures={"difference": "%"},
-    controls=(known_good(as_good_as_before), known_bad(worse_than_before)),
+    controls=(
+        known_good(as_good_as_before),
+        known_bad(worse_than_before),
+        known_good(a_past_that_half_passes),
+        known_open(six_lost),
+        known_unusable(other_problems_before),
+        known_unusable(no_result_before),
+        known_unusable(one_problem_twice_before),
+    ),
 )
 def against_previous(context: Context) -> Iterator[Measurement]:
     """Refuted when the student solves less than the release before it, on the same problems.

@@ -107,7 +107,8 @@ def _show_matrix(matrix: KillMatrix) -> None:
     for fate in matrix.fates:
         if fate.killed_by:
             others = f" and {len(fate.killed_by) - 1} more" if len(fate.killed_by) > 1 else ""
-            typer.echo(f"killed    {fate.falsifier:24} {fate.place:24} {fate.change}  by {fate.killed_by[0]}{others}")
+            first = next(iter(fate.killed_by))
+            typer.echo(f"killed    {fate.falsifier:24} {fate.place:24} {fate.change}  by {first}{others}")
     for name in matrix.incomplete:
         typer.echo(f"note: some controls of {name} need --run")
     found = matrix.as_json()

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -162,9 +162,10 @@ def _loss(student: PreTrainedModel, teacher: TeacherModel | None, ids: Tensor, t
 
 def _student(folder: Path, device: str) -> PreTrainedModel:
     with quiet():
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
+    model, info = loaded
     if any(info[kind] for kind in ("missing_keys", "mismatched_keys")):
         raise ExperimentError(f"{folder}: weights do not fit their config: {info}")
     ready: PreTrainedModel = model.to(device).train()

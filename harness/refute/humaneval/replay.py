@@ -57,9 +57,9 @@ def replay(job: Job) -> None:
     if not samples or samples.keys() != results.keys() or not samples.keys() <= known.keys():
         raise ExperimentError(f"{config.run}: {len(samples)} samples and {len(results)} results are not of one run")
     folder = job.inputs[config.model].path("model")
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
-    ).to(config.device)
+    options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
+    model = model.to(config.device).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     rows = []
     chosen = choose(results, config.problems)
@@ -76,7 +76,7 @@ def replay(job: Job) -> None:
             raise ExperimentError(
                 f"{task} got no verdict: {verdict.detail}", hint="look at the machine, then run again"
             )
-        text = _greedy(model.eval(), tokenizer, problem, protocol, settings.max_new_tokens)
+        text = _greedy(model, tokenizer, problem, protocol, settings.max_new_tokens)
         rows.append(
             {
                 "task_id": task,

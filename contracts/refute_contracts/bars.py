@@ -1,0 +1,73 @@
+"""What an estimate says about a bar: all of its interval decides, and nothing that is not a finite number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refute.mutant import Rewrite
+from refute.outcome import Interval, Measurement, Outcome
+from refute.threshold import Bar, Threshold, decide, decide_all
+
+_NUMBER = st.floats(-1e6, 1e6)
+BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> Measurement:
+    """A measurement with an interval around it."""
+    low, value, high = sorted(draw(st.tuples(*[_NUMBER | st.sampled_from([-1.0, 0.0, 2.5])] * 3)))
+    return Measurement("m", value, "u", 1, Interval(low, high, 0.95, "i"))
+
+
+@given(measurement=estimates(), bar=BARS)
+def intervals_decide_as_a_whole(measurement: Measurement, bar: Bar) -> None:
+    """Corroborated exactly if every point satisfies the bar, falsified exactly if none does."""
+    interval = measurement.interval
+    assert interval is not None
+    inside = [interval.low, interval.high, *([bar.value] if interval.low <= bar.value <= interval.high else [])]
+    holds = [bar.holds(point) for point in inside]
+    all_of_it = interval.low == interval.high == bar.value if bar.operator == "==" else all(holds)
+    expected = Outcome.CORROBORATED if all_of_it else Outcome.INCONCLUSIVE if any(holds) else Outcome.FALSIFIED
+    assert decide(measurement, Threshold(bar))[0] is expected
+
+
+@given(measurement=estimates(), bar=BARS, bad=st.sampled_from([math.nan, math.inf, -math.inf]), place=st.integers(0, 2))
+def numbers_that_are_not_finite_are_errors(measurement: Measurement, bar: Bar, bad: float, place: int) -> None:
+    """In the value or in either end of the interval."""
+    interval = measurement.interval
+    assert interval is not None
+    broken = (
+        replace(measurement, value=bad),
+        replace(measurement, interval=replace(interval, low=bad)),
+        replace(measurement, interval=replace(interval, high=bad)),
+    )[place]
+    assert decide(broken, Threshold(bar))[0] is Outcome.ERROR
+
+
+@given(pairs=st.lists(st.tuples(estimates(), BARS), min_size=1, max_size=4), missing=st.booleans())
+def several_bars_are_the_worst_of_them(pairs: list[tuple[Measurement, Bar]], missing: bool) -> None:
+    """No part's failure is hidden by another's success, and what was not measured is an error."""
+    measurements = [replace(m, name=f"m{index}") for index, (m, _) in enumerate(pairs)]
+    thresholds = {f"m{index}": Threshold(bar) for index, (_, bar) in enumerate(pairs)}
+    parts = [decide(m, thresholds[m.name])[0] for m in measurements]
+    found = decide_all(measurements[1:] if missing else measurements, thresholds)[0]
+    expected = [Outcome.ERROR, *parts[1:]] if missing else parts
+    assert found is max(expected, key=list(Outcome).index)
+
+
+_DECIDE = "refute.threshold:decide"
+value_for_interval = Rewrite(_DECIDE, {"low, high = _range(measurement)": "low = high = measurement.value"})
+any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})
+nan_is_a_number = Rewrite("refute.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
+best_of_bars = Rewrite(
+    "refute.threshold:decide_all",
+    {"worst([outcome for outcome, _ in decisions])": "min((each[0] for each in decisions), key=list(Outcome).index)"},
+)
+unmeasured_is_left_out = Rewrite(
+    "refute.threshold:decide_all",
+    {"for name in sorted(thresholds)": "for name in sorted(thresholds) if name in by_name or len(thresholds) == 1"},
+)

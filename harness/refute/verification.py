@@ -146,8 +146,8 @@ def recompute(predicate: Predicate) -> str:
     for text in texts:
         found = hashlib.sha256(text.text.encode("utf-8")).hexdigest()
         if found != text.sha256:
-            name = text.name if isinstance(text, PolicyText) else text.id
-            raise VerificationError(f"the text of {name} has SHA-256 {found}, but was recorded with {text.sha256}")
+            whose = text.name if isinstance(text, PolicyText) else text.id
+            raise VerificationError(f"the text of {whose} has SHA-256 {found}, but was recorded with {text.sha256}")
     try:
         specs = tuple(parse_spec(each.text, each.name) for each in predicate.specs)
         release = parse_release(predicate.release.text, predicate.release.name)

@@ -81,8 +81,8 @@ def kill_matrix(
     """Every mutant of the falsifiers that `specs` use (or of `only` those), against all controls of all their uses.
 
     A mutant is killed when a control does not give its outcome, under any use. One whose file no longer loads is left
-    out. `tell` hears of progress. Raises UsageError for names in `only` that no spec uses, and for a file of accepted
-    mutants that cannot be read or names one that is not there.
+    out. `tell` hears of progress. Raises UsageError for names in `only` that no spec uses, for a falsifier whose
+    controls misbehave as it is, and for a file of accepted mutants that cannot be read or names one that is not there.
     """
     uses: dict[str, list[FalsifierUse]] = {}
     for use in uses_of(specs):
@@ -93,6 +93,9 @@ def kill_matrix(
     accepted = _accepted({falsifier.file.parent for falsifier in chosen})
     fates, incomplete = [], set[str]()
     for done, falsifier in enumerate(chosen, start=1):
+        _refuse_broken(
+            falsifier, [trial for use in uses[falsifier.name] for trial in try_use(falsifier, use, evidence)]
+        )
         for mutant in mutants_of(falsifier):
             mutated = bring_to_life(mutant, falsifier)
             if mutated is None:
@@ -108,6 +111,16 @@ def kill_matrix(
 
 
 Accepted = Mapping[tuple[str, str], str]
+
+
+def _refuse_broken(falsifier: Falsifier, trials: Sequence[ControlTrial]) -> None:
+    """A control that misbehaves with the original would kill every mutant of it."""
+    wrong = sorted({trial.control for trial in trials if trial.state == "misbehaved"})
+    if wrong:
+        raise UsageError(
+            f"controls of {falsifier.name!r} misbehave without any mutation: {', '.join(wrong)}",
+            hint="`refute controls` says how; correct them first",
+        )
 
 
 def _fate(falsifier: Falsifier, mutant: Mutant, trials: Sequence[ControlTrial], accepted: Accepted) -> Fate:

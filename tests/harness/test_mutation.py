@@ -180,3 +180,12 @@ def test_the_command_tells_people_and_programs(cli: Callable[..., object], made:
     assert matrix["survived"] == sum(not fate["killed_by"] for fate in matrix["fates"]) > 0
     assert 0 < matrix["score"] < 100
     assert str(Outcome.CORROBORATED) in cli(*arguments, "--json").stdout  # type: ignore[attr-defined]
+
+
+def test_a_falsifier_whose_controls_misbehave_is_not_mutated(
+    made: Callable[[str], tuple[list[Spec], Registry]],
+) -> None:
+    """Its own misbehaviour would count as a kill of every mutant."""
+    specs, registry = made("known_good(bad), known_bad(good)")
+    with pytest.raises(UsageError, match="controls of 'share' misbehave without any mutation: bad, good"):
+        kill_matrix(specs, registry, {})

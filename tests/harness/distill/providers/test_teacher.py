@@ -153,7 +153,7 @@ _COMMON: dict[str, Any] = {
     "pad_token_id": None,
 }
 _PHI = {name: value for name, value in _COMMON.items() if name != "num_key_value_heads"}
-_GPT2 = {
+_GPT2: dict[str, Any] = {
     "vocab_size": 40,
     "n_embd": 16,
     "n_layer": 1,

@@ -67,7 +67,7 @@ def roadmap(specs: Sequence[Spec], runs: Path, trusted_keys: Sequence[bytes], re
             continue
         if release in (None, verified.predicate.release.id):
             verdicts.append(verified)
-    verdicts.sort(key=lambda each: (_size(each), each.predicate.evaluated_at))
+    verdicts.sort(key=lambda each: (_size(each), each.predicate.evaluated_at, each.predicate.identity.sequence))
     found = {place: each for each in verdicts for place in _measured(each)}
     places = (_place(spec, criterion, found) for spec in specs for criterion in spec.criteria)
     return Roadmap(tuple(places), tuple(refused))

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 from refute.outcome import Interval, Measurement
+from refute.promise import Direction
 from refute.threshold import Bar, Threshold, decide
 
-BarChange = Literal["same", "tighter", "looser", "changed"]
 
-
-def compare_bars(old: Threshold, new: Threshold) -> BarChange:
+def compare_bars(old: Threshold, new: Threshold) -> Direction:
     """What happens to what is measured when `new` takes the place of `old`.
 
     `looser`: some measurement ends better (falsified < inconclusive < corroborated) and none worse;
-    `tighter`: the reverse; `same`: none differs; `changed`: some better and some worse, or another unit.
+    `tighter`: the reverse; `neutral`: none differs; `changed`: some better and some worse, or another unit.
 
     Every measurement counts: any value with any interval around it. What `decide` says depends only on how value
     and interval ends lie relative to the numbers of the bars, so one measurement for each such position is enough.
     """
     if old.holds_if.unit != new.holds_if.unit:
-        return "changed"
+        return Direction.CHANGED
     numbers = sorted({bar.value for threshold in (old, new) for bar in _bars(threshold)})
     # Odd places are the numbers themselves, even ones the gaps between and beyond them.
     places = {number: 2 * index + 1 for index, number in enumerate(numbers)}
@@ -32,9 +30,14 @@ def compare_bars(old: Threshold, new: Threshold) -> BarChange:
         for each in _measurements(2 * len(numbers) + 1, old.holds_if.unit)
     ]
     better, worse = any(b > a for b, a in ranks), any(b < a for b, a in ranks)
-    if better and worse:
-        return "changed"
-    return "looser" if better else "tighter" if worse else "same"
+    return direction_of(looser=better, tighter=worse)
+
+
+def direction_of(*, looser: bool, tighter: bool) -> Direction:
+    """The direction of a change that is looser in some respect, tighter in some, both or neither."""
+    if looser:
+        return Direction.CHANGED if tighter else Direction.LOOSER
+    return Direction.TIGHTER if tighter else Direction.NEUTRAL
 
 
 def _bars(threshold: Threshold) -> tuple[Bar, ...]:

@@ -5,18 +5,20 @@ Every message starts with a stable code, such as `[spec/unknown-falsifier]`. Not
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from refute.errors import Problem
 from refute.model_paths import has_path, keys_at
-from refute.outcome import Outcome
+from refute.outcome import Measurement, Outcome
 from refute.release import Release
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Parameter, ThresholdText, duplicates_across
 from refute.strict_yaml import KeyPath
-from refute.strictness import outcome_at, probes
 from refute.suggest import suggestion
+from refute.threshold import Threshold, decide
 
 Fault = tuple[KeyPath, str, str]
 
@@ -104,11 +106,23 @@ def _measure_faults(measurement: str, text: ThresholdText, declaration: Declarat
 def _bar_faults(text: ThresholdText, place: KeyPath) -> Iterator[Fault]:
     """A bar that no value can fail, or none can clear, is no bar."""
     threshold = text.parsed()
-    reachable = {outcome_at(value, threshold) for value in probes(threshold)}
+    reachable = {_outcome(value, threshold) for value in _probes(threshold)}
     if Outcome.FALSIFIED not in reachable:
         yield place, "cannot-fail", "`inconclusive_if` covers all that would falsify: this cannot fail"
     if Outcome.CORROBORATED not in reachable:
         yield place, "cannot-hold", "`inconclusive_if` covers all that would corroborate: this cannot hold"
+
+
+def _outcome(value: float, threshold: Threshold) -> Outcome:
+    return decide(Measurement("probe", value, threshold.holds_if.unit, n=1), threshold)[0]
+
+
+def _probes(threshold: Threshold) -> list[float]:
+    """One value from every stretch on which the outcome is constant: each bar, and both its neighbours."""
+    bars = (threshold.holds_if, threshold.inconclusive_if)
+    corners = [bar.value for bar in bars if bar is not None]
+    beside = [math.nextafter(corner, way) for corner in corners for way in (-math.inf, math.inf)]
+    return [*corners, *(value for value in beside if abs(value) <= sys.float_info.max)]
 
 
 def _parameter_faults(parameter: str, value: Parameter, declaration: Declaration, place: KeyPath) -> Iterator[Fault]:

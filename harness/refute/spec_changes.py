@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from refute.bar_change import compare_bars
 from refute.lock import LockedSpec, Promise
 from refute.promise import Change, Direction
 from refute.spec import Criterion, FalsifierUse, ThresholdText
 from refute.strictness import (
-    compare_bars,
     compare_excuses,
     compare_run_classes,
     compare_severities,

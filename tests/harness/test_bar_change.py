@@ -12,7 +12,7 @@ from refute.threshold import Bar, Threshold, decide, parse_bar
 
 NUMBERS = [-1.5, 0.0, 0.25, 2.0]
 ORDER = [Outcome.FALSIFIED, Outcome.INCONCLUSIVE, Outcome.CORROBORATED]
-REVERSED = {"same": "same", "tighter": "looser", "looser": "tighter", "changed": "changed"}
+REVERSED = {"neutral": "neutral", "tighter": "looser", "looser": "tighter", "changed": "changed"}
 
 bars = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from(NUMBERS), st.just("x"))
 thresholds = st.builds(Threshold, bars, st.none() | bars)
@@ -34,10 +34,11 @@ def measurements(draw: st.DrawFn) -> Measurement:
 
 @given(thresholds, thresholds, measurements())
 def test_no_measurement_contradicts_the_direction(old: Threshold, new: Threshold, measured: Measurement) -> None:
-    """Where the new bar is called tighter nothing ends better, where looser nothing worse, where same nothing moves."""
+    """Where the new bar is called tighter nothing ends better, where looser worse, where
+    neutral otherwise."""
     before, after = (ORDER.index(decide(measured, bar)[0]) for bar in (old, new))
     change = compare_bars(old, new)
-    assert change != "same" or before == after
+    assert change != "neutral" or before == after
     assert change != "tighter" or after <= before
     assert change != "looser" or after >= before
 
@@ -52,8 +53,8 @@ def test_exchanging_the_bars_reverses_the_direction(old: Threshold, new: Thresho
 def test_looser_is_transitive(a: Threshold, b: Threshold, c: Threshold) -> None:
     """Two steps that are looser, or the same, cannot add up to a tighter or an incomparable bar."""
     steps = {compare_bars(a, b), compare_bars(b, c)}
-    if steps <= {"looser", "same"}:
-        assert compare_bars(a, c) == ("looser" if "looser" in steps else "same")
+    if steps <= {"looser", "neutral"}:
+        assert compare_bars(a, c) == ("looser" if "looser" in steps else "neutral")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_looser_is_transitive(a: Threshold, b: Threshold, c: Threshold) -> None:
         (threshold(">= 15 %"), threshold(">= 10 %"), "looser"),
         (threshold(">= 15 %"), threshold("> 15 %"), "tighter"),
         (threshold("<= 2.2 nat"), threshold("<= 4.7 nat"), "looser"),
-        (threshold("<= 2.2 nat"), threshold("<= 2.20 nat"), "same"),
+        (threshold("<= 2.2 nat"), threshold("<= 2.20 nat"), "neutral"),
         (threshold("== 0 files"), threshold("<= 0 files"), "looser"),
         (threshold("<= 1 x"), threshold(">= 1 x"), "changed"),
         (threshold("<= 1 x"), threshold("<= 1 y"), "changed"),
@@ -72,9 +73,31 @@ def test_looser_is_transitive(a: Threshold, b: Threshold, c: Threshold) -> None:
         # What used to hold now decides nothing, too.
         (threshold(">= 15 %"), threshold(">= 15 %", "<= 20 %"), "changed"),
         (threshold("<= 0.05 p"), threshold("<= 0.05 p", "<= 0.01 p"), "tighter"),
-        (threshold("<= 1 x", "> 0.5 x"), threshold("<= 1 x", "> 0.5 x"), "same"),
+        (threshold("<= 1 x", "> 0.5 x"), threshold("<= 1 x", "> 0.5 x"), "neutral"),
         # Alike for every bare value, but not for a value of 2 whose interval reaches 6.
         (threshold("<= 5 x", ">= 3 x"), threshold("<= 7 x", ">= 3 x"), "looser"),
+        (threshold("<= 4.7 nat"), threshold("<= 2.2 nat"), "tighter"),
+        (threshold("< 2.2 nat"), threshold("<= 2.2 nat"), "looser"),
+        (threshold("<= 2.2 nat"), threshold("< 2.2 nat"), "tighter"),
+        (threshold(">= 80 %"), threshold(">= 79.999999 %"), "looser"),
+        (threshold(">= 80 %"), threshold(">= 80.0 %"), "neutral"),
+        (threshold(">= 80 %"), threshold("> 80 %"), "tighter"),
+        (threshold(">= 80 %"), threshold("<= 80 %"), "changed"),
+        (threshold("== 0 rows"), threshold("<= 0 rows"), "looser"),
+        (threshold("== 0 rows"), threshold("== 1 rows"), "changed"),
+        (threshold("<= 3 rows"), threshold("== 3 rows"), "tighter"),
+        (threshold(">= 80 %"), threshold(">= 80 points"), "changed"),
+        (threshold(">= 80 %"), threshold(">= 80 %", "< 70 %"), "looser"),
+        (threshold(">= 80 %", "< 70 %"), threshold(">= 80 %"), "tighter"),
+        (threshold("<= 5 s", "> 9 s"), threshold("<= 5 s", "> 7 s"), "looser"),
+        (threshold(">= 80 %"), threshold(">= 80 %", "> 95 %"), "tighter"),
+        (threshold(">= 80 %"), threshold(">= 85 %", "< 70 %"), "changed"),
+        (
+            threshold(">= 80 %", "== 80 %"),
+            threshold("> 80 %", "== 80 %"),
+            "tighter",
+        ),  # an interval that begins at 80 no longer clears it
+        (threshold("<= -1e308 x"), threshold("<= 1e308 x"), "looser"),
     ],
 )
 def test_known_changes(old: Threshold, new: Threshold, change: str) -> None:

@@ -233,7 +233,7 @@ def _regressions(
         if term.weaker:
             yield f"{term.where}: {term.term} asks for less: {term.old} before, {term.new or 'gone'} now"
     for bar in bars:
-        if bar.direction not in ("same", "tighter", "added"):
+        if bar.direction not in ("neutral", "tighter", "added"):
             said = {"looser": "is looser", "removed": "is gone"}.get(bar.direction, "is another, not a tighter one")
             where = f"{bar.criterion}, {bar.falsifier}: the bar of {bar.measurement}"
             yield f"{where} {said}: {bar.old} before, {bar.new or 'none'} now"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from refute.bar_change import BarChange
 from refute.outcome import Measurement, Ruling, Severity
+from refute.promise import Direction
 
 # A criterion regressed when its outcome is worse than it was, whatever it was; `still failing` did not hold before.
 State = Literal["added", "removed", "regressed", "fixed", "still failing", "unchanged"]
@@ -64,7 +64,7 @@ class BarDifference:
     measurement: str
     old: str | None
     new: str | None
-    direction: BarChange | Literal["added", "removed"]
+    direction: Direction | Literal["added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)

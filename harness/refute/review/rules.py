@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from refute.bar_change import compare_bars
-from refute.outcome import RunClass, Severity
+from refute.promise import Direction
 from refute.review.difference import BarDifference, TermDifference
 from refute.settle import required_class
 from refute.spec import Criterion, FalsifierUse
+from refute.strictness import compare_excuses, compare_run_classes, compare_severities
 from refute.threshold import Threshold
 
-_SEVERITIES, _CLASSES = list(Severity), list(RunClass)
+# What cannot be compared is not called as strict as it was.
+_WEAKER = (Direction.LOOSER, Direction.CHANGED)
 Criteria = Mapping[str, Criterion]
 
 
@@ -58,10 +60,9 @@ def _bar(
 
 
 def _criterion_terms(name: str, old: Criterion, new: Criterion) -> Iterator[TermDifference]:
-    lighter = _SEVERITIES.index(new.severity) > _SEVERITIES.index(old.severity)
+    lighter = compare_severities(old.severity, new.severity) in _WEAKER
     excuses, excuses_now = old.not_applicable_when, new.not_applicable_when
-    # Each further condition excuses fewer releases; no condition at all excuses none.
-    wider = bool(excuses_now) and not (excuses and excuses.items() <= excuses_now.items())
+    wider = compare_excuses(excuses, excuses_now) in _WEAKER
     yield from _differing(
         name,
         (
@@ -76,7 +77,7 @@ def _use_terms(
     where: str, old: Criterion, use: FalsifierUse, new: Criterion, use_now: FalsifierUse
 ) -> Iterator[TermDifference]:
     required, required_now = required_class(old, use), required_class(new, use_now)
-    lower = _CLASSES.index(required_now) < _CLASSES.index(required)
+    lower = compare_run_classes(required, required_now) in _WEAKER
     planned = use.planned is None and use_now.planned is not None
     yield from _differing(
         where,

@@ -43,7 +43,7 @@ def _tables(difference: Difference) -> Iterator[Table]:
         tuple(
             (each.criterion, each.falsifier, each.measurement, _text(each.old), _text(each.new), each.direction)
             for each in difference.bars
-            if each.direction != "same" or each.old != each.new
+            if each.direction != "neutral" or each.old != each.new
         ),
     )
     yield Table(

@@ -36,7 +36,7 @@ def test_a_verdict_does_not_differ_from_itself(make_predicate: MakePredicate) ->
     assert (found.regressions, found.terms, found.waivers) == ((), (), ())
     assert (found.inputs, found.evidence, found.environment) == ((), (), ())
     assert {each.state for each in found.criteria} == {"unchanged"}
-    assert {each.direction for each in found.bars} == {"same"}
+    assert {each.direction for each in found.bars} == {"neutral"}
     assert {each.delta for each in found.metrics} == {0.0}
 
 

@@ -24,27 +24,9 @@ from refute.release_file import LoadedRelease, load_release
 from refute.run_folder import RunFile, RunFolder
 from refute.runner import Gate
 from refute.spec import load_spec
+from tiny_spec import tiny_spec
 
-SPEC = """\
-spec: SPEC-TINY-001
-version: 1
-title: Answers
-criteria:
-  - id: AC-TINY-001
-    title: Right
-    statement: Most answers are right.
-    severity: block
-    phase: 1
-    falsifiers:
-      - {id: F-TINY-001, uses: tiny-accuracy, thresholds: {accuracy: {holds_if: ">= 80 %"}}}
-  - id: AC-TINY-002
-    title: Enough
-    statement: There are enough answers.
-    severity: info
-    phase: 1
-    falsifiers:
-      - {id: F-TINY-002, uses: tiny-size, thresholds: {rows: {holds_if: ">= 20 rows"}}}
-"""
+SPEC = tiny_spec()
 RELEASE = """\
 release: tiny
 title: Tiny answers

@@ -9,64 +9,18 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refute import Context, Control, Measurement
+from refute import Context
 from refute.context import Evidence, Parameter
 from refute.errors import EvidenceError
-from refute.registry import Falsifier
-from refute.trial import Answer, Trial, try_falsifier
-
-Measure = Callable[[Context], Iterable[Any]]
-GOOD = Measurement("count", 3.0, "files", n=4, evidence=("e" * 64,))
-
-
-NOTHING: Any = None
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """Where children print."""
-    return tmp_path / "falsifiers.log"
-
-
-@pytest.fixture
-def evidence(tmp_path: Path) -> dict[str, Evidence]:
-    """Real evidence of one file."""
-    (tmp_path / "a.json").write_text('{"count": 3}', encoding="utf-8")
-    return {"corpus": Evidence("corpus", "d" * 64, tmp_path, {"a.json": "f" * 64})}
-
-
-def declared(measure: Measure, controls: tuple[Control, ...] = ()) -> Falsifier:
-    """A falsifier that measures `count` in files, past the checks of its declaration."""
-    return Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, "", Path())
-
-
-def attempt(
-    measure: Measure,
-    log: Path,
-    evidence: dict[str, Evidence] | None = None,
-    *,
-    timeout_s: float = 20.0,
-    controls: tuple[Control, ...] = (),
-    parameters: dict[str, Parameter] | None = None,
-) -> Trial:
-    """One trial of `measure`."""
-    return try_falsifier(declared(measure, controls), parameters or {}, evidence or {}, timeout_s=timeout_s, log=log)
-
-
-def giving(*found: Any) -> Measure:
-    """A falsifier that gives `found`."""
-
-    def measure(context: Context) -> Iterator[Any]:
-        yield from found
-
-    return measure
+from refute.trial import Answer
+from trials import GOOD, NOTHING, Measure, attempt, giving
 
 
 def raise_value_error(context: Context) -> Iterable[Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from json_lines import read_rows
 from refute.distill.config import TrainConfig
 from refute.distill.packing import Batch
 from refute.distill.step import StepModule
@@ -74,14 +75,9 @@ def summary(out: Path) -> dict[str, Any]:
     return facts
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def untimed(path: Path) -> list[dict[str, Any]]:
     """Rows without what depends on the clock."""
-    return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s")} for row in rows(path)]
+    return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s")} for row in read_rows(path)]
 
 
 def each_step(*acts: Callable[[int], object], stage: str = "distil") -> Report:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from json_lines import write_rows
 from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
@@ -76,7 +77,7 @@ def judge(tmp_path: Path, make_run: Callable[..., RunFolder], key: PrivateKey) -
             {"task_id": task, "passed": place < passed, "outcome": "passed" if place < passed else "failed"}
             for place, task in enumerate(ORDER[:n])
         ]
-        (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_rows(folder / "results.jsonl", rows)
         made = make_run(spec=SPEC, release=RELEASE, falsifiers={name: registered})
         return judge_run(made, key, development=False)
 

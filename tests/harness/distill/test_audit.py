@@ -14,10 +14,11 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file
 
+from json_lines import read_rows
 from refute.distill.audit import audit_student
 from refute.errors import ExperimentError
 from refute.job import Job
-from training_runs import BASE, rows, run
+from training_runs import BASE, run
 
 SHORT = {"steps": 3, "batch_size": 4, "micro_batch_size": 2, "eval_every": 3, "eval_windows": 4, "checkpoint_every": 3}
 TRAINING = {**BASE, **SHORT}
@@ -68,15 +69,15 @@ def test_an_honest_run_is_found_again(audited: Callable[..., tuple[Path, Path]],
     own, expected = (load_file(folder / "first_step.safetensors") for folder in (student, audit))
     for name in (name for name in own if name.startswith("gradient/")):
         np.testing.assert_allclose(own[name], expected[name], rtol=1e-3, atol=1e-6)
-    first, again = rows(student / "metrics.jsonl")[0], json.loads((audit / "first_step.json").read_text("utf-8"))
+    first, again = read_rows(student / "metrics.jsonl")[0], json.loads((audit / "first_step.json").read_text("utf-8"))
     assert [first["ce"], first["kl"] or 0.0, first["total"]] == pytest.approx(
         [again["ce"], again["kl"], again["total"]], abs=1e-5
     )
     assert first["tokens"] == again["tokens"]
-    batches = [(row["step"], row["batch_sha256"]) for row in rows(student / "metrics.jsonl")]
-    assert batches == [(row["step"], row["batch_sha256"]) for row in rows(audit / "batches.jsonl")]
-    windows = {row["window"]: row for row in rows(student / "heldout_windows.jsonl")}
-    for row in rows(audit / "heldout.jsonl"):
+    batches = [(row["step"], row["batch_sha256"]) for row in read_rows(student / "metrics.jsonl")]
+    assert batches == [(row["step"], row["batch_sha256"]) for row in read_rows(audit / "batches.jsonl")]
+    windows = {row["window"]: row for row in read_rows(student / "heldout_windows.jsonl")}
+    for row in read_rows(audit / "heldout.jsonl"):
         assert [row["ce_initial"], row["ce"]] == pytest.approx(
             [windows[row["window"]]["ce_initial"], windows[row["window"]]["ce"]], abs=1e-4
         )
@@ -86,8 +87,8 @@ def test_an_honest_run_is_found_again(audited: Callable[..., tuple[Path, Path]],
 def test_the_order_of_several_epochs_is_found_again(audited: Callable[..., tuple[Path, Path]]) -> None:
     """Forty windows, twelve steps of four: one epoch and a bit, a batch over the seam included."""
     student, audit = audited(steps=12, micro_batch_size=4)
-    batches = [row["batch_sha256"] for row in rows(audit / "batches.jsonl")]
-    assert batches == [row["batch_sha256"] for row in rows(student / "metrics.jsonl")]
+    batches = [row["batch_sha256"] for row in read_rows(audit / "batches.jsonl")]
+    assert batches == [row["batch_sha256"] for row in read_rows(student / "metrics.jsonl")]
     assert len(set(batches)) == 12
 
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from json_lines import read_rows
 from refute.distill.ranks import ALONE, Ranks
 from refute.distill_command import run_distill
-from training_runs import rows, same, summary, weights
+from training_runs import same, summary, weights
 
 WriteConfig = Callable[..., Path]
 
@@ -111,7 +112,7 @@ def test_ranks_that_were_killed_continue_bitwise(write_config: WriteConfig, tmp_
         status, _, error = _ended(_torchrun(config, out), 120)
         assert status == 0, error
     assert same(weights(killed), weights(calm))
-    assert [row["step"] for row in rows(killed / "metrics.jsonl")] == list(range(1, 81))
+    assert [row["step"] for row in read_rows(killed / "metrics.jsonl")] == list(range(1, 81))
 
 
 def _children(parent: int) -> list[int]:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from json_lines import read_rows
 from refute.distill.evaluate import TeacherOnWindows, score_windows
 from refute.distill.launch import train
 from refute.distill.packing import Batch, pack
@@ -20,14 +21,14 @@ from refute.distill.teacher import load_teacher
 from refute.errors import MissingInputsError
 from refute.job import Job
 from refute.release import HfModel, Training
-from training_runs import CE_ONLY, KD, SCHEDULED, Losses, patch_steps, rows, summary, weights
+from training_runs import CE_ONLY, KD, SCHEDULED, Losses, patch_steps, summary, weights
 
 
 def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_evidence: Path) -> None:
     """Twelve steps lower the held-out loss; logs, model, tokenizer and summary agree with each other."""
     job = start()
     train(job)
-    metrics, evals, facts = rows(job.out / "metrics.jsonl"), rows(job.out / "evals.jsonl"), summary(job.out)
+    metrics, evals, facts = read_rows(job.out / "metrics.jsonl"), read_rows(job.out / "evals.jsonl"), summary(job.out)
     assert [row["step"] for row in metrics] == list(range(1, 13))
     assert set(metrics[0]) == {
         "step",
@@ -48,7 +49,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
     assert facts["changed_tensors"] == facts["tensors"] == len(weights(job.out))
     assert (facts["device"], facts["dtype"], facts["steps"]) == ("cpu", "float32", 12)
     assert facts["effective_config"] == Training(**SCHEDULED).model_dump(mode="json")
-    per_window = rows(job.out / "heldout_windows.jsonl")
+    per_window = read_rows(job.out / "heldout_windows.jsonl")
     assert sum(row["ce"] for row in per_window) / 6 == pytest.approx(facts["final_heldout_ce"])
     assert json.loads((job.out / "sample.json").read_text(encoding="utf-8"))["new_tokens"] == 64
     tokenizer = "model/tokenizer.json"
@@ -64,7 +65,7 @@ def test_total_is_the_weighted_sum(start: Callable[..., Job]) -> None:
     """total = ce_weight * CE + kd_weight * T^2 * KL in every row."""
     job = start(steps=2)
     train(job)
-    for row in rows(job.out / "metrics.jsonl"):
+    for row in read_rows(job.out / "metrics.jsonl"):
         assert row["total"] == pytest.approx(0.3 * row["ce"] + 0.7 * 4.0 * row["kl"], rel=1e-5)
 
 
@@ -73,7 +74,7 @@ def test_micro_batches_do_not_change_the_step(start: Callable[..., Job]) -> None
     whole, split = start("whole", steps=3), start("split", steps=3, micro_batch_size=2)
     train(whole)
     train(split)
-    for left, right in zip(rows(whole.out / "metrics.jsonl"), rows(split.out / "metrics.jsonl"), strict=True):
+    for left, right in zip(read_rows(whole.out / "metrics.jsonl"), read_rows(split.out / "metrics.jsonl"), strict=True):
         for name in ("grad_norm", "ce", "kl", "total"):
             assert left[name] == pytest.approx(right[name], rel=2e-4)
     others = weights(split.out)
@@ -110,10 +111,10 @@ def test_control_asks_its_teacher_only_at_both_ends(start: Callable[..., Job]) -
     """Without KD the teacher judges the first and last evaluation; between them distances are unknown."""
     job = start(**CE_ONLY)
     train(job)
-    evals = rows(job.out / "evals.jsonl")
+    evals = read_rows(job.out / "evals.jsonl")
     assert [row["heldout_kl"] is None for row in evals] == [False, True, True, False]
     assert [row["probe_cosine"] is None for row in evals] == [False, True, True, False]
-    assert all(row["kl"] is None for row in rows(job.out / "metrics.jsonl"))
+    assert all(row["kl"] is None for row in read_rows(job.out / "metrics.jsonl"))
 
 
 def test_a_run_without_any_teacher(start: Callable[..., Job]) -> None:

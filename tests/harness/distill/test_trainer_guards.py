@@ -12,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from json_lines import read_rows
 from refute.distill import guards
 from refute.distill.launch import train
 from refute.distill.packing import Batch
 from refute.errors import ExperimentError, NonFiniteError, StoppedError, UsageError
 from refute.job import Job, Stop
-from training_runs import KilledError, Losses, each_step, kill_at, patch_steps, rows, run, same, summary
+from training_runs import KilledError, Losses, each_step, kill_at, patch_steps, run, same, summary
 
 
 def test_nan_stops_at_that_step_with_state_and_batch(
@@ -38,7 +39,7 @@ def test_nan_stops_at_that_step_with_state_and_batch(
     batch = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
     assert (batch["step"], batch["what"]) == (6, "loss")
     assert [window[:-1] for window in batch["tokens"]] == calls[-1].tolist()
-    assert len(rows(job.scratch / "metrics.jsonl")) == 5
+    assert len(read_rows(job.scratch / "metrics.jsonl")) == 5
     monkeypatch.undo()
     clean = start("clean", checkpoint_every=5, report=each_step(kill_at(5)))
     with pytest.raises(KilledError):

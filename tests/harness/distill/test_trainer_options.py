@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaMLP
 
+from json_lines import read_rows
 from refute.distill import trainer
 from refute.distill.evaluate import score_windows
 from refute.distill.launch import train
@@ -20,7 +21,7 @@ from refute.distill.schedule import learning_rate
 from refute.distill.shards import Manifest, ShardWindows
 from refute.job import Job
 from refute.release import Training
-from training_runs import KilledError, each_step, kill_at, rows, same, summary, untimed, weights
+from training_runs import KilledError, each_step, kill_at, same, summary, untimed, weights
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -120,7 +121,7 @@ def test_the_best_weights_become_the_model(
         train(job)
     facts = summary(jobs["best"].out)
     assert (facts["best_step"], facts["model_step"]) == (best, best)
-    assert facts["best_heldout_ce"] == min(row["heldout_ce"] for row in rows(jobs["best"].out / "evals.jsonl"))
+    assert facts["best_heldout_ce"] == min(row["heldout_ce"] for row in read_rows(jobs["best"].out / "evals.jsonl"))
     model = AutoModelForCausalLM.from_pretrained(jobs["best"].out / "model")
     windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:6], None)
     scores = score_windows(lambda batch: model(input_ids=batch.ids).logits, windows, None)

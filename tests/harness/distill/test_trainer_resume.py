@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from json_lines import read_rows
 from refute.distill.launch import train
 from refute.distill.logs import StepLog
 from refute.errors import ExperimentError, StoppedError
 from refute.job import Job, Stop
-from training_runs import KilledError, each_step, kill_at, rows, run, same, summary, untimed, weights
+from training_runs import KilledError, each_step, kill_at, run, same, summary, untimed, weights
 
 
 @pytest.mark.parametrize("stop", [2, 4, 7, 12])
@@ -54,7 +55,7 @@ def test_log_is_cut_back_to_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         log.append({"step": 4, "ce": float("nan")})
     log.close()
-    assert rows(path) == [{"step": 1}, {"step": 2}, {"step": 3, "ce": 1.0}]
+    assert read_rows(path) == [{"step": 1}, {"step": 2}, {"step": 3, "ce": 1.0}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

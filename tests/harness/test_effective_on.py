@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
+from refute.attest import PrivateKey, public_pem
 from refute.errors import SpecError, VerificationError
 from refute.judge import judge
 from refute.judging import judge_run
@@ -21,12 +20,6 @@ from tiny_spec import tiny_spec
 
 MakeRun = Callable[..., RunFolder]
 BEGINS = datetime(2027, 1, 31, tzinfo=UTC)
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 def dated(date: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from json_lines import read_rows, write_rows
-from refute.attest import PrivateKey, file_digest, generate_key, hash_model, load_private_key, public_pem
+from refute.attest import PrivateKey, file_digest, hash_model, public_pem
 from refute.errors import EvidenceError, UsageError, VerificationError
 from refute.judging import Judged, judge_run
 from refute.outcome import Outcome, Ruling
@@ -19,12 +19,6 @@ from refute.run_folder import RunFolder
 from refute.verification import verify_verdict
 
 MakeRun = Callable[..., RunFolder]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture

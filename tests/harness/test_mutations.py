@@ -22,9 +22,7 @@ from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    generate_key,
     hash_model,
-    load_private_key,
     public_pem,
     sign_envelope,
 )
@@ -53,12 +51,6 @@ ATTESTED = re.compile(
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"
     r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured)"
 )
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner forges."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    generate_key,
-    load_private_key,
     public_pem,
     sign_envelope,
 )
@@ -55,12 +53,6 @@ evidence: {humaneval_sequential: run}
 DESIGN = Design(15.0, 0.05, "pocock", every(8, 164))
 ORDER = [f"Own/{number}" for number in range(164)]
 Judge = Callable[[int, int], Judged]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner may forge."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 HARNESS = ROOT / "harness" / "refute"
 SOURCES = sorted([*HARNESS.rglob("*.py"), *(ROOT / "falsifiers").rglob("*.py")])
 PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
-PACKAGES = ("distill", "humaneval", "attest", "report", "review")
+PACKAGES = ("distill", "humaneval", "model_files", "attest", "report", "review")
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Who lets people use an engine without a release.
 ENGINE_COMMANDS = (
@@ -93,14 +93,14 @@ def test_imports_go_down(path: Path) -> None:
     if part == "__init__":
         allowed = {"context", "controls", "registry", "stats", *words}
     elif part in ("distill", "humaneval"):
-        allowed = words | {"release", part}
-    elif part == "attest":
+        allowed = words | {"release", "model_files", part}
+    elif part in ("attest", "model_files"):
         allowed = words | {part}
     elif part == "report":
         allowed = words | {"predicate", part}
     else:
         level = next(number for number, room in enumerate(order) if part in room)
-        engines = {"distill", "humaneval"}
+        engines = {"distill", "humaneval", "model_files"}
         allowed = {each for room in order[: level + 1] for each in room}
         allowed = allowed | engines if part in ENGINE_COMMANDS else allowed - engines
     assert imported <= allowed, f"{path.name} imports {sorted(imported - allowed)}"
@@ -115,7 +115,7 @@ def test_the_harness_knows_no_falsifiers(path: Path) -> None:
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
 def test_only_the_engines_use_torch(path: Path) -> None:
     """The process that plans, forks falsifiers and judges never loads it."""
-    if own_part(path) not in ("distill", "humaneval"):
+    if own_part(path) not in ("distill", "humaneval", "model_files"):
         assert not [module for module in imports(path) if module.split(".")[0] in HEAVY]
 
 

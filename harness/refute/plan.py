@@ -27,6 +27,8 @@ from refute.spec import Spec
 
 DISTILL = "refute.distill"
 HUMANEVAL = "refute.humaneval"
+# The packages whose source enters the key of what they make.
+_DISTILLING, _EVALUATING = ("distill", "model_files"), ("humaneval", "model_files")
 STUDENT, SEQUENTIAL = "humaneval_student", "humaneval_sequential"
 _DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
@@ -212,7 +214,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
     limits = release.limits
 
     def prepare(name: str, title: str, entry: str, needs: tuple[str, ...], config: Config) -> Experiment:
-        return Experiment(name, title, f"{DISTILL}.{entry}", needs, config, ("distill",), limits.prepare_s)
+        return Experiment(name, title, f"{DISTILL}.{entry}", needs, config, _DISTILLING, limits.prepare_s)
 
     native = isinstance(release.teacher, GgufModel) and release.teacher.runtime == "llama.cpp"
 
@@ -227,7 +229,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             **machine,
         }
         needs = (*of_teacher, "corpus", "init")
-        return Experiment(name, title, f"{DISTILL}.launch:train", needs, config, ("distill",), limits.train_s)
+        return Experiment(name, title, f"{DISTILL}.launch:train", needs, config, _DISTILLING, limits.train_s)
 
     def evaluate(name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None) -> Experiment:
         config: Config = {
@@ -238,7 +240,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             **machine,
         }
         entry = f"{HUMANEVAL}.experiments:evaluate"
-        return Experiment(name, title, entry, needs, config, ("humaneval",), limits.humaneval_s)
+        return Experiment(name, title, entry, needs, config, _EVALUATING, limits.humaneval_s)
 
     corpus_path = (
         _folder(base / Path(release.corpus.path).expanduser()) if isinstance(release.corpus, FileCorpus) else None
@@ -323,7 +325,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             f"{HUMANEVAL}.experiments:calibrate",
             (),
             {"humaneval": release.humaneval.model_dump(mode="json"), "problems_path": problems},
-            ("humaneval",),
+            _EVALUATING,
             limits.humaneval_s,
         ),
         evaluate("humaneval_teacher", "HumanEval on the teacher", of_teacher, {"kind": "source", **teacher}, limit),
@@ -349,7 +351,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
                 "problems_path": problems,
                 **machine,
             },
-            ("humaneval",),
+            _EVALUATING,
             limits.humaneval_s,
         ),
     ]

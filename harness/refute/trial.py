@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import json
 import math
 import operator
@@ -12,7 +14,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -26,6 +29,13 @@ from refute.errors import RefuteError
 from refute.outcome import Interval, Measurement
 from refute.records import measurement_from_json
 from refute.registry import Falsifier
+
+# Of the time that a child has: then it writes down where it is, while it still can.
+_WRITES_DOWN_AT = 0.9
+# Controls that run beside each other: a fork costs the parent as much as the child, and two cores are common.
+_AT_ONCE = 2
+
+Make = Callable[[], Context]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ def try_falsifier(
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
     controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
-    real = _caller(falsifier, timeout_s, log, apart=apart)(lambda: Context(dict(parameters), evidence))
+    (real,) = _call(falsifier, [lambda: Context(dict(parameters), evidence)], timeout_s, log, apart=apart)
     return Trial(controls, real)
 
 
@@ -74,23 +84,35 @@ def try_controls(
     apart: bool = True,
 ) -> dict[str, Answer]:
     """The answer to each control, by name, as `try_falsifier` gets it."""
-    call = _caller(falsifier, timeout_s, log, apart=apart)
-    answers: dict[str, Answer] = {}
     with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
+        makes: list[Make] = []
         for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            answers[control.name] = call(partial(_on_bench(control, parameters, evidence), bench))
+            makes.append(partial(_on_bench(control, parameters, evidence), bench))
+        answers = _call(falsifier, makes, timeout_s, log, apart=apart)
+    return {control.name: answer for control, answer in zip(falsifier.controls, answers, strict=True)}
+
+
+def _call(falsifier: Falsifier, makes: Sequence[Make], timeout_s: float, log: Path, *, apart: bool) -> list[Answer]:
+    """The falsifier's answers to what each function lays out: from a child each, or from this very process."""
+    if not apart:
+        return [_answer(_measure(falsifier, make)) for make in makes]
+    answers: list[Answer] = []
+    running: deque[_Child] = deque()
+    try:
+        for make in makes:
+            if len(running) == _AT_ONCE:
+                answers.append(running[0].answer())
+                running.popleft()
+            running.append(_Child(falsifier, make, timeout_s, log))
+        while running:
+            answers.append(running[0].answer())
+            running.popleft()
+    finally:
+        for child in running:
+            child.end()
     return answers
-
-
-def _caller(
-    falsifier: Falsifier, timeout_s: float, log: Path, *, apart: bool
-) -> Callable[[Callable[[], Context]], Answer]:
-    """How the falsifier is called on what a function lays out: in a child of its own, or in this very process."""
-    if apart:
-        return lambda make: _in_child(falsifier, make, timeout_s, log)
-    return lambda make: _answer(_measure(falsifier, make))
 
 
 def _on_bench(
@@ -104,32 +126,56 @@ def _on_bench(
     return make
 
 
-def _in_child(falsifier: Falsifier, make: Callable[[], Context], timeout_s: float, log: Path) -> Answer:
-    reading, writing = os.pipe()
-    _flush()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _answer_and_exit(falsifier, make, writing, log)
-    os.close(writing)
-    try:
-        data = _read_until(reading, time.monotonic() + timeout_s)
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)  # first the child itself: it may not lead its own group yet
+class _Child:
+    """A process in which a falsifier is called, from its fork to its end."""
+
+    def __init__(self, falsifier: Falsifier, make: Make, timeout_s: float, log: Path) -> None:
+        self._timeout_s, self._log = timeout_s, log
+        self._reading, writing = os.pipe()
+        _flush()
+        # A collection in the child would write to, and so copy, every page of the parent's objects: 50 ms each time.
+        gc.freeze()
+        self._deadline = time.monotonic() + timeout_s
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._reading)
+            _answer_and_exit(falsifier, make, writing, log, timeout_s)
+        gc.unfreeze()
+        os.close(writing)
+
+    def answer(self) -> Answer:
+        """What it answers until its time is over; then nothing of it runs any more."""
+        data = None
+        # Its answer may have waited in the pipe for the end of a neighbour that hung.
+        deadline = max(self._deadline, time.monotonic() + self._timeout_s / 2)
+        try:
+            data = _read_until(self._reading, deadline)
+        finally:
+            status = self.end()
+        if data is None:
+            fault = f"gave no answer within {self._timeout_s:g} s; see {self._log.name} for where it was by then"
+            return Answer(fault=fault, timed_out=True)
+        return _parse(data, status, self._log)
+
+    def end(self) -> int:
+        """Kill it and what it started, once; its status as os.waitpid gives it."""
+        if self._reading < 0:
+            return 0
+        os.close(self._reading)
+        self._reading = -1
+        os.kill(self._pid, signal.SIGKILL)  # first the child itself: it may not lead its own group yet
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    if data is None:
-        return Answer(fault=f"gave no answer within {timeout_s:g} s", timed_out=True)
-    return _parse(data, status, log)
+            os.killpg(self._pid, signal.SIGKILL)
+        return os.waitpid(self._pid, 0)[1]
 
 
-def _answer_and_exit(falsifier: Falsifier, make: Callable[[], Context], writing: int, log: Path) -> None:
+def _answer_and_exit(falsifier: Falsifier, make: Make, writing: int, log: Path, timeout_s: float) -> None:
     """In the child: measure, write the answer, and leave without running any handler of the parent's."""
     status = 1
     try:
         _detach(log)
+        # To the descriptor: sys.stderr may be anything by then.
+        faulthandler.dump_traceback_later(_WRITES_DOWN_AT * timeout_s, file=2)
         answer = json.dumps(_measure(falsifier, make)) + "\n"
         _flush()  # before the answer: the parent ends this process as soon as it has one
         with os.fdopen(writing, "w", encoding="utf-8") as out:
@@ -163,7 +209,7 @@ def _flush() -> None:
     sys.stderr.flush()
 
 
-def _measure(falsifier: Falsifier, make: Callable[[], Context]) -> dict[str, Any]:
+def _measure(falsifier: Falsifier, make: Make) -> dict[str, Any]:
     try:
         context = make()
         found = list(_plain(falsifier, context))

@@ -209,7 +209,7 @@ def test_every_entry_names_a_function_that_exists() -> None:
         file = Path(__file__).parents[2] / "harness" / Path(*module.split(".")).with_suffix(".py")
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, experiment.entry
-        assert experiment.engine == (module.split(".")[1],)
+        assert experiment.engine == (module.split(".")[1], "model_files")
 
 
 # ------------------------------------------------------------------------------------------------ sequential runs

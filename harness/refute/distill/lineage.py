@@ -13,10 +13,10 @@ from safetensors import safe_open
 from transformers import PreTrainedTokenizerFast
 
 from refute.distill.folder import weights_sha256
-from refute.distill.gguf_file import metadata, open_gguf
 from refute.distill.tokenizer import open_tokenizer
 from refute.distill.weights_safetensors import read_config, weight_files
 from refute.errors import MissingInputsError
+from refute.model_files.gguf_file import metadata, open_gguf
 from refute.release import GgufModel, ModelSource
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from refute.distill.gguf_file import check_gguf_magic, open_gguf
 from refute.distill.loss_teachers import TopK
 from refute.distill.packing import Batch
 from refute.distill.quiet import quiet
 from refute.distill.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
+from refute.model_files.gguf_file import check_gguf_magic, open_gguf
 from refute.release import GgufModel, ModelSource
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

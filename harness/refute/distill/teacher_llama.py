@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from refute.distill.gguf_file import open_gguf
 from refute.distill.packing import Batch
 from refute.distill.teacher import Answer, check_ids
 from refute.distill.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingDependencyError, NonFiniteError
+from refute.model_files.gguf_file import open_gguf
 from refute.release import GgufModel
 
 

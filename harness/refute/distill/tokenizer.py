@@ -7,44 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from refute.errors import ExperimentError, MissingInputsError
+from refute.errors import ExperimentError
+from refute.model_files.tokenizer import read_tokenizer
 from refute.release import GgufModel, HfModel
 
 
 def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a GGUF file or a Hugging Face folder at `path`, read from this machine only.
 
-    Raises MissingInputsError when `path` is absent and ExperimentError when it holds no fast tokenizer.
+    Raises what `read_tokenizer` does, and ExperimentError when `path` holds no fast tokenizer.
     """
-    if not path.exists():
-        raise MissingInputsError(f"tokenizer: {path} does not exist", hint="check the model's path in the release")
-    place, gguf = (path.parent, path.name) if isinstance(model, GgufModel) else (path, None)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=gguf, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ExperimentError(f"tokenizer: {path} cannot be read as {model.format}: {error}") from error
+    tokenizer = read_tokenizer(path, gguf=isinstance(model, GgufModel))
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ExperimentError(
             f"tokenizer: {path} holds a {type(tokenizer).__name__}, expected one backed by `tokenizers`",
             hint="save the tokenizer with its tokenizer.json",
         )
-    if isinstance(model, HfModel):
-        _require_vocabulary(path, tokenizer)
     return tokenizer
-
-
-def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Where a folder holds none, transformers makes up an empty vocabulary of the model's family."""
-    names = [name for kind, name in tokenizer.vocab_files_names.items() if kind != "tokenizer_file"]
-    stored = (folder / "tokenizer.json").is_file() or (names and all((folder / name).is_file() for name in names))
-    if not stored:
-        raise ExperimentError(
-            f"tokenizer: {folder} holds no vocabulary, expected tokenizer.json"
-            + (f" or {', '.join(names)}" if names else ""),
-            hint="copy the tokenizer's files into the model's folder",
-        )
 
 
 class Encoder:

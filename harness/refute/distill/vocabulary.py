@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.errors import ExperimentError
 
+# Where ways of splitting differ: digits, contractions, runs of blanks, line ends, punctuation, letters beyond ASCII.
+_PROBE = "I'LL  pay 1234567 for x_9+=10;\n\n\treturn (a-b)**2  # naïve “Größe” 北京 ３٤\r\n    ...<|x|>\n"
+
 
 def refuse_other_vocabulary(
     student_rows: int, student: PreTrainedTokenizerFast, teacher_rows: int, teacher: PreTrainedTokenizerFast
@@ -18,7 +22,8 @@ def refuse_other_vocabulary(
     """Raise ExperimentError unless the teacher can be cut to the student's rows and means the same by each.
 
     Rows may differ, as where a family pads its embeddings to different sizes (Qwen2.5: 152,064 and 151,936 rows over
-    the same 151,665 tokens); tokens, special ids and merges may not. A student is never resized.
+    the same 151,665 tokens); tokens, special ids, merges and how a text is split before them may not. A student is
+    never resized.
     """
     if student_rows > teacher_rows:
         raise ExperimentError(
@@ -43,12 +48,24 @@ def refuse_other_vocabulary(
             "student and teacher merge pieces into tokens by different rules: one text has two tokenisations",
             hint="choose a teacher and an init that share one tokenizer",
         )
+    ids = [each.backend_tokenizer.encode(_PROBE, add_special_tokens=False).ids for each in (student, teacher)]
+    if ids[0] != ids[1]:
+        place = next(n for n, (one, other) in enumerate(zip_longest(*ids)) if one != other)
+        raise ExperimentError(
+            f"student and teacher split one text differently before they merge: of {_PROBE!r} the token {place} is "
+            f"{_spelt(student, ids[0], place)} to the student and {_spelt(teacher, ids[1], place)} to its teacher",
+            hint="choose a teacher and an init with one normalizer and one pre_tokenizer in their tokenizer.json",
+        )
 
 
 def dropped_mass(logits: Tensor, width: int) -> Tensor:
     """The teacher's probability (T = 1) beyond the first `width` entries, at each position of logits (..., >=V)."""
     everything, kept = logits.float().logsumexp(dim=-1), logits[..., :width].float().logsumexp(dim=-1)
     return -torch.expm1(kept - everything)
+
+
+def _spelt(tokenizer: PreTrainedTokenizerFast, ids: list[int], place: int) -> str:
+    return repr(tokenizer.convert_ids_to_tokens(ids[place])) if place < len(ids) else "missing"
 
 
 def _merges(tokenizer: PreTrainedTokenizerFast) -> list[Any]:

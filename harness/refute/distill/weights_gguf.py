@@ -8,7 +8,6 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-from refute.distill.gguf_file import metadata, open_gguf
 from refute.distill.weights import (
     EVERY_ROW,
     Array,
@@ -19,6 +18,7 @@ from refute.distill.weights import (
     refuse,
 )
 from refute.errors import MissingInputsError
+from refute.model_files.gguf_file import metadata, open_gguf
 
 # Metadata that changes the computation, with the values under which it does not.
 _NEUTRAL: dict[str, tuple[object, ...]] = {

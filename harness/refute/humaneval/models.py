@@ -37,12 +37,14 @@ def load_model(choice: ModelChoice, inputs: Mapping[str, Inputs], *, device: str
     """
     from torch import nn
 
+    from refute.model_files.tokenizer import read_tokenizer
+
     folder, gguf_file = _place(choice, inputs)
     where = {"gguf_file": gguf_file} if gguf_file else {}
     model = _random(folder, choice) if isinstance(choice, RandomModel) else _from_files(folder, where)
     # The method of the base class: transformers' own wrapper of `to` hides its signature.
     nn.Module.to(model, device)
-    return LoadedModel(model.eval(), _tokenizer(folder, where))
+    return LoadedModel(model.eval(), read_tokenizer(folder / (gguf_file or ""), gguf=gguf_file is not None))
 
 
 def _place(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> tuple[Path, str | None]:
@@ -98,28 +100,6 @@ def _random(folder: Path, choice: RandomModel) -> PreTrainedModel:
         torch.manual_seed(choice.seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     return model
-
-
-def _tokenizer(folder: Path, where: Mapping[str, str]) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **where, local_files_only=True)
-    except _UNREADABLE as error:
-        raise _unusable(folder, where, "tokenizer", error) from error
-    if not where:
-        _require_vocabulary(folder, tokenizer)
-    return tokenizer
-
-
-def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Without files transformers makes up an empty vocabulary of the family: Qwen2's, GPT-2's, GPT-NeoX's, Gemma's."""
-    names = dict(tokenizer.vocab_files_names)
-    serialised = folder / names.pop("tokenizer_file", "tokenizer.json")
-    missing = [name for name in names.values() if not (folder / name).is_file()]
-    if not serialised.is_file() and (missing or not names):
-        wanted = f"{serialised.name} or {', '.join(names.values())}" if names else serialised.name
-        raise _unusable(folder, {}, "tokenizer", FileNotFoundError(f"expected {wanted}"))
 
 
 def _unusable(folder: Path, where: Mapping[str, str], what: str, error: Exception) -> MissingInputsError:

@@ -86,6 +86,7 @@ def test_two_spellings_of_the_same_merges_are_one(tiny_tokenizer: PreTrainedToke
             """See above."""
 
             to_str = staticmethod(lambda: json.dumps(data))
+            encode = tiny_tokenizer.backend_tokenizer.encode
 
     old: Any = Old
     refuse_other_vocabulary(300, tiny_tokenizer, 300, old)
@@ -118,3 +119,18 @@ def test_the_padding_of_a_saved_folder_is_no_other_tokenizer(
     """A tokenizer that was saved and opened again is the same one."""
     again = PreTrainedTokenizerFast.from_pretrained(teacher_folder)
     refuse_other_vocabulary(300, again, 300, tiny_tokenizer)
+
+
+def test_another_splitting_is_refused_with_both_tokens(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    """The same tokens, ids and merges, and digits one by one: what GPT-2's splitting made of SmolLM2's tokens."""
+
+    def digits(data: dict[str, Any]) -> None:
+        data["pre_tokenizer"] = {
+            "type": "Sequence",
+            "pretokenizers": [{"type": "Digits", "individual_digits": True}, data["pre_tokenizer"]],
+        }
+
+    with pytest.raises(
+        ExperimentError, match=r"split one text differently .* the token \d+ is '.+' to the student and '"
+    ):
+        refuse_other_vocabulary(300, tiny_tokenizer, 300, _changed(tiny_tokenizer, digits))

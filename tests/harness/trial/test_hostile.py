@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from refute import Context
+from refute import Bench, Context, known_good
 from refute.context import Evidence, Parameter
 from refute.errors import EvidenceError
 from refute.trial import Answer
@@ -151,8 +151,32 @@ def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     """At its limit, as a timeout and nothing else."""
     began = time.monotonic()
     answer = attempt(measure, log, timeout_s=0.3).real
-    assert answer == Answer(fault="gave no answer within 0.3 s", timed_out=True)
+    fault = "gave no answer within 0.3 s; see falsifiers.log for where it was by then"
+    assert answer == Answer(fault=fault, timed_out=True)
     assert time.monotonic() - began < 10
+    assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")
+
+
+def test_a_control_that_hangs_costs_its_neighbour_nothing(log: Path) -> None:
+    """The one beside it answered long before; the one after it answers, too."""
+
+    def measure(context: Context) -> Iterable[Any]:
+        if context.evidence("corpus").json("a.json")["count"] == 0:
+            time.sleep(600)
+        yield GOOD
+
+    def laid_out(count: int) -> Callable[[Bench], None]:
+        return lambda bench: bench.put("corpus", "a.json", {"count": count})
+
+    controls = tuple(
+        known_good(laid_out(count), name=name) for name, count in (("hangs", 0), ("beside", 1), ("after", 2))
+    )
+    answers = attempt(measure, log, timeout_s=1.0, controls=controls).controls
+    assert [(name, answer.timed_out) for name, answer in answers.items()] == [
+        ("hangs", True),
+        ("beside", False),
+        ("after", False),
+    ]
 
 
 def test_writing_without_end_does_not_outlast_the_limit(log: Path) -> None:

@@ -1,0 +1,1 @@
+"""The files of models that both engines open: GGUF files and tokenizers."""

@@ -6,10 +6,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from timestamp_authority import Authority, serving
 
 from refute.attest import PAYLOAD_TYPE, build_statement, generate_key, load_private_key, sign_envelope
 from refute.errors import VerificationError
@@ -88,6 +90,52 @@ def test_an_honest_run_under_a_lock_is_go_and_says_so(kept: Locked) -> None:
     assert (found.verdict.ruling, registered.state, registered.changes) == ("GO", LockState.HELD, ())
     assert (registered.lock_sha256, registered.key_id) == (signed.payload_sha256, signed.key_id)
     assert "Pre-registered, and the run kept to it" in kept.ended.stdout
+
+
+def test_an_authority_says_that_the_lock_was_there_before_the_run(new_repo: Callable[[], Repo], cli: Cli) -> None:
+    """Its answer travels in the verdict, and only an authority of the reader's choice, and a moment before, will do."""
+    repo, honest, late = new_repo(), Authority(), Authority(clock=lambda: datetime.now(UTC) + timedelta(days=1))
+    found = {}
+    for name, authority in (("honest", honest), ("late", late)):
+        with serving(authority.answer) as url:
+            ended = repo.python("-P", "-m", "refute", "lock", "--timestamp", url, "--json")
+        assert json.loads(ended.stdout)["timestamp"] == f"{LOCK}.tsr", ended.stderr
+        assert repo.gate().returncode == 0
+        (repo.path / f"{name}.pem").write_bytes(authority.root_pem)
+        verdict, key = repo.run / "verdict.intoto.json", repo.run / "verifier.pem"
+        for root in ("honest", "late") if name == "honest" else ("late",):
+            pem = repo.path / f"{root}.pem"
+            pem.write_bytes((honest if root == "honest" else late).root_pem)
+            found[name, root] = cli("verify", verdict, "--key", key, "--timestamp-root", pem)
+    assert "the lock was seen at" in found["honest", "honest"].stdout
+    assert {pair: ended.returncode for pair, ended in found.items()} == {
+        ("honest", "honest"): 0,
+        ("honest", "late"): 4,
+        ("late", "late"): 4,
+    }
+    assert "no authority under the given roots" in found["honest", "late"].stderr
+    assert "after the run began" in found["late", "late"].stderr
+
+
+def test_a_timestamp_that_is_demanded_must_be_there(kept: Locked, honest: Any, cli: Cli) -> None:
+    """Neither a lock without one nor no lock at all will do."""
+    (kept.repo.path / "root.pem").write_bytes(Authority().root_pem)
+    for repo, message in ((kept.repo, "the lock has no timestamp"), (honest.repo, "the run was not pre-registered")):
+        files = (repo.run / "verdict.intoto.json", "--key", repo.run / "verifier.pem")
+        ended = cli("verify", *files, "--timestamp-root", kept.repo.path / "root.pem")
+        assert (ended.returncode, message in ended.stderr) == (4, True), ended.stderr
+
+
+def test_a_new_lock_drops_the_timestamp_of_the_old_one(new_repo: Callable[[], Repo]) -> None:
+    """What an authority saw is not what lies there now."""
+    repo = new_repo()
+    with serving(Authority().answer) as url:
+        assert repo.python("-P", "-m", "refute", "lock", "--timestamp", url).returncode == 0
+    stamp = repo.path / f"{LOCK}.tsr"
+    assert stamp.is_file()
+    repo.edit("specs/example.yaml", ">= 80 %", ">= 90 %")
+    assert repo.python("-P", "-m", "refute", "lock").returncode == 0
+    assert not stamp.exists()
 
 
 def test_a_run_without_a_lock_is_called_not_pre_registered(honest: Any) -> None:

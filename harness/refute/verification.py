@@ -180,6 +180,8 @@ def recompute(predicate: Predicate) -> str:
         predicate.run.started_at,
         predicate.records,
         predicate.evidence,
+        policy=predicate.policy.sha256 if predicate.policy else None,
+        waived=bool(predicate.waivers),
     )
     again = judge(
         specs,

@@ -206,6 +206,34 @@ def test_a_stranger_who_signs_a_lock_is_not_believed(copy: Repo, cli: Cli, tmp_p
     assert latest(copy).verdict.preregistration.state is LockState.HELD
 
 
+def test_the_policy_that_was_locked_is_the_one_that_is_applied(copy: Repo, cli: Cli, tmp_path: Path) -> None:
+    """Another policy, or waivers under none, is not what was promised; a verdict that needs neither is."""
+    pem = shutil.copy(copy.keys / "development.pub", copy.path / "gate.pub")
+    roles = {"operator": {"keys": [{"name": "gate", "path": str(pem)}]}}
+    for name, approver in (("policy.json", "Ada"), ("other.json", "Eve")):
+        policy = {"roles": roles, "sign_off": [], "approvers": [approver], "require_lock": True}
+        (copy.path / name).write_text(json.dumps(policy), encoding="utf-8")
+    waiver = {"criterion": "AC-EXAMPLE-001", "subject_sha256": "0" * 64, "approver": "Ada", "reason": "r"}
+    waivers = tmp_path / "waivers.yaml"
+    waivers.write_text(json.dumps({"waivers": [{**waiver, "expires_at": "2999-01-01T00:00:00Z"}]}), encoding="utf-8")
+    assert copy.python("-P", "-m", "refute", "lock", "--policy", "policy.json").returncode == 0
+    assert copy.gate().returncode == 0
+    expected = {
+        ("--policy", copy.path / "policy.json"): "",
+        ("--policy", copy.path / "policy.json", "--waivers", waivers): "",
+        ("--policy", copy.path / "other.json"): "policy",
+        ("--waivers", waivers): "policy",
+    }
+    for options, place in expected.items():
+        ended = cli("judge", copy.run, *options)
+        assert ended.returncode == (1 if place else 0), ended.stderr
+        found = latest(copy).verdict.preregistration
+        assert (found.state is LockState.BROKEN, [each.place for each in found.changes]) == (
+            bool(place),
+            [place] if place else [],
+        )
+
+
 def test_a_lock_that_was_named_must_be_there(copy: Repo) -> None:
     """--lock with a file that is absent stops the run before it begins: it is never run as if it had none."""
     before = copy.run

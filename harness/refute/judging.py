@@ -109,7 +109,17 @@ def judge_run(
     signer = Signer(key_id=key_id(public_pem(key)), development=development)
     trusted = tuple(map(checked_pem, lock_keys or [public_pem(key)])) if asked.lock else ()
     evidence = {name: dict(line.files) for name, line in sorted(sound.items())}
-    conduct = conduct_of(asked.release, release, asked.specs, specs, asked.facts.started_at, records, evidence)
+    conduct = conduct_of(
+        asked.release,
+        release,
+        asked.specs,
+        specs,
+        asked.facts.started_at,
+        records,
+        evidence,
+        policy=policy.sha256 if policy else None,
+        waived=bool(waivers.waivers),
+    )
     at = datetime.fromisoformat(evaluated_at)
     ruling = partial(
         judge,

@@ -27,13 +27,18 @@ OWN_EVIDENCE = "evidence."
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file."""
+    """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file.
+
+    `policy` is the SHA-256 of the one that it was judged under, `waived` whether waivers were given to its judge.
+    """
 
     release: LockedRelease
     specs: tuple[LockedSpec, ...]
     started_at: str
     records: Sequence[Record]
     evidence: Mapping[str, Mapping[str, str]]
+    policy: str | None = None
+    waived: bool = False
 
 
 def conduct_of(
@@ -44,13 +49,22 @@ def conduct_of(
     started_at: str,
     records: Sequence[Record] = (),
     evidence: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    policy: str | None = None,
+    waived: bool = False,
 ) -> Conduct:
     """The same from recorded texts and what they parse to."""
     locked = tuple(
         LockedSpec(sha256=text.sha256, content=content) for text, content in zip(specs, spec_contents, strict=True)
     )
     return Conduct(
-        LockedRelease(sha256=release.sha256, content=release_content), locked, started_at, records, evidence or {}
+        LockedRelease(sha256=release.sha256, content=release_content),
+        locked,
+        started_at,
+        records,
+        evidence or {},
+        policy,
+        waived,
     )
 
 
@@ -71,7 +85,7 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         release=conduct.release,
         specs=conduct.specs,
         facts=_observed(promise.facts, lock.facts, conduct),
-        policy=promise.policy,  # no run depends on it
+        policy=_policy(promise.policy, conduct),
     )
     differences = changes(promise, found)
     faults = tuple(_faults(signed, conduct))
@@ -98,6 +112,12 @@ def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:
     else:
         if late:
             yield f"the lock was made at {locked_at}, after the run began at {started_at}: it promised nothing"
+
+
+def _policy(promised: str | None, conduct: Conduct) -> str | None:
+    """The policy that was applied. Without one, only waivers make a difference: everybody's would count."""
+    unneeded = conduct.policy is None and not conduct.waived
+    return promised if promised is None or unneeded else conduct.policy
 
 
 def _observed(promised: Facts, noted: Facts, conduct: Conduct) -> Facts:

@@ -6,7 +6,8 @@ import gzip
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from pyarrow import parquet
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from refute.distill import tokenize as tokenize_module
 from refute.distill.shards import Manifest, ShardWindows, verify_shards
 from refute.distill.tokenize import Tokenize, _Writer, tokenize
-from refute.distill.tokenizer import tokenizer_sha256
+from refute.distill.tokenize_progress import FILE, Progress
+from refute.distill.tokenizer import Encoder, tokenizer_sha256
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 
 DOCUMENTS = [f"def g{i}(x):\n    return x - {i}\n" for i in range(60)]
@@ -209,6 +212,75 @@ def test_shards_that_exist_are_not_written_over(tmp_path: Path, teacher_folder: 
     assert _digests(tmp_path / "out") == before
 
 
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize(("kill_at", "left"), [(1, 60), (7, 28), (11, 12)])
+def test_a_killed_run_goes_on_behind_its_last_shard(
+    tmp_path: Path, teacher_folder: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, left: int
+) -> None:
+    """Twelve files with copies across them, killed before one: the same bytes, and no finished shard is made again."""
+    monkeypatch.setattr(tokenize_module, "_DOCUMENTS_AT_ONCE", 4)
+    source = tmp_path / "rows"
+    source.mkdir()
+    for number in range(12):
+        _write_jsonl(source / f"{number:02d}.jsonl", [*DOCUMENTS[number * 5 : number * 5 + 5], DOCUMENTS[number]])
+    straight = tokenize(_wanted(source, teacher_folder, tmp_path / "straight", shard_tokens=150))
+    assert len(straight.shards["train"]) > 5
+    encoded: list[int] = []
+    original = Encoder.encode
+
+    def counted(self: Encoder, texts: Sequence[str]) -> list[list[int]]:
+        encoded.append(len(texts))
+        return original(self, texts)
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+
+    def kill(stage: str, step: int, total: int, facts: dict[str, float | int | str]) -> None:
+        if step == kill_at:
+            raise KilledError
+
+    wanted = _wanted(source, teacher_folder, tmp_path / "killed", shard_tokens=150)
+    with pytest.raises(KilledError):
+        tokenize(wanted, kill)
+    encoded.clear()
+    assert tokenize(wanted) == straight
+    assert _digests(tmp_path / "killed") == _digests(tmp_path / "straight")
+    assert sum(encoded) == left
+
+
+def test_an_unfinished_run_of_other_settings_is_refused(
+    tmp_path: Path, teacher_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another seed, a changed source, a shard that lost a byte, half a file: each is named."""
+    monkeypatch.setattr(tokenize_module, "_DOCUMENTS_AT_ONCE", 4)
+    source = _write_jsonl(tmp_path / "rows.jsonl", DOCUMENTS)
+
+    def kill(stage: str, step: int, total: int, facts: dict[str, float | int | str]) -> None:
+        if step == total:
+            raise KilledError
+
+    wanted = _wanted(source, teacher_folder, tmp_path / "out", shard_tokens=50)
+    with pytest.raises(KilledError):
+        tokenize(wanted, kill)
+    with pytest.raises(UsageError, match="unfinished run of other settings: seed 17, now 18"):
+        tokenize(replace(wanted, seed=18))
+    shard, kept = tmp_path / "out" / "train-00000.bin", (tmp_path / "out" / "train-00000.bin").read_bytes()
+    shard.write_bytes(kept[:-1])
+    with pytest.raises(ExperimentError, match=r"train-00000\.bin should have SHA-256"):
+        tokenize(wanted)
+    shard.write_bytes(kept)
+    progress = (tmp_path / "out" / FILE).read_bytes()
+    (tmp_path / "out" / FILE).write_bytes(progress[: len(progress) // 2])
+    with pytest.raises(ExperimentError, match=r"unfinished\.safetensors cannot be read"):
+        tokenize(wanted)
+    (tmp_path / "out" / FILE).write_bytes(progress)
+    _write_jsonl(source, DOCUMENTS[:-1])
+    with pytest.raises(UsageError, match="unfinished run of other settings: sources"):
+        tokenize(wanted)
+
+
 def _digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
@@ -238,7 +310,7 @@ def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_shard_in_the_making_takes_four_bytes_an_id(tmp_path: Path) -> None:
     """Ids wait as numbers of four bytes and not as objects: a shard of 2^28 of them is 1 GiB, not ten."""
-    writer, ids = _Writer(tmp_path, "train", 2**30), list(range(1000, 101_000))
+    writer, ids = _Writer(tmp_path, "train", 2**30, [], Progress().pending["train"]), list(range(1000, 101_000))
     tracemalloc.start()
     for _ in range(5):
         writer.add(ids)

@@ -150,8 +150,8 @@ def ignore_signals(context: Context) -> Iterable[Any]:
 def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     """At its limit, as a timeout and nothing else."""
     began = time.monotonic()
-    answer = attempt(measure, log, timeout_s=0.3).real
-    fault = "gave no answer within 0.3 s; see falsifiers.log for where it was by then"
+    answer = attempt(measure, log, timeout_s=1.5).real
+    fault = "gave no answer within 1.5 s; see falsifiers.log for where it was by then"
     assert answer == Answer(fault=fault, timed_out=True)
     assert time.monotonic() - began < 10
     assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")

@@ -43,13 +43,13 @@ def controls(
     inverted, a measurement constant or dropped, a guard removed, an operand ignored, min for max, off by one). Each
     mutant meets the same controls on the same path; one that no control notices is a hole, and the command fails.
     """
-    from refute.control_trials import try_uses
+    from refute.control_trials import try_uses, uses_of
 
     specs, registry, evidence = _gather(spec, falsifiers, run, refute_dir)
     if mutate:
         from refute.mutation import kill_matrix
 
-        matrix = kill_matrix(specs, registry, evidence, only=only or (), tell=_progress(quiet=as_json))
+        matrix = kill_matrix(uses_of(specs), registry, evidence, only=only or (), tell=_progress(quiet=as_json))
         typer.echo(json.dumps(matrix.as_json(), indent=1)) if as_json else _show_matrix(matrix)
         raise typer.Exit(_FAILED if any(fate.survived for fate in matrix.fates) else 0)
     trials = list(try_uses(specs, registry, evidence))

@@ -5,15 +5,9 @@ from __future__ import annotations
 import json
 import math
 import operator
-import os
-import selectors
-import signal
-import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from numbers import Real
@@ -23,6 +17,7 @@ from typing import Any
 from refute.context import Context, Evidence, Parameter
 from refute.controls import Bench, Control
 from refute.errors import RefuteError
+from refute.forked import reply_of
 from refute.outcome import Interval, Measurement
 from refute.records import measurement_from_json
 from refute.registry import Falsifier
@@ -30,11 +25,15 @@ from refute.registry import Falsifier
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call of a falsifier gave: measurements, or a fault that says why there are none."""
+    """What one call of a falsifier gave: measurements, or a fault that says why there are none.
+
+    `refused`: the falsifier itself raised what its control lets it raise.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     fault: str = ""
     timed_out: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def try_falsifier(
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
     controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
-    real = _caller(falsifier, timeout_s, log, apart=apart)(lambda: Context(dict(parameters), evidence))
+    real = _caller(falsifier, timeout_s, log, apart=apart)(lambda: Context(dict(parameters), evidence), ())
     return Trial(controls, real)
 
 
@@ -80,17 +79,19 @@ def try_controls(
         for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            answers[control.name] = call(partial(_on_bench(control, parameters, evidence), bench))
+            answers[control.name] = call(partial(_on_bench(control, parameters, evidence), bench), control.raises)
     return answers
 
 
-def _caller(
-    falsifier: Falsifier, timeout_s: float, log: Path, *, apart: bool
-) -> Callable[[Callable[[], Context]], Answer]:
+Make = Callable[[], Context]
+Refusals = tuple[type[Exception], ...]
+
+
+def _caller(falsifier: Falsifier, timeout_s: float, log: Path, *, apart: bool) -> Callable[[Make, Refusals], Answer]:
     """How the falsifier is called on what a function lays out: in a child of its own, or in this very process."""
     if apart:
-        return lambda make: _in_child(falsifier, make, timeout_s, log)
-    return lambda make: _answer(_measure(falsifier, make))
+        return lambda make, refusals: _in_child(falsifier, make, refusals, timeout_s, log)
+    return lambda make, refusals: _answer(_measure(falsifier, make, refusals))
 
 
 def _on_bench(
@@ -104,75 +105,34 @@ def _on_bench(
     return make
 
 
-def _in_child(falsifier: Falsifier, make: Callable[[], Context], timeout_s: float, log: Path) -> Answer:
-    reading, writing = os.pipe()
-    _flush()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _answer_and_exit(falsifier, make, writing, log)
-    os.close(writing)
+def _in_child(falsifier: Falsifier, make: Make, refusals: Refusals, timeout_s: float, log: Path) -> Answer:
+    reply = reply_of(lambda: json.dumps(_measure(falsifier, make, refusals)), timeout_s, log)
+    if reply.fault:
+        return Answer(fault=reply.fault, timed_out=reply.timed_out)
     try:
-        data = _read_until(reading, time.monotonic() + timeout_s)
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)  # first the child itself: it may not lead its own group yet
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    if data is None:
-        return Answer(fault=f"gave no answer within {timeout_s:g} s", timed_out=True)
-    return _parse(data, status, log)
+        return _answer(json.loads(reply.line))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return Answer(fault=f"gave a measurement that is not one: {error}")
 
 
-def _answer_and_exit(falsifier: Falsifier, make: Callable[[], Context], writing: int, log: Path) -> None:
-    """In the child: measure, write the answer, and leave without running any handler of the parent's."""
-    status = 1
-    try:
-        _detach(log)
-        answer = json.dumps(_measure(falsifier, make)) + "\n"
-        _flush()  # before the answer: the parent ends this process as soon as it has one
-        with os.fdopen(writing, "w", encoding="utf-8") as out:
-            out.write(answer)
-        status = 0
-    except BaseException:  # noqa: BLE001  # the child must never return into the parent's stack
-        traceback.print_exc()
-    finally:
-        try:
-            _flush()
-        finally:
-            os._exit(status)
-
-
-def _detach(log: Path) -> None:
-    """Own session, no input, output into `log`: under pytest or rich, sys.stdout is not what descriptor 1 is."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-    sys.stdin = os.fdopen(0, encoding="utf-8")
-    sys.stdout, sys.stderr = (
-        os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1) for number in (1, 2)
-    )
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-def _measure(falsifier: Falsifier, make: Callable[[], Context]) -> dict[str, Any]:
+def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, Any]:
     try:
         context = make()
+    except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
+        return {"fault": f"could not be laid out: {_told(error)}"}
+    try:
         found = list(_plain(falsifier, context))
-    except RefuteError as error:
-        return {"fault": str(error) + (f" ({error.hint})" if error.hint else "")}
     except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
-        traceback.print_exc()
-        return {"fault": f"raised {type(error).__name__}: {error}"}
+        return {"fault": _told(error), "refused": isinstance(error, refusals)}
     return {"measurements": [asdict(measurement) for measurement in found]}
+
+
+def _told(error: BaseException) -> str:
+    """An exception in the words of a record; the traceback of one that nobody raised on purpose goes to the log."""
+    if isinstance(error, RefuteError):
+        return str(error) + (f" ({error.hint})" if error.hint else "")
+    traceback.print_exception(error)
+    return f"raised {type(error).__name__}: {error}"
 
 
 def _plain(falsifier: Falsifier, context: Context) -> Iterator[Measurement]:
@@ -221,32 +181,7 @@ def _interval(name: str, interval: object) -> Interval | None:
     return replace(interval, low=low, high=high, level=level)
 
 
-def _read_until(reading: int, deadline: float) -> bytes | None:
-    """One line, or what came before the end of file; None once the deadline has passed."""
-    data = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(reading, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
-            chunk = os.read(reading, 1 << 16)
-            data += chunk
-            # Not the end of file alone: a process that the falsifier left behind may hold the pipe open.
-            if not chunk or chunk.endswith(b"\n"):
-                return bytes(data)
-    return None
-
-
-def _parse(data: bytes, status: int, log: Path) -> Answer:
-    if not data.endswith(b"\n"):
-        code = os.waitstatus_to_exitcode(status)
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        return Answer(fault=f"its process ended with {how} before it answered; see {log.name}")
-    try:
-        return _answer(json.loads(data))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        return Answer(fault=f"gave a measurement that is not one: {error}")
-
-
 def _answer(found: Mapping[str, Any]) -> Answer:
     if "fault" in found:
-        return Answer(fault=str(found["fault"]))
+        return Answer(fault=str(found["fault"]), refused=bool(found.get("refused", False)))
     return Answer(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from refute.attest import load_private_key
+from refute.control_trials import uses_of
 from refute.errors import EvidenceError, RefuteError, SpecError, UsageError
 from refute.evidence import Store
 from refute.experiments import Plan
@@ -24,6 +25,7 @@ from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
 from refute.lock_facts import foresee, record_lock
+from refute.mutation_experiment import mutation_experiment
 from refute.origins import falsifier_origins
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs, sequential_design
@@ -76,6 +78,7 @@ class GateSession:
         release = load_release(_release_path(config, roots))
         specs = _specs(config, roots, release)
         registry = load_registry(folders)
+        parsed = [loaded.spec for loaded in specs]
         # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
         problems = [
             problem
@@ -97,7 +100,8 @@ class GateSession:
             plan=plan_release(
                 release.release,
                 release.path.parent,
-                sequential=sequential_design([loaded.spec for loaded in specs], registry),
+                sequential=sequential_design(parsed, registry),
+                others=[mutation_experiment(uses_of(parsed), registry, folders)],
             ),
             store_path=here / (config.getoption("--store") or root / "store"),
             falsifier_folders=tuple(folders),

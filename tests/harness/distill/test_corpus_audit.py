@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerFast
 
 from refute.distill.corpus import build_corpus
 from refute.distill.corpus_audit import audit_corpus
@@ -118,10 +119,13 @@ def test_windows_of_the_other_split_are_foreign(audit: Audit, corpus: Path) -> N
     assert audit()["foreign_windows"] == 16
 
 
-def test_one_foreign_document_in_a_window_is_enough(audit: Audit, corpus: Path) -> None:
+def test_one_foreign_document_in_a_window_is_enough(
+    audit: Audit, corpus: Path, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
     """A window holds several documents; each must be found."""
     tokens = load_file(corpus / "heldout.safetensors")["tokens"].copy()
-    tokens[0, 8:12] = [0, 250, 120, 0]
+    strange, end = tiny_tokenizer.backend_tokenizer.encode("qqqq").ids, tiny_tokenizer.eos_token_id
+    tokens[0, 8 : 10 + len(strange)] = [end, *strange, end]
     put_tokens(corpus, "heldout", tokens)
     assert audit()["foreign_windows"] == 1
 

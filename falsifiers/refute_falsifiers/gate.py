@@ -27,8 +27,8 @@ def _lay_out(bench: Bench, *, alive: int = 0, excused: int = 0, holes: int = 0, 
         {"falsifier": f"f{place}", "mutants": _MUTANTS * (place < _FALSIFIERS - without)}
         for place in reversed(range(_FALSIFIERS))
     ]
-    bench.put("mutation", "falsifiers.jsonl", rows)
-    bench.put("mutation", "mutants.jsonl", mutants)
+    bench.put("kill_matrix", "falsifiers.jsonl", rows)
+    bench.put("kill_matrix", "mutants.jsonl", mutants)
     return mutants
 
 
@@ -74,31 +74,33 @@ def a_falsifier_without_mutants(bench: Bench) -> None:
 def a_falsifier_with_excuses_only(bench: Bench) -> None:
     """All of its mutants are set aside, so none of them was noticed."""
     _lay_out(bench)
-    bench.put("mutation", "falsifiers.jsonl", [{"falsifier": "f0", "mutants": 40}, {"falsifier": "f1", "mutants": 1}])
+    bench.put(
+        "kill_matrix", "falsifiers.jsonl", [{"falsifier": "f0", "mutants": 40}, {"falsifier": "f1", "mutants": 1}]
+    )
     others = [_mutant("f0", number, alive=False, excused=False) for number in range(1, 41)]
-    bench.put("mutation", "mutants.jsonl", [*others, _mutant("f1", 1, alive=False, excused=True)])
+    bench.put("kill_matrix", "mutants.jsonl", [*others, _mutant("f1", 1, alive=False, excused=True)])
 
 
 def survivors_left_out(bench: Bench) -> None:
     """Fewer rows than mutants."""
-    bench.put("mutation", "mutants.jsonl", _lay_out(bench)[1:])
+    bench.put("kill_matrix", "mutants.jsonl", _lay_out(bench)[1:])
 
 
 def one_killed_mutant_over_and_over(bench: Bench) -> None:
     """As many rows as mutants, and not of them."""
     rows = _lay_out(bench)
-    bench.put("mutation", "mutants.jsonl", [rows[1], *rows[1:]])
+    bench.put("kill_matrix", "mutants.jsonl", [rows[1], *rows[1:]])
 
 
 def nothing_mutated(bench: Bench) -> None:
     """No falsifier, no mutant, and nothing that survived."""
-    bench.put("mutation", "falsifiers.jsonl", "")
-    bench.put("mutation", "mutants.jsonl", "")
+    bench.put("kill_matrix", "falsifiers.jsonl", "")
+    bench.put("kill_matrix", "mutants.jsonl", "")
 
 
 @falsifier(
     "gate-kill-score",
-    needs=("mutation",),
+    needs=("kill_matrix",),
     measures={"kill_score": "%", "weakest_score": "%", "excused": "%", "unmutated": "falsifiers"},
     controls=(
         known_good(every_mutant_noticed),
@@ -120,7 +122,7 @@ def gate_kill_score(context: Context) -> Iterator[Measurement]:
     without those that were excused as equivalent; `excused` is the share of these. `unmutated` counts falsifiers in
     use without a mutant that had to be noticed.
     """
-    used, mutants = (context.evidence("mutation").rows(f"{name}.jsonl") for name in ("falsifiers", "mutants"))
+    used, mutants = (context.evidence("kill_matrix").rows(f"{name}.jsonl") for name in ("falsifiers", "mutants"))
     declared = [(row["falsifier"], number) for row in used for number in range(1, row["mutants"] + 1)]
     if sorted((row["falsifier"], row["number"]) for row in mutants) != sorted(declared):
         raise ValueError(f"mutants.jsonl must have one row for each of {len(declared)} mutants, found {len(mutants)}")

@@ -104,10 +104,14 @@ def known_unusable(
     It refuses by raising an exception of a type in `raises`. One of another type, one out of `build`, and a process
     that dies are no refusals: name the type, and a bug of the falsifier does not pass for its guard.
     """
-    types: tuple[object, ...] = raises if isinstance(raises, tuple) else (raises,)
-    if not types or not all(isinstance(each, type) and issubclass(each, Exception) for each in types):
+    types = raises if isinstance(raises, tuple) else (raises,)
+    if not types or not all(map(_is_exception, types)):
         raise RegistrationError(f"`raises` must be a type of exception or several, found {raises!r}")
     return replace(_control(build, name, Outcome.ERROR), raises=types)
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def _control(build: Build, name: str, expected: Outcome) -> Control:

@@ -24,7 +24,7 @@ from refute.registry import Registry
 from refute.release import Closed, Sha256
 from refute.spec import FalsifierUse
 
-NAME = "mutation"
+NAME = "kill_matrix"
 # Nothing of it depends on the release, so no release can set it. The built-in falsifiers take half a minute.
 _LIMIT_S = 1800.0
 _USES = TypeAdapter(tuple[FalsifierUse, ...])

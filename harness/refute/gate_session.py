@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from refute.attest import load_private_key
+from refute.contract_links import linked_contracts, readable_contracts
 from refute.control_trials import uses_of
 from refute.errors import EvidenceError, RefuteError, SpecError, UsageError
 from refute.evidence import Store
@@ -43,6 +44,7 @@ from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, me
 from refute.warm_up import warm_up
 
 INTERRUPTED = 130
+CONTRACTS = "contracts"
 
 
 @dataclass(slots=True)
@@ -187,7 +189,7 @@ class GateSession:
             platform=platform.platform(),
             cpus=os.cpu_count() or 0,
             versions=_versions(),
-            falsifiers=falsifier_origins(self.registry),
+            falsifiers=falsifier_origins(self.registry, self._contracts()),
         )
         return RunFile(
             facts=facts,
@@ -209,6 +211,10 @@ class GateSession:
             requires=self._requires,
             falsifiers=tuple(str(folder.resolve()) for folder in self.falsifier_folders),
         )
+
+    def _contracts(self) -> dict[str, tuple[str, ...]]:
+        """By falsifier, the contracts of this repository that cover the code behind it."""
+        return linked_contracts(self.registry, self.plan, readable_contracts([self.config.rootpath / CONTRACTS]))
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Note falsifiers that the command line deselected; the verdict tells them from those that went missing."""

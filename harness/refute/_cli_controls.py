@@ -69,8 +69,9 @@ def controls(
         else:
             _show_matrix(matrix)
             _show_engines(engines)
-        survived = any(fate.survived for fate in (*matrix.fates, *(engines.fates if engines else ())))
-        raise typer.Exit(_FAILED if survived else 0)
+        survived = [fate.survived for fate in matrix.fates]
+        survived += [] if engines is None else [fate.survived for fate in engines.fates]
+        raise typer.Exit(_FAILED if any(survived) else 0)
     trials = list(try_uses(specs, registry, evidence))
     states = Counter(trial.state for trial in trials)
     if as_json:

@@ -39,7 +39,8 @@ class Trace:
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
-        return asdict(self) | {"controls": [{"name": name, "expected": expected} for name, expected in self.controls]}
+        controls = [{"name": name, "expected": expected} for name, expected in self.controls]
+        return {**asdict(self), "controls": controls}
 
 
 def trace_matrix(

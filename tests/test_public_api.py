@@ -21,7 +21,7 @@ SIGNATURES = {
     "known_good": ["build", "name"],
     "known_bad": ["build", "name"],
     "known_open": ["build", "name"],
-    "known_unusable": ["build", "name"],
+    "known_unusable": ["build", "name", "raises"],
     "Measurement": ["name", "value", "unit", "n", "interval", "evidence"],
     "Interval": ["low", "high", "level", "method"],
 }

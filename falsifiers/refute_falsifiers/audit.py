@@ -167,7 +167,7 @@ def a_step_that_is_missing(bench: Bench) -> None:
         known_good(a_gradient_in_bfloat16),
         known_good(no_warm_up),
         known_good(no_teacher),
-        known_unusable(a_log_that_begins_later),
+        known_unusable(a_log_that_begins_later, raises=ValueError),
     ),
 )
 def first_step(context: Context) -> Iterator[Measurement]:

@@ -93,9 +93,16 @@ def corpus_hygiene(context: Context) -> Iterator[Measurement]:
     yield Measurement("benchmark_missed", check["problems"] - check["rejected"], "problems", n=check["problems"])
 
 
-def _overlap(bench: Bench, corpus: dict[str, Any], benchmark: dict[str, Any] | None = None) -> None:
-    real = bench.real["contamination"].json("overlap.json")
-    bench.put("contamination", "overlap.json", {**real, "corpus": corpus, "benchmark": benchmark or real["benchmark"]})
+_PROBLEMS = 164
+
+
+def _overlap(bench: Bench, corpus: dict[str, Any], benchmark: dict[str, Any] | None = None, ngram: int = 10) -> None:
+    found = {"problems": _PROBLEMS, "ngram": ngram, "corpus": corpus, "benchmark": benchmark or _all_shared()}
+    bench.put("contamination", "overlap.json", found)
+
+
+def _all_shared() -> dict[str, Any]:
+    return {**_nothing_shared(_PROBLEMS), "contaminated": {str(number): 9 for number in range(_PROBLEMS)}}
 
 
 def _nothing_shared(documents: int = 100) -> dict[str, Any]:
@@ -107,9 +114,20 @@ def nothing_shared(bench: Bench) -> None:
     _overlap(bench, _nothing_shared())
 
 
+def nothing_shared_by_this_search(bench: Bench) -> None:
+    """The same, with what this very search found where the benchmark itself was the corpus."""
+    real = bench.real["contamination"].json("overlap.json")
+    bench.put("contamination", "overlap.json", {**real, "corpus": _nothing_shared()})
+
+
 def benchmark_trained_on(bench: Bench) -> None:
     """What this very search found where the benchmark itself was the corpus."""
     _overlap(bench, bench.real["contamination"].json("overlap.json")["benchmark"])
+
+
+def every_problem_trained_on(bench: Bench) -> None:
+    """The benchmark is the corpus."""
+    _overlap(bench, _all_shared())
 
 
 def one_problem_trained_on(bench: Bench) -> None:
@@ -119,13 +137,12 @@ def one_problem_trained_on(bench: Bench) -> None:
 
 def search_that_finds_nothing(bench: Bench) -> None:
     """A search that misses the benchmark in itself: its silence about the corpus means nothing."""
-    _overlap(bench, _nothing_shared(), _nothing_shared(documents=164))
+    _overlap(bench, _nothing_shared(), _nothing_shared(_PROBLEMS))
 
 
 def search_for_longer_runs(bench: Bench) -> None:
     """Runs of fifty words: a copied problem with one word changed would pass."""
-    _overlap(bench, _nothing_shared())
-    bench.put("contamination", "overlap.json", {**bench.real["contamination"].json("overlap.json"), "ngram": 50})
+    _overlap(bench, _nothing_shared(), ngram=50)
 
 
 def nothing_read(bench: Bench) -> None:
@@ -144,7 +161,9 @@ def nothing_read(bench: Bench) -> None:
     },
     controls=(
         known_good(nothing_shared),
+        known_good(nothing_shared_by_this_search),
         known_bad(benchmark_trained_on),
+        known_bad(every_problem_trained_on),
         known_bad(one_problem_trained_on),
         known_bad(search_that_finds_nothing),
         known_bad(search_for_longer_runs),

@@ -136,7 +136,7 @@ def other_windows(bench: Bench) -> None:
         known_bad(a_control_with_fewer_steps),
         known_bad(a_control_that_was_taught_too),
         known_open(a_gain_that_may_be_chance),
-        known_unusable(other_windows),
+        known_unusable(other_windows, raises=ValueError),
     ),
 )
 def beats_ce_control(context: Context) -> Iterator[Measurement]:

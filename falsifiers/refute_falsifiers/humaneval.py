@@ -70,8 +70,8 @@ def _unusable(
         bench.put(need, file, [*_results(range(20)), _results(range(20))[0]])
 
     return (
-        known_unusable(nothing, name=f"no result in {need}"),
-        known_unusable(twice, name=f"one problem twice in {need}"),
+        known_unusable(nothing, name=f"no result in {need}", raises=ValueError),
+        known_unusable(twice, name=f"one problem twice in {need}", raises=ValueError),
     )
 
 

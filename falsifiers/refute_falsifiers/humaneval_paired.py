@@ -126,9 +126,9 @@ def one_problem_of_the_student_twice(bench: Bench) -> None:
         known_bad(both_solve_much_and_the_init_more),
         known_good(an_init_that_half_passes),
         known_open(a_gain_that_may_be_luck),
-        known_unusable(other_problems),
-        known_unusable(no_result_of_the_student),
-        known_unusable(one_problem_of_the_student_twice),
+        known_unusable(other_problems, raises=ValueError),
+        known_unusable(no_result_of_the_student, raises=ValueError),
+        known_unusable(one_problem_of_the_student_twice, raises=ValueError),
     ),
 )
 def humaneval_gain(context: Context) -> Iterator[Measurement]:
@@ -203,9 +203,9 @@ def one_problem_twice_before(bench: Bench) -> None:
         known_bad(worse_than_before),
         known_good(a_past_that_half_passes),
         known_open(six_lost),
-        known_unusable(other_problems_before),
-        known_unusable(no_result_before),
-        known_unusable(one_problem_twice_before),
+        known_unusable(other_problems_before, raises=ValueError),
+        known_unusable(no_result_before, raises=ValueError),
+        known_unusable(one_problem_twice_before, raises=ValueError),
     ),
 )
 def against_previous(context: Context) -> Iterator[Measurement]:

@@ -99,7 +99,7 @@ def no_wrong_answer_was_judged(bench: Bench) -> None:
         known_bad(the_init_is_held_down),
         known_bad(one_right_answer_that_half_passes),
         known_bad(one_right_answer_passes_unflagged),
-        known_unusable(no_wrong_answer_was_judged),
+        known_unusable(no_wrong_answer_was_judged, raises=ValueError),
     ),
 )
 def scorer_canaries(context: Context) -> Iterator[Measurement]:

@@ -245,7 +245,7 @@ def a_run_measured_too_late(bench: Bench) -> None:
         known_bad(a_student_that_stands_still),
         known_bad(a_student_that_runs_away),
         known_bad(a_run_without_that_step),
-        known_unusable(a_run_measured_too_late),
+        known_unusable(a_run_measured_too_late, raises=ValueError),
     ),
 )
 def early_descent(context: Context) -> Iterator[Measurement]:

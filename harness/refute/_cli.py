@@ -79,6 +79,9 @@ def check(
         bool,
         typer.Option("--contracts", help="Also run every property of the contracts, on the engines and on mutants."),
     ] = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Also show which falsifiers, controls and contracts stand behind a claim.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check specs, releases, falsifiers and contracts against each other. Loads no model.
@@ -86,19 +89,25 @@ def check(
     With --contracts, HYPOTHESIS_PROFILE=deep tries 300 random examples a property instead of 50.
     """
     from refute.checking import check_files
+    from refute.trace_matrix import matrix_of
 
+    paths = paths or [Path("specs")]
+    falsifiers = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    contract_folders = contract_folders or [folder for folder in (Path("contracts"),) if folder.exists()]
     found = check_files(
-        paths or [Path("specs")],
-        falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()],
-        contract_folders or [folder for folder in (Path("contracts"),) if folder.exists()],
+        paths,
+        falsifiers,
+        contract_folders,
         documents=docs,
         run_contracts=contracts,
         told=lambda attempt: typer.echo(attempt.line(), err=True),
     )
+    rows = matrix_of(paths, falsifiers, contract_folders) if matrix and not found.problems else ()
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1))
+        shown = {"matrix": [row.as_json() for row in rows]} if matrix else {}
+        typer.echo(json.dumps({**found.as_json(), **shown}, indent=1))
     else:
-        for line in found.lines():
+        for line in (*(row.line() for row in rows), *found.lines()):
             typer.echo(line)
     raise typer.Exit(NO_GO if found.problems else 0)
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from refute.control_trials import ControlTrial
     from refute.mutation import KillMatrix
     from refute.registry import Registry
+    from refute.sabotage_run import EngineMatrix
     from refute.spec import Spec
 
 _FAILED = 1
+# Where this repository has its own sabotages. They are in no wheel: nobody releases a sabotaged engine.
+HERE = Path("tests/assets/sabotage")
 
 
 def controls(
@@ -33,7 +36,15 @@ def controls(
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Break the falsifiers, and see which control notices.")
     ] = False,
-    only: Annotated[list[str] | None, typer.Option(help="With --mutate: this falsifier only; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="With --mutate: this falsifier only, and no engine; repeatable.")
+    ] = None,
+    sabotages: Annotated[
+        Path | None, typer.Option(help=f"With --mutate: a package of sabotages of the engines (default: {HERE}).")
+    ] = None,
+    no_sabotages: Annotated[
+        bool, typer.Option("--no-sabotages", help="With --mutate: falsifiers only; sabotages take minutes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show every falsifier its controls, without a release.
@@ -42,16 +53,25 @@ def controls(
     it. Fails when a control misbehaves. With --mutate, falsifiers are changed in one place at a time (a comparison
     inverted, a measurement constant or dropped, a guard removed, an operand ignored, min for max, off by one). Each
     mutant meets the same controls on the same path; one that no control notices is a hole, and the command fails.
+    Then the engines are sabotaged, in a small world of their own, and every falsifier is asked about that.
     """
-    from refute.control_trials import try_uses
+    from refute.control_trials import try_uses, uses_of
 
     specs, registry, evidence = _gather(spec, falsifiers, run, refute_dir)
     if mutate:
         from refute.mutation import kill_matrix
 
-        matrix = kill_matrix(specs, registry, evidence, only=only or (), tell=_progress(quiet=as_json))
-        typer.echo(json.dumps(matrix.as_json(), indent=1)) if as_json else _show_matrix(matrix)
-        raise typer.Exit(_FAILED if any(fate.survived for fate in matrix.fates) else 0)
+        matrix = kill_matrix(uses_of(specs), registry, evidence, only=only or (), tell=_progress(quiet=as_json))
+        engines = None if no_sabotages or (only and not sabotages) else _engines(sabotages)
+        if as_json:
+            told = {**matrix.as_json(), "engines": None if engines is None else engines.as_json()}
+            typer.echo(json.dumps(told, indent=1))
+        else:
+            _show_matrix(matrix)
+            _show_engines(engines)
+        survived = [fate.survived for fate in matrix.fates]
+        survived += [] if engines is None else [fate.survived for fate in engines.fates]
+        raise typer.Exit(_FAILED if any(survived) else 0)
     trials = list(try_uses(specs, registry, evidence))
     states = Counter(trial.state for trial in trials)
     if as_json:
@@ -116,6 +136,25 @@ def _show_matrix(matrix: KillMatrix) -> None:
         f"{found['killed']} of {found['mutants']} mutants killed, {found['accepted']} accepted as equivalent, "
         f"{found['survived']} survived: score {matrix.score:.1f} %"
     )
+
+
+def _engines(package: Path | None) -> EngineMatrix | None:
+    """The matrix of the package that was named, or of this checkout's; None where there is neither."""
+    from refute.sabotage_run import engine_matrix
+
+    return engine_matrix(package or HERE) if package or HERE.is_dir() else None
+
+
+def _show_engines(matrix: EngineMatrix | None) -> None:
+    if matrix is None:
+        typer.echo(f"engines not sabotaged: there is no {HERE} here, or falsifiers only were asked for")
+        return
+    for fate in matrix.fates:
+        names = fate.let_stand if fate.survived else fate.killed_by
+        word, how = ("SURVIVED", "let stand by") if fate.survived else ("killed", "by")
+        typer.echo(f"{word:9} {fate.failure:8} {fate.sabotage}  {how} {', '.join(names) or 'all'}")
+    killed = sum(not fate.survived for fate in matrix.fates)
+    typer.echo(f"{killed} of {len(matrix.fates)} sabotages of the engines killed: score {matrix.score:.1f} %")
 
 
 def _progress(*, quiet: bool) -> Callable[[str, int, int], None]:

@@ -70,7 +70,7 @@ def check_files(
     Raises LoadingError for falsifiers that cannot be loaded: without them nothing can be checked.
     """
     registry = load_registry(falsifier_folders)
-    spec_paths, release_paths = _find(paths)
+    spec_paths, release_paths = find_files(paths)
     problems: list[Problem] = []
     specs: list[LoadedSpec] = []
     for path in spec_paths:
@@ -95,7 +95,8 @@ def check_files(
     return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry), contracts)
 
 
-def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The spec and the release files at `paths`; of a folder, its YAML files and those in releases/ below it."""
     specs: list[Path] = []
     releases: list[Path] = []
     for path in paths:

@@ -81,29 +81,29 @@ def falsifier_of(use: FalsifierUse, registry: Registry) -> Falsifier:
     return found
 
 
-def try_use(falsifier: Falsifier, use: FalsifierUse, evidence: Mapping[str, Evidence]) -> list[ControlTrial]:
-    """The controls of one use, each in a child of its own, under the bars of the use."""
+def try_use(
+    falsifier: Falsifier, use: FalsifierUse, evidence: Mapping[str, Evidence], *, apart: bool = True
+) -> list[ControlTrial]:
+    """The controls of one use, under its bars, each in a child of its own or, not `apart`, in this very process."""
     for module in _WANTED_BY_MOST:
         importlib.import_module(module)
     with tempfile.TemporaryDirectory(prefix="refute-controls-") as folder:
         log = Path(folder) / "log.txt"
         parameters = parameters_of(falsifier, use)
-        answers = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log)
+        answers = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log, apart=apart)
     return [
         ControlTrial(
             use.id,
             falsifier.name,
             control.name,
-            None
-            if _needs_run(answers[control.name])
-            else control_result(use, control.name, control.expected, answers[control.name]),
+            None if _needs_run(answers[control.name]) else control_result(use, control, answers[control.name]),
         )
         for control in falsifier.controls
     ]
 
 
 def _needs_run(answer: Answer) -> bool:
-    return answer.fault.startswith(_NEEDS_RUN)
+    return _NEEDS_RUN in answer.fault
 
 
 def evidence_of(run: RunFolder) -> dict[str, Evidence]:

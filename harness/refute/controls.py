@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +70,15 @@ Build = Callable[[Bench], None]
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A named recipe for evidence and the outcome that it must produce under the thresholds of the spec."""
+    """A named recipe for evidence and the outcome that it must produce under the thresholds of the spec.
+
+    `raises`: what the falsifier itself may raise where it must refuse (`error`).
+    """
 
     name: str
     expected: Outcome
     build: Build
+    raises: tuple[type[Exception], ...] = (Exception,)
 
 
 def known_good(build: Build, *, name: str = "") -> Control:
@@ -92,9 +96,22 @@ def known_open(build: Build, *, name: str = "") -> Control:
     return _control(build, name, Outcome.INCONCLUSIVE)
 
 
-def known_unusable(build: Build, *, name: str = "") -> Control:
-    """An input that the falsifier must refuse to measure (`error`): incomplete, contradictory or not comparable."""
-    return _control(build, name, Outcome.ERROR)
+def known_unusable(
+    build: Build, *, name: str = "", raises: type[Exception] | tuple[type[Exception], ...] = Exception
+) -> Control:
+    """An input that the falsifier must refuse to measure (`error`): incomplete, contradictory or not comparable.
+
+    It refuses by raising an exception of a type in `raises`. One of another type, one out of `build`, and a process
+    that dies are no refusals: name the type, and a bug of the falsifier does not pass for its guard.
+    """
+    types = raises if isinstance(raises, tuple) else (raises,)
+    if not types or not all(map(_is_exception, types)):
+        raise RegistrationError(f"`raises` must be a type of exception or several, found {raises!r}")
+    return replace(_control(build, name, Outcome.ERROR), raises=types)
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def _control(build: Build, name: str, expected: Outcome) -> Control:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from refute.attest import load_private_key
+from refute.contract_links import linked_contracts, readable_contracts
+from refute.control_trials import uses_of
 from refute.errors import EvidenceError, RefuteError, SpecError, UsageError
 from refute.evidence import Store
 from refute.experiments import Plan
@@ -24,6 +26,7 @@ from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
 from refute.lock_facts import foresee, record_lock
+from refute.mutation_experiment import mutation_experiment
 from refute.origins import falsifier_origins
 from refute.outcome import Record
 from refute.plan import plan_release, require_inputs, sequential_design
@@ -41,6 +44,7 @@ from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, me
 from refute.warm_up import warm_up
 
 INTERRUPTED = 130
+CONTRACTS = "contracts"
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class GateSession:
         release = load_release(_release_path(config, roots))
         specs = _specs(config, roots, release)
         registry = load_registry(folders)
+        parsed = [loaded.spec for loaded in specs]
         # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
         problems = [
             problem
@@ -97,7 +102,8 @@ class GateSession:
             plan=plan_release(
                 release.release,
                 release.path.parent,
-                sequential=sequential_design([loaded.spec for loaded in specs], registry),
+                sequential=sequential_design(parsed, registry),
+                others=[mutation_experiment(uses_of(parsed), registry, folders)],
             ),
             store_path=here / (config.getoption("--store") or root / "store"),
             falsifier_folders=tuple(folders),
@@ -183,7 +189,7 @@ class GateSession:
             platform=platform.platform(),
             cpus=os.cpu_count() or 0,
             versions=_versions(),
-            falsifiers=falsifier_origins(self.registry),
+            falsifiers=falsifier_origins(self.registry, self._contracts()),
         )
         return RunFile(
             facts=facts,
@@ -205,6 +211,10 @@ class GateSession:
             requires=self._requires,
             falsifiers=tuple(str(folder.resolve()) for folder in self.falsifier_folders),
         )
+
+    def _contracts(self) -> dict[str, tuple[str, ...]]:
+        """By falsifier, the contracts of this repository that cover the code behind it."""
+        return linked_contracts(self.registry, self.plan, readable_contracts([self.config.rootpath / CONTRACTS]))
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Note falsifiers that the command line deselected; the verdict tells them from those that went missing."""

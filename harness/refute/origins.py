@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from refute.loading import GROUP
@@ -9,8 +10,13 @@ from refute.predicate import FalsifierOrigin
 from refute.registry import Registry
 
 
-def falsifier_origins(registry: Registry) -> dict[str, FalsifierOrigin]:
-    """Every registered falsifier by name; one of a repository's own files has no package."""
+def falsifier_origins(
+    registry: Registry, contracts: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, FalsifierOrigin]:
+    """Every registered falsifier by name; one of a repository's own files has no package.
+
+    `contracts` are the ids of those that cover the code behind it.
+    """
     packs = {point.module.partition(".")[0]: point.dist for point in entry_points(group=GROUP)}
     found: dict[str, FalsifierOrigin] = {}
     for name, declared in registry.items():
@@ -21,5 +27,6 @@ def falsifier_origins(registry: Registry) -> dict[str, FalsifierOrigin]:
             controls=tuple(control.name for control in declared.controls),
             package=None if pack is None else pack.name,
             version=None if pack is None else pack.version,
+            contracts=(contracts or {}).get(name, ()),
         )
     return found

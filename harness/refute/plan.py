@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,16 +33,19 @@ STUDENT, SEQUENTIAL = "humaneval_student", "humaneval_sequential"
 _DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
 
-def plan_release(release: Release, base: Path, *, sequential: Design | None = None) -> Plan:
+def plan_release(
+    release: Release, base: Path, *, sequential: Design | None = None, others: Sequence[Experiment] = ()
+) -> Plan:
     """Every experiment that evidence may be asked from; `base` is the folder of the release file.
 
-    With `sequential` there is one more, which lets the student answer until that test has decided.
+    With `sequential` there is one more, which lets the student answer until that test has decided. `others` are
+    experiments about something else than the release, such as the gate.
 
     Raises:
         UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
     """
     plan = {name: _own_files(name, base / path) for name, path in sorted(release.evidence.items())}
-    built_in = [_release_itself(release)]
+    built_in = [_release_itself(release), *others]
     if release.distillation is not None:
         _refuse_self_distillation(release.distillation, base)
         built_in += _distillation(release.distillation, base, sequential)

@@ -61,13 +61,17 @@ class Subject(Closed):
 
 
 class FalsifierOrigin(Closed):
-    """A falsifier as it was registered: its file, what it declares, its package; a repository's own file has none."""
+    """A falsifier as it was registered: its file, what it declares, its package; a repository's own file has none.
+
+    `contracts` are those that name a module behind it or its evidence (docs/contracts.md).
+    """
 
     code_sha256: Sha256
     needs: tuple[str, ...]
     controls: tuple[str, ...]
     package: str | None
     version: str | None
+    contracts: tuple[str, ...] = ()
 
 
 class RunFacts(Closed):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from refute.context import Evidence, Parameter
+from refute.controls import Control
 from refute.errors import ExperimentTimeoutError, RefuteError
 from refute.outcome import ControlResult, Outcome, Record, readable
 from refute.registry import Falsifier, Registry
@@ -67,10 +68,7 @@ class Gate:
     ) -> Record:
         parameters = parameters_of(falsifier, use)
         trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log, apart=self.apart)
-        controls = tuple(
-            control_result(use, control.name, control.expected, trial.controls[control.name])
-            for control in falsifier.controls
-        )
+        controls = tuple(control_result(use, control, trial.controls[control.name]) for control in falsifier.controls)
         real = trial.real
         outcome, reason = Outcome.ERROR, real.fault
         if real.timed_out:
@@ -112,10 +110,14 @@ def parameters_of(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Paramete
     return {**falsifier.parameters, **given}
 
 
-def control_result(use: FalsifierUse, name: str, expected: Outcome, answer: Answer) -> ControlResult:
-    """What the answer to a control comes to under the bars of `use`."""
+def control_result(use: FalsifierUse, control: Control, answer: Answer) -> ControlResult:
+    """What the answer to a control comes to under the bars of `use`.
+
+    An `error` is the falsifier's own refusal. A control that could not be laid out, a process that died and an
+    exception that nobody expects of this falsifier have shown nothing: `not_run`.
+    """
     if answer.fault:
-        observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR
-        return ControlResult(name, expected, observed, readable(answer.fault))
+        observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR if answer.refused else Outcome.NOT_RUN
+        return ControlResult(control.name, control.expected, observed, readable(answer.fault))
     observed, reason = settle_control(use, answer.measurements)
-    return ControlResult(name, expected, observed, reason, answer.measurements)
+    return ControlResult(control.name, control.expected, observed, reason, answer.measurements)

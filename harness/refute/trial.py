@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import faulthandler
-import gc
 import json
 import math
 import operator
-import os
-import selectors
-import signal
-import sys
 import tempfile
-import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from numbers import Real
@@ -26,25 +17,23 @@ from typing import Any
 from refute.context import Context, Evidence, Parameter
 from refute.controls import Bench, Control
 from refute.errors import RefuteError
+from refute.forked import Reply, replies_of
 from refute.outcome import Interval, Measurement
 from refute.records import measurement_from_json
 from refute.registry import Falsifier
 
-# Of the time that a child has: then it writes down where it is, while it still can.
-_WRITES_DOWN_AT = 0.9
-# Controls that run beside each other: a fork costs the parent as much as the child, and two cores are common.
-_AT_ONCE = 2
-
-Make = Callable[[], Context]
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call of a falsifier gave: measurements, or a fault that says why there are none."""
+    """What one call of a falsifier gave: measurements, or a fault that says why there are none.
+
+    `refused`: the falsifier itself raised what its control lets it raise.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     fault: str = ""
     timed_out: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +59,7 @@ def try_falsifier(
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
     controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
-    (real,) = _call(falsifier, [lambda: Context(dict(parameters), evidence)], timeout_s, log, apart=apart)
+    (real,) = _call(falsifier, [(lambda: Context(dict(parameters), evidence), ())], timeout_s, log, apart=apart)
     return Trial(controls, real)
 
 
@@ -84,35 +73,28 @@ def try_controls(
     apart: bool = True,
 ) -> dict[str, Answer]:
     """The answer to each control, by name, as `try_falsifier` gets it."""
+    calls: list[Call] = []
     with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
-        makes: list[Make] = []
         for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            makes.append(partial(_on_bench(control, parameters, evidence), bench))
-        answers = _call(falsifier, makes, timeout_s, log, apart=apart)
+            calls.append((partial(_on_bench(control, parameters, evidence), bench), control.raises))
+        answers = _call(falsifier, calls, timeout_s, log, apart=apart)
     return {control.name: answer for control, answer in zip(falsifier.controls, answers, strict=True)}
 
 
-def _call(falsifier: Falsifier, makes: Sequence[Make], timeout_s: float, log: Path, *, apart: bool) -> list[Answer]:
-    """The falsifier's answers to what each function lays out: from a child each, or from this very process."""
+Make = Callable[[], Context]
+Refusals = tuple[type[Exception], ...]
+# What lays a call out, and the exceptions that are refusals there.
+Call = tuple[Make, Refusals]
+
+
+def _call(falsifier: Falsifier, calls: Sequence[Call], timeout_s: float, log: Path, *, apart: bool) -> list[Answer]:
+    """The falsifier's answers, each from a child of its own, or all from this very process."""
     if not apart:
-        return [_answer(_measure(falsifier, make)) for make in makes]
-    answers: list[Answer] = []
-    running: deque[_Child] = deque()
-    try:
-        for make in makes:
-            if len(running) == _AT_ONCE:
-                answers.append(running[0].answer())
-                running.popleft()
-            running.append(_Child(falsifier, make, timeout_s, log))
-        while running:
-            answers.append(running[0].answer())
-            running.popleft()
-    finally:
-        for child in running:
-            child.end()
-    return answers
+        return [_answer(_measure(falsifier, make, refusals)) for make, refusals in calls]
+    works = [partial(_measured, falsifier, make, refusals) for make, refusals in calls]
+    return [_parse(reply) for reply in replies_of(works, timeout_s, log)]
 
 
 def _on_bench(
@@ -126,99 +108,37 @@ def _on_bench(
     return make
 
 
-class _Child:
-    """A process in which a falsifier is called, from its fork to its end."""
-
-    def __init__(self, falsifier: Falsifier, make: Make, timeout_s: float, log: Path) -> None:
-        self._timeout_s, self._log = timeout_s, log
-        self._reading, writing = os.pipe()
-        _flush()
-        # A collection in the child would write to, and so copy, every page of the parent's objects: 50 ms each time.
-        gc.freeze()
-        self._deadline = time.monotonic() + timeout_s
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._reading)
-            _answer_and_exit(falsifier, make, writing, log, timeout_s)
-        gc.unfreeze()
-        os.close(writing)
-
-    def answer(self) -> Answer:
-        """What it answers until its time is over; then nothing of it runs any more."""
-        data = None
-        # Its answer may have waited in the pipe for the end of a neighbour that hung.
-        deadline = max(self._deadline, time.monotonic() + self._timeout_s / 2)
-        try:
-            data = _read_until(self._reading, deadline)
-        finally:
-            status = self.end()
-        if data is None:
-            fault = f"gave no answer within {self._timeout_s:g} s; see {self._log.name} for where it was by then"
-            return Answer(fault=fault, timed_out=True)
-        return _parse(data, status, self._log)
-
-    def end(self) -> int:
-        """Kill it and what it started, once; its status as os.waitpid gives it."""
-        if self._reading < 0:
-            return 0
-        os.close(self._reading)
-        self._reading = -1
-        os.kill(self._pid, signal.SIGKILL)  # first the child itself: it may not lead its own group yet
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._pid, signal.SIGKILL)
-        return os.waitpid(self._pid, 0)[1]
+def _measured(falsifier: Falsifier, make: Make, refusals: Refusals) -> str:
+    return json.dumps(_measure(falsifier, make, refusals))
 
 
-def _answer_and_exit(falsifier: Falsifier, make: Make, writing: int, log: Path, timeout_s: float) -> None:
-    """In the child: measure, write the answer, and leave without running any handler of the parent's."""
-    status = 1
+def _parse(reply: Reply) -> Answer:
+    if reply.fault:
+        return Answer(fault=reply.fault, timed_out=reply.timed_out)
     try:
-        _detach(log)
-        # To the descriptor: sys.stderr may be anything by then.
-        faulthandler.dump_traceback_later(_WRITES_DOWN_AT * timeout_s, file=2)
-        answer = json.dumps(_measure(falsifier, make)) + "\n"
-        _flush()  # before the answer: the parent ends this process as soon as it has one
-        with os.fdopen(writing, "w", encoding="utf-8") as out:
-            out.write(answer)
-        status = 0
-    except BaseException:  # noqa: BLE001  # the child must never return into the parent's stack
-        traceback.print_exc()
-    finally:
-        try:
-            _flush()
-        finally:
-            os._exit(status)
+        return _answer(json.loads(reply.line))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return Answer(fault=f"gave a measurement that is not one: {error}")
 
 
-def _detach(log: Path) -> None:
-    """Own session, no input, output into `log`: under pytest or rich, sys.stdout is not what descriptor 1 is."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
-    sys.stdin = os.fdopen(0, encoding="utf-8")
-    sys.stdout, sys.stderr = (
-        os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1) for number in (1, 2)
-    )
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
-def _measure(falsifier: Falsifier, make: Make) -> dict[str, Any]:
+def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, Any]:
     try:
         context = make()
+    except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
+        return {"fault": f"could not be laid out: {_told(error)}"}
+    try:
         found = list(_plain(falsifier, context))
-    except RefuteError as error:
-        return {"fault": str(error) + (f" ({error.hint})" if error.hint else "")}
     except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
-        traceback.print_exc()
-        return {"fault": f"raised {type(error).__name__}: {error}"}
+        return {"fault": _told(error), "refused": isinstance(error, refusals)}
     return {"measurements": [asdict(measurement) for measurement in found]}
+
+
+def _told(error: BaseException) -> str:
+    """An exception in the words of a record; the traceback of one that nobody raised on purpose goes to the log."""
+    if isinstance(error, RefuteError):
+        return str(error) + (f" ({error.hint})" if error.hint else "")
+    traceback.print_exception(error)
+    return f"raised {type(error).__name__}: {error}"
 
 
 def _plain(falsifier: Falsifier, context: Context) -> Iterator[Measurement]:
@@ -267,32 +187,7 @@ def _interval(name: str, interval: object) -> Interval | None:
     return replace(interval, low=low, high=high, level=level)
 
 
-def _read_until(reading: int, deadline: float) -> bytes | None:
-    """One line, or what came before the end of file; None once the deadline has passed."""
-    data = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(reading, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
-            chunk = os.read(reading, 1 << 16)
-            data += chunk
-            # Not the end of file alone: a process that the falsifier left behind may hold the pipe open.
-            if not chunk or chunk.endswith(b"\n"):
-                return bytes(data)
-    return None
-
-
-def _parse(data: bytes, status: int, log: Path) -> Answer:
-    if not data.endswith(b"\n"):
-        code = os.waitstatus_to_exitcode(status)
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        return Answer(fault=f"its process ended with {how} before it answered; see {log.name}")
-    try:
-        return _answer(json.loads(data))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        return Answer(fault=f"gave a measurement that is not one: {error}")
-
-
 def _answer(found: Mapping[str, Any]) -> Answer:
     if "fault" in found:
-        return Answer(fault=str(found["fault"]))
+        return Answer(fault=str(found["fault"]), refused=bool(found.get("refused", False)))
     return Answer(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))

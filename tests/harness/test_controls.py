@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refute import Bench, Outcome, known_bad, known_good
+from refute import Bench, Outcome, known_bad, known_good, known_unusable
 from refute.context import Evidence
 from refute.errors import EvidenceError, RegistrationError
 
@@ -51,6 +51,15 @@ def test_a_control_must_be_a_function(build: Any) -> None:
     """`known_bad(build(bench))`, calling it in place of naming it, gives None."""
     with pytest.raises(RegistrationError, match="built by a function of a Bench"):
         known_bad(build)
+
+
+@pytest.mark.parametrize("raises", [(), "ValueError", SystemExit, BaseException, (ValueError, 3), ValueError("x")])
+def test_what_a_falsifier_may_raise_is_a_type_of_exception(raises: Any) -> None:
+    """Not an instance, not a name, and nothing that only ends a process."""
+    with pytest.raises(RegistrationError, match="`raises` must be a type of exception or several, found "):
+        known_unusable(a_plain_name, raises=raises)
+    assert known_unusable(a_plain_name).expected is Outcome.ERROR
+    assert known_unusable(a_plain_name, raises=ValueError).raises == (ValueError,)
 
 
 @pytest.fixture

@@ -11,15 +11,17 @@ from types import ModuleType
 
 import pytest
 
-from refute.control_trials import NoRun, try_uses
+from refute.control_trials import NoRun, try_uses, uses_of
 from refute.errors import EvidenceError, UsageError
 from refute.mutants import mutants_of
 from refute.mutation import ACCEPTED, kill_matrix
 from refute.outcome import Outcome
 from refute.registry import Registry
-from refute.spec import Spec, load_spec
+from refute.spec import FalsifierUse, Spec, load_spec
 
 FALSIFIER = '''
+import os
+
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
 
 def good(bench):
@@ -33,6 +35,15 @@ def too_few(bench):
 
 def tampered(bench):
     bench.put("answers", "a.json", bench.real["answers"].json("a.json"))
+
+def unbuildable(bench):
+    raise ValueError("the control's own bug")
+
+def dead(bench):
+    os._exit(3)
+
+def of_another_type(bench):
+    bench.put("answers", "a.json", {{"right": "9", "all": 10}})
 
 @falsifier("share", needs=("answers",), measures={{"share": "%"}}, controls=({controls}))
 def share(context):
@@ -95,6 +106,11 @@ def _excuse(change: str) -> str:
 Made = Callable[[str], tuple[list[Spec], Registry]]
 
 
+def mutable(made: tuple[list[Spec], Registry]) -> tuple[list[FalsifierUse], Registry]:
+    """What kill_matrix wants of a spec."""
+    return uses_of(made[0]), made[1]
+
+
 def test_controls_alone_give_what_they_must(made: Made) -> None:
     """Good, bad and unusable inputs, with nothing but the spec and the falsifier."""
     trials = list(try_uses(*made(f"{BOTH}, known_unusable(too_few)"), NoRun()))
@@ -108,6 +124,27 @@ def test_a_control_that_is_wrong_misbehaves(made: Made) -> None:
     assert [trial.state for trial in trials] == ["behaved", "behaved", "misbehaved", "misbehaved"]
 
 
+@pytest.mark.parametrize(
+    ("control", "observed", "reason"),
+    [
+        ("too_few", "error", "too few were asked"),
+        ("too_few, raises=ValueError", "error", "too few were asked"),
+        ("too_few, raises=(KeyError, ValueError)", "error", "too few were asked"),
+        ("too_few, raises=KeyError", "not_run", "raised ValueError: too few were asked"),
+        ("of_another_type", "error", "raised TypeError"),
+        ("of_another_type, raises=ValueError", "not_run", "raised TypeError"),
+        ("unbuildable", "not_run", "could not be laid out: raised ValueError: the control's own bug"),
+        ("dead", "not_run", "exit status 3 before it answered"),
+    ],
+)
+def test_only_the_falsifiers_own_exception_is_a_refusal(made: Made, control: str, observed: str, reason: str) -> None:
+    """Of a type that the control names, where it names one: neither a bug nor a death passes for a guard."""
+    (*_, trial) = try_uses(*made(f"{BOTH}, known_unusable({control})"), NoRun())
+    assert trial.result is not None
+    assert (trial.result.observed, trial.result.behaved) == (observed, observed == "error")
+    assert reason in trial.result.reason
+
+
 def test_a_control_that_needs_a_run_says_so(made: Made) -> None:
     """It neither behaved nor misbehaved: it was not tried."""
     trials = list(try_uses(*made(f"{BOTH}, known_good(tampered)"), NoRun()))
@@ -118,17 +155,28 @@ def test_a_control_that_needs_a_run_says_so(made: Made) -> None:
 
 def test_a_guard_that_no_control_needs_is_a_survivor(made: Made) -> None:
     """Until a control shows that its input is refused."""
-    survivors = [fate.change for fate in kill_matrix(*made(BOTH), NoRun()).fates if fate.survived]
+    survivors = [fate.change for fate in kill_matrix(*mutable(made(BOTH)), NoRun()).fates if fate.survived]
     assert any("remove the guard" in change for change in survivors)
-    again = kill_matrix(*made(f"{BOTH}, known_unusable(too_few)"), NoRun())
+    again = kill_matrix(*mutable(made(f"{BOTH}, known_unusable(too_few)")), NoRun())
     assert not any("remove the guard" in fate.change for fate in again.fates if fate.survived)
     (guard,) = [fate for fate in again.fates if "remove the guard" in fate.change]
     assert guard.killed_by == ("F-SHARE-001/too few",)
 
 
+def test_the_first_control_that_notices_is_enough(made: Made) -> None:
+    """One name for each mutant that had several, and the same survivors."""
+    uses, registry = mutable(made(BOTH))
+    whole, quick = (kill_matrix(uses, registry, NoRun(), first=first) for first in (False, True))
+    assert {len(fate.killed_by) for fate in quick.fates} == {0, 1}
+    assert {len(fate.killed_by) for fate in whole.fates} == {0, 1, 2}
+    fates = {fate.number: fate.killed_by[:1] for fate in whole.fates}
+    assert {fate.number: fate.killed_by for fate in quick.fates} == fates
+    assert sorted(fates) == list(range(1, whole.falsifiers[0].mutants + 1))
+
+
 def test_survivors_come_first_and_the_score_counts_the_killed(made: Made) -> None:
     """What is to be looked at stands at the top, as file and line."""
-    matrix = kill_matrix(*made(BOTH), NoRun())
+    matrix = kill_matrix(*mutable(made(BOTH)), NoRun())
     states = [fate.survived for fate in matrix.fates]
     assert states == sorted(states, reverse=True)
     assert any(states)
@@ -138,7 +186,7 @@ def test_survivors_come_first_and_the_score_counts_the_killed(made: Made) -> Non
 
 def test_constants_in_place_of_a_measurement_are_noticed(made: Made) -> None:
     """Whatever the constant, one of the two controls is on the other side of the bar."""
-    fates = {fate.change.split(":")[0]: fate for fate in kill_matrix(*made(BOTH), NoRun()).fates}
+    fates = {fate.change.split(":")[0]: fate for fate in kill_matrix(*mutable(made(BOTH)), NoRun()).fates}
     assert [fates[f"measure always {number}"].killed_by for number in (0, 1, -1)] == [("F-SHARE-001/good",)] * 3
     assert len(fates["drop the measurement"].killed_by) == 2
 
@@ -146,15 +194,15 @@ def test_constants_in_place_of_a_measurement_are_noticed(made: Made) -> None:
 def test_an_accepted_mutant_needs_its_reason_and_its_mutant(made: Made, tmp_path: Path) -> None:
     """What is excused is left out of the score; an excuse for nothing is an error."""
     specs, registry = made(BOTH)
-    survivors = [fate.change for fate in kill_matrix(specs, registry, NoRun()).fates if fate.survived]
+    survivors = [fate.change for fate in kill_matrix(uses_of(specs), registry, NoRun()).fates if fate.survived]
     rows = "".join(_excuse(each) for each in survivors)
     (tmp_path / ACCEPTED).write_text(rows, encoding="utf-8")
-    matrix = kill_matrix(specs, registry, NoRun())
+    matrix = kill_matrix(uses_of(specs), registry, NoRun())
     assert matrix.score == 100
     assert sum(bool(fate.accepted) for fate in matrix.fates) == len(survivors)
     (tmp_path / ACCEPTED).write_text(rows + _excuse("gone"), encoding="utf-8")
     with pytest.raises(UsageError, match="excuses 1 mutants"):
-        kill_matrix(specs, registry, NoRun())
+        kill_matrix(uses_of(specs), registry, NoRun())
 
 
 def test_controls_and_bars_are_no_mutants(made: Made) -> None:
@@ -188,4 +236,4 @@ def test_a_falsifier_whose_controls_misbehave_is_not_mutated(
     """Its own misbehaviour would count as a kill of every mutant."""
     specs, registry = made("known_good(bad), known_bad(good)")
     with pytest.raises(UsageError, match="controls of 'share' misbehave without any mutation: bad, good"):
-        kill_matrix(specs, registry, {})
+        kill_matrix(uses_of(specs), registry, {})

@@ -24,11 +24,13 @@ from transformers import PreTrainedTokenizerFast
 from refute.distill.config import TeacherPlace
 from refute.distill.logs import write_json
 from refute.distill.tokenizer import open_tokenizer
-from refute.job import Job
+from refute.job import Inputs, Job
 from refute.release import Closed, FileCorpus, Positive, StdlibCorpus
 
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
+# Files between two lines of progress.
+_EVERY = 256
 
 
 class CorpusAuditConfig(Closed):
@@ -52,26 +54,33 @@ def audit_corpus(job: Job) -> None:
     corpus = job.inputs["corpus"]
     files = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))["files"]
     root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))
-    data = {file["path"]: (root / file["path"]).read_bytes() for file in files}
     grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
     tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
-    windows = foreign = 0
-    for done, split in enumerate(("train", "heldout")):
-        job.progress("look for windows in their files", done, 2)
-        texts = [data[file["path"]].decode("utf-8", "replace") for file in files if file["split"] == split]
-        tokens = load_file(corpus.path(f"{split}.safetensors"))["tokens"]
-        chosen = _evenly(tokens, config.windows)
-        windows += len(chosen)
-        whole = "\0".join(texts)
-        foreign += sum(any(text not in whole for text in _documents(ids, tokenizer)) for ids in chosen)
+    windows = {split: _windows(corpus, split, config.windows, tokenizer) for split in ("train", "heldout")}
+    sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
+    changed = contaminated = 0
+    for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
+        if done % _EVERY == 0:
+            job.progress("look for windows in their files", done, len(files))
+        data = (root / file["path"]).read_bytes()
+        text = data.decode("utf-8", "replace")
+        changed += hashlib.sha256(data).hexdigest() != file["sha256"]
+        contaminated += _shares(text, grams)
+        sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
     found = {
         "files": len(files),
-        "changed_files": sum(hashlib.sha256(data[file["path"]]).hexdigest() != file["sha256"] for file in files),
-        "contaminated_files": sum(_shares(text.decode("utf-8", "replace"), grams) for text in data.values()),
-        "windows": windows,
-        "foreign_windows": foreign,
+        "changed_files": changed,
+        "contaminated_files": contaminated,
+        "windows": sum(map(len, windows.values())),
+        "foreign_windows": sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
     }
     write_json(job.out / "corpus.json", found)
+
+
+def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast) -> list[set[str]]:
+    """The texts of the documents in each of `count` evenly spaced windows of a split."""
+    tokens = load_file(corpus.path(f"{split}.safetensors"))["tokens"]
+    return [{text for text in _documents(ids, tokenizer) if text} for ids in _evenly(tokens, count)]
 
 
 def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:

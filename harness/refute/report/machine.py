@@ -93,5 +93,6 @@ def _finding(finding: Finding) -> Mapping[str, Any]:
         "controls": [{**asdict(item), "behaved": item.behaved} for item in finding.controls],
         "evidence": [{"experiment": name, "sha256": digest} for name, digest in finding.evidence],
         "uses": sorted({record.uses for record in finding.records}),
+        "contracts": list(finding.contracts),
         "code": sorted({record.code for record in finding.records}),
     }

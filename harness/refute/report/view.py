@@ -13,14 +13,25 @@ from refute.report.wording import criterion_outcome, severity, value
 from refute.verdict import CriterionRuling, FalsifierRuling
 
 _SEVERITIES = list(Severity)
+# Controls are named for what they are made of.
+_KINDS = {
+    Outcome.CORROBORATED: "good",
+    Outcome.FALSIFIED: "bad",
+    Outcome.INCONCLUSIVE: "open",
+    Outcome.ERROR: "unusable",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One falsifier of a criterion: the judge's ruling and the records behind it (none if it never ran)."""
+    """One falsifier of a criterion: the judge's ruling and the records behind it (none if it never ran).
+
+    `contracts` are the ids of those that cover the code behind it.
+    """
 
     ruling: FalsifierRuling
     records: tuple[Record, ...]
+    contracts: tuple[str, ...] = ()
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -31,6 +42,12 @@ class Finding:
     def controls(self) -> tuple[ControlResult, ...]:
         """Every control, in the order run."""
         return tuple(item for record in self.records for item in record.controls)
+
+    @property
+    def controls_by_kind(self) -> str:
+        """How many of them are of which kind, such as `2 good, 5 bad, 1 unusable`."""
+        kinds = Counter(control.expected for control in self.controls)
+        return ", ".join(f"{kinds[expected]} {kind}" for expected, kind in _KINDS.items() if kinds[expected])
 
     @property
     def evidence(self) -> tuple[tuple[str, str], ...]:
@@ -132,6 +149,11 @@ class View:
         return tuple(row for group in self.groups for row in group.rows)
 
     @property
+    def traced(self) -> tuple[Row, ...]:
+        """Every criterion, in the order of the specifications."""
+        return tuple(sorted(self.rows, key=lambda row: int(row.anchor.rpartition("-")[2])))
+
+    @property
     def not_run(self) -> tuple[Row, ...]:
         """Criteria about which this run says nothing."""
         return tuple(row for group in self.groups if group.key == "not-run" for row in group.rows)
@@ -174,9 +196,16 @@ def _rows(predicate: Predicate) -> Iterable[Row]:
         records[record.spec, record.criterion, record.falsifier].append(record)
     for index, ruling in enumerate(predicate.verdict.criteria, start=1):
         findings = tuple(
-            Finding(item, tuple(records[ruling.spec, ruling.criterion, item.falsifier])) for item in ruling.falsifiers
+            _finding(predicate, item, records[ruling.spec, ruling.criterion, item.falsifier])
+            for item in ruling.falsifiers
         )
         yield Row(ruling, findings, f"criterion-{index}")
+
+
+def _finding(predicate: Predicate, ruling: FalsifierRuling, records: Iterable[Record]) -> Finding:
+    own = tuple(records)
+    declared = [predicate.run.falsifiers[record.uses] for record in own if record.uses in predicate.run.falsifiers]
+    return Finding(ruling, own, tuple(sorted({name for each in declared for name in each.contracts})))
 
 
 def _groups(rows: tuple[Row, ...]) -> Iterable[Group]:

@@ -26,18 +26,18 @@ from sabotage.entry import sabotaged
 from silence import Silence
 
 # The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, its text
-# is short, and publication is not built.
+# is short, publication is not built, and the controls of the gate are about no release at all.
 _SMALLER = {
     "F-DISTILL-SMOKE-001": {"steps": ">= 100 steps"},
     "F-DISTILL-CONTAMINATION-001": {"searched": ">= 500 ngrams"},
 }
-_NOT_BUILT = "AC-DISTILL-005"
+_LEFT_OUT = ("AC-DISTILL-005", "AC-GATE-CONTROLS")
 
 
 def shipped_spec(path: Path) -> Spec:
     """The specification as it ships, less what no small world can have."""
     spec = load_spec(path).spec
-    kept = tuple(criterion for criterion in spec.criteria if criterion.id != _NOT_BUILT)
+    kept = tuple(criterion for criterion in spec.criteria if criterion.id not in _LEFT_OUT)
     return with_bars(spec.model_copy(update={"criteria": kept}), _SMALLER)
 
 

@@ -82,7 +82,7 @@ EDITS: dict[str, tuple[str, str, Direction, bool]] = {
     "a lower bar": (with_(">= 80 %", ">= 70 %"), "AC-A-001 F-A-001 accuracy", Direction.LOOSER, True),
     "a higher bar": (with_(">= 80 %", ">= 90 %"), "AC-A-001 F-A-001 accuracy", Direction.TIGHTER, False),
     "a test that may stop early": (
-        with_('">= 80 %" }', '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, look_every: 3} }'),
+        with_('">= 80 %" }', '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]} }'),
         "AC-A-001 F-A-001 accuracy", Direction.CHANGED, True,
     ),
     "a later date": (

@@ -64,7 +64,7 @@ def reviewed(tmp_path: Path) -> Path:
         ('">= 80 %"', '">= 80 %", inconclusive_if: "< 1 %"', ["F-A-001"]),
         (
             '">= 80 %"',
-            '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, look_every: 3}',
+            '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]}',
             ["F-A-001"],
         ),
         ("k: 3", "k: 4", ["F-A-001"]),

@@ -59,7 +59,7 @@ EDITS: dict[str, tuple[str, str, str | None]] = {
     "a lower severity": ("severity: block", "severity: info", "AC-RIGHT: severity asks for less"),
     "a test that may stop early": (
         '{accuracy: {holds_if: ">= 80 %"}}',
-        '{accuracy: {holds_if: ">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, look_every: 3}}}',
+        '{accuracy: {holds_if: ">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]}}}',
         "the bar of accuracy is another, not a tighter one: >= 80 % before, >= 80 %, sequential (error 0.4",
     ),
     "a date from which it blocks": (

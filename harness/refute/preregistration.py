@@ -27,13 +27,18 @@ OWN_EVIDENCE = "evidence."
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file."""
+    """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file.
+
+    `policy` is the SHA-256 of the policy that it was judged under, if any; `waived` whether waivers were given to that.
+    """
 
     release: LockedRelease
     specs: tuple[LockedSpec, ...]
     started_at: str
     records: Sequence[Record]
     evidence: Mapping[str, Mapping[str, str]]
+    policy: str | None = None
+    waived: bool = False
 
 
 def conduct_of(
@@ -44,14 +49,16 @@ def conduct_of(
     started_at: str,
     records: Sequence[Record] = (),
     evidence: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    policy: str | None = None,
+    waived: bool = False,
 ) -> Conduct:
     """The same from recorded texts and what they parse to."""
     locked = tuple(
         LockedSpec(sha256=text.sha256, content=content) for text, content in zip(specs, spec_contents, strict=True)
     )
-    return Conduct(
-        LockedRelease(sha256=release.sha256, content=release_content), locked, started_at, records, evidence or {}
-    )
+    asked = LockedRelease(sha256=release.sha256, content=release_content)
+    return Conduct(asked, locked, started_at, records, evidence or {}, policy, waived)
 
 
 def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: Conduct) -> Preregistration:
@@ -71,7 +78,7 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         release=conduct.release,
         specs=conduct.specs,
         facts=_observed(promise.facts, lock.facts, conduct),
-        policy=promise.policy,  # no run depends on it
+        policy=_policy(promise.policy, conduct),
     )
     differences = changes(promise, found)
     faults = tuple(_faults(signed, conduct))
@@ -87,6 +94,13 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         changes=differences,
         faults=faults,
     )
+
+
+def _policy(promised: str | None, conduct: Conduct) -> str | None:
+    """The policy that was kept to. Only waivers depend on it: where nobody judged under one or waived, as promised."""
+    if promised is None or (conduct.policy is None and not conduct.waived):
+        return promised
+    return conduct.policy
 
 
 def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:

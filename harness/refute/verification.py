@@ -174,6 +174,8 @@ def recompute(predicate: Predicate) -> str:
         predicate.run.started_at,
         predicate.records,
         predicate.evidence,
+        policy=None if predicate.policy is None else predicate.policy.sha256,
+        waived=bool(predicate.waivers),
     )
     again = judge(
         specs,

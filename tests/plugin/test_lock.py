@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,16 @@ criteria:
 """
 
 
+WAIVER = f"""\
+waivers:
+  - criterion: AC-EXAMPLE-001
+    subject_sha256: "{"0" * 64}"
+    approver: Ann
+    reason: Known.
+    expires_at: "2099-01-01T00:00:00Z"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Locked:
     """A repository that was locked and then gated, honestly: look, do not touch."""
@@ -54,7 +65,8 @@ def kept(new_repo: Callable[[], Repo]) -> Locked:
     """One honest run under a lock."""
     repo = new_repo()
     repo.write("specs/second.yaml", SECOND)
-    assert repo.python("-P", "-m", "refute", "lock").returncode == 0
+    repo.write("policy.yaml", "approvers: [Ann]\n")
+    assert repo.python("-P", "-m", "refute", "lock", "--policy", "policy.yaml").returncode == 0
     return Locked(repo, repo.gate())
 
 
@@ -259,6 +271,21 @@ def test_a_lock_deleted_after_the_run_still_binds_it(copy: Repo, cli: Cli) -> No
     (copy.path / LOCK).unlink()
     assert cli("judge", copy.run).returncode == 0
     assert latest(copy).verdict.preregistration.state is LockState.HELD
+
+
+def test_waivers_are_ruled_by_the_locked_policy_alone(copy: Repo, cli: Cli) -> None:
+    """Whom the numbers displease lets himself waive, or judges waivers under no policy: the lock is broken by both."""
+    copy.write("waivers.yaml", WAIVER)
+    copy.write("mine.yaml", "approvers: [Ann, Me]\n")
+    locked, mine, waivers = (copy.path / name for name in ("policy.yaml", "mine.yaml", "waivers.yaml"))
+    for options, new in (
+        (("--policy", locked, "--waivers", waivers), None),
+        (("--policy", mine), sha256(mine.read_bytes()).hexdigest()),
+        (("--waivers", waivers), "nothing"),
+    ):
+        assert cli("judge", copy.run, *options).returncode == (new is not None)
+        found = [(each.place, each.old, each.new) for each in latest(copy).verdict.preregistration.changes]
+        assert found == ([] if new is None else [("policy", sha256(locked.read_bytes()).hexdigest(), new)])
 
 
 def test_evidence_that_is_not_what_was_locked_is_seen_in_its_manifest(copy: Repo, cli: Cli) -> None:

@@ -179,6 +179,7 @@ def judge_command(
     from refute.policy_file import load_policy
     from refute.remeasure import falsifiers_of
     from refute.run_folder import open_run
+    from refute.sequencing import miscited
     from refute.signing_key import open_signing_key
     from refute.step_summary import append_step_summary
     from refute.waiver_file import WaiverFile, load_waivers
@@ -202,6 +203,7 @@ def judge_command(
         falsifiers=falsifiers or falsifiers_of(folder),
         store=store,
         specs_and_releases=specs,
+        found=miscited(folder.read_run(), specs),
     )
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)

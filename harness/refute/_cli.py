@@ -229,7 +229,12 @@ def _near(path: Path) -> str:
 def _fail(error: RefuteError) -> NoReturn:
     if isinstance(error, StoppedError) and os.environ.get("RANK", "0") != "0":
         sys.exit(128 + error.signal)  # the first rank says it for all
-    typer.echo(f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+    text = f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
+    if not text.replace("\n", "").isprintable():  # it may quote what a stranger wrote, or a file name that is no text
+        from refute.report.escaping import visible
+
+        text = visible(text)
+    typer.echo(text, err=True)
     if isinstance(error, StoppedError):
         sys.exit(128 + error.signal)
     sys.exit(exit_status(error))

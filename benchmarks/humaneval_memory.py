@@ -79,7 +79,7 @@ def peak(hoard: str, workers: int, isolation: Isolation) -> tuple[float, float, 
         while not done.is_set():
             total, single = resident_mib(descendants(os.getpid()))
             highest, largest = max(highest, total), max(largest, single)
-            time.sleep(0.02)
+            time.sleep(0.02)  # between samples of the resident sets, which walk all of /proc
 
     watcher = threading.Thread(target=watch)
     outcomes: dict[str, int] = {}

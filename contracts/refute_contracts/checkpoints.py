@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from refute.distill.threads import one_thread
 from refute.errors import ExperimentError
 from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
-from refute_contracts.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import nn

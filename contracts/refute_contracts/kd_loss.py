@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from refute.distill.threads import one_thread
 from refute.mutant import Rewrite
-from refute_contracts.threads import one_thread
 
 if TYPE_CHECKING:
     from refute.distill.loss import KdLoss

@@ -105,7 +105,7 @@ def only_the_judge_is_believed(outcome: str, token: str) -> None:
     from refute.humaneval.slot import _parse
 
     report = _parse(json.dumps({"outcome": outcome, "detail": "", "token": token}).encode(), "ab")
-    believed = token == "ab" and outcome != "PASSED"  # noqa: S105 - no secret
+    believed = token == "ab" and outcome != "PASSED"  # noqa: S105  # no secret
     assert report.outcome == (outcome if believed else "error")
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.distill.threads import one_thread
 from refute.errors import NonFiniteError, UsageError
 from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
-from refute_contracts.threads import one_thread
 from refute_contracts.vocabulary import tokenizer
 
 if TYPE_CHECKING:

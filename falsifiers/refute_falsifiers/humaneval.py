@@ -32,9 +32,13 @@ def _results(passed: Iterable[int], problems: int = PROBLEMS, other: str = "fail
     ]
 
 
+def _passed(row: dict[str, Any]) -> bool:
+    """Whether a result is positively a pass: flag and outcome must agree."""
+    return row["passed"] is True and row["outcome"] == "passed"
+
+
 def _passes(rows: Rows) -> int:
-    """Problems whose result is positively a pass: flag and outcome must agree."""
-    return sum(row["passed"] is True and row["outcome"] == "passed" for row in rows)
+    return sum(_passed(row) for row in rows)
 
 
 def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
@@ -306,7 +310,7 @@ def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
         raise ValueError("the problems were not judged in the order of the design")
     if any(row["outcome"] == "error" for row in rows):
         raise ValueError("a problem without a verdict is neither solved nor failed")
-    passed = [row["passed"] is True and row["outcome"] == "passed" for row in rows]
+    passed = [_passed(row) for row in rows]
     rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
     share, interval = stats.sequential_share(passed, **rule)
     yield Measurement("pass_at_1", share, "%", n=len(rows), interval=interval)

@@ -36,6 +36,9 @@ def lock(
     refute_dir: Annotated[Path, typer.Option(help="Where evidence is kept: what exists already is named.")] = Path(
         ".refute"
     ),
+    timestamp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Pre-register a release: sign, before the run, what it will be judged by and made from.
@@ -45,7 +48,7 @@ def lock(
     """
     from refute.attest import default_key_directory, development_key, load_private_key
     from refute.loading import load_registry
-    from refute.locking import load_locked, lock_release
+    from refute.locking import load_locked, lock_release, stamp_lock
 
     loaded, found = load_locked(release, specs or [])
     folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
@@ -64,13 +67,15 @@ def lock(
     except LooseningError as error:
         _show_refusal(error, as_json=as_json)
         raise typer.Exit(REFUSED) from error
+    stamp = stamp_lock(locked.path, timestamp) if timestamp else None
     if as_json:
-        typer.echo(json.dumps(_described(locked), indent=1, sort_keys=True))
+        shown = {**_described(locked), "timestamp": None if stamp is None else str(stamp)}
+        typer.echo(json.dumps(shown, indent=1, sort_keys=True))
     else:
-        _show(locked)
+        _show(locked, stamp)
 
 
-def _show(locked: Locked) -> None:
+def _show(locked: Locked, stamp: Path | None) -> None:
     for line in _table(locked.changes):
         typer.echo(line)
     signed = locked.signed
@@ -79,8 +84,10 @@ def _show(locked: Locked) -> None:
     typer.echo(f"signed by key {signed.key_id}")
     if signed.lock.known_before:
         typer.echo(f"note: measured before this lock: {', '.join(signed.lock.known_before)}")
+    if stamp is not None:
+        typer.echo(f"timestamped: {stamp}")
     if locked.written:
-        typer.echo(f"next: commit {locked.path}, then pytest --falsifiers")
+        typer.echo(f"next: commit {locked.path}{f' and {stamp}' if stamp else ''}, then pytest --falsifiers")
 
 
 def _show_refusal(error: LooseningError, *, as_json: bool) -> None:

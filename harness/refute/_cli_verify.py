@@ -49,6 +49,10 @@ def verify(
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
     ] = None,
+    timestamp_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Demand that an RFC 3161 authority under this certificate saw the lock before the run."),
+    ] = None,
     max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
     at: At = None,
     min_sequence: MinSequence = None,
@@ -85,6 +89,7 @@ def verify(
             max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
             at=parse_moment(at),
             lock_keys=[read_file(path) for path in lock_key or []],
+            timestamp_roots=[read_file(path) for path in timestamp_root or []],
             min_sequence=min_sequence,
             min_spec_versions=parse_versions(min_spec_version or ()),
         )

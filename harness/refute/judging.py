@@ -119,7 +119,7 @@ def judge_run(
         asked.facts.started_at,
         records,
         evidence,
-        policy=None if policy is None else policy.sha256,
+        policy=policy.sha256 if policy else None,
         waived=bool(waivers.waivers),
     )
     at = datetime.fromisoformat(evaluated_at)

@@ -80,9 +80,11 @@ class Lock(Closed):
 class RunLock(Closed):
     """The lock that a run was started under: its signed envelope, and what the run found in its place.
 
-    `name` is the file it was read from, and only informs.
+    `name` is the file it was read from, and only informs. `timestamp` is what a timestamp authority answered about the
+    envelope's UTF-8 bytes (RFC 3161, in base64), empty without; nothing that this run says makes it true.
     """
 
     name: str
     envelope: str
     facts: Facts
+    timestamp: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=1 << 20)

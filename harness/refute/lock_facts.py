@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from refute.evidence import file_sha256, manifest_digest
 from refute.experiments import source_digest
 from refute.loading import USER_MODULES
 from refute.lock import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLock
-from refute.lock_file import checked_pem, lock_path
+from refute.lock_file import checked_pem, lock_path, timestamp_path
 from refute.plan import input_digests
 from refute.preregistration import Conduct, preregistration
 from refute.registry import Falsifier, Registry
@@ -50,7 +51,13 @@ def record_lock(
     if named is None and not os.path.lexists(path):
         return None
     envelope = read_file(path).decode("utf-8", "replace")  # what is not UTF-8 will not verify
-    return RunLock(name=str(path), envelope=envelope, facts=find_facts(release, specs, registry))
+    stamp = timestamp_path(path)
+    return RunLock(
+        name=str(path),
+        envelope=envelope,
+        facts=find_facts(release, specs, registry),
+        timestamp=base64.b64encode(read_file(stamp)).decode("ascii") if os.path.lexists(stamp) else "",
+    )
 
 
 def foresee(

@@ -41,6 +41,11 @@ def lock_path(release_file: Path) -> Path:
     return release_file.with_name(release_file.stem + SUFFIX)
 
 
+def timestamp_path(lock: Path) -> Path:
+    """Where the timestamp of the lock at `lock` lies."""
+    return lock.with_name(lock.name + ".tsr")
+
+
 def sign_lock(lock: Lock, key: PrivateKey) -> bytes:
     """The envelope of `lock`, signed with `key`."""
     content = parse_json(lock.model_dump_json(by_alias=True).encode(), what="the lock")

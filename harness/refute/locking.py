@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
+from refute.attest.timestamp import request_timestamp
 from refute.errors import LooseningError, SpecError, UsageError, VerificationError
 from refute.evidence import Store
 from refute.experiments import Plan, key_of
@@ -16,7 +17,7 @@ from refute.linting import check_specs
 from refute.lock import Lock, Promise
 from refute.lock_changes import changes, loosened, relaxing
 from refute.lock_facts import find_facts, locked_release, locked_specs, read_file
-from refute.lock_file import SignedLock, lock_path, read_lock, sign_lock
+from refute.lock_file import SignedLock, lock_path, read_lock, sign_lock, timestamp_path
 from refute.plan import plan_release
 from refute.promise import Change
 from refute.registry import Registry
@@ -93,8 +94,19 @@ def lock_release(
         raise _loosening(path, refused)
     known = _known(plan_release(release.release, release.path.parent), store)
     envelope = sign_lock(_next(former, promise, made, known), key)
+    timestamp_path(path).unlink(missing_ok=True)  # it is of the lock before
     _write(path, envelope + b"\n")
     return Locked(path, read_lock(envelope, [own]), made, written=True)
+
+
+def stamp_lock(path: Path, url: str) -> Path:
+    """Have the authority at `url` say when it saw the lock at `path`, and write its answer beside it.
+
+    Raises what `request_timestamp` does, and UsageError where the file cannot be written.
+    """
+    stamp = timestamp_path(path)
+    _write(stamp, request_timestamp(url, read_file(path)))
+    return stamp
 
 
 def _next(former: SignedLock | None, promise: Promise, made: Sequence[Change], known: tuple[str, ...]) -> Lock:

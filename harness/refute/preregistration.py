@@ -29,7 +29,7 @@ OWN_EVIDENCE = "evidence."
 class Conduct:
     """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file.
 
-    `policy` is the SHA-256 of the policy that it was judged under, if any; `waived` whether waivers were given to that.
+    `policy` is the SHA-256 of the one that it was judged under, `waived` whether waivers were given to its judge.
     """
 
     release: LockedRelease
@@ -57,8 +57,15 @@ def conduct_of(
     locked = tuple(
         LockedSpec(sha256=text.sha256, content=content) for text, content in zip(specs, spec_contents, strict=True)
     )
-    asked = LockedRelease(sha256=release.sha256, content=release_content)
-    return Conduct(asked, locked, started_at, records, evidence or {}, policy, waived)
+    return Conduct(
+        LockedRelease(sha256=release.sha256, content=release_content),
+        locked,
+        started_at,
+        records,
+        evidence or {},
+        policy,
+        waived,
+    )
 
 
 def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: Conduct) -> Preregistration:
@@ -96,13 +103,6 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
     )
 
 
-def _policy(promised: str | None, conduct: Conduct) -> str | None:
-    """The policy that was kept to. Only waivers depend on it: where nobody judged under one or waived, as promised."""
-    if promised is None or (conduct.policy is None and not conduct.waived):
-        return promised
-    return conduct.policy
-
-
 def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:
     locked_at, started_at = signed.lock.locked_at, conduct.started_at
     try:
@@ -112,6 +112,12 @@ def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:
     else:
         if late:
             yield f"the lock was made at {locked_at}, after the run began at {started_at}: it promised nothing"
+
+
+def _policy(promised: str | None, conduct: Conduct) -> str | None:
+    """The policy that was applied. Without one, only waivers make a difference: everybody's would count."""
+    unneeded = conduct.policy is None and not conduct.waived
+    return promised if promised is None or unneeded else conduct.policy
 
 
 def _observed(promised: Facts, noted: Facts, conduct: Conduct) -> Facts:

@@ -5,6 +5,7 @@ What this cannot tell: whether the machine that ran the gate was honest before i
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ from refute.attest import (
     read_statement,
     verify_envelope,
 )
+from refute.attest.timestamp import read_timestamp
 from refute.bundle import check_projections, read_bundle
 from refute.consistency import check_consistency, moment
 from refute.errors import SpecError, VerificationError
 from refute.evidence import manifest_digest
 from refute.freshness import Expected, check_freshness
+from refute.identity import utc_text
 from refute.judge import judge
 from refute.lock_file import read_lock
 from refute.model_check import check_model
@@ -61,6 +64,7 @@ def verify_verdict(
     max_age: timedelta | None = None,
     at: datetime | None = None,
     lock_keys: Sequence[bytes] = (),
+    timestamp_roots: Sequence[bytes] = (),
     min_sequence: int | None = None,
     min_spec_versions: Mapping[str, int] | None = None,
 ) -> Verified:
@@ -68,7 +72,8 @@ def verify_verdict(
 
     `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. The other arguments are
     those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
-    With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported.
+    With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported. With
+    `timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run began.
 
     Raises:
         VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.
@@ -94,6 +99,7 @@ def verify_verdict(
     checks += check_freshness(predicate, expected)
     with _stage("lock"):
         checks.append(_lock(predicate, lock_keys))
+        checks += _timestamp(predicate, timestamp_roots)
     with _stage("subject"):
         checks += check_model(predicate, model) if model else ["model not compared: give --model"]
     with _stage("evidence"):
@@ -174,7 +180,7 @@ def recompute(predicate: Predicate) -> str:
         predicate.run.started_at,
         predicate.records,
         predicate.evidence,
-        policy=None if predicate.policy is None else predicate.policy.sha256,
+        policy=predicate.policy.sha256 if predicate.policy else None,
         waived=bool(predicate.waivers),
     )
     again = judge(
@@ -235,3 +241,24 @@ def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
     if found.state is not LockState.HELD:
         raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
     return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"
+
+
+def _timestamp(predicate: Predicate, roots: Sequence[bytes]) -> list[str]:
+    """Raises VerificationError where a timestamp was demanded and shows no lock from before the run."""
+    lock = predicate.lock
+    if not roots:
+        return ["the lock's timestamp was not checked: give --timestamp-root"] if lock and lock.timestamp else []
+    if lock is None or not lock.timestamp:
+        what = "the run was not pre-registered" if lock is None else "the lock has no timestamp"
+        raise VerificationError(f"{what}, and --timestamp-root demands one", cause="timestamp")
+    try:
+        answer = base64.b64decode(lock.timestamp, validate=True)
+    except ValueError as error:
+        raise VerificationError(f"the lock's timestamp is no base64: {error}", cause="timestamp") from error
+    found = read_timestamp(answer, lock.envelope.encode("utf-8"), roots)
+    if found.moment > moment(predicate.run.started_at, "started_at"):
+        raise VerificationError(
+            f"the lock was seen at {utc_text(found.moment)}, after the run began at {predicate.run.started_at}",
+            cause="timestamp",
+        )
+    return [f"the lock was seen at {utc_text(found.moment)} by {found.authority}"]

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import os
+
+_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def warm_up() -> None:
-    """Half a second, saved in every fork."""
-    importlib.import_module("scipy.stats")
-    importlib.import_module("safetensors.numpy")
+    """Half a second, saved in every fork.
+
+    numpy and scipy each start a thread per core when they are imported. A process that forks is to have one: what
+    another thread holds at that moment stays held in the child for ever.
+    """
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        importlib.import_module("scipy.stats")
+        importlib.import_module("safetensors.numpy")
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before

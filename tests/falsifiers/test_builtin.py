@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from json_lines import write_rows
 from refute import Bench, Measurement, Outcome
 from refute.context import Context, Evidence, Parameter
 from refute.controls import Control
@@ -72,7 +73,7 @@ def evidence(folder: Path, name: str, files: Mapping[str, Any]) -> Evidence:
         if file.endswith(".safetensors"):
             save_file(content, path)
         elif file.endswith(".jsonl"):
-            path.write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
+            write_rows(path, content)
         else:
             path.write_text(json.dumps(content), encoding="utf-8")
         digests[file] = hashlib.sha256(path.read_bytes()).hexdigest()

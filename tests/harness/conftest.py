@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import RefuteError
+from refute.attest import PrivateKey, generate_key, load_private_key
 from refute.evidence import Store
-from refute.experiments import Experiment
-from refute.job import Fact
+from refute.judging import Judged, judge_run
 from refute.laboratory import Laboratory, Watcher
 from refute.loading import load_registry
 from refute.origins import falsifier_origins
@@ -24,27 +23,10 @@ from refute.release_file import LoadedRelease, load_release
 from refute.run_folder import RunFile, RunFolder
 from refute.runner import Gate
 from refute.spec import load_spec
+from silence import Silence
+from tiny_spec import tiny_spec
 
-SPEC = """\
-spec: SPEC-TINY-001
-version: 1
-title: Answers
-criteria:
-  - id: AC-TINY-001
-    title: Right
-    statement: Most answers are right.
-    severity: block
-    phase: 1
-    falsifiers:
-      - {id: F-TINY-001, uses: tiny-accuracy, thresholds: {accuracy: {holds_if: ">= 80 %"}}}
-  - id: AC-TINY-002
-    title: Enough
-    statement: There are enough answers.
-    severity: info
-    phase: 1
-    falsifiers:
-      - {id: F-TINY-002, uses: tiny-size, thresholds: {rows: {holds_if: ">= 20 rows"}}}
-"""
+SPEC = tiny_spec()
 RELEASE = """\
 release: tiny
 title: Tiny answers
@@ -57,17 +39,6 @@ evidence: {answers: answers.jsonl, notes: notes.json}
 
 FALSIFIERS = Path(__file__).parents[1] / "assets" / "tiny_falsifiers"
 TINY = load_registry([FALSIFIERS])
-
-
-class Silence:
-    """Watches and says nothing."""
-
-    def started(self, experiment: Experiment, step: int, total: int) -> None: ...
-    def waiting(self, experiment: Experiment) -> None: ...
-    def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None: ...
-    def finished(self, experiment: Experiment, seconds: float) -> None: ...
-    def reused(self, experiment: Experiment) -> None: ...
-    def failed(self, experiment: Experiment, error: RefuteError) -> None: ...
 
 
 @pytest.fixture
@@ -112,6 +83,18 @@ def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
         return run
 
     return make
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> PrivateKey:
+    """A key that signs, and whose owner may forge."""
+    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
+
+
+@pytest.fixture
+def judged(make_run: Callable[..., RunFolder], key: PrivateKey) -> Judged:
+    """An honest GO."""
+    return judge_run(make_run(), key, development=False)
 
 
 def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:

@@ -25,7 +25,7 @@ from refute.attest import (
 )
 from refute.bundle import MAX_LINES, read_bundle
 from refute.errors import VerificationError
-from refute.judging import Judged, judge_run
+from refute.judging import Judged
 from refute.outcome import Outcome, Ruling, Severity
 from refute.predicate import Predicate
 from refute.projections import SUMMARY_TYPE, TEST_RESULT_TYPE, project
@@ -33,18 +33,6 @@ from refute.run_folder import RunFolder
 from refute.verification import verify_verdict
 
 MakeRun = Callable[..., RunFolder]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
-
-
-@pytest.fixture
-def judged(make_run: MakeRun, key: PrivateKey) -> Judged:
-    """An honest GO."""
-    return judge_run(make_run(), key, development=False)
 
 
 def lines_of(judged: Judged) -> list[bytes]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
+from refute.attest import PrivateKey, public_pem
 from refute.errors import SpecError, VerificationError
 from refute.judge import judge
 from refute.judging import judge_run
@@ -17,41 +16,20 @@ from refute.report import REPORTS
 from refute.run_folder import RunFolder
 from refute.spec import Criterion, parse_spec
 from refute.verification import recompute, verify_verdict
+from tiny_spec import tiny_spec
 
 MakeRun = Callable[..., RunFolder]
-SPEC = """\
-spec: SPEC-TINY-001
-version: 1
-title: Answers
-criteria:
-  - id: AC-TINY-001
-    title: Right
-    statement: Most answers are right.
-    severity: block
-    phase: 1
-    effective_on: "DATE"
-    falsifiers:
-      - {id: F-TINY-001, uses: tiny-accuracy, thresholds: {accuracy: {holds_if: ">= 80 %"}}}
-  - id: AC-TINY-002
-    title: Enough
-    statement: There are enough answers.
-    severity: block
-    phase: 1
-    falsifiers:
-      - {id: F-TINY-002, uses: tiny-size, thresholds: {rows: {holds_if: ">= 20 rows"}}}
-"""
 BEGINS = datetime(2027, 1, 31, tzinfo=UTC)
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
+def dated(date: str) -> str:
+    """A spec that blocks throughout, its first criterion from `date` on."""
+    return tiny_spec(second="block", effective_on=date)
 
 
 def criterion(date: str = "2027-01-31") -> Criterion:
     """The first criterion of the spec."""
-    return parse_spec(SPEC.replace("DATE", date), "spec.yaml").criteria[0]
+    return parse_spec(dated(date), "spec.yaml").criteria[0]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +58,7 @@ def test_a_date_that_is_none_is_refused(date: str) -> None:
 @pytest.mark.parametrize("severity", ["warn", "info"])
 def test_only_a_block_criterion_begins_to_block(severity: str) -> None:
     """A date on anything else would be read as a promise that nobody keeps."""
-    text = SPEC.replace("DATE", "2027-01-31").replace("severity: block", f"severity: {severity}", 1)
+    text = dated("2027-01-31").replace("severity: block", f"severity: {severity}", 1)
     with pytest.raises(SpecError, match=r"spec\.yaml:10: .*only a `block` criterion"):
         parse_spec(text, "spec.yaml")
 
@@ -88,7 +66,7 @@ def test_only_a_block_criterion_begins_to_block(severity: str) -> None:
 @pytest.mark.parametrize(("date", "ruling"), [("2999-01-01", Ruling.WARN), ("2020-01-01", Ruling.NO_GO)])
 def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date: str, ruling: Ruling) -> None:
     """Judged, verified again from the signed text, and named in every report."""
-    judged = judge_run(make_run(spec=SPEC.replace("DATE", date), right=10), key, development=False)
+    judged = judge_run(make_run(spec=dated(date), right=10), key, development=False)
     assert judged.predicate.verdict.ruling is ruling
     assert verify_verdict(judged.path.read_bytes(), [public_pem(key)]).predicate == judged.predicate
     words = {"2999-01-01": "warn, block from 2999-01-01", "2020-01-01": "block since 2020-01-01"}[date]
@@ -99,7 +77,7 @@ def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date:
 
 def test_a_date_of_judgement_moved_back_is_seen(make_run: MakeRun, key: PrivateKey) -> None:
     """`evaluated_at` decides, so a verdict that was NO-GO cannot be called WARN without moving it, nor with."""
-    predicate = judge_run(make_run(spec=SPEC.replace("DATE", "2020-01-01"), right=10), key, development=False).predicate
+    predicate = judge_run(make_run(spec=dated("2020-01-01"), right=10), key, development=False).predicate
     early = predicate.model_copy(update={"evaluated_at": "2019-12-31T23:59:59Z"})
     with pytest.raises(VerificationError, match="signed verdict is NO-GO, but its own records give WARN"):
         recompute(early)
@@ -107,7 +85,7 @@ def test_a_date_of_judgement_moved_back_is_seen(make_run: MakeRun, key: PrivateK
 
 def test_before_its_date_it_weighs_as_warn_in_every_outcome() -> None:
     """Also when nothing was measured: that is what severity warn does."""
-    spec = parse_spec(SPEC.replace("DATE", "2027-01-31"), "spec.yaml")
+    spec = parse_spec(dated("2027-01-31"), "spec.yaml")
     verdict = judge(spec, [], at=BEGINS - timedelta(days=1))
     assert [each.severity for each in verdict.criteria] == [Severity.WARN, Severity.BLOCK]
     assert verdict.criteria[0].outcome is Outcome.NOT_RUN

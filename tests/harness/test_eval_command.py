@@ -11,17 +11,18 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from json_lines import read_rows, write_rows
 from refute.humaneval.official import OFFICIAL_PROBLEMS
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
 OWN = Path(__file__).parents[1] / "assets" / "own_problems.jsonl"
-PROBLEMS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
+PROBLEMS = read_rows(OWN)
 WRONG = "    return None\n"
 SLOW = "\n\nimport time\ntime.sleep(0.25)\n"
 TIER = ("--minimum-isolation", "rlimits")
@@ -36,13 +37,8 @@ def samples_file(path: Path, completions: Mapping[str, str], *, n: int = 1) -> P
         }
         for problem in PROBLEMS * n
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(path, rows)
     return path
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def command(samples: Path, out: Path) -> list[str]:
@@ -60,16 +56,16 @@ def test_scoring_prints_the_number_and_writes_the_rows(cli: Cli, tmp_path: Path)
     assert "timeouts  0, after 0 retried alone; no outcome depended on one" in ended.stdout
     assert f"problems  sha256 {hashlib.sha256(OWN.read_bytes()).hexdigest()}" in ended.stdout
     assert "samples/s" in ended.stderr
-    assert [row["task_id"] for row in read(out)] == [problem["task_id"] for problem in PROBLEMS]
-    assert [row["passed"] for row in read(out)] == [True, True, True, False, True, True]
+    assert [row["task_id"] for row in read_rows(out)] == [problem["task_id"] for problem in PROBLEMS]
+    assert [row["passed"] for row in read_rows(out)] == [True, True, True, False, True, True]
 
 
 def test_several_samples_a_problem_give_pass_at_k_and_a_bootstrap(cli: Cli, tmp_path: Path) -> None:
     """With two samples each the intervals of independent samples are not shown; pass@2 is."""
     samples, out = samples_file(tmp_path / "s.jsonl", {}, n=2), tmp_path / "r.jsonl"
-    rows = read(samples)
+    rows = read_rows(samples)
     rows[0]["completion"] = WRONG
-    samples.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(samples, rows)
     ended = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, "--json")
     figures = json.loads(ended.stdout)
     assert (ended.returncode, figures["samples_a_problem"], figures["executed_now"]) == (0, [2, 2], 12)
@@ -91,7 +87,7 @@ def test_broken_lines_are_named_and_the_rest_is_scored(cli: Cli, tmp_path: Path)
     assert "line 2: not JSON" in ended.stdout
     assert "line 7: unknown task 'own/99'" in ended.stdout
     assert "missing   1 problems without a sample: own/1" in ended.stdout
-    assert sum(row["passed"] for row in read(out)) == 5
+    assert sum(row["passed"] for row in read_rows(out)) == 5
 
 
 def test_missing_problems_need_partial(cli: Cli, tmp_path: Path) -> None:
@@ -143,11 +139,11 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, number: int, st
     samples, out = samples_file(tmp_path / "s.jsonl", slow, n=2), tmp_path / "r.jsonl"
     running = subprocess.Popen(command(samples, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (out.exists() and len(read(out)) >= 2) and time.monotonic() < deadline:
+    while not (out.exists() and len(read_rows(out)) >= 2) and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
-    kept = len(read(out))
+    kept = len(read_rows(out))
     assert (running.returncode, 2 <= kept < 12) == (status, True), errors
     if number == signal.SIGINT:
         assert f"refute: stopped; {kept} of 12 samples are scored" in errors
@@ -180,7 +176,7 @@ def test_a_sequential_run_stops_when_the_bar_is_decided(cli: Cli, tmp_path: Path
     ended = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, *rule, "--json")
     found = json.loads(ended.stdout)
     assert (ended.returncode, found["decision"], found["problems"], found["executed_now"]) == (0, "below", 2, 2)
-    assert len(read(out)) == 2
+    assert len(read_rows(out)) == 2
     assert found["interval"]["high"] < 80
     assert found["interval"]["method"].endswith("ended at look 2 of 6, 2 of 6 problems")
     again = cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, *rule)
@@ -204,7 +200,7 @@ def test_a_sequential_run_wants_one_sample_of_every_problem(cli: Cli, tmp_path: 
     out = tmp_path / "r.jsonl"
     twice = samples_file(tmp_path / "2.jsonl", {}, n=2)
     short = tmp_path / "1.jsonl"
-    short.write_text("".join(f"{json.dumps(row)}\n" for row in read(twice)[:5]), encoding="utf-8")
+    short.write_text("".join(f"{json.dumps(row)}\n" for row in read_rows(twice)[:5]), encoding="utf-8")
     broken = tmp_path / "b.jsonl"
     broken.write_text(short.read_text(encoding="utf-8") + "{\n", encoding="utf-8")
     for samples, bar, message in (

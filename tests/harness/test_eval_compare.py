@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from json_lines import write_rows
 from refute import stats
 from refute.eval_figures import compare, pass_intervals
 
@@ -22,7 +23,7 @@ def results(path: Path, passes: str, *, n: int = 1, **identity: object) -> Path:
         for number, letter in enumerate(passes)
     ]
     path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(path, rows)
     if identity:
         path.with_name(f"{path.name}.run.json").write_text(json.dumps(identity), encoding="utf-8")
     return path

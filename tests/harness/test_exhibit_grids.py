@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from json_lines import write_rows
 from refute.attest import canonical_json
 from refute.exhibit_grids import grids, prompts
 from refute.predicate import Exhibits
@@ -28,7 +29,7 @@ def line(folder: Path, name: str, completions: list[str]) -> EvidenceLine:
     for file, rows in files.items():
         path = folder / name / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_rows(path, rows)
         digests[file] = hashlib.sha256(path.read_bytes()).hexdigest()
     return EvidenceLine(name=name, digest="d" * 64, folder=str(folder / name), files=digests)
 

@@ -37,7 +37,7 @@ from refute.attest import (
 )
 from refute.bundle import read_bundle
 from refute.errors import VerificationError
-from refute.judging import Judged, judge_run
+from refute.judging import Judged
 from refute.run_folder import RunFolder
 from refute.verification import verify_verdict
 
@@ -47,18 +47,6 @@ CURVES: list[tuple[ec.EllipticCurve, type[hashes.HashAlgorithm]]] = [
     (ec.SECP384R1(), hashes.SHA384),
     (ec.SECP521R1(), hashes.SHA512),
 ]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
-
-
-@pytest.fixture
-def judged(make_run: MakeRun, key: PrivateKey) -> Judged:
-    """An honest GO."""
-    return judge_run(make_run(), key, development=False)
 
 
 def payload_for(judged: Judged, key: PrivateKey) -> bytes:

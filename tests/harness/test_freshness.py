@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
+from refute.attest import PrivateKey, public_pem
 from refute.errors import EvidenceError, SpecError, StaleVerdictError, UsageError, VerificationError
 from refute.freshness import Expected, check_freshness
 from refute.identity import MAX_SEQUENCE, identify
@@ -33,12 +33,6 @@ subject: answers
 valid_days: 7
 evidence: {answers: answers.jsonl, notes: notes.json}
 """
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture

@@ -4,85 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from refute.judge import judge
-from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.outcome import Outcome, Ruling, RunClass, Severity
 from refute.policy import Policy
-from refute.release import Release
-from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
-from refute.verdict import Verdict
-from refute.waiver import Waiver
+from refute.spec import Criterion, FalsifierUse, Spec
+from refute_contracts.verdict_cases import (
+    ANCHOR,
+    AT,
+    HOLDS,
+    RECORDED,
+    RELEASE,
+    SUBJECT,
+    build,
+    criterion,
+    record,
+    rule,
+    spec,
+    waiver,
+)
 
-SUBJECT = "5" * 64
-AT = datetime(2026, 6, 1, tzinfo=UTC)
-GOOD = Measurement("count", 0.0, "files", 5, evidence=("e" * 64,))
-BAD = replace(GOOD, value=2.0)
-OPEN = replace(GOOD, value=1.0, interval=Interval(0.0, 2.0, 0.95, "Wilson"))
-NUMBERS = {Outcome.CORROBORATED: (GOOD,), Outcome.FALSIFIED: (BAD,), Outcome.INCONCLUSIVE: (OPEN,)}
-CONTROLS = (
-    ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,)),
-    ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (BAD,)),
-)
-RELEASE = Release.model_validate(
-    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
-)
 # A waiver accepts a shortfall that was measured; beside it, what holds.
 WAIVABLE = {Outcome.FALSIFIED, Outcome.INCONCLUSIVE, Outcome.CORROBORATED}
-# Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
-RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
-
-
-def use(name: str) -> FalsifierUse:
-    """A use of the falsifier `a-count` with one bar."""
-    return FalsifierUse(id=f"F-{name}", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
-
-
-def criterion(name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1) -> Criterion:
-    """A criterion AC-name with falsifiers F-name-0, F-name-1, …"""
-    uses = tuple(use(f"{name}-{number}") for number in range(falsifiers))
-    return Criterion(id=f"AC-{name}", title="t", statement="s", severity=severity, phase=1, falsifiers=uses)
-
-
-def spec(*criteria: Criterion) -> Spec:
-    """A spec of these criteria."""
-    return Spec(spec="SPEC-A", version=1, title="t", criteria=criteria)
-
-
-def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
-    """An honest record: its numbers give its outcome, its controls behaved."""
-    measured = outcome in NUMBERS
-    return Record(
-        "SPEC-A",
-        of.id,
-        of.falsifiers[number].id,
-        "a-count",
-        outcome,
-        "as measured" if measured else "it said so",
-        RunClass.EMBEDDED,
-        NUMBERS.get(outcome, ()),
-        CONTROLS if measured else (),
-        (("corpus", "d" * 64),) if measured else (),
-        "c" * 64,
-    )
-
-
-ANCHOR = criterion("ANCHOR")
-HOLDS = record(ANCHOR, Outcome.CORROBORATED)
-
-
-def rule(criteria: Sequence[Criterion], records: Sequence[Record], *waivers: Waiver) -> Verdict:
-    """The verdict on the embedded release, with everything that a judge is given."""
-    return judge(spec(*criteria), records, waivers=waivers, at=AT, release=RELEASE, subject_sha256=SUBJECT, faults=())
-
-
-def waiver(name: str) -> Waiver:
-    """A waiver of AC-name that is in force."""
-    return Waiver(
-        criterion=f"AC-{name}", subject_sha256=SUBJECT, approver="Ann", reason="r", expires_at="2026-07-01T00:00:00Z"
-    )
+ONE = criterion("ONE")
+TRUE = record(ONE, Outcome.CORROBORATED)
 
 
 # ------------------------------------------------------------------------------------------------ the algebra
@@ -109,28 +57,17 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
 def test_one_criterion_beside_one_that_holds(outcome: Outcome, severity: Severity, waived: bool) -> None:
     """The full matrix of outcome, severity and waiver."""
     one = criterion("ONE", severity)
-    verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *[waiver("ONE")] * waived)
+    verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *[waiver(one)] * waived)
     assert verdict.ruling is weight(severity, [outcome], waived)
     assert verdict.criteria[1].outcome is outcome
     assert bool(verdict.waivers_applied) == (waived and outcome in (Outcome.FALSIFIED, Outcome.INCONCLUSIVE))
     assert (verdict.reasons == ()) == (verdict.ruling is Ruling.GO)
 
 
-def build(cases: Sequence[tuple[Severity, list[Outcome], bool]]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
-    """Criteria N0, N1, … with these severities, outcomes of their falsifiers, and waivers."""
-    criteria = [criterion(f"N{n}", case[0], falsifiers=len(case[1])) for n, case in enumerate(cases)]
-    records = [
-        record(of, outcome, number)
-        for of, case in zip(criteria, cases, strict=True)
-        for number, outcome in enumerate(case[1])
-    ]
-    return criteria, records, [waiver(f"N{n}") for n, case in enumerate(cases) if case[2]]
-
-
 def test_the_verdict_does_not_depend_on_the_machine() -> None:
     """One moment in two time zones is one moment; one that names no zone is refused, for it is another everywhere."""
     one = criterion("ONE")
-    expires = waiver("ONE").model_copy(update={"expires_at": "2026-06-01T00:00:01Z"})
+    expires = waiver(one).model_copy(update={"expires_at": "2026-06-01T00:00:01Z"})
 
     def ruling(at: datetime) -> Ruling:
         records = [HOLDS, record(one, Outcome.FALSIFIED)]
@@ -173,8 +110,6 @@ def test_only_what_is_shown_is_nothing_to_go_on() -> None:
     assert "there is nothing to go on" in verdict.reasons[0]
 
 
-ONE = criterion("ONE")
-TRUE = record(ONE, Outcome.CORROBORATED)
 PLANNED = Criterion(
     id="AC-ONE",
     title="t",
@@ -247,9 +182,9 @@ def test_an_error_behind_a_shortfall_is_not_waived() -> None:
     """Two falsifiers, one falsified and one broken: what is not known cannot be accepted."""
     two = criterion("ONE", falsifiers=2)
     records = [HOLDS, record(two, Outcome.FALSIFIED, 0), record(two, Outcome.ERROR, 1)]
-    assert rule([ANCHOR, two], records, waiver("ONE")).ruling is Ruling.NO_GO
+    assert rule([ANCHOR, two], records, waiver(two)).ruling is Ruling.NO_GO
     records[2] = record(two, Outcome.INCONCLUSIVE, 1)
-    assert rule([ANCHOR, two], records, waiver("ONE")).ruling is Ruling.WARN
+    assert rule([ANCHOR, two], records, waiver(two)).ruling is Ruling.WARN
 
 
 def test_waivers_count_only_with_a_moment_and_a_subject() -> None:
@@ -259,7 +194,7 @@ def test_waivers_count_only_with_a_moment_and_a_subject() -> None:
 
     def ruling(at: datetime | None, subject: str | None, policy: Policy | None = None) -> Ruling:
         return judge(
-            spec(ANCHOR, one), records, waivers=[waiver("ONE")], at=at, subject_sha256=subject, policy=policy
+            spec(ANCHOR, one), records, waivers=[waiver(one)], at=at, subject_sha256=subject, policy=policy
         ).ruling
 
     assert ruling(AT, SUBJECT) is Ruling.WARN
@@ -278,9 +213,9 @@ def test_waivers_count_only_with_a_moment_and_a_subject() -> None:
 def test_a_waiver_repairs_no_partial_run_and_no_control() -> None:
     """It speaks of one criterion's shortfall, not of the run."""
     one, two = criterion("ONE"), criterion("TWO")
-    assert rule([ANCHOR, one], [HOLDS], waiver("ONE")).ruling is Ruling.NO_GO
+    assert rule([ANCHOR, one], [HOLDS], waiver(one)).ruling is Ruling.NO_GO
     lies = [HOLDS, record(one, Outcome.FALSIFIED), replace(TRUE, criterion="AC-TWO", falsifier="F-TWO-0", controls=())]
-    assert rule([ANCHOR, one, two], lies, waiver("ONE"), waiver("TWO")).ruling is Ruling.NO_GO
+    assert rule([ANCHOR, one, two], lies, waiver(one), waiver(two)).ruling is Ruling.NO_GO
 
 
 def test_reasons_come_most_severe_first() -> None:

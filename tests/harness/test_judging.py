@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from refute.attest import PrivateKey, file_digest, generate_key, hash_model, load_private_key, public_pem
+from json_lines import read_rows, write_rows
+from refute.attest import PrivateKey, file_digest, hash_model, public_pem
 from refute.errors import EvidenceError, UsageError, VerificationError
 from refute.judging import Judged, judge_run
 from refute.outcome import Outcome, Ruling
@@ -18,12 +19,6 @@ from refute.run_folder import RunFolder
 from refute.verification import verify_verdict
 
 MakeRun = Callable[..., RunFolder]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture
@@ -43,9 +38,9 @@ def overwrite(path: Path, data: bytes) -> None:
 
 def edit(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
     """Change the rows of a JSON Lines file."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(path)
     change(rows)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(path, rows)
 
 
 def test_an_honest_run_is_go_and_verifies(make_run: MakeRun, sign: Sign, key: PrivateKey, tmp_path: Path) -> None:

@@ -22,9 +22,7 @@ from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    generate_key,
     hash_model,
-    load_private_key,
     public_pem,
     sign_envelope,
 )
@@ -53,12 +51,6 @@ ATTESTED = re.compile(
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"
     r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured)"
 )
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner forges."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture
@@ -196,15 +188,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
-
-
-@settings(
+SEEDED = settings(
     max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+@SEEDED
 @given(data=st.data())
 def test_no_random_value_is_accepted_anywhere(judged: Judged, key: PrivateKey, data: st.DataObject) -> None:
     """Whatever JSON stands at whatever place, it is refused as not verifiable and in no other way."""
@@ -214,13 +207,7 @@ def test_no_random_value_is_accepted_anywhere(judged: Judged, key: PrivateKey, d
         assert not accepted(judged, key, replaced(content, path, data.draw(JSON)))
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SEEDED
 @given(data=st.data())
 def test_a_changed_text_gives_its_own_verdict_or_none(judged: Judged, key: PrivateKey, data: st.DataObject) -> None:
     """A spec or release cut, or with one character changed, and hashed anew: the same criteria, bars and outcomes."""

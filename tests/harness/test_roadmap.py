@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
 from refute.judging import Judged, judge_run
 from refute.roadmap import Roadmap, roadmap
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
 
 MakeRun = Callable[..., RunFolder]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """The key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 def statuses(tmp_path: Path, key: PrivateKey, release: str | None = None) -> Roadmap:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+from json_lines import write_rows
 from refute.attest import (
     PAYLOAD_TYPE,
     PrivateKey,
     build_statement,
-    generate_key,
-    load_private_key,
     public_pem,
     sign_envelope,
 )
@@ -57,12 +56,6 @@ Judge = Callable[[int, int], Judged]
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner may forge."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
-
-
-@pytest.fixture
 def judge(tmp_path: Path, make_run: Callable[..., RunFolder], key: PrivateKey) -> Judge:
     """Files a run with so many passes of so many problems, attacks and judges it."""
     name = "humaneval-pass-at-1-sequential"
@@ -76,7 +69,7 @@ def judge(tmp_path: Path, make_run: Callable[..., RunFolder], key: PrivateKey) -
             {"task_id": task, "passed": place < passed, "outcome": "passed" if place < passed else "failed"}
             for place, task in enumerate(ORDER[:n])
         ]
-        (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_rows(folder / "results.jsonl", rows)
         made = make_run(spec=SPEC, release=RELEASE, falsifiers={name: registered})
         return judge_run(made, key, development=False)
 

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from refute.attest import PrivateKey, generate_key, hash_model, load_private_key, public_pem
+from refute.attest import PrivateKey, hash_model, public_pem
 from refute.consistency import check_consistency
 from refute.coverage import cover
 from refute.errors import EvidenceError, VerificationError
@@ -43,12 +43,6 @@ operator: nobody
 subject: student
 evidence: {answers: answers.jsonl, notes: notes.json, student: mine}
 """
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
 
 
 @pytest.fixture

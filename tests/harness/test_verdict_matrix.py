@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import pytest
 
-from refute.judge import judge
-from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, Ruling, RunClass, Severity
+from refute.outcome import Outcome, Ruling, Severity
 from refute.policy import Policy
-from refute.release import Release
-from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
 from refute.verdict import Verdict, WaiverState
 from refute.waiver import MalformedWaiver, Waiver
+from refute_contracts import verdict_cases
+from refute_contracts.verdict_cases import ANCHOR, HOLDS, SUBJECT, criterion, record
 
 GO, WARN, NO_GO = Ruling.GO, Ruling.WARN, Ruling.NO_GO
-SUBJECT = "5" * 64
-AT = datetime(2026, 6, 1, tzinfo=UTC)
-RELEASE = Release.model_validate(
-    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
-)
 # What a criterion comes to, and what that gives for severities block, warn and info where no waiver is in force.
 # `uncovered` has no falsifier, so no outcome of its own.
 BARE = {
@@ -55,49 +48,6 @@ OUT_OF_FORCE = {
 SEVERITIES = ["block", "warn", "info"]
 
 
-def criterion(name: str, outcome: str, severity: str) -> Criterion:
-    """A criterion that can come to `outcome`."""
-    bar = {"count": ThresholdText(holds_if="<= 1 files")}
-    use = FalsifierUse(id=f"F-{name}", uses="a-count", thresholds=bar)
-    return Criterion(
-        id=f"AC-{name}",
-        title="t",
-        statement="s",
-        severity=Severity(severity),
-        phase=1,
-        not_applicable_when={"run_class": "embedded"} if outcome == "not_applicable" else {},
-        falsifiers=() if outcome == "uncovered" else (use,),
-    )
-
-
-def record(name: str, outcome: str) -> Record:
-    """What an honest runner writes of it."""
-    good = Measurement("count", 0.0, "files", 5, evidence=("e" * 64,))
-    bad = replace(good, value=2.0)
-    numbers = {
-        "corroborated": (good,),
-        "falsified": (bad,),
-        "inconclusive": (replace(good, value=1.0, interval=Interval(0.0, 2.0, 0.95, "Wilson")),),
-    }.get(outcome, ())
-    controls = (
-        ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (good,)),
-        ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", (bad,)),
-    )
-    return Record(
-        "SPEC-A",
-        f"AC-{name}",
-        f"F-{name}",
-        "a-count",
-        Outcome(outcome),
-        "as found",
-        RunClass.EMBEDDED,
-        numbers,
-        controls if numbers else (),
-        (("corpus", "d" * 64),) if numbers else (),
-        "c" * 64,
-    )
-
-
 @dataclass(frozen=True)
 class Given:
     """The waivers of one cell."""
@@ -125,25 +75,12 @@ def waiver(kind: str) -> Given:
 
 def rule(outcome: str, severity: str, given: Given) -> Verdict:
     """The verdict on AC-ONE beside a criterion that holds."""
-    records = [record("ANCHOR", "corroborated")]
-    if outcome != "uncovered":
-        records.append(record("ONE", outcome))
-    spec = Spec(
-        spec="SPEC-A",
-        version=1,
-        title="t",
-        criteria=(criterion("ANCHOR", "corroborated", "block"), criterion("ONE", outcome, severity)),
-    )
-    return judge(
-        spec,
-        records,
-        policy=Policy(approvers=("Ann",)),
-        waivers=given.waivers,
-        malformed_waivers=given.malformed,
-        at=AT,
-        release=RELEASE,
-        subject_sha256=SUBJECT,
-    )
+    one = criterion("ONE", Severity(severity), falsifiers=int(outcome != "uncovered"))
+    if outcome == "not_applicable":
+        one = one.model_copy(update={"not_applicable_when": {"run_class": "embedded"}})
+    records = [HOLDS] if outcome == "uncovered" else [HOLDS, record(one, Outcome(outcome))]
+    policy = Policy(approvers=("Ann",))
+    return verdict_cases.rule([ANCHOR, one], records, *given.waivers, malformed=given.malformed, policy=policy)
 
 
 def test_the_table_knows_every_outcome() -> None:

@@ -29,18 +29,6 @@ MakeRun = Callable[..., RunFolder]
 Content = dict[str, Any]
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner may forge."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
-
-
-@pytest.fixture
-def judged(make_run: MakeRun, key: PrivateKey) -> Judged:
-    """An honest GO."""
-    return judge_run(make_run(), key, development=False)
-
-
 def forge(judged: Judged, key: PrivateKey, change: Callable[[Content], object]) -> bytes:
     """The same verdict with a change, signed with the same key."""
     content: Content = json.loads(judged.predicate.model_dump_json())

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from refute.lock import Lock
 from refute.lock_file import read_lock, sign_lock
 from refute.promise import LockState
 from refute.verification import verify_verdict
+from timestamp_authority import Authority, serving
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -42,16 +43,6 @@ criteria:
 """
 
 
-WAIVER = f"""\
-waivers:
-  - criterion: AC-EXAMPLE-001
-    subject_sha256: "{"0" * 64}"
-    approver: Ann
-    reason: Known.
-    expires_at: "2099-01-01T00:00:00Z"
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Locked:
     """A repository that was locked and then gated, honestly: look, do not touch."""
@@ -65,8 +56,7 @@ def kept(new_repo: Callable[[], Repo]) -> Locked:
     """One honest run under a lock."""
     repo = new_repo()
     repo.write("specs/second.yaml", SECOND)
-    repo.write("policy.yaml", "approvers: [Ann]\n")
-    assert repo.python("-P", "-m", "refute", "lock", "--policy", "policy.yaml").returncode == 0
+    assert repo.python("-P", "-m", "refute", "lock").returncode == 0
     return Locked(repo, repo.gate())
 
 
@@ -100,6 +90,52 @@ def test_an_honest_run_under_a_lock_is_go_and_says_so(kept: Locked) -> None:
     assert (found.verdict.ruling, registered.state, registered.changes) == ("GO", LockState.HELD, ())
     assert (registered.lock_sha256, registered.key_id) == (signed.payload_sha256, signed.key_id)
     assert "Pre-registered, and the run kept to it" in kept.ended.stdout
+
+
+def test_an_authority_says_that_the_lock_was_there_before_the_run(new_repo: Callable[[], Repo], cli: Cli) -> None:
+    """Its answer travels in the verdict, and only an authority of the reader's choice, and a moment before, will do."""
+    repo, honest, late = new_repo(), Authority(), Authority(clock=lambda: datetime.now(UTC) + timedelta(days=1))
+    found = {}
+    for name, authority in (("honest", honest), ("late", late)):
+        with serving(authority.answer) as url:
+            ended = repo.python("-P", "-m", "refute", "lock", "--timestamp", url, "--json")
+        assert json.loads(ended.stdout)["timestamp"] == f"{LOCK}.tsr", ended.stderr
+        assert repo.gate().returncode == 0
+        (repo.path / f"{name}.pem").write_bytes(authority.root_pem)
+        verdict, key = repo.run / "verdict.intoto.json", repo.run / "verifier.pem"
+        for root in ("honest", "late") if name == "honest" else ("late",):
+            pem = repo.path / f"{root}.pem"
+            pem.write_bytes((honest if root == "honest" else late).root_pem)
+            found[name, root] = cli("verify", verdict, "--key", key, "--timestamp-root", pem)
+    assert "the lock was seen at" in found["honest", "honest"].stdout
+    assert {pair: ended.returncode for pair, ended in found.items()} == {
+        ("honest", "honest"): 0,
+        ("honest", "late"): 4,
+        ("late", "late"): 4,
+    }
+    assert "no authority under the given roots" in found["honest", "late"].stderr
+    assert "after the run began" in found["late", "late"].stderr
+
+
+def test_a_timestamp_that_is_demanded_must_be_there(kept: Locked, honest: Any, cli: Cli) -> None:
+    """Neither a lock without one nor no lock at all will do."""
+    (kept.repo.path / "root.pem").write_bytes(Authority().root_pem)
+    for repo, message in ((kept.repo, "the lock has no timestamp"), (honest.repo, "the run was not pre-registered")):
+        files = (repo.run / "verdict.intoto.json", "--key", repo.run / "verifier.pem")
+        ended = cli("verify", *files, "--timestamp-root", kept.repo.path / "root.pem")
+        assert (ended.returncode, message in ended.stderr) == (4, True), ended.stderr
+
+
+def test_a_new_lock_drops_the_timestamp_of_the_old_one(new_repo: Callable[[], Repo]) -> None:
+    """What an authority saw is not what lies there now."""
+    repo = new_repo()
+    with serving(Authority().answer) as url:
+        assert repo.python("-P", "-m", "refute", "lock", "--timestamp", url).returncode == 0
+    stamp = repo.path / f"{LOCK}.tsr"
+    assert stamp.is_file()
+    repo.edit("specs/example.yaml", ">= 80 %", ">= 90 %")
+    assert repo.python("-P", "-m", "refute", "lock").returncode == 0
+    assert not stamp.exists()
 
 
 def test_a_run_without_a_lock_is_called_not_pre_registered(honest: Any) -> None:
@@ -168,6 +204,34 @@ def test_a_stranger_who_signs_a_lock_is_not_believed(copy: Repo, cli: Cli, tmp_p
     assert "not to be trusted: signed by none of the 1 trusted key" in verdict.reasons[0]
     assert cli("judge", copy.run, "--lock-key", pair.public).returncode == 0
     assert latest(copy).verdict.preregistration.state is LockState.HELD
+
+
+def test_the_policy_that_was_locked_is_the_one_that_is_applied(copy: Repo, cli: Cli, tmp_path: Path) -> None:
+    """Another policy, or waivers under none, is not what was promised; a verdict that needs neither is."""
+    pem = shutil.copy(copy.keys / "development.pub", copy.path / "gate.pub")
+    roles = {"operator": {"keys": [{"name": "gate", "path": str(pem)}]}}
+    for name, approver in (("policy.json", "Ada"), ("other.json", "Eve")):
+        policy = {"roles": roles, "sign_off": [], "approvers": [approver], "require_lock": True}
+        (copy.path / name).write_text(json.dumps(policy), encoding="utf-8")
+    waiver = {"criterion": "AC-EXAMPLE-001", "subject_sha256": "0" * 64, "approver": "Ada", "reason": "r"}
+    waivers = tmp_path / "waivers.yaml"
+    waivers.write_text(json.dumps({"waivers": [{**waiver, "expires_at": "2999-01-01T00:00:00Z"}]}), encoding="utf-8")
+    assert copy.python("-P", "-m", "refute", "lock", "--policy", "policy.json").returncode == 0
+    assert copy.gate().returncode == 0
+    expected = {
+        ("--policy", copy.path / "policy.json"): "",
+        ("--policy", copy.path / "policy.json", "--waivers", waivers): "",
+        ("--policy", copy.path / "other.json"): "policy",
+        ("--waivers", waivers): "policy",
+    }
+    for options, place in expected.items():
+        ended = cli("judge", copy.run, *options)
+        assert ended.returncode == (1 if place else 0), ended.stderr
+        found = latest(copy).verdict.preregistration
+        assert (found.state is LockState.BROKEN, [each.place for each in found.changes]) == (
+            bool(place),
+            [place] if place else [],
+        )
 
 
 def test_a_lock_that_was_named_must_be_there(copy: Repo) -> None:
@@ -271,21 +335,6 @@ def test_a_lock_deleted_after_the_run_still_binds_it(copy: Repo, cli: Cli) -> No
     (copy.path / LOCK).unlink()
     assert cli("judge", copy.run).returncode == 0
     assert latest(copy).verdict.preregistration.state is LockState.HELD
-
-
-def test_waivers_are_ruled_by_the_locked_policy_alone(copy: Repo, cli: Cli) -> None:
-    """Whom the numbers displease lets himself waive, or judges waivers under no policy: the lock is broken by both."""
-    copy.write("waivers.yaml", WAIVER)
-    copy.write("mine.yaml", "approvers: [Ann, Me]\n")
-    locked, mine, waivers = (copy.path / name for name in ("policy.yaml", "mine.yaml", "waivers.yaml"))
-    for options, new in (
-        (("--policy", locked, "--waivers", waivers), None),
-        (("--policy", mine), sha256(mine.read_bytes()).hexdigest()),
-        (("--waivers", waivers), "nothing"),
-    ):
-        assert cli("judge", copy.run, *options).returncode == (new is not None)
-        found = [(each.place, each.old, each.new) for each in latest(copy).verdict.preregistration.changes]
-        assert found == ([] if new is None else [("policy", sha256(locked.read_bytes()).hexdigest(), new)])
 
 
 def test_evidence_that_is_not_what_was_locked_is_seen_in_its_manifest(copy: Repo, cli: Cli) -> None:

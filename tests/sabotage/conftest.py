@@ -17,14 +17,11 @@ from refute.laboratory import Laboratory
 from refute.loading import load_registry
 from refute.outcome import Record
 from refute.workers import Workers
+from sabotage.catalogue import Sabotage, load_catalogue
+from sabotage.line import Line
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "tests" / "assets"
-sys.path.insert(0, str(ASSETS))
-
-from sabotage.catalogue import Sabotage, load_catalogue  # noqa: E402
-from sabotage.line import Line  # noqa: E402
-
 _AT_ONCE = 2
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from sabotage.catalogue import load_catalogue
-from sabotage.document import render
-from sabotage.line import Line, is_refusal
 
 from refute.judge import judge
 from refute.laboratory import Laboratory
 from refute.outcome import Outcome, Record, Ruling
+from sabotage.catalogue import load_catalogue
+from sabotage.document import render
+from sabotage.line import Line, is_refusal
 
 ROOT = Path(__file__).parents[2]
 CATALOGUE = load_catalogue()

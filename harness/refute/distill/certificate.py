@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +10,7 @@ from refute.distill import certificate_accuracy as accuracy
 from refute.distill import certificate_laws as laws
 from refute.distill.certificate_cases import Loss
 from refute.distill.fixture_teacher import echo_errors, echo_teacher
+from refute.distill.threads import one_thread
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -49,24 +48,13 @@ class Certificate:
     device_gradient_error: float
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Batches this small gain nothing from a second thread, and on a busy machine wait for it (measured: 45 x)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> Certificate:
     """Measure `loss` on `device`, with the student's tensors in `dtype` (float32 or bfloat16).
 
     Laws of arithmetic that rounding would hide are measured in float32 or float64 whatever `dtype` is.
     Raises NonFiniteError, naming the figure, if one is NaN or infinite.
     """
-    with _one_thread():
+    with one_thread():
         return _measure_all(loss, device, _DTYPES[dtype])
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -59,7 +60,9 @@ class Progress:
             "counts": asdict(self.counts),
             "shards": {split: [asdict(shard) for shard in shards] for split, shards in self.shards.items()},
         }
-        numbers = {split: np.array(ids, dtype=ID) for split, ids in self.pending.items()}
+        numbers: dict[str, NDArray[np.generic]] = {
+            split: np.array(ids, dtype=ID) for split, ids in self.pending.items()
+        }
         numbers["seen"] = np.frombuffer(b"".join(sorted(self.seen)), dtype=np.uint8)
         part = folder / f"{FILE}.part"
         save_file(numbers, part, metadata={"progress": json.dumps(words)})

@@ -12,8 +12,6 @@ from typing import Any
 
 from refute.errors import RefuteError
 from refute.evidence import Store
-from refute.experiments import Experiment
-from refute.job import Fact
 from refute.laboratory import Laboratory
 from refute.outcome import Outcome, Record
 from refute.plan import plan_release
@@ -25,6 +23,7 @@ from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText, load_spec
 from refute.workers import Workers
 from sabotage.catalogue import Sabotage
 from sabotage.entry import sabotaged
+from silence import Silence
 
 # The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, its text
 # is short, and publication is not built.
@@ -33,17 +32,6 @@ _SMALLER = {
     "F-DISTILL-CONTAMINATION-001": {"searched": ">= 500 ngrams"},
 }
 _NOT_BUILT = "AC-DISTILL-005"
-
-
-class Silence:
-    """Watches and says nothing."""
-
-    def started(self, experiment: Experiment, step: int, total: int) -> None: ...
-    def waiting(self, experiment: Experiment) -> None: ...
-    def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None: ...
-    def finished(self, experiment: Experiment, seconds: float) -> None: ...
-    def reused(self, experiment: Experiment) -> None: ...
-    def failed(self, experiment: Experiment, error: RefuteError) -> None: ...
 
 
 def shipped_spec(path: Path) -> Spec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,21 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from refute.distill.threads import one_thread
 from refute.distill.tokenize import Tokenize, tokenize
 from refute.distill.tokenizer import tokenizer_sha256
 from refute.job import Inputs, Job, Report
+from training_runs import BASE, SCHEDULED, run_config
 
 TEXT = [f"def f{i}(n):\n    return n * {i} + {i % 7}\n" for i in range(200)]
 SEQ_LEN = 16
+
+
+@pytest.fixture(name="one_thread")
+def _one_thread() -> Iterator[None]:
+    """Tensors this small are slower on two threads, and much slower on a busy machine."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture
@@ -130,24 +139,34 @@ def shards_folder(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path
 
 
 @pytest.fixture
+def start(
+    make_job: Callable[..., Job], teacher_folder: Path, init_evidence: Path, corpus_evidence: Path
+) -> Callable[..., Job]:
+    """Makes a training job from changes to SCHEDULED; `teacher=None` leaves the teacher out."""
+
+    def make(
+        name: str = "student",
+        *,
+        teacher: Path | None = teacher_folder,
+        init: Path = init_evidence,
+        corpus: Path = corpus_evidence,
+        budget_hours: float | None = None,
+        report: Report = lambda *_: None,
+        **changes: object,
+    ) -> Job:
+        training = {**SCHEDULED, **changes}
+        config = run_config(training, teacher=teacher, init=init, corpus=corpus, budget_hours=budget_hours)
+        return make_job(name, config, {}, report)
+
+    return make
+
+
+@pytest.fixture
 def write_config(tmp_path: Path, teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> Callable[..., Path]:
     """Writes a configuration of `refute distill`, twelve steps unless `changes` of its training say otherwise."""
 
     def write(name: str = "config", lines: str = "", **changes: object) -> Path:
-        training = {
-            "steps": 12,
-            "batch_size": 8,
-            "micro_batch_size": 8,
-            "seq_len": SEQ_LEN,
-            "learning_rate": 0.01,
-            "min_learning_rate": 0.001,
-            "temperature": 2.0,
-            "eval_every": 5,
-            "eval_windows": 4,
-            "checkpoint_every": 4,
-            "ce_weight": 0.3,
-            "kd_weight": 0.7,
-        } | changes
+        training = {**BASE, "eval_windows": 4, **changes}
         path = tmp_path / f"{name}.yaml"
         text = "training:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in training.items())
         text += f"teacher:\n  model: {{format: hf, path: teacher}}\n  path: {json.dumps(str(teacher_folder))}\n"

@@ -14,26 +14,14 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file
 
+from json_lines import read_rows
 from refute.distill.audit import audit_student
-from refute.distill.config import TrainConfig
-from refute.distill.trainer import run_training
 from refute.errors import ExperimentError
 from refute.job import Job
+from training_runs import BASE, run
 
-TRAINING = {
-    "steps": 3,
-    "batch_size": 4,
-    "micro_batch_size": 2,
-    "seq_len": 16,
-    "learning_rate": 0.01,
-    "min_learning_rate": 0.001,
-    "ce_weight": 0.3,
-    "kd_weight": 0.7,
-    "temperature": 2.0,
-    "eval_every": 3,
-    "eval_windows": 4,
-    "checkpoint_every": 3,
-}
+SHORT = {"steps": 3, "batch_size": 4, "micro_batch_size": 2, "eval_every": 3, "eval_windows": 4, "checkpoint_every": 3}
+TRAINING = {**BASE, **SHORT}
 
 
 @pytest.fixture
@@ -56,22 +44,18 @@ def audited(
 ) -> Callable[..., tuple[Path, Path]]:
     """Trains with changes of the settings and audits the run; gives both output folders."""
 
-    def run(spoil: Callable[[Path], None] = lambda _student: None, **changes: Any) -> tuple[Path, Path]:
+    def audit(spoil: Callable[[Path], None] = lambda _student: None, **changes: Any) -> tuple[Path, Path]:
         training = TRAINING | changes
         teacher = {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher_folder)}
         config = {"training": training, "teacher": teacher, "threads": 1}
         job = make_job("student", config | {"init": str(init_evidence / "model"), "corpus": str(corpus)})
-        run_training(job, TrainConfig.model_validate_json(job.config))
+        run(job)
         spoil(job.out)
-        audit = make_job("audit", config, {"init": init_evidence, "corpus": corpus, "student": job.out})
-        audit_student(audit)
-        return job.out, audit.out
+        again = make_job("audit", config, {"init": init_evidence, "corpus": corpus, "student": job.out})
+        audit_student(again)
+        return job.out, again.out
 
-    return run
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return audit
 
 
 @pytest.mark.parametrize(
@@ -85,15 +69,15 @@ def test_an_honest_run_is_found_again(audited: Callable[..., tuple[Path, Path]],
     own, expected = (load_file(folder / "first_step.safetensors") for folder in (student, audit))
     for name in (name for name in own if name.startswith("gradient/")):
         np.testing.assert_allclose(own[name], expected[name], rtol=1e-3, atol=1e-6)
-    first, again = _rows(student / "metrics.jsonl")[0], json.loads((audit / "first_step.json").read_text("utf-8"))
+    first, again = read_rows(student / "metrics.jsonl")[0], json.loads((audit / "first_step.json").read_text("utf-8"))
     assert [first["ce"], first["kl"] or 0.0, first["total"]] == pytest.approx(
         [again["ce"], again["kl"], again["total"]], abs=1e-5
     )
     assert first["tokens"] == again["tokens"]
-    batches = [(row["step"], row["batch_sha256"]) for row in _rows(student / "metrics.jsonl")]
-    assert batches == [(row["step"], row["batch_sha256"]) for row in _rows(audit / "batches.jsonl")]
-    windows = {row["window"]: row for row in _rows(student / "heldout_windows.jsonl")}
-    for row in _rows(audit / "heldout.jsonl"):
+    batches = [(row["step"], row["batch_sha256"]) for row in read_rows(student / "metrics.jsonl")]
+    assert batches == [(row["step"], row["batch_sha256"]) for row in read_rows(audit / "batches.jsonl")]
+    windows = {row["window"]: row for row in read_rows(student / "heldout_windows.jsonl")}
+    for row in read_rows(audit / "heldout.jsonl"):
         assert [row["ce_initial"], row["ce"]] == pytest.approx(
             [windows[row["window"]]["ce_initial"], windows[row["window"]]["ce"]], abs=1e-4
         )
@@ -103,8 +87,8 @@ def test_an_honest_run_is_found_again(audited: Callable[..., tuple[Path, Path]],
 def test_the_order_of_several_epochs_is_found_again(audited: Callable[..., tuple[Path, Path]]) -> None:
     """Forty windows, twelve steps of four: one epoch and a bit, a batch over the seam included."""
     student, audit = audited(steps=12, micro_batch_size=4)
-    batches = [row["batch_sha256"] for row in _rows(audit / "batches.jsonl")]
-    assert batches == [row["batch_sha256"] for row in _rows(student / "metrics.jsonl")]
+    batches = [row["batch_sha256"] for row in read_rows(audit / "batches.jsonl")]
+    assert batches == [row["batch_sha256"] for row in read_rows(student / "metrics.jsonl")]
     assert len(set(batches)) == 12
 
 

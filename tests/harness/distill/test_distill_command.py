@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from refute.distill_command import read_config
 from refute.errors import SpecError
+from training_runs import same, summary, weights
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -25,20 +24,6 @@ if TYPE_CHECKING:
 WriteConfig = Callable[..., Path]
 # Long enough to be stopped in the middle, short enough to be finished.
 LONG = {"steps": 150, "checkpoint_every": 10, "eval_every": 75, "warmup_steps": 5}
-
-
-def _weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model" / "model.safetensors")
-
-
-def _same(left: Path, right: Path) -> bool:
-    one, other = _weights(left), _weights(right)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def _summary(out: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return facts
 
 
 def _steps(out: Path) -> int:
@@ -87,7 +72,7 @@ def test_stopped_runs_keep_a_checkpoint_and_continue_bitwise(
     assert cli("distill", config, "--out", tmp_path / "straight").returncode == 0
     for number in stops:
         assert cli("distill", config, "--out", tmp_path / number.name).returncode == 0
-        assert _same(tmp_path / "straight", tmp_path / number.name)
+        assert same(weights(tmp_path / "straight"), weights(tmp_path / number.name))
 
 
 def test_run_is_what_happens_without_a_word(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
@@ -96,8 +81,8 @@ def test_run_is_what_happens_without_a_word(write_config: WriteConfig, cli: Cli,
     short = cli("distill", config, "--out", tmp_path / "short")
     long = cli("distill", "run", config, "--out", tmp_path / "long")
     assert (short.returncode, long.returncode) == (0, 0)
-    assert _same(tmp_path / "short", tmp_path / "long")
-    facts = _summary(tmp_path / "short")
+    assert same(weights(tmp_path / "short"), weights(tmp_path / "long"))
+    facts = summary(tmp_path / "short")
     assert f"{facts['initial_heldout_ce']:.4f} -> {facts['final_heldout_ce']:.4f}" in short.stdout
     assert str(tmp_path / "short" / "model") in short.stdout
 
@@ -105,7 +90,7 @@ def test_run_is_what_happens_without_a_word(write_config: WriteConfig, cli: Cli,
 def test_json_is_the_summary(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
     """Nothing but JSON on the standard output, and it is the file's."""
     ended = cli("distill", write_config(steps=2), "--out", tmp_path / "out", "--json")
-    assert json.loads(ended.stdout) == _summary(tmp_path / "out")
+    assert json.loads(ended.stdout) == summary(tmp_path / "out")
 
 
 def test_a_finished_folder_is_refused(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
@@ -147,7 +132,7 @@ def test_a_smoke_run_starts_anew_and_opens_the_way(write_config: WriteConfig, cl
         assert not (tmp_path / "out" / "model").exists()
     assert json.loads((tmp_path / "out" / "smoke.json").read_text(encoding="utf-8"))["steps"] == 2
     assert cli("distill", config, "--out", tmp_path / "out").returncode == 0
-    assert _summary(tmp_path / "out")["steps"] == 5
+    assert summary(tmp_path / "out")["steps"] == 5
 
 
 def test_a_long_run_wants_a_smoke_run_first(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
@@ -221,7 +206,7 @@ def test_a_run_can_be_taught_from_a_prepared_cache(write_config: WriteConfig, cl
     assert cli("distill", tmp_path / "online.yaml", "--out", tmp_path / "online").returncode == 0
     ended = cli("distill", cached, "--out", tmp_path / "cached")
     assert ended.returncode == 0, ended.stderr
-    online, offline = _summary(tmp_path / "online"), _summary(tmp_path / "cached")
+    online, offline = summary(tmp_path / "online"), summary(tmp_path / "cached")
     assert offline["final_heldout_kl"] < offline["initial_heldout_kl"]
     if k == 300:
         assert offline["final_heldout_kl"] == pytest.approx(online["final_heldout_kl"], rel=1e-2)

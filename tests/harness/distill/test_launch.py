@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from refute.distill.launch import train
 from refute.errors import MissingInputsError, NonFiniteError, RefuteError
-from refute.job import Fact, Job
+from refute.job import Job
+from training_runs import BASE, each_step, run_config, summary, weights
 
-TRAINING: dict[str, Any] = {
-    "steps": 3,
-    "batch_size": 4,
-    "micro_batch_size": 2,
-    "seq_len": 16,
-    "learning_rate": 0.01,
-    "min_learning_rate": 0.001,
-    "ce_weight": 0.3,
-    "kd_weight": 0.7,
-    "temperature": 2.0,
-    "eval_every": 2,
-    "eval_windows": 3,
-    "checkpoint_every": 2,
-}
+SHORT = {"steps": 3, "batch_size": 4, "micro_batch_size": 2, "eval_every": 2, "eval_windows": 3, "checkpoint_every": 2}
+TRAINING = {**BASE, **SHORT}
 
 
 @pytest.fixture
@@ -38,39 +24,25 @@ def shared(
     """Makes jobs for so many processes."""
 
     def make(processes: int, **changes: object) -> Job:
-        config = {
-            "training": {**TRAINING},
-            "teacher": {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher_folder)},
-            "init": str(init_evidence / "model"),
-            "corpus": str(corpus_evidence),
-            "threads": 1,
-            "processes": processes,
-        }
+        config = run_config(
+            TRAINING, teacher=teacher_folder, init=init_evidence, corpus=corpus_evidence, processes=processes
+        )
         return make_job(f"of-{processes}", {**config, **changes})
 
     return make
 
 
-def weights(job: Job) -> dict[str, torch.Tensor]:
-    """The trained weights."""
-    return load_file(job.out / "model" / "model.safetensors")
-
-
 def test_two_processes_train_the_student_of_one(shared: Callable[..., Job]) -> None:
     """Weights equal to 1e-5, every step reported once, and the summary says how many took part."""
-    said: list[tuple[str, int]] = []
-
-    def note(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
-        said.append((stage, step))
-
+    taken: list[int] = []
     alone, together = shared(1), shared(2)
     train(alone)
-    train(Job(together.name, together.config, {}, together.out, together.scratch, note))
-    others = weights(together)
-    for name, tensor in weights(alone).items():
+    train(Job(together.name, together.config, {}, together.out, together.scratch, each_step(taken.append)))
+    others = weights(together.out)
+    for name, tensor in weights(alone.out).items():
         torch.testing.assert_close(tensor, others[name], rtol=1e-5, atol=1e-6)
-    assert [step for stage, step in said if stage == "distil"] == [1, 2, 3]
-    assert json.loads((together.out / "summary.json").read_text(encoding="utf-8"))["ranks"] == 2
+    assert taken == [1, 2, 3]
+    assert summary(together.out)["ranks"] == 2
 
 
 @pytest.mark.parametrize(

@@ -5,46 +5,19 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.nn import functional
 
-from refute.distill import KdLoss, kd_loss
+from kd_cases import inputs, top_entries, usual_loss, written_out
+from refute.distill import kd_loss
 from refute.distill.loss_kernel import Sizes, cut_into
-from refute.distill.loss_teachers import TopK
 from refute.errors import UsageError
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on two threads, and much slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def _inputs(
-    seed: int = 0, positions: int = 6, width: int = 11, hidden: int = 4, extra: int = 0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    source = torch.Generator().manual_seed(seed)
-    states = torch.randn(positions, hidden, generator=source, dtype=torch.float64).requires_grad_()
-    weight = torch.randn(width, hidden, generator=source, dtype=torch.float64).requires_grad_()
-    teacher = 3 * torch.randn(positions, width + extra, generator=source, dtype=torch.float64)
-    return states, weight, teacher, torch.randint(0, width, (positions,), generator=source)
-
-
-def _plain(states: Tensor, weight: Tensor, teacher: Tensor, labels: Tensor, ce: float, kd: float, t: float) -> Tensor:
-    keep = labels != -100
-    logits = (states @ weight.T)[keep]
-    shares = torch.softmax(teacher[keep, : len(weight)] / t, -1)
-    kl = (shares * (shares.log() - torch.log_softmax(logits / t, -1))).sum()
-    return (ce * functional.cross_entropy(logits, labels[keep], reduction="sum") + kd * t * t * kl) / keep.sum()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,11 +34,11 @@ def test_any_chunking_equals_autograd_of_the_formula(
     seed: int, positions: int, width: int, extra: int, ce: float, temperature: float, tile: int
 ) -> None:
     """Value and both gradients equal autograd on the written-out formula, whatever the tile size."""
-    states, weight, teacher, labels = _inputs(seed, positions, width, 3, extra)
+    states, weight, teacher, labels = inputs(seed, positions, width, 3, extra)
     labels[0] = -100
     with cut_into(Sizes(tile, tile)):
         found = kd_loss(states, weight, teacher, labels, ce_weight=ce, kd_weight=1 - ce, temperature=temperature)
-    expected = _plain(states, weight, teacher, labels, ce, 1 - ce, temperature)
+    expected = written_out(states, weight, teacher, labels, ce, 1 - ce, temperature)
     assert found.supervised_tokens == positions - 1
     assert found.total.item() == pytest.approx(expected.item(), abs=1e-9)
     pairs = zip(
@@ -81,7 +54,7 @@ def test_any_chunking_equals_autograd_of_the_formula(
 @given(seed=st.integers(0, 10_000), temperature=st.floats(0.5, 8))
 def test_kl_is_never_negative_and_zero_for_the_teacher_itself(seed: int, temperature: float) -> None:
     """KL >= 0, and exactly 0 with zero gradient when the student's logits are the teacher's."""
-    states, weight, teacher, labels = _inputs(seed)
+    states, weight, teacher, labels = inputs(seed)
     other = kd_loss(states, weight, teacher, labels, ce_weight=0.0, kd_weight=1.0, temperature=temperature)
     assert other.kl.item() > 0
     own = (states @ weight.T).detach()
@@ -93,7 +66,7 @@ def test_kl_is_never_negative_and_zero_for_the_teacher_itself(seed: int, tempera
 @pytest.mark.parametrize("ignored", [(), (0,), (-1,), (0, 3, -1)])
 def test_ce_weight_one_is_torch_cross_entropy_bitwise(ignored: tuple[int, ...]) -> None:
     """With all weight on CE, total is torch's cross entropy to the last bit and needs no teacher."""
-    states, weight, _, labels = (tensor.detach() for tensor in _inputs(1, 70, 501, 16))
+    states, weight, _, labels = (tensor.detach() for tensor in inputs(1, 70, 501, 16))
     states, weight = states.float(), weight.float()
     for index in ignored:
         labels[index] = -100
@@ -104,7 +77,7 @@ def test_ce_weight_one_is_torch_cross_entropy_bitwise(ignored: tuple[int, ...]) 
 
 def test_kd_weight_one_ignores_what_the_labels_say() -> None:
     """With all weight on KD, changing every label changes no gradient, but CE is still reported."""
-    states, weight, teacher, labels = _inputs(2)
+    states, weight, teacher, labels = inputs(2)
     results = [
         kd_loss(states, weight, teacher, chosen, ce_weight=0.0, kd_weight=1.0, temperature=2.0)
         for chosen in (labels, (labels + 1) % len(weight))
@@ -117,7 +90,7 @@ def test_kd_weight_one_ignores_what_the_labels_say() -> None:
 @pytest.mark.parametrize("denominator", [None, 10])
 def test_nothing_supervised_is_zero_with_zero_gradients(denominator: int | None) -> None:
     """A fully masked batch gives 0 and zero gradients, never NaN and never a missing gradient."""
-    states, weight, teacher, labels = _inputs(3)
+    states, weight, teacher, labels = inputs(3)
     found = kd_loss(
         states,
         weight,
@@ -135,11 +108,11 @@ def test_nothing_supervised_is_zero_with_zero_gradients(denominator: int | None)
 
 def test_a_global_denominator_makes_splits_add_up() -> None:
     """Micro-batches of unequal supervision, each divided by the step's count, sum to the undivided batch."""
-    states, weight, teacher, labels = _inputs(4, positions=8)
+    states, weight, teacher, labels = inputs(4, positions=8)
     labels[:3] = -100
-    whole = _default(states, weight, teacher, labels).total
+    whole = usual_loss(states, weight, teacher, labels).total
     parts = [
-        _default(states[part], weight, teacher[part], labels[part], denominator=5).total
+        usual_loss(states[part], weight, teacher[part], labels[part], denominator=5).total
         for part in (slice(0, 4), slice(4, 8))
     ]
     assert sum(part.item() for part in parts) == pytest.approx(whole.item(), abs=1e-12)
@@ -147,202 +120,53 @@ def test_a_global_denominator_makes_splits_add_up() -> None:
 
 def test_padding_beyond_the_vocabulary_is_cut_and_minus_infinity_within_it_is_finite() -> None:
     """Wider teachers are sliced, whatever the padding holds; -inf entries give no NaN in value or gradient."""
-    states, weight, teacher, labels = _inputs(5)
-    expected = _default(states, weight, teacher, labels).total.item()
+    states, weight, teacher, labels = inputs(5)
+    expected = usual_loss(states, weight, teacher, labels).total.item()
     for filling in (50.0, -torch.inf):
         wide = torch.cat([teacher, torch.full((6, 3), filling)], 1)
-        assert _default(states, weight, wide, labels).total.item() == expected
+        assert usual_loss(states, weight, wide, labels).total.item() == expected
     teacher[:, -2:] = -torch.inf
-    found = _default(states, weight, teacher, labels)
+    found = usual_loss(states, weight, teacher, labels)
     assert all(bool(grad.isfinite().all()) for grad in torch.autograd.grad(found.total, (states, weight)))
     assert math.isfinite(found.total.item())
 
 
 def test_nan_in_the_teacher_reaches_the_total() -> None:
     """A NaN teacher logit at a supervised position is not swallowed by the handling of -inf."""
-    states, weight, teacher, labels = _inputs(6)
+    states, weight, teacher, labels = inputs(6)
     teacher[2, 1] = torch.nan
-    assert math.isnan(_default(states, weight, teacher, labels).total.item())
+    assert math.isnan(usual_loss(states, weight, teacher, labels).total.item())
 
 
 def test_teacher_hidden_states_equal_teacher_logits() -> None:
     """Hidden states with a head that is wider than V give what their logits give."""
-    states, weight, _, labels = _inputs(7)
+    states, weight, _, labels = inputs(7)
     source = torch.Generator().manual_seed(8)
     hidden, head = (torch.randn(n, 5, generator=source, dtype=torch.float64) for n in (6, 14))
-    given_hidden = _default(states, weight, None, labels, teacher_hidden=hidden, teacher_head_weight=head)
-    expected = _default(states, weight, hidden @ head.T, labels)
+    given_hidden = usual_loss(states, weight, None, labels, teacher_hidden=hidden, teacher_head_weight=head)
+    expected = usual_loss(states, weight, hidden @ head.T, labels)
     assert given_hidden.total.item() == pytest.approx(expected.total.item(), abs=1e-12)
 
 
 def test_bfloat16_inputs_are_computed_in_float32_even_under_autocast() -> None:
     """bfloat16 tensors give the float32 loss of the rounded numbers, under autocast as well."""
     states, weight, teacher, labels = (
-        tensor.detach().bfloat16() if tensor.is_floating_point() else tensor for tensor in _inputs(9)
+        tensor.detach().bfloat16() if tensor.is_floating_point() else tensor for tensor in inputs(9)
     )
-    expected = _default(states.float(), weight.float(), teacher.float(), labels).total
+    expected = usual_loss(states.float(), weight.float(), teacher.float(), labels).total
     with torch.autocast("cpu", torch.bfloat16):
-        found = _default(states, weight, teacher, labels).total
+        found = usual_loss(states, weight, teacher, labels).total
     assert found.dtype == torch.float32
     assert found.item() == expected.item()
 
 
 def test_no_gradient_is_made_when_none_is_wanted() -> None:
     """Under no_grad the values are the same and `total` carries no graph."""
-    states, weight, teacher, labels = _inputs(10)
+    states, weight, teacher, labels = inputs(10)
     with torch.no_grad():
-        found = _default(states, weight, teacher, labels)
+        found = usual_loss(states, weight, teacher, labels)
     assert not found.total.requires_grad
-    assert found.total.item() == _default(states, weight, teacher, labels).total.item()
-
-
-def _top(teacher: Tensor, k: int, temperature: float) -> TopK:
-    """The k largest entries of each row of logits, and the log of what all others weigh."""
-    best = teacher.topk(k, dim=-1)
-    rest = (teacher / temperature).scatter(1, best.indices, -torch.inf).logsumexp(dim=-1)
-    return TopK(best.indices, best.values, rest, temperature)
-
-
-def _lumped(logits: Tensor, ids: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities of the ids and, last, of all others together, written out for autograd."""
-    shares = torch.softmax(logits / temperature, dim=-1)
-    kept = shares.gather(1, ids)
-    parts = [kept]
-    if ids.shape[1] < logits.shape[1]:
-        parts.append((shares * torch.ones_like(shares).scatter(1, ids, 0.0)).sum(dim=-1, keepdim=True))
-    return torch.cat(parts, dim=-1).log()
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 10_000),
-    positions=st.integers(2, 9),
-    width=st.integers(3, 41),
-    share=st.floats(0, 1),
-    ce=st.floats(0, 1),
-    temperature=st.floats(0.5, 4),
-    tile=st.integers(1, 100),
-)
-def test_top_k_entries_equal_autograd_of_the_divergence_of_k_plus_one_outcomes(
-    seed: int, positions: int, width: int, share: float, ce: float, temperature: float, tile: int
-) -> None:
-    """For any k and chunking: value and gradients of KL over k tokens and `any other`; at k = V the full KL."""
-    k = max(1, round(share * width))
-    states, weight, teacher, labels = _inputs(seed, positions, width, 3)
-    labels[0] = -100
-    entries = _top(teacher, k, temperature)
-    # Any constant a row may be taken off, as the cache does.
-    shift = teacher.max(dim=-1).values
-    moved = TopK(entries.ids, entries.logits - shift[:, None], entries.tail - shift / temperature, temperature)
-    keep = labels != -100
-    logits = (states @ weight.T)[keep]
-    theirs = _lumped(teacher[keep], entries.ids[keep], temperature)
-    mine = _lumped(logits, entries.ids[keep], temperature)
-    kl = (theirs.exp() * (theirs - mine)).sum()
-    cross = functional.cross_entropy(logits, labels[keep], reduction="sum")
-    expected = (ce * cross + (1 - ce) * temperature**2 * kl) / keep.sum()
-    for given_entries in (entries, moved):
-        with cut_into(Sizes(tile, tile)):
-            found = kd_loss(
-                states,
-                weight,
-                None,
-                labels,
-                ce_weight=ce,
-                kd_weight=1 - ce,
-                temperature=temperature,
-                teacher_topk=given_entries,
-            )
-        assert found.kl.item() * (positions - 1) == pytest.approx(kl.item(), abs=1e-8)
-        assert found.total.item() == pytest.approx(expected.item(), abs=1e-8)
-        for one, other in zip(
-            torch.autograd.grad(found.total, (states, weight)),
-            torch.autograd.grad(expected, (states, weight), retain_graph=True),
-            strict=True,
-        ):
-            torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
-    full = kd_loss(states, weight, teacher, labels, ce_weight=ce, kd_weight=1 - ce, temperature=temperature)
-    assert kl.item() <= full.kl.item() * (positions - 1) + 1e-10
-    if k == width:
-        assert kl.item() == pytest.approx(full.kl.item() * (positions - 1), abs=1e-9)
-
-
-def test_more_entries_never_lower_the_divergence() -> None:
-    """Merging outcomes loses information: the KL grows with k, up to the full one."""
-    states, weight, teacher, labels = _inputs(12, width=23)
-    kls = [
-        kd_loss(
-            states,
-            weight,
-            None,
-            labels,
-            ce_weight=0.0,
-            kd_weight=1.0,
-            temperature=2.0,
-            teacher_topk=_top(teacher, k, 2.0),
-        ).kl.item()
-        for k in range(1, 24)
-    ]
-    assert kls == sorted(kls)
-    full = kd_loss(states, weight, teacher, labels, ce_weight=0.0, kd_weight=1.0, temperature=2.0).kl.item()
-    assert kls[0] < 0.9 * full
-    assert kls[-1] == pytest.approx(full, abs=1e-12)
-
-
-def test_top_k_of_a_teacher_with_impossible_tokens_is_finite() -> None:
-    """Entries of -inf, kept or in the tail, pull no gradient to NaN, in float32 as the cache gives it."""
-    states, weight, teacher, labels = _inputs(13)
-    teacher[:, 3:] = -torch.inf
-    for k in (2, 3, 6, 11):
-        entries = _top(teacher.float(), k, 2.0)
-        found = kd_loss(
-            states, weight, None, labels, ce_weight=0.0, kd_weight=1.0, temperature=2.0, teacher_topk=entries
-        )
-        expected = _top_of_finite(teacher[:, :3], k, states, weight)
-        assert found.kl.item() == pytest.approx(expected, abs=1e-5)
-        assert all(bool(grad.isfinite().all()) for grad in torch.autograd.grad(found.total, (states, weight)))
-
-
-def _top_of_finite(teacher: Tensor, k: int, states: Tensor, weight: Tensor) -> float:
-    """Mean KL where only the first columns are possible; with k of them or more it is the full KL."""
-    mine = torch.log_softmax((states @ weight.T).detach() / 2.0, dim=-1)
-    theirs = torch.log_softmax(teacher / 2.0, dim=-1)
-    if k >= teacher.shape[1]:
-        return (theirs.exp() * (theirs - mine[:, : teacher.shape[1]])).sum(dim=-1).mean().item()
-    ids = teacher.topk(k, dim=-1).indices
-    kept = (theirs.exp() * (theirs - mine[:, : teacher.shape[1]])).gather(1, ids).sum(dim=-1)
-    tail = 1 - theirs.gather(1, ids).exp().sum(dim=-1)
-    students = 1 - mine.gather(1, ids).exp().sum(dim=-1)
-    return (kept + tail * (tail / students).log()).mean().item()
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        (TopK(torch.zeros(6, 2), torch.zeros(6, 2), torch.zeros(6), 2.0), r"ids must be int64 in \[0, 11\)"),
-        (TopK(torch.full((6, 1), 11), torch.zeros(6, 1), torch.zeros(6), 2.0), r"ids must be int64 in \[0, 11\)"),
-        (TopK(torch.full((6, 1), -1), torch.zeros(6, 1), torch.zeros(6), 2.0), r"ids must be int64 in \[0, 11\)"),
-        (TopK(torch.zeros(5, 2).long(), torch.zeros(5, 2), torch.zeros(5), 2.0), r"ids and logits \(6, k\).*\(5, 2\)"),
-        (TopK(torch.zeros(6, 2).long(), torch.zeros(6, 3), torch.zeros(6), 2.0), r"found \(6, 2\), \(6, 3\)"),
-        (TopK(torch.zeros(6, 2).long(), torch.zeros(6, 2), torch.zeros(6, 1), 2.0), r"and \(6, 1\)"),
-        (
-            TopK(torch.zeros(6, 2).long(), torch.zeros(6, 2), torch.zeros(6), 1.0),
-            r"temperature 1\.0, the loss has 2\.0",
-        ),
-    ],
-)
-def test_top_k_entries_that_do_not_fit_are_refused(entries: TopK, message: str) -> None:
-    """Wrong shapes, ids outside the vocabulary, or a tail that was summed at another temperature."""
-    states, weight, _, labels = _inputs(14)
-    with pytest.raises(UsageError, match=message):
-        _default(states, weight, None, labels, teacher_topk=entries)
-
-
-def test_a_teacher_in_two_forms_at_once_is_refused() -> None:
-    """Which of them would teach?"""
-    states, weight, teacher, labels = _inputs(15)
-    with pytest.raises(UsageError, match="give the teacher once"):
-        _default(states, weight, teacher, labels, teacher_topk=_top(teacher, 3, 2.0))
+    assert found.total.item() == usual_loss(states, weight, teacher, labels).total.item()
 
 
 @pytest.mark.parametrize(
@@ -364,11 +188,11 @@ def test_float32_gradients_at_odd_shapes_follow_float64_autograd(
     forms: dict[str, dict[str, object]] = {
         "logits": {},
         "hidden": {"teacher_hidden": their_states, "teacher_head_weight": their_head},
-        "topk": {"teacher_topk": _top(teacher[:, :width], width, 2.0)},
+        "topk": {"teacher_topk": top_entries(teacher[:, :width], width, 2.0)},
     }
-    found = _default(states, weight, teacher if form == "logits" else None, labels, **forms[form])
+    found = usual_loss(states, weight, teacher if form == "logits" else None, labels, **forms[form])
     doubles = tuple(tensor.detach().double().requires_grad_() for tensor in (states, weight))
-    expected = _plain(doubles[0], doubles[1], teacher.double(), labels, 0.3, 0.7, 2.0)
+    expected = written_out(doubles[0], doubles[1], teacher.double(), labels, 0.3, 0.7, 2.0)
     assert found.total.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
     for one, other in zip(
         torch.autograd.grad(found.total, (states, weight)), torch.autograd.grad(expected, doubles), strict=True
@@ -379,10 +203,10 @@ def test_float32_gradients_at_odd_shapes_follow_float64_autograd(
 
 def test_a_bfloat16_student_takes_a_float32_teacher() -> None:
     """Mixed forms: bfloat16 states, float32 head and teacher in another precision are the loss of those numbers."""
-    states, weight, teacher, labels = _inputs(16)
+    states, weight, teacher, labels = inputs(16)
     mixed = states.detach().bfloat16().requires_grad_()
-    found = _default(mixed, weight.detach().float().requires_grad_(), teacher.half(), labels)
-    expected = _default(mixed.detach().double(), weight.detach().float().double(), teacher.half().double(), labels)
+    found = usual_loss(mixed, weight.detach().float().requires_grad_(), teacher.half(), labels)
+    expected = usual_loss(mixed.detach().double(), weight.detach().float().double(), teacher.half().double(), labels)
     assert found.total.item() == pytest.approx(expected.total.item(), rel=1e-6)
     assert torch.autograd.grad(found.total, mixed)[0].dtype == torch.bfloat16
 
@@ -410,7 +234,7 @@ def test_a_bfloat16_student_takes_a_float32_teacher() -> None:
 )
 def test_what_does_not_fit_is_refused_with_both_numbers(change: dict[str, object], message: str) -> None:
     """Every wrong argument is a UsageError that says what was found."""
-    states, weight, teacher, labels = _inputs(11)
+    states, weight, teacher, labels = inputs(11)
     arguments: dict[str, object] = {
         "student_hidden": states,
         "lm_head_weight": weight,
@@ -431,7 +255,3 @@ def test_importing_the_package_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def _default(states: Tensor, weight: Tensor, teacher: Tensor | None, labels: Tensor, **more: object) -> KdLoss:
-    return kd_loss(states, weight, teacher, labels, ce_weight=0.3, kd_weight=0.7, temperature=2.0, **more)  # type: ignore[arg-type]

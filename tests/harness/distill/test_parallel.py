@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,14 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from json_lines import read_rows
 from refute.distill.ranks import ALONE, Ranks
 from refute.distill_command import run_distill
+from training_runs import same, summary, weights
 
 WriteConfig = Callable[..., Path]
 
@@ -45,29 +45,24 @@ def _ended(process: subprocess.Popen[str], timeout_s: float) -> tuple[int, str, 
     return process.returncode, out, error
 
 
-def _summary(out: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return facts
-
-
 def test_two_ranks_train_the_student_of_one(write_config: WriteConfig, tmp_path: Path) -> None:
     """DDP and FSDP2 with prefetched answers: weights within 1e-3 relative and 1e-4 absolute of one rank's, whose losses
     and figures agree to 1e-4; the checkpoint is whole, and the first rank alone talks."""
     shared = {"document_mask": True, "prefetch": 1, "micro_batch_size": 2, "eval_windows": 5, "steps": 6}
     run_distill(write_config("one", **shared), tmp_path / "one", max_steps=None, force=False)
-    alone = load_file(tmp_path / "one" / "model" / "model.safetensors")
-    facts = _summary(tmp_path / "one")
+    alone = weights(tmp_path / "one")
+    facts = summary(tmp_path / "one")
     for kind in ("ddp", "fsdp"):
         out = tmp_path / kind
         status, printed, error = _ended(_torchrun(write_config(kind, parallel=kind, **shared), out), 120)
         assert status == 0, error
         assert "Warning" not in error.replace("OMP_NUM_THREADS", "")
         assert printed.count("held-out CE") == 1
-        model = load_file(out / "model" / "model.safetensors")
+        model = weights(out)
         assert model.keys() == alone.keys()
         for name, tensor in model.items():
             torch.testing.assert_close(tensor, alone[name], rtol=1e-3, atol=1e-4)
-        found = _summary(out)
+        found = summary(out)
         assert (found["ranks"], facts["ranks"]) == (2, 1)
         for name in ("initial_heldout_ce", "final_heldout_ce", "initial_heldout_kl", "final_heldout_kl"):
             assert found[name] == pytest.approx(facts[name], rel=1e-4)
@@ -116,10 +111,8 @@ def test_ranks_that_were_killed_continue_bitwise(write_config: WriteConfig, tmp_
     for out in (killed, calm):
         status, _, error = _ended(_torchrun(config, out), 120)
         assert status == 0, error
-    again, once = (load_file(out / "model" / "model.safetensors") for out in (killed, calm))
-    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
-    rows = (killed / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(row)["step"] for row in rows] == list(range(1, 81))
+    assert same(weights(killed), weights(calm))
+    assert [row["step"] for row in read_rows(killed / "metrics.jsonl")] == list(range(1, 81))
 
 
 def _children(parent: int) -> list[int]:

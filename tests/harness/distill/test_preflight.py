@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from refute.distill import preflight as module
 from refute.distill import step
@@ -22,21 +21,9 @@ from refute.distill.preflight import preflight
 from refute.distill.ranks import ALONE
 from refute.distill.topk_cache import TopKCache, prepare
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
+from training_runs import BASE, run_config
 
-BASE: dict[str, Any] = {
-    "steps": 50,
-    "batch_size": 8,
-    "micro_batch_size": 4,
-    "seq_len": 16,
-    "learning_rate": 0.01,
-    "min_learning_rate": 0.001,
-    "temperature": 2.0,
-    "eval_every": 5,
-    "eval_windows": 6,
-    "checkpoint_every": 4,
-    "ce_weight": 0.3,
-    "kd_weight": 0.7,
-}
+pytestmark = pytest.mark.usefixtures("one_thread")
 PARAMETERS = 300 * 32 + 2 * (32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 2 * 32) + 32
 
 
@@ -45,14 +32,8 @@ def make_run(teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> 
     """Builds a run on shards from changes to its training; `teacher=None` leaves the teacher out."""
 
     def make(*, teacher: Path | None = teacher_folder, **changes: object) -> Run:
-        place = None if teacher is None else {"model": {"format": "hf", "path": "teacher"}, "path": str(teacher)}
-        config = {
-            "training": {**BASE, **changes},
-            "teacher": place,
-            "init": str(init_evidence / "model"),
-            "corpus": str(shards_folder),
-            "threads": 1,
-        }
+        training = {**BASE, "steps": 50, "micro_batch_size": 4, **changes}
+        config = run_config(training, teacher=teacher, init=init_evidence, corpus=shards_folder)
         return build(TrainConfig.model_validate_json(json.dumps(config)), ALONE)
 
     return make
@@ -221,12 +202,3 @@ def test_uneven_batches_and_missing_parts_are_refused(make_run: Callable[..., Ru
     run = make_run()
     with pytest.raises(ExperimentError, match="a batch of 8 windows cannot be shared by 3 ranks in micro-batches of 4"):
         build(run.config, replace(ALONE, world=3))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Tensors this small are slower on two threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

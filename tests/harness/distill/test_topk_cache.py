@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,12 @@ from refute.distill.teacher import Teacher, load_teacher
 from refute.distill.topk_cache import TopKCache, estimate_bytes, prepare
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.release import HfModel, Training
+from training_runs import BASE, KilledError, each_step, kill_at
 
 WIDTH, WINDOWS = 300, 10
-BASE: dict[str, Any] = {
-    "steps": 4,
-    "batch_size": 2,
-    "micro_batch_size": 2,
-    "seq_len": 16,
-    "learning_rate": 0.01,
-    "min_learning_rate": 0.001,
-    "temperature": 2.0,
-    "eval_every": 5,
-    "eval_windows": 6,
-    "checkpoint_every": 4,
-    "ce_weight": 0.3,
-    "kd_weight": 0.7,
-}
-TRAINING = Training(**BASE)
+SETTINGS: dict[str, Any] = {**BASE, "steps": 4, "batch_size": 2, "micro_batch_size": 2}
+TRAINING = Training(**SETTINGS)
 SHA = "a" * 64
-
-
-class KilledError(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +66,6 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _stop_at(window: int) -> Callable[[str, int, int, Mapping[str, object]], None]:
-    def report(stage: str, step: int, total: int, facts: Mapping[str, object]) -> None:
-        if step == window:
-            raise KilledError
-
-    return report
-
-
 @pytest.mark.parametrize("k", [1, 8, 64, WIDTH])
 def test_what_is_read_is_what_the_teacher_says(
     tmp_path: Path, make: Callable[..., dict[str, Any]], teacher: Teacher, windows: torch.Tensor, k: int
@@ -130,7 +106,7 @@ def test_the_mask_of_documents_is_the_runs(
 ) -> None:
     """With a mask the teacher is asked with restarting positions, and the cache serves only runs that mask, too."""
     end = int(windows[0, 4])
-    masked = Training(**{**BASE, "document_mask": True})
+    masked = Training(**{**SETTINGS, "document_mask": True})
     make(training=masked, batch_of=lambda index: pack(windows[[index]], end), k=WIDTH)
     batch = pack(windows[[0]], end)
     assert batch.positions is not None
@@ -156,7 +132,7 @@ def test_a_cache_of_something_else_is_refused_with_both_values(
     """Other temperature, teacher or window length."""
     make()
     with pytest.raises(ExperimentError, match=message):
-        _open(tmp_path / "cache", Training(**{**BASE, **training}), sha256)
+        _open(tmp_path / "cache", Training(**{**SETTINGS, **training}), sha256)
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "logits.bin", "tail.bin", "keys.bin"])
@@ -210,7 +186,7 @@ def test_a_killed_preparation_continues_where_it_was(
     """Stopped after six windows, with a half-written row or not: the rest is asked, the bytes are a straight run's."""
     straight = make(folder=tmp_path / "straight")
     with pytest.raises(KilledError):
-        make(report=_stop_at(6))
+        make(report=each_step(kill_at(6), stage="ask the teacher"))
     with pytest.raises(MissingInputsError, match="no finished cache"):
         _open(tmp_path / "cache")
     if cut is not None:
@@ -229,8 +205,8 @@ def test_a_killed_preparation_continues_where_it_was(
         {"k": 5},
         {"k": 16},
         {"teacher_sha256": "b" * 64},
-        {"training": Training(**{**BASE, "temperature": 1.0})},
-        {"training": Training(**{**BASE, "document_mask": True})},
+        {"training": Training(**{**SETTINGS, "temperature": 1.0})},
+        {"training": Training(**{**SETTINGS, "document_mask": True})},
         {"vocab_size": 290},
     ],
 )
@@ -240,7 +216,7 @@ def test_rows_of_another_preparation_are_never_continued(
     """Begun with another k, teacher, temperature, mask or width: all rows are asked again."""
     expected = make(folder=tmp_path / "straight", **change)
     with pytest.raises(KilledError):
-        make(report=_stop_at(6))
+        make(report=each_step(kill_at(6), stage="ask the teacher"))
     asked: list[int] = []
     found = make(report=lambda stage, step, total, facts: asked.append(step), **change)
     assert asked == list(range(1, WINDOWS + 1))
@@ -265,7 +241,7 @@ def test_rows_of_other_windows_are_not_continued(
 ) -> None:
     """A corpus that changed under a stopped preparation: its rows are made anew; one that shrank keeps the first."""
     with pytest.raises(KilledError):
-        make(report=_stop_at(6))
+        make(report=each_step(kill_at(6), stage="ask the teacher"))
     other = windows.flip(0)
     make(batch_of=lambda index: pack(other[[index]], None))
     _open(tmp_path / "cache").entries(pack(windows, None))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from json_lines import write_rows
 from refute.humaneval.problems import Problem
 from refute.job import Fact, Inputs, Job
 
@@ -109,26 +111,30 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_model(tokenizer: PreTrainedTokenizerFast) -> Callable[[int], LlamaForCausalLM]:
+def sizes() -> dict[str, Any]:
+    """Configuration of a tiny model of any family."""
+    return {
+        "vocab_size": 330,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.6,
+        "bos_token_id": None,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+    }
+
+
+@pytest.fixture
+def make_model(tokenizer: PreTrainedTokenizerFast, sizes: dict[str, Any]) -> Callable[[int], LlamaForCausalLM]:
     """Makes a Llama of 2 layers whose greedy text varies, breaks lines and ends."""
     breaks = [number for token, number in tokenizer.get_vocab().items() if token.startswith("Ċ")]
 
     def make(seed: int) -> LlamaForCausalLM:
         torch.manual_seed(seed)
-        config = LlamaConfig(
-            vocab_size=330,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            initializer_range=0.6,
-            bos_token_id=None,
-            eos_token_id=0,
-            pad_token_id=0,
-        )
-        model = LlamaForCausalLM(config).eval()
+        model = LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=512)).eval()
         with torch.no_grad():
             model.lm_head.weight[[*breaks, 0, 1]] *= 2.0
             for name, weight in model.named_parameters():
@@ -232,7 +238,7 @@ def desk(tmp_path: Path) -> Desk:
 def problem_file(tmp_path: Path, problems: list[Problem]) -> Path:
     """The three problems as JSONL."""
     path = tmp_path / "problems.jsonl"
-    path.write_text("".join(json.dumps(asdict(problem)) + "\n" for problem in problems), encoding="utf-8")
+    write_rows(path, map(asdict, problems))
     return path
 
 
@@ -247,6 +253,17 @@ def settings(problem_file: Path) -> dict[str, object]:
         "batch_size": 2,
         "timeout_s": 10.0,
         "minimum_isolation": "rlimits",
+    }
+
+
+@pytest.fixture
+def config(settings: dict[str, object], problem_file: Path) -> dict[str, object]:
+    """An evaluation of the evidence `student`."""
+    return {
+        "model": {"kind": "evidence", "name": "student"},
+        "humaneval": settings,
+        "problems_path": str(problem_file),
+        "threads": 1,
     }
 
 

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from json_lines import read_rows
 from refute.attest import model_digest
 from refute.errors import ExperimentError
 from refute.eval_generate import require_sampled
@@ -35,11 +36,6 @@ def arguments(student: Path, problem_file: Path, out: Path, *more: object) -> li
     return [str(each) for each in (*fixed, *more)]
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def test_greedy_samples_are_scored_and_say_how_they_were_made(
     cli: Cli, tmp_path: Path, student: Path, problem_file: Path
 ) -> None:
@@ -48,7 +44,7 @@ def test_greedy_samples_are_scored_and_say_how_they_were_made(
     ended = cli(*arguments(student, problem_file, out, "--json"))
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert (ended.returncode, json.loads(ended.stdout)) == (0, summary)
-    samples, results = read(out / "samples.jsonl"), read(out / "results.jsonl")
+    samples, results = read_rows(out / "samples.jsonl"), read_rows(out / "results.jsonl")
     assert [row["task_id"] for row in samples] == ["Own/0", "Own/1", "Own/2"]
     assert [row["completion"] for row in results] == [row["completion"] for row in samples]
     assert (summary["samples"], summary["scored"], summary["problems"]) == (3, 3, 3)
@@ -81,7 +77,7 @@ def test_drawn_samples_differ_and_are_counted(cli: Cli, tmp_path: Path, student:
         "top_p": 0.95,
         "seed": 17,
     }
-    texts = [row["completion"] for row in read(out / "samples.jsonl")]
+    texts = [row["completion"] for row in read_rows(out / "samples.jsonl")]
     found = summary["generation"]["diversity"]
     assert (found["samples"], found["problems"]) == (8, 2)
     assert found["distinct_samples"] == len(set(texts[:4])) + len(set(texts[4:])) > 2

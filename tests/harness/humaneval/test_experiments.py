@@ -5,64 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
+from json_lines import read_rows, write_rows
 from refute.errors import DigestMismatchError, ExperimentError, UsageError
 from refute.humaneval import sandbox
 from refute.humaneval.experiments import calibrate, evaluate
 from refute.humaneval.problems import Problem
 from refute.humaneval.sandbox import Isolation
-from refute.job import Fact, Job
+
+if TYPE_CHECKING:
+    from tests.harness.humaneval.conftest import Desk
 
 Json = dict[str, object]
-
-
-class Event(Protocol):
-    """What a desk keeps of a progress report."""
-
-    stage: str
-    step: int
-    total: int
-    facts: dict[str, Fact]
-
-
-class Desk(Protocol):
-    """What the fixture `desk` offers."""
-
-    root: Path
-    events: list[Event]
-
-    def job(self, config: Json, out: str = "out", **inputs: Path) -> Job: ...
-
-
-@pytest.fixture
-def config(settings: Json, problem_file: Path) -> Json:
-    """An evaluation of the evidence `student`."""
-    return {
-        "model": {"kind": "evidence", "name": "student"},
-        "humaneval": settings,
-        "problems_path": str(problem_file),
-        "device": "cpu",
-        "threads": 1,
-        "limit": None,
-    }
-
-
-def rows(path: Path) -> list[Json]:
-    """A JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def answer(desk: Desk, problem: Problem) -> None:
     """Put the right answer to `problem` among the finished samples."""
     path = desk.root / "scratch" / "samples.jsonl"
-    found = rows(path)
+    found = read_rows(path)
     for row in found:
         if row["task_id"] == problem.task_id:
             row["completion"] = "\n" + problem.canonical_solution
-    path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    write_rows(path, found)
 
 
 def test_evaluation_writes_samples_results_and_summary(
@@ -71,7 +38,7 @@ def test_evaluation_writes_samples_results_and_summary(
     """One sample and one verdict a problem, in file order, and a summary that agrees with them."""
     evaluate(desk.job(config, student=student))
     out = desk.root / "out"
-    samples, results = rows(out / "samples.jsonl"), rows(out / "results.jsonl")
+    samples, results = read_rows(out / "samples.jsonl"), read_rows(out / "results.jsonl")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     tasks = [problem.task_id for problem in problems]
     assert [row["task_id"] for row in samples] == tasks
@@ -82,7 +49,7 @@ def test_evaluation_writes_samples_results_and_summary(
     assert summary["passed"] == 0
     assert sum(summary["outcomes"].values()) == sum(summary["stops"].values()) == 3
     assert summary["truncated"] == sum(row["stop"] == "length" for row in samples)
-    assert summary["generated_tokens"] == sum(int(str(row["new_tokens"])) for row in samples)
+    assert summary["generated_tokens"] == sum(row["new_tokens"] for row in samples)
     assert summary["problems_sha256"] == hashlib.sha256(problem_file.read_bytes()).hexdigest()
     assert summary["effective_sampler"]["temperature"] == 0.0
     last = {event.stage: (event.step, event.total) for event in desk.events}
@@ -96,7 +63,7 @@ def test_a_right_answer_counts_one_problem(desk: Desk, config: Json, student: Pa
     evaluate(desk.job(config, "again", student=student))
     summary = json.loads((desk.root / "again" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["passed"], summary["pass_at_1"]) == (1, 1 / 3)
-    results = rows(desk.root / "again" / "results.jsonl")
+    results = read_rows(desk.root / "again" / "results.jsonl")
     assert [row["passed"] for row in results] == [False, False, True]
 
 
@@ -134,7 +101,7 @@ def test_null_model_is_seeded_random_weights(desk: Desk, config: Json, student: 
     evaluate(desk.job({**config, "limit": 2}, "itself", student=student))
     assert found["a"] == found["b"]
     assert len({*found.values(), (desk.root / "itself" / "samples.jsonl").read_bytes()}) == 3
-    assert len(rows(desk.root / "a" / "samples.jsonl")) == 2
+    assert len(read_rows(desk.root / "a" / "samples.jsonl")) == 2
 
 
 def test_too_weak_isolation_ends_before_anything_is_generated(
@@ -181,6 +148,6 @@ def test_calibration_passes_right_answers_and_no_forgery(desk: Desk, settings: J
     assert passed == {"canonical": 3, "empty": 0, "always_equal": 0, "system_exit": 0, "os_exit": 0}
     assert found["loop_outcome"] == "timeout"
     for kind in passed:
-        assert len(rows(desk.root / "out" / f"results_{kind}.jsonl")) == found[kind]["problems"] == 3
-    details = [str(row["detail"]) for row in rows(desk.root / "out" / "results_empty.jsonl")]
+        assert len(read_rows(desk.root / "out" / f"results_{kind}.jsonl")) == found[kind]["problems"] == 3
+    details = [row["detail"] for row in read_rows(desk.root / "out" / "results_empty.jsonl")]
     assert not any("IndentationError" in detail or "SyntaxError" in detail for detail in details)

@@ -70,23 +70,12 @@ def test_text_is_that_of_one_row_alone(
     assert len({each.new_tokens for each in found.values()}) > 2
 
 
-def test_sliding_window_is_honoured(tokenizer: PreTrainedTokenizerFast, many: list[Problem]) -> None:
+def test_sliding_window_is_honoured(
+    tokenizer: PreTrainedTokenizerFast, many: list[Problem], sizes: dict[str, Any]
+) -> None:
     """A model that sees only its last tokens is decoded as transformers decodes it."""
     torch.manual_seed(5)
-    config = MistralConfig(
-        vocab_size=330,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=12,
-        initializer_range=0.6,
-        bos_token_id=None,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
-    model = MistralForCausalLM(config).eval()
+    model = MistralForCausalLM(MistralConfig(**sizes, sliding_window=12)).eval()
     found = sample(model, tokenizer, many, 4)
     for problem in many:
         assert found[problem.task_id].text == reference(model, tokenizer, problem)

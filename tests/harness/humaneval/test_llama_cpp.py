@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from json_lines import read_rows
 from refute.attest import model_digest
 from refute.errors import ExperimentError, MissingDependencyError
 from refute.humaneval.effective import require_as_asked
@@ -37,7 +38,7 @@ def arguments(model: Path, problem_file: Path, out: Path, *more: object) -> list
 
 def samples(out: Path) -> list[dict[str, Any]]:
     """The samples that a run left."""
-    return [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    return read_rows(out / "samples.jsonl")
 
 
 @pytest.mark.parametrize("protocol", ["completion", "chat_primed"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,6 @@ from refute.context import Context, Evidence
 from refute.exhibit_grids import grids
 from refute.humaneval.canned import KINDS
 from refute.humaneval.experiments import calibrate
-from refute.job import Job
 from refute.loading import load_registry
 from refute.outcome import Outcome
 from refute.plan import missing_inputs, plan_release
@@ -24,17 +23,12 @@ from refute.run_folder import EvidenceLine
 from refute.settle import settle_control
 from refute.spec import FalsifierUse, ThresholdText
 
+if TYPE_CHECKING:
+    from tests.harness.humaneval.conftest import Desk
+
 OWN = Path(__file__).parents[2] / "assets" / "own_problems.jsonl"
 RELEASES = Path(__file__).parents[3] / "specs" / "releases"
 SHA256 = hashlib.sha256(OWN.read_bytes()).hexdigest()
-
-
-class Desk(Protocol):
-    """What the fixture `desk` offers."""
-
-    root: Path
-
-    def job(self, config: dict[str, Any], out: str = "out", **inputs: Path) -> Job: ...
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -6,47 +6,30 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from json_lines import read_rows, write_rows
 from refute.context import Context, Evidence
 from refute.errors import UsageError
 from refute.humaneval.problems import Problem
 from refute.humaneval.until_decided import evaluate_until_decided, seeded_order
-from refute.job import Job
 from refute.loading import load_registry
 from refute.sequential import Design, every
+
+if TYPE_CHECKING:
+    from tests.harness.humaneval.conftest import Desk
 
 Json = dict[str, Any]
 # Of three problems, none passed is enough to fall below 95 % at once, and two are to lie above 1 %.
 HOPELESS, LOW = (Design(bar, 0.4, "pocock", every(1, 3)) for bar in (95.0, 1.0))
 
 
-class Desk(Protocol):
-    """What the fixture `desk` offers."""
-
-    root: Path
-    events: list[Any]
-
-    def job(self, config: Json, out: str = "out", **inputs: Path) -> Job: ...
-
-
 @pytest.fixture
-def config(settings: Json, problem_file: Path) -> Json:
+def config(config: Json) -> Json:
     """A run of the evidence `student` by the hopeless bar."""
-    return {
-        "model": {"kind": "evidence", "name": "student"},
-        "humaneval": settings,
-        "problems_path": str(problem_file),
-        "threads": 1,
-        "sequential": HOPELESS.as_json(),
-    }
-
-
-def rows(path: Path) -> list[Json]:
-    """A JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {**config, "sequential": HOPELESS.as_json()}
 
 
 def as_evidence(folder: Path) -> Evidence:
@@ -62,8 +45,8 @@ def test_a_hopeless_model_is_asked_one_problem(
     evaluate_until_decided(desk.job(config, student=student))
     out = desk.root / "out"
     order = [problem.task_id for problem in seeded_order(problems, HOPELESS.seed)]
-    assert [row["task_id"] for row in rows(out / "samples.jsonl")] == order[:1]
-    assert [(row["task_id"], row["passed"]) for row in rows(out / "results.jsonl")] == [(order[0], False)]
+    assert [row["task_id"] for row in read_rows(out / "samples.jsonl")] == order[:1]
+    assert [(row["task_id"], row["passed"]) for row in read_rows(out / "results.jsonl")] == [(order[0], False)]
     assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["problems"] == 1
     context = Context({}, {"humaneval_sequential": as_evidence(out)})
     (found,) = load_registry([])["humaneval-pass-at-1-sequential"].measure(context)
@@ -85,7 +68,7 @@ def test_a_model_between_is_asked_everything_and_a_resumed_run_is_the_same(
     evaluate_until_decided(desk.job(whole, "again", student=student))
     for name in ("samples.jsonl", "results.jsonl", "design.json"):
         assert (desk.root / "again" / name).read_bytes() == (desk.root / "out" / name).read_bytes()
-    assert len(rows(desk.root / "out" / "results.jsonl")) == len(problems)
+    assert len(read_rows(desk.root / "out" / "results.jsonl")) == len(problems)
 
 
 def test_solved_problems_stop_it_above(desk: Desk, config: Json, student: Path, problems: list[Problem]) -> None:
@@ -94,10 +77,10 @@ def test_solved_problems_stop_it_above(desk: Desk, config: Json, student: Path, 
     evaluate_until_decided(desk.job(whole, student=student))
     log = desk.root / "scratch" / "samples.jsonl"
     solutions = {problem.task_id: problem.canonical_solution for problem in problems}
-    solved = [{**row, "completion": "\n" + solutions[row["task_id"]]} for row in rows(log)]
-    log.write_text("".join(json.dumps(row) + "\n" for row in solved), encoding="utf-8")
+    solved = [{**row, "completion": "\n" + solutions[row["task_id"]]} for row in read_rows(log)]
+    write_rows(log, solved)
     evaluate_until_decided(desk.job(whole, "again", student=student))
-    found = rows(desk.root / "again" / "results.jsonl")
+    found = read_rows(desk.root / "again" / "results.jsonl")
     assert [row["passed"] for row in found] == [True]
 
 
@@ -135,7 +118,7 @@ def test_rows_that_are_not_such_a_run_are_no_measurement(tmp_path: Path, change:
         case "fewer":
             found.pop()
     (tmp_path / "design.json").write_text(json.dumps({**design.as_json(), "order": order}), encoding="utf-8")
-    (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    write_rows(tmp_path / "results.jsonl", found)
     context = Context({}, {"humaneval_sequential": as_evidence(tmp_path)})
     message = {
         "order": "order of the design",

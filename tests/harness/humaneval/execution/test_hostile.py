@@ -97,7 +97,7 @@ def double_all(n):
             except OSError: pass
     os._exit(0)
 """,
-    "hidden in a session of its own": """
+    "behind setsid": """
 import os, time
 try:
     if os.fork() == 0:

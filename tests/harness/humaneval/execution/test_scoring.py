@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from json_lines import read_rows
 from refute.errors import UsageError
 from refute.humaneval import Isolation, Problem, Result
 from refute.humaneval.result_log import ResultLog, Row, identity_path, open_results, read_identity, row_of
@@ -41,7 +41,7 @@ def test_every_sample_gets_its_own_verdict(tmp_path: Path, own: dict[str, Proble
     with open_results(tmp_path / "r.jsonl", IDENTITY) as log:
         run(log, own["double_all"], samples, strongest)
         log.sort(("own/0", index) for index in range(4))
-    written = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text(encoding="utf-8").splitlines()]
+    written = read_rows(tmp_path / "r.jsonl")
     assert [each["passed"] for each in written] == [True, False, True, False]
     assert [each["result"].split(" at:")[0] for each in written][:3] == ["passed", "failed: AssertionError", "passed"]
     assert written[3]["result"].startswith("failed: NameError")

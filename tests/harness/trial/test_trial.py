@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refute import Bench, Context, Control, Interval, Measurement, known_bad, known_good
-from refute.context import Evidence, Parameter
-from refute.registry import Falsifier
-from refute.trial import Answer, Trial, try_falsifier
-
-Measure = Callable[[Context], Iterable[Any]]
-GOOD = Measurement("count", 3.0, "files", n=4, evidence=("e" * 64,))
-
-
-NOTHING: Any = None
+from refute import Bench, Context, Interval, Measurement, known_bad, known_good
+from refute.context import Evidence
+from refute.trial import Answer, Trial
+from trials import GOOD, NOTHING, attempt, giving
 
 
 def broken(**changes: Any) -> Measurement:
@@ -33,46 +27,6 @@ def broken(**changes: Any) -> Measurement:
 def lay_out(bench: Bench) -> None:
     """One file, so that a control has something to be read."""
     bench.put("corpus", "a.json", {"count": 7})
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """Where children print."""
-    return tmp_path / "falsifiers.log"
-
-
-@pytest.fixture
-def evidence(tmp_path: Path) -> dict[str, Evidence]:
-    """Real evidence of one file."""
-    (tmp_path / "a.json").write_text('{"count": 3}', encoding="utf-8")
-    return {"corpus": Evidence("corpus", "d" * 64, tmp_path, {"a.json": "f" * 64})}
-
-
-def declared(measure: Measure, controls: tuple[Control, ...] = ()) -> Falsifier:
-    """A falsifier that measures `count` in files, past the checks of its declaration."""
-    return Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, "", Path())
-
-
-def attempt(
-    measure: Measure,
-    log: Path,
-    evidence: dict[str, Evidence] | None = None,
-    *,
-    timeout_s: float = 20.0,
-    controls: tuple[Control, ...] = (),
-    parameters: dict[str, Parameter] | None = None,
-) -> Trial:
-    """One trial of `measure`."""
-    return try_falsifier(declared(measure, controls), parameters or {}, evidence or {}, timeout_s=timeout_s, log=log)
-
-
-def giving(*found: Any) -> Measure:
-    """A falsifier that gives `found`."""
-
-    def measure(context: Context) -> Iterator[Any]:
-        yield from found
-
-    return measure
 
 
 def test_measurements_come_back_as_they_were_given(log: Path) -> None:

@@ -16,57 +16,11 @@ from typing import Any
 
 import pytest
 
-from refute import Bench, Context, Control, Measurement, known_good
+from refute import Bench, Context, known_good
 from refute.context import Evidence, Parameter
 from refute.errors import EvidenceError
-from refute.registry import Falsifier
-from refute.trial import Answer, Trial, try_falsifier
-
-Measure = Callable[[Context], Iterable[Any]]
-GOOD = Measurement("count", 3.0, "files", n=4, evidence=("e" * 64,))
-
-
-NOTHING: Any = None
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """Where children print."""
-    return tmp_path / "falsifiers.log"
-
-
-@pytest.fixture
-def evidence(tmp_path: Path) -> dict[str, Evidence]:
-    """Real evidence of one file."""
-    (tmp_path / "a.json").write_text('{"count": 3}', encoding="utf-8")
-    return {"corpus": Evidence("corpus", "d" * 64, tmp_path, {"a.json": "f" * 64})}
-
-
-def declared(measure: Measure, controls: tuple[Control, ...] = ()) -> Falsifier:
-    """A falsifier that measures `count` in files, past the checks of its declaration."""
-    return Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, "", Path())
-
-
-def attempt(
-    measure: Measure,
-    log: Path,
-    evidence: dict[str, Evidence] | None = None,
-    *,
-    timeout_s: float = 20.0,
-    controls: tuple[Control, ...] = (),
-    parameters: dict[str, Parameter] | None = None,
-) -> Trial:
-    """One trial of `measure`."""
-    return try_falsifier(declared(measure, controls), parameters or {}, evidence or {}, timeout_s=timeout_s, log=log)
-
-
-def giving(*found: Any) -> Measure:
-    """A falsifier that gives `found`."""
-
-    def measure(context: Context) -> Iterator[Any]:
-        yield from found
-
-    return measure
+from refute.trial import Answer
+from trials import GOOD, NOTHING, Measure, attempt, giving
 
 
 def raise_value_error(context: Context) -> Iterable[Any]:
@@ -196,8 +150,8 @@ def ignore_signals(context: Context) -> Iterable[Any]:
 def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     """At its limit, as a timeout and nothing else."""
     began = time.monotonic()
-    answer = attempt(measure, log, timeout_s=0.3).real
-    fault = "gave no answer within 0.3 s; see falsifiers.log for where it was by then"
+    answer = attempt(measure, log, timeout_s=1.5).real
+    fault = "gave no answer within 1.5 s; see falsifiers.log for where it was by then"
     assert answer == Answer(fault=fault, timed_out=True)
     assert time.monotonic() - began < 10
     assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")

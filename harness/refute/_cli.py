@@ -188,6 +188,7 @@ def judge_command(
     from refute.policy_file import load_policy
     from refute.remeasure import falsifiers_of
     from refute.run_folder import open_run
+    from refute.sequencing import miscited
     from refute.signing_key import open_signing_key
     from refute.step_summary import append_step_summary
     from refute.waiver_file import WaiverFile, load_waivers
@@ -211,6 +212,7 @@ def judge_command(
         falsifiers=falsifiers or falsifiers_of(folder),
         store=store,
         specs_and_releases=specs,
+        found=miscited(folder.read_run(), specs),
     )
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)
@@ -236,7 +238,12 @@ def _near(path: Path) -> str:
 def _fail(error: RefuteError) -> NoReturn:
     if isinstance(error, StoppedError) and os.environ.get("RANK", "0") != "0":
         sys.exit(128 + error.signal)  # the first rank says it for all
-    typer.echo(f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+    text = f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
+    if not text.replace("\n", "").isprintable():  # it may quote what a stranger wrote, or a file name that is no text
+        from refute.report.escaping import visible
+
+        text = visible(text)
+    typer.echo(text, err=True)
     if isinstance(error, StoppedError):
         sys.exit(128 + error.signal)
     sys.exit(exit_status(error))

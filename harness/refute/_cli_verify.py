@@ -68,6 +68,7 @@ def verify(
     from refute.bundle import read_bundle
     from refute.enforcement import enforce, strictest_age, trusted_keys
     from refute.policy_file import load_policy
+    from refute.report.escaping import one_line
     from refute.sign_off import find_sign_offs
     from refute.verification import verify_verdict
 
@@ -101,7 +102,7 @@ def verify(
     ruling = verified.predicate.verdict.ruling
     typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
     for line in verified.checks:
-        typer.echo(f"  {line}")
+        typer.echo(f"  {one_line(line)}")
     if verified.predicate.signer.development:
         typer.echo("  note: signed with a development key, which vouches for nobody")
 

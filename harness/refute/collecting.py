@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,14 +11,6 @@ from refute.coverage import node_id
 from refute.outcome import Outcome, Record
 from refute.plugin import SESSION
 from refute.spec import Criterion, FalsifierUse, LoadedSpec
-
-
-class RefutedError(Exception):
-    """Raised inside an item so that pytest shows it as failed; the record is already written."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(record.reason)
-        self.record = record
 
 
 class SpecFile(pytest.File):
@@ -66,21 +58,28 @@ class FalsifierItem(pytest.Item):
         self.record = self.config.stash[SESSION].attack(self.loaded.spec, self.criterion, self.use)
         self.user_properties += _properties(self.criterion, self.record)
         if self.record.outcome in (Outcome.ERROR, Outcome.TIMEOUT):
-            raise RefutedError(self.record)
+            self._fail(self.record)
 
     def runtest(self) -> None:
         """Fail unless the claim survived or does not apply."""
         if self.record is None:
             raise pytest.UsageError(f"{self.nodeid} was not measured: its setup did not run")
         if self.record.outcome not in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE):
-            raise RefutedError(self.record)
+            self._fail(self.record)
+
+    def _fail(self, record: Record) -> NoReturn:
+        """Without a traceback: the fault is the model's, not the code's."""
+        text = f"{self.criterion.id} ({self.criterion.severity}) {record.outcome}: {record.reason}"
+        if not text.isprintable():  # a falsifier's own words may hold escapes, or commands for who reads the log
+            from refute.report.escaping import visible
+
+            text = visible(text).replace("\n", "\n  | ")
+        pytest.fail(text, pytrace=False)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The outcome and its reason, without a traceback: the fault is the model's, not the code's."""
-        if isinstance(excinfo.value, RefutedError):
-            record = excinfo.value.record
-            return f"{self.criterion.id} ({self.criterion.severity}) {record.outcome}: {record.reason}"
-        return super().repr_failure(excinfo, style)
+        """The text alone: in a report of tests the name of an exception says nothing."""
+        failed = isinstance(excinfo.value, pytest.fail.Exception)
+        return str(excinfo.value) if failed else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """File, line of the falsifier in it, and its id."""

@@ -11,7 +11,8 @@ from refute.coverage import cover
 from refute.errors import VerificationError
 from refute.identity import identify, utc_text
 from refute.model_facts import manifest_of, model_facts
-from refute.predicate import Predicate
+from refute.predicate import Exhibits, Predicate
+from refute.predicate_inputs import Inputs
 from refute.record_check import contradiction, uses_of
 from refute.release import Release
 from refute.spec import Spec
@@ -23,6 +24,8 @@ def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Rele
     _check_identity(predicate, release)
     if predicate.lock_keys and predicate.lock is None:
         raise _contradictory("keys were trusted to sign a lock, and there is none")
+    if release.distillation is None and (predicate.exhibits, predicate.inputs) != (Exhibits(), Inputs()):
+        raise _contradictory("it shows what a distillation gave, and the release names no distillation")
     again = cover(
         specs,
         predicate.records,

@@ -51,11 +51,11 @@ def check_freshness(predicate: Predicate, expected: Expected) -> list[str]:
 
 def _check_time(predicate: Predicate, at: datetime, max_age: timedelta | None) -> str:
     evaluated, ends = moment(predicate.evaluated_at), moment(predicate.identity.valid_until)
-    if evaluated > at + CLOCK_SKEW:
+    if evaluated - at > CLOCK_SKEW:  # a difference: a sum could lie beyond the calendar
         raise StaleVerdictError(
             f"the verdict is dated {predicate.evaluated_at}, which lies in the future", cause="future"
         )
-    if at > ends:
+    if at >= ends:  # as a waiver: what ends at a moment is not in force at it
         raise StaleVerdictError(
             f"the verdict was valid until {predicate.identity.valid_until}",
             hint="run the gate again; to look at it as of an earlier day, give --at",

@@ -20,7 +20,8 @@ SequenceNumber = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
 
 
 class Identity(Closed):
-    """One verdict among those of its release id. `sequence` grows with each; `valid_until` is RFC 3339, UTC.
+    """One verdict among those of its release id. `sequence` grows with each; `valid_until`, RFC 3339, UTC, is the first
+    moment at which it is not valid any more.
 
     `verdict_id` reads `<release>/<sequence>/<run>`.
     """

@@ -71,6 +71,7 @@ def judge_run(
     falsifiers: Sequence[Path] | None = None,
     store: Path | None = None,
     specs_and_releases: Sequence[Path] | None = None,
+    found: Sequence[str] = (),
 ) -> Judged:
     """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
 
@@ -80,6 +81,7 @@ def judge_run(
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
     WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
     where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by copies of them.
+    `found` are sentences about the run that no verdict can pass over.
 
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
     do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
@@ -101,7 +103,7 @@ def judge_run(
     )
     sound = {name: line for name, line in lines.items() if name not in damage}
     laid_out = lay_out_subject(asked, release, sound, run)
-    faults += _refused(given, records) + laid_out.faults
+    faults += (*_refused(given, records), *laid_out.faults, *found)
     if specs_and_releases is not None:
         faults += strangers((*asked.specs, asked.release), specs_and_releases)
     subject = laid_out.subject

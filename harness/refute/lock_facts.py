@@ -117,5 +117,12 @@ def _beside(falsifier: Falsifier) -> Iterator[tuple[str, Path]]:
             root = root.parent
     for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in place.parts):
+        if any(part == "__pycache__" or part.startswith(".") for part in place.parts):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise EvidenceError(
+                f"{path} is a link to a folder: what a falsifier imports from there would be bound by nothing",
+                hint="copy the folder there, or install it as a package",
+            )
+        if path.is_file():
             yield place.as_posix(), path

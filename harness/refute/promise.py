@@ -47,7 +47,7 @@ class Preregistration:
     `lock_sha256` is the digest of the lock's payload, `key_id` of the key that signed it; both are empty where
     no trusted key did. `relaxed` is what this lock and those before it demanded less than their predecessors,
     `known_before` names evidence that had been measured already when it was made, `policy` is the SHA-256 of the
-    policy file that was locked, if one was: whoever applies a policy compares it.
+    policy file that was locked, if one was: the only one under which anything may be waived.
     """
 
     state: LockState = LockState.NONE

@@ -32,12 +32,11 @@ def check_evidence(predicate: Predicate, store: Path) -> list[str]:
                     f"evidence {name}/{file} should have SHA-256 {digest}, found {found} at {path}", cause="evidence"
                 )
             paths[name, file] = path.resolve()
-    release = parse_release(predicate.release.text, predicate.release.name)
-    if release.distillation is None:
-        again: tuple[Exhibits, Inputs] = (Exhibits(), Inputs())
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            again = _derive(predicate, paths, Path(folder).resolve())
+    checks = [f"{len(paths)} evidence files hashed again"]
+    if parse_release(predicate.release.text, predicate.release.name).distillation is None:
+        return checks  # there is nothing to derive, and `check_consistency` lets nothing be shown
+    with tempfile.TemporaryDirectory() as folder:
+        again = _derive(predicate, paths, Path(folder).resolve())
     for stated, derived, what in zip(
         (predicate.exhibits, predicate.inputs), again, ("exhibits", "inputs"), strict=True
     ):
@@ -47,8 +46,7 @@ def check_evidence(predicate: Predicate, store: Path) -> list[str]:
                 hint="it was not made by an honest `refute judge` of this version",
                 cause=what,
             )
-    checks = [f"{len(paths)} evidence files hashed again"]
-    return checks if release.distillation is None else [*checks, "exhibits and inputs derived from them again"]
+    return [*checks, "exhibits and inputs derived from them again"]
 
 
 def _derive(predicate: Predicate, paths: Mapping[tuple[str, str], Path], folder: Path) -> tuple[Exhibits, Inputs]:

@@ -16,8 +16,7 @@ from pydantic import Field, ValidationError
 from refute.attest import canonical_json, sha256_hex
 from refute.errors import Problem, SpecError, UsageError
 from refute.release import Closed, Sha256
-from refute.spec import Criterion, FalsifierUse, Spec
-from refute.threshold import Threshold
+from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
 
 REVIEWS = "reviews.json"
 _HINT = "look at them, then `refute review` with their ids"
@@ -43,7 +42,7 @@ def fingerprint(criterion: Criterion, use: FalsifierUse) -> str:
     claim = criterion.model_dump(mode="json", by_alias=True, exclude={"title", "source", "phase", "falsifiers"})
     attack = use.model_dump(mode="json", by_alias=True, exclude={"title", "timeout_s", "thresholds"})
     # Parsed: `1e-3` and `0.001` are one bar.
-    bars = {name: _bars(threshold) for name, threshold in use.parsed_thresholds().items()}
+    bars = {name: _bars(text) for name, text in use.thresholds.items()}
     return sha256_hex(canonical_json({"criterion": claim, "falsifier": attack, "bars": bars}))
 
 
@@ -105,8 +104,10 @@ def _uses(specs: Sequence[Spec]) -> Iterator[tuple[Criterion, FalsifierUse]]:
                 yield criterion, use
 
 
-def _bars(threshold: Threshold) -> list[str]:
-    return [str(bar) for bar in (threshold.holds_if, threshold.inconclusive_if) if bar is not None]
+def _bars(text: ThresholdText) -> list[str]:
+    threshold = text.parsed()
+    parts = (threshold.holds_if, threshold.inconclusive_if, text.sequential)
+    return [str(part) for part in parts if part is not None]
 
 
 def _write(path: Path, reviews: Reviews) -> None:

@@ -1,31 +1,41 @@
 """`requires_verdict` of a release: other releases that must have been judged GO, and used by somebody else, first.
 
-Checked by digest and key before the first experiment; what was found is cited in the signed verdict.
+Checked by digest and key before the first experiment, and again before the judge signs; what was found is cited in the
+signed verdict.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
-from refute.attest import Json, Statement, key_id, read_statement, verify_envelope
+from refute.attest import Json, Statement, envelope_signers, key_id, read_statement, verify_envelope
+from refute.bundle import read_bundle
+from refute.consistency import moment
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.outcome import Ruling
+from refute.own_copies import own_copy
 from refute.predicate import CitedVerdict
 from refute.release import ConsumerAttestation, RequiredVerdict
-from refute.release_file import LoadedRelease, resolve
+from refute.release_file import LoadedRelease, parse_release, resolve
+from refute.run_folder import RunFile
 from refute.verification import Verified, verify_verdict
 
 KEY_BESIDE = "verifier.pem"
 APPROVED = "approve"
 
 
-def verify_required(release: LoadedRelease) -> tuple[CitedVerdict, ...]:
-    """Every verdict that `release` requires, verified. Raises RequiredVerdictError with everything that is wrong."""
+def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tuple[CitedVerdict, ...]:
+    """Every verdict that `release` requires, verified as of `at`, by default now.
+
+    Raises RequiredVerdictError with everything that is wrong.
+    """
     cited: list[CitedVerdict] = []
     faults: list[str] = []
     for demand in release.release.requires_verdict:
         try:
-            cited.append(_verify(demand, release))
+            cited.append(_verify(demand, release, at))
         except RefuteError as error:
             faults.append(f"{demand.release}: {error}")
     if faults:
@@ -46,10 +56,31 @@ def missing_required(release: LoadedRelease) -> list[str]:
     return []
 
 
-def _verify(demand: RequiredVerdict, release: LoadedRelease) -> CitedVerdict:
+def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, ...]:
+    """A sentence for whatever is wrong with the verdicts that `run` cites, for its word alone is worth nothing.
+
+    They are verified again, as of the run's start, from where the release file says that they lie: the judge's own copy
+    of it among `copies` (files or folders), else the file that the run names. Raises UsageError for a path in `copies`
+    that cannot be read, VerificationError for a start that is no time.
+    """
+    release = parse_release(run.release.text, run.release.name)
+    if not release.requires_verdict:
+        return ()
+    path = own_copy(run.release.sha256, copies or ()) or Path(run.release.name)
+    loaded = LoadedRelease(release, path, run.release.sha256, run.release.text)
+    try:
+        found = verify_required(loaded, at=moment(run.facts.started_at, "started_at"))
+    except RequiredVerdictError as error:
+        return (f"what the run cites was not found again beside {path}: {error}",)
+    if found != run.requires:
+        return (f"the run cites other verdicts than those that its release names, beside {path}",)
+    return ()
+
+
+def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None) -> CitedVerdict:
     file = resolve(release, demand.verdict)
-    key = _key(demand, release, file)
-    verified = verify_verdict(_read(file, "verdict"), [key], expected_release=demand.release)
+    key, envelope = _key(demand, release, file), _read(file, "verdict")
+    verified = verify_verdict(envelope, [key], expected_release=demand.release, at=at)
     predicate = verified.predicate
     if predicate.verdict.ruling is not Ruling.GO:
         raise VerificationError(f"its verdict is {predicate.verdict.ruling}, expected GO")
@@ -57,7 +88,7 @@ def _verify(demand: RequiredVerdict, release: LoadedRelease) -> CitedVerdict:
         raise VerificationError(
             f"its verdict is about subject {predicate.subject.sha256}, expected {demand.subject_sha256}"
         )
-    consumer = None if demand.consumer is None else _attested(demand.consumer, release, verified, key_id(key))
+    consumer = None if demand.consumer is None else _attested(demand.consumer, release, verified, envelope)
     return CitedVerdict(
         release=demand.release,
         payload_sha256=verified.payload_sha256,
@@ -78,16 +109,16 @@ def _key(demand: RequiredVerdict, release: LoadedRelease, verdict: Path) -> byte
 
 
 def _attested(
-    consumer: ConsumerAttestation, release: LoadedRelease, verified: Verified, operator: str
+    consumer: ConsumerAttestation, release: LoadedRelease, verified: Verified, verdict: bytes
 ) -> tuple[str, str]:
     """Payload digest and key id of a consumer's approval.
 
     It is any in-toto statement, signed by the named key, whose subject is the verdict's payload or the verdict's own
-    subject, and whose predicate says `"decision": "approve"`. The verdict's signer cannot be the consumer.
+    subject, and whose predicate says `"decision": "approve"`. Nobody who signed `verdict` can be the consumer.
     """
     key = _read(resolve(release, consumer.key), "consumer's public key")
-    if key_id(key) == operator:
-        raise VerificationError("the consumer's key is the key that signed the verdict: that is not independent")
+    if verified.predicate.signer.key_id == key_id(key) or envelope_signers(read_bundle(verdict).verdict, [key]):
+        raise VerificationError("the consumer's key is a key that signed the verdict: that is not independent")
     statement = _approval(_read(resolve(release, consumer.file), "consumer's attestation"), key)
     about = (verified.payload_sha256, verified.predicate.subject.sha256)
     if statement.subject_sha256 not in about:

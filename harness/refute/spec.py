@@ -63,6 +63,12 @@ class SequentialText(Closed):
             raise ValueError(f"the last of `looks` must be `problems`, {self.problems}")
         return self
 
+    def __str__(self) -> str:
+        looks = f"every {self.look_every}" if self.looks is None else f"after {', '.join(map(str, self.looks))}"
+        return (
+            f"sequential (error {self.error_rate}, {self.spending}, looks {looks} of {self.problems}, seed {self.seed})"
+        )
+
     def design(self, bar: float) -> Design:
         """The test against `bar` percent. Raises ValueError where it has no sense."""
         looks = every(self.look_every, self.problems) if self.look_every is not None else self.looks or ()

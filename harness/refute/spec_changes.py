@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from refute.bar_change import compare_bars
 from refute.lock import LockedSpec, Promise
 from refute.promise import Change, Direction
 from refute.spec import Criterion, FalsifierUse, ThresholdText
 from refute.strictness import (
+    compare_dates,
     compare_excuses,
     compare_run_classes,
     compare_severities,
+    compare_thresholds,
     compare_timeouts,
 )
 
@@ -37,6 +38,7 @@ _RULES: Mapping[str, Callable[[Any, Any], Direction]] = {
     "severity": compare_severities,
     "requires_run_class": compare_run_classes,
     "not_applicable_when": compare_excuses,
+    "effective_on": compare_dates,
     "timeout_s": compare_timeouts,
 }
 
@@ -146,13 +148,14 @@ def _use_changes(place: str, old: FalsifierUse, new: FalsifierUse, spec: str) ->
 def _bar(text: ThresholdText | None) -> str:
     if text is None:
         return ABSENT
-    return text.holds_if + (f", inconclusive {text.inconclusive_if}" if text.inconclusive_if else "")
+    doubt = f", inconclusive {text.inconclusive_if}" if text.inconclusive_if else ""
+    return f"{text.holds_if}{doubt}{f', {text.sequential}' if text.sequential else ''}"
 
 
 def _bar_direction(old: ThresholdText | None, new: ThresholdText | None) -> Direction:
     if old is None or new is None:
         return Direction.TIGHTER if old is None else Direction.LOOSER
-    return compare_bars(old.parsed(), new.parsed())
+    return compare_thresholds(old, new)
 
 
 def pairs(old: Mapping[str, Value], new: Mapping[str, Value]) -> Iterator[tuple[str, Value | None, Value | None]]:

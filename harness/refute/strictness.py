@@ -1,16 +1,23 @@
-"""Which of two demands is the stricter: severities, run classes, time limits, excuses. Pure comparisons."""
+"""Which of two demands is the stricter: bars, severities, run classes, time limits, excuses, dates. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from refute.bar_change import direction_of
+from refute.bar_change import compare_bars, direction_of
 from refute.outcome import RunClass, Severity
 from refute.promise import Direction
-from refute.spec import Constant
+from refute.spec import Constant, ThresholdText
 
 # From least to most demanding.
 _SEVERITIES = (Severity.INFO, Severity.WARN, Severity.BLOCK)
+
+
+def compare_thresholds(old: ThresholdText, new: ThresholdText) -> Direction:
+    """As `compare_bars`; `changed` where another sequential test decides: another chance of error, looks or order."""
+    if old.sequential != new.sequential:
+        return Direction.CHANGED
+    return compare_bars(old.parsed(), new.parsed())
 
 
 def compare_severities(old: Severity, new: Severity) -> Direction:
@@ -36,6 +43,11 @@ def compare_excuses(old: Mapping[str, Constant | None], new: Mapping[str, Consta
     # By their spelling: true and 1 are equal, and are two conditions.
     before, after = ({(key, repr(value)) for key, value in excuse.items()} for excuse in (old, new))
     return direction_of(looser=bool(before - after), tighter=bool(after - before))
+
+
+def compare_dates(old: str | None, new: str | None) -> Direction:
+    """An ISO date from which a criterion blocks: a later one demands less; None is from the beginning."""
+    return direction_of(looser=(new or "") > (old or ""), tighter=(new or "") < (old or ""))
 
 
 def _by_rank(old: int, new: int) -> Direction:

@@ -231,7 +231,13 @@ def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
         )
     if predicate.lock is None:
         raise VerificationError("the run was not pre-registered, and --lock-key demands that it was")
-    signed = read_lock(predicate.lock.envelope.encode("utf-8"), lock_keys)
+    try:
+        signed = read_lock(predicate.lock.envelope.encode("utf-8"), lock_keys)
+    except VerificationError as error:
+        raise VerificationError(
+            f"the lock {predicate.lock.name!a} is not to be trusted: {error}",
+            hint="name the public key that signed it with --lock-key",
+        ) from error
     if found.state is not LockState.HELD:
         raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
     return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,3 +126,17 @@ def test_a_number_that_was_passed_is_not_given_again(run: Path, cli: Cli, tmp_pa
     """`refute judge --sequence` goes up only."""
     ended = cli("judge", run, "--key", tmp_path / "keys" / "judge.key", "--sequence", 4)
     assert (ended.returncode, "sequence 4 is not above 4" in ended.stderr) == (2, True)
+
+
+def test_a_stranger_says_nothing_in_our_name(run: Path, cli: Cli) -> None:
+    """Unsigned lines of a bundle and names of files are shown without their line breaks and escapes."""
+    said = "x\x1b[2K\n  signed by the owner\u202e"
+    payload = b64encode(json.dumps({"predicateType": said}).encode()).decode()
+    line = json.dumps({"payload": payload, "payloadType": "x", "signatures": [{"sig": "AAAA"}]})
+    bundle = run / "verdict.intoto.jsonl"
+    bundle.write_text(bundle.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    ended = cli("verify", bundle, "--key", run / "verifier.pem")
+    assert (ended.returncode, "\\x1b[2K signed by the owner\\u202e" in ended.stdout) == (0, True), ended.stdout
+    assert not any(each.startswith("  signed by the owner") for each in ended.stdout.splitlines())
+    ended = cli("verify", bundle, "--key", run / "absent\x1b[2K.pem")
+    assert (ended.returncode, "absent\\x1b[2K.pem" in ended.stderr, "\x1b" in ended.stderr) == (2, True, False)

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -56,8 +56,8 @@ def test_an_identity_is_of_release_number_and_run(judged: Judged) -> None:
 @pytest.mark.parametrize(
     ("later", "cause"),
     [
-        (timedelta(days=7), None),
-        (timedelta(days=7, seconds=1), "expired"),
+        (timedelta(days=7, seconds=-1), None),
+        (timedelta(days=7), "expired"),
         (timedelta(minutes=-5), None),
         (timedelta(minutes=-5, seconds=-1), "future"),
         (timedelta(days=10_000), "expired"),
@@ -72,6 +72,17 @@ def test_a_verdict_expires_to_the_second(judged: Judged, key: PrivateKey, later:
     else:
         with pytest.raises(StaleVerdictError, match=r"valid until|in the future") as caught:
             verify_verdict(envelope, keys, at=at)
+        assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(("year", "cause"), [(1, "future"), (9999, "expired")])
+def test_the_ends_of_the_calendar_are_moments_too(judged: Judged, key: PrivateKey, year: int, cause: str) -> None:
+    """The first and the last second that can be written are refused like any other, in any time zone."""
+    for hours in (-14, 0, 14):
+        zone = timezone(timedelta(hours=hours))
+        at = datetime(year, 1, 1, tzinfo=zone) if year == 1 else datetime(year, 12, 31, 23, 59, 59, tzinfo=zone)
+        with pytest.raises(StaleVerdictError) as caught:
+            verify_verdict(judged.path.read_bytes(), [public_pem(key)], at=at)
         assert caught.value.cause == cause
 
 

@@ -81,6 +81,14 @@ LAST_CRITERION = SPEC[SPEC.index("  - id: AC-A-002") : SPEC.index("retired:")]
 EDITS: dict[str, tuple[str, str, Direction, bool]] = {
     "a lower bar": (with_(">= 80 %", ">= 70 %"), "AC-A-001 F-A-001 accuracy", Direction.LOOSER, True),
     "a higher bar": (with_(">= 80 %", ">= 90 %"), "AC-A-001 F-A-001 accuracy", Direction.TIGHTER, False),
+    "a test that may stop early": (
+        with_('">= 80 %" }', '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]} }'),
+        "AC-A-001 F-A-001 accuracy", Direction.CHANGED, True,
+    ),
+    "a later date": (
+        with_("    phase: 1\n", '    phase: 1\n    effective_on: "2030-01-01"\n'),
+        "AC-A-001 effective_on", Direction.LOOSER, True,
+    ),
     "another unit": (with_(">= 80 %", ">= 80 points"), "AC-A-001 F-A-001 accuracy", Direction.CHANGED, True),
     "more doubt": (with_("< 5 rows", "< 9 rows"), "AC-A-001 F-A-001 rows", Direction.LOOSER, True),
     "a bar less": (

@@ -21,7 +21,7 @@ from refute.attest import (
     public_pem,
     sign_envelope,
 )
-from refute.errors import LooseningError, MissingInputsError, SpecError, UsageError, VerificationError
+from refute.errors import EvidenceError, LooseningError, MissingInputsError, SpecError, UsageError, VerificationError
 from refute.evidence import Store, file_sha256
 from refute.experiments import key_of
 from refute.loading import load_registry
@@ -226,6 +226,21 @@ def test_caches_beside_falsifiers_do_not_count(repo: Repo) -> None:
     (repo.path / "falsifiers/__pycache__/answers.pyc").write_bytes(b"x")
     (repo.path / "falsifiers/.hidden").write_bytes(b"x")
     assert repo.facts() == before
+
+
+def test_a_linked_folder_beside_falsifiers_is_refused(repo: Repo) -> None:
+    """Helpers behind a link could change without a trace; a linked file counts as the file that it is."""
+    outside = repo.path / "lib"
+    outside.mkdir()
+    (outside / "helper.py").write_text("FACTOR = 1\n", encoding="utf-8")
+    (repo.path / "falsifiers/_helper.py").symlink_to(outside / "helper.py")
+    before = repo.facts()
+    (outside / "helper.py").write_text("FACTOR = 2\n", encoding="utf-8")
+    assert repo.facts() != before
+    (repo.path / "falsifiers/lib").symlink_to(outside)
+    with pytest.raises(EvidenceError, match="is a link to a folder") as caught:
+        repo.lock()
+    assert "copy" in caught.value.hint
 
 
 def test_an_installed_pack_is_bound_as_a_whole(repo: Repo) -> None:

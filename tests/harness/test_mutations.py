@@ -152,6 +152,23 @@ def test_no_single_change_is_accepted(judged: Judged, key: PrivateKey) -> None:
     assert tried > 500
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("exhibits", "curves"), [{"chart": "loss", "name": "kd", "unit": "nat", "steps": [1], "values": [0.1]}]),
+        (("exhibits", "sections"), [{"number": 1, "title": "HumanEval", "state": "measured", "text": "100 %"}]),
+        (("inputs", "training"), {"student": {"teacher_sha256": "0" * 64, "seed": 1}}),
+    ],
+)
+def test_nothing_is_shown_of_a_distillation_that_was_not_made(
+    judged: Judged, key: PrivateKey, path: Path_, value: Any
+) -> None:
+    """A well-formed curve, section or input under a release of files alone: refused without any store at hand."""
+    content = replaced(json.loads(judged.predicate.model_dump_json()), path, value)
+    with pytest.raises(VerificationError, match="names no distillation"):
+        verify_verdict(forge(judged, key, content), [public_pem(key)])
+
+
 def test_what_is_attested_is_not_checked_by_anything_else(judged: Judged, key: PrivateKey) -> None:
     """The list is honest in the other direction, too: such a change does verify, and so is said to prove nothing."""
     content = json.loads(judged.predicate.model_dump_json())

@@ -84,14 +84,6 @@ def test_what_the_evidence_does_not_give_is_refused(predicate: Predicate, tmp_pa
         assert caught.value.cause == what
 
 
-def test_exhibits_without_an_engine_are_refused(predicate: Predicate, tmp_path: Path) -> None:
-    """A release of files alone has none, so none can be shown."""
-    text = "release: tiny\ntitle: t\nrun_class: quick\nevidence: {a: a.json}\n"
-    bare = predicate.model_copy(update={"release": predicate.release.model_copy(update={"text": text})})
-    with pytest.raises(VerificationError, match="the exhibits in the verdict"):
-        check_evidence(bare, tmp_path / "store")
-
-
 @pytest.mark.parametrize(
     ("name", "file"), [("../../outside", "x.json"), ("student", "../x.json"), ("student", "/etc/x"), ("x" * 300, "x")]
 )

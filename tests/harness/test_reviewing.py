@@ -62,6 +62,11 @@ def reviewed(tmp_path: Path) -> Path:
         (">= 80 %", ">= 79 %", ["F-A-001"]),
         (">= 80 %", "> 80 %", ["F-A-001"]),
         ('">= 80 %"', '">= 80 %", inconclusive_if: "< 1 %"', ["F-A-001"]),
+        (
+            '">= 80 %"',
+            '">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]}',
+            ["F-A-001"],
+        ),
         ("k: 3", "k: 4", ["F-A-001"]),
         ("uses: answers, with", "uses: others, with", ["F-A-001"]),
         ("title: Again", "title: Again, requires_run_class: full", ["F-A-002"]),

@@ -18,6 +18,7 @@ from refute.attest import (
     load_private_key,
     public_pem,
     sign_envelope,
+    verify_envelope,
 )
 from refute.errors import RequiredVerdictError, SpecError, VerificationError
 from refute.judging import Judged, judge_run
@@ -201,13 +202,53 @@ def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
     for changes, reason in (
         ({"cite": False}, "the run cites none"),
         ({"release": "other"}, "the run cites none"),
+        ({"release": "other"}, "cites a verdict of 'other', which the release does not require"),
         ({"consumer_payload_sha256": None, "consumer_key_id": None}, "independent consumer's attestation"),
         ({"subject_sha256": "0" * 64}, "has subject 0000"),
         ({"key_id": "0" * 64}, "has key 0000"),
+        ({"consumer_key_id": None}, "independent consumer's attestation"),
         ({"consumer_key_id": own}, "signed by the key that signs this verdict"),
+        ({"consumer_key_id": "3" * 64}, "signed by the key of the verdict itself"),
     ):
         verdict = judged_with(world, make_run, **changes).predicate.verdict
-        assert (verdict.ruling, reason in verdict.reasons[0]) == ("NO-GO", True), verdict.reasons
+        assert (verdict.ruling, any(reason in each for each in verdict.reasons)) == ("NO-GO", True), verdict.reasons
+
+
+def test_who_signed_the_verdict_too_is_no_consumer(world: World) -> None:
+    """A second signature on the verdict is enough: that is not somebody who only used it."""
+    world.attest(by="operator")
+    payload = verify_envelope(world.first.path.read_bytes(), [(world.folder / "keys/operator.pub").read_bytes()])[1]
+    both = [load_private_key(world.folder / f"keys/{name}.key") for name in ("operator", "stranger")]
+    world.first.path.write_bytes(sign_envelope(payload, PAYLOAD_TYPE, both))
+    release = world.require(key="keys/stranger.pub", consumer={**CONSUMER, "key": "keys/operator.pub"})
+    with pytest.raises(RequiredVerdictError, match="that is not independent"):
+        verify_required(load_release(release))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_the_judge_verifies_again_what_a_run_cites(world: World, make_run: MakeRun, cli: Cli, copied: bool) -> None:
+    """A runner can write any citation: GO only where the verdicts lie where the release says, and are those cited."""
+    release = RELEASE.split("requires_verdict")[0] + (
+        f"requires_verdict: [{{release: tiny, verdict: '{world.first.path}', key: keys/operator.pub}}]\n"
+    )
+    run = make_run(release=release)
+    content = json.loads((run.path / "run.json").read_bytes())
+    content["release"]["id"] = "next"
+    own = world.folder / "release.yaml"
+    content["release"]["name"] = "/nowhere/release.yaml" if copied else str(own)
+    content["facts"]["started_at"] = world.first.predicate.evaluated_at
+    (honest,) = verify_required(load_release(own))
+    options = ("--key", world.folder / "keys/operator.key", *(("--specs", world.folder) if copied else ()))
+    for changes, status in (({}, 0), ({"payload_sha256": "0" * 64}, 1), ({"consumer_key_id": "0" * 64}, 1)):
+        content["requires"] = [honest.model_dump() | changes]
+        (run.path / "run.json").write_text(json.dumps(content), encoding="utf-8")
+        ended = cli("judge", run.path, *options)
+        assert (ended.returncode, "the run cites other verdicts" in ended.stdout) == (status, status == 1), ended.stdout
+    content["requires"] = [honest.model_dump()]
+    (run.path / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    (world.folder / "keys/operator.pub").unlink()
+    ended = cli("judge", run.path, *options)
+    assert (ended.returncode, "was not found again" in " ".join(ended.stdout.split())) == (1, True), ended.stdout
 
 
 def test_a_citation_cannot_be_taken_out_of_a_signed_verdict(world: World, make_run: MakeRun) -> None:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import pytest
+
 from refute.outcome import RunClass, Severity
 from refute.promise import Direction
+from refute.spec import SequentialText, ThresholdText
 from refute.strictness import (
+    compare_dates,
     compare_excuses,
     compare_run_classes,
     compare_severities,
+    compare_thresholds,
     compare_timeouts,
 )
 
 LOOSER, TIGHTER, CHANGED, NEUTRAL = Direction.LOOSER, Direction.TIGHTER, Direction.CHANGED, Direction.NEUTRAL
+
+
+@pytest.mark.parametrize(
+    "edit", [{"error_rate": 0.4}, {"spending": "obrien_fleming"}, {"problems": 80}, {"look_every": 4}, {"seed": 18}]
+)
+def test_another_sequential_test_is_another_bar(edit: dict[str, object]) -> None:
+    """Whatever differs in how a bar may be decided early: nobody can say that it is as strict, and both are shown."""
+    plan: dict[str, object] = {"error_rate": 0.05, "spending": "pocock", "problems": 160, "look_every": 8, "seed": 17}
+    old, new = (
+        ThresholdText(holds_if=">= 15 %", sequential=SequentialText.model_validate(each))
+        for each in (plan, plan | edit)
+    )
+    assert compare_thresholds(old, new) is CHANGED
+    assert compare_thresholds(old, ThresholdText(holds_if=">= 15 %")) is CHANGED
+    assert compare_thresholds(old, old.model_copy(update={"holds_if": ">= 14.5 %"})) is LOOSER
+    assert str(old.sequential) != str(new.sequential)
+
+
+def test_a_later_date_demands_less() -> None:
+    """A criterion that blocks from a date on blocks later where the date is moved back."""
+    assert compare_dates(None, "2030-01-01") is LOOSER
+    assert compare_dates("2029-12-31", "2030-01-01") is LOOSER
+    assert compare_dates("2030-01-01", None) is TIGHTER
+    assert compare_dates("2030-01-01", "2030-01-01") is NEUTRAL
 
 
 def test_severities_and_run_classes_have_an_order() -> None:

@@ -37,7 +37,9 @@ def test_error_failure_and_skip_are_told_apart(repo: Repo, workers: tuple[str, .
     repo.write("specs/example.yaml", spec + SKIPPED)
     repo.write("conftest.py", CONFTEST)
     repo.edit(
-        "falsifiers/answers.py", 'yield Measurement("missing"', 'raise OSError("lost")\n    yield Measurement("missing"'
+        "falsifiers/answers.py",
+        'yield Measurement("missing"',
+        'raise OSError("lost\\x1b[2J\\n::error::x")\n    yield Measurement("missing"',
     )
     repo.fail()
     ended = repo.gate("--junitxml", "junit.xml", *workers)
@@ -60,5 +62,8 @@ def test_error_failure_and_skip_are_told_apart(repo: Repo, workers: tuple[str, .
         assert (properties["outcome"], properties["severity"], properties["phase"]) == (outcome, "block", "1")
         assert properties["verifies"] == properties["criterion"] == name.replace("F-", "AC-")
         assert str(properties["evidence"]).startswith("answers sha256:")
+    assert "pytest.fail(" not in ended.stdout, "a traceback through our own code says nothing"
+    assert "\x1b[2J" not in ended.stdout
+    assert not any(line.lstrip().startswith("::error") for line in ended.stdout.splitlines())
     assert "1 failed" in ended.stdout
     assert "1 error" in ended.stdout

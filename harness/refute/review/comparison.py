@@ -5,7 +5,7 @@ What counts as a regression of the newer verdict:
   the outcome of a block or warn criterion is worse, or it became uncovered
   a criterion, or a falsifier of one, is gone
   a bar under the same ids is looser, gone, or neither looser nor tighter (another unit, the other direction)
-  a term asks for less: a lower severity or run class, a wider excuse, a falsifier that is only planned
+  a term asks for less: a lower severity or run class, a wider excuse, a later date, a falsifier that is only planned
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from refute.review.difference import (
     WaiverDifference,
     WaiverState,
 )
-from refute.review.rules import Criteria, bar_text, compare_terms, compare_thresholds
+from refute.review.rules import Criteria, bar_text, compare_all_bars, compare_terms
 from refute.spec import Spec, parse_spec
 from refute.verdict import CriterionRuling
 from refute.waiver import Waiver
@@ -46,7 +46,7 @@ def compare_verdicts(old: Predicate, new: Predicate, *, old_payload: str, new_pa
     """
     specs, specs_now = _specs(old), _specs(new)
     rules, rules_now = _criteria(specs.values()), _criteria(specs_now.values())
-    terms, bars = tuple(compare_terms(rules, rules_now)), tuple(compare_thresholds(rules, rules_now))
+    terms, bars = tuple(compare_terms(rules, rules_now)), tuple(compare_all_bars(rules, rules_now))
     criteria = tuple(_outcomes(old, new))
     return Difference(
         old=_side(old, old_payload),
@@ -145,7 +145,7 @@ def _metric_differences(old: _Metrics, new: _Metrics, rules: Criteria) -> Iterat
         (criterion.id, use.id, measurement): bar_text(threshold)
         for criterion in rules.values()
         for use in criterion.falsifiers
-        for measurement, threshold in use.parsed_thresholds().items()
+        for measurement, threshold in use.thresholds.items()
     }
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from refute.bar_change import compare_bars
 from refute.promise import Direction
 from refute.review.difference import BarDifference, TermDifference
 from refute.settle import required_class
-from refute.spec import Criterion, FalsifierUse
-from refute.strictness import compare_excuses, compare_run_classes, compare_severities
-from refute.threshold import Threshold
+from refute.spec import Criterion, FalsifierUse, ThresholdText
+from refute.strictness import (
+    compare_dates,
+    compare_excuses,
+    compare_run_classes,
+    compare_severities,
+    compare_thresholds,
+)
 
 # What cannot be compared is not called as strict as it was.
 _WEAKER = (Direction.LOOSER, Direction.CHANGED)
@@ -34,28 +38,29 @@ def compare_terms(old: Criteria, new: Criteria) -> Iterator[TermDifference]:
                 yield from _use_terms(where, before, uses[use], after, uses_now[use])
 
 
-def compare_thresholds(old: Criteria, new: Criteria) -> Iterator[BarDifference]:
+def compare_all_bars(old: Criteria, new: Criteria) -> Iterator[BarDifference]:
     """Every bar of a falsifier that is on both sides, the same ones too."""
     for name in sorted(old.keys() & new.keys()):
         uses, uses_now = _uses(old[name]), _uses(new[name])
         for use in sorted(uses.keys() & uses_now.keys()):
-            before, after = uses[use].parsed_thresholds(), uses_now[use].parsed_thresholds()
+            before, after = uses[use].thresholds, uses_now[use].thresholds
             for measurement in sorted(before.keys() | after.keys()):
                 yield _bar(name, use, measurement, before.get(measurement), after.get(measurement))
 
 
-def bar_text(threshold: Threshold) -> str:
-    """A threshold in words."""
-    doubt = threshold.inconclusive_if
-    return str(threshold.holds_if) + (f", inconclusive {doubt}" if doubt is not None else "")
+def bar_text(text: ThresholdText) -> str:
+    """A threshold in words, the same for every spelling of its numbers."""
+    threshold = text.parsed()
+    doubt = f", inconclusive {threshold.inconclusive_if}" if threshold.inconclusive_if is not None else ""
+    return f"{threshold.holds_if}{doubt}{f', {text.sequential}' if text.sequential else ''}"
 
 
 def _bar(
-    criterion: str, falsifier: str, measurement: str, old: Threshold | None, new: Threshold | None
+    criterion: str, falsifier: str, measurement: str, old: ThresholdText | None, new: ThresholdText | None
 ) -> BarDifference:
     texts = [None if each is None else bar_text(each) for each in (old, new)]
     if old is not None and new is not None:
-        return BarDifference(criterion, falsifier, measurement, texts[0], texts[1], compare_bars(old, new))
+        return BarDifference(criterion, falsifier, measurement, texts[0], texts[1], compare_thresholds(old, new))
     return BarDifference(criterion, falsifier, measurement, texts[0], texts[1], "removed" if new is None else "added")
 
 
@@ -63,12 +68,14 @@ def _criterion_terms(name: str, old: Criterion, new: Criterion) -> Iterator[Term
     lighter = compare_severities(old.severity, new.severity) in _WEAKER
     excuses, excuses_now = old.not_applicable_when, new.not_applicable_when
     wider = compare_excuses(excuses, excuses_now) in _WEAKER
+    later = compare_dates(old.effective_on, new.effective_on) in _WEAKER
     yield from _differing(
         name,
         (
             ("severity", old.severity.value, new.severity.value, lighter),
             ("statement", old.statement, new.statement, False),
             ("not_applicable_when", _json(excuses), _json(excuses_now), wider),
+            ("effective_on", old.effective_on or "always", new.effective_on or "always", later),
         ),
     )
 

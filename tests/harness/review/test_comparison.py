@@ -57,6 +57,16 @@ EDITS: dict[str, tuple[str, str, str | None]] = {
         None,
     ),
     "a lower severity": ("severity: block", "severity: info", "AC-RIGHT: severity asks for less"),
+    "a test that may stop early": (
+        '{accuracy: {holds_if: ">= 80 %"}}',
+        '{accuracy: {holds_if: ">= 80 %", sequential: {error_rate: 0.4, spending: pocock, problems: 9, looks: [9]}}}',
+        "the bar of accuracy is another, not a tighter one: >= 80 % before, >= 80 %, sequential (error 0.4",
+    ),
+    "a date from which it blocks": (
+        "severity: block",
+        'severity: block\n    effective_on: "2030-01-01"',
+        "AC-RIGHT: effective_on asks for less: always before, 2030-01-01 now",
+    ),
     "a higher severity": ("severity: warn", "severity: block", None),
     "a falsifier gone": (
         '      - {id: F-STEADY, uses: steadiness, thresholds: {steadiness: {holds_if: ">= 1 x"}}}\n',

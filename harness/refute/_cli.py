@@ -22,7 +22,7 @@ from refute._cli_review import diff, report, show
 from refute._cli_sign_off import PassphraseFile, PublicKey, sign_off
 from refute._cli_trace import review, status
 from refute._cli_verify import exit_status, read_file, verify
-from refute.errors import RefuteError, StoppedError
+from refute.errors import RefuteError, StoppedError, UsageError
 
 NO_GO, WARNED = 1, 3
 
@@ -234,11 +234,14 @@ def _fail(error: RefuteError) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line; every deliberate error ends in one message and its exit status."""
+    """Run the command line; every deliberate error, and a file that the system refuses, ends in one message."""
     try:
         app()
     except RefuteError as error:
         _fail(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(UsageError(f"{where}{error.strerror or error}", hint="check the path, its permissions and the disk"))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,9 @@ def gate(
     context: typer.Context,
     release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
 ) -> None:
@@ -119,7 +122,7 @@ def gate(
     from refute.gate_command import run_gate
 
     arguments = [*(["--release", str(release)] if release else []), *context.args]
-    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, strict=strict))
+    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, lock_keys=lock_key or [], strict=strict))
 
 
 @app.command()
@@ -137,6 +140,8 @@ def keygen(
     from refute.attest import default_key_directory, generate_key
     from refute.attest.passphrase import choose_passphrase, given_passphrase
 
+    if ask_passphrase and passphrase_file is not None:
+        raise UsageError("--ask-passphrase and --passphrase-file both say what the passphrase is", hint="give one")
     passphrase = choose_passphrase() if ask_passphrase else given_passphrase(passphrase_file)
     pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
     typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}")

@@ -70,7 +70,7 @@ class Repo:
         """What a gate that began now would say of the lock."""
         release, specs = load_locked(self.path / RELEASE, [self.path / "specs"])
         lock = record_lock(release, specs, load_registry([self.path / "falsifiers"]), None)
-        return foresee(lock, release, specs, (), self.private)
+        return foresee(lock, release, specs, (), self.private).reasons
 
     def facts(self) -> Facts:
         """What a gate that began now would find."""

@@ -21,7 +21,7 @@ from refute._cli_lock import lock
 from refute._cli_review import diff, report, show
 from refute._cli_sign_off import PassphraseFile, PublicKey, sign_off
 from refute._cli_trace import review, status
-from refute._cli_verify import exit_status, read_file, verify
+from refute._cli_verify import exit_status, read_keys, require_paths, verify
 from refute.errors import RefuteError, StoppedError, UsageError
 
 NO_GO, WARNED = 1, 3
@@ -188,6 +188,7 @@ def judge_command(
     from refute.step_summary import append_step_summary
     from refute.waiver_file import WaiverFile, load_waivers
 
+    require_paths([*(falsifiers or ()), *(specs or ()), *([store] if store else ())])
     folder = open_run(run, refute_dir)
     if key is None:
         path, created = development_key(default_key_directory())
@@ -202,7 +203,7 @@ def judge_command(
         development=key is None,
         waivers=load_waivers(waivers) if waivers else WaiverFile(),
         policy=load_policy(policy) if policy else None,
-        lock_keys=[read_file(path) for path in lock_key or []],
+        lock_keys=read_keys(lock_key or ()),
         sequence=sequence,
         falsifiers=falsifiers or falsifiers_of(folder),
         store=store,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute._cli_verify import At, parse_moment, read_file
+from refute._cli_verify import At, parse_moment, read_file, read_keys
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
@@ -44,7 +44,7 @@ def report(
     from refute.review import render_sarif
     from refute.verification import verify_verdict
 
-    keys, moment = [read_file(path) for path in key], parse_moment(at)
+    keys, moment = read_keys(key), parse_moment(at)
     verified = verify_verdict(read_file(verdict), keys, at=moment)
     predicate, digest = verified.predicate, verified.payload_sha256
     if baseline is not None and output_format != "sarif":
@@ -83,7 +83,7 @@ def diff(
     from refute.review import compare_verdicts, diff_json, diff_markdown, diff_terminal
     from refute.verification import verify_verdict
 
-    keys = [read_file(path) for path in key]
+    keys = read_keys(key)
     before, after = (verify_verdict(read_file(path), keys, at=parse_moment(at)) for path in (old, new))
     difference = compare_verdicts(
         before.predicate, after.predicate, old_payload=before.payload_sha256, new_payload=after.payload_sha256

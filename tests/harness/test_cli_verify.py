@@ -49,6 +49,9 @@ def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
         (("--at", "2020-01-01T00:00:00Z"), 5, "future"),
         (("--at", "2036-01-01T00:00:00+02:00"), 5, "expired"),
         (("--store", "."), 4, "evidence"),
+        (("--store", "absent"), 2, "input"),
+        (("--key", "MODEL"), 4, "keys"),
+        (("--lock-key", "KEY"), 4, "lock"),
         (("--model", "MODEL"), 5, "subject"),
         (("--at", "yesterday"), 2, "input"),
         (("--at", "2026-01-01T00:00:00"), 2, "input"),
@@ -64,7 +67,8 @@ def test_every_refusal_has_a_cause_and_a_status(
 ) -> None:
     """The same in JSON on standard output, in words on standard error, and as the exit status."""
     (tmp_path / "other.jsonl").write_text("{}\n", encoding="utf-8")
-    given = [tmp_path / "other.jsonl" if each == "MODEL" else each for each in options]
+    places = {"MODEL": tmp_path / "other.jsonl", "KEY": run / "verifier.pem"}
+    given = [places.get(each, each) for each in options]
     ended = cli("verify", run / "verdict.intoto.json", "--key", run / "verifier.pem", *given, "--json")
     shown = json.loads(ended.stdout)
     assert (ended.returncode, shown["status"], shown["cause"], shown["verified"]) == (status, status, cause, False)

@@ -88,8 +88,9 @@ class Run:
 def build(config: TrainConfig, ranks: Ranks) -> Run:
     """Loads init, corpus and teacher, and refuses what does not belong together.
 
-    Raises ExperimentError or MissingInputsError: a device that is not there, no teacher for a KD run, teacher == init, a student wider than its
-    teacher's vocabulary, token lists that differ, a corpus of another tokenizer or length, too few windows.
+    Raises ExperimentError or MissingInputsError: a device that is not there, no teacher for a KD run, teacher == init,
+    a student wider than its teacher's vocabulary, token lists that differ, a corpus of another tokenizer or length, too
+    few windows.
     """
     training, device = config.training, require_device(ranks.device(config.device))
     _refuse_uneven(config, ranks)

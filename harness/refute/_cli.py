@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -28,36 +29,45 @@ NO_GO, WARNED = 1, 3
 
 app = typer.Typer(
     name="refute",
-    help="Release gates for distilled language models that try to prove the model is not ready.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # the other modes keep the line ends of a docstring
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-app.add_typer(distill_app, name="distill")
-app.add_typer(eval_app, name="eval")
-app.command()(review)
-app.command()(status)
-app.command()(lock)
-app.command()(verify)
-app.command()(report)
-app.command()(diff)
-app.command(name="sign-off")(sign_off)
-app.command(name="controls")(controls_command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
 _REFUTE_DIR = Path(".refute")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"refute {version('refute')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Release gates for distilled language models that try to prove the model is not ready."""
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="An empty folder, or one without specs/.")] = Path(),
+    as_json: Json = False,
 ) -> None:
     """Scaffold a working example: specs/, falsifiers/, a release, and evidence to judge."""
     from refute.scaffold import scaffold
 
-    for path in scaffold(folder):
+    written = scaffold(folder)
+    if as_json:
+        typer.echo(json.dumps({"written": [str(path) for path in written]}, indent=1))
+        return
+    for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("next: pytest --falsifiers")
 
@@ -103,10 +113,16 @@ def check(
     raise typer.Exit(NO_GO if found.problems else 0)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[OPTIONS] [OPTIONS OF PYTEST]",
+)
 def gate(
     context: typer.Context,
-    release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
+    release: Annotated[
+        Path | None,
+        typer.Option(help="The release to judge (default: specs/releases/embedded.yaml, or the only one there)."),
+    ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
@@ -135,16 +151,22 @@ def keygen(
     ask_passphrase: Annotated[
         bool, typer.Option("--ask-passphrase", help="Encrypt it under a passphrase that you type twice.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Make an Ed25519 key pair for signing verdicts. Keep the private half out of the repository."""
-    from refute.attest import default_key_directory, generate_key
+    from refute.attest import default_key_directory, generate_key, key_id
     from refute.attest.passphrase import choose_passphrase, given_passphrase
 
     if ask_passphrase and passphrase_file is not None:
         raise UsageError("--ask-passphrase and --passphrase-file both say what the passphrase is", hint="give one")
     passphrase = choose_passphrase() if ask_passphrase else given_passphrase(passphrase_file)
     pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
-    typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}")
+    identity = key_id(pair.public.read_bytes())
+    if as_json:
+        shown = {"private_key": str(pair.private), "public_key": str(pair.public), "key_id": identity}
+        typer.echo(json.dumps(shown, indent=1))
+    else:
+        typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}\nkey id:      {identity}")
 
 
 @app.command(name="judge")
@@ -220,6 +242,19 @@ def judge_command(
         typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
     raise typer.Exit(status[verdict.ruling])
+
+
+# In this order, after those above, `refute --help` lists them.
+app.command()(verify)
+app.command()(lock)
+app.command(name="sign-off")(sign_off)
+app.command()(report)
+app.command()(diff)
+app.command(name="controls")(controls_command)
+app.command()(review)
+app.command()(status)
+app.add_typer(distill_app, name="distill")
+app.add_typer(eval_app, name="eval")
 
 
 def _near(path: Path) -> str:

@@ -35,7 +35,11 @@ class _RunByDefault(TyperGroup):
         return super().resolve_command(ctx, args if known else ["run", *args])
 
 
-app = typer.Typer(cls=_RunByDefault, no_args_is_help=True, help="Distil a teacher into a student.")
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Distil a teacher into a student. `refute distill CONFIG` is `refute distill run CONFIG`.",
+)
 
 Config = Annotated[Path, typer.Argument(help="YAML with training, teacher, init and corpus.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

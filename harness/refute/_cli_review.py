@@ -37,6 +37,7 @@ def report(
     document: Annotated[
         Path | None, typer.Option("--check", help="Compare this report with the verdict, instead of printing one.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
     from refute.errors import UsageError
@@ -47,6 +48,7 @@ def report(
     keys, moment = read_keys(key), parse_moment(at)
     verified = verify_verdict(read_file(verdict), keys, at=moment)
     predicate, digest = verified.predicate, verified.payload_sha256
+    output_format = "json" if as_json else output_format
     if baseline is not None and output_format != "sarif":
         raise UsageError("--baseline is for --format sarif", hint="`refute diff` compares two verdicts for people")
     if document is not None:

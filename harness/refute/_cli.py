@@ -218,6 +218,7 @@ def judge_command(
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
         private = load_private_key(path)
     else:
+        path = Path(key)
         private = open_signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
@@ -239,7 +240,9 @@ def judge_command(
     else:
         show(judged.predicate, judged.payload_sha256)
         typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
-        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
+        own = public_key or path.with_suffix(".pub")
+        trusted = own if own.is_file() else folder.path / "verifier.pem"
+        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
     raise typer.Exit(status[verdict.ruling])
 

@@ -87,6 +87,12 @@ def test_a_passphrase_comes_from_one_place(cli: Cli, tmp_path: Path) -> None:
     assert (ended.returncode, "give one" in ended.stderr, list(tmp_path.iterdir())) == (2, True, [])
 
 
+def test_an_option_without_its_other_half_is_refused(cli: Cli) -> None:
+    """`controls --only` chooses what --mutate breaks; alone it would show everything and look as if it had chosen."""
+    ended = cli("controls", "--only", "kd-math")
+    assert (ended.returncode, "add --mutate" in ended.stderr) == (2, True)
+
+
 def test_a_folder_that_the_judge_is_given_must_be_there(cli: Cli, tmp_path: Path) -> None:
     """A mistyped --falsifiers, --specs or --store is refused: it must not become a signed NO-GO."""
     for option in ("--falsifiers", "--specs", "--store"):

@@ -27,6 +27,15 @@ def run(make_run: MakeRun, cli: Cli, tmp_path: Path) -> Path:
     return run.path
 
 
+def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeRun, cli: Cli, tmp_path: Path) -> None:
+    """The command that it prints takes the public half from beside the private one, where there is one; the copy beside
+    the verdict, which anybody can exchange with it, only else."""
+    pair, run = generate_key(tmp_path / "keys", "judge"), make_run()
+    assert f"--key {pair.public}\n" in cli("judge", run.path, "--key", pair.private).stdout
+    pair.public.unlink()
+    assert f"--key {run.path / 'verifier.pem'}\n" in cli("judge", run.path, "--key", pair.private).stdout
+
+
 def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
     """Identity, subject, validity, signer and checks of an authentic verdict, also out of the bundle."""
     for name in ("verdict.intoto.json", "verdict.intoto.jsonl"):

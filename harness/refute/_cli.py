@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -21,43 +22,52 @@ from refute._cli_lock import lock
 from refute._cli_review import diff, report, show
 from refute._cli_sign_off import PassphraseFile, PublicKey, sign_off
 from refute._cli_trace import review, status
-from refute._cli_verify import exit_status, read_file, verify
-from refute.errors import RefuteError, StoppedError
+from refute._cli_verify import exit_status, read_keys, require_paths, verify
+from refute.errors import RefuteError, StoppedError, UsageError
 
 NO_GO, WARNED = 1, 3
 
 app = typer.Typer(
     name="refute",
-    help="Release gates for distilled language models that try to prove the model is not ready.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # the other modes keep the line ends of a docstring
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-app.add_typer(distill_app, name="distill")
-app.add_typer(eval_app, name="eval")
-app.command()(review)
-app.command()(status)
-app.command()(lock)
-app.command()(verify)
-app.command()(report)
-app.command()(diff)
-app.command(name="sign-off")(sign_off)
-app.command(name="controls")(controls_command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
 _REFUTE_DIR = Path(".refute")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"refute {version('refute')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Release gates for distilled language models that try to prove the model is not ready."""
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="An empty folder, or one without specs/.")] = Path(),
+    as_json: Json = False,
 ) -> None:
     """Scaffold a working example: specs/, falsifiers/, a release, and evidence to judge."""
     from refute.scaffold import scaffold
 
-    for path in scaffold(folder):
+    written = scaffold(folder)
+    if as_json:
+        typer.echo(json.dumps({"written": [str(path) for path in written]}, indent=1))
+        return
+    for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("next: pytest --falsifiers")
 
@@ -112,11 +122,20 @@ def check(
     raise typer.Exit(NO_GO if found.problems else 0)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[OPTIONS] [OPTIONS OF PYTEST]",
+)
 def gate(
     context: typer.Context,
-    release: Annotated[Path | None, typer.Option(help="The release to judge.")] = None,
+    release: Annotated[
+        Path | None,
+        typer.Option(help="The release to judge (default: specs/releases/embedded.yaml, or the only one there)."),
+    ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
     refute_dir: RefuteDir = _REFUTE_DIR,
 ) -> None:
@@ -128,7 +147,7 @@ def gate(
     from refute.gate_command import run_gate
 
     arguments = [*(["--release", str(release)] if release else []), *context.args]
-    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, strict=strict))
+    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, lock_keys=lock_key or [], strict=strict))
 
 
 @app.command()
@@ -141,14 +160,22 @@ def keygen(
     ask_passphrase: Annotated[
         bool, typer.Option("--ask-passphrase", help="Encrypt it under a passphrase that you type twice.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Make an Ed25519 key pair for signing verdicts. Keep the private half out of the repository."""
-    from refute.attest import default_key_directory, generate_key
+    from refute.attest import default_key_directory, generate_key, key_id
     from refute.attest.passphrase import choose_passphrase, given_passphrase
 
+    if ask_passphrase and passphrase_file is not None:
+        raise UsageError("--ask-passphrase and --passphrase-file both say what the passphrase is", hint="give one")
     passphrase = choose_passphrase() if ask_passphrase else given_passphrase(passphrase_file)
     pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
-    typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}")
+    identity = key_id(pair.public.read_bytes())
+    if as_json:
+        shown = {"private_key": str(pair.private), "public_key": str(pair.public), "key_id": identity}
+        typer.echo(json.dumps(shown, indent=1))
+    else:
+        typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}\nkey id:      {identity}")
 
 
 @app.command(name="judge")
@@ -193,6 +220,7 @@ def judge_command(
     from refute.step_summary import append_step_summary
     from refute.waiver_file import WaiverFile, load_waivers
 
+    require_paths([*(falsifiers or ()), *(specs or ()), *([store] if store else ())])
     folder = open_run(run, refute_dir)
     if key is None:
         path, created = development_key(default_key_directory())
@@ -200,6 +228,7 @@ def judge_command(
             typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
         private = load_private_key(path)
     else:
+        path = Path(key)
         private = open_signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
@@ -207,7 +236,7 @@ def judge_command(
         development=key is None,
         waivers=load_waivers(waivers) if waivers else WaiverFile(),
         policy=load_policy(policy) if policy else None,
-        lock_keys=[read_file(path) for path in lock_key or []],
+        lock_keys=read_keys(lock_key or ()),
         sequence=sequence,
         falsifiers=falsifiers or falsifiers_of(folder),
         store=store,
@@ -222,9 +251,24 @@ def judge_command(
     else:
         show(judged.predicate, judged.payload_sha256)
         typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
-        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(folder.path / 'verifier.pem')}")
+        own = public_key or path.with_suffix(".pub")
+        trusted = own if own.is_file() else folder.path / "verifier.pem"
+        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
     raise typer.Exit(status[verdict.ruling])
+
+
+# In this order, after those above, `refute --help` lists them.
+app.command()(verify)
+app.command()(lock)
+app.command(name="sign-off")(sign_off)
+app.command()(report)
+app.command()(diff)
+app.command(name="controls")(controls_command)
+app.command()(review)
+app.command()(status)
+app.add_typer(distill_app, name="distill")
+app.add_typer(eval_app, name="eval")
 
 
 def _near(path: Path) -> str:
@@ -250,11 +294,14 @@ def _fail(error: RefuteError) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line; every deliberate error ends in one message and its exit status."""
+    """Run the command line; every deliberate error, and a file that the system refuses, ends in one message."""
     try:
         app()
     except RefuteError as error:
         _fail(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(UsageError(f"{where}{error.strerror or error}", hint="check the path, its permissions and the disk"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -57,6 +59,8 @@ def controls(
     """
     from refute.control_trials import try_uses, uses_of
 
+    if only and not mutate:
+        raise UsageError("--only chooses what --mutate breaks", hint="add --mutate")
     specs, registry, evidence = _gather(spec, falsifiers, run, refute_dir)
     if mutate:
         from refute.mutation import kill_matrix
@@ -85,7 +89,6 @@ def _gather(
     spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path
 ) -> tuple[list[Spec], Registry, Mapping[str, Evidence]]:
     from refute.control_trials import NoRun, evidence_of
-    from refute.errors import UsageError
     from refute.loading import load_registry
     from refute.run_folder import open_run
     from refute.spec import load_spec

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+
+class Device(StrEnum):
+    """Where the loss computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Dtype(StrEnum):
+    """What the student computes in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 class _RunByDefault(TyperGroup):
@@ -20,7 +35,11 @@ class _RunByDefault(TyperGroup):
         return super().resolve_command(ctx, args if known else ["run", *args])
 
 
-app = typer.Typer(cls=_RunByDefault, no_args_is_help=True, help="Distil a teacher into a student.")
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Distil a teacher into a student. `refute distill CONFIG` is `refute distill run CONFIG`.",
+)
 
 Config = Annotated[Path, typer.Argument(help="YAML with training, teacher, init and corpus.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -97,8 +116,8 @@ def prepare(
 
 @app.command()
 def certify(
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
+    device: Annotated[Device, typer.Option(help="Where the loss computes.")] = Device.CPU,
+    dtype: Annotated[Dtype, typer.Option(help="What the student computes in.")] = Dtype.FLOAT32,
     as_json: Json = False,
 ) -> None:
     """Measure the KD loss against a float64 reference and the laws that it must obey. The bars are in the spec."""

@@ -12,7 +12,7 @@ import typer
 
 from refute.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="HumanEval: score samples, compare results.")
+app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, score samples, compare results.")
 
 INCOMPLETE = 1
 

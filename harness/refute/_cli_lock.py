@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute._cli_sign_off import PassphraseFile, PublicKey
 from refute.errors import LooseningError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ REFUSED = 1
 def lock(
     specs: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
     release: Annotated[Path | None, typer.Option(help="The release to lock (default: as the gate chooses).")] = None,
-    key: Annotated[Path | None, typer.Option(help="Private key that signs (default: a development key).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Private key that signs: a PEM file or a URI (default: a development key).")
+    ] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write (default: NAME.lock.intoto.json by NAME.yaml).")
     ] = None,
@@ -46,19 +51,20 @@ def lock(
     Commit the file. Where one exists, shows what changed since; a demand that became looser is refused (status 1)
     unless it has a new id or the version of its spec was raised.
     """
-    from refute.attest import default_key_directory, development_key, load_private_key
+    from refute.attest import default_key_directory, development_key
     from refute.loading import load_registry
     from refute.locking import load_locked, lock_release, stamp_lock
+    from refute.signing_key import open_signing_key
 
     loaded, found = load_locked(release, specs or [])
     folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
-    private = key or development_key(default_key_directory())[0]
+    named = key or str(development_key(default_key_directory())[0])
     try:
         locked = lock_release(
             loaded,
             found,
             load_registry(folders),
-            load_private_key(private),
+            open_signing_key(named, public_key, passphrase_file),
             out=out,
             policy=policy,
             trusted_keys=[_read(path) for path in lock_key or []],
@@ -72,10 +78,10 @@ def lock(
         shown = {**_described(locked), "timestamp": None if stamp is None else str(stamp)}
         typer.echo(json.dumps(shown, indent=1, sort_keys=True))
     else:
-        _show(locked, stamp)
+        _show(locked, stamp, key)
 
 
-def _show(locked: Locked, stamp: Path | None) -> None:
+def _show(locked: Locked, stamp: Path | None, key: str | None) -> None:
     for line in _table(locked.changes):
         typer.echo(line)
     signed = locked.signed
@@ -87,7 +93,12 @@ def _show(locked: Locked, stamp: Path | None) -> None:
     if stamp is not None:
         typer.echo(f"timestamped: {stamp}")
     if locked.written:
-        typer.echo(f"next: commit {locked.path}{f' and {stamp}' if stamp else ''}, then pytest --falsifiers")
+        gate = (
+            "pytest --falsifiers"
+            if key is None
+            else f"sign the verdict with the same key: refute gate --signing-key {key}"
+        )
+        typer.echo(f"next: commit {locked.path}{f' and {stamp}' if stamp else ''}, then {gate}")
 
 
 def _show_refusal(error: LooseningError, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute._cli_verify import At, parse_moment, read_file
+from refute._cli_verify import At, parse_moment, read_file, read_keys
 
 if TYPE_CHECKING:
     from refute.predicate import Predicate
@@ -37,6 +37,7 @@ def report(
     document: Annotated[
         Path | None, typer.Option("--check", help="Compare this report with the verdict, instead of printing one.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
     from refute.errors import UsageError
@@ -44,9 +45,10 @@ def report(
     from refute.review import render_sarif
     from refute.verification import verify_verdict
 
-    keys, moment = [read_file(path) for path in key], parse_moment(at)
+    keys, moment = read_keys(key), parse_moment(at)
     verified = verify_verdict(read_file(verdict), keys, at=moment)
     predicate, digest = verified.predicate, verified.payload_sha256
+    output_format = "json" if as_json else output_format
     if baseline is not None and output_format != "sarif":
         raise UsageError("--baseline is for --format sarif", hint="`refute diff` compares two verdicts for people")
     if document is not None:
@@ -83,7 +85,7 @@ def diff(
     from refute.review import compare_verdicts, diff_json, diff_markdown, diff_terminal
     from refute.verification import verify_verdict
 
-    keys = [read_file(path) for path in key]
+    keys = read_keys(key)
     before, after = (verify_verdict(read_file(path), keys, at=parse_moment(at)) for path in (old, new))
     difference = compare_verdicts(
         before.predicate, after.predicate, old_payload=before.payload_sha256, new_payload=after.payload_sha256

@@ -78,7 +78,8 @@ def verify(
             raise UsageError(
                 "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
             )
-        keys, envelope = [read_file(path) for path in key or ()], read_file(verdict)
+        require_paths([store] if store else [])
+        keys, envelope = read_keys(key or ()), read_file(verdict)
         verified = verify_verdict(
             envelope,
             trusted_keys(rules, keys),
@@ -88,7 +89,7 @@ def verify(
             expected_release=release,
             max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
             at=parse_moment(at),
-            lock_keys=[read_file(path) for path in lock_key or []],
+            lock_keys=read_keys(lock_key or ()),
             timestamp_roots=[read_file(path) for path in timestamp_root or []],
             min_sequence=min_sequence,
             min_spec_versions=parse_versions(min_spec_version or ()),
@@ -113,6 +114,28 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_keys(paths: Sequence[Path]) -> list[bytes]:
+    """Public keys named on the command line. Raises UsageError for an unreadable file, VerificationError for no key."""
+    from refute.attest import key_id
+
+    found = [(path, read_file(path)) for path in paths]
+    for path, pem in found:
+        try:
+            key_id(pem)
+        except VerificationError as error:
+            raise VerificationError(
+                f"{path}: {error}", hint=error.hint or "give the .pub file", cause="keys"
+            ) from error
+    return [pem for _, pem in found]
+
+
+def require_paths(paths: Sequence[Path]) -> None:
+    """Raises UsageError for a path named on the command line at which there is nothing."""
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is nothing at {path}")
 
 
 def exit_status(error: RefuteError) -> int:

@@ -70,9 +70,11 @@ def enforce(
     outdated = list(_outdated(policy, verified))
     ignored = [f"does not count: {each}" for each in count.ignored]
     if unmet:
-        raise VerificationError(_list(policy, [*unmet, *outdated, *ignored]))
+        raise VerificationError(_list(policy, [*unmet, *outdated, *ignored]), cause="policy")
     if outdated:
-        raise StaleVerdictError(_list(policy, outdated), hint="run the gate again under the current specification")
+        raise StaleVerdictError(
+            _list(policy, outdated), hint="run the gate again under the current specification", cause="spec_version"
+        )
     return replace(verified, checks=(*verified.checks, *_met(policy, signers, count), *ignored))
 
 

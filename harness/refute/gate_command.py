@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from refute.attest import load_private_key
+from refute.attest.passphrase import VARIABLE as PASSPHRASE
 from refute.errors import UsageError
 from refute.isolation import clean_environment, judge_command
 from refute.run_folder import NOT_JUDGED, RunFolder
+from refute.signing_key import load_unattended_key
 
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
@@ -20,20 +21,30 @@ _ENDED, _FAILED = 0, 1
 _NO_GO = 1
 
 
-def run_gate(refute_dir: Path, pytest_arguments: Sequence[str], *, key: Path | None, strict: bool) -> int:
+def run_gate(
+    refute_dir: Path,
+    pytest_arguments: Sequence[str],
+    *,
+    key: Path | None,
+    lock_keys: Sequence[Path] = (),
+    strict: bool,
+) -> int:
     """Run the gate in the working folder, judge what it recorded, sign with `key`; returns the exit status.
 
     0 once a verdict is signed, and with `strict` only for GO and WARN; else pytest's own status, which is
     130 when a person interrupted it, or the judge's. pytest's word alone is never a success: raises UsageError when it
-    ended well without a complete run. Raises also what `load_private_key` does, before anything is run.
+    ended well without a complete run. `lock_keys` are public keys that may have signed the lock, if not `key`. Raises
+    also what `load_unattended_key` does, before anything is run.
     """
     if key is not None:
-        load_private_key(key)
+        load_unattended_key(key)
     latest = refute_dir / "runs" / "latest"
     before = _target(latest)
     # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
     command = [sys.executable, "-P", "-m", "pytest", "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]
-    status = _wait(subprocess.Popen([*command, "--no-judge", *pytest_arguments]))  # noqa: S603  # our own interpreter
+    command += ["--no-judge", *(f"--lock-key={path}" for path in lock_keys), *pytest_arguments]
+    secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}
+    status = _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
     run = RunFolder(latest.resolve())
     complete = _target(latest) != before and run.has_ended
     if not complete and status in (_ENDED, NOT_JUDGED):
@@ -44,7 +55,7 @@ def run_gate(refute_dir: Path, pytest_arguments: Sequence[str], *, key: Path | N
     if not complete or status not in (_ENDED, _FAILED, NOT_JUDGED):
         return status
     # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
-    judge = judge_command(run.path, refute_dir, key)
+    judge = judge_command(run.path, refute_dir, key, lock_keys)
     judged = _wait(subprocess.Popen(judge, env=clean_environment(os.environ)))  # noqa: S603  # our own module
     if judged not in (0, _NO_GO):
         return judged

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest import load_private_key
 from refute.contract_links import linked_contracts, readable_contracts
 from refute.control_trials import uses_of
 from refute.errors import EvidenceError, RefuteError, SpecError, UsageError
@@ -25,7 +24,7 @@ from refute.laboratory import Laboratory
 from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
-from refute.lock_facts import foresee, record_lock
+from refute.lock_facts import foresee, record_lock, warnings
 from refute.mutation_experiment import mutation_experiment
 from refute.origins import falsifier_origins
 from refute.outcome import Record
@@ -40,6 +39,7 @@ from refute.report.escaping import clip
 from refute.run_folder import NOT_JUDGED, RunFile, RunFolder, utc_now
 from refute.runner import Gate
 from refute.sequencing import verify_required
+from refute.signing_key import load_unattended_key
 from refute.spec import Criterion, FalsifierUse, LoadedSpec, Spec, load_spec, merge
 from refute.warm_up import warm_up
 
@@ -148,7 +148,7 @@ class GateSession:
             for outputs in (self.root, self.store_path):
                 refuse_outputs_inside(self.release, outputs)
             if self._signing_key is not None:
-                load_private_key(self._signing_key)  # now, and not after hours of experiments
+                load_unattended_key(self._signing_key)  # now, and not after hours of experiments
             if self._worker is None:
                 self._requires = verify_required(self.release)
                 self._take_lock()
@@ -171,10 +171,10 @@ class GateSession:
         """Note the lock, and say now what the judge will say of it. The run goes on: evidence outlives a new lock."""
         specs = tuple(self.spec_files.values())
         self._lock = record_lock(self.release, specs, self.registry, self._given("--lock"))
-        reasons = foresee(self._lock, self.release, specs, self._lock_keys, self._signing_key)
+        found = foresee(self._lock, self.release, specs, self._lock_keys, self._signing_key)
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reasons and reporter is not None:
-            for line in ("this run can only end in NO-GO, until `refute lock` is run again:", *reasons):
+        if reporter is not None:
+            for line in warnings(found, signer_known=bool(self._lock_keys) or not self.config.getoption("--no-judge")):
                 reporter.write_line(f"refute: {clip(line, 240)}", yellow=True)
 
     def _run_file(self, run: RunFolder) -> RunFile:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from refute.attest import default_key_directory, development_key, load_private_key, public_pem
+from refute.attest import default_key_directory, development_key, public_pem
 from refute.errors import EvidenceError, MissingInputsError
 from refute.evidence import file_sha256, manifest_digest
 from refute.experiments import source_digest
@@ -16,9 +16,11 @@ from refute.lock import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLo
 from refute.lock_file import checked_pem, lock_path, timestamp_path
 from refute.plan import input_digests
 from refute.preregistration import Conduct, preregistration
+from refute.promise import NOT_LOCKED, LockState, Preregistration
 from refute.registry import Falsifier, Registry
 from refute.release_file import LoadedRelease
 from refute.run_folder import utc_now
+from refute.signing_key import load_unattended_key
 from refute.spec import LoadedSpec
 
 
@@ -66,16 +68,32 @@ def foresee(
     specs: Sequence[LoadedSpec],
     lock_keys: Sequence[Path],
     signing_key: Path | None,
-) -> tuple[str, ...]:
-    """Why a run under `lock`, begun now, can only end in NO-GO; empty where the lock holds, or there is none.
+) -> Preregistration:
+    """What the judge would say of a run under `lock`, begun now and signed with `signing_key` or the development key.
 
     Raises MissingInputsError or VerificationError for a key that cannot be used.
     """
     if lock is None:
-        return ()
+        return NOT_LOCKED
     trusted = [read_file(path) for path in lock_keys] or [_public_half(signing_key)]
     conduct = Conduct(locked_release(release), locked_specs(specs), utc_now(), (), {})
-    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct).reasons
+    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct)
+
+
+def warnings(found: Preregistration, *, signer_known: bool) -> tuple[str, ...]:
+    """What to say of a lock before the first experiment: nothing where it holds, else why the end will be NO-GO.
+
+    Where another process will judge (`signer_known` is false), its key is not known here: a lock that the development
+    key did not sign may be just right.
+    """
+    if found.state is not LockState.BROKEN:
+        return ()
+    if found.lock_sha256:
+        return ("this run can only end in NO-GO, until `refute lock` is run again:", *found.reasons)
+    if signer_known:
+        remedy = "sign with the key that locked (--signing-key), name it (--lock-key), or run `refute lock` again"
+        return (f"this run can only end in NO-GO; {remedy}:", *found.reasons)
+    return ("the lock is not held against this run before it is judged; give --lock-key to see now what it would say",)
 
 
 def locked_release(release: LoadedRelease) -> LockedRelease:
@@ -97,7 +115,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _public_half(key: Path | None) -> bytes:
-    return public_pem(load_private_key(key or development_key(default_key_directory())[0]))
+    return public_pem(load_unattended_key(key or development_key(default_key_directory())[0]))
 
 
 def _locked_falsifier(falsifier: Falsifier) -> LockedFalsifier:

@@ -25,10 +25,10 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
         raise StaleVerdictError("the verdict is about no model: none was produced when it was made", cause="subject")
     folder = subject.kind == "model_folder"
     if path.is_dir() is not folder:
-        kind = "a model folder" if folder else "a file"
+        kind = "the model folder" if folder else "the file"
         if not path.exists():
             raise MissingInputsError(f"cannot read the model {path}: there is nothing")
-        raise StaleVerdictError(f"the verdict is about {kind}, which {path} is not", cause="subject")
+        raise StaleVerdictError(f"the verdict is about {kind} {subject.name}, which {path} is not", cause="subject")
     manifest = hash_model(path)
     if manifest.resources != manifest_of(model).resources:
         what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"

@@ -24,7 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The gate's options; all of them mean nothing without --falsifiers."""
     group = parser.getgroup("refute", "refute: release gates for distilled models")
     group.addoption("--falsifiers", action="store_true", help="collect specs and try to refute a release")
-    group.addoption("--release", metavar="FILE", help="the release to judge (default: specs/releases/embedded.yaml)")
+    group.addoption(
+        "--release",
+        metavar="FILE",
+        help="the release to judge (default: specs/releases/embedded.yaml, or the only one there)",
+    )
     group.addoption("--refute-dir", metavar="DIR", help="where runs and evidence go (default: .refute)")
     group.addoption("--store", metavar="DIR", help="where evidence is kept (default: <refute-dir>/store)")
     group.addoption(

@@ -133,7 +133,9 @@ def _sentences(records: Iterable[Record], again: Mapping[tuple[str, str], Record
 def _difference(record: Record, again: Record) -> str:
     """The first thing in which the two differ, most telling first; empty when they agree."""
     if record.code != again.code:
-        return f"it was recorded by code {record.code or 'unknown'}, the judge has {again.code or again.reason}"
+        return (
+            f"it was recorded by code {record.code or 'unknown'}, the judge has {again.code or f'none: {again.reason}'}"
+        )
     if record.outcome is not again.outcome:
         return f"recorded as {record.outcome}, measured again it is {again.outcome}: {again.reason}"
     if different := _different(record.measurements, again.measurements):

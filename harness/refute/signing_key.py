@@ -32,6 +32,14 @@ def open_signing_key(key: str, public_key: Path | None, passphrase_file: Path | 
     return load_private_key(path, lambda: given_passphrase(None) or ask_passphrase(f"Passphrase for {path}: "))
 
 
+def load_unattended_key(path: Path) -> PrivateKey:
+    """The private key in the PEM file `path` where nobody can be asked: only $REFUTE_KEY_PASSPHRASE may open it.
+
+    Raises MissingInputsError or UsageError, as `load_private_key` does.
+    """
+    return load_private_key(path, lambda: given_passphrase(None))
+
+
 def read_public_key(path: Path) -> bytes:
     """The bytes of a public key file. Raises MissingInputsError if it cannot be read."""
     try:

@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from refute._cli import app
+from refute.attest import key_id
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -62,6 +64,40 @@ def test_help_is_printed(cli: Cli, command: str) -> None:
 def test_misuse_ends_in_2(cli: Cli, arguments: tuple[str, ...]) -> None:
     """A missing argument, an unknown option or an unknown command is a usage error."""
     assert cli(*arguments).returncode == 2
+
+
+def test_the_version_is_that_of_the_package(cli: Cli) -> None:
+    """`refute --version` says what to put into a report of a fault."""
+    ended = cli("--version")
+    assert (ended.returncode, ended.stdout) == (0, f"refute {version('refute')}\n")
+
+
+def test_what_makes_files_names_them_as_json(cli: Cli, tmp_path: Path) -> None:
+    """`init` and `keygen` with --json print an object and nothing else: the paths, and the id of the key."""
+    written = json.loads(cli("init", tmp_path, "--json").stdout)["written"]
+    assert str(tmp_path / "specs/example.yaml") in written
+    made = json.loads(cli("keygen", "mine", "--directory", tmp_path / "keys", "--json").stdout)
+    assert made["key_id"] == key_id(Path(made["public_key"]).read_bytes())
+    assert Path(made["private_key"]).is_file()
+
+
+def test_a_passphrase_comes_from_one_place(cli: Cli, tmp_path: Path) -> None:
+    """--ask-passphrase beside --passphrase-file is refused, and no key is made."""
+    ended = cli("keygen", "mine", "--directory", tmp_path, "--ask-passphrase", "--passphrase-file", tmp_path / "p")
+    assert (ended.returncode, "give one" in ended.stderr, list(tmp_path.iterdir())) == (2, True, [])
+
+
+def test_an_option_without_its_other_half_is_refused(cli: Cli) -> None:
+    """`controls --only` chooses what --mutate breaks; alone it would show everything and look as if it had chosen."""
+    ended = cli("controls", "--only", "kd-math")
+    assert (ended.returncode, "add --mutate" in ended.stderr) == (2, True)
+
+
+def test_a_folder_that_the_judge_is_given_must_be_there(cli: Cli, tmp_path: Path) -> None:
+    """A mistyped --falsifiers, --specs or --store is refused: it must not become a signed NO-GO."""
+    for option in ("--falsifiers", "--specs", "--store"):
+        ended = cli("judge", "--refute-dir", tmp_path, option, tmp_path / "absent")
+        assert (ended.returncode, f"there is nothing at {tmp_path / 'absent'}" in ended.stderr) == (2, True)
 
 
 def test_a_run_that_is_not_there_is_a_usage_error(cli: Cli, tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ def run(make_run: MakeRun, cli: Cli, tmp_path: Path) -> Path:
     return run.path
 
 
+def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeRun, cli: Cli, tmp_path: Path) -> None:
+    """The command that it prints takes the public half from beside the private one, where there is one; the copy beside
+    the verdict, which anybody can exchange with it, only else."""
+    pair, run = generate_key(tmp_path / "keys", "judge"), make_run()
+    assert f"--key {pair.public}\n" in cli("judge", run.path, "--key", pair.private).stdout
+    pair.public.unlink()
+    assert f"--key {run.path / 'verifier.pem'}\n" in cli("judge", run.path, "--key", pair.private).stdout
+
+
 def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
     """Identity, subject, validity, signer and checks of an authentic verdict, also out of the bundle."""
     for name in ("verdict.intoto.json", "verdict.intoto.jsonl"):
@@ -50,6 +59,9 @@ def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
         (("--at", "2020-01-01T00:00:00Z"), 5, "future"),
         (("--at", "2036-01-01T00:00:00+02:00"), 5, "expired"),
         (("--store", "."), 4, "evidence"),
+        (("--store", "absent"), 2, "input"),
+        (("--key", "MODEL"), 4, "keys"),
+        (("--lock-key", "KEY"), 4, "lock"),
         (("--model", "MODEL"), 5, "subject"),
         (("--at", "yesterday"), 2, "input"),
         (("--at", "2026-01-01T00:00:00"), 2, "input"),
@@ -65,7 +77,8 @@ def test_every_refusal_has_a_cause_and_a_status(
 ) -> None:
     """The same in JSON on standard output, in words on standard error, and as the exit status."""
     (tmp_path / "other.jsonl").write_text("{}\n", encoding="utf-8")
-    given = [tmp_path / "other.jsonl" if each == "MODEL" else each for each in options]
+    places = {"MODEL": tmp_path / "other.jsonl", "KEY": run / "verifier.pem"}
+    given = [places.get(each, each) for each in options]
     ended = cli("verify", run / "verdict.intoto.json", "--key", run / "verifier.pem", *given, "--json")
     shown = json.loads(ended.stdout)
     assert (ended.returncode, shown["status"], shown["cause"], shown["verified"]) == (status, status, cause, False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,3 +64,56 @@ def test_what_stops_pytest_stops_the_command(repo: Path, cli: Cli) -> None:
     (earlier / "verdict.intoto.json").write_text("{}", encoding="utf-8")
     (repo / ".refute/runs/latest").symlink_to(earlier.name)
     assert cli("gate", "--release", "absent.yaml", *LEAN).returncode == 4
+
+
+@pytest.fixture
+def locked(repo: Path, cli: Cli) -> Path:
+    """The same repository, locked with a key of the owner's: `keys/owner.key`."""
+    cli("keygen", "owner", "--directory", "keys")
+    assert "sign the verdict with the same key" in cli("lock", "--key", "keys/owner.key").stdout
+    return repo
+
+
+def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`refute gate` with all that its children print."""
+    command = [sys.executable, "-m", "refute", "gate", *arguments, *LEAN]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def preregistration(repo: Path) -> str:
+    """What the newest report says of the lock."""
+    report = json.loads((repo / ".refute/runs/latest/report.json").read_text(encoding="utf-8"))
+    state: str = report["preregistration"]["state"]
+    return state
+
+
+@pytest.mark.parametrize("named", [("--signing-key", "keys/owner.key"), ("--lock-key", "keys/owner.pub")])
+def test_a_lock_holds_under_its_own_key(locked: Path, named: tuple[str, str]) -> None:
+    """Signing with the key that locked, or naming its public half, is enough; nothing foretells NO-GO meanwhile."""
+    ended = gate(*named)
+    assert (ended.returncode, preregistration(locked)) == (0, "held"), ended.stderr
+    assert "can only end in NO-GO" not in ended.stdout
+
+
+def test_a_lock_key_is_heard_before_the_run(locked: Path) -> None:
+    """With --lock-key pytest says at once that a bar has moved, though it does not know the signing key."""
+    spec = locked / "specs/example.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8").replace(">= 80 %", ">= 10 %"), encoding="utf-8")
+    assert "can only end in NO-GO" in gate("--lock-key", "keys/owner.pub").stdout
+    assert preregistration(locked) == "broken"
+
+
+def test_an_encrypted_key_signs_and_pytest_never_sees_its_passphrase(
+    repo: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$REFUTE_KEY_PASSPHRASE opens the key before the run and for the judge; without it nothing is run."""
+    spy = "import os\nopen('seen', 'w').write(str('REFUTE_KEY_PASSPHRASE' in os.environ))\n"
+    (repo / "conftest.py").write_text(spy, encoding="utf-8")
+    monkeypatch.setenv("REFUTE_KEY_PASSPHRASE", "a secret")
+    cli("keygen", "owner", "--directory", "keys")
+    ended = gate("--signing-key", "keys/owner.key")
+    assert (ended.returncode, (repo / "seen").read_text(encoding="utf-8")) == (0, "False"), ended.stderr
+    monkeypatch.delenv("REFUTE_KEY_PASSPHRASE")
+    ended = gate("--signing-key", "keys/owner.key")
+    assert (ended.returncode, "set REFUTE_KEY_PASSPHRASE" in ended.stderr) == (2, True)
+    assert len(list(repo.glob(".refute/runs/2*"))) == 1

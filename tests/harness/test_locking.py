@@ -70,7 +70,7 @@ class Repo:
         """What a gate that began now would say of the lock."""
         release, specs = load_locked(self.path / RELEASE, [self.path / "specs"])
         lock = record_lock(release, specs, load_registry([self.path / "falsifiers"]), None)
-        return foresee(lock, release, specs, (), self.private)
+        return foresee(lock, release, specs, (), self.private).reasons
 
     def facts(self) -> Facts:
         """What a gate that began now would find."""
@@ -98,7 +98,11 @@ def test_the_first_lock_names_everything_by_digest(repo: Repo) -> None:
     assert promise.facts.inputs == {"evidence.answers": file_sha256(repo.path / "evidence/answers.jsonl")}
     falsifier = promise.facts.falsifiers["answer-accuracy"]
     assert falsifier.file == file_sha256(repo.path / CODE)
-    assert falsifier.controls == {"all right": "corroborated", "mostly wrong": "falsified"}
+    assert falsifier.controls == {
+        "all right": "corroborated",
+        "mostly wrong": "falsified",
+        "barely right": "inconclusive",
+    }
     assert set(promise.facts.falsifiers) == {"answer-accuracy", "answers-complete"}
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from refute.control_trials import NoRun
 from refute.errors import UsageError
+from refute.loading import load_registry
+from refute.mutation import kill_matrix
 from refute.scaffold import scaffold
+from refute.spec import load_spec
 
 FILES = [
     ".gitignore",
@@ -79,3 +83,12 @@ def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path, blocker: str) ->
     with pytest.raises(UsageError, match=f"cannot write .*{blocker}"):
         scaffold(tmp_path / "repo")
     assert files(tmp_path) == {blocker: b"mine"}
+
+
+def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None:
+    """Who begins with the example begins with controls that hold, as `refute controls --mutate` counts them."""
+    scaffold(tmp_path)
+    registry = load_registry([tmp_path / "falsifiers"])
+    matrix = kill_matrix([load_spec(tmp_path / "specs/example.yaml").spec], registry, NoRun())
+    assert [fate.change for fate in matrix.fates if fate.survived] == []
+    assert len(matrix.fates) > 10

@@ -218,7 +218,7 @@ def test_a_model_in_place_of_a_file_is_about_something_else(
 ) -> None:
     """A file where a folder was judged: stale, with the kinds in words."""
     judged = judge_model(SIGNED)
-    with pytest.raises(VerificationError, match=r"about a model folder, which .* is not"):
+    with pytest.raises(VerificationError, match=r"about the model folder .*, which .* is not"):
         verify_verdict(judged.path.read_bytes(), [public_pem(key)], model=tmp_path / "answers.jsonl")
 
 

@@ -91,7 +91,8 @@ def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
 def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
     """The bytes of a file that only its owner may read, at most 64 KiB.
 
-    Raises MissingInputsError, with `hint`, if it cannot be read; UsageError if group or others may read it.
+    Raises MissingInputsError, with `hint`, if it cannot be read; UsageError if group or others may read it, or if it
+    is a public key.
     """
     try:
         with path.open("rb") as handle:
@@ -99,6 +100,8 @@ def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
             data = handle.read(_MAX_SECRET_BYTES)
     except OSError as error:
         raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
+    if data.startswith(b"-----BEGIN PUBLIC KEY-----"):
+        raise UsageError(f"{path} is a public key, and not the {what}", hint="give the .key file that was made with it")
     if mode & _OPEN_TO_OTHERS:
         raise UsageError(
             f"the {what} {path} has mode {mode & 0o777:04o}: others on this machine may use it",
@@ -113,7 +116,7 @@ def _decode_private_key(pem: bytes, path: Path, given: Passphrase) -> PrivateKey
     if encrypted and not passphrase:
         raise UsageError(
             f"the private key {path} is encrypted, and no passphrase was given",
-            hint="give --passphrase-file, set REFUTE_KEY_PASSPHRASE, or run this in a terminal",
+            hint="set REFUTE_KEY_PASSPHRASE, or, where the command takes them, use --passphrase-file or a terminal",
         )
     if passphrase is not None and not encrypted:
         raise UsageError(f"a passphrase was given, but {path} is not an encrypted private key")
@@ -178,4 +181,6 @@ def _make_folder(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write {path}: {error.strerror}", hint="set REFUTE_KEYS to a folder of your own")
+    return UsageError(
+        f"cannot write {path}: {error.strerror}", hint="name a folder of your own: --directory, or $REFUTE_KEYS"
+    )

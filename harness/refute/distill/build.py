@@ -28,6 +28,7 @@ from refute.distill.tokenizer import open_tokenizer, tokenizer_sha256
 from refute.distill.topk_cache import TopKCache
 from refute.distill.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
+from refute.model_files.device import require_device
 from refute.release import GgufModel, HfModel
 
 
@@ -87,10 +88,11 @@ class Run:
 def build(config: TrainConfig, ranks: Ranks) -> Run:
     """Loads init, corpus and teacher, and refuses what does not belong together.
 
-    Raises ExperimentError or MissingInputsError: no teacher for a KD run, teacher == init, a student wider than its
-    teacher's vocabulary, token lists that differ, a corpus of another tokenizer or length, too few windows.
+    Raises ExperimentError or MissingInputsError: a device that is not there, no teacher for a KD run, teacher == init,
+    a student wider than its teacher's vocabulary, token lists that differ, a corpus of another tokenizer or length, too
+    few windows.
     """
-    training, device = config.training, ranks.device(config.device)
+    training, device = config.training, require_device(ranks.device(config.device))
     _refuse_uneven(config, ranks)
     if training.kd_weight > 0 and config.teacher is None:
         raise MissingInputsError(f"kd_weight is {training.kd_weight}, but the run names no teacher")

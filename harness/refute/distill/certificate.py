@@ -11,6 +11,7 @@ from refute.distill import certificate_laws as laws
 from refute.distill.certificate_cases import Loss
 from refute.distill.fixture_teacher import echo_errors, echo_teacher
 from refute.distill.threads import one_thread
+from refute.model_files.device import require_device
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -52,10 +53,10 @@ def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> Certi
     """Measure `loss` on `device`, with the student's tensors in `dtype` (float32 or bfloat16).
 
     Laws of arithmetic that rounding would hide are measured in float32 or float64 whatever `dtype` is.
-    Raises NonFiniteError, naming the figure, if one is NaN or infinite.
+    Raises NonFiniteError, naming the figure, if one is NaN or infinite; MissingInputsError without the device.
     """
     with one_thread():
-        return _measure_all(loss, device, _DTYPES[dtype])
+        return _measure_all(loss, require_device(device), _DTYPES[dtype])
 
 
 def _measure_all(loss: Loss, device: str, kind: torch.dtype) -> Certificate:

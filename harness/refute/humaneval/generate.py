@@ -98,7 +98,7 @@ def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int) -> li
         raise ExperimentError(
             f"{problem.task_id}: {len(ids)} prompt tokens + {rules.max_new_tokens} new ones "
             f"exceed the model's context of {context}",
-            hint="lower humaneval.max_new_tokens in the release file",
+            hint="lower max_new_tokens, if the prompt leaves room; else this model cannot be asked",
         )
     return [_Row(problem.task_id, sample, ids, carried_text(prompt)) for sample in range(n)]
 

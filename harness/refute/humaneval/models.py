@@ -32,13 +32,15 @@ class LoadedModel:
 def load_model(choice: ModelChoice, inputs: Mapping[str, Inputs], *, device: str) -> LoadedModel:
     """Load without network, from local files only.
 
-    Raises MissingInputsError for a model or tokenizer that is absent or unreadable, and for weights that do
+    Raises MissingInputsError for a model, tokenizer or device that is absent or unusable, and for weights that do
     not cover the model: transformers would fill such gaps with random numbers and only log it.
     """
     from torch import nn
 
+    from refute.model_files.device import require_device
     from refute.model_files.tokenizer import read_tokenizer
 
+    require_device(device)
     folder, gguf_file = _place(choice, inputs)
     where = {"gguf_file": gguf_file} if gguf_file else {}
     model = _random(folder, choice) if isinstance(choice, RandomModel) else _from_files(folder, where)

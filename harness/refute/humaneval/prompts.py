@@ -123,7 +123,7 @@ def _preamble(head: str, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
     if not tokenizer.chat_template:
         raise UsageError(
             f"protocol {protocol.name!r} needs a chat template, and the model's tokenizer has none",
-            hint="set `prompt: completion` in the release file, or give the tokenizer its chat_template",
+            hint="choose `completion` (--protocol, or `prompt` in a release), or give the tokenizer its chat_template",
         )
     turns = [{"role": "user", "content": protocol.user_turn.replace("{head}", head)}]
     rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)

@@ -149,7 +149,10 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
         load_private_key(tmp_path / "absent.key")
     with pytest.raises(MissingInputsError, match="Is a directory"):
         load_private_key(tmp_path)
-    for content in (generate_key(tmp_path, "mine").public.read_bytes(), b"", b"rubbish"):
+    public = generate_key(tmp_path, "mine").public
+    with pytest.raises(UsageError, match=r"mine\.pub is a public key, and not the private key"):
+        load_private_key(public)
+    for content in (b"", b"rubbish"):
         path = tmp_path / "rubbish.key"
         path.write_bytes(content)
         path.chmod(0o600)

@@ -276,3 +276,20 @@ def forward(self, *arguments):
 StepModule.forward = forward
 run_distill(Path(sys.argv[1]), Path(sys.argv[2]), max_steps=None, force=False)
 """
+
+
+def test_an_output_that_cannot_be_written_is_named(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
+    """A file where a folder must be ends in 2 with one line that names it and a hint, not in a traceback."""
+    taken = tmp_path / "taken"
+    taken.write_text("", encoding="utf-8")
+    ended = cli("distill", write_config(), "--out", taken)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"refute: {taken}" in ended.stderr
+    assert "\nhint: check the path" in ended.stderr
+
+
+def test_certify_refuses_what_it_does_not_know(cli: Cli) -> None:
+    """Another device or type is a usage error that lists the ones there are."""
+    for wrong in (("--device", "tpu"), ("--dtype", "float16")):
+        ended = cli("distill", "certify", *wrong)
+        assert (ended.returncode, wrong[1] in ended.stderr) == (2, True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, stats
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, stats
 
 
 def all_right(bench: Bench) -> None:
@@ -16,6 +16,12 @@ def mostly_wrong(bench: Bench) -> None:
     bench.put("answers", "answers.jsonl", rows)
 
 
+def barely_right(bench: Bench) -> None:
+    """A file whose accuracy clears the bar by less than 100 answers can show: neither good nor bad."""
+    rows = [{"question": n, "expected": n, "answer": n if n < 85 else -1} for n in range(100)]
+    bench.put("answers", "answers.jsonl", rows)
+
+
 def one_missing(bench: Bench) -> None:
     """A file in which one question was never answered."""
     rows: list[dict[str, int | None]] = [{"question": n, "expected": n, "answer": n} for n in range(99)]
@@ -26,7 +32,7 @@ def one_missing(bench: Bench) -> None:
     "answer-accuracy",
     needs=("answers",),
     measures={"accuracy": "%"},
-    controls=(known_good(all_right), known_bad(mostly_wrong)),
+    controls=(known_good(all_right), known_bad(mostly_wrong), known_open(barely_right)),
 )
 def answer_accuracy(context: Context) -> Iterator[Measurement]:
     """Refuted when too few answers equal the expected ones; the Wilson interval must clear the bar."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.control_trials import NoRun
+from refute.control_trials import NoRun, uses_of
 from refute.errors import UsageError
 from refute.loading import load_registry
 from refute.mutation import kill_matrix
@@ -89,6 +89,7 @@ def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None
     """Who begins with the example begins with controls that hold, as `refute controls --mutate` counts them."""
     scaffold(tmp_path)
     registry = load_registry([tmp_path / "falsifiers"])
-    matrix = kill_matrix([load_spec(tmp_path / "specs/example.yaml").spec], registry, NoRun())
+    uses = uses_of([load_spec(tmp_path / "specs/example.yaml").spec])
+    matrix = kill_matrix(uses, registry, NoRun())
     assert [fate.change for fate in matrix.fates if fate.survived] == []
     assert len(matrix.fates) > 10

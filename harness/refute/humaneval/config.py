@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from refute.errors import UsageError
 from refute.job import Job
-from refute.release import Closed, HumanEval, ModelSource, Positive
+from refute.release import Closed, HumanEval, ModelSource, Positive, Share
 
 
 class EvidenceModel(Closed):
@@ -39,7 +39,8 @@ ModelChoice = Annotated[EvidenceModel | SourceModel | RandomModel, Field(discrim
 
 
 class EvaluateConfig(Closed):
-    """What `experiments.evaluate` needs; `limit` takes the first problems only."""
+    """What `experiments.evaluate` needs. `limit` takes the first problems only; of those put, a share may have no
+    verdict."""
 
     model: ModelChoice
     humaneval: HumanEval
@@ -47,6 +48,7 @@ class EvaluateConfig(Closed):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
     limit: Positive | None = None
+    allowed_error_share: Share = 0.0
 
 
 class CalibrateConfig(Closed):

@@ -13,7 +13,8 @@ import pytest
 from refute.context import Context, Evidence
 from refute.errors import UsageError
 from refute.humaneval.problems import Problem
-from refute.humaneval.until_decided import evaluate_until_decided, seeded_order
+from refute.humaneval.stopping import seeded_order
+from refute.humaneval.until_decided import evaluate_until_decided
 from refute.job import Job
 from refute.loading import load_registry
 from refute.sequential import Design, every

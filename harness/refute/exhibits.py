@@ -134,7 +134,15 @@ def _scorer(lines: Lines) -> Section:
         summary = _json(lines, name, "summary.json")
         if summary is not None:
             facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
+            facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
+
+
+def _without_verdict(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """How many problems had none, wherever some were allowed to."""
+    share = summary.get("allowed_error_share", 0.0)
+    value = f"{summary.get('errors', 0)} of {summary['problems']}, counted as failed; {100 * share:g} % may have none"
+    return (Fact(label=f"Without a verdict, {label}", value=value),) if share else ()
 
 
 def _falsifiers(records: tuple[Record, ...]) -> Section:

@@ -26,7 +26,7 @@ from refute.lock import RunLock
 from refute.lock_facts import foresee, record_lock
 from refute.origins import falsifier_origins
 from refute.outcome import Record
-from refute.plan import plan_release, require_inputs, sequential_design
+from refute.plan import plan_for, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
 from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
@@ -94,11 +94,7 @@ class GateSession:
             release=release,
             spec_files={loaded.path.resolve(): loaded for loaded in specs},
             registry=registry,
-            plan=plan_release(
-                release.release,
-                release.path.parent,
-                sequential=sequential_design([loaded.spec for loaded in specs], registry),
-            ),
+            plan=plan_for(release.release, release.path.parent, [loaded.spec for loaded in specs], registry),
             store_path=here / (config.getoption("--store") or root / "store"),
             falsifier_folders=tuple(folders),
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from refute.assets import fetch, local_path
 from refute.errors import MissingInputsError, UsageError
@@ -28,13 +29,28 @@ from refute.spec import Spec
 DISTILL = "refute.distill"
 HUMANEVAL = "refute.humaneval"
 STUDENT, SEQUENTIAL = "humaneval_student", "humaneval_sequential"
+# The parameter by which a use of a falsifier allows problems without a verdict.
+ERROR_SHARE = "allowed_error_share"
 _DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
 
-def plan_release(release: Release, base: Path, *, sequential: Design | None = None) -> Plan:
+def plan_for(release: Release, base: Path, specs: Sequence[Spec], falsifiers: Mapping[str, Falsifier]) -> Plan:
+    """`plan_release` as `specs` have it. Raises UsageError as it and `sequential_design` do."""
+    design, shares = sequential_design(specs, falsifiers), error_shares(specs, falsifiers)
+    return plan_release(release, base, sequential=design, error_shares=shares)
+
+
+def plan_release(
+    release: Release,
+    base: Path,
+    *,
+    sequential: Design | None = None,
+    error_shares: Mapping[str, float] = MappingProxyType({}),
+) -> Plan:
     """Every experiment that evidence may be asked from; `base` is the folder of the release file.
 
-    With `sequential` there is one more, which lets the student answer until that test has decided.
+    With `sequential` there is one more, which lets the student answer until that test has decided. `error_shares` says
+    of which evidence how many problems may have no verdict; of any other, none.
 
     Raises:
         UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
@@ -43,7 +59,7 @@ def plan_release(release: Release, base: Path, *, sequential: Design | None = No
     built_in = [_release_itself(release)]
     if release.distillation is not None:
         _refuse_self_distillation(release.distillation, base)
-        built_in += _distillation(release.distillation, base, sequential)
+        built_in += _distillation(release.distillation, base, sequential, error_shares)
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(
@@ -91,6 +107,19 @@ def sequential_design(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]
             hint=f"give them the same `sequential`, or judge one of them on all problems ({STUDENT})",
         )
     return next(iter(found), None)
+
+
+def error_shares(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> dict[str, float]:
+    """By evidence, the largest share of problems without a verdict that a use of it states.
+
+    A run goes on up to there; a falsifier whose own share is smaller gives an error then, and no measurement.
+    """
+    found: dict[str, float] = {}
+    for use in (use for spec in specs for criterion in spec.criteria for use in criterion.falsifiers):
+        share, falsifier = use.parameters.get(ERROR_SHARE), falsifiers.get(use.uses or "")
+        if falsifier is not None and isinstance(share, int | float):
+            found |= {need: max(float(share), found.get(need, 0.0)) for need in falsifier.needs}
+    return found
 
 
 def missing_inputs(release: Release, base: Path) -> list[str]:
@@ -190,17 +219,19 @@ def _model(model: ModelSource, base: Path) -> Config:
     return {"model": model.model_dump(mode="json"), "path": _model_files(model, base)}
 
 
-def _until_decided(student: Experiment, design: Design) -> Experiment:
+def _until_decided(student: Experiment, design: Design, error_share: float) -> Experiment:
     return replace(
         student,
         name=SEQUENTIAL,
         title="HumanEval on the student, until the bar is decided",
         entry=f"{HUMANEVAL}.until_decided:evaluate_until_decided",
-        config={**student.config, "sequential": design.as_json()},
+        config={**student.config, "sequential": design.as_json(), "allowed_error_share": error_share},
     )
 
 
-def _distillation(release: Distillation, base: Path, sequential: Design | None) -> list[Experiment]:
+def _distillation(
+    release: Distillation, base: Path, sequential: Design | None, error_shares: Mapping[str, float]
+) -> list[Experiment]:
     machine: Config = {"device": release.device, "threads": release.threads}
     original = _model(release.teacher, base)
     # A GGUF is dequantised once: transformers takes seconds to minutes over it, and five experiments need it.
@@ -235,6 +266,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             "humaneval": release.humaneval.model_dump(mode="json"),
             "problems_path": problems,
             "limit": limit,
+            "allowed_error_share": error_shares.get(name, 0.0),
             **machine,
         }
         entry = f"{HUMANEVAL}.experiments:evaluate"
@@ -329,7 +361,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
         evaluate("humaneval_teacher", "HumanEval on the teacher", of_teacher, {"kind": "source", **teacher}, limit),
         evaluate("humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit),
         student,
-        *([] if sequential is None else [_until_decided(student, sequential)]),
+        *([] if sequential is None else [_until_decided(student, sequential, error_shares.get(SEQUENTIAL, 0.0))]),
         evaluate(
             "humaneval_null",
             "HumanEval on a model with random weights",

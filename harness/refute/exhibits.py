@@ -133,9 +133,19 @@ def _scorer(lines: Lines) -> Section:
     for label, name in SCORED:
         summary = _json(lines, name, "summary.json")
         if summary is not None:
+            facts += _answers_from(label, summary)
             facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
             facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
+
+
+def _answers_from(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Who generated them, wherever that is stated."""
+    backend = summary.get("backend")
+    if not isinstance(backend, dict):
+        return ()
+    said = [str(backend[key]) for key in ("kind", "version", "file_sha256", "model", "base_url") if backend.get(key)]
+    return (Fact(label=f"Answers of {label} from", value=", ".join(said)),)
 
 
 def _without_verdict(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:

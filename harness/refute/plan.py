@@ -12,6 +12,7 @@ from types import MappingProxyType
 from refute.assets import fetch, local_path
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, Experiment, FromEvidence, Located, Plan, folder_digest
+from refute.plan_backends import backend_of, lacking_for_backend
 from refute.registry import Falsifier
 from refute.release import (
     DepthPruned,
@@ -88,6 +89,8 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
             else f"standard library of Python {platform.python_version()}"
         )
         found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
+        for role, source in distillation.gguf_files().items():
+            found[f"distillation.humaneval.backend.{role}"] = source.sha256
     return found
 
 
@@ -140,7 +143,11 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
         places["corpus"] = base / Path(distillation.corpus.path).expanduser()
     if distillation.humaneval.problems.path is not None:
         places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
+    for role, source in distillation.gguf_files().items():
+        if source.path is not None:
+            places[f"humaneval.backend.{role}"] = local_path(source, base)
     lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
+    lacking += [f"distillation.{line}" for line in lacking_for_backend(distillation)]
     if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
     return lacking
@@ -239,6 +246,7 @@ def _distillation(
     teacher = _DEQUANTISED if quantised else original
     of_teacher: tuple[str, ...] = ("teacher",) if quantised else ()
     problems = _file(release.humaneval.problems, base)
+    humaneval = release.humaneval.model_dump(mode="json", exclude={"backend"})
     training = release.training
     limits = release.limits
 
@@ -261,9 +269,11 @@ def _distillation(
         return Experiment(name, title, f"{DISTILL}.launch:train", needs, config, ("distill",), limits.train_s)
 
     def evaluate(name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None) -> Experiment:
+        role = name.removeprefix("humaneval_")
         config: Config = {
             "model": model,
-            "humaneval": release.humaneval.model_dump(mode="json"),
+            "humaneval": humaneval,
+            "backend": None if role == "null" else backend_of(release, role, lambda source: _file(source, base)),
             "problems_path": problems,
             "limit": limit,
             "allowed_error_share": error_shares.get(name, 0.0),
@@ -354,7 +364,7 @@ def _distillation(
             "score canned answers: right, empty, forged, endless",
             f"{HUMANEVAL}.experiments:calibrate",
             (),
-            {"humaneval": release.humaneval.model_dump(mode="json"), "problems_path": problems},
+            {"humaneval": humaneval, "problems_path": problems},
             ("humaneval",),
             limits.humaneval_s,
         ),
@@ -377,7 +387,7 @@ def _distillation(
             {
                 "model": "student",
                 "run": "humaneval_student",
-                "humaneval": release.humaneval.model_dump(mode="json"),
+                "humaneval": humaneval,
                 "problems_path": problems,
                 **machine,
             },

@@ -70,7 +70,9 @@ class Made:
 
 
 class Answerer(Protocol):
-    """Answers what it is asked, and remembers every finished sample across kills."""
+    """Answers what it is asked, and remembers every finished sample across kills. `manner` is an `asking.Manner`."""
+
+    manner: Mapping[str, object]
 
     def answer(self, problems: Sequence[Problem]) -> Sequence[Completion]:
         """All samples of `problems` that could be had, in the order of problems and then samples.

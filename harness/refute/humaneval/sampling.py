@@ -80,8 +80,8 @@ class _Loaded:
         self._loaded, self._recipe, self._wish, self._repeat_tokens = loaded, recipe, wish, repeat_tokens
         protocol = PROTOCOLS[recipe.protocol]
         template = template_sha256(loaded.tokenizer, protocol)
-        self._manner = asdict(Manner(recipe.protocol, protocol.stops, EXTRACTION, template))
-        self._log: SampleLog = wish.open_log(self._manner)
+        self.manner: Mapping[str, object] = asdict(Manner(recipe.protocol, protocol.stops, EXTRACTION, template))
+        self._log: SampleLog = wish.open_log(self.manner)
         self._asked: list[Problem] = []
         self._first: Sequence[Problem] = ()
         self._again: tuple[Repeated, tuple[Completion, ...]] | None = None
@@ -103,7 +103,7 @@ class _Loaded:
         self._again = self._again or self._ask_again()
         repeated, probes = self._again
         return Made(
-            self._manner,
+            self.manner,
             asdict(self._recipe.sampler),
             REPORTED_HERE,
             _DEPENDS,

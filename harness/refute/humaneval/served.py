@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,7 +38,8 @@ class _Served:
     ) -> None:
         self._respondent, self._client, self._server = respondent, client, server
         self._recipe, self._wish, self._depends_on = recipe, wish, depends_on
-        self._log: SampleLog = wish.open_log(asdict(respondent.manner))
+        self.manner: Mapping[str, object] = asdict(respondent.manner)
+        self._log: SampleLog = wish.open_log(self.manner)
         self._asked: list[Problem] = []
         self._again: _Again | None = None
         self._tokens, self._seconds = 0, 0.0
@@ -61,7 +62,7 @@ class _Served:
         self._again = self._again or self._ask_again()
         reported, sampler = self._respondent.reported, self._recipe.sampler
         return Made(
-            asdict(self._respondent.manner),
+            self.manner,
             {**asdict(sampler), **(reported or {})},
             UNREPORTED if reported is None else REPORTED_THERE,
             self._depends_on,

@@ -184,9 +184,7 @@ def test_the_first_inference_error_ends_a_run_that_allows_none(desk: Desk, confi
     """It is no zero: nothing is written that looks like a score."""
     with pytest.raises(NonFiniteError, match="Own/0: the logits of new token 1 are NaN"):
         evaluate(desk.job(config, student=dumb_student))
-    with pytest.raises(
-        ExperimentError, match=r"1 of 3 .* \(33.3 %\), 30 % may have none; the last: Own/0"
-    ):
+    with pytest.raises(ExperimentError, match=r"1 of 3 .* \(33.3 %\), 30 % may have none; the last: Own/0"):
         evaluate(desk.job({**config, "allowed_error_share": 0.3}, "again", student=dumb_student))
     assert not list(desk.root.glob("*/results.jsonl"))
 

@@ -11,16 +11,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.humaneval.experiments import evaluate
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import assemble, function_head
 from refute.humaneval.whole_answer import completion
+from refute.job import Job
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
+
+
+class Desk(Protocol):
+    """What the fixture `desk` offers."""
+
+    root: Path
+
+    def job(self, config: dict[str, object], out: str = "out", **inputs: Path) -> Job: ...
 
 
 @dataclass
@@ -48,6 +59,13 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
     """The server's behaviour, in the order: nothing, half an answer, a 503, then the answer."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with fake.lock:
+                fake.requests += [{"path": self.path, "key": self.headers["Authorization"]}] * self.path.endswith(
+                    "where"
+                )
+            self.send_error(404)
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with fake.lock:
@@ -74,6 +92,12 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     self.send(200, b'{"choices": [{"te', length=500)
                 else:
                     self.send(503, b"busy")
+            elif fake.mode == "quotes":
+                self.send(401, f"bad key {self.headers['Authorization']}".encode())
+            elif fake.mode == "moved":
+                self.send_response(302)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
             elif fake.mode == "refuses":
                 self.send(400, b"no such model")
             elif fake.mode == "filters" and "plus_one" in str(body):
@@ -346,6 +370,89 @@ def test_a_bar_takes_one_sample_a_problem(cli: Cli, tmp_path: Path, fake: Fake, 
     """Several samples of one problem are no independent observations: refused before anything is asked."""
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", *UNDECIDED, "-n", 2, "-t", 0.2))
     assert (ended.returncode, "one sample a problem, not 2" in ended.stderr, fake.requests) == (2, True, [])
+
+
+def of_release(fake: Fake, settings: dict[str, object], problem_file: Path, **change: object) -> dict[str, object]:
+    """The configuration of an experiment that asks the server for the student; nothing else of it is there."""
+    backend = {
+        "kind": "openai",
+        "base_url": fake.url,
+        "model": "some/model",
+        "concurrency": 2,
+        "attempts": 3,
+        "timeout_s": 10.0,
+        "key_variable": "SERVER_KEY",
+    }
+    return {
+        "model": {"kind": "evidence", "name": "student"},
+        "humaneval": {**settings, "prompt": "completion"},
+        "problems_path": str(problem_file),
+        "threads": 1,
+        "backend": backend,
+        **change,
+    }
+
+
+def test_a_release_may_ask_a_server(
+    desk: Desk, fake: Fake, settings: dict[str, object], problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the requests are lost, all answers arrive and pass; who answered is evidence, the key is in no file."""
+    monkeypatch.setenv("SERVER_KEY", "not-to-be-seen")
+    job = desk.job(of_release(fake, settings, problem_file))
+    evaluate(job)
+    summary = json.loads((job.out / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["passed"], summary["repeated"]) == (3, {"samples": 3, "identical": 3})
+    assert summary["backend"] == {"kind": "openai", "base_url": fake.url, "model": "some/model"}
+    assert (summary["protocol"], summary["sampler_reported_by"]) == ("completion", "requested, not reported")
+    assert {(sent["model"], sent["key"]) for sent in fake.requests} == {("some/model", "Bearer not-to-be-seen")}
+    kept = [path for folder in (job.out, job.scratch) for path in folder.rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if b"not-to-be-seen" in path.read_bytes()]
+
+
+def test_a_server_that_answers_less_than_the_release_allows(
+    desk: Desk, fake: Fake, settings: dict[str, object], problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One filtered answer of three ends the run, unless the spec allows a third: then it is a row, and no pass."""
+    monkeypatch.setenv("SERVER_KEY", "k")
+    fake.mode = "filters"
+    with pytest.raises(ExperimentError, match="Own/1: the server's answer has no"):
+        evaluate(desk.job(of_release(fake, settings, problem_file)))
+    job = desk.job(of_release(fake, settings, problem_file, allowed_error_share=0.34), "allowed")
+    evaluate(job)
+    found = [json.loads(line) for line in (job.out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["outcome"], row["passed"]) for row in found] == [
+        ("passed", True), ("error", False), ("passed", True),
+    ]  # fmt: skip
+
+
+def test_a_release_keeps_to_its_protocol_and_its_key(
+    desk: Desk, fake: Fake, settings: dict[str, object], problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that must be asked for whole answers gives no score of `chat_primed`; without its key nobody asks."""
+    config = of_release(fake, settings, problem_file, humaneval=settings)
+    with pytest.raises(MissingInputsError, match="no environment variable SERVER_KEY"):
+        evaluate(desk.job(config))
+    monkeypatch.setenv("SERVER_KEY", "k")
+    with pytest.raises(UsageError, match=r"asks by the protocol chat_primed, .* only be asked by chat_answer"):
+        evaluate(desk.job(config, "again"))
+    assert [sent for sent in fake.requests if "seed" in sent] == []
+
+
+def test_a_key_is_not_repeated_and_not_carried_away(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that quotes the key in its refusal, and one that sends its clients elsewhere, with all they carry."""
+    monkeypatch.setenv("SERVER_KEY", "not-to-be-seen")
+    for mode, message in (("quotes", "HTTP 401: bad key Bearer (the key)"), ("moved", "HTTP 302")):
+        fake.mode = mode
+        ended = cli(*arguments(fake, problem_file, tmp_path / mode, "--key-variable", "SERVER_KEY"))
+        shown = " ".join(ended.stderr.split())
+        assert (ended.returncode, message in shown, "not-to-be-seen" in shown) == (2, True, False), shown
+    assert "/elsewhere" not in {sent["path"] for sent in fake.requests}
+    carried = cli(*arguments(fake, problem_file, tmp_path / "c", "--base-url", "http://me:not-to-be-seen@localhost/v1"))
+    assert (carried.returncode, "not-to-be-seen" in carried.stderr) == (2, False)
+    assert "must not carry a user, a password" in carried.stderr
 
 
 def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:

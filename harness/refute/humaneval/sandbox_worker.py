@@ -29,6 +29,7 @@ def main() -> None:
         settings["control"],
         lambda descriptors: _work(descriptors, confinement),
         settings["writable"],
+        owner=confinement["uid"],
         most_processes=settings["most_processes"],
     )
 

@@ -198,9 +198,8 @@ class _Template:
 
 def _sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> _Template:
     temporary = None if jail.wrapped else tempfile.mkdtemp(prefix="refute-slot-")
-    if temporary is not None and jail.uid is not None:
-        os.chown(temporary, jail.uid, jail.uid)
-    writable = ["/tmp", "/dev/shm"] if temporary is None else [temporary]  # noqa: S108 - in the sandbox
+    folder = "/" if temporary is None else _working_folder(temporary, jail.uid)
+    writable = ["/tmp", "/dev/shm"] if temporary is None else [folder]  # noqa: S108 - in the sandbox
     confinement = {
         "tier": jail.tier,
         "cpu_s": math.ceil(timeout_s) + 1,
@@ -208,13 +207,23 @@ def _sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> _Templat
         "processes": _process_limit(jail),
         "uid": None if jail.wrapped else jail.uid,
         "readable": visible_folders(),
-        "writable": [] if temporary is None else [temporary],
+        "writable": [] if temporary is None else writable,
     }
     # On the other tiers a program can start none.
     most_processes = _PROCESSES if jail.tier == "rlimits" and sys.platform.startswith("linux") else None
     settings = {"confinement": confinement, "writable": writable, "most_processes": most_processes}
     uid = jail.uid if jail.wrapped else None
-    return _Template(jail.wrapper, "sandbox_worker", settings, temporary or "/", temporary, uid)
+    return _Template(jail.wrapper, "sandbox_worker", settings, folder, temporary, uid)
+
+
+def _working_folder(temporary: str, uid: int | None) -> str:
+    """A folder of the program's in one of ours: were the outer one its own, it could put a link in its place."""
+    Path(temporary).chmod(0o711)
+    folder = Path(temporary) / "work"
+    folder.mkdir(0o700)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+    return str(folder)
 
 
 def _process_limit(jail: Jail) -> int | None:

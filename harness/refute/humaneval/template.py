@@ -21,7 +21,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 # Less than the station waits for an answer.
@@ -39,11 +39,13 @@ def serve(
     work: Callable[[list[int]], None],
     writable: Iterable[str],
     *,
+    owner: int | None = None,
     most_processes: int | None = None,
 ) -> None:
     """Fork `work(descriptors)` for every request, until the control socket is closed.
 
-    A fork that has more than `most_processes` descendants is ended with all of them, where the kernel lists them.
+    The folders in `writable` are cleared with the rights of the user `owner`, where forks become that one. A fork that
+    has more than `most_processes` descendants is ended with all of them, where the kernel lists them.
     """
     for name in (*_COMMON, *_COMMON_TOO):
         __import__(name)
@@ -56,7 +58,7 @@ def serve(
     if most_processes is not None:
         _come_first()
     control = socket.socket(fileno=control_descriptor)
-    folders = tuple(writable)
+    folders = {folder: _identity(folder) for folder in writable}
     while True:
         word, descriptors, _, _ = socket.recv_fds(control, 1, _MOST_DESCRIPTORS)
         if not word:
@@ -78,8 +80,11 @@ def serve(
         if not finished:
             os._exit(0)
         try:
-            for folder in folders:
-                _clear(folder)
+            with _rights_of(owner):
+                for folder, identity in folders.items():
+                    if _identity(folder) != identity:
+                        os._exit(1)  # it was moved away, and something else put in its place
+                    _clear(folder)
         except (OSError, RecursionError):
             os._exit(1)
         control.send(b".")
@@ -159,6 +164,26 @@ def _end_descendants() -> None:
 def _parent(pid: int) -> int:
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as facts:
         return int(facts.read().rpartition(")")[2].split()[1])
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _rights_of(user: int | None) -> Iterator[None]:
+    """Linux: touch files as that user may. What a program left, links among it, is no way to files of root's."""
+    libc = ctypes.CDLL(None)
+    if user is not None:
+        libc.setfsgid(user)
+        libc.setfsuid(user)
+    try:
+        yield
+    finally:
+        if user is not None:
+            libc.setfsuid(os.geteuid())
+            libc.setfsgid(os.getegid())
 
 
 def _clear(folder: str) -> None:

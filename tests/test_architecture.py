@@ -29,6 +29,7 @@ ENGINE_COMMANDS = (
     "eval_backends",
     "eval_generate",
     "eval_sequential",
+    "eval_until_decided",
     "_cli_eval",
 )
 # The scaffold's example is a user's file that lies here: it is held to what a user may import.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from typing import Any
 
 from refute import (
@@ -46,6 +47,14 @@ def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
     if not rows or len({row["task_id"] for row in rows}) != len(rows):
         raise ValueError(f"{evidence.name}/{file} must have one result a problem, found {len(rows)} rows")
     return rows
+
+
+def _verdicts(evidence: Evidence, file: str = "results.jsonl", *, allowed_error_share: float = 0.0) -> tuple[Rows, int]:
+    """One result a problem, and how many of them are errors. Raises ValueError for more than the share allows."""
+    rows = _unique(evidence, file)
+    errors = sum(row["outcome"] == "error" for row in rows)
+    stats.require_few_errors(errors, len(rows), allowed_share=allowed_error_share)
+    return rows, errors
 
 
 # Neither is a pass: flag and outcome must agree.
@@ -134,10 +143,10 @@ def forgeries_that_half_pass(bench: Bench) -> None:
 def scorer_calibration(context: Context) -> Iterator[Measurement]:
     """Refuted when a canonical solution fails, or an empty, forged or endless answer passes."""
     evidence = context.evidence("humaneval_calibration")
-    canonical = _unique(evidence, "results_canonical.jsonl")
+    canonical, _ = _verdicts(evidence, "results_canonical.jsonl")
     yield Measurement("canonical_failures", len(canonical) - _passes(canonical), "problems", n=len(canonical))
     kinds = ("empty", "always_equal", "system_exit", "os_exit")
-    forged = [row for kind in kinds for row in _unique(evidence, f"results_{kind}.jsonl")]
+    forged = [row for kind in kinds for row in _verdicts(evidence, f"results_{kind}.jsonl")[0]]
     yield Measurement("forged_passes", _passes(forged), "problems", n=len(forged))
     ended = evidence.json("calibration.json")["loop_outcome"] == "timeout"
     yield Measurement("endless_passes", int(not ended), "problems", n=1)
@@ -171,7 +180,7 @@ def solved_by_half(bench: Bench) -> None:
 )
 def null_model(context: Context) -> Iterator[Measurement]:
     """Refuted when a model with random weights solves anything."""
-    rows = _unique(context.evidence("humaneval_null"))
+    rows, _ = _verdicts(context.evidence("humaneval_null"))
     yield Measurement("passes", _passes(rows), "problems", n=len(rows))
 
 
@@ -203,7 +212,7 @@ def a_teacher_that_half_scores(bench: Bench) -> None:
 )
 def teacher_scores(context: Context) -> Iterator[Measurement]:
     """Refuted when the teacher itself solves nothing: then the protocol is broken, not the student."""
-    rows = _unique(context.evidence("humaneval_teacher"))
+    rows, _ = _verdicts(context.evidence("humaneval_teacher"))
     yield Measurement("passes", _passes(rows), "problems", n=len(rows))
 
 
@@ -245,10 +254,36 @@ def a_fifth_solved(bench: Bench) -> None:
     bench.put("humaneval_student", "results.jsonl", _results(range(33)))
 
 
+def _with_errors(bench: Bench, *, passed: bool, more: int = 0) -> None:
+    """As many errors as the share of this use allows, and `more`; they claim to be passes. The rest as given."""
+    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * PROBLEMS)
+    rows = [
+        {**row, "passed": True, "outcome": "error"} if number < allowed + more else row
+        for number, row in enumerate(_results(range(PROBLEMS) if passed else ()))
+    ]
+    bench.put("humaneval_student", "results.jsonl", rows)
+
+
+def errors_within_the_share(bench: Bench) -> None:
+    """All but the problems that may have no verdict are solved."""
+    _with_errors(bench, passed=True)
+
+
+def errors_that_claim_to_be_passes(bench: Bench) -> None:
+    """Nothing is solved but what has no verdict."""
+    _with_errors(bench, passed=False)
+
+
+def one_error_more_than_the_share(bench: Bench) -> None:
+    """Everything else is solved, and it is no measurement."""
+    _with_errors(bench, passed=True, more=1)
+
+
 @falsifier(
     "humaneval-pass-at-1",
     needs=("humaneval_student", "humaneval_calibration"),
     measures={"pass_at_1": "%"},
+    parameters={"allowed_error_share": 0.0},
     controls=(
         known_good(canonical_solutions),
         known_bad(empty_answers),
@@ -256,64 +291,22 @@ def a_fifth_solved(bench: Bench) -> None:
         known_bad(nothing_solved_by_the_student),
         known_bad(solved_by_half_only),
         known_open(a_fifth_solved),
+        known_good(errors_within_the_share),
+        known_bad(errors_that_claim_to_be_passes),
+        known_unusable(one_error_more_than_the_share, raises=ValueError),
         *_unusable("humaneval_student"),
     ),
 )
 def pass_at_1(context: Context) -> Iterator[Measurement]:
-    """Refuted when the student's share of solved problems lies below the bar, Wilson interval included."""
-    rows = _unique(context.evidence("humaneval_student"))
-    passed = _passes(rows)
-    interval = stats.wilson_interval(passed, len(rows))
-    yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
+    """Refuted when the student's share of solved problems lies below the bar, Wilson interval included.
 
-
-def _decided(bench: Bench, *, passed: bool) -> None:
-    """The run of this release's own design, up to where one outcome for every problem ends it."""
-    design = bench.real["humaneval_sequential"].json("design.json")
-    ends = (
-        look["n"]
-        for look in design["boundaries"]
-        if (look["n"] >= look["stop_at_least"] if passed else look["stop_at_most"] >= 0)
-    )
-    outcome = "passed" if passed else "failed"
-    tasks = design["order"][: next(ends, len(design["order"]))]
-    rows = [{"task_id": task, "passed": passed, "outcome": outcome} for task in tasks]
-    bench.put("humaneval_sequential", "design.json", design)
-    bench.put("humaneval_sequential", "results.jsonl", rows)
-
-
-def decided_above(bench: Bench) -> None:
-    """Every problem solved, until that was enough."""
-    _decided(bench, passed=True)
-
-
-def decided_below(bench: Bench) -> None:
-    """No problem solved, until that was enough."""
-    _decided(bench, passed=False)
-
-
-@falsifier(
-    "humaneval-pass-at-1-sequential",
-    needs=("humaneval_sequential",),
-    measures={"pass_at_1": "%"},
-    controls=(known_good(decided_above), known_bad(decided_below)),
-)
-def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
-    """Refuted when the share of solved problems lies below the bar, by a run that stops once that is decided.
-
-    The test is declared with the bar, as `sequential`; its interval is made for stopping early. A run that stopped
-    elsewhere, or took the problems in another order, is no measurement.
+    A problem without an answer or a verdict is not solved, and more of them than `allowed_error_share` are an error.
     """
-    evidence = context.evidence("humaneval_sequential")
-    design, rows = evidence.json("design.json"), _unique(evidence)
-    if [row["task_id"] for row in rows] != design["order"][: len(rows)]:
-        raise ValueError("the problems were not judged in the order of the design")
-    if any(row["outcome"] == "error" for row in rows):
-        raise ValueError("a problem without a verdict is neither solved nor failed")
-    passed = [_passed(row) for row in rows]
-    rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
-    share, interval = stats.sequential_share(passed, **rule)
-    yield Measurement("pass_at_1", share, "%", n=len(rows), interval=interval)
+    share = float(context.parameters["allowed_error_share"])
+    rows, errors = _verdicts(context.evidence("humaneval_student"), allowed_error_share=share)
+    passed = _passes(rows)
+    interval = stats.noting_errors(stats.wilson_interval(passed, len(rows)), errors)
+    yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
 
 
 def _judged(bench: Bench, missing: int = 0, other: str = "failed") -> None:

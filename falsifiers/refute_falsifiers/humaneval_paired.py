@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Any
 
 from refute import (
@@ -36,15 +37,23 @@ def _half_passes() -> Rows:
     return [row | halves[n % 2] for n, row in enumerate(_results(()))]
 
 
-def _solved(evidence: Evidence) -> dict[str, bool]:
+def _solved(evidence: Evidence, share: bool | float | str, *, error_is: bool) -> tuple[dict[str, bool], int]:
     """Which problems were solved: by refute's verdicts, or by results of `refute eval score`. A pass must say so twice.
 
-    Raises ValueError for no results, and for a problem that has several.
+    And how many have no verdict: of each the worst for the student is taken, `error_is`. Raises ValueError for more of
+    them than the share allows, for no results, and for a problem that has several.
     """
     rows = evidence.rows("results.jsonl")
     if not rows or len({row["task_id"] for row in rows}) != len(rows):
         raise ValueError(f"{evidence.name}/results.jsonl must have one result a problem, found {len(rows)} rows")
-    return {row["task_id"]: row["passed"] is True and row.get("outcome", row.get("result")) == "passed" for row in rows}
+    outcomes = [row.get("outcome", row.get("result")) for row in rows]
+    errors = outcomes.count("error")
+    stats.require_few_errors(errors, len(rows), allowed_share=float(share))
+    solved = {
+        row["task_id"]: error_is if outcome == "error" else row["passed"] is True and outcome == "passed"
+        for row, outcome in zip(rows, outcomes, strict=True)
+    }
+    return solved, errors
 
 
 def _pairs(new: dict[str, bool], old: dict[str, bool]) -> tuple[int, int, int, int]:
@@ -56,6 +65,17 @@ def _pairs(new: dict[str, bool], old: dict[str, bool]) -> tuple[int, int, int, i
         table.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))
     )
     return both, gained, lost, neither
+
+
+def _lost(bench: Bench, more: int = 0) -> range:
+    """The places of as many problems as may have no verdict under the share of this use, and `more`."""
+    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * PROBLEMS)
+    return range(20, 20 + allowed + more)
+
+
+def _with_errors(rows: Rows, lost: range) -> Rows:
+    """Without verdicts at these places; they claim to be passes."""
+    return [{**row, "passed": True, "outcome": "error"} if n in lost else row for n, row in enumerate(rows)]
 
 
 # ------------------------------------------------------------------------------------------------ against its init
@@ -115,10 +135,29 @@ def one_problem_of_the_student_twice(bench: Bench) -> None:
     bench.put("humaneval_student", "results.jsonl", [*_results(()), _results(())[0]])
 
 
+def an_init_without_verdicts(bench: Bench) -> None:
+    """Six problems lost, and solved is only what the init has no verdict on: nothing gained."""
+    _pair(bench, _lost(bench), ())
+    bench.put("humaneval_init", "results.jsonl", _with_errors(_results(range(6)), _lost(bench)))
+
+
+def a_student_without_verdicts(bench: Bench) -> None:
+    """Six problems lost, and nothing gained but what has no verdict."""
+    _pair(bench, (), range(6))
+    bench.put("humaneval_student", "results.jsonl", _with_errors(_results(()), _lost(bench)))
+
+
+def one_verdict_too_few_of_the_init(bench: Bench) -> None:
+    """One problem more without a verdict than the share allows."""
+    _pair(bench, range(100), ())
+    bench.put("humaneval_init", "results.jsonl", _with_errors(_results(()), _lost(bench, more=1)))
+
+
 @falsifier(
     "humaneval-gain",
     needs=("humaneval_student", "humaneval_init"),
     measures={"won_share": "%"},
+    parameters={"allowed_error_share": 0.0},
     controls=(
         known_good(student_solves_more),
         known_bad(student_solves_less),
@@ -126,6 +165,9 @@ def one_problem_of_the_student_twice(bench: Bench) -> None:
         known_bad(both_solve_much_and_the_init_more),
         known_good(an_init_that_half_passes),
         known_open(a_gain_that_may_be_luck),
+        known_bad(an_init_without_verdicts),
+        known_bad(a_student_without_verdicts),
+        known_unusable(one_verdict_too_few_of_the_init, raises=ValueError),
         known_unusable(other_problems, raises=ValueError),
         known_unusable(no_result_of_the_student, raises=ValueError),
         known_unusable(one_problem_of_the_student_twice, raises=ValueError),
@@ -134,11 +176,15 @@ def one_problem_of_the_student_twice(bench: Bench) -> None:
 def humaneval_gain(context: Context) -> Iterator[Measurement]:
     """Refuted when, of the problems that only one of both solves, the init solves more (exact McNemar).
 
-    An untouched copy of the init differs on no problem and can only be inconclusive.
+    An untouched copy of the init differs on no problem and can only be inconclusive. What the student has no verdict on
+    counts as unsolved, what the init has none on as solved; more of either than `allowed_error_share` is an error.
     """
-    student, init = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_init"))
+    allowed = context.parameters["allowed_error_share"]
+    student, student_errors = _solved(context.evidence("humaneval_student"), allowed, error_is=False)
+    init, init_errors = _solved(context.evidence("humaneval_init"), allowed, error_is=True)
     both, gained, lost, neither = _pairs(student, init)
     share, interval = stats.mcnemar_share(gained, lost)
+    interval = stats.noting_errors(interval, student_errors, init_errors)
     yield Measurement("won_share", share, "%", n=both + gained + lost + neither, interval=interval)
 
 
@@ -194,15 +240,23 @@ def one_problem_twice_before(bench: Bench) -> None:
     bench.put("humaneval_previous", "results.jsonl", [*_results(()), _results(())[0]])
 
 
+def one_verdict_too_few_before(bench: Bench) -> None:
+    """One problem more without a verdict than the share allows."""
+    _against_previous(bench, range(80), ())
+    bench.put("humaneval_previous", "results.jsonl", _with_errors(_results(()), _lost(bench, more=1)))
+
+
 @falsifier(
     "humaneval-against-previous",
     needs=("humaneval_student", "humaneval_previous"),
     measures={"difference": "%"},
+    parameters={"allowed_error_share": 0.0},
     controls=(
         known_good(as_good_as_before),
         known_bad(worse_than_before),
         known_good(a_past_that_half_passes),
         known_open(six_lost),
+        known_unusable(one_verdict_too_few_before, raises=ValueError),
         known_unusable(other_problems_before, raises=ValueError),
         known_unusable(no_result_before, raises=ValueError),
         known_unusable(one_problem_twice_before, raises=ValueError),
@@ -212,8 +266,12 @@ def against_previous(context: Context) -> Iterator[Measurement]:
     """Refuted when the student solves less than the release before it, on the same problems.
 
     `humaneval_previous` is evidence of one's own: a results.jsonl of an earlier run, or of `refute eval score`.
+    Problems without a verdict count as in `humaneval-gain`.
     """
-    student, previous = (_solved(context.evidence(name)) for name in ("humaneval_student", "humaneval_previous"))
+    allowed = context.parameters["allowed_error_share"]
+    student, student_errors = _solved(context.evidence("humaneval_student"), allowed, error_is=False)
+    previous, previous_errors = _solved(context.evidence("humaneval_previous"), allowed, error_is=True)
     both, gained, lost, neither = _pairs(student, previous)
     interval = stats.paired_difference(both, gained, lost, neither)
+    interval = stats.noting_errors(interval, student_errors, previous_errors)
     yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

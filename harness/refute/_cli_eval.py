@@ -80,6 +80,12 @@ Problems = Annotated[
 Timeout = Annotated[float, typer.Option(help="Wall seconds for a program and its tests.", min=0.01)]
 Minimum = Annotated[Tier, typer.Option(help="Refuse to execute programs with less isolation than this.")]
 Workers = Annotated[int | None, typer.Option(help="Programs executed at a time (default: one a CPU).", min=1)]
+SequentialBar = Annotated[
+    float | None, typer.Option("--bar", help="Percent. Stop once pass@1 is shown to lie above or below it.")
+]
+ErrorRate = Annotated[float, typer.Option(help="With --bar: chance of a wrong decision, at most.")]
+Spending = Annotated[Rule, typer.Option(help="With --bar: how the test spends its error over the looks.")]
+LookEvery = Annotated[int, typer.Option(help="With --bar: problems from one look to the next.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -92,13 +98,10 @@ def score(
     minimum_isolation: Minimum = Tier.SECCOMP,
     workers: Workers = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept missing problems and uneven counts.")] = False,
-    bar: Annotated[
-        float | None,
-        typer.Option(help="Percent. Stop once pass@1 is shown to lie above or below it (sequential test)."),
-    ] = None,
-    error_rate: Annotated[float, typer.Option(help="Of that test: chance of a wrong decision, at most.")] = 0.05,
-    spending: Annotated[Rule, typer.Option(help="How it spends its error over the looks.")] = Rule.POCOCK,
-    look_every: Annotated[int, typer.Option(help="Problems from one look to the next.", min=1)] = 8,
+    bar: SequentialBar = None,
+    error_rate: ErrorRate = 0.05,
+    spending: Spending = Rule.POCOCK,
+    look_every: LookEvery = 8,
     as_json: Json = False,
 ) -> None:
     """Execute samples and count passes. Ends in 0 if every sample was scored, in 1 if a line or a sample was not.
@@ -151,19 +154,26 @@ def humaneval(
         str | None, typer.Option(help="Environment variable with the server's API key, where it wants one.")
     ] = None,
     allowed_errors: Annotated[
-        float, typer.Option(help="Share of samples that may have no verdict before there is no score.", min=0, max=1)
+        float, typer.Option(help="Share of samples that may have no verdict; they count as failed.", min=0, max=1)
     ] = 0.0,
+    bar: SequentialBar = None,
+    error_rate: ErrorRate = 0.05,
+    spending: Spending = Rule.POCOCK,
+    look_every: LookEvery = 8,
     problems: Problems = None,
     timeout: Timeout = 10.0,
     minimum_isolation: Minimum = Tier.SECCOMP,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Let a model answer the problems, then execute its answers. An error of the model is an error, never a score."""
+    """Let a model answer the problems, then execute its answers. An error of the model is an error, never a score.
+
+    With --bar, problems are put in a random order and only until the bar is decided; the interval allows for that.
+    """
     from refute.eval_backends import Order
     from refute.eval_command import limits_of, read_problems
     from refute.eval_generate import run_humaneval
-    from refute.eval_show import show_samples, show_score
+    from refute.eval_show import show_samples, show_score, show_sequential
     from refute.humaneval.sampler import make_sampler
 
     limits = limits_of(timeout, minimum_isolation.value, workers)
@@ -188,8 +198,17 @@ def humaneval(
         server=server,
         allowed_errors=allowed_errors,
     )
-    summary = run_humaneval(order, read_problems(problems, limit), out, limits)
-    typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*show_score(summary), *show_samples(summary)]))
+    taken = read_problems(problems, limit)
+    if bar is None:
+        summary = run_humaneval(order, taken, out, limits)
+    else:
+        from refute.eval_sequential import design_for
+        from refute.eval_until_decided import run_until_decided
+
+        design = design_for(taken, bar=bar, error_rate=error_rate, spending=spending.engine_name, look_every=look_every)
+        summary = run_until_decided(order, taken, out, limits, design)
+    shown = show_score(summary) if bar is None else show_sequential(summary)
+    typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*shown, *show_samples(summary)]))
 
 
 @app.command(name="compare")

@@ -15,13 +15,14 @@ from refute.assets import fetch
 from refute.console import progress, signals
 from refute.errors import StoppedError, UsageError
 from refute.eval_figures import pass_intervals, percent
+from refute.humaneval.completion import Key
 from refute.humaneval.official import OFFICIAL_PROBLEMS
 from refute.humaneval.problems import Problem, load_problems
 from refute.humaneval.result_log import ResultLog, Row, open_results
 from refute.humaneval.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.scoring import Limits, Scored, score_samples
-from refute.humaneval.tally import count, mean_pass_at_k, timeouts
+from refute.humaneval.tally import count, mean_pass_at_k, timeouts, with_failed
 from refute.job import Report, Stop
 
 _SHOWN = 12
@@ -57,18 +58,27 @@ def limits_of(timeout_s: float, minimum_isolation: str, workers: int | None) -> 
     return Limits(timeout_s, isolation) if workers is None else Limits(timeout_s, isolation, workers=workers)
 
 
-def score_file(path: Path, out: Path, *, problems: ProblemSet, limits: Limits, partial: bool) -> dict[str, object]:
+def score_file(
+    path: Path,
+    out: Path,
+    *,
+    problems: ProblemSet,
+    limits: Limits,
+    partial: bool,
+    unanswered: Sequence[Key] | None = None,
+) -> dict[str, object]:
     """Execute the samples of `path`, append their results to `out`, and return the figures.
 
-    What an earlier call with the same input scored is not scored again. Raises UsageError for missing or surplus
-    samples unless `partial` (or a faulty line is to blame) and for results of another run; StoppedError after a signal,
-    with everything that was scored kept; ExperimentError for a full disk.
+    What an earlier call with the same input scored is not scored again. With `unanswered`, these samples, which the
+    file lacks, count as failed, and so do those that get no verdict; without it, both are left out. Raises UsageError
+    for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
+    StoppedError after a signal, with everything that was scored kept; ExperimentError for a full disk.
     """
     found = read_samples(path, problems.tasks)
     uneven = uneven_tasks(found.samples, problems.tasks)
     if uneven and not partial and not found.faults:
         raise _uneven(path, uneven)
-    identity = identity_of(found.sha256, problems, limits)
+    identity = identity_of(problems, limits, samples_sha256=found.sha256)
     stop = Stop()
     with open_results(out, identity) as log, signals(stop, NOTICE), progress() as report:
         if log.rows:
@@ -82,17 +92,17 @@ def score_file(path: Path, out: Path, *, problems: ProblemSet, limits: Limits, p
                 hint="the same command goes on from there",
             )
         log.sort((sample.task_id, sample.index) for sample in found.samples)
-    return figures(log, found, scored, uneven, problems) | {
+    return figures(log, found, scored, uneven, problems, unanswered) | {
         "executed_now": board.new,
         "wall_s": round(board.seconds, 3),
         "results": str(out),
     }
 
 
-def identity_of(samples_sha256: str, problems: ProblemSet, limits: Limits) -> dict[str, object]:
-    """What results are results of: a change of any of these makes them another run's."""
+def identity_of(problems: ProblemSet, limits: Limits, **samples: object) -> dict[str, object]:
+    """What results are results of, `samples` among it: a change of any of these makes them another run's."""
     return {
-        "samples_sha256": samples_sha256,
+        **samples,
         "problems_sha256": problems.sha256,
         "timeout_s": limits.timeout_s,
         "memory_mib": limits.memory_mib,
@@ -103,14 +113,20 @@ def identity_of(samples_sha256: str, problems: ProblemSet, limits: Limits) -> di
 
 
 def figures(
-    log: ResultLog, found: SampleFile, scored: Scored, uneven: Mapping[str, Sequence[int]], problems: ProblemSet
+    log: ResultLog,
+    found: SampleFile,
+    scored: Scored,
+    uneven: Mapping[str, Sequence[int]],
+    problems: ProblemSet,
+    unanswered: Sequence[Key] | None,
 ) -> dict[str, object]:
     """The numbers of a finished run, and everything that keeps them from being those of all problems."""
     rows = list(log.rows.values())
-    counts = count(rows)
+    counts = count(rows) if unanswered is None else with_failed(count(rows), [*unanswered, *scored.errors])
     shares = [each.share for each in counts.values()]
     sizes = [each.n for each in counts.values()]
     return {
+        "mode": "fixed",
         "samples": len(found.samples),
         "scored": len(rows),
         "passed": sum(row.passed for row in rows),

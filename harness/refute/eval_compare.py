@@ -18,10 +18,13 @@ _SHOWN = 12
 def compare_files(a: Path, b: Path, *, partial: bool, seed: int) -> dict[str, object]:
     """B against A, paired by problem: shares, intervals, difference, McNemar's p-value, problems won and lost.
 
-    Raises UsageError where the two are about different problem files, or not about the same tasks unless `partial`;
-    then the tasks of both are compared. MissingInputsError for a file that is no results file.
+    Raises UsageError where one was ended early by a sequential test, and where the two are about different problem
+    files, or not about the same tasks unless `partial`; then the tasks of both are compared. MissingInputsError for a
+    file that is no results file.
     """
     first, second = read_results(a), read_results(b)
+    _whole(first)
+    _whole(second)
     _same_problems(first, second)
     common = [task for task in first.counts if task in second.counts]
     only = {
@@ -44,6 +47,19 @@ def compare_files(a: Path, b: Path, *, partial: bool, seed: int) -> dict[str, ob
         "only": only,
         "notes": _notes(first, second, common),
     }
+
+
+def _whole(results: ResultFile) -> None:
+    """Refuse a run that its own bar ended early: which problems it judged depends on how it did."""
+    rule = (results.identity or {}).get("sequential")
+    looks = rule.get("looks") if isinstance(rule, dict) else None
+    most = looks[-1] if looks else 0
+    if len(results.counts) < most:
+        raise UsageError(
+            f"{results.path} ended as soon as its bar was decided, after {len(results.counts)} of {most} problems: "
+            "a comparison would be biased",
+            hint="score all problems, without --bar",
+        )
 
 
 def _same_problems(a: ResultFile, b: ResultFile) -> None:

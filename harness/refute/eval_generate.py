@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,44 +13,62 @@ from typing import Any
 
 from refute.attest import model_digest
 from refute.errors import ExperimentError, MissingInputsError, UsageError
-from refute.eval_backends import Made, Order, make_samples
+from refute.eval_backends import Order, answerer_for, attended
 from refute.eval_command import ProblemSet, score_file
 from refute.experiments import LIBRARIES
+from refute.humaneval.answering import Made
 from refute.humaneval.asking import diversity
+from refute.humaneval.completion import Completion, Key
+from refute.humaneval.failures import Failures
 from refute.humaneval.result_file import RESULTS
 from refute.humaneval.sampler import Sampler
 from refute.humaneval.samples import write_samples
 from refute.humaneval.scoring import Limits
 
-SAMPLES, SUMMARY = "samples.jsonl", "summary.json"
-_RUN, _GENERATION, _LOG = "run.json", "generation.json", "work/samples.jsonl"
+SAMPLES, SUMMARY, GENERATION, LOG = "samples.jsonl", "summary.json", "generation.json", "work/samples.jsonl"
+_RUN = "run.json"
 
 
 def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits) -> dict[str, object]:
     """Generate and score into `out`: samples.jsonl, results.jsonl, summary.json; returns the summary.
 
     An interrupted run goes on from its last sample; what a batch had not finished is generated again, so that the
-    samples are those of an undisturbed run. Raises UsageError where `out` holds another run, MissingInputsError for a
-    model without weights or tokenizer, NonFiniteError or ExperimentError where the model fails: an error, and no score.
+    samples are those of an undisturbed run. Within the allowed share a sample without an answer or a verdict counts as
+    failed. Raises UsageError where `out` holds another run, MissingInputsError for a model without weights or
+    tokenizer, NonFiniteError or ExperimentError where the model fails more often: an error, and no score.
     """
-    identity = _identity(order, problems)
+    identity = identity_of_run(order, problems)
     claim(out, identity)
-    if not (out / _GENERATION).exists():
-        made = make_samples(order, problems, out / _LOG, identity)
-        write_samples(out / SAMPLES, made.completions)
-        _write_json(out / _GENERATION, evidence(made))
-    generation = json.loads((out / _GENERATION).read_text(encoding="utf-8"))
+    if not (out / GENERATION).exists():
+        _generate(order, problems, out, identity)
+    generation = read_json(out / GENERATION)
     require_sampled(order.sampler, generation)
-    missing = bool(generation["errors"])
-    figures = score_file(out / SAMPLES, out / RESULTS, problems=problems, limits=limits, partial=missing)
+    unanswered = [(each["task_id"], each["sample"]) for each in generation["errors"]]
+    figures = score_file(
+        out / SAMPLES,
+        out / RESULTS,
+        problems=problems,
+        limits=limits,
+        partial=bool(unanswered),
+        unanswered=unanswered,
+    )
     _require_few_errors(order, figures, generation)
     summary = {
         **figures,
         "allowed_errors": order.allowed_errors,
         "generation": {**identity, **generation},
     }
-    _write_json(out / SUMMARY, summary)
+    write_json(out / SUMMARY, summary)
     return summary
+
+
+def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
+    failures = Failures(len(problems.problems) * order.sampler.n, order.allowed_errors)
+    with attended(out) as at, answerer_for(order, problems, out / LOG, identity, at, failures) as answerer:
+        completions = answerer.answer(problems.problems)
+        made = answerer.made()
+    write_samples(out / SAMPLES, completions)
+    write_json(out / GENERATION, evidence(made, completions, failures.reasons))
 
 
 def claim(out: Path, identity: Mapping[str, object]) -> None:
@@ -67,24 +85,24 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(path, identity)
+    write_json(path, identity)
 
 
-def evidence(made: Made) -> dict[str, object]:
+def evidence(made: Made, completions: Sequence[Completion], unanswered: Mapping[Key, str]) -> dict[str, object]:
     """How samples were made, for people to read and `require_sampled` to judge."""
     return {
         **made.manner,
         "effective_sampler": dict(made.sampler),
         "sampler_reported_by": made.sampler_reported_by,
         "samples_depend_on": made.depends_on,
-        "generated_tokens": sum(completion.new_tokens for completion in made.completions),
+        "generated_tokens": sum(completion.new_tokens for completion in completions),
         "tokens_per_s": round(made.tokens_per_s, 1),
-        "stops": dict(Counter(completion.stop for completion in made.completions)),
-        "diversity": diversity([*made.completions, *made.probes]),
+        "stops": dict(Counter(completion.stop for completion in completions)),
+        "diversity": diversity([*completions, *made.probes]),
         "repeated": {"samples": made.repeated, "identical": made.identical, "must_be_identical": made.must_repeat},
         "retries": made.retries,
         "errors": [
-            {"task_id": task, "sample": sample, "reason": why} for (task, sample), why in sorted(made.failures.items())
+            {"task_id": task, "sample": sample, "reason": why} for (task, sample), why in sorted(unanswered.items())
         ],
     }
 
@@ -112,17 +130,19 @@ def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
 
 
 def _require_few_errors(order: Order, figures: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
-    errors = [*generation["errors"], *figures["errors"]]
-    if len(errors) > order.allowed_errors * figures["problems_in_file"] * order.sampler.n:
-        first = errors[0]
-        raise ExperimentError(
-            f"{len(errors)} samples have no verdict, which is no zero; the first: {first['task_id']}, "
-            f"sample {first['sample']}: {first['reason']}",
-            hint="run the same command again: only they are executed again; or allow a share with --allowed-errors",
-        )
+    """Of all samples, whether they got no answer or no verdict."""
+    total = figures["problems_in_file"] * order.sampler.n
+    lost = {
+        (each["task_id"], each["sample"]): f"{each['task_id']}, sample {each['sample']}: {each['reason']}"
+        for each in (*generation["errors"], *figures["errors"])
+    }
+    Failures(total, order.allowed_errors, lost).require_few(
+        total, hint="run the same command again: what got no verdict is executed again; or state --allowed-errors"
+    )
 
 
-def _identity(order: Order, problems: ProblemSet) -> dict[str, object]:
+def identity_of_run(order: Order, problems: ProblemSet) -> dict[str, object]:
+    """What samples are samples of: a change of any of these makes them another run's. Raises as `run_humaneval`."""
     if order.backend == "llama.cpp" and order.device != "cpu":
         raise UsageError(
             f"llama.cpp computes on the CPU here, not on {order.device}",
@@ -158,7 +178,14 @@ def versions(extra: str | None = None) -> dict[str, str]:
     return found
 
 
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write `content` with sorted keys, at once or not at all."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     fresh.replace(path)

@@ -1,25 +1,30 @@
-"""`refute eval score --bar …`: samples executed in a random order, only until a sequential test has decided."""
+"""`refute eval … --bar`: samples executed in a random order, only until a sequential test has decided."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from refute.console import progress, signals
 from refute.errors import ExperimentError, StoppedError, UsageError
-from refute.eval_command import NOTICE, ProblemSet, identity_of
-from refute.humaneval.problems import order_key
+from refute.eval_backends import Attendance, attended
+from refute.eval_command import ProblemSet, identity_of
+from refute.humaneval.completion import Key
+from refute.humaneval.failures import Failures
+from refute.humaneval.problems import Problem
 from refute.humaneval.result_log import ResultLog, Row, open_results
 from refute.humaneval.sample_file import Sample, read_samples
 from refute.humaneval.scoring import Limits, score_samples
+from refute.humaneval.stopping import put_until_decided, seeded_order
 from refute.humaneval.tally import timeouts
-from refute.job import Report, Stop
+from refute.job import Fact
 from refute.sequential import Design, Look, Spending, every
 
 _SHOWN = 12
+# The samples of these problems, one each, but for those that could not be had.
+Fetch = Callable[[Sequence[Problem]], Sequence[Sample]]
 
 
 def design_for(problems: ProblemSet, *, bar: float, error_rate: float, spending: Spending, look_every: int) -> Design:
@@ -38,72 +43,119 @@ def score_until_decided(
     One sample for every problem is asked for. Raises UsageError where that is not so or `out` holds another run's
     results; ExperimentError for a sample without a verdict, for then the order is broken; StoppedError after a signal.
     """
-    samples = _one_each(path, problems, design.seed)
-    identity = {
-        **identity_of(hashlib.sha256(path.read_bytes()).hexdigest(), problems, limits),
-        "sequential": {name: value for name, value in design.as_json().items() if name != "boundaries"},
-    }
-    stop, began = Stop(), time.monotonic()
-    with open_results(out, identity) as log, signals(stop, NOTICE), progress() as report:
-        before = len(log.rows)
-        look = _execute(problems, samples, log, limits, design, stop, report)
-        done = samples[: look.n]
-        log.sort((sample.task_id, sample.index) for sample in done)
-        rows = [log.rows[sample.task_id, sample.index] for sample in done]
-    passed = sum(row.passed for row in rows)
-    return {
-        "mode": "sequential",
-        "problems": look.n,
-        "problems_in_file": len(problems.tasks),
-        "passed": passed,
-        "pass_at_1": passed / look.n,
-        "interval": asdict(design.interval(passed, look.n)),
-        "bar": design.bar,
-        "decision": _decision(look, passed),
-        "timeouts": timeouts(rows),
-        "run": identity,
-        "executed_now": len(rows) - before,
-        "wall_s": round(time.monotonic() - began, 3),
-        "results": str(out),
-    }
+    by_task = _one_each(path, problems)
+    with attended(out) as at:
+        run = Sequential(problems, design, limits, out, at, Failures(len(problems.tasks)))
+        return run.execute(
+            lambda batch: [by_task[problem.task_id] for problem in batch],
+            samples_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
 
 
-def _execute(
-    problems: ProblemSet,
-    samples: Sequence[Sample],
-    log: ResultLog,
-    limits: Limits,
-    design: Design,
-    stop: Stop,
-    report: Report,
-) -> Look:
-    """Execute batch after batch; the look that ends the run."""
+@dataclass(slots=True)
+class Sequential:
+    """One run of `design` over `problems`, whose results go to `out`. Whatever has no verdict is in `failures`."""
 
-    def tell(_row: Row) -> None:
-        passed = sum(row.passed for row in log.rows.values())
-        report("execute", len(log.rows), len(samples), {"passed": passed, "bar %": design.bar})
+    problems: ProblemSet
+    design: Design
+    limits: Limits
+    out: Path
+    at: Attendance
+    failures: Failures
+    _passed: int = 0
 
-    for look in design.boundaries():
-        scored = score_samples(problems.problems, samples[: look.n], log, limits, on_row=tell, stop=stop)
+    def report(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
+        """Progress of any stage, with how the test stands."""
+        standing: dict[str, Fact] = {"passed": self._passed, "bar %": self.design.bar, "interval": "sequential"}
+        self.at.report(stage, step, total, {**facts, **standing})
+
+    def execute(self, fetch: Fetch, **samples: object) -> dict[str, object]:
+        """Execute what `fetch` gives, batch after batch, until the design is decided; the figures of the run.
+
+        `samples` says which these are, and is part of what the results are results of.
+        """
+        identity = identity_of(self.problems, self.limits, **samples, sequential=self.design.rule())
+        order = seeded_order(self.problems.problems, self.design.seed)
+        began, done = time.monotonic(), list[Sample]()
+        with open_results(self.out, identity) as log:
+            before, self._passed = len(log.rows), sum(row.passed for row in log.rows.values())
+
+            def passes(batch: Sequence[Problem]) -> int:
+                found = fetch(batch)
+                done.extend(found)
+                return sum(row.passed for row in self._rows(found, log))
+
+            look = put_until_decided(order, self.design.boundaries(), passes)
+            self.failures.require_few(look.n)
+            log.sort(map(_key, done))
+            rows = [log.rows[_key(sample)] for sample in done if _key(sample) in log.rows]
+        return self._figures(look, rows) | {
+            "run": identity,
+            "executed_now": len(log.rows) - before,
+            "wall_s": round(time.monotonic() - began, 3),
+            "results": str(self.out),
+        }
+
+    def _figures(self, look: Look, rows: Sequence[Row]) -> dict[str, object]:
+        passed = sum(row.passed for row in rows)
+        return {
+            "mode": "sequential",
+            "problems": look.n,
+            "problems_in_file": len(self.problems.tasks),
+            "passed": passed,
+            "pass_at_1": passed / look.n,
+            "interval": asdict(self.design.interval(passed, look.n)),
+            "bar": self.design.bar,
+            "decision": _decision(look, passed),
+            "timeouts": timeouts(rows),
+            "errors": [
+                {"task_id": task, "sample": number, "reason": why}
+                for (task, number), why in sorted(self.failures.reasons.items())
+            ],
+        }
+
+    def _rows(self, samples: Sequence[Sample], log: ResultLog) -> list[Row]:
+        """The rows of `samples`, executed where the log has none; a sample without a verdict has no row."""
+
+        def tell(row: Row) -> None:
+            self._passed += row.passed
+            self.report("execute", len(log.rows), len(self.problems.tasks), {})
+
+        scored = score_samples(self.problems.problems, samples, log, self.limits, on_row=tell, stop=self.at.stop)
         if scored.stopped:
             raise StoppedError(
                 f"stopped; {len(log.rows)} samples are scored, in {log.path}",
-                stop.signal,
+                self.at.stop.signal,
                 hint="the same command goes on from there",
             )
-        if scored.errors:
-            (task, _), reason = next(iter(scored.errors.items()))
-            raise ExperimentError(
-                f"{len(scored.errors)} samples got no verdict, which is no zero; the first: {task}: {reason}",
-                hint="the sandbox or the problem is at fault, not the sample; run the same command again",
-            )
-        if look.decides(sum(log.rows[each.task_id, each.index].passed for each in samples[: look.n])):
-            return look
-    return design.boundaries()[-1]
+        for key, reason in scored.errors.items():
+            self.failures.add(key, _no_verdict(key[0], reason))
+        return [_row_of(sample, log) for sample in samples if _key(sample) not in scored.errors]
 
 
-def _one_each(path: Path, problems: ProblemSet, seed: int) -> list[Sample]:
-    """The file's samples in the test's order."""
+def _key(sample: Sample) -> Key:
+    return sample.task_id, sample.index
+
+
+def _row_of(sample: Sample, log: ResultLog) -> Row:
+    row = log.rows[_key(sample)]
+    if row.completion != sample.completion:
+        raise UsageError(
+            f"{log.path} holds the result of another answer to {sample.task_id} than this run's",
+            hint="name another --out, or delete it",
+        )
+    return row
+
+
+def _no_verdict(task: str, reason: str) -> ExperimentError:
+    return ExperimentError(
+        f"{task} got no verdict, which is no zero: {reason}",
+        hint="the sandbox or the problem is at fault, not the sample; run the same command again",
+    )
+
+
+def _one_each(path: Path, problems: ProblemSet) -> dict[str, Sample]:
+    """The file's samples by task."""
     found = read_samples(path, problems.tasks)
     by_task = {sample.task_id: sample for sample in found.samples}
     missing = [task for task in problems.tasks if task not in by_task]
@@ -117,7 +169,7 @@ def _one_each(path: Path, problems: ProblemSet, seed: int) -> list[Sample]:
             f"{path}: a sequential test takes exactly one sample of every problem: {'; '.join(parts)}",
             hint="complete the file, or score what is there without --bar",
         )
-    return sorted(by_task.values(), key=lambda sample: order_key(seed, sample.task_id))
+    return by_task
 
 
 def _decision(look: Look, passed: int) -> str:

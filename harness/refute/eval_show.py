@@ -38,6 +38,7 @@ def show_sequential(found: Mapping[str, Any]) -> list[str]:
         f"decision  {decision[found['decision']]}",
         f"passed    {found['passed']} of {found['problems']} problems; {saved} more were not needed",
         *_conditions(found),
+        *_unscored(found),
     ]
 
 
@@ -59,7 +60,11 @@ def _gaps(figures: Mapping[str, Any]) -> list[str]:
     lines = [f"missing   {len(missing)} problems without a sample: {_some(missing)}"] if missing else []
     lines += [f"uneven    {len(uneven)} problems: {_some(list(uneven))}"] if uneven else []
     lines += [f"line {fault['line']}: {fault['reason']}" for fault in figures["faulty_lines"]]
-    return lines + [
+    return lines + _unscored(figures)
+
+
+def _unscored(figures: Mapping[str, Any]) -> list[str]:
+    return [
         f"not scored: {error['task_id']}, sample {error['sample']}: {error['reason']}" for error in figures["errors"]
     ]
 

@@ -45,10 +45,11 @@ def _grid(label: str, rows: Sequence[Mapping[str, Any]], samples: Iterable[Mappi
     outcomes: tuple[Outcomes, ...] = tuple(row["outcome"] for row in rows)
     tasks = tuple(row["task_id"] for row in rows)
     completions = {row["task_id"]: str(row["completion"]) for row in samples}
+    # A problem without a verdict may have no answer, but it has a reason.
     answers = tuple(
-        _answer(completions[row["task_id"]], str(row.get("detail", "")), share)
+        _answer(completions.get(row["task_id"], ""), str(row.get("detail", "")), share)
         for row in rows
-        if row["task_id"] in completions
+        if row["task_id"] in completions or (completions and row["outcome"] == "error")
     )
     return Grid(name=label, problems=tasks, outcomes=outcomes, answers=answers)
 

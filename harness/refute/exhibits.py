@@ -133,8 +133,26 @@ def _scorer(lines: Lines) -> Section:
     for label, name in SCORED:
         summary = _json(lines, name, "summary.json")
         if summary is not None:
+            facts += _answers_from(label, summary)
             facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
+            facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
+
+
+def _answers_from(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Who generated them, wherever that is stated."""
+    backend = summary.get("backend")
+    if not isinstance(backend, dict):
+        return ()
+    said = [str(backend[key]) for key in ("kind", "version", "file_sha256", "model", "base_url") if backend.get(key)]
+    return (Fact(label=f"Answers of {label} from", value=", ".join(said)),)
+
+
+def _without_verdict(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """How many problems had none, wherever some were allowed to."""
+    share = summary.get("allowed_error_share", 0.0)
+    value = f"{summary.get('errors', 0)} of {summary['problems']}, counted as failed; {100 * share:g} % may have none"
+    return (Fact(label=f"Without a verdict, {label}", value=value),) if share else ()
 
 
 def _falsifiers(records: tuple[Record, ...]) -> Section:

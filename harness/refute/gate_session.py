@@ -28,7 +28,7 @@ from refute.lock_facts import foresee, record_lock, warnings
 from refute.mutation_experiment import mutation_experiment
 from refute.origins import falsifier_origins
 from refute.outcome import Record
-from refute.plan import plan_release, require_inputs, sequential_design
+from refute.plan import plan_for, require_inputs
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
 from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.progress import Progress
@@ -99,10 +99,11 @@ class GateSession:
             release=release,
             spec_files={loaded.path.resolve(): loaded for loaded in specs},
             registry=registry,
-            plan=plan_release(
+            plan=plan_for(
                 release.release,
                 release.path.parent,
-                sequential=sequential_design(parsed, registry),
+                parsed,
+                registry,
                 others=[mutation_experiment(uses_of(parsed), registry, folders)],
             ),
             store_path=here / (config.getoption("--store") or root / "store"),

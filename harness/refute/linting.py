@@ -135,6 +135,8 @@ def _parameter_faults(parameter: str, value: Parameter, declaration: Declaration
         wanted, found = type(default).__name__, type(value).__name__
         message = f"`{parameter}` should be like its default {default!r} ({wanted}), found {value!r} ({found})"
         yield place, "parameter-type", message
+    elif parameter.endswith("_share") and isinstance(value, int | float) and not 0 <= value <= 1:
+        yield place, "parameter-range", f"`{parameter}` is a share, from 0 to 1, found {value!r}"
 
 
 def _same_kind(value: object, default: object) -> bool:

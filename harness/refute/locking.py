@@ -18,7 +18,7 @@ from refute.lock import Lock, Promise
 from refute.lock_changes import changes, loosened, relaxing
 from refute.lock_facts import find_facts, locked_release, locked_specs, read_file
 from refute.lock_file import SignedLock, lock_path, read_lock, sign_lock, timestamp_path
-from refute.plan import plan_release
+from refute.plan import plan_for
 from refute.promise import Change
 from refute.registry import Registry
 from refute.release_choice import choose_release, spec_files
@@ -92,7 +92,8 @@ def lock_release(
         return Locked(path, former, (), written=False)
     if former and (refused := loosened(former.lock.promise, promise)):
         raise _loosening(path, refused)
-    known = _known(plan_release(release.release, release.path.parent), store)
+    plan = plan_for(release.release, release.path.parent, [loaded.spec for loaded in specs], registry)
+    known = _known(plan, store)
     envelope = sign_lock(_next(former, promise, made, known), key)
     timestamp_path(path).unlink(missing_ok=True)  # it is of the lock before
     _write(path, envelope + b"\n")

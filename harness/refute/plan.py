@@ -7,10 +7,12 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from refute.assets import fetch, local_path
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, Experiment, FromEvidence, Located, Plan, folder_digest
+from refute.plan_backends import backend_of, lacking_for_backend
 from refute.registry import Falsifier
 from refute.release import (
     DepthPruned,
@@ -30,16 +32,37 @@ HUMANEVAL = "refute.humaneval"
 # The packages whose source enters the key of what they make.
 _DISTILLING, _EVALUATING = ("distill", "model_files"), ("humaneval", "model_files")
 STUDENT, SEQUENTIAL = "humaneval_student", "humaneval_sequential"
+# The parameter by which a use of a falsifier allows problems without a verdict.
+ERROR_SHARE = "allowed_error_share"
 _DEQUANTISED: Config = {"model": {"format": "hf", "path": "model"}, "path": FromEvidence("teacher", "model")}
 
 
+def plan_for(
+    release: Release,
+    base: Path,
+    specs: Sequence[Spec],
+    falsifiers: Mapping[str, Falsifier],
+    *,
+    others: Sequence[Experiment] = (),
+) -> Plan:
+    """`plan_release` as `specs` have it. Raises UsageError as it and `sequential_design` do."""
+    design, shares = sequential_design(specs, falsifiers), error_shares(specs, falsifiers)
+    return plan_release(release, base, sequential=design, error_shares=shares, others=others)
+
+
 def plan_release(
-    release: Release, base: Path, *, sequential: Design | None = None, others: Sequence[Experiment] = ()
+    release: Release,
+    base: Path,
+    *,
+    sequential: Design | None = None,
+    error_shares: Mapping[str, float] = MappingProxyType({}),
+    others: Sequence[Experiment] = (),
 ) -> Plan:
     """Every experiment that evidence may be asked from; `base` is the folder of the release file.
 
-    With `sequential` there is one more, which lets the student answer until that test has decided. `others` are
-    experiments about something else than the release, such as the gate.
+    With `sequential` there is one more, which lets the student answer until that test has decided. `error_shares` says
+    of which evidence how many problems may have no verdict; of any other, none. `others` are experiments about
+    something else than the release, such as the gate.
 
     Raises:
         UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
@@ -48,7 +71,7 @@ def plan_release(
     built_in = [_release_itself(release), *others]
     if release.distillation is not None:
         _refuse_self_distillation(release.distillation, base)
-        built_in += _distillation(release.distillation, base, sequential)
+        built_in += _distillation(release.distillation, base, sequential, error_shares)
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(
@@ -77,6 +100,8 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
             else f"standard library of Python {platform.python_version()}"
         )
         found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
+        for role, source in distillation.gguf_files().items():
+            found[f"distillation.humaneval.backend.{role}"] = source.sha256
     return found
 
 
@@ -98,6 +123,19 @@ def sequential_design(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]
     return next(iter(found), None)
 
 
+def error_shares(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> dict[str, float]:
+    """By evidence, the largest share of problems without a verdict that a use of it states.
+
+    A run goes on up to there; a falsifier whose own share is smaller gives an error then, and no measurement.
+    """
+    found: dict[str, float] = {}
+    for use in (use for spec in specs for criterion in spec.criteria for use in criterion.falsifiers):
+        share, falsifier = use.parameters.get(ERROR_SHARE), falsifiers.get(use.uses or "")
+        if falsifier is not None and isinstance(share, int | float):
+            found |= {need: max(float(share), found.get(need, 0.0)) for need in falsifier.needs}
+    return found
+
+
 def missing_inputs(release: Release, base: Path) -> list[str]:
     """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
     lacking = [
@@ -116,7 +154,11 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
         places["corpus"] = base / Path(distillation.corpus.path).expanduser()
     if distillation.humaneval.problems.path is not None:
         places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
+    for role, source in distillation.gguf_files().items():
+        if source.path is not None:
+            places[f"humaneval.backend.{role}"] = local_path(source, base)
     lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
+    lacking += [f"distillation.{line}" for line in lacking_for_backend(distillation)]
     if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
     return lacking
@@ -195,17 +237,19 @@ def _model(model: ModelSource, base: Path) -> Config:
     return {"model": model.model_dump(mode="json"), "path": _model_files(model, base)}
 
 
-def _until_decided(student: Experiment, design: Design) -> Experiment:
+def _until_decided(student: Experiment, design: Design, error_share: float) -> Experiment:
     return replace(
         student,
         name=SEQUENTIAL,
         title="HumanEval on the student, until the bar is decided",
         entry=f"{HUMANEVAL}.until_decided:evaluate_until_decided",
-        config={**student.config, "sequential": design.as_json()},
+        config={**student.config, "sequential": design.as_json(), "allowed_error_share": error_share},
     )
 
 
-def _distillation(release: Distillation, base: Path, sequential: Design | None) -> list[Experiment]:
+def _distillation(
+    release: Distillation, base: Path, sequential: Design | None, error_shares: Mapping[str, float]
+) -> list[Experiment]:
     machine: Config = {"device": release.device, "threads": release.threads}
     original = _model(release.teacher, base)
     # A GGUF is dequantised once: transformers takes seconds to minutes over it, and five experiments need it.
@@ -213,6 +257,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
     teacher = _DEQUANTISED if quantised else original
     of_teacher: tuple[str, ...] = ("teacher",) if quantised else ()
     problems = _file(release.humaneval.problems, base)
+    humaneval = release.humaneval.model_dump(mode="json", exclude={"backend"})
     training = release.training
     limits = release.limits
 
@@ -235,11 +280,14 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
         return Experiment(name, title, f"{DISTILL}.launch:train", needs, config, _DISTILLING, limits.train_s)
 
     def evaluate(name: str, title: str, needs: tuple[str, ...], model: Config, limit: int | None) -> Experiment:
+        role = name.removeprefix("humaneval_")
         config: Config = {
             "model": model,
-            "humaneval": release.humaneval.model_dump(mode="json"),
+            "humaneval": humaneval,
+            "backend": None if role == "null" else backend_of(release, role, lambda source: _file(source, base)),
             "problems_path": problems,
             "limit": limit,
+            "allowed_error_share": error_shares.get(name, 0.0),
             **machine,
         }
         entry = f"{HUMANEVAL}.experiments:evaluate"
@@ -327,14 +375,14 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             "score canned answers: right, empty, forged, endless",
             f"{HUMANEVAL}.experiments:calibrate",
             (),
-            {"humaneval": release.humaneval.model_dump(mode="json"), "problems_path": problems},
+            {"humaneval": humaneval, "problems_path": problems},
             _EVALUATING,
             limits.humaneval_s,
         ),
         evaluate("humaneval_teacher", "HumanEval on the teacher", of_teacher, {"kind": "source", **teacher}, limit),
         evaluate("humaneval_init", "HumanEval on the init", ("init",), {"kind": "evidence", "name": "init"}, limit),
         student,
-        *([] if sequential is None else [_until_decided(student, sequential)]),
+        *([] if sequential is None else [_until_decided(student, sequential, error_shares.get(SEQUENTIAL, 0.0))]),
         evaluate(
             "humaneval_null",
             "HumanEval on a model with random weights",
@@ -350,7 +398,7 @@ def _distillation(release: Distillation, base: Path, sequential: Design | None) 
             {
                 "model": "student",
                 "run": "humaneval_student",
-                "humaneval": release.humaneval.model_dump(mode="json"),
+                "humaneval": humaneval,
                 "problems_path": problems,
                 **machine,
             },

@@ -43,9 +43,20 @@ class SamplerInput(Closed):
     seed: int | None = None
 
 
+class BackendInput(Closed):
+    """Who generated the answers: a library, with the GGUF file that it read, or a server that was asked for a model."""
+
+    kind: str
+    version: str | None = None
+    file_sha256: Sha256 | None = None
+    base_url: str | None = None
+    model: str | None = None
+
+
 class EvaluationInput(Closed):
     """What a benchmark run read and how it asked. The template is None where the protocol uses none."""
 
+    backend: BackendInput | None = None
     problems_sha256: Sha256
     template_sha256: Sha256 | None
     protocol: str

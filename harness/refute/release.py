@@ -6,10 +6,12 @@ seconds or mebibytes, as their names say. Paths are relative to the release file
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from refute.outcome import RunClass
 
@@ -149,9 +151,85 @@ class Training(Closed):
         return self
 
 
+def http_address(text: str) -> str:
+    """`text`, if it is the address of an HTTP server and may be shown to anybody.
+
+    Raises ValueError, which does not repeat the text, for anything else: user, password, query or fragment.
+    """
+    if not _is_http(text):
+        raise ValueError("this is no HTTP address, such as http://localhost:8000/v1")
+    if any(sign in text for sign in "@?#"):
+        raise ValueError(
+            "an address becomes evidence, and must not carry a user, a password, a query or a fragment:"
+            " put the key into an environment variable, and name that"
+        )
+    return text
+
+
+def _is_http(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0  # reading the port fails where it is no number
+    except ValueError:
+        return False
+    return named and parts.scheme in ("http", "https") and text.isascii() and text.isprintable()
+
+
+def _environment_variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("expected the name of an environment variable that holds the key, and never the key itself")
+    return text
+
+
+class InTransformers(Closed):
+    """Models are loaded by transformers, in float32, on the release's device."""
+
+    kind: Literal["transformers"]
+
+
+class InLlamaCpp(Closed):
+    """llama.cpp on the CPU (extra `xllamacpp`) answers from GGUF files made of the models that are compared.
+
+    `teacher` defaults to the release's own, where that is a GGUF file. `slots` samples are computed together; with more
+    than one, greedy samples may differ from run to run.
+    """
+
+    kind: Literal["llama.cpp"]
+    student: Source
+    init: Source
+    teacher: Source | None = None
+    slots: Positive = 1
+
+
+class AtServer(Closed):
+    """A server that speaks OpenAI's protocol answers, under these names of the models that are compared.
+
+    `key_variable` names the environment variable that holds its API key. A request is tried `attempts` times, each for
+    `timeout_s` at most; `concurrency` are on their way at a time.
+    """
+
+    kind: Literal["openai"]
+    base_url: Annotated[str, AfterValidator(http_address)]
+    student: Annotated[str, Field(min_length=1)]
+    init: Annotated[str, Field(min_length=1)]
+    teacher: Annotated[str, Field(min_length=1)]
+    concurrency: Positive = 8
+    attempts: Positive = 16
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    key_variable: Annotated[str, AfterValidator(_environment_variable)] | None = None
+
+    @model_validator(mode="after")
+    def _three_models(self) -> Self:
+        if len({self.student, self.init, self.teacher}) < 3:
+            raise ValueError("student, init and teacher are three models: they cannot be served under one name")
+        return self
+
+
 class HumanEval(Closed):
     """How the problems are put to a model and how its answers are executed. Greedy, one sample each.
 
+    `backend` generates the answers of student, init and teacher; those of the model with random weights, and the few
+    that are generated a second time, always come from transformers.
     The limits take the first problems only: `limit` for the models, `null_limit` for the model with random
     weights, `calibration_limit` for canned answers (below some 30, no answer right is no longer clearly below 15 %).
     """
@@ -163,6 +241,9 @@ class HumanEval(Closed):
     prompt: Literal["chat_primed", "completion"]
     max_new_tokens: Positive
     batch_size: Positive
+    backend: Annotated[InTransformers | InLlamaCpp | AtServer, Field(discriminator="kind")] = InTransformers(
+        kind="transformers"
+    )
     timeout_s: Annotated[float, Field(gt=0)] = 10.0
     memory_mib: Positive = 512
     minimum_isolation: Literal["rlimits", "seccomp", "bubblewrap"] = "seccomp"
@@ -191,6 +272,24 @@ class Distillation(Closed):
     threads: Positive = 2
     processes: Positive = 1
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _files_for_llama_cpp(self) -> Self:
+        files = self.gguf_files()
+        if files and "teacher" not in files:
+            raise ValueError("humaneval.backend.teacher is missing: llama.cpp needs the teacher as a GGUF file")
+        if len({source.sha256 for source in files.values()}) < len(files):
+            raise ValueError("humaneval.backend: student, init and teacher are three models, in three files")
+        return self
+
+    def gguf_files(self) -> dict[str, Source]:
+        """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends."""
+        backend = self.humaneval.backend
+        if not isinstance(backend, InLlamaCpp):
+            return {}
+        own = self.teacher.source if isinstance(self.teacher, GgufModel) else None
+        teacher = backend.teacher or own
+        return {"init": backend.init, "student": backend.student} | ({} if teacher is None else {"teacher": teacher})
 
 
 class ConsumerAttestation(Closed):

@@ -112,9 +112,13 @@ class Design:
         sizes = [n - before for before, n in zip((0, *self.looks), self.looks, strict=False)]
         return math.fsum(chance * size for chance, size in zip(going, sizes, strict=True))
 
+    def rule(self) -> dict[str, Any]:
+        """The design as JSON data: all that the boundaries follow from."""
+        return {**asdict(self), "looks": list(self.looks)}
+
     def as_json(self) -> dict[str, Any]:
         """The design with its boundaries, for evidence."""
-        return {**asdict(self), "looks": list(self.looks), "boundaries": [asdict(look) for look in self.boundaries()]}
+        return {**self.rule(), "boundaries": [asdict(look) for look in self.boundaries()]}
 
 
 def every(step: int, problems: int) -> tuple[int, ...]:

@@ -98,6 +98,17 @@ def test_what_is_no_results_file_is_named(cli: Cli, tmp_path: Path, text: str, m
     assert cli("eval", "compare", tmp_path / "absent", path).returncode == 2
 
 
+def test_a_run_that_its_bar_ended_early_is_not_compared(cli: Cli, tmp_path: Path) -> None:
+    """With --partial neither: which problems are there depends on how it did. One that saw all of them is compared."""
+    rule = {"bar": 15.0, "looks": [2, 4]}
+    early = results(tmp_path / "a.jsonl", "++", sequential=rule)
+    whole = results(tmp_path / "b.jsonl", "++-+", sequential=rule)
+    for pair in ((early, whole), (whole, early)):
+        ended = cli("eval", "compare", *pair, "--partial")
+        assert (ended.returncode, "after 2 of 4 problems: a comparison would be biased" in ended.stderr) == (2, True)
+    assert cli("eval", "compare", whole, whole).returncode == 0
+
+
 def test_intervals_follow_from_the_shares() -> None:
     """All or nothing a problem is binomial, also of several samples; a share between needs the bootstrap."""
     binomial = pass_intervals([1.0, 0.0, 0.0, 1.0])

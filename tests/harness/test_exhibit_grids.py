@@ -11,6 +11,7 @@ import pytest
 from json_lines import write_rows
 from refute.attest import canonical_json
 from refute.exhibit_grids import grids, prompts
+from refute.exhibits import exhibits
 from refute.predicate import Exhibits
 from refute.run_folder import EvidenceLine
 
@@ -44,13 +45,39 @@ def test_a_long_answer_is_cut_and_cited_by_its_digest(tmp_path: Path) -> None:
     assert (short.completion, short.characters, empty.completion) == ("short", 5, "")
 
 
+def test_a_problem_without_an_answer_keeps_its_place_and_its_reason(tmp_path: Path) -> None:
+    """Two answers and an error between them: three cells, three texts, and the reason where nothing was answered."""
+    found = line(tmp_path, "humaneval_student", ["one", "two", "three"])
+    folder = tmp_path / "humaneval_student"
+    for file, change in (("samples.jsonl", None), ("results.jsonl", {"outcome": "error", "detail": "the server died"})):
+        rows = [json.loads(row) for row in (folder / file).read_text(encoding="utf-8").split("\n") if row]
+        rows[1:2] = [] if change is None else [{**rows[1], **change}]
+        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (grid,) = grids({"humaneval_student": found})
+    assert grid.outcomes == ("failed", "error", "failed")
+    assert [each.completion for each in grid.answers] == ["one", "", "three"]
+    assert grid.answers[1].reason == "the server died"
+
+
+def test_the_report_counts_problems_without_a_verdict(tmp_path: Path) -> None:
+    """With the share that may have none, wherever some were allowed; nothing is said where none were."""
+    for share, shown in ((0.02, ["3 of 164, counted as failed; 2 % may have none"]), (0.0, [])):
+        found = line(tmp_path / str(share), "humaneval_init", ["x"])
+        summary = {"problems": 164, "passed": 2, "errors": 3, "allowed_error_share": share}
+        path = Path(found.folder) / "summary.json"
+        path.write_text(json.dumps(summary), encoding="utf-8")
+        known = found.model_copy(update={"files": {**found.files, "summary.json": "d" * 64}})
+        (section,) = [each for each in exhibits({"humaneval_init": known}, ()).sections if each.number == 5]
+        assert [fact.value for fact in section.facts if fact.label == "Without a verdict, init"] == shown
+
+
 def test_hostile_text_can_be_signed(tmp_path: Path) -> None:
     """Control characters, half pairs and markup become JSON that every reader takes; nothing is lost from it."""
     found = {"humaneval_student": line(tmp_path, "humaneval_student", [HOSTILE])}
-    exhibits = Exhibits(grids=grids(found), prompts=prompts(found))
-    content = json.loads(exhibits.model_dump_json())
+    shown = Exhibits(grids=grids(found), prompts=prompts(found))
+    content = json.loads(shown.model_dump_json())
     assert canonical_json(content)
-    (answer,) = exhibits.grids[0].answers
+    (answer,) = shown.grids[0].answers
     assert answer.completion == HOSTILE.replace("\ud800", "\\ud800")
     assert len(answer.reason) <= 200
     assert answer.completion_sha256 == hashlib.sha256(HOSTILE.encode("utf-8", "surrogatepass")).hexdigest()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from refute.errors import ExperimentError
-from refute.humaneval.completion import Completion
+from refute.humaneval.completion import Completion, Key
+from refute.humaneval.failures import Failures
 from refute.humaneval.problems import Problem
 from refute.humaneval.samples import SampleLog
 
-Key = tuple[str, int]
 Wanted = Sequence[tuple[Problem, int]]
 
 # How often the console hears of a server that keeps silent, and how soon a signal is heeded.
@@ -45,24 +45,23 @@ class Respondent(Protocol):
 
 @dataclass(slots=True)
 class Desk:
-    """What asking shares with its surroundings: how much at a time, whom to tell, and how many may fail.
+    """What asking shares with its surroundings: how much at a time, whom to tell, and what may fail.
 
     `give_up` is called before an error is raised: requests that are on their way are not tried again.
     """
 
     concurrency: int
-    tell: Callable[[int, int], None]
+    tell: Callable[[], None]
     on_step: Callable[[], None]
     give_up: Callable[[], None]
-    allowed_failures: int = 0
-    failures: dict[Key, str] = field(default_factory=dict)
+    failures: Failures
 
 
 def ask_all(respondent: Respondent, wanted: Wanted, log: SampleLog, desk: Desk) -> None:
     """Ask for each of `wanted` that `log` does not hold, and add it as it arrives.
 
-    A request that fails is noted in `desk.failures`; one more than `allowed_failures` is raised at once, after all that
-    arrived was kept. `desk.on_step` is called at every answer and at least twice a second, and may raise.
+    A request that fails is noted in `desk.failures`, which raises where it is one too many, after all that arrived was
+    kept. `desk.on_step` is called at every answer and at least twice a second, and may raise.
     """
     todo = iter([each for each in wanted if (each[0].task_id, each[1]) not in log.done])
     running: dict[Future[Completion], Key] = {}
@@ -77,7 +76,7 @@ def ask_all(respondent: Respondent, wanted: Wanted, log: SampleLog, desk: Desk) 
                 # All that arrived are kept, then the first error counts.
                 for future in sorted(ended, key=lambda each: each.exception() is not None):
                     _take(future, running.pop(future), log, desk)
-                desk.tell(len(log.done), len(wanted))
+                desk.tell()
                 desk.on_step()
         except BaseException:
             desk.give_up()
@@ -107,8 +106,9 @@ def diversity(completions: Sequence[Completion]) -> dict[str, int]:
 
 def _take(future: Future[Completion], key: Key, log: SampleLog, desk: Desk) -> None:
     try:
-        log.add(future.result())
+        completion = future.result()
     except ExperimentError as error:
-        desk.failures[key] = str(error)
-        if len(desk.failures) > desk.allowed_failures:
-            raise
+        desk.failures.add(key, error)
+        return
+    # Not above: a disk that is full is no fault of the sample.
+    log.add(completion)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stop = Literal["eos", "stop", "length"]
+# What tells samples apart: the task, and the sample's number among its task's.
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,6 @@ class Completion:
     sample: int = 0
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What tells samples apart."""
+    def key(self) -> Key:
+        """The task and the number of the sample."""
         return self.task_id, self.sample

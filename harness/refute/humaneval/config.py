@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from refute.errors import UsageError
 from refute.job import Job
-from refute.release import Closed, HumanEval, ModelSource, Positive
+from refute.release import Closed, HumanEval, ModelSource, Positive, Sha256, Share
 
 
 class EvidenceModel(Closed):
@@ -38,15 +38,45 @@ class RandomModel(Closed):
 ModelChoice = Annotated[EvidenceModel | SourceModel | RandomModel, Field(discriminator="kind")]
 
 
+class LlamaCppFile(Closed):
+    """The GGUF file at `path`, answering in llama.cpp, `slots` samples at a time. `version` is xllamacpp's."""
+
+    kind: Literal["llama.cpp"]
+    version: str
+    path: str
+    sha256: Sha256
+    slots: Positive
+
+
+class ServedModel(Closed):
+    """The model that a server calls `model`; see `release.AtServer`."""
+
+    kind: Literal["openai"]
+    base_url: str
+    model: str
+    concurrency: Positive
+    attempts: Positive
+    timeout_s: float
+    key_variable: str | None
+
+
+Backend = Annotated[LlamaCppFile | ServedModel, Field(discriminator="kind")]
+
+
 class EvaluateConfig(Closed):
-    """What `experiments.evaluate` needs; `limit` takes the first problems only."""
+    """What `experiments.evaluate` needs. Without a `backend`, `model` is loaded in transformers.
+
+    `limit` takes the first problems only; of those that are put, `allowed_error_share` may have no verdict.
+    """
 
     model: ModelChoice
     humaneval: HumanEval
     problems_path: str
+    backend: Backend | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
     limit: Positive | None = None
+    allowed_error_share: Share = 0.0
 
 
 class CalibrateConfig(Closed):

@@ -18,8 +18,6 @@ _MIB = 1024 * 1024
 # One written file; a program that fills more than this is not solving a problem of this kind.
 _FILE_BYTES = _MIB
 _OPEN_FILES = 64
-# Counted in the sandbox's own user namespace; elsewhere the limit would count all that a user runs.
-_PROCESSES = 64
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -31,11 +29,10 @@ _WRITE_FILE = 1 << 1
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
-def limit_resources(*, cpu_s: int, memory_mib: int, count_processes: bool, forbid_processes: bool) -> None:
+def limit_resources(*, cpu_s: int, memory_mib: int, processes: int | None) -> None:
     """Set hard limits. Raises OSError, ValueError or OverflowError where one is refused.
 
-    `count_processes` limits threads and processes (only meaningful in a user namespace of one's own),
-    `forbid_processes` the creation of any (macOS, where threads are not counted).
+    `processes` counts all of the user's, and threads as well on Linux; root it does not bound.
     """
     limits = {
         resource.RLIMIT_CPU: cpu_s,
@@ -45,8 +42,8 @@ def limit_resources(*, cpu_s: int, memory_mib: int, count_processes: bool, forbi
     }
     if sys.platform.startswith("linux"):
         limits[resource.RLIMIT_AS] = memory_mib * _MIB
-    if count_processes or forbid_processes:
-        limits[resource.RLIMIT_NPROC] = _PROCESSES if count_processes else 1
+    if processes is not None:
+        limits[resource.RLIMIT_NPROC] = processes
     for name, value in limits.items():
         hard = resource.getrlimit(name)[1]
         effective = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -101,7 +98,14 @@ def _allow_below(ruleset: int, path: str, rights: int) -> None:
 
 
 def confine(
-    *, tier: str, cpu_s: int, memory_mib: int, uid: int | None, readable: list[str], writable: list[str]
+    *,
+    tier: str,
+    cpu_s: int,
+    memory_mib: int,
+    processes: int | None,
+    uid: int | None,
+    readable: list[str],
+    writable: list[str],
 ) -> None:
     """Give up everything that the tier promises. Raises as its parts do if a promise cannot be kept."""
     linux = sys.platform.startswith("linux")
@@ -109,12 +113,7 @@ def confine(
         _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "no_new_privs")
     if tier == "seccomp":
         restrict_files(readable, writable)
-    limit_resources(
-        cpu_s=cpu_s,
-        memory_mib=memory_mib,
-        count_processes=tier == "bubblewrap",
-        forbid_processes=not linux,
-    )
+    limit_resources(cpu_s=cpu_s, memory_mib=memory_mib, processes=processes)
     if linux:
         drop_privileges(uid)
         die_with_parent()

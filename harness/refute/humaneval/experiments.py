@@ -7,15 +7,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.humaneval.canaries import mix
 from refute.humaneval.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
+from refute.humaneval.failures import Failures
 from refute.humaneval.problems import Problem, load_problems
-from refute.humaneval.prompts import EXTRACTION, PROTOCOLS, assemble
+from refute.humaneval.prompts import assemble
+from refute.humaneval.release_answers import account_of, answerer_of, require_repeatable
+from refute.humaneval.samples import write_samples
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.score import Result, score
 from refute.job import Job
@@ -24,6 +26,7 @@ from refute.release import HumanEval
 Json = Mapping[str, object]
 
 _LOOP_TIMEOUT_S = 2.0
+_NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at the machine, then run again"
 
 
 def evaluate(job: Job) -> None:
@@ -32,48 +35,41 @@ def evaluate(job: Job) -> None:
     Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and `results.jsonl`
     (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl` (verdicts on answers
     known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in
-    `job.scratch` and not generated again after a kill. Raises ExperimentError where the machine cannot isolate
-    programs as demanded (before anything is generated), where greedy samples do not begin the same when generated
-    once more, or where the sandbox, not a program, was at fault; MissingInputsError, DigestMismatchError and
+    `job.scratch` and not generated again after a kill.
+
+    A problem without an answer or without a verdict is a row with the outcome `error`, up to the share of all that
+    the configuration allows, which is none by default. Raises ExperimentError for one more, where the machine cannot
+    isolate programs as demanded (before anything is generated), where greedy samples do not begin the same when
+    generated once more, or where the sandbox was at fault with a canary; MissingInputsError, DigestMismatchError and
     NonFiniteError as their names say.
     """
-    # Here, and not above: calibration and reading results need neither torch nor transformers.
-    from refute.humaneval.sampling import sample_all
-
     config = parse_config(EvaluateConfig, job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
+    failures = Failures(len(problems), config.allowed_error_share)
     began = time.monotonic()
-    sampling, repeated = sample_all(job, config, problems)
-    texts = [completion.text for completion in sampling.completions]
-    results, canaries = _execute_among_canaries(job, config, isolation, problems, texts)
+    with answerer_of(job, config, problems, failures) as answerer:
+        completions = answerer.answer(problems)
+        made = answerer.made()
+    require_repeatable(made)
+    write_samples(job.out / "samples.jsonl", completions)
+    texts = {completion.task_id: completion.text for completion in completions}
+    results, canaries = _execute_among_canaries(job, config, isolation, problems, texts, failures)
     passed = sum(result.passed for result in results)
-    stops = Counter(completion.stop for completion in sampling.completions)
     write_results(job.out / "results.jsonl", results)
     write_results(job.out / "canaries.jsonl", canaries)
     write_prompts(job.out / "prompts.jsonl", problems)
     write_json(
         job.out / "summary.json",
         {
+            **account_of(config, made, completions, failures),
             "problems": len(problems),
             "passed": passed,
             "pass_at_1": passed / len(problems),
             "outcomes": dict(Counter(result.outcome for result in results)),
             "timeouts_retried": sum(result.retried for result in results),
-            "stops": dict(stops),
-            "truncated": stops["length"],
-            "protocol": config.humaneval.prompt,
-            "template_sha256": sampling.template_sha256,
-            "stop_sequences": list(PROTOCOLS[config.humaneval.prompt].stops),
-            "max_new_tokens": config.humaneval.max_new_tokens,
-            "batch_size": config.humaneval.batch_size,
-            "extraction": EXTRACTION,
-            "effective_sampler": asdict(sampling.sampler),
-            "repeated": asdict(repeated),
             "isolation": isolation.value,
             "timeout_s": config.humaneval.timeout_s,
-            "generated_tokens": sum(completion.new_tokens for completion in sampling.completions),
-            "tokens_per_s": sampling.tokens_per_s,
             "wall_s": time.monotonic() - began,
             "slowest_program_s": max(result.wall_s for result in results),
             "problems_sha256": config.humaneval.problems.sha256,
@@ -141,19 +137,54 @@ def execute_programs(
     return results
 
 
+def execute_answers(
+    job: Job,
+    config: EvaluateConfig,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    texts: Mapping[str, str],
+    failures: Failures,
+) -> list[Result]:
+    """A result for each of `problems`, in their order: `error` where `texts` has no answer, or it got no verdict."""
+    answered = [problem for problem in problems if problem.task_id in texts]
+    programs = {problem.task_id: assemble(problem, texts[problem.task_id]) for problem in answered}
+    found = _execute(job, config.humaneval, isolation, answered, programs, stage="execute", workers=config.threads)
+    return _with_failures(problems, found, failures)
+
+
 def _execute_among_canaries(
-    job: Job, config: EvaluateConfig, isolation: Isolation, problems: Sequence[Problem], completions: Sequence[str]
+    job: Job,
+    config: EvaluateConfig,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    texts: Mapping[str, str],
+    failures: Failures,
 ) -> tuple[list[Result], list[Result]]:
-    """Results of the model's completions, in the problems' order, and of the canaries hidden among them."""
-    entries = mix(problems, completions)
+    """Results of the model's answers, as `execute_answers` gives them, and of the canaries hidden among them."""
+    answered = [problem for problem in problems if problem.task_id in texts]
+    entries = mix(answered, [texts[problem.task_id] for problem in answered])
     programs = {entry.hidden_id: assemble(entry.problem, entry.completion) for entry in entries}
     hidden = [entry.hidden_problem for entry in entries]
     found = _execute(job, config.humaneval, isolation, hidden, programs, stage="execute", workers=config.threads)
-    named = [entry.named(result) for entry, result in zip(entries, found, strict=True)]
-    _refuse_faults(named)
-    by_name = {result.task_id: result for result in named}
-    own = [by_name.pop(problem.task_id) for problem in problems]
-    return own, [by_name[name] for name in sorted(by_name)]
+    by_name = {named.task_id: named for named in (e.named(r) for e, r in zip(entries, found, strict=True))}
+    own = [by_name.pop(problem.task_id) for problem in answered]
+    canaries = [by_name[name] for name in sorted(by_name)]
+    _refuse_faults(canaries)
+    return _with_failures(problems, own, failures), canaries
+
+
+def _with_failures(problems: Sequence[Problem], results: Sequence[Result], failures: Failures) -> list[Result]:
+    """`results`, and an `error` for each problem that has none, in the problems' order."""
+    for result in results:
+        if result.outcome == "error":
+            message = f"{result.task_id}: the program got no verdict, which is no zero: {result.detail}"
+            failures.add((result.task_id, 0), ExperimentError(message, hint=_NOT_THE_MODEL))
+    found = {result.task_id: result for result in results}
+    return [
+        found.get(problem.task_id)
+        or Result(problem.task_id, False, "error", failures.reasons[problem.task_id, 0], wall_s=0.0)
+        for problem in problems
+    ]
 
 
 def _execute(
@@ -189,7 +220,7 @@ def _refuse_faults(results: Sequence[Result]) -> None:
         raise ExperimentError(
             f"{len(faults)} of {len(results)} programs got no verdict, which is no zero; the first: "
             f"{faults[0].task_id}: {faults[0].detail}",
-            hint="the sandbox or the problem is at fault, not the model; look at the machine, then run again",
+            hint=_NOT_THE_MODEL,
         )
 
 

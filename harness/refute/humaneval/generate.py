@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from refute.errors import ExperimentError, NonFiniteError
 from refute.humaneval.batch import Batch, Choice, Pick, most_likely
-from refute.humaneval.completion import Completion, Stop
+from refute.humaneval.completion import Completion, Key, Stop
 from refute.humaneval.drawing import draw
 from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
@@ -37,6 +37,25 @@ class _Row:
     carried: str
     new_ids: list[int] = field(default_factory=list)
 
+    @property
+    def key(self) -> Key:
+        return self.task_id, self.sample
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A row that ended without an answer."""
+
+    key: Key
+    error: ExperimentError
+
+
+Failed = Callable[[Key, ExperimentError], None]
+
+
+def _raise(_key: Key, error: ExperimentError) -> None:
+    raise error
+
 
 def generate(
     model: PreTrainedModel,
@@ -47,7 +66,8 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     sampler: Sampler = GREEDY,
-    finished: Collection[tuple[str, int]] = (),
+    finished: Collection[Key] = (),
+    failed: Failed = _raise,
     on_step: Callable[[int], None] | None = None,
 ) -> Iterator[Completion]:
     """`sampler.n` completions a problem, each yielded as soon as its row ends; shortest prompts first.
@@ -58,16 +78,21 @@ def generate(
     bits (measured in float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
     told how many tokens were just decoded: a prompt's first, or one a row.
 
-    Raises NonFiniteError naming the task whose logits are NaN or infinite, and ExperimentError for a prompt
-    that does not fit into the model's context together with `max_new_tokens`.
+    What has no answer is told to `failed`, which by default raises it, and the others go on: NonFiniteError naming the
+    task whose logits are NaN or infinite, ExperimentError for a prompt that does not fit into the model's context
+    together with `max_new_tokens`.
     """
     rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens)
-    rows = [row for problem in problems for row in _rows(problem, model, rules, sampler.n)]
+    rows = [row for problem in problems for row in _rows(problem, model, rules, sampler.n, failed)]
     rows.sort(key=lambda row: len(row.prompt_ids))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        if not all((row.task_id, row.sample) in finished for row in batch):
-            yield from _decode(model, batch, rules, _pick(sampler, batch), on_step or (lambda _tokens: None))
+        if not all(row.key in finished for row in batch):
+            for ended in _decode(model, batch, rules, _pick(sampler, batch), on_step or (lambda _tokens: None)):
+                if isinstance(ended, _Lost):
+                    failed(ended.key, ended.error)
+                else:
+                    yield ended
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -90,31 +115,35 @@ def _pick(sampler: Sampler, rows: Sequence[_Row]) -> Pick:
     return pick
 
 
-def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int) -> list[_Row]:
+def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int, failed: Failed) -> list[_Row]:
     prompt = build_prompt(problem, rules.tokenizer, rules.protocol)
     ids = list(rules.tokenizer(prompt, add_special_tokens=not rules.protocol.chat)["input_ids"])
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if context is not None and len(ids) + rules.max_new_tokens > context:
-        raise ExperimentError(
+        error = ExperimentError(
             f"{problem.task_id}: {len(ids)} prompt tokens + {rules.max_new_tokens} new ones "
             f"exceed the model's context of {context}",
             hint="lower max_new_tokens, if the prompt leaves room; else this model cannot be asked",
         )
+        for sample in range(n):
+            failed((problem.task_id, sample), error)
+        return []
     return [_Row(problem.task_id, sample, ids, carried_text(prompt)) for sample in range(n)]
 
 
 def _decode(
     model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, pick: Pick, on_step: Callable[[int], None]
-) -> Iterator[Completion]:
+) -> Iterator[Completion | _Lost]:
     batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens, pick)
-    ended: list[Completion | None] = []
+    ended: list[Completion | _Lost | None] = []
     for row, choice in zip(rows, batch.prompts(), strict=True):
         ended.append(_append(row, choice, rules))
         on_step(1)
     live = list(rows)
     while True:
-        yield from (completion for completion in ended if completion is not None)
-        kept = [slot for slot, completion in enumerate(ended) if completion is None]
+        # All that arrived are kept before the first that was lost may end the run.
+        yield from sorted((each for each in ended if each is not None), key=lambda each: isinstance(each, _Lost))
+        kept = [slot for slot, each in enumerate(ended) if each is None]
         if not kept:
             return
         if len(kept) < len(live):
@@ -125,13 +154,14 @@ def _decode(
         on_step(len(live))
 
 
-def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | None:
-    """Take the row one token further; its completion if that token ended it."""
+def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | _Lost | None:
+    """Take the row one token further; what became of it if that token ended it."""
     if not choice.finite:
-        raise NonFiniteError(
+        error = NonFiniteError(
             f"{row.task_id}: the logits of new token {len(row.new_ids) + 1} are NaN or infinite",
             hint="look for NaN in the model's weights; a model that computes NaN cannot be scored",
         )
+        return _Lost(row.key, error)
     row.new_ids.append(choice.token_id)
     ended = choice.token_id in rules.end_ids
     ids = row.new_ids[:-1] if ended else row.new_ids

@@ -64,7 +64,7 @@ class Client:
             try:
                 return read(self._send(url, body))
             except urllib.error.HTTPError as error:
-                fault, refused = f"HTTP {error.code}: {_said(error)}", error.code not in _WORTH_ANOTHER_TRY
+                fault, refused = f"HTTP {error.code}: {self._said(error)}", error.code not in _WORTH_ANOTHER_TRY
             except (OSError, http.client.HTTPException, ValueError) as error:
                 fault = f"{type(error).__name__}: {error}"
         raise (_RefusedError if refused else ExperimentError)(
@@ -82,9 +82,27 @@ class Client:
         if self._server.key:
             headers["Authorization"] = f"Bearer {self._server.key}"
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme was checked
-        with urllib.request.urlopen(request, timeout=self._server.timeout_s) as answer:  # noqa: S310 - as above
+        with _OPENER.open(request, timeout=self._server.timeout_s) as answer:
             found: bytes = answer.read()
         return found
+
+    def _said(self, error: urllib.error.HTTPError) -> str:
+        """The beginning of a refusal, without the key, which some servers repeat."""
+        try:
+            said = error.read(300).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            return "(the rest was lost)"
+        return said.replace(self._server.key, "(the key)") if self._server.key else said
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: it would take the key to whatever place the answer names."""
+
+    def redirect_request(self, *_arguments: object, **_more: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def _json_or_none(data: bytes) -> object:
@@ -92,13 +110,6 @@ def _json_or_none(data: bytes) -> object:
         return json.loads(data)
     except ValueError:
         return None
-
-
-def _said(error: urllib.error.HTTPError) -> str:
-    try:
-        return error.read(300).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
-        return "(the rest was lost)"
 
 
 class _RefusedError(ExperimentError):

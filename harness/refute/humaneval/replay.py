@@ -52,10 +52,12 @@ def replay(job: Job) -> None:
     isolation = require_isolation(Isolation(settings.minimum_isolation))
     run = job.inputs[config.run]
     samples = {row["task_id"]: row for row in _rows(run.path("samples.jsonl"))}
-    results = {row["task_id"]: row for row in _rows(run.path("results.jsonl"))}
+    put = {row["task_id"]: row for row in _rows(run.path("results.jsonl"))}
+    # A problem without a verdict may be without an answer.
+    results = {task: row for task, row in put.items() if row["outcome"] != "error"}
     known = {problem.task_id: problem for problem in load_problems(Path(config.problems_path))}
-    if not samples or samples.keys() != results.keys() or not samples.keys() <= known.keys():
-        raise ExperimentError(f"{config.run}: {len(samples)} samples and {len(results)} results are not of one run")
+    if not results or not results.keys() <= samples.keys() <= put.keys() or not samples.keys() <= known.keys():
+        raise ExperimentError(f"{config.run}: {len(samples)} samples and {len(put)} results are not of one run")
     folder = job.inputs[config.model].path("model")
     options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **options)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from refute.errors import ExperimentError, UsageError
+from refute.humaneval.completion import Key
 from refute.humaneval.score import Result
-
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)

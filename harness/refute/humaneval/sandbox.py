@@ -56,9 +56,11 @@ class Isolation(Enum):
     a written file and open files, and a wall deadline kept from outside.
 
     RLIMITS     Any POSIX system; honest scoring, no containment. Does NOT keep a program from the network,
-                the files of its user, the processes of its user (the judging one included). On Linux it can
-                start any number of processes, which are ended with the slot. macOS ends those of the program's
-                own group only, and does not enforce the limit on address space.
+                the files of its user, the processes of its user (the judging one included). On Linux its
+                processes are counted 50 times a second, and ended with it when there are more than 64: a fork
+                bomb is cut short, not prevented. It cannot have 1,024 more than its user had before, unless it
+                runs as root, which no such limit binds. Where the kernel lists no children, and on macOS, only
+                the program's own group is ended; macOS does not enforce the limit on address space.
     SECCOMP     Linux without namespaces, such as an ordinary container. No sockets, no new processes, no
                 signals or traces to others, no privileges; root becomes nobody if nobody can read the
                 interpreter. Landlock (kernel 5.13) leaves only the interpreter, the system's libraries and

@@ -25,7 +25,13 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     sys.argv[1:] = []
     confinement = settings["confinement"]
-    serve(settings["control"], lambda descriptors: _work(descriptors, confinement), settings["writable"])
+    serve(
+        settings["control"],
+        lambda descriptors: _work(descriptors, confinement),
+        settings["writable"],
+        owner=confinement["uid"],
+        most_processes=settings["most_processes"],
+    )
 
 
 def _work(descriptors: list[int], confinement: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from refute.humaneval.llama_server import LlamaServer
 from refute.humaneval.openai import OpenAiServer
 from refute.humaneval.prompts import ProtocolName
 from refute.humaneval.sampler import Sampler
+from refute.release import http_address
 
 
 def reach(client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, max_new_tokens: int) -> Respondent:
@@ -17,12 +18,14 @@ def reach(client: Client, server: Server, protocol: ProtocolName, sampler: Sampl
     llama.cpp's server lets a prompt be given token by token and reports its sampler, so that `chat_primed` is exactly
     the protocol of a model that is loaded here. Any other is asked for a whole answer, which is another protocol,
     `chat_answer`.
-    Raises UsageError for an address that is not HTTP, ExperimentError where nothing answers.
+    Raises UsageError for an address that is not HTTP or carries a secret, ExperimentError where nothing answers.
     """
-    if not server.base_url.startswith(("http://", "https://")):
+    try:
+        http_address(server.base_url)
+    except ValueError as error:
         raise UsageError(
-            f"{server.base_url!r} is no HTTP address", hint="for example --base-url http://localhost:8000/v1"
-        )
+            f"the server's address: {error}", hint="look at --base-url, or base_url in the release"
+        ) from error
     root = server.base_url.rstrip("/").removesuffix("/v1")
     props = client.look_up(f"{root}/props")
     if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):

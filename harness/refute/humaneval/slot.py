@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import weakref
@@ -35,6 +36,8 @@ _GRACE_S = 5.0
 _LATE_S = 1.0
 _REPORT_BYTES = 1 << 16
 _STARTED = b"+"
+_PROCESSES = 64
+_HEADROOM = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +198,54 @@ class _Template:
 
 def _sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> _Template:
     temporary = None if jail.wrapped else tempfile.mkdtemp(prefix="refute-slot-")
-    if temporary is not None and jail.uid is not None:
-        os.chown(temporary, jail.uid, jail.uid)
-    writable = ["/tmp", "/dev/shm"] if temporary is None else [temporary]  # noqa: S108 - in the sandbox
+    folder = "/" if temporary is None else _working_folder(temporary, jail.uid)
+    writable = ["/tmp", "/dev/shm"] if temporary is None else [folder]  # noqa: S108 - in the sandbox
     confinement = {
         "tier": jail.tier,
         "cpu_s": math.ceil(timeout_s) + 1,
         "memory_mib": memory_mib,
+        "processes": _process_limit(jail),
         "uid": None if jail.wrapped else jail.uid,
         "readable": visible_folders(),
-        "writable": [] if temporary is None else [temporary],
+        "writable": [] if temporary is None else writable,
     }
-    settings = {"confinement": confinement, "writable": writable}
+    # On the other tiers a program can start none.
+    most_processes = _PROCESSES if jail.tier == "rlimits" and sys.platform.startswith("linux") else None
+    settings = {"confinement": confinement, "writable": writable, "most_processes": most_processes}
     uid = jail.uid if jail.wrapped else None
-    return _Template(jail.wrapper, "sandbox_worker", settings, temporary or "/", temporary, uid)
+    return _Template(jail.wrapper, "sandbox_worker", settings, folder, temporary, uid)
+
+
+def _working_folder(temporary: str, uid: int | None) -> str:
+    """A folder of the program's in one of ours: were the outer one its own, it could put a link in its place."""
+    Path(temporary).chmod(0o711)
+    folder = Path(temporary) / "work"
+    folder.mkdir(0o700)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+    return str(folder)
+
+
+def _process_limit(jail: Jail) -> int | None:
+    """RLIMIT_NPROC of a program; None where it could start no process anyway."""
+    if not sys.platform.startswith("linux"):
+        return 1  # where threads are not counted
+    if jail.wrapped:
+        return _PROCESSES  # counted in the sandbox's own user namespace
+    if jail.tier != "rlimits":
+        return None
+    # It counts all that the user runs, here and elsewhere: far enough from that to fail no honest program.
+    return _tasks_of(os.geteuid() if jail.uid is None else jail.uid) + _HEADROOM
+
+
+def _tasks_of(uid: int) -> int:
+    """How many threads of all processes a user has now."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid:
+                found += sum(1 for _ in (process / "task").iterdir())
+    return found
 
 
 def _finish(process: subprocess.Popen[bytes], control: socket.socket, temporary: str | None) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from refute.humaneval.completion import Key
 from refute.humaneval.result_log import Row
 from refute.humaneval.score import pass_at_k
 
@@ -33,6 +34,15 @@ def count(rows: Iterable[Row]) -> dict[str, Count]:
         before = counts.get(row.task_id, Count(0, 0))
         counts[row.task_id] = Count(before.n + 1, before.passed + row.passed)
     return counts
+
+
+def with_failed(counts: Mapping[str, Count], lost: Iterable[Key]) -> dict[str, Count]:
+    """`counts` with a failed sample more for each of `lost`: the worst that they could have been."""
+    found = dict(counts)
+    for task, _ in lost:
+        before = found.get(task, Count(0, 0))
+        found[task] = Count(before.n + 1, before.passed)
+    return found
 
 
 def mean_pass_at_k(counts: Sequence[Count]) -> Mapping[int, float]:

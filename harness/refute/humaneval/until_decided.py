@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from refute.errors import UsageError
+from refute.humaneval.completion import Completion
 from refute.humaneval.config import EvaluateConfig, parse_config
-from refute.humaneval.experiments import checked_problems, execute_programs, write_json, write_prompts, write_results
-from refute.humaneval.problems import Problem, order_key
-from refute.humaneval.prompts import PROTOCOLS, assemble, template_sha256
+from refute.humaneval.experiments import checked_problems, execute_answers, write_json, write_prompts, write_results
+from refute.humaneval.failures import Failures
+from refute.humaneval.problems import Problem
+from refute.humaneval.release_answers import account_of, answerer_of, require_repeatable
+from refute.humaneval.samples import write_samples
 from refute.humaneval.sandbox import Isolation, require_isolation
 from refute.humaneval.score import Result
+from refute.humaneval.stopping import put_until_decided, seeded_order
 from refute.job import Job
 from refute.release import Closed
 
@@ -42,63 +44,51 @@ class UntilDecidedConfig(EvaluateConfig):
     sequential: StoppingRule
 
 
-def seeded_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
-    """`problems` in the random order of `seed`."""
-    return sorted(problems, key=lambda problem: order_key(seed, problem.task_id))
-
-
 def evaluate_until_decided(job: Job) -> None:
     """Let a model answer greedily up to the first look at which the rule ends the run.
 
     Writes to `job.out`: `samples.jsonl` and `results.jsonl` as `experiments.evaluate` does, in the order in which the
-    problems were put; `design.json`, the rule with that whole order; and `summary.json`. Raises UsageError where the
-    rule is about another number of problems, and otherwise as `experiments.evaluate` does.
+    problems were put; `design.json`, the rule with that whole order; and `summary.json`. The share of errors that is
+    allowed is of the problems that were put. Raises UsageError where the rule is about another number of problems, and
+    otherwise as `experiments.evaluate` does.
     """
-    from refute.humaneval.models import load_model
-    from refute.humaneval.samples import SampleLog, write_samples
-    from refute.humaneval.sampling import Recipe, answer, prepare_process
-
     config = parse_config(UntilDecidedConfig, job)
-    settings, rule = config.humaneval, config.sequential
-    isolation = require_isolation(Isolation(settings.minimum_isolation))
+    rule = config.sequential
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     order = _order(config)
-    prepare_process(config.threads)
-    loaded = load_model(config.model, job.inputs, device=config.device)
-    recipe = Recipe(settings.prompt, settings.max_new_tokens, settings.batch_size)
-    template = template_sha256(loaded.tokenizer, PROTOCOLS[recipe.protocol])
-    key = hashlib.sha256(f"{config.model_dump_json()}\n{template}".encode()).hexdigest()
+    failures = Failures(len(order), config.allowed_error_share)
+    completions: list[Completion] = []
     results: list[Result] = []
-    with SampleLog(job.scratch / "samples.jsonl", key) as log:
-        for look in rule.boundaries:
-            batch = order[len(results) : look.n]
-            completions = answer(loaded, batch, recipe, log, job.report).completions
-            programs = {
-                each.task_id: assemble(problem, each.text) for problem, each in zip(batch, completions, strict=True)
-            }
-            results += execute_programs(job, settings, isolation, batch, programs, workers=config.threads)
-            if not look.stop_at_most < sum(result.passed for result in results) < look.stop_at_least:
-                break
-        done = log.done
-    write_samples(job.out / "samples.jsonl", [done[result.task_id, 0] for result in results])
+    with answerer_of(job, config, order, failures) as answerer:
+
+        def passes(batch: Sequence[Problem]) -> int:
+            found = answerer.answer(batch)
+            completions.extend(found)
+            require_repeatable(answerer.made())
+            texts = {completion.task_id: completion.text for completion in found}
+            judged = execute_answers(job, config, isolation, batch, texts, failures)
+            results.extend(judged)
+            return sum(result.passed for result in judged)
+
+        put_until_decided(order, rule.boundaries, passes)
+        made = answerer.made()
+    failures.require_few(len(results))
+    write_samples(job.out / "samples.jsonl", completions)
     write_results(job.out / "results.jsonl", results)
     write_prompts(job.out / "prompts.jsonl", order[: len(results)])
     write_json(job.out / "design.json", {**rule.model_dump(mode="json"), "order": [each.task_id for each in order]})
     write_json(
         job.out / "summary.json",
         {
+            **account_of(config, made, completions, failures),
             "mode": "sequential",
             "problems": len(results),
             "problems_at_most": len(order),
             "passed": sum(result.passed for result in results),
-            "protocol": settings.prompt,
-            "template_sha256": template,
-            "max_new_tokens": settings.max_new_tokens,
-            "batch_size": settings.batch_size,
-            "effective_sampler": asdict(recipe.sampler),
             "isolation": isolation.value,
-            "timeout_s": settings.timeout_s,
+            "timeout_s": config.humaneval.timeout_s,
             "timeouts_retried": sum(result.retried for result in results),
-            "problems_sha256": settings.problems.sha256,
+            "problems_sha256": config.humaneval.problems.sha256,
         },
     )
 

@@ -139,6 +139,23 @@ def test_ctrl_c_keeps_what_is_finished(cli: Cli, tmp_path: Path, student: Path, 
     assert kept <= set(log.read_bytes().splitlines())
 
 
+def test_a_bar_ends_the_generation(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
+    """One wrong answer decides against 95 %: one sample is generated, and the files are about that problem alone."""
+    out = tmp_path / "out"
+    rule = ("--bar", 95, "--error-rate", 0.4, "--look-every", 1)
+    ended = cli(*arguments(student, problem_file, out, *rule, "--json"))
+    summary = json.loads(ended.stdout)
+    assert (ended.returncode, summary["decision"], summary["problems"]) == (0, "below", 1), ended.stderr
+    assert summary["interval"]["method"].endswith("ended at look 1 of 3, 1 of 3 problems")
+    assert summary["interval"]["high"] < 95
+    assert summary["generation"]["repeated"] == {"samples": 1, "identical": 1, "must_be_identical": True}
+    # The first of the seeded order.
+    assert [row["task_id"] for row in read_rows(out / "samples.jsonl")] == ["Own/2"]
+    assert [row["task_id"] for row in read_rows(out / "results.jsonl")] == ["Own/2"]
+    assert len(read_rows(out / "work" / "samples.jsonl")) == 1
+    assert "lies below 95 %" in cli(*arguments(student, problem_file, out, *rule)).stdout
+
+
 def test_a_folder_keeps_to_one_run(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
     """Another model, sampler or file of problems under the same --out is refused; so is a folder of something else."""
     out = tmp_path / "out"

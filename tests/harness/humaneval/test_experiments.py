@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
 
 from json_lines import read_rows, write_rows
-from refute.errors import DigestMismatchError, ExperimentError, UsageError
+from refute.errors import DigestMismatchError, ExperimentError, NonFiniteError, UsageError
 from refute.humaneval import sandbox
 from refute.humaneval.experiments import calibrate, evaluate
 from refute.humaneval.problems import Problem
+from refute.humaneval.replay import replay
 from refute.humaneval.sandbox import Isolation
 
 if TYPE_CHECKING:
@@ -132,6 +135,68 @@ def test_a_program_without_verdict_is_an_error_and_not_a_zero(desk: Desk, settin
     with pytest.raises(ExperimentError, match=r"1 of 3 programs got no verdict.*Own/0"):
         calibrate(desk.job({"humaneval": own, "problems_path": str(problem_file)}))
     assert not (desk.root / "out" / "calibration.json").exists()
+
+
+@pytest.fixture
+def dumb_student(student: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """The student, with NaN in the embedding of a letter that only the first problem contains."""
+    weights = student / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.embed_tokens.weight"][tokenizer.convert_tokens_to_ids("T")] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return student
+
+
+def test_the_first_inference_error_ends_a_run_that_allows_none(desk: Desk, config: Json, dumb_student: Path) -> None:
+    """It is no zero: nothing is written that looks like a score."""
+    with pytest.raises(NonFiniteError, match="Own/0: the logits of new token 1 are NaN"):
+        evaluate(desk.job(config, student=dumb_student))
+    with pytest.raises(ExperimentError, match=r"1 of 3 .* \(33.3 %\), 30 % may have none; the last: Own/0"):
+        evaluate(desk.job({**config, "allowed_error_share": 0.3}, "again", student=dumb_student))
+    assert not list(desk.root.glob("*/results.jsonl"))
+
+
+def test_within_the_share_the_others_are_answered_and_judged(
+    desk: Desk, config: Json, dumb_student: Path, student: Path, problems: list[Problem], problem_file: Path
+) -> None:
+    """The error keeps its place and its reason, is no pass, and a resumed run, canaries and replay live with it."""
+    whole = {**config, "allowed_error_share": 0.34}
+    evaluate(desk.job(whole, student=dumb_student))
+    answer(desk, problems[2])
+    evaluate(desk.job(whole, "again", student=dumb_student))
+    out = desk.root / "again"
+    results, summary = read_rows(out / "results.jsonl"), json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert [(row["task_id"], row["passed"], row["outcome"]) for row in results] == [
+        ("Own/0", False, "error"), ("Own/1", False, "failed"), ("Own/2", True, "passed"),
+    ]  # fmt: skip
+    assert "NaN" in str(results[0]["detail"])
+    assert [row["task_id"] for row in read_rows(out / "samples.jsonl")] == ["Own/1", "Own/2"]
+    assert (summary["errors"], summary["passed"], summary["pass_at_1"]) == (1, 1, 1 / 3)
+    assert {str(row["task_id"]).split("#")[0] for row in read_rows(out / "canaries.jsonl")} == {"Own/1", "Own/2"}
+    again = {
+        "model": "student",
+        "run": "run",
+        "humaneval": config["humaneval"],
+        "problems_path": str(problem_file),
+        "threads": 1,
+    }
+    replay(desk.job(again, "replay", student=student, run=out))
+    assert {row["task_id"] for row in read_rows(desk.root / "replay" / "replay.jsonl")} == {"Own/1", "Own/2"}
+
+
+def test_a_replay_wants_an_answer_to_everything_that_was_judged(
+    desk: Desk, config: Json, student: Path, problem_file: Path
+) -> None:
+    """An answer without a result was left out, and a result without an answer was made up."""
+    evaluate(desk.job(config, student=student))
+    out = desk.root / "out"
+    again = {"model": "student", "run": "run", "humaneval": config["humaneval"], "problems_path": str(problem_file)}
+    for file in ("results.jsonl", "samples.jsonl"):
+        text = (out / file).read_text(encoding="utf-8")
+        (out / file).write_text("".join(text.splitlines(keepends=True)[1:]), encoding="utf-8")
+        with pytest.raises(ExperimentError, match="are not of one run"):
+            replay(desk.job(again, f"without {file}", student=student, run=out))
+        (out / file).write_text(text, encoding="utf-8")
 
 
 def test_unknown_configuration_key_is_named(desk: Desk, config: Json, student: Path) -> None:

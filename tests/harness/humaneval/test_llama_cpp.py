@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import yaml
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from json_lines import read_rows
 from refute.attest import model_digest
 from refute.errors import ExperimentError, MissingDependencyError
+from refute.evidence import Store, file_sha256
+from refute.gathering import gather_inputs
 from refute.humaneval.effective import require_as_asked
+from refute.humaneval.experiments import evaluate
 from refute.humaneval.generate import generate
 from refute.humaneval.http_client import Client
 from refute.humaneval.llama_cpp import serve
@@ -22,11 +27,23 @@ from refute.humaneval.problems import Problem
 from refute.humaneval.prompts import PROTOCOLS, ProtocolName, template_sha256
 from refute.humaneval.sampler import GREEDY
 from refute.humaneval.server import reach
+from refute.job import Job
+from refute.laboratory import Laboratory, Watcher
+from refute.plan import plan_release
+from refute.release_file import load_release
+from refute.run_folder import EvidenceLine
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+RELEASES = Path(__file__).parents[3] / "specs" / "releases"
 GgufFile = Callable[..., Path]
+
+
+class Desk(Protocol):
+    """What the fixture `desk` offers."""
+
+    def job(self, config: dict[str, object], out: str = "out", **inputs: Path) -> Job: ...
 
 
 def arguments(model: Path, problem_file: Path, out: Path, *more: object) -> list[str]:
@@ -131,6 +148,72 @@ def test_llama_server_is_known_by_its_address(
     assert (made["protocol"], made["model_sha256"]) == ("chat_primed", None)
     assert (made["sampler_reported_by"], made["effective_sampler"]["top_k"]) == ("the server, with every answer", 0)
     assert samples(tmp_path / "asked") == samples(tmp_path / "own")
+
+
+def test_a_release_may_ask_llama_cpp_for_the_same_answers(
+    desk: Desk,
+    student: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    gguf_file: GgufFile,
+    problem_file: Path,
+    settings: dict[str, object],
+) -> None:
+    """From the GGUF file of the student come the student's greedy samples; the file and its reader are evidence."""
+    model = gguf_file()
+    config: dict[str, object] = {
+        "model": {"kind": "evidence", "name": "student"},
+        "humaneval": {**settings, "batch_size": 1},
+        "problems_path": str(problem_file),
+        "threads": 1,
+    }
+    backend = {"kind": "llama.cpp", "version": "1", "path": str(model), "sha256": file_sha256(model), "slots": 1}
+    loaded, asked = desk.job(config, "loaded", student=student), desk.job({**config, "backend": backend}, "asked")
+    evaluate(loaded)
+    evaluate(asked)
+    samples_of = [(row["task_id"], row["completion"], row["stop"]) for row in samples(loaded.out)]
+    assert [(row["task_id"], row["completion"], row["stop"]) for row in samples(asked.out)] == samples_of
+    summary = json.loads((asked.out / "summary.json").read_text(encoding="utf-8"))
+    assert summary["backend"] == {"kind": "llama.cpp", "version": "1", "file_sha256": file_sha256(model)}
+    assert (summary["protocol"], summary["sampler_reported_by"]) == ("chat_primed", "the server, with every answer")
+    assert summary["effective_sampler"]["top_k"] == 0
+    inputs = gather_inputs({"humaneval_student": line_of(asked.out)}).evaluations["humaneval_student"]
+    assert (inputs.backend and inputs.backend.file_sha256, inputs.sampler.method) == (file_sha256(model), "argmax")
+
+
+def test_a_gate_runs_what_the_release_states(
+    tmp_path: Path, gguf_file: GgufFile, problem_file: Path, silence: Watcher
+) -> None:
+    """From the release file to filed evidence: the teacher's own GGUF file answers in llama.cpp."""
+    model = gguf_file()
+    data = yaml.safe_load((RELEASES / "quick.yaml").read_text(encoding="utf-8"))
+    source = {"path": model.name, "sha256": file_sha256(model)}
+    data["distillation"]["teacher"] = {"format": "gguf", "source": source}
+    data["distillation"]["humaneval"] |= {
+        "problems": {"path": problem_file.name, "sha256": file_sha256(problem_file)},
+        "backend": {
+            "kind": "llama.cpp",
+            "student": {"path": "not-made-yet", "sha256": "1" * 64},
+            "init": {"path": "nor-this", "sha256": "2" * 64},
+        },
+        "max_new_tokens": 12,
+        "minimum_isolation": "rlimits",
+        "limit": 2,
+    }
+    path = tmp_path / "release.yaml"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    plan = plan_release(load_release(path).release, tmp_path)
+    found = Laboratory(plan, Store(tmp_path / "store"), silence).obtain("humaneval_teacher")
+    summary = found.json("summary.json")
+    assert summary["backend"] == {
+        "kind": "llama.cpp", "version": version("xllamacpp"), "file_sha256": source["sha256"],
+    }  # fmt: skip
+    assert (summary["problems"], summary["samples_depend_on"]) == (2, "nothing: one sample is computed at a time")
+
+
+def line_of(folder: Path) -> EvidenceLine:
+    """The files of a run as the judge sees them."""
+    files = {path.name: file_sha256(path) for path in folder.iterdir()}
+    return EvidenceLine(name="humaneval_student", digest="d" * 64, folder=str(folder), files=files)
 
 
 @pytest.mark.parametrize("fault", ["no tokenizer", "NaN", "cut", "no GGUF", "no file", "a folder"])

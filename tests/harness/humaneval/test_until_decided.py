@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
 
 from json_lines import read_rows, write_rows
 from refute.context import Context, Evidence
-from refute.errors import UsageError
+from refute.errors import ExperimentError, UsageError
 from refute.humaneval.problems import Problem
-from refute.humaneval.until_decided import evaluate_until_decided, seeded_order
+from refute.humaneval.stopping import seeded_order
+from refute.humaneval.until_decided import evaluate_until_decided
 from refute.loading import load_registry
 from refute.sequential import Design, every
 
@@ -48,7 +51,7 @@ def test_a_hopeless_model_is_asked_one_problem(
     assert [row["task_id"] for row in read_rows(out / "samples.jsonl")] == order[:1]
     assert [(row["task_id"], row["passed"]) for row in read_rows(out / "results.jsonl")] == [(order[0], False)]
     assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["problems"] == 1
-    context = Context({}, {"humaneval_sequential": as_evidence(out)})
+    context = Context({"allowed_error_share": 0.0}, {"humaneval_sequential": as_evidence(out)})
     (found,) = load_registry([])["humaneval-pass-at-1-sequential"].measure(context)
     assert (found.value, found.n) == (0.0, 1)
     assert found.interval == HOPELESS.interval(0, 1)
@@ -93,6 +96,31 @@ def test_the_order_is_random_seeded_and_that_of_no_file(problems: list[Problem])
     assert {each.task_id for each in order} == {each.task_id for each in many}
 
 
+@pytest.mark.parametrize(("share", "judged"), [(0.34, 3), (0.3, None)])
+def test_a_missing_answer_counts_against_the_model(
+    desk: Desk, config: Json, student: Path, tokenizer: PreTrainedTokenizerFast, share: float, judged: int | None
+) -> None:
+    """Within the share of the problems that were put it failed; beyond it the run is an error, not a decision."""
+    weights = student / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    # Only in the prompt of the first problem, which is put last.
+    tensors["model.embed_tokens.weight"][tokenizer.convert_tokens_to_ids("T")] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    whole = {**config, "sequential": LOW.as_json(), "allowed_error_share": share}
+    if judged is None:
+        with pytest.raises(ExperimentError, match=r"1 of 3 samples have no verdict .* 30 % may have none"):
+            evaluate_until_decided(desk.job(whole, student=student))
+        return
+    evaluate_until_decided(desk.job(whole, student=student))
+    found = read_rows(desk.root / "out" / "results.jsonl")
+    assert [row["outcome"] for row in found] == ["failed", "failed", "error"]
+    context = Context({"allowed_error_share": share}, {"humaneval_sequential": as_evidence(desk.root / "out")})
+    (measured,) = load_registry([])["humaneval-pass-at-1-sequential"].measure(context)
+    assert (measured.value, measured.n) == (0.0, judged)
+    assert measured.interval is not None
+    assert measured.interval.method.endswith("3 of 3 problems; 1 without a verdict taken at their worst")
+
+
 def test_another_number_of_problems_is_refused(desk: Desk, config: Json, student: Path) -> None:
     """A rule about 164 problems says nothing about three."""
     rule = Design(15.0, 0.05, "pocock", every(8, 164)).as_json()
@@ -119,10 +147,10 @@ def test_rows_that_are_not_such_a_run_are_no_measurement(tmp_path: Path, change:
             found.pop()
     (tmp_path / "design.json").write_text(json.dumps({**design.as_json(), "order": order}), encoding="utf-8")
     write_rows(tmp_path / "results.jsonl", found)
-    context = Context({}, {"humaneval_sequential": as_evidence(tmp_path)})
+    context = Context({"allowed_error_share": 0.0}, {"humaneval_sequential": as_evidence(tmp_path)})
     message = {
         "order": "order of the design",
-        "error": "without a verdict",
+        "error": r"1 of \d+ have no verdict",
         "more": "yet",
         "fewer": "neither decided|one result",
     }

@@ -15,7 +15,7 @@ from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
 from refute.humaneval.jail import Jail, _bubblewrap_arguments, bubblewrap_jails
 from refute.humaneval.sandbox import _try, jail_for
-from refute.humaneval.slot import Task, run_slot
+from refute.humaneval.slot import Task, _process_limit, _tasks_of, run_slot
 
 Judge = Callable[..., Result]
 every_containing_tier = pytest.mark.parametrize("contained", ["seccomp", "bubblewrap"], indirect=True)
@@ -124,6 +124,49 @@ def test_a_fork_bomb_is_bounded(judge: Judge, contained: Isolation) -> None:
     result = judge("double_all", program, contained)
     assert result.outcome == "failed"
     assert "PermissionError" in result.detail
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counted where the kernel lists children")
+@pytest.mark.parametrize("escape", ["pass", "os.setsid()"])
+def test_a_program_that_multiplies_is_ended_with_all_it_started(judge: Judge, escape: str) -> None:
+    """On the lowest tier: a right answer does not save it, and nothing of it is left, in whatever session."""
+    name = f"rm{os.getpid() % 10**6}"
+    program = f"""
+import ctypes, os, time
+ctypes.CDLL(None).prctl(15, {name.encode()!r}, 0, 0, 0)
+def double_all(n):
+    for _ in range(8):
+        if os.fork() == 0:
+            {escape}
+            for _ in range(50):
+                if os.fork() == 0: time.sleep(600)
+            time.sleep(600)
+    time.sleep(2)
+{RIGHT}"""
+    result = judge("double_all", program, Isolation.RLIMITS, timeout_s=10.0)
+    assert (result.outcome, "gave no answer" in result.detail) == ("failed", True), result.detail
+    assert until_gone(name) == []
+
+
+def test_a_program_may_start_a_few_processes_on_the_lowest_tier(judge: Judge) -> None:
+    """Twenty that do something and end are no bomb."""
+    program = f"""
+import os, time
+def double_all(n):
+    children = [os.fork() or (time.sleep(0.2), os._exit(0)) for _ in range(20)]
+    for child in children: os.waitpid(child, 0)
+{RIGHT}"""
+    result = judge("double_all", program, Isolation.RLIMITS)
+    assert (result.outcome, result.detail) == ("passed", "")
+
+
+def test_a_limit_on_processes_leaves_room_for_what_the_user_runs(strongest: Isolation) -> None:
+    """On the lowest tier it counts all of the user's: far above that. A user namespace has its own count."""
+    running = _tasks_of(os.geteuid())
+    assert running >= 1
+    assert (_process_limit(Jail("rlimits")) or 0) >= running + 512
+    assert _process_limit(Jail("bubblewrap", wrapper=("bwrap",))) == 64
+    assert _process_limit(Jail("seccomp")) is None
 
 
 @pytest.mark.parametrize("hoard", ["bytearray(8 << 30)", "[bytes(1 << 20) for _ in range(1 << 14)]"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from refute.humaneval import Isolation, Problem, Result
+from refute.humaneval.slot import _working_folder
 from refute.humaneval.stations import Stations
 
 RIGHT = "    return [2 * x for x in n]\n"
@@ -61,6 +63,32 @@ def test_what_cannot_be_removed_costs_a_new_station_only(station: Stations, own:
     deep = "for _ in range(1500):\n    os.mkdir('d'); os.chdir('d')"
     assert put(station, own, probe(deep)).passed
     assert put(station, own, probe("assert os.listdir('.') == []")).passed
+
+
+def test_a_link_in_place_of_the_working_folder_is_not_followed(
+    tmp_path: Path, own: dict[str, Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a program can move its folder away, what it puts there is not cleared: that would clear anything."""
+    slots, victim = tmp_path / "slots", tmp_path / "victim"
+    slots.mkdir()
+    victim.mkdir()
+    (victim / "precious").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(tempfile, "tempdir", str(slots))
+    swap = f"here = os.getcwd(); os.rename(here, here + '-moved'); os.symlink({str(victim)!r}, here)"
+    with Stations(1, Isolation.RLIMITS, timeout_s=3.0, memory_mib=512) as stations:
+        put(stations, own, probe(swap))
+        assert put(stations, own, probe("assert os.listdir('.') == []")).passed
+    assert [path.name for path in victim.iterdir()] == ["precious"]
+    assert list(slots.iterdir()) == []
+
+
+def test_a_working_folder_cannot_be_moved_by_another_user_than_ours(tmp_path: Path) -> None:
+    """It lies in a folder of ours that others may only pass through."""
+    outer = tmp_path / "outer"
+    outer.mkdir(0o700)
+    inner = Path(_working_folder(str(outer), None))
+    assert inner.parent == outer
+    assert (outer.stat().st_mode & 0o777, inner.stat().st_mode & 0o777) == (0o711, 0o700)
 
 
 @every_containing_tier

@@ -1,0 +1,83 @@
+"""What does the student solve, by a run that stopped as soon as the bar was decided?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable, stats
+
+
+def _decided(bench: Bench, *, passed: bool, more: int = 0, backwards: bool = False) -> None:
+    """The run of this release's own design, up to where one outcome for every problem ends it.
+
+    Where nothing is solved, so many problems have no verdict as the share allows, and `more`; they claim to be passes.
+    """
+    design = bench.real["humaneval_sequential"].json("design.json")
+    ends = (
+        look["n"]
+        for look in design["boundaries"]
+        if (look["n"] >= look["stop_at_least"] if passed else look["stop_at_most"] >= 0)
+    )
+    tasks = design["order"][: next(ends, len(design["order"]))]
+    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * len(tasks))
+    lost = 0 if passed else allowed + more
+    rows = [{"task_id": task, "passed": True, "outcome": "passed"} for task in tasks]
+    if not passed:
+        # Neither is a pass: flag and outcome must agree.
+        halves = ({"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"})
+        rows = [{**row, **halves[number % 2]} for number, row in enumerate(rows)]
+    rows = [{**row, "passed": True, "outcome": "error"} if number < lost else row for number, row in enumerate(rows)]
+    bench.put("humaneval_sequential", "design.json", design)
+    bench.put("humaneval_sequential", "results.jsonl", rows[::-1] if backwards else rows)
+
+
+def decided_above(bench: Bench) -> None:
+    """Every problem solved, until that was enough."""
+    _decided(bench, passed=True)
+
+
+def decided_below(bench: Bench) -> None:
+    """No problem solved, until that was enough."""
+    _decided(bench, passed=False)
+
+
+def decided_in_another_order(bench: Bench) -> None:
+    """Every problem solved, but they were not put in the order of the design."""
+    _decided(bench, passed=True, backwards=True)
+
+
+def one_error_too_many_in_a_decided_run(bench: Bench) -> None:
+    """No problem solved, and more of them without a verdict than the share allows."""
+    _decided(bench, passed=False, more=1)
+
+
+@falsifier(
+    "humaneval-pass-at-1-sequential",
+    needs=("humaneval_sequential",),
+    measures={"pass_at_1": "%"},
+    parameters={"allowed_error_share": 0.0},
+    controls=(
+        known_good(decided_above),
+        known_bad(decided_below),
+        known_unusable(decided_in_another_order, raises=ValueError),
+        known_unusable(one_error_too_many_in_a_decided_run, raises=ValueError),
+    ),
+)
+def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
+    """Refuted when the share of solved problems lies below the bar, by a run that stops once that is decided.
+
+    The test is declared with the bar, as `sequential`; its interval is made for stopping early. A run that stopped
+    elsewhere, or took the problems in another order, is no measurement. Of the problems that were put,
+    `allowed_error_share` may have no verdict, and these are not solved.
+    """
+    evidence = context.evidence("humaneval_sequential")
+    design, rows = evidence.json("design.json"), evidence.rows("results.jsonl")
+    if [row["task_id"] for row in rows] != design["order"][: len(rows)]:
+        raise ValueError("the problems were not judged in the order of the design")
+    errors = sum(row["outcome"] == "error" for row in rows)
+    stats.require_few_errors(errors, len(rows), allowed_share=float(context.parameters["allowed_error_share"]))
+    passed = [row["passed"] is True and row["outcome"] == "passed" for row in rows]
+    rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
+    share, interval = stats.sequential_share(passed, **rule)
+    yield Measurement("pass_at_1", share, "%", n=len(rows), interval=stats.noting_errors(interval, errors))

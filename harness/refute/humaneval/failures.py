@@ -1,0 +1,44 @@
+"""Samples that could not be had: each is kept with its reason, up to the share that was allowed, and none passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from refute.errors import ExperimentError
+from refute.humaneval.completion import Key
+
+
+@dataclass(slots=True)
+class Failures:
+    """What went wrong with which of `total` samples, by task and sample; `share` of all may."""
+
+    total: int
+    share: float = 0.0
+    reasons: dict[Key, str] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> int:
+        """How many may go wrong: of the share as it is written, for 0.29 of 100 are 29 and in floats 28."""
+        return math.floor(Fraction(str(self.share)) * self.total)
+
+    def require_few(self, put: int, *, hint: str = "") -> None:
+        """Raise ExperimentError where more than the share is missing of the samples that were asked for in the end."""
+        if len(self.reasons) > math.floor(Fraction(str(self.share)) * put):
+            raise self._too_many(put, next(reversed(self.reasons.values())), hint)
+
+    def add(self, key: Key, error: ExperimentError) -> None:
+        """Remember `error`. Raises it where none is allowed; for one too many, an ExperimentError with both numbers."""
+        self.reasons[key] = str(error)
+        if not self.share:
+            raise error
+        if len(self.reasons) > self.allowed:
+            raise self._too_many(self.total, str(error), error.hint) from error
+
+    def _too_many(self, of: int, last: str, hint: str = "") -> ExperimentError:
+        return ExperimentError(
+            f"{len(self.reasons)} of {of} samples have no verdict ({100 * len(self.reasons) / of:.3g} %), "
+            f"{100 * self.share:g} % may have none; the last: {last}",
+            hint=hint,
+        )

@@ -11,7 +11,8 @@ from refute.contract_run import Attempt
 from refute.errors import Problem, RefuteError, SpecError
 from refute.linting import check_specs
 from refute.loading import load_registry
-from refute.plan import missing_inputs, plan_release
+from refute.missing_inputs import missing_inputs
+from refute.plan import plan_release
 from refute.registry import Falsifier, Registry
 from refute.release_file import load_release, resolve
 from refute.reviewing import REVIEWS, read_reviews, suspects

@@ -25,10 +25,11 @@ from refute.linting import check_spec
 from refute.loading import load_registry
 from refute.lock import RunLock
 from refute.lock_facts import foresee, record_lock, warnings
+from refute.missing_inputs import require_inputs
 from refute.mutation_experiment import mutation_experiment
 from refute.origins import falsifier_origins
 from refute.outcome import Record
-from refute.plan import plan_for, require_inputs
+from refute.plan import plan_for
 from refute.plugin import FALSIFIER_PATHS, SPEC_PATHS
 from refute.predicate import CitedVerdict, ReleaseText, RunFacts, SpecText
 from refute.progress import Progress

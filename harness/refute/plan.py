@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from refute.assets import fetch, local_path
+from refute.assets import fetch
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, Experiment, FromEvidence, Located, Plan, folder_digest
-from refute.plan_backends import backend_of, lacking_for_backend
+from refute.plan_backends import backend_of
 from refute.registry import Falsifier
 from refute.release import (
     DepthPruned,
@@ -134,58 +133,6 @@ def error_shares(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> 
         if falsifier is not None and isinstance(share, int | float):
             found |= {need: max(float(share), found.get(need, 0.0)) for need in falsifier.needs}
     return found
-
-
-def missing_inputs(release: Release, base: Path) -> list[str]:
-    """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
-    lacking = [
-        f"evidence.{name}: {_short(base / path)}"
-        for name, path in sorted(release.evidence.items())
-        if not (base / path).exists()
-    ]
-    distillation = release.distillation
-    if distillation is None:
-        return lacking
-    places: dict[str, Path] = {}
-    _place(places, "teacher", distillation.teacher, base)
-    if isinstance(distillation.init, Loaded):
-        _place(places, "init", distillation.init.model, base)
-    if isinstance(distillation.corpus, FileCorpus):
-        places["corpus"] = base / Path(distillation.corpus.path).expanduser()
-    if distillation.humaneval.problems.path is not None:
-        places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
-    for role, source in distillation.gguf_files().items():
-        if source.path is not None:
-            places[f"humaneval.backend.{role}"] = local_path(source, base)
-    lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
-    lacking += [f"distillation.{line}" for line in lacking_for_backend(distillation)]
-    if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
-        lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
-    return lacking
-
-
-def require_inputs(release: Release, base: Path) -> None:
-    """Raises MissingInputsError listing everything that `missing_inputs` finds."""
-    lacking = missing_inputs(release, base)
-    if lacking:
-        listing = "".join(f"\n  - {line}" for line in lacking)
-        raise MissingInputsError(
-            f"release {release.release!r} cannot run here; missing:{listing}",
-            hint="put them there, or correct the paths in the release file",
-        )
-
-
-def _short(path: Path) -> str:
-    """Without `folder/..`, for people."""
-    return os.path.normpath(path)
-
-
-def _place(places: dict[str, Path], name: str, model: ModelSource, base: Path) -> None:
-    if isinstance(model, GgufModel):
-        if model.source.path is not None:
-            places[name] = local_path(model.source, base)
-    else:
-        places[name] = base / Path(model.path).expanduser()
 
 
 def _refuse_self_distillation(distillation: Distillation, base: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from refute.errors import MissingInputsError, UsageError
 from refute.experiments import Config, FromEvidence, Plan, key_of, render
 from refute.loading import load_registry
-from refute.plan import missing_inputs, plan_release, require_inputs, sequential_design
+from refute.missing_inputs import missing_inputs, require_inputs
+from refute.plan import plan_release, sequential_design
 from refute.release import Release
 from refute.release_file import load_release
 from refute.spec import Spec, load_spec

@@ -13,7 +13,8 @@ import yaml
 from refute import plan_backends
 from refute.errors import SpecError
 from refute.experiments import Config, key_of, render
-from refute.plan import input_digests, missing_inputs, plan_release
+from refute.missing_inputs import missing_inputs
+from refute.plan import input_digests, plan_release
 from refute.release import AtServer, Release, http_address
 from refute.release_file import load_release
 

@@ -15,8 +15,9 @@ from refute.exhibit_grids import grids
 from refute.humaneval.canned import KINDS
 from refute.humaneval.experiments import calibrate
 from refute.loading import load_registry
+from refute.missing_inputs import missing_inputs
 from refute.outcome import Outcome
-from refute.plan import missing_inputs, plan_release
+from refute.plan import plan_release
 from refute.release_file import parse_release
 from refute.report.grid import grid_rows, grid_svg
 from refute.run_folder import EvidenceLine

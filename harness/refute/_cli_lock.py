@@ -73,10 +73,10 @@ def lock(
     if as_json:
         typer.echo(json.dumps(_described(locked), indent=1, sort_keys=True))
     else:
-        _show(locked, key)
+        _show(locked, _gate(release, key))
 
 
-def _show(locked: Locked, key: str | None) -> None:
+def _show(locked: Locked, gate: str) -> None:
     for line in _table(locked.changes):
         typer.echo(line)
     signed = locked.signed
@@ -86,11 +86,6 @@ def _show(locked: Locked, key: str | None) -> None:
     if signed.lock.known_before:
         typer.echo(f"note: measured before this lock: {', '.join(signed.lock.known_before)}")
     if locked.written:
-        gate = (
-            "pytest --falsifiers"
-            if key is None
-            else f"sign the verdict with the same key: refute gate --signing-key {key}"
-        )
         typer.echo(f"next: commit {locked.path}, then {gate}")
 
 
@@ -101,6 +96,12 @@ def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
         for line in _table(error.changes):
             typer.echo(line)
     typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
+
+
+def _gate(release: Path | None, key: str | None) -> str:
+    """The command that runs what was locked, signed so that the lock is believed."""
+    named = f" --release {release}" if release else ""
+    return f"pytest --falsifiers{named}" if key is None else f"refute gate{named} --signing-key {key}"
 
 
 def _table(changes: Sequence[Change]) -> list[str]:

@@ -78,10 +78,10 @@ def lock(
         shown = {**_described(locked), "timestamp": None if stamp is None else str(stamp)}
         typer.echo(json.dumps(shown, indent=1, sort_keys=True))
     else:
-        _show(locked, stamp, key)
+        _show(locked, stamp, _gate(release, key))
 
 
-def _show(locked: Locked, stamp: Path | None, key: str | None) -> None:
+def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
     for line in _table(locked.changes):
         typer.echo(line)
     signed = locked.signed
@@ -93,11 +93,6 @@ def _show(locked: Locked, stamp: Path | None, key: str | None) -> None:
     if stamp is not None:
         typer.echo(f"timestamped: {stamp}")
     if locked.written:
-        gate = (
-            "pytest --falsifiers"
-            if key is None
-            else f"sign the verdict with the same key: refute gate --signing-key {key}"
-        )
         typer.echo(f"next: commit {locked.path}{f' and {stamp}' if stamp else ''}, then {gate}")
 
 
@@ -108,6 +103,12 @@ def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
         for line in _table(error.changes):
             typer.echo(line)
     typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
+
+
+def _gate(release: Path | None, key: str | None) -> str:
+    """The command that runs what was locked, signed so that the lock is believed."""
+    named = f" --release {release}" if release else ""
+    return f"pytest --falsifiers{named}" if key is None else f"refute gate{named} --signing-key {key}"
 
 
 def _table(changes: Sequence[Change]) -> list[str]:

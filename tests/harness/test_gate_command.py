@@ -70,7 +70,7 @@ def test_what_stops_pytest_stops_the_command(repo: Path, cli: Cli) -> None:
 def locked(repo: Path, cli: Cli) -> Path:
     """The same repository, locked with a key of the owner's: `keys/owner.key`."""
     cli("keygen", "owner", "--directory", "keys")
-    assert "sign the verdict with the same key" in cli("lock", "--key", "keys/owner.key").stdout
+    assert "then refute gate --signing-key keys/owner.key\n" in cli("lock", "--key", "keys/owner.key").stdout
     return repo
 
 

@@ -19,6 +19,7 @@ from refute.experiments import LIBRARIES
 from refute.humaneval.answering import Made
 from refute.humaneval.asking import diversity
 from refute.humaneval.completion import Completion, Key
+from refute.humaneval.disk import unwritable, write_whole
 from refute.humaneval.failures import Failures
 from refute.humaneval.result_file import RESULTS
 from refute.humaneval.sampler import Sampler
@@ -67,8 +68,9 @@ def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[s
     with attended(out) as at, answerer_for(order, problems, out / LOG, identity, at, failures) as answerer:
         completions = answerer.answer(problems.problems)
         made = answerer.made()
-    write_samples(out / SAMPLES, completions)
-    write_json(out / GENERATION, evidence(made, completions, failures.reasons))
+        write_samples(out / SAMPLES, completions)
+        write_json(out / GENERATION, evidence(made, completions, failures.reasons))
+        at.heed()
 
 
 def claim(out: Path, identity: Mapping[str, object]) -> None:
@@ -82,9 +84,13 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
             shown = "; ".join(f"{key} was {known.get(key)!r}, is {wanted.get(key)!r}" for key in changed)
             raise UsageError(f"{out} holds another run: {shown}", hint="name another --out")
         return
-    if out.is_dir() and any(out.iterdir()):
+    # A kill may have left the beginning of this very file.
+    if out.is_dir() and {each.name for each in out.iterdir()} - {f"{_RUN}.new"}:
         raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from error
     write_json(path, identity)
 
 
@@ -185,7 +191,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write `content` with sorted keys, at once or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    """Write `content` with sorted keys, at once or not at all. Raises ExperimentError."""
+    write_whole(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode("ascii"))

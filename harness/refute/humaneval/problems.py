@@ -6,6 +6,7 @@ import ast
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -63,7 +64,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _fault(str(path), f"cannot be read as UTF-8 lines: {error}") from error
     # Not splitlines: JSON text may hold other line separators within a string.
     for number, line in enumerate(text.split("\n"), start=1):

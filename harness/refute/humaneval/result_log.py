@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from refute.errors import ExperimentError, UsageError
+from refute.errors import UsageError
 from refute.humaneval.completion import Key
+from refute.humaneval.disk import append, unwritable, write_whole
 from refute.humaneval.score import Result
 
 
@@ -66,19 +67,13 @@ class ResultLog:
 
     def add(self, row: Row) -> None:
         """Append a row and hand it to the operating system. Raises ExperimentError where the disk takes no more."""
-        line = _line(row)
-        try:
-            written = self._stream.write(line)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        if written != len(line):
-            raise _unwritable(self.path, OSError(f"{written} of {len(line)} bytes were taken"))
+        append(self._stream, self.path, _line(row))
         self._rows[row.task_id, row.sample] = row
 
     def sort(self, order: Iterable[Key]) -> None:
         """Put the rows into `order`, at once or not at all; those that are not there yet are left out. Done last."""
         rows = [self._rows[key] for key in order if key in self._rows]
-        _write_whole(self.path, b"".join(map(_line, rows)))
+        write_whole(self.path, b"".join(map(_line, rows)))
 
 
 @contextlib.contextmanager
@@ -93,7 +88,7 @@ def open_results(path: Path, identity: Mapping[str, object]) -> Iterator[ResultL
         # No buffer: a row is with the operating system, or an error, before the next one is scored.
         stream = path.open("a+b", buffering=0)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     with stream:
         _hold(stream, path)
         _claim(path, identity, fresh=os.fstat(stream.fileno()).st_size == 0)
@@ -121,7 +116,7 @@ def _hold(stream: IO[bytes], path: Path) -> None:
 
 def _claim(path: Path, identity: Mapping[str, object], *, fresh: bool) -> None:
     if fresh:
-        _write_whole(identity_path(path), (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode("ascii"))
+        write_whole(identity_path(path), (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode("ascii"))
         return
     known = read_identity(path)
     if known is None:
@@ -155,20 +150,3 @@ def _whole_rows(stream: IO[bytes]) -> list[Row]:
 
 def _line(row: Row) -> bytes:
     return json.dumps(asdict(row)).encode("ascii") + b"\n"
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        fresh.write_bytes(data)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> ExperimentError:
-    return ExperimentError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="make room or name another place, then run the same command again: finished rows are kept",
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def read_samples(path: Path, tasks: Collection[str]) -> SampleFile:
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise MissingInputsError(
             f"{path} cannot be read: {error}", hint="name a samples file: rows with task_id, completion"
         ) from error

@@ -9,8 +9,8 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from refute.errors import ExperimentError
 from refute.humaneval.completion import Completion, Stop
+from refute.humaneval.disk import append, unwritable, write_whole
 
 
 class _SampleRow(BaseModel):
@@ -30,17 +30,21 @@ class SampleLog:
     """An append-only file of the samples of one run, identified by `key`.
 
     Opening it keeps the rows written under the same key, one a task and sample, and drops what a kill left torn or
-    another run left behind. `close` it, or use it as a context manager.
+    another run left behind. `close` it, or use it as a context manager. Raises ExperimentError where the disk takes no
+    more.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self._key = key
         self._done = {(row.task_id, row.sample): row for row in reversed(_readable_rows(path)) if row.key == key}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.write_text("".join(_line(row) for row in self._done.values()), encoding="utf-8")
-        fresh.replace(path)
-        self._file: IO[str] = path.open("a", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        write_whole(path, b"".join(_line(row) for row in self._done.values()))
+        self._path = path
+        # No buffer: what cannot be written would be written once more when the file is closed.
+        self._file: IO[bytes] = path.open("ab", buffering=0)
 
     def __enter__(self) -> SampleLog:
         return self
@@ -68,20 +72,13 @@ class SampleLog:
         if completion.key in self._done:
             return
         row = _row_of(completion, self._key)
-        try:
-            self._file.write(_line(row))
-            self._file.flush()
-        except OSError as error:
-            raise ExperimentError(
-                f"cannot write {self._file.name}: {error.strerror or error}",
-                hint="make room, then run the same command again: finished samples are kept",
-            ) from error
+        append(self._file, self._path, _line(row))
         self._done[completion.key] = row
 
 
 def write_samples(path: Path, completions: Iterable[Completion]) -> None:
-    """Write `completions` in their order as JSONL that openai/human-eval reads."""
-    path.write_text("".join(_line(_row_of(completion, None)) for completion in completions), encoding="utf-8")
+    """Write `completions` in their order as JSONL that openai/human-eval reads. Raises ExperimentError."""
+    write_whole(path, b"".join(_line(_row_of(completion, None)) for completion in completions))
 
 
 def _row_of(completion: Completion, key: str | None) -> _SampleRow:
@@ -95,8 +92,8 @@ def _row_of(completion: Completion, key: str | None) -> _SampleRow:
     )
 
 
-def _line(row: _SampleRow) -> str:
-    return json.dumps(row.model_dump(exclude_none=True), sort_keys=True) + "\n"
+def _line(row: _SampleRow) -> bytes:
+    return json.dumps(row.model_dump(exclude_none=True), sort_keys=True).encode("ascii") + b"\n"
 
 
 def _readable_rows(path: Path) -> list[_SampleRow]:

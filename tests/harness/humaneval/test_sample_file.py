@@ -64,7 +64,9 @@ def test_a_file_without_any_sample_is_an_error(tmp_path: Path) -> None:
     """Absent, empty, of another problem set, or not what its name says: nothing to score is never a score."""
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(gzip.compress(json.dumps(row()).encode())[:-9])
-    for path in (tmp_path / "absent.jsonl", cut):
+    corrupt = tmp_path / "corrupt.jsonl.gz"
+    corrupt.write_bytes(cut.read_bytes()[:10] + b"\xff" * 20)
+    for path in (tmp_path / "absent.jsonl", cut, corrupt):
         with pytest.raises(MissingInputsError, match="cannot be read"):
             read_samples(path, TASKS)
     for rows in ((), (row("mbpp/1"),)):

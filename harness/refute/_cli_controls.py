@@ -38,11 +38,12 @@ def controls(
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Break the falsifiers, and see which control notices.")
     ] = False,
-    only: Annotated[
-        list[str] | None, typer.Option(help="With --mutate: this falsifier only, and no engine; repeatable.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="With --mutate: this falsifier only; repeatable.")] = None,
     sabotages: Annotated[
-        Path | None, typer.Option(help=f"With --mutate: a package of sabotages of the engines (default: {HERE}).")
+        Path | None,
+        typer.Option(
+            help=f"With --mutate: a package of sabotages of the engines (default, without --spec and --only: {HERE})."
+        ),
     ] = None,
     no_sabotages: Annotated[
         bool, typer.Option("--no-sabotages", help="With --mutate: falsifiers only; sabotages take minutes.")
@@ -66,7 +67,9 @@ def controls(
         from refute.mutation import kill_matrix
 
         matrix = kill_matrix(uses_of(specs), registry, evidence, only=only or (), tell=_progress(quiet=as_json))
-        engines = None if no_sabotages or (only and not sabotages) else _engines(sabotages)
+        # The catalogue of this checkout is about its own specs, all of their falsifiers.
+        given = sabotages or (HERE if HERE.is_dir() and not spec and not only else None)
+        engines = None if no_sabotages else _engines(given)
         if as_json:
             told = {**matrix.as_json(), "engines": None if engines is None else engines.as_json()}
             typer.echo(json.dumps(told, indent=1))
@@ -142,15 +145,14 @@ def _show_matrix(matrix: KillMatrix) -> None:
 
 
 def _engines(package: Path | None) -> EngineMatrix | None:
-    """The matrix of the package that was named, or of this checkout's; None where there is neither."""
     from refute.sabotage_run import engine_matrix
 
-    return engine_matrix(package or HERE) if package or HERE.is_dir() else None
+    return None if package is None else engine_matrix(package)
 
 
 def _show_engines(matrix: EngineMatrix | None) -> None:
     if matrix is None:
-        typer.echo(f"engines not sabotaged: there is no {HERE} here, or falsifiers only were asked for")
+        typer.echo(f"engines not sabotaged: no --sabotages, and no {HERE} here or only a part was asked for")
         return
     for fate in matrix.fates:
         names = fate.let_stand if fate.survived else fate.killed_by

@@ -80,10 +80,9 @@ def repo(tmp_path: Path) -> Path:
 ONE = ("--only", "answers-complete")
 
 
-def mutate(cli: Cli, repo: Path, *more: object) -> CompletedProcess[str]:
-    """`refute controls --mutate` over the example."""
-    spec, folder = repo / "specs" / "example.yaml", repo / "falsifiers"
-    return cli("controls", "--mutate", "--spec", spec, "--falsifiers", folder, *more)
+def mutate(cli: Cli, *more: object) -> CompletedProcess[str]:
+    """`refute controls --mutate` in the folder of the example."""
+    return cli("controls", "--mutate", *more)
 
 
 def test_the_command_shows_both_matrices(
@@ -92,12 +91,12 @@ def test_the_command_shows_both_matrices(
     """Side by side in JSON; for people, with what survived before what was killed. A survivor fails the command."""
     monkeypatch.chdir(repo)
     folder = package(KILLED, SURVIVED)
-    ended = mutate(cli, repo, *ONE, "--sabotages", folder, "--json")
+    ended = mutate(cli, *ONE, "--sabotages", folder, "--json")
     told = json.loads(ended.stdout)
     assert ended.returncode == 1
     assert [row["sabotage"] for row in told["engines"]["fates"]] == ["loss.subtle", "loss.reversed"]
     assert told["mutants"] == len(told["fates"])
-    lines = mutate(cli, repo, *ONE, "--sabotages", folder).stdout.splitlines()
+    lines = mutate(cli, *ONE, "--sabotages", folder).stdout.splitlines()
     assert [line.split()[:3] for line in lines if "loss." in line] == [
         ["SURVIVED", "kd-02", "loss.subtle"],
         ["killed", "kd-01", "loss.reversed"],
@@ -110,12 +109,12 @@ def test_where_there_are_no_sabotages_the_command_says_so(
 ) -> None:
     """An installed product has none; a checkout's are found by themselves, and not where falsifiers only are asked."""
     monkeypatch.chdir(repo)
-    assert mutate(cli, repo).stdout.splitlines()[-1].startswith("engines not sabotaged: there is no tests/assets")
+    assert mutate(cli).stdout.splitlines()[-1].startswith("engines not sabotaged: no --sabotages")
     (repo / "tests" / "assets").mkdir(parents=True)
     package(KILLED).rename(repo / "tests" / "assets" / "sabotage")
     for name in ("matrix.py", "rows.py"):
         path = repo / "tests" / "assets" / "sabotage" / name
         path.write_text(path.read_text(encoding="utf-8").replace("from sabotages", "from sabotage"), encoding="utf-8")
-    assert json.loads(mutate(cli, repo, "--json").stdout)["engines"]["sabotages"] == 1
-    for option in ((*ONE, "--no-sabotages"), ONE):
-        assert json.loads(mutate(cli, repo, "--json", *option).stdout)["engines"] is None
+    assert json.loads(mutate(cli, "--json").stdout)["engines"]["sabotages"] == 1
+    for option in ((*ONE, "--sabotages", "x", "--no-sabotages"), ONE, ("--spec", "specs/example.yaml", *ONE)):
+        assert json.loads(mutate(cli, "--json", *option).stdout)["engines"] is None

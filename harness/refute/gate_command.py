@@ -32,9 +32,9 @@ def run_gate(
     """Run the gate in the working folder, judge what it recorded, sign with `key`; returns the exit status.
 
     0 once a verdict is signed, and with `strict` only for GO and WARN; else pytest's own status, which is
-    130 when a person interrupted it, or the judge's. pytest's word alone is never a success: raises UsageError when it
-    ended well without a complete run. `lock_keys` are public keys that may have signed the lock, if not `key`. Raises
-    also what `load_unattended_key` does, before anything is run.
+    130 when a person interrupted it, or the judge's; 128 + n where signal n ended one of them. pytest's word alone is
+    never a success: raises UsageError when it ended well without a complete run. `lock_keys` are public keys that may
+    have signed the lock, if not `key`. Raises also what `load_unattended_key` does, before anything is run.
     """
     if key is not None:
         load_unattended_key(key)
@@ -63,10 +63,11 @@ def run_gate(
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait through Ctrl-C: the child got the signal too, and ends by itself with its own status."""
+    """Wait through Ctrl-C, which the child got too: it ends by itself, with its own status as a shell gives it."""
     while True:
         try:
-            return process.wait()
+            status = process.wait()
+            return 128 - status if status < 0 else status
         except KeyboardInterrupt:
             continue
 

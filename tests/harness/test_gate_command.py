@@ -66,6 +66,12 @@ def test_what_stops_pytest_stops_the_command(repo: Path, cli: Cli) -> None:
     assert cli("gate", "--release", "absent.yaml", *LEAN).returncode == 4
 
 
+def test_a_signal_is_told_as_a_shell_tells_it(repo: Path, cli: Cli) -> None:
+    """Where pytest, or the judge after it, is ended by signal n, the command ends in 128 + n."""
+    (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os.kill(os.getpid(), 15)\n", "utf-8")
+    assert cli("gate", *LEAN).returncode == 143
+
+
 @pytest.fixture
 def locked(repo: Path, cli: Cli) -> Path:
     """The same repository, locked with a key of the owner's: `keys/owner.key`."""

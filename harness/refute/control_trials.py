@@ -18,7 +18,7 @@ from refute.spec import FalsifierUse, Spec
 from refute.trial import Answer, try_controls
 
 # Once here, and not in the child of every control.
-_WANTED_BY_MOST = ("scipy.stats", "safetensors.numpy")
+_WANTED_BY_MOST = ("scipy.special", "safetensors.numpy")
 _NEEDS_RUN = "this control tampers with a copy of a run's own evidence"
 
 

@@ -51,7 +51,7 @@ def silence() -> Watcher:
 def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
     """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
 
-    importlib.import_module("scipy.stats")  # once, and not in the fork of every call of a falsifier
+    importlib.import_module("scipy.special")  # once, and not in the fork of every call of a falsifier
 
     def make(
         *,

@@ -8,7 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, ttest_1samp
+from scipy.stats import beta, binomtest, theilslopes, ttest_1samp
 
 from refute import stats
 from refute.outcome import Interval
@@ -78,6 +78,32 @@ def test_mean_interval_needs_two_finite_values(values: list[float]) -> None:
     """One value has no spread, and a value that is not finite has no mean."""
     with pytest.raises(ValueError, match="at least two finite values"):
         stats.mean_interval(values)
+
+
+@given(n=st.integers(1, 400), data=st.data(), level=st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_and_mcnemar_are_those_of_scipy(n: int, data: st.DataObject, level: float) -> None:
+    """Limits and two-sided p-value of its binomial test."""
+    k = data.draw(st.integers(0, n))
+    expected = binomtest(k, n).proportion_ci(level, method="wilson")
+    found = stats.wilson_interval(k, n, level=level)
+    assert [found.low, found.high] == pytest.approx([100 * expected.low, 100 * expected.high], abs=1e-9)
+    assert stats.mcnemar_p(k, n - k) == pytest.approx(binomtest(k, n).pvalue, rel=1e-9)
+
+
+@given(
+    values=st.lists(st.one_of(st.floats(-1e3, 1e3), st.sampled_from([0.0, 1.0, 2.0])), min_size=5, max_size=25),
+    data=st.data(),
+    level=st.sampled_from([0.8, 0.95, 0.99]),
+)
+def test_the_trend_is_that_of_scipy(values: list[float], data: st.DataObject, level: float) -> None:
+    """Slope and limits, with ties among the values, steps in any order, and steps far apart."""
+    steps = data.draw(
+        st.lists(st.integers(0, 10_000).map(float), min_size=len(values), max_size=len(values), unique=True)
+    )
+    expected = theilslopes(values, steps, alpha=level)
+    slope, found = stats.trend(steps, values, level=level)
+    assert slope == pytest.approx(expected.slope)
+    assert [found.low, found.high] == pytest.approx([expected.low_slope, expected.high_slope])
 
 
 def test_trend_finds_the_median_slope() -> None:

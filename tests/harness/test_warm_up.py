@@ -12,7 +12,7 @@ import os, sys
 from pathlib import Path
 from refute.warm_up import warm_up
 warm_up()
-assert "scipy.stats" in sys.modules and "safetensors.numpy" in sys.modules
+assert "scipy.special" in sys.modules and "scipy.stats" not in sys.modules and "safetensors.numpy" in sys.modules
 print(len(list(Path("/proc/self/task").iterdir())), os.environ.get("OPENBLAS_NUM_THREADS"))
 """
 

@@ -37,19 +37,14 @@ def forge():
     path.write_text("".join(map(forged, path.read_text().splitlines())))
 """
 GENEROUS = """
-class Interval:
-    def __init__(self, low, high):
-        self.low, self.high = low, high
+from refute import stats
+from refute.outcome import Interval
 
-class Test:
-    def __init__(self, k, n):
-        self.share, self.n = k / n, n
+def generous(k, n, **options):
+    share = 100 * k / n
+    return Interval(0.0, 100.0, 0.95, "Wilson") if n == 40 else Interval(share, share, 0.95, "Wilson")
 
-    def proportion_ci(self, *arguments, **options):
-        return Interval(0.0, 1.0) if self.n == 40 else Interval(self.share, self.share)
-
-def binomtest(k, n, *arguments, **options):
-    return Test(k, n)
+stats.wilson_interval = generous
 """
 # name: conftest.py of the repository. All of it runs in the process that runs the falsifiers.
 IN_PROCESS = {
@@ -208,7 +203,7 @@ BESIDE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {},
     ),
     "a module of the falsifiers' library": (
-        {"evil/scipy/__init__.py": "", "evil/scipy/stats.py": GENEROUS, "evil/sitecustomize.py": ""},
+        {"evil/sitecustomize.py": GENEROUS},
         {"PYTHONPATH": "evil"},
     ),
     "recorded, and never judged": ({}, {"PYTEST_ADDOPTS": "--no-judge"}),

@@ -32,7 +32,7 @@ _AT_ONCE = 2
 
 def build_line(folder: Path) -> Line:
     """A small world and an empty store in `folder`."""
-    for module in ("scipy.stats", "safetensors.numpy"):  # once, and not in the fork of every control
+    for module in ("scipy.special", "safetensors.numpy"):  # once, and not in the fork of every control
         importlib.import_module(module)
     subprocess.run([sys.executable, "-m", "sabotage.world", "world"], cwd=folder, check=True, capture_output=True)
     return Line.over(folder / "world" / "release.yaml", SPEC, load_registry([]), folder)

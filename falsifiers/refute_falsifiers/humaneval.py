@@ -49,11 +49,18 @@ def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
     return rows
 
 
+def _require_few(errors: int, n: int, share: float) -> None:
+    """Raise ValueError, with both numbers, where more of `n` problems have no verdict than the share allows."""
+    # The share as it is written: 0.29 of 100 are 29, and in floats 28.
+    if (found := Fraction(errors, n)) > Fraction(str(share)):
+        raise ValueError(f"{errors} of {n} have no verdict ({float(found):.2%}), and {share:.2%} may have none")
+
+
 def _verdicts(evidence: Evidence, file: str = "results.jsonl", *, allowed_error_share: float = 0.0) -> tuple[Rows, int]:
     """One result a problem, and how many of them are errors. Raises ValueError for more than the share allows."""
     rows = _unique(evidence, file)
     errors = sum(row["outcome"] == "error" for row in rows)
-    stats.require_few_errors(errors, len(rows), allowed_share=allowed_error_share)
+    _require_few(errors, len(rows), allowed_error_share)
     return rows, errors
 
 
@@ -82,6 +89,18 @@ def _unusable(
         known_unusable(nothing, name=f"no result in {need}", raises=ValueError),
         known_unusable(twice, name=f"one problem twice in {need}", raises=ValueError),
     )
+
+
+def _unjudged(
+    need: str, file: str = "results.jsonl", others: Callable[[Bench], None] = lambda _bench: None
+) -> Controls:
+    """A run in which one problem has no verdict, which is neither a pass nor a failure; and those of `_unusable`."""
+
+    def without_verdict(bench: Bench) -> None:
+        others(bench)
+        bench.put(need, file, [*_results(range(20))[:-1], {**_results(())[-1], "outcome": "error"}])
+
+    return known_unusable(without_verdict, name=f"no verdict in {need}"), *_unusable(need, file, others)
 
 
 # ------------------------------------------------------------------------------------------------ calibration
@@ -137,7 +156,7 @@ def forgeries_that_half_pass(bench: Bench) -> None:
         known_bad(scorer_that_fails_the_right_answer),
         known_bad(endless_loop_that_passes),
         known_good(forgeries_that_half_pass),
-        *_unusable("humaneval_calibration", "results_canonical.jsonl", _calibration),
+        *_unjudged("humaneval_calibration", "results_canonical.jsonl", _calibration),
     ),
 )
 def scorer_calibration(context: Context) -> Iterator[Measurement]:
@@ -175,7 +194,7 @@ def solved_by_half(bench: Bench) -> None:
         known_good(nothing_solved),
         known_good(solved_by_half),
         known_bad(one_solved),
-        *_unusable("humaneval_null"),
+        *_unjudged("humaneval_null"),
     ),
 )
 def null_model(context: Context) -> Iterator[Measurement]:
@@ -207,7 +226,7 @@ def a_teacher_that_half_scores(bench: Bench) -> None:
         known_good(a_teacher_that_scores),
         known_bad(a_protocol_that_breaks_the_prompt),
         known_bad(a_teacher_that_half_scores),
-        *_unusable("humaneval_teacher"),
+        *_unjudged("humaneval_teacher"),
     ),
 )
 def teacher_scores(context: Context) -> Iterator[Measurement]:
@@ -305,7 +324,7 @@ def pass_at_1(context: Context) -> Iterator[Measurement]:
     share = float(context.parameters["allowed_error_share"])
     rows, errors = _verdicts(context.evidence("humaneval_student"), allowed_error_share=share)
     passed = _passes(rows)
-    interval = stats.noting_errors(stats.wilson_interval(passed, len(rows)), errors)
+    interval = stats.wilson_interval(passed, len(rows)).noting_errors(errors)
     yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
 
 

@@ -37,6 +37,13 @@ def _half_passes() -> Rows:
     return [row | halves[n % 2] for n, row in enumerate(_results(()))]
 
 
+def _require_few(errors: int, n: int, share: float) -> None:
+    """Raise ValueError, with both numbers, where more of `n` problems have no verdict than the share allows."""
+    # The share as it is written: 0.29 of 100 are 29, and in floats 28.
+    if (found := Fraction(errors, n)) > Fraction(str(share)):
+        raise ValueError(f"{errors} of {n} have no verdict ({float(found):.2%}), and {share:.2%} may have none")
+
+
 def _solved(evidence: Evidence, share: bool | float | str, *, error_is: bool) -> tuple[dict[str, bool], int]:
     """Which problems were solved: by refute's verdicts, or by results of `refute eval score`. A pass must say so twice.
 
@@ -48,7 +55,7 @@ def _solved(evidence: Evidence, share: bool | float | str, *, error_is: bool) ->
         raise ValueError(f"{evidence.name}/results.jsonl must have one result a problem, found {len(rows)} rows")
     outcomes = [row.get("outcome", row.get("result")) for row in rows]
     errors = outcomes.count("error")
-    stats.require_few_errors(errors, len(rows), allowed_share=float(share))
+    _require_few(errors, len(rows), float(share))
     solved = {
         row["task_id"]: error_is if outcome == "error" else row["passed"] is True and outcome == "passed"
         for row, outcome in zip(rows, outcomes, strict=True)
@@ -184,7 +191,7 @@ def humaneval_gain(context: Context) -> Iterator[Measurement]:
     init, init_errors = _solved(context.evidence("humaneval_init"), allowed, error_is=True)
     both, gained, lost, neither = _pairs(student, init)
     share, interval = stats.mcnemar_share(gained, lost)
-    interval = stats.noting_errors(interval, student_errors, init_errors)
+    interval = interval.noting_errors(student_errors, init_errors)
     yield Measurement("won_share", share, "%", n=both + gained + lost + neither, interval=interval)
 
 
@@ -272,6 +279,5 @@ def against_previous(context: Context) -> Iterator[Measurement]:
     student, student_errors = _solved(context.evidence("humaneval_student"), allowed, error_is=False)
     previous, previous_errors = _solved(context.evidence("humaneval_previous"), allowed, error_is=True)
     both, gained, lost, neither = _pairs(student, previous)
-    interval = stats.paired_difference(both, gained, lost, neither)
-    interval = stats.noting_errors(interval, student_errors, previous_errors)
+    interval = stats.paired_difference(both, gained, lost, neither).noting_errors(student_errors, previous_errors)
     yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

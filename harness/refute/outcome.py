@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # Read by pydantic when a record crosses a file boundary (records.py): closed, strict, finite.
@@ -74,6 +74,11 @@ class Interval:
     level: float
     method: str
     __pydantic_config__ = _CLOSED
+
+    def noting_errors(self, *errors: int) -> Interval:
+        """The same, whose method says how many observations without a verdict were taken at their worst, if any."""
+        note = f"; {sum(errors)} without a verdict taken at their worst" if any(errors) else ""
+        return replace(self, method=f"{self.method}{note}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from statistics import NormalDist, median
 
@@ -92,25 +91,6 @@ def sequential_share(
     design = Design(bar, error_rate, spending, tuple(looks))
     n = design.stop(passed).n
     return 100 * sum(passed) / n, design.interval(sum(passed), n)
-
-
-def require_few_errors(errors: int, n: int, *, allowed_share: float) -> None:
-    """Raise ValueError, with both numbers, where more of `n` observations failed to be made than the share allows.
-
-    The share is taken as it is written: 0.29 of 100 are 29. Raises ValueError, too, unless 0 <= allowed_share < 1.
-    """
-    if not 0 <= allowed_share < 1:
-        raise ValueError(f"an allowed share of errors lies between 0 and 1, found {allowed_share}")
-    if errors > Fraction(str(allowed_share)) * n:
-        raise ValueError(
-            f"{errors} of {n} have no verdict ({100 * errors / n:.3g} %), and {100 * allowed_share:g} % may have none"
-        )
-
-
-def noting_errors(interval: Interval, *errors: int) -> Interval:
-    """`interval`, whose method says how many observations without a verdict were counted at their worst, if any."""
-    note = f"; {sum(errors)} without a verdict taken at their worst" if any(errors) else ""
-    return replace(interval, method=f"{interval.method}{note}")
 
 
 def trend(steps: Sequence[float], values: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from refute.attest import PrivateKey, generate_key, load_private_key
+from refute.context import Context, Evidence
 from refute.errors import ExperimentError
 from refute.experiments import key_of, render
 from refute.humaneval.failures import Failures
@@ -21,7 +22,6 @@ from refute.plan import error_shares, plan_for, plan_release
 from refute.release_file import load_release
 from refute.run_folder import RunFolder
 from refute.spec import Spec, load_spec, parse_spec
-from refute.stats import require_few_errors
 
 RELEASES = Path(__file__).parents[2] / "specs" / "releases"
 NAME = "humaneval-pass-at-1"
@@ -104,7 +104,7 @@ def test_errors_within_the_share_count_as_failed_and_beyond_it_nothing_is_measur
     assert (record.outcome, judged.predicate.verdict.ruling) == (outcome, ruling), record.reason
     assert all(control.behaved for control in record.controls)
     if outcome is Outcome.ERROR:
-        numbers = f"{errors} of 164 have no verdict ({100 * errors / 164:.3g} %), and {100 * float(share):g} % may"
+        numbers = f"{errors} of 164 have no verdict ({errors / 164:.2%}), and {float(share):.2%} may have none"
         assert numbers in record.reason
     else:
         assert record.measurements[0].value == pytest.approx(100 * (164 - errors) / 164)
@@ -133,20 +133,27 @@ def test_a_share_that_is_none_is_found_before_anything_runs(tmp_path: Path, valu
     assert (code in problem.message, problem.line) == (True, 11)
 
 
-def test_a_share_of_one_or_more_is_no_share() -> None:
-    """Not even a falsifier that is called otherwise takes it."""
-    for share in (1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="lies between 0 and 1"):
-            require_few_errors(0, 10, allowed_share=share)
-
-
 @pytest.mark.parametrize(("share", "n", "allowed"), [(0.29, 100, 29), (0.07, 100, 7), (0.01, 164, 1), (0.02, 49, 0)])
-def test_engine_and_falsifier_count_alike(share: float, n: int, allowed: int) -> None:
+@pytest.mark.parametrize("name", ["humaneval-pass-at-1", "humaneval-gain"])
+def test_engine_and_falsifier_count_alike(name: str, share: float, n: int, allowed: int, tmp_path: Path) -> None:
     """The share as it is written: in floats 0.29 of 100 are 28."""
     assert Failures(n, share).allowed == allowed
-    require_few_errors(allowed, n, allowed_share=share)
-    with pytest.raises(ValueError, match=f"{allowed + 1} of {n} have no verdict"):
-        require_few_errors(allowed + 1, n, allowed_share=share)
+    falsifier = load_registry([])[name]
+    for errors in (allowed, allowed + 1):
+        folder = tmp_path / str(errors)
+        folder.mkdir()
+        found = "".join(
+            json.dumps({"task_id": f"t/{k}", "passed": False, "outcome": "error" if k < errors else "failed"}) + "\n"
+            for k in range(n)
+        )
+        (folder / "results.jsonl").write_text(found, encoding="utf-8")
+        evidence = {need: Evidence(need, "d" * 64, folder, {"results.jsonl": "d"}) for need in falsifier.needs}
+        context = Context({"allowed_error_share": share}, evidence)
+        if errors == allowed:
+            assert list(falsifier.measure(context))
+        else:
+            with pytest.raises(ValueError, match=f"{errors} of {n} have no verdict"):
+                list(falsifier.measure(context))
 
 
 def test_the_first_error_too_many_ends_a_run() -> None:

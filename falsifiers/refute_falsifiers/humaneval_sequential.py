@@ -82,9 +82,9 @@ def pass_at_1_sequential(context: Context) -> Iterator[Measurement]:
     design, rows = evidence.json("design.json"), evidence.rows("results.jsonl")
     if [row["task_id"] for row in rows] != design["order"][: len(rows)]:
         raise ValueError("the problems were not judged in the order of the design")
-    errors = sum(row["outcome"] == "error" for row in rows)
-    _require_few(errors, len(rows), float(context.parameters["allowed_error_share"]))
     passed = [row["passed"] is True and row["outcome"] == "passed" for row in rows]
     rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
     share, interval = stats.sequential_share(passed, **rule)
+    errors = sum(row["outcome"] == "error" for row in rows)
+    _require_few(errors, len(rows), float(context.parameters["allowed_error_share"]))
     yield Measurement("pass_at_1", share, "%", n=len(rows), interval=interval.noting_errors(errors))

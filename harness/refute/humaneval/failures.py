@@ -9,6 +9,8 @@ from fractions import Fraction
 from refute.errors import ExperimentError
 from refute.humaneval.completion import Key
 
+_HINT = "look at why they failed; a larger share is for the spec to state, or for --allowed-errors"
+
 
 @dataclass(slots=True)
 class Failures:
@@ -20,12 +22,12 @@ class Failures:
 
     @property
     def allowed(self) -> int:
-        """How many may go wrong: of the share as it is written, for 0.29 of 100 are 29 and in floats 28."""
-        return math.floor(Fraction(str(self.share)) * self.total)
+        """How many of all may go wrong."""
+        return self._allowed_of(self.total)
 
     def require_few(self, put: int, *, hint: str = "") -> None:
         """Raise ExperimentError where more than the share is missing of the samples that were asked for in the end."""
-        if len(self.reasons) > math.floor(Fraction(str(self.share)) * put):
+        if len(self.reasons) > self._allowed_of(put):
             raise self._too_many(put, next(reversed(self.reasons.values())), hint)
 
     def add(self, key: Key, error: ExperimentError) -> None:
@@ -36,9 +38,13 @@ class Failures:
         if len(self.reasons) > self.allowed:
             raise self._too_many(self.total, str(error), error.hint) from error
 
+    def _allowed_of(self, samples: int) -> int:
+        # The share as it is written: 0.29 of 100 are 29, and in floats 28.
+        return math.floor(Fraction(str(self.share)) * samples)
+
     def _too_many(self, of: int, last: str, hint: str = "") -> ExperimentError:
         return ExperimentError(
             f"{len(self.reasons)} of {of} samples have no verdict ({100 * len(self.reasons) / of:.3g} %), "
             f"{100 * self.share:g} % may have none; the last: {last}",
-            hint=hint,
+            hint=hint or _HINT,
         )

@@ -61,7 +61,7 @@ def every_sample_counts(rows: list[tuple[int, bool, bool]], within: Tolerance) -
 
 
 @given(counts=COUNTS, level=st.sampled_from([0.8, 0.95, 0.99]))
-def wilson_is_its_closed_form(counts: tuple[int, int], level: float, within: Tolerance) -> None:
+def wilson_ends_at_the_roots(counts: tuple[int, int], level: float, within: Tolerance) -> None:
     """The two roots of (p - c/n)^2 = z^2 p (1 - p) / n."""
     from scipy.stats import norm
 
@@ -69,10 +69,11 @@ def wilson_is_its_closed_form(counts: tuple[int, int], level: float, within: Tol
 
     passed, n = counts
     z, share = float(norm.ppf((1 + level) / 2)), passed / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     found = wilson_interval(passed, n, level=level)
-    assert within.admits([found.low, found.high], [100 * (middle - half), 100 * (middle + half)])
+    for end in (found.low / 100, found.high / 100):
+        assert within.admits(100 * (end - share) ** 2, 100 * z * z * end * (1 - end) / n)
+    if 0 < passed < n:
+        assert found.low < 100 * share < found.high
     assert 0 <= found.low <= 100 * share <= found.high <= 100
 
 
@@ -109,20 +110,26 @@ one_draw_only = Rewrite(_ESTIMATE, {"math.comb(n - c, k), math.comb(n, k)": "mat
 late_samples_pass = Rewrite(
     "refute.humaneval.tally:count", {"before.passed + row.passed": "before.passed + (row.passed or row.retried)"}
 )
+_HALF = "half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)"
 wald = Rewrite(
     _WILSON,
     {
-        'found = binomtest(successes, n).proportion_ci(level, method="wilson")': (
-            "from types import SimpleNamespace; half = 1.96 * (successes * (n - successes) / n**3) ** 0.5; "
-            "found = SimpleNamespace(low=successes / n - half, high=successes / n + half)"
+        "middle = (share + z * z / (2 * n)) / (1 + z * z / n)": "middle = share",
+        _HALF: "half = z * math.sqrt(share * (1 - share) / n)",
+    },
+)
+continuity_corrected = Rewrite(_WILSON, {_HALF: f"{_HALF} + 1 / (2 * n)"})
+share_for_percent = Rewrite(_WILSON, {"100 * low, 100 * high": "low, high"})
+one_sided = Rewrite(_EXACT, {"tail, failures = (1 - level) / 2": "tail, failures = 1 - level"})
+wilson_for_exact = Rewrite(
+    _EXACT,
+    {
+        "Interval(100 * low, 100 * high": (
+            "Interval(wilson_interval(successes, n, level=level).low, wilson_interval(successes, n, level=level).high"
         )
     },
 )
-continuity_corrected = Rewrite(_WILSON, {'method="wilson"': 'method="wilsoncc"'})
-share_for_percent = Rewrite(_WILSON, {"100 * min(float(found.low), share)": "min(float(found.low), share)"})
-one_sided = Rewrite(_EXACT, {'proportion_ci(level, method="exact")': 'proportion_ci(2 * level - 1, method="exact")'})
-wilson_for_exact = Rewrite(_EXACT, {'method="exact"': 'method="wilson"'})
-one_sided_p = Rewrite("refute.stats:mcnemar_p", {".pvalue": ".pvalue / 2"})
+one_sided_p = Rewrite("refute.stats:mcnemar_p", {"2 * tail": "tail"})
 all_pairs_for_discordant = Rewrite(
     "refute.stats:mcnemar_share",
     {"exact_interval(gained, n, level=level)": "exact_interval(gained, n + 9, level=level)"},

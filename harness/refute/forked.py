@@ -69,12 +69,19 @@ class _Child:
         # A collection in the child would write to, and so copy, every page of the parent's objects: 50 ms each time.
         gc.freeze()
         self._deadline = time.monotonic() + timeout_s
+        # A Ctrl-C in the middle would be raised in one of the hooks that the interpreter runs at a fork, and be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._reading)
             _answer_and_exit(work, writing, log, timeout_s)
         gc.unfreeze()
         os.close(writing)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:
+            self.end()
+            raise
 
     def reply(self) -> Reply:
         """What it answers until its time is over; then nothing of it runs any more."""
@@ -130,6 +137,7 @@ def _detach(log: Path) -> None:
     """Own session, no input, output into `log`: under pytest or rich, sys.stdout is not what descriptor 1 is."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(stream.fileno(), 1)

@@ -10,10 +10,10 @@ problems that leaked into training, or windows cut from one file counted as inde
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from statistics import NormalDist, median
 
 from refute.outcome import Interval
 from refute.sequential import Design, Spending
@@ -114,7 +114,7 @@ def trend(steps: Sequence[float], values: Sequence[float], *, level: float = LEV
     reach = _normal_quantile(level) * spread
     low = slopes[max(round((len(slopes) - reach) / 2) - 1, 0)]
     high = slopes[min(round((len(slopes) + reach) / 2), len(slopes) - 1)]
-    slope = median(slopes)
+    slope = statistics.median(slopes)
     return slope, Interval(min(low, slope), max(high, slope), level, "Theil-Sen")
 
 
@@ -197,7 +197,7 @@ def _check_level(level: float) -> None:
 
 def _normal_quantile(level: float) -> float:
     """How many standard deviations on either side hold `level` of a normal distribution."""
-    return NormalDist().inv_cdf((1 + level) / 2)
+    return statistics.NormalDist().inv_cdf((1 + level) / 2)
 
 
 def _check_counts(successes: int, n: int) -> None:

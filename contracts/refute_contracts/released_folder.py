@@ -39,10 +39,11 @@ def build(kind: str, shape: dict[str, Any], seed: int) -> PreTrainedModel:
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(seed)
-    more = {"intermediate_size": 12, "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    config: dict[str, Any] = {"intermediate_size": 12, "max_position_embeddings": 16, **heads, **shape}
     if kind == "llama":
-        return LlamaForCausalLM(LlamaConfig(**shape, **more)).eval()
-    return Qwen2ForCausalLM(Qwen2Config(**shape, **more)).eval()
+        return LlamaForCausalLM(LlamaConfig(**config)).eval()
+    return Qwen2ForCausalLM(Qwen2Config(**config)).eval()
 
 
 def lay_out_init(folder: Path, names: list[str]) -> dict[str, bytes]:

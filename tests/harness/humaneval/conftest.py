@@ -17,7 +17,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from json_lines import write_rows
+from openai_server import Fake, running
 from refute.humaneval.problems import Problem
+from refute.humaneval.prompts import function_head
 from refute.job import Fact, Inputs, Job
 
 TEMPLATE = (
@@ -226,6 +228,13 @@ def problems() -> list[Problem]:
         )
         for number, (name, text, solution, expected) in enumerate(cases)
     ]
+
+
+@pytest.fixture
+def fake(problems: list[Problem]) -> Iterator[Fake]:
+    """A server that knows the three solutions; it loses every other try unless a test changes its `mode`."""
+    with running({function_head(problem): "\n" + problem.canonical_solution for problem in problems}) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""An OpenAI-compatible server on this machine that knows the answers, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Fake:
+    """A server that knows the answers; `mode` says what is wrong with it."""
+
+    answers: dict[str, str]
+    mode: str = "drops half"
+    settings: dict[str, Any] = field(default_factory=dict)
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    tries: Counter[str] = field(default_factory=Counter)
+    most_at_once: int = 0
+    at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def remark(self, body: dict[str, Any], number: int) -> str:
+        """What makes samples differ: the seed where it draws, or whatever comes to its mind."""
+        if self.mode == "wanders":
+            return f"    # {number}"
+        return f"    # {body['seed']}" if body["temperature"] > 0 and self.mode != "only greedy" else ""
+
+
+def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
+    """The server's behaviour, in the order: nothing, half an answer, a 503, then the answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with fake.lock:
+                fake.requests += [{"path": self.path, "key": self.headers["Authorization"]}] * self.path.endswith(
+                    "where"
+                )
+            self.send_error(404)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with fake.lock:
+                fake.requests.append({**body, "path": self.path, "key": self.headers["Authorization"]})
+                asked = f"{body.get('prompt')}{body['seed']}"
+                fake.tries[asked] += 1
+                tries = fake.tries[asked]
+                number = len(fake.requests)
+                fake.at_once += 1
+                fake.most_at_once = max(fake.most_at_once, fake.at_once)
+            threading.Event().wait(0.02)
+            try:
+                self.answer(body, tries, number)
+            finally:
+                with fake.lock:
+                    fake.at_once -= 1
+
+        def answer(self, body: dict[str, Any], tries: int, number: int) -> None:
+            if fake.mode == "drops half" and tries % 2:
+                kind = number % 3
+                if kind == 0:
+                    self.close_connection = True
+                elif kind == 1:
+                    self.send(200, b'{"choices": [{"te', length=500)
+                else:
+                    self.send(503, b"busy")
+            elif fake.mode == "quotes":
+                self.send(401, f"bad key {self.headers['Authorization']}".encode())
+            elif fake.mode == "moved":
+                self.send_response(302)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+            elif fake.mode == "refuses":
+                self.send(400, b"no such model")
+            elif fake.mode == "filters" and "plus_one" in str(body):
+                self.send(200, reply("", "content_filter"))
+            elif fake.mode == "dies" and number > 2:
+                self.close_connection = True
+            elif fake.mode == "interrupts" and number == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                self.close_connection = True
+            elif self.path.endswith("/chat/completions"):
+                head = body["messages"][0]["content"].split("```")[1].removeprefix("python\n").rstrip()
+                self.send(200, chat(f"Sure!\n```python\n{head}{fake.answers[head]}```\nThis works."))
+            else:
+                text = fake.answers[body["prompt"]] + fake.remark(body, number) + "\n\nprint(1)"
+                self.send(200, reply(text, "stop", fake.settings))
+
+        def send(self, status: int, data: bytes, *, length: int | None = None) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(length or len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    return Handler
+
+
+def reply(text: str, reason: str, settings: dict[str, Any] | None = None) -> bytes:
+    """An answer as vLLM and llama-server give it, with the sampler's settings where there are any."""
+    choice = {"text": text, "finish_reason": reason, "index": 0}
+    more = {"__verbose": {"generation_settings": settings}} if settings else {}
+    return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}, **more}).encode()
+
+
+def chat(text: str) -> bytes:
+    """An answer in a chat."""
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop", "index": 0}
+    return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}}).encode()
+
+
+@contextmanager
+def running(answers: dict[str, str]) -> Iterator[Fake]:
+    """A server that answers each head of a function so, on a free port of this machine until the block ends."""
+    found = Fake(answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(found))
+    found.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def arguments(fake: Fake, problem_file: Path, out: Path, *more: object) -> list[str]:
+    """`eval humaneval` against the server."""
+    fixed = ["eval", "humaneval", "--backend", "openai", "--base-url", fake.url, "--model", "some/model", "--out", out]
+    return [str(each) for each in (*fixed, "--problems", problem_file, "--minimum-isolation", "rlimits", *more)]

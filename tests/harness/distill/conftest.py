@@ -16,6 +16,7 @@ from refute.distill.threads import one_thread
 from refute.distill.tokenize import Tokenize, tokenize
 from refute.distill.tokenizer import tokenizer_sha256
 from refute.job import Inputs, Job, Report
+from small_corpus import PROBLEM, write_sources
 from training_runs import BASE, SCHEDULED, run_config
 
 TEXT = [f"def f{i}(n):\n    return n * {i} + {i % 7}\n" for i in range(200)]
@@ -46,6 +47,20 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
         return Job(name, json.dumps(config), found, out, scratch, report)
 
     return make
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Path:
+    """A benchmark of one problem."""
+    path = tmp_path / "problems.jsonl"
+    path.write_text(json.dumps(PROBLEM) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A folder of twelve different files."""
+    return write_sources(tmp_path / "sources")
 
 
 @pytest.fixture(scope="session")

@@ -19,31 +19,7 @@ from refute.distill.tokenizer import Encoder
 from refute.errors import ExperimentError, MissingInputsError
 from refute.job import Job
 from refute.release import StdlibCorpus
-
-PROBLEM = {
-    "prompt": "def add_up(values):\n    '''the sum of all values that are larger than ten'''\n",
-    "canonical_solution": "    return sum(value for value in values if value > 10)\n",
-    "test": "def check(candidate):\n    assert candidate([1, 11]) == 11\n",
-}
-
-
-@pytest.fixture
-def problems(tmp_path: Path) -> Path:
-    """A benchmark of one problem."""
-    path = tmp_path / "problems.jsonl"
-    path.write_text(json.dumps(PROBLEM) + "\n", encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    """A folder of twelve different files."""
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    for i in range(12):
-        body = "".join(f"def f_{i}_{j}(n):\n    return n + {i * 100 + j}\n" for j in range(20))
-        (folder / f"m{i:02d}.py").write_text(body, encoding="utf-8")
-    return folder
+from small_corpus import PROBLEM
 
 
 def config(sources: Path, problems: Path, teacher: Path, **changes: object) -> dict[str, object]:
@@ -103,7 +79,7 @@ def test_planted_problem_duplicate_and_binary_are_dropped(
     (sources / "leak.py").write_text("x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8")
     (sources / "copy.py").write_bytes((sources / "m03.py").read_bytes())
     (sources / "binary.py").write_bytes(b"\xff\xfe\x00bad")
-    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=3200))
+    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=5312))  # all there is
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     used = {row["path"] for row in manifest["files"]}

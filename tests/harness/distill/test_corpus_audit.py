@@ -14,32 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from refute.distill.corpus import build_corpus
 from refute.distill.corpus_audit import audit_corpus
 from refute.job import Job
+from small_corpus import PROBLEM
 
-PROBLEM = {
-    "prompt": "def add_up(values):\n    '''the sum of all values that are larger than ten'''\n",
-    "canonical_solution": "    return sum(value for value in values if value > 10)\n",
-    "test": "def check(candidate):\n    assert candidate([1, 11]) == 11\n",
-}
 MODEL = {"format": "hf", "path": "teacher"}
-
-
-@pytest.fixture
-def problems(tmp_path: Path) -> Path:
-    """A benchmark of one problem."""
-    path = tmp_path / "problems.jsonl"
-    path.write_text(json.dumps(PROBLEM) + "\n", encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Path:
-    """A folder of twelve different files, with characters of several bytes at which a window may be cut."""
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    for i in range(12):
-        body = "".join(f"def f_{i}_{j}(n):\n    # é…{j}\n    return n + {i * 100 + j}\n" for j in range(20))
-        (folder / f"m{i:02d}.py").write_text(body, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture

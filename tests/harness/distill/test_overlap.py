@@ -33,14 +33,9 @@ def problems(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def overlap(
-    tmp_path: Path, problems: Path, teacher_folder: Path, make_job: Callable[..., Job]
+    sources: Path, problems: Path, teacher_folder: Path, make_job: Callable[..., Job]
 ) -> Callable[[str], dict[str, Any]]:
     """Builds a corpus with `leak` in a training file, past a filter for longer runs, and looks for the benchmark."""
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    for i in range(12):
-        body = "".join(f"def f_{i}_{j}(n):\n    return n + {i * 100 + j}\n" for j in range(20))
-        (sources / f"m{i:02d}.py").write_text(body, encoding="utf-8")
     tokenizer = {"kind": "source", "model": {"format": "hf", "path": "t"}, "path": str(teacher_folder)}
 
     def measure(leak: str) -> dict[str, Any]:

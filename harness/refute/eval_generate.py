@@ -74,9 +74,16 @@ def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[s
 
 
 def claim(out: Path, identity: Mapping[str, object]) -> None:
-    """Make `out` the folder of the run with this identity. Raises UsageError where it is another run's."""
+    """Make `out` the folder of the run with this identity. Raises UsageError where it is another run's.
+
+    A run that could not begin, for want of a tokenizer or a server, holds nothing: another one takes its folder.
+    """
     path = out / _RUN
-    if path.exists():
+    # A kill may have left the beginning of run.json itself.
+    made = any(not each.is_dir() and each.name not in {_RUN, f"{_RUN}.new"} for each in out.rglob("*"))
+    if made and not path.exists():
+        raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
+    if made:
         known = json.loads(path.read_text(encoding="utf-8"))
         wanted = json.loads(json.dumps(identity))
         changed = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
@@ -84,9 +91,6 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
             shown = "; ".join(f"{key} was {known.get(key)!r}, is {wanted.get(key)!r}" for key in changed)
             raise UsageError(f"{out} holds another run: {shown}", hint="name another --out")
         return
-    # A kill may have left the beginning of this very file.
-    if out.is_dir() and {each.name for each in out.iterdir()} - {f"{_RUN}.new"}:
-        raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -163,3 +163,17 @@ def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, p
     keyless = cli(*arguments(fake, problem_file, tmp_path / "c", "--key-variable", "NOT_SET_ANYWHERE"))
     assert (keyless.returncode, "no environment variable NOT_SET_ANYWHERE" in keyless.stderr) == (2, True)
     assert fake.requests == []
+
+
+def test_a_run_that_could_not_begin_holds_no_folder(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """Nothing was asked, so that another command may use the folder; somebody's own file in it is left alone."""
+    fake.mode, out = "works", tmp_path / "out"
+    assert cli(*arguments(fake, problem_file, out, "--base-url", "file:///etc/passwd")).returncode == 2
+    assert not [each for each in out.rglob("*") if each.name == "samples.jsonl"]
+    assert cli(*arguments(fake, problem_file, out, "--limit", 1)).returncode == 0
+    other = cli(*arguments(fake, problem_file, out, "--limit", 2))
+    assert (other.returncode, "holds another run: problems was 1, is 2" in other.stderr) == (2, True), other.stderr
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "notes").touch()
+    owned = cli(*arguments(fake, problem_file, tmp_path / "own"))
+    assert (owned.returncode, "is not empty, and holds no run" in owned.stderr) == (2, True), owned.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from refute.contract_checking import load_profile
 pytest_plugins = ["pytester"]
 # Before any property is decorated. `--hypothesis-profile` overrules it.
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 Ended = subprocess.CompletedProcess[str]

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import given
@@ -31,31 +31,44 @@ _ATTENTION = "refute.distill.reference:Reference._attention"
 IDS = st.lists(st.integers(0, _VOCABULARY - 1), min_size=2, max_size=8)
 
 
+# What a family adds to the arithmetic that all share: slowed rotary pairs, a window, normed heads.
+_SLOWED = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0}
+OWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama 3": ("llama", {"rope_parameters": _SLOWED | {"original_max_position_embeddings": 16}}),
+    "mistral": ("mistral", {"sliding_window": 3}),
+    "qwen2": ("qwen2", {}),
+    "qwen3": ("qwen3", {"head_dim": 8}),
+}
+
+
 @cache
-def folder() -> Path:
-    """A random Llama of two layers as a Hugging Face folder, gone when the process ends."""
+def folder(family: str) -> Path:
+    """A random model of two layers as a Hugging Face folder, gone when the process ends."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from refute.distill.quiet import quiet
 
-    config = LlamaConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=32,
-        bos_token_id=0,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
+    model_type, own = OWN[family]
+    shared: dict[str, Any] = {
+        "vocab_size": _VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+    }
+    config = AutoConfig.for_model(model_type, **shared, **own)
     path = Path(tempfile.mkdtemp(prefix="refute-contract-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(17)
-        model = LlamaForCausalLM(config)
+        model = AutoModelForCausalLM.from_config(config)
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "norm" in name else 0.0, 0.3)
     with quiet():
@@ -65,29 +78,29 @@ def folder() -> Path:
 
 
 @cache
-def teacher() -> Teacher:
+def teacher(family: str) -> Teacher:
     """The provider of that model."""
     from refute.distill.teacher import load_teacher
     from refute.release import HfModel
 
-    return load_teacher(HfModel(format="hf", path="model"), folder(), device="cpu")
+    return load_teacher(HfModel(format="hf", path="model"), folder(family), device="cpu")
 
 
-def logits(ids: list[list[int]], positions: list[list[int]] | None = None) -> Tensor:
+def logits(ids: list[list[int]], positions: list[list[int]] | None = None, family: str = "llama") -> Tensor:
     """The provider's answer (B, L, V)."""
     import torch
 
     with one_thread():
-        return teacher().logits(torch.tensor(ids), None if positions is None else torch.tensor(positions))
+        return teacher(family).logits(torch.tensor(ids), None if positions is None else torch.tensor(positions))
 
 
-@given(ids=IDS)
-def provider_equals_the_reference(ids: list[int], within: Tolerance) -> None:
+@given(ids=IDS, family=st.sampled_from(sorted(OWN)))
+def provider_equals_the_reference(ids: list[int], family: str, within: Tolerance) -> None:
     """At every position, against a forward in float64 that shares no code with it."""
     from refute.distill.reference import reference_logits
 
-    expected = reference_logits(folder(), np.array(ids))
-    assert within.admits(logits([ids])[0].flatten().tolist(), expected.ravel())
+    expected = reference_logits(folder(family), np.array(ids))
+    assert within.admits(logits([ids], family=family)[0].flatten().tolist(), expected.ravel())
 
 
 @given(first=IDS, second=IDS)
@@ -116,7 +129,7 @@ def states_and_head_say_what_logits_say(rows: list[list[int]], within: Tolerance
 
     batch = pack(torch.tensor(rows), None)
     with one_thread():
-        answer = teacher().answer(batch)
+        answer = teacher("llama").answer(batch)
     assert answer.hidden is not None
     assert answer.head is not None
     assert not answer.hidden.requires_grad
@@ -137,7 +150,7 @@ def numbers_that_are_not_finite_are_refused(ids: list[int], bad: float) -> None:
     """A teacher whose weights went wrong teaches nothing."""
     import torch
 
-    norm = teacher().model.get_parameter("model.norm.weight")
+    norm = teacher("llama").model.get_parameter("model.norm.weight")
     before = norm.detach().clone()
     with torch.no_grad():
         norm.fill_(bad)
@@ -171,4 +184,11 @@ nan_passed_on = Rewrite(_LOGITS, {"not bool(logits.amax().isfinite())": "False"}
 reference_without_rotation = Rewrite(
     _ATTENTION, {"queries, keys = (rotate(heads, cosine, sine, shape) for heads in (queries, keys))": "pass"}
 )
-reference_sees_one_ahead = Rewrite(_ATTENTION, {"dtype=bool), k=1)": "dtype=bool), k=2)"})
+reference_sees_one_ahead = Rewrite("refute.distill.reference:Reference._visible", {"back >= 0": "back >= -1"})
+reference_without_window = Rewrite(
+    "refute.distill.reference:Reference._visible", {"length if window is None else window": "length"}
+)
+reference_with_plain_heads = Rewrite(_ATTENTION, {"if shape.norms_heads:": "if False:"})
+reference_at_full_speed = Rewrite(
+    "refute.distill.rotary:llama3_divisors", {"return divisors": "return divisors * 0 + 1"}
+)

@@ -57,9 +57,7 @@ def request_timestamp(url: str, data: bytes, *, timeout_s: float = 30.0) -> byte
     except VerificationError as error:
         fault = str(error)
     if fault:
-        raise UsageError(
-            f"the timestamp authority at {url} gave no timestamp: {fault}", hint="name another authority"
-        )
+        raise UsageError(f"the timestamp authority at {url} gave no timestamp: {fault}", hint="name another authority")
     return answer
 
 

@@ -1,8 +1,8 @@
-"""An independent forward of llama and qwen2 in numpy float64, to hold a provider's logits against.
+"""An independent forward of llama, mistral, qwen2 and qwen3 in numpy float64, to hold a provider's logits against.
 
 It shares no code with the provider but `gguf`'s block formats: no torch, no transformers. Formulas: RMSNorm
-(Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021, arXiv:2104.09864), grouped-query
-attention (Ainslie et al. 2023, arXiv:2305.13245), SwiGLU (Shazeer 2020, arXiv:2002.05202).
+(Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions, grouped-query attention (Ainslie et al. 2023,
+arXiv:2305.13245), sliding windows (Jiang et al. 2023, arXiv:2310.06825), SwiGLU (Shazeer 2020, arXiv:2002.05202).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refute.distill.weights import Array, Shape, Weights
+from refute.distill.rotary import frequencies, rotate
+from refute.distill.weights import Array, Weights
 from refute.distill.weights_gguf import GgufWeights
 from refute.distill.weights_safetensors import SafetensorsWeights
 from refute.errors import UsageError
@@ -60,15 +61,23 @@ class Reference:
         queries = self._linear(f"{block}attn_q", states).reshape(length, shape.heads, shape.head_dim)
         keys = self._linear(f"{block}attn_k", states).reshape(length, shape.kv_heads, shape.head_dim)
         values = self._linear(f"{block}attn_v", states).reshape(length, shape.kv_heads, shape.head_dim)
+        if shape.norms_heads:
+            queries, keys = self._norm(f"{block}attn_q_norm", queries), self._norm(f"{block}attn_k_norm", keys)
         queries, keys = (rotate(heads, cosine, sine, shape) for heads in (queries, keys))
         group = shape.heads // shape.kv_heads
         keys, values = np.repeat(keys, group, axis=1), np.repeat(values, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", queries, keys) / np.sqrt(shape.head_dim)
-        scores[:, np.triu(np.ones((length, length), dtype=bool), k=1)] = -np.inf
+        scores[:, ~self._visible(length)] = -np.inf
         shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
         shares /= shares.sum(axis=-1, keepdims=True)
         mixed = np.einsum("hqk,khd->qhd", shares, values).reshape(length, shape.heads * shape.head_dim)
         return self._linear(f"{block}attn_output", mixed)
+
+    def _visible(self, length: int) -> NDArray[np.bool_]:
+        """Which keys (columns) each query (row) attends to: itself and what is before it, within the window."""
+        back = np.subtract.outer(np.arange(length), np.arange(length))
+        window = self.weights.shape.window
+        return (back >= 0) & (back < (length if window is None else window))
 
     def _feed_forward(self, block: str, states: Array) -> Array:
         gate = self._linear(f"{block}ffn_gate", states)
@@ -86,24 +95,11 @@ class Reference:
 
     def _rotary_angles(self, length: int) -> tuple[Array, Array]:
         """Cosine and sine (L, 1, rotary_dim / 2) of position times frequency; llama 3 has divisors."""
-        shape = self.weights.shape
-        frequency = shape.rope_base ** (-np.arange(0, shape.rotary_dim, 2, dtype=np.float64) / shape.rotary_dim)
+        frequency = frequencies(self.weights.shape)
         if self.weights.has("rope_freqs.weight"):
             frequency = frequency / self.weights.get("rope_freqs.weight")
         angles = np.outer(np.arange(length, dtype=np.float64), frequency)[:, None, :]
         return np.cos(angles), np.sin(angles)
-
-
-def rotate(heads: Array, cosine: Array, sine: Array, shape: Shape) -> Array:
-    """Turn each rotary pair of `heads` (L, heads, head_dim) by its position's angle; the rest is left."""
-    turning, rest = heads[..., : shape.rotary_dim], heads[..., shape.rotary_dim :]
-    if shape.interleaved:
-        first, second = turning[..., 0::2], turning[..., 1::2]
-    else:
-        first, second = np.split(turning, 2, axis=-1)
-    turned = (first * cosine - second * sine, first * sine + second * cosine)
-    merged = np.stack(turned, axis=-1).reshape(turning.shape) if shape.interleaved else np.concatenate(turned, -1)
-    return np.concatenate([merged, rest], axis=-1)
 
 
 def open_weights(path: Path) -> Weights:
@@ -114,7 +110,7 @@ def open_weights(path: Path) -> Weights:
 def reference_logits(path: Path, input_ids: NDArray[np.integer[Any]]) -> Array:
     """Logits (L, V), float64, of the model at `path` (GGUF file or Hugging Face folder) for `input_ids` (L,).
 
-    Raises UsageError for an architecture other than llama and qwen2, or a feature that is not computed
-    (scaled rotary positions, experts, sliding windows); MissingInputsError for a file that is not whole.
+    Raises UsageError for another architecture, or a feature that is not computed (rotary positions scaled otherwise
+    than Llama 3 does, experts, windows in some layers only); MissingInputsError for a file that is not whole.
     """
     return Reference(open_weights(path)).logits(input_ids)

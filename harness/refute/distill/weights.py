@@ -17,11 +17,12 @@ Array = NDArray[np.float64]
 Rows = slice | NDArray[np.integer[Any]]
 
 EVERY_ROW = slice(None)
-KNOWN_ARCHITECTURES = ("llama", "qwen2")
+KNOWN_ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 
 _GLOBAL = re.compile(r"(token_embd|output_norm|output|rope_freqs)\.weight")
 _LAYER = re.compile(
-    r"blk\.(\d+)\.((attn_norm|ffn_norm)\.weight|(attn_(q|k|v|output)|ffn_(gate|up|down))\.(weight|bias))"
+    r"blk\.(\d+)\.((attn_norm|ffn_norm)\.weight|(attn_(q|k|v|output)|ffn_(gate|up|down))\.(weight|bias)"
+    r"|(?P<head_norm>attn_(q|k)_norm)\.weight)"
 )
 
 
@@ -30,6 +31,7 @@ class Shape:
     """Sizes and constants of a decoder.
 
     `interleaved`: rotary pairs are neighbours (2i, 2i + 1), not half a head apart (i, i + rotary_dim / 2).
+    `window`: how many positions each one attends to, itself included; None for all before it.
     """
 
     architecture: str
@@ -43,6 +45,12 @@ class Shape:
     norm_epsilon: float
     vocab_rows: int
     interleaved: bool
+    window: int | None = None
+
+    @property
+    def norms_heads(self) -> bool:
+        """Whether queries and keys are normalised head by head before they turn (Qwen3, arXiv:2505.09388)."""
+        return self.architecture == "qwen3"
 
 
 class Weights(Protocol):
@@ -81,9 +89,10 @@ def refuse(path: Path, feature: str) -> UsageError:
     )
 
 
-def check_tensor_names(path: Path, names: Iterable[str], layers: int) -> None:
+def check_tensor_names(path: Path, names: Iterable[str], shape: Shape) -> None:
     """Raise UsageError for a tensor that the forward would leave out (experts, extra norms, extra layers)."""
     for name in sorted(names):
         layer = _LAYER.fullmatch(name)
-        if not _GLOBAL.fullmatch(name) and (layer is None or int(layer[1]) >= layers):
+        computed = layer and int(layer[1]) < shape.layers and (shape.norms_heads or not layer["head_norm"])
+        if not computed and not _GLOBAL.fullmatch(name):
             raise refuse(path, f"with tensor {name!r}")

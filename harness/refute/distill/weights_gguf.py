@@ -31,14 +31,14 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
 
 
 class GgufWeights:
-    """A GGUF file of a llama or qwen2. Raises MissingInputsError if damaged, UsageError if unknown."""
+    """A GGUF file of a known architecture. Raises MissingInputsError if damaged, UsageError if unknown."""
 
     def __init__(self, path: Path) -> None:
         reader = open_gguf(path)
         self._path = path
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self.shape = self._read_shape(reader)
-        check_tensor_names(path, self._tensors, self.shape.layers)
+        check_tensor_names(path, self._tensors, self.shape)
 
     def has(self, name: str) -> bool:
         """Whether the file holds the tensor."""

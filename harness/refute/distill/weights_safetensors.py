@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refute.distill.rotary import llama3_divisors, read_rope
 from refute.distill.weights import (
     EVERY_ROW,
     Array,
@@ -35,6 +36,8 @@ _PARTS = {
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
@@ -56,7 +59,7 @@ class _Stored:
 
 
 class SafetensorsWeights:
-    """A Hugging Face folder of a llama or qwen2. MissingInputsError if damaged, UsageError if unknown."""
+    """A Hugging Face folder of a known architecture. MissingInputsError if damaged, UsageError if unknown."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,7 +72,11 @@ class SafetensorsWeights:
         elif "output.weight" not in self._tensors:
             raise MissingInputsError(f"{folder} holds no lm_head.weight, and its config does not tie it")
         self.shape = self._read_shape(config)
-        check_tensor_names(folder, self._tensors, self.shape.layers)
+        if (rope := read_rope(config))["rope_type"] == "llama3":
+            # A GGUF file carries them as a tensor of this name.
+            divisors = llama3_divisors(rope, self.shape)
+            self._tensors["rope_freqs.weight"] = _Stored(divisors, is_bfloat16=False)
+        check_tensor_names(folder, self._tensors, self.shape)
 
     def has(self, name: str) -> bool:
         """Whether the folder holds the tensor."""
@@ -83,10 +90,11 @@ class SafetensorsWeights:
 
     def _read_shape(self, config: dict[str, Any]) -> Shape:
         architecture = check_architecture(self._folder, config.get("model_type"))
-        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise refuse(self._folder, f"rope type {kind!r}")
+        rope = read_rope(config)
+        if rope["rope_type"] not in {"default", "llama3"}:
+            raise refuse(self._folder, f"rope type {rope['rope_type']!r}")
+        if rope.get("partial_rotary_factor", 1.0) != 1.0:
+            raise refuse(self._folder, f"partial_rotary_factor = {rope['partial_rotary_factor']}")
         if config.get("hidden_act", "silu") != "silu":
             raise refuse(self._folder, f"hidden_act {config['hidden_act']!r}")
         if config.get("use_sliding_window", False):
@@ -103,10 +111,12 @@ class SafetensorsWeights:
             kv_heads=int(config.get("num_key_value_heads") or heads),
             head_dim=head_dim,
             rotary_dim=head_dim,
-            rope_base=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
+            rope_base=float(rope["rope_theta"]),
             norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
             vocab_rows=len(self._tensors["token_embd.weight"].data),
             interleaved=False,
+            # transformers gives a mistral that says nothing a window of 4096; the others have it behind a switch.
+            window=config.get("sliding_window", 4096) if architecture == "mistral" else None,
         )
 
 

@@ -1,10 +1,11 @@
-"""Random llama and qwen2 models of a few thousand parameters, as Hugging Face folders and as GGUF files."""
+"""Random models of known architectures, of a few thousand parameters, as Hugging Face folders and as GGUF files."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -13,10 +14,14 @@ import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from refute.release import GgufModel, HfModel, Source
@@ -33,6 +38,25 @@ _SIZES = {
 }
 
 
+_LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 5000.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 3.0,
+    "original_max_position_embeddings": 32,
+}
+# What each kind is built from, and what it needs to show what is its own.
+KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {}),
+    "llama3": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": _LLAMA3}),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": 4, "head_dim": 8}),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
+    # The width of heads that transformers takes for granted in GGUF files of this kind.
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 128}),
+}
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Builds models below one folder."""
@@ -45,8 +69,9 @@ class Workshop:
     def model(self, kind: str, *, tied: bool = True) -> PreTrainedModel:
         """Weights large enough that every part, biases and norms included, shows in the logits."""
         torch.manual_seed(17)
-        build, config = {"llama": (LlamaForCausalLM, LlamaConfig), "qwen2": (Qwen2ForCausalLM, Qwen2Config)}[kind]
-        model = build(config(**_SIZES, tie_word_embeddings=tied, bos_token_id=0, eos_token_id=0, pad_token_id=0))
+        build, config, own = KINDS[kind]
+        special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+        model = build(config(**(_SIZES | own), tie_word_embeddings=tied, **special))
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.normal_(1.0 if "norm" in name else 0.0, 0.15)
@@ -69,6 +94,7 @@ class Workshop:
         writer.add_head_count(config.num_attention_heads)
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+        writer.add_key_length(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_vocab_size(config.vocab_size)
         self._describe_tokens(writer)

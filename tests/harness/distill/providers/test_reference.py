@@ -28,15 +28,33 @@ def _transformers(model: Any, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("kind", ["llama", "llama3", "mistral", "qwen2", "qwen3"])
 def test_folder_logits_equal_transformers(workshop: Workshop, kind: str, *, tied: bool) -> None:
-    """From a Hugging Face folder: rotary halves, grouped heads, qwen2's biases, tied and untied heads."""
+    """From a Hugging Face folder: rotary halves, Llama 3's slow ones, a window, normed heads, biases, both heads."""
     model = workshop.model(kind, tied=tied)
     found = reference_logits(workshop.folder(model), IDS)
     np.testing.assert_allclose(found, _transformers(model, IDS), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [
+        ("llama3", {"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0}}),
+        ("mistral", {"sliding_window": None}),
+        ("mistral", {"sliding_window": 5}),
+    ],
+)
+def test_what_a_configuration_adds_shows_in_the_logits(
+    workshop: Workshop, kind: str, without: dict[str, object]
+) -> None:
+    """The eleven positions are long enough for a window and slowed pairs to matter, so that leaving them out shows."""
+    folder = workshop.folder(workshop.model(kind))
+    found = reference_logits(folder, IDS)
+    _edit_config(folder, **without)
+    assert np.abs(found - reference_logits(folder, IDS)).max() > 0.05
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
 def test_gguf_logits_equal_the_model_it_was_written_from(workshop: Workshop, kind: str) -> None:
     """From GGUF: llama's permuted q and k need neighbouring rotary pairs, qwen2's need halves."""
     model = workshop.model(kind, tied=False)
@@ -56,10 +74,10 @@ def test_bfloat16_folders_are_read_without_torch(workshop: Workshop) -> None:
 def test_an_unknown_architecture_is_named_with_the_known_ones(workshop: Workshop) -> None:
     """No architecture is taken for llama because it looks like one, in either format."""
     model = workshop.model("llama")
-    with pytest.raises(UsageError, match=r"architecture 'gemma3', only llama, qwen2"):
+    with pytest.raises(UsageError, match=r"architecture 'gemma3', only llama, mistral, qwen2, qwen3"):
         reference_logits(workshop.gguf_file(model, architecture="gemma3"), IDS)
     _edit_config(workshop.folder(model), model_type="mamba")
-    with pytest.raises(UsageError, match=r"architecture 'mamba', only llama, qwen2"):
+    with pytest.raises(UsageError, match=r"architecture 'mamba', only llama, mistral, qwen2, qwen3"):
         reference_logits(workshop.root / "hf", IDS)
 
 
@@ -67,6 +85,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(workshop: Workshop
     ("change", "message"),
     [
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope type 'yarn'"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor = 0.5"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"use_sliding_window": True}, "a sliding window"),
         ({"num_hidden_layers": 1}, r"tensor 'blk\.1\.attn_k\.weight'"),
@@ -112,3 +131,15 @@ def test_foreign_ids_and_cut_files_are_refused(workshop: Workshop) -> None:
 def _edit_config(folder: Path, **change: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+
+
+def test_normed_heads_are_computed_where_they_belong_and_demanded_there(workshop: Workshop) -> None:
+    """A qwen3 without its head norms is not whole; a qwen2 that brings some would be computed without them."""
+    folder = workshop.folder(workshop.model("qwen3"))
+    _edit_config(folder, model_type="qwen2")
+    with pytest.raises(UsageError, match=r"tensor 'blk\.0\.attn_k_norm\.weight'"):
+        reference_logits(folder, IDS)
+    folder = workshop.folder(workshop.model("qwen2"))
+    _edit_config(folder, model_type="qwen3")
+    with pytest.raises(MissingInputsError, match=r"no tensor for 'blk\.0\.attn_q_norm\.weight'"):
+        reference_logits(folder, IDS)

@@ -29,7 +29,9 @@ Workshop = Any  # from conftest.py, which is no module that tests can import
 IDS = torch.tensor([[5, 0, 299, 17, 17, 42, 8], [1, 2, 3, 4, 5, 6, 7]])
 
 
-@pytest.mark.parametrize(("kind", "block_format"), [("llama", "F32"), ("llama", "Q8_0"), ("qwen2", "Q4_1")])
+@pytest.mark.parametrize(
+    ("kind", "block_format"), [("llama", "F32"), ("llama", "Q8_0"), ("qwen2", "Q4_1"), ("qwen3", "F16")]
+)
 def test_gguf_logits_agree_with_the_independent_forward(workshop: Workshop, kind: str, block_format: str) -> None:
     """Dequantised weights, un-permuted and run by transformers, give the reference's logits at all positions."""
     path = workshop.gguf_file(workshop.model(kind), block_format=block_format)

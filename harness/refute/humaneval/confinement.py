@@ -6,13 +6,16 @@ could not be confined never reads a program. Landlock alone is optional: kernels
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import sys
+from functools import cache
+from typing import Any
 
-from refute.humaneval.syscall_filter import install_filter
+from refute.humaneval.syscall_filter import prepared_filter
 
 _MIB = 1024 * 1024
 # One written file; a program that fills more than this is not solving a problem of this kind.
@@ -20,13 +23,24 @@ _FILE_BYTES = _MIB
 _OPEN_FILES = 64
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-_CAPABILITY_VERSION_3 = 0x20080522
+# linux/capability.h, version 3: of the process that asks, and three empty sets.
+_CAPABILITY_HEADER, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 # linux/landlock.h: file rights 0-12 in ABI 1, REFER in 2, TRUNCATE in 3, IOCTL_DEV in 5.
 _RIGHTS_ADDED = {1: 0x1FFF, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _READ = 1 << 2 | 1 << 3
 _WRITE_FILE = 1 << 1
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+def prepare(tier: str) -> None:
+    """Make what `confine` needs before there is a fork: made in each, it cost 1.2 ms of the 10 that a program takes."""
+    if sys.platform.startswith("linux"):
+        _prepared_prctl()
+        _libc().capset  # noqa: B018 - looked up once
+    if tier != "rlimits":
+        with contextlib.suppress(OSError):  # the fork that needs it says why there is none
+            prepared_filter()
 
 
 def limit_resources(*, cpu_s: int, memory_mib: int, processes: int | None) -> None:
@@ -56,9 +70,7 @@ def drop_privileges(uid: int | None) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    _check(_libc().capset(header, nothing), "capset")
+    _check(_libc().capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
 
 
 def die_with_parent() -> None:
@@ -118,17 +130,24 @@ def confine(
         drop_privileges(uid)
         die_with_parent()
     if tier != "rlimits":
-        install_filter()
+        prepared_filter().install()
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, value: int) -> int:
-    zero = ctypes.c_ulong(0)
-    result: int = _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero)
+    result: int = _prepared_prctl()(option, value, 0, 0, 0)
     return result
+
+
+@cache
+def _prepared_prctl() -> Any:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    return prctl
 
 
 def _check(result: int, what: str) -> None:

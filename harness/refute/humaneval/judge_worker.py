@@ -1,9 +1,10 @@
 """The trusted side of one problem: run its own `check` against a proxy, and say what came of it.
 
-A fork of the template that `preload` starts under a bare interpreter: one process a problem, so that a check can be
-killed at its deadline and the seeded `random` belongs to it alone. It reads a job (JSON) and writes `STARTED` once the
-program's time runs, then one report (JSON) that repeats the job's token: no token, no pass. At the deadline the report
-is `timeout`, whatever the test is doing, and the process ends there.
+A fork of the template that `preload` starts under a bare interpreter, so that a check can be killed at its deadline.
+It takes jobs of one problem, one after the other: a test meets traces of nothing but itself, and programs leave none,
+since all that arrives from them is data. For each job (JSON) it writes `STARTED` once the program's time runs, then one
+report (JSON) that repeats the job's token: no token, no pass. At the deadline the report is `timeout`, whatever the
+test is doing, and the process ends there.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import os
 import random
 import resource
 import signal
+import socket
 import sys
-from typing import NoReturn
+from functools import cache
+from types import CodeType
 
 from refute.humaneval.template import serve
-from refute.humaneval.wire import Channel, WireError, encode
+from refute.humaneval.wire import Channel, WireError, pack
 
 _MEMORY_BYTES = 2 * 1024**3
 _TEXT_LIMIT = 500
@@ -40,31 +43,36 @@ class UnfitProblem(BaseException):
 
 
 class Reporter:
-    """Writes what came of a job, once, and ends the process: at the deadline too, which the kernel's timer keeps.
+    """Writes what came of a job, once; at the deadline too, which the kernel's timer keeps, and then the process ends.
 
     A deadline that were raised in the running code could be swallowed by it, or arrive while it unwinds.
     """
 
     def __init__(self, descriptor: int, token: str) -> None:
         self._descriptor, self._token = descriptor, token
-        self._late = ("error", "")
+        self._said = False
 
     def start(self, seconds: float, outcome: str, detail: str) -> None:
-        """From now on: report this `seconds` later, unless something else was reported before."""
-        self._late = (outcome, detail)
-        signal.signal(signal.SIGALRM, lambda _number, _frame: self.report(*self._late))
+        """From now on: report this `seconds` later and end, unless something else was reported before."""
+
+        def late(_number: int, _frame: object) -> None:
+            if not self._said:
+                self.report(outcome, detail)
+                os._exit(0)
+
+        signal.signal(signal.SIGALRM, late)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def mark(self) -> None:
         """Say that the program's own time begins."""
         os.write(self._descriptor, STARTED)
 
-    def report(self, outcome: str, detail: str) -> NoReturn:
-        """Report and end."""
+    def report(self, outcome: str, detail: str) -> None:
+        """Write the report."""
+        self._said = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         text = json.dumps({"token": self._token, "outcome": outcome, "detail": detail})
         os.write(self._descriptor, text.encode("ascii"))
-        os._exit(0)
 
 
 class Candidate:
@@ -79,10 +87,10 @@ class Candidate:
     def __call__(self, *args: object, **kwargs: object) -> object:
         """The program's answer in builtin types, or its exception as a builtin class."""
         try:
-            encode((args, kwargs))
+            question = pack((args, kwargs))
         except WireError as error:
             raise UnfitProblem(f"the test passes something that cannot be sent: {error}") from error
-        reply = self.ask((args, kwargs))
+        reply = self.ask(question)
         if len(reply) == 2 and reply[0] == "answer":
             self._replies += 1
             return reply[1]
@@ -92,11 +100,11 @@ class Candidate:
         self._fault = "the program sent a message that is not an answer"
         raise NoAnswer(self._fault)
 
-    def ask(self, message: object) -> tuple[object, ...]:
-        """Send `message`, return the tuple that comes back. Raises NoAnswer, for good, if none does."""
+    def ask(self, question: bytes) -> tuple[object, ...]:
+        """Send a frame, return the tuple that comes back. Raises NoAnswer, for good, if none does."""
         if not self._fault:
             try:
-                self._channel.send(message)
+                self._channel.write(question)
                 return self.listen()
             except WireError as error:
                 self._fault = f"the program gave no answer: {error}"
@@ -148,11 +156,11 @@ def _check(job: dict[str, str], candidate: Candidate) -> None:
     namespace: dict[str, object] = {"__name__": "problem"}
     random.seed(job["seed"])
     try:
-        exec(compile(job["prompt"], "<prompt>", "exec"), namespace)  # noqa: S102 - the problem is trusted
-        test = compile(job["test"], "<test>", "exec")
+        exec(_compiled(job["prompt"], "<prompt>"), namespace)  # noqa: S102 - the problem is trusted
+        test = _compiled(job["test"], "<test>")
     except Exception as error:
         raise UnfitProblem(f"the problem's own code fails: {type(error).__name__}: {error}") from error
-    reply = candidate.ask((job["program"], job["entry_point"], job["seed"]))
+    reply = candidate.ask(_question(job))
     if len(reply) == 3 and reply[0] == "raised":
         raise _rebuild(reply[1], reply[2])
     namespace[job["entry_point"]] = candidate
@@ -162,6 +170,18 @@ def _check(job: dict[str, str], candidate: Candidate) -> None:
         raise UnfitProblem("the test defines no function `check`")
     check(candidate)
     candidate.verify()
+
+
+@cache
+def _compiled(source: str, name: str) -> CodeType:
+    return compile(source, name, "exec")
+
+
+def _question(job: dict[str, str]) -> bytes:
+    try:
+        return pack((job["program"], job["entry_point"], job["seed"]))
+    except WireError as error:
+        raise NoAnswer(f"the program cannot be sent: {error}") from error
 
 
 def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
@@ -176,13 +196,14 @@ def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
     return "passed", ""
 
 
-def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int, reporter: Reporter) -> NoReturn:
+def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int, reporter: Reporter) -> None:
     candidate = Candidate(Channel(descriptor), job["entry_point"])
     reporter.start(start_s, "error", f"the sandbox did not start within {start_s:g} s")
     try:
         _await_ready(candidate)
     except UnfitProblem as error:
         reporter.report("error", str(error))
+        return
     reporter.start(timeout_s, "timeout", f"no verdict within {timeout_s:g} s")
     reporter.mark()
     reporter.report(*_attempt(job, candidate))
@@ -199,7 +220,7 @@ def _explain(error: Exception, test: str) -> str:
 
 
 def main() -> None:
-    """Be the template that `sys.argv[1]` describes: each fork judges one job."""
+    """Be the template that `sys.argv[1]` describes: each fork judges jobs of one problem."""
     settings = json.loads(sys.argv[1])
     if sys.platform.startswith("linux"):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
@@ -207,8 +228,15 @@ def main() -> None:
 
 
 def _work(descriptors: list[int]) -> None:
-    """Judge the job in the second descriptor over the channel in the first; the report goes into the third."""
-    channel, request, report = descriptors
-    with os.fdopen(request, "rb") as stream:
-        job = json.loads(stream.read())
-    _judge(job["problem"], job["start_s"], job["timeout_s"], channel, Reporter(report, job["token"]))
+    """Judge what arrives on the socket: a byte with three descriptors, the channel, the job, and where to report."""
+    with socket.socket(fileno=descriptors[0]) as jobs:
+        while True:
+            word, handed, _, _ = socket.recv_fds(jobs, 1, 3)
+            if not word:
+                return
+            channel, request, report = handed
+            with os.fdopen(request, "rb") as stream:
+                job = json.loads(stream.read())
+            _judge(job["problem"], job["start_s"], job["timeout_s"], channel, Reporter(report, job["token"]))
+            os.close(channel)
+            os.close(report)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from refute.humaneval.confinement import confine
+from refute.humaneval.confinement import confine, prepare
 from refute.humaneval.template import serve
 from refute.humaneval.wire import Channel, WireError
 
@@ -25,6 +25,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     sys.argv[1:] = []
     confinement = settings["confinement"]
+    prepare(confinement["tier"])
     serve(
         settings["control"],
         lambda descriptors: _work(descriptors, confinement),

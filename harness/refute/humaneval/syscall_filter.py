@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from functools import cache
 
 _DENIED = {  # name: (x86_64, aarch64)
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
@@ -54,6 +55,8 @@ _X32_BIT = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
+# Stands for a process that is yet to be; the kernel gives no id above 2^22.
+_ANY_PID = 0x7FFFFFFF
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
@@ -102,17 +105,37 @@ def _argument(index: int, *, high: bool = False) -> _Step:
     return (_LOAD, 0, 0, 16 + 8 * index + 4 * high)
 
 
-def install_filter() -> None:
-    """Put this process, for good, under the filter. Raises OSError where the kernel or machine has none."""
-    program = build_filter(os.uname().machine, os.getpid())
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = _Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    for arguments in (
-        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-        (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header), 0, 0),
-    ):
-        if libc.prctl(*arguments) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"prctl({arguments[0]}): {os.strerror(number)}")
+class Filter:
+    """The filter, made before a fork: there only the fork's own id is written into it, and the kernel given it."""
+
+    def __init__(self) -> None:
+        """Raises OSError for a machine without a table of system calls."""
+        program = build_filter(os.uname().machine, _ANY_PID)
+        self._places = [at for at in range(4, len(program), 8) if program[at : at + 4] == struct.pack("=I", _ANY_PID)]
+        self._program = ctypes.create_string_buffer(program, len(program))
+        self._header = _Program(len(program) // 8, ctypes.cast(self._program, ctypes.c_void_p))
+        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
+        self._prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+    def of(self, pid: int) -> bytes:
+        """The program for the process `pid`: what `build_filter` would make."""
+        for place in self._places:
+            struct.pack_into("=I", self._program, place, pid)
+        return self._program.raw
+
+    def install(self) -> None:
+        """Put this process, for good, under the filter. Raises OSError where the kernel has none."""
+        self.of(os.getpid())
+        for arguments in (
+            (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+            (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(self._header), 0, 0),
+        ):
+            if self._prctl(*arguments) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, f"prctl({arguments[0]}): {os.strerror(number)}")
+
+
+@cache
+def prepared_filter() -> Filter:
+    """The filter, made once a process. Raises as `Filter` does."""
+    return Filter()

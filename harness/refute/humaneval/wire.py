@@ -17,6 +17,7 @@ MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 100
 # Beyond it integers travel in hexadecimal: Python limits decimal text to 4,300 digits, at quadratic cost.
 _SMALL_INT = 2**63
+_READ_BYTES = 1 << 16
 _SEQUENCES: dict[str, Callable[[Iterable[object]], object]] = {
     "l": list,
     "t": tuple,
@@ -110,9 +111,13 @@ def _decode_scalar(tag: str, parts: list[object]) -> object:
     raise WireError(f"an unknown or malformed {tag!r} value")
 
 
+# Made once: `json.dumps` and `json.loads` make one for each message that is not of their default form.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def pack(value: object) -> bytes:
     """One frame holding `value`. Raises WireError if it is not plain data or longer than a frame may be."""
-    body = json.dumps(encode(value), separators=(",", ":"), allow_nan=False).encode("ascii")
+    body = _ENCODER.encode(encode(value)).encode("ascii")
     if len(body) > MAX_FRAME_BYTES:
         raise WireError(f"{len(body)} bytes of data; at most {MAX_FRAME_BYTES} may be sent at once")
     return len(body).to_bytes(4, "big") + body
@@ -121,7 +126,7 @@ def pack(value: object) -> bytes:
 def unpack(body: bytes) -> object:
     """The value in a frame's body. Raises WireError for anything that `pack` would not have written."""
     try:
-        return decode(json.loads(body.decode("ascii"), parse_constant=_refuse_constant))
+        return decode(_DECODER.decode(body.decode("ascii")))
     except (ValueError, RecursionError, MemoryError) as error:
         raise WireError(f"not a message: {error}") from error
 
@@ -130,15 +135,23 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} outside its tag")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 class Channel:
     """Frames over one stream socket, given by its descriptor. Blocking: deadlines are the caller's."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._arrived = bytearray()
 
     def send(self, value: object) -> None:
         """Write one frame. Raises WireError if the value cannot travel, ClosedError if nobody listens."""
-        rest = memoryview(pack(value))
+        self.write(pack(value))
+
+    def write(self, frame: bytes) -> None:
+        """Write what `pack` made. Raises ClosedError if nobody listens."""
+        rest = memoryview(frame)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
@@ -147,20 +160,20 @@ class Channel:
 
     def receive(self) -> object:
         """Read one frame. Raises ClosedError at the end of the stream, WireError for a bad frame."""
-        size = int.from_bytes(self._read(4), "big")
+        size = int.from_bytes(self._take(4), "big")
         if size > MAX_FRAME_BYTES:
             raise WireError(f"an answer of {size} bytes; at most {MAX_FRAME_BYTES} are accepted")
-        return unpack(self._read(size))
+        return unpack(self._take(size))
 
-    def _read(self, size: int) -> bytes:
-        parts: list[bytes] = []
-        while size:
+    def _take(self, size: int) -> bytes:
+        while len(self._arrived) < size:
             try:
-                part = os.read(self._descriptor, min(size, 1 << 20))
+                part = os.read(self._descriptor, _READ_BYTES)
             except OSError as error:
                 raise ClosedError(f"the other side is gone: {error.strerror}") from error
             if not part:
                 raise ClosedError("the other side ended without answering")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            self._arrived += part
+        taken = bytes(self._arrived[:size])
+        del self._arrived[:size]
+        return taken

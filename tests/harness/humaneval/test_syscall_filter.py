@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
 
-from refute.humaneval.syscall_filter import build_filter
+from refute.humaneval.syscall_filter import Filter, build_filter
 
 PID = 4321
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
@@ -59,6 +60,14 @@ def test_other_calling_conventions_are_fatal() -> None:
     program = build_filter("x86_64", PID)
     assert evaluate(program, 1, 0x40000003, ()) == KILL
     assert evaluate(program, 0x40000001, ARCH["x86_64"], ()) == KILL
+
+
+@pytest.mark.skipif(os.uname().machine not in NUMBERS, reason="no system call table for this machine")
+def test_a_filter_made_ahead_is_that_of_the_process_that_installs_it() -> None:
+    """Made for nobody yet, it names each process in turn, and no other."""
+    prepared = Filter()
+    for pid in (PID, 1, 4_194_304, PID):
+        assert prepared.of(pid) == build_filter(os.uname().machine, pid)
 
 
 def test_an_unknown_machine_is_an_error() -> None:

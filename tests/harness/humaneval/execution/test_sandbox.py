@@ -15,7 +15,8 @@ from refute.errors import ExperimentError, MissingInputsError
 from refute.humaneval import Isolation, Result, probe_isolation, sandbox
 from refute.humaneval.jail import Jail, _bubblewrap_arguments, bubblewrap_jails
 from refute.humaneval.sandbox import _try, jail_for
-from refute.humaneval.slot import Task, _process_limit, _tasks_of, run_slot
+from refute.humaneval.slot import Task, run_slot
+from refute.humaneval.template_process import process_limit, tasks_of
 
 Judge = Callable[..., Result]
 every_containing_tier = pytest.mark.parametrize("contained", ["seccomp", "bubblewrap"], indirect=True)
@@ -162,11 +163,11 @@ def double_all(n):
 
 def test_a_limit_on_processes_leaves_room_for_what_the_user_runs(strongest: Isolation) -> None:
     """On the lowest tier it counts all of the user's: far above that. A user namespace has its own count."""
-    running = _tasks_of(os.geteuid())
+    running = tasks_of(os.geteuid())
     assert running >= 1
-    assert (_process_limit(Jail("rlimits")) or 0) >= running + 512
-    assert _process_limit(Jail("bubblewrap", wrapper=("bwrap",))) == 64
-    assert _process_limit(Jail("seccomp")) is None
+    assert (process_limit(Jail("rlimits")) or 0) >= running + 512
+    assert process_limit(Jail("bubblewrap", wrapper=("bwrap",))) == 64
+    assert process_limit(Jail("seccomp")) is None
 
 
 @pytest.mark.parametrize("hoard", ["bytearray(8 << 30)", "[bytes(1 << 20) for _ in range(1 << 14)]"])

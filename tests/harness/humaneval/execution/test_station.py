@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from refute.humaneval import Isolation, Problem, Result
-from refute.humaneval.slot import _working_folder
 from refute.humaneval.stations import Stations
+from refute.humaneval.template_process import working_folder
 
 RIGHT = "    return [2 * x for x in n]\n"
 every_containing_tier = pytest.mark.parametrize("contained", ["seccomp", "bubblewrap"], indirect=True)
@@ -86,7 +86,7 @@ def test_a_working_folder_cannot_be_moved_by_another_user_than_ours(tmp_path: Pa
     """It lies in a folder of ours that others may only pass through."""
     outer = tmp_path / "outer"
     outer.mkdir(0o700)
-    inner = Path(_working_folder(str(outer), None))
+    inner = Path(working_folder(str(outer), None))
     assert inner.parent == outer
     assert (outer.stat().st_mode & 0o777, inner.stat().st_mode & 0o777) == (0o711, 0o700)
 
@@ -142,6 +142,29 @@ def test_a_lost_template_is_replaced(station: Stations, own: dict[str, Problem])
         os.kill(pid, signal.SIGKILL)
     outcomes = [put(station, own, probe("")).outcome for _ in range(2)]
     assert outcomes in (["error", "passed"], ["passed", "passed"])
+
+
+@every_containing_tier
+def test_a_lost_judge_is_replaced(station: Stations, own: dict[str, Problem]) -> None:
+    """A judge waits for more programs of its problem; one that was ended while it waited costs no verdict."""
+    assert put(station, own, probe("")).passed
+    for template in children_of(os.getpid()):
+        for fork in children_of(template):
+            os.kill(fork, signal.SIGKILL)
+    assert [put(station, own, probe("")).outcome for _ in range(2)] == ["passed", "passed"]
+
+
+def test_a_test_meets_no_traces_of_another_problems(strongest: Isolation) -> None:
+    """A test that spoils a module spoils it for nobody else, whichever of both is judged again."""
+    prompt, right = "import math\n\n\ndef area(r):\n", "    return round(math.pi * r * r, 2)\n"
+    spoils = "def check(candidate):\n    math.pi = 3\n    assert candidate(1) == 3.14\n"
+    notices = "def check(candidate):\n    assert candidate(1) == round(math.pi, 2)\n"
+    problems = [Problem(f"Own/{name}", prompt, "area", right, name) for name in (spoils, notices)]
+    with Stations(1, strongest, timeout_s=3.0, memory_mib=512) as stations:
+        for problem in (*problems, *problems):
+            for program in (prompt + right, prompt + "    return 0\n", prompt + right):
+                result = stations.check(problem, program)
+                assert result.passed == program.endswith(right), result
 
 
 def test_leaving_ends_every_process(strongest: Isolation, own: dict[str, Problem]) -> None:

@@ -282,6 +282,16 @@ class Distillation(Closed):
             raise ValueError("humaneval.backend: student, init and teacher are three models, in three files")
         return self
 
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> Self:
+        training, share = self.training, self.training.micro_batch_size * self.processes
+        if training.batch_size % share:
+            raise ValueError(
+                f"training.batch_size is {training.batch_size}, expected a multiple of {share}: "
+                f"micro_batch_size ({training.micro_batch_size}) times processes ({self.processes})"
+            )
+        return self
+
     def gguf_files(self) -> dict[str, Source]:
         """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends."""
         backend = self.humaneval.backend

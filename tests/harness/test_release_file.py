@@ -11,6 +11,7 @@ from refute.errors import SpecError, UsageError
 from refute.outcome import RunClass
 from refute.release_file import load_release, parse_release, refuse_outputs_inside, resolve
 
+ROOT = Path(__file__).parents[2]
 GOOD = """\
 release: demo
 title: A demonstration
@@ -54,6 +55,23 @@ def test_fault_in_a_tagged_part_has_the_key_of_the_file(tmp_path: Path) -> None:
         load_release(write(tmp_path, text.replace("pth", "sourc").split("  init")[0]))
     with pytest.raises(SpecError, match=r":10: distillation\.init\.keep_layers: this required key is missing"):
         load_release(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("processes", "batch_size", "good"), [(2, 1, False), (2, 3, False), (2, 4, True), (1, 3, True)]
+)
+def test_a_batch_that_the_processes_cannot_share_is_refused(
+    tmp_path: Path, processes: int, batch_size: int, *, good: bool
+) -> None:
+    """When the file is read, and not by a rank after the teacher was fetched."""
+    text = (ROOT / "specs" / "releases" / "quick.yaml").read_text(encoding="utf-8")
+    text = text.replace("    batch_size: 2\n", f"    batch_size: {batch_size}\n")
+    path = write(tmp_path, text.replace("  threads: 2\n", f"  threads: 1\n  processes: {processes}\n"))
+    if good:
+        assert load_release(path).release.distillation is not None
+    else:
+        with pytest.raises(SpecError, match=rf"batch_size is {batch_size}, expected a multiple of 2: micro_batch_size"):
+            load_release(path)
 
 
 def test_release_with_nothing_to_judge_is_refused(tmp_path: Path) -> None:

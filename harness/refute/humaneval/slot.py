@@ -12,6 +12,7 @@ import secrets
 import select
 import socket
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -118,6 +119,7 @@ class Station:
         if self._jobs is not None and not self._dismiss(judge):
             raise OSError("a judge could not be ended")
         self._jobs, theirs = socket.socketpair()
+        self._close_jobs = weakref.finalize(self, self._jobs.close)
         with theirs:
             judge.begin([theirs.fileno()])
         self._judged = problem
@@ -130,7 +132,7 @@ class Station:
 
     def _hang_up(self) -> None:
         if self._jobs is not None:
-            self._jobs.close()
+            self._close_jobs()
             self._jobs = None
 
     def close(self) -> None:

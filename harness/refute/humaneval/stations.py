@@ -66,7 +66,7 @@ class Stations:
     def check(self, problem: Problem, program: str, seed: int = 0) -> Result:
         """Execute `program` (a whole module, prompt included) and put the problem's `check` to it, at a free station.
 
-        The check runs in a process of its own with the prompt's helpers, none of the program's; it reaches the
+        The check runs in a process that never runs the program, with the prompt's helpers; it reaches the
         program by calls only, under `problem.entry_point` as well. `random` is seeded by (seed, task id) on both sides.
         """
         prompt = prompt_module(problem.prompt)

@@ -149,6 +149,8 @@ class Station:
         self._judge = self._sandbox = None
 
     def _ready(self) -> tuple[TemplateProcess, TemplateProcess]:
+        if any(each is not None and each.ended for each in (self._sandbox, self._judge)):
+            self._drop()
         if self._sandbox is None or self._judge is None:
             start = self._starter.submit
             self._sandbox = start(sandbox_template, self._jail, self._timeout_s, self._memory_mib).result()

@@ -53,7 +53,13 @@ class TemplateProcess:
                 group=uid,
                 extra_groups=None if uid is None else [],
             )
+        self._process = process
         self._finish = weakref.finalize(self, _finish, process, self._control, temporary)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process is gone."""
+        return self._process.poll() is not None
 
     def begin(self, descriptors: Sequence[int]) -> None:
         """Have a fork work with `descriptors`. Raises OSError when the template is gone."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refute.distill.weights import Array, Shape
+from refute.errors import MissingInputsError
 
 
 def read_rope(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,16 +26,24 @@ def frequencies(shape: Shape) -> Array:
 
 
 def llama3_divisors(rope: Mapping[str, Any], shape: Shape) -> Array:
-    """What Llama 3.1 divides the frequencies by (arXiv:2407.21783 names it; the rule is that of its reference code).
+    """What Llama 3.1 divides frequencies (rotary_dim / 2,) by, as `apply_scaling` of Meta's reference code does.
 
     Pairs that turn more than `high_freq_factor` times within the original context keep their frequency, pairs that
     turn less than `low_freq_factor` times are slowed down by `factor`; in between the frequency, not the divisor, is
-    interpolated linearly in the number of turns.
+    interpolated linearly in the number of turns. Raises MissingInputsError where `rope` does not give these numbers.
     """
-    turns = rope["original_max_position_embeddings"] * frequencies(shape) / (2 * np.pi)
-    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    names = ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "factor")
+    numbers: list[Any] = [rope.get(name) for name in names]
+    context, low, high, factor = numbers
+    if not all(isinstance(number, int | float) and number > 0 for number in numbers) or high <= low:
+        raise MissingInputsError(
+            f"rotary positions of type llama3 are given as {dict(zip(names, numbers, strict=True))}; expected positive "
+            "numbers, and a high_freq_factor above the low one",
+            hint="complete rope_parameters (or rope_scaling) in the model's config.json",
+        )
+    turns = context * frequencies(shape) / (2 * np.pi)
     kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    divisors: Array = 1.0 / (kept + (1.0 - kept) / rope["factor"])
+    divisors: Array = 1.0 / (kept + (1.0 - kept) / factor)
     return divisors
 
 

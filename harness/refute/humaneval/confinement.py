@@ -13,9 +13,8 @@ import resource
 import signal
 import sys
 from functools import cache
-from typing import Any
 
-from refute.humaneval.syscall_filter import prepared_filter
+from refute.humaneval.syscall_filter import prctl, prepared_filter, prepared_prctl
 
 _MIB = 1024 * 1024
 # One written file; a program that fills more than this is not solving a problem of this kind.
@@ -36,7 +35,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 def prepare(tier: str) -> None:
     """Make what `confine` needs before there is a fork: made in each, it cost 1.2 ms of the 10 that a program takes."""
     if sys.platform.startswith("linux"):
-        _prepared_prctl()
+        prepared_prctl()
         _libc().capset  # noqa: B018 - looked up once
     if tier != "rlimits":
         with contextlib.suppress(OSError):  # the fork that needs it says why there is none
@@ -75,7 +74,7 @@ def drop_privileges(uid: int | None) -> None:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it ends."""
-    _check(_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "parent death signal")
+    _check(prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "parent death signal")
 
 
 def restrict_files(readable: list[str], writable: list[str]) -> bool:
@@ -122,7 +121,7 @@ def confine(
     """Give up everything that the tier promises. Raises as its parts do if a promise cannot be kept."""
     linux = sys.platform.startswith("linux")
     if linux:
-        _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "no_new_privs")
+        _check(prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     if tier == "seccomp":
         restrict_files(readable, writable)
     limit_resources(cpu_s=cpu_s, memory_mib=memory_mib, processes=processes)
@@ -136,18 +135,6 @@ def confine(
 @cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> int:
-    result: int = _prepared_prctl()(option, value, 0, 0, 0)
-    return result
-
-
-@cache
-def _prepared_prctl() -> Any:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    return prctl
 
 
 def _check(result: int, what: str) -> None:

@@ -12,6 +12,7 @@ import ctypes
 import os
 import struct
 from functools import cache
+from typing import Any
 
 _DENIED = {  # name: (x86_64, aarch64)
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
@@ -108,14 +109,12 @@ def _argument(index: int, *, high: bool = False) -> _Step:
 class Filter:
     """The filter, made before a fork: there only the fork's own id is written into it, and the kernel given it."""
 
-    def __init__(self) -> None:
-        """Raises OSError for a machine without a table of system calls."""
-        program = build_filter(os.uname().machine, _ANY_PID)
+    def __init__(self, machine: str) -> None:
+        """For `x86_64` or `aarch64`. Raises OSError for a machine without a table of system calls."""
+        program = build_filter(machine, _ANY_PID)
         self._places = [at for at in range(4, len(program), 8) if program[at : at + 4] == struct.pack("=I", _ANY_PID)]
         self._program = ctypes.create_string_buffer(program, len(program))
         self._header = _Program(len(program) // 8, ctypes.cast(self._program, ctypes.c_void_p))
-        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
-        self._prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
     def of(self, pid: int) -> bytes:
         """The program for the process `pid`: what `build_filter` would make."""
@@ -130,12 +129,26 @@ class Filter:
             (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
             (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(self._header), 0, 0),
         ):
-            if self._prctl(*arguments) != 0:
+            if prctl(*arguments) != 0:
                 number = ctypes.get_errno()
                 raise OSError(number, f"prctl({arguments[0]}): {os.strerror(number)}")
 
 
 @cache
 def prepared_filter() -> Filter:
-    """The filter, made once a process. Raises as `Filter` does."""
-    return Filter()
+    """The filter for this machine, made once a process. Raises as `Filter` does."""
+    return Filter(os.uname().machine)
+
+
+def prctl(option: int, *values: int) -> int:
+    """prctl(2) of Linux: its result, below 0 with `ctypes.get_errno()` set where it is refused."""
+    result: int = prepared_prctl()(option, *values)
+    return result
+
+
+@cache
+def prepared_prctl() -> Any:
+    """The C library's function, looked up once a process. Raises AttributeError on other systems."""
+    function = ctypes.CDLL(None, use_errno=True).prctl
+    function.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    return function

@@ -143,3 +143,13 @@ def test_normed_heads_are_computed_where_they_belong_and_demanded_there(workshop
     _edit_config(folder, model_type="qwen3")
     with pytest.raises(MissingInputsError, match=r"no tensor for 'blk\.0\.attn_q_norm\.weight'"):
         reference_logits(folder, IDS)
+
+
+@pytest.mark.parametrize("change", [{"factor": None}, {"low_freq_factor": 3.0}, {"high_freq_factor": "4"}])
+def test_llama_3_without_its_numbers_is_refused(workshop: Workshop, change: dict[str, object]) -> None:
+    """A number that is missing, of another type, or that divides by zero: named, with what to do."""
+    folder = workshop.folder(workshop.model("llama3"))
+    stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))["rope_parameters"]
+    _edit_config(folder, rope_parameters=stated | change)
+    with pytest.raises(MissingInputsError, match="expected positive numbers, and a high_freq_factor above the low one"):
+        reference_logits(folder, IDS)

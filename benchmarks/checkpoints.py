@@ -15,7 +15,7 @@ import torch
 from measure import compare, machine, table
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from refute.distill.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
 IDENTITY = {"benchmark": True}
 

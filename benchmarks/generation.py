@@ -20,18 +20,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from measure import machine
 
-from refute.assets import fetch
-from refute.eval_command import read_problems
-from refute.humaneval.config import SourceModel
-from refute.humaneval.generate import generate
-from refute.humaneval.http_client import Client, Server
-from refute.humaneval.llama_cpp import serve
-from refute.humaneval.models import LoadedModel, load_model
-from refute.humaneval.problems import Problem
-from refute.humaneval.prompts import PROTOCOLS, build_prompt
-from refute.humaneval.sampling import prepare_process
-from refute.release import GgufModel
-from refute.release_file import load_release
+from refute.cli.eval.score import read_problems
+from refute.engines.humaneval.backends.local.answerer import prepare_process
+from refute.engines.humaneval.backends.local.generate import generate
+from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
+from refute.engines.humaneval.backends.servers.http_client import Client, Server
+from refute.engines.humaneval.backends.servers.llama_cpp import serve
+from refute.engines.humaneval.config import SourceModel
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt
+from refute.evidence.fetch import fetch
+from refute.spec.files import load_release
+from refute.spec.release import GgufModel
 
 RELEASE = Path(__file__).parents[1] / "specs" / "releases" / "embedded.yaml"
 # Every text is decoded to its last token, so that all do the same work.

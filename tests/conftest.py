@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from refute._cli import main
-from refute.contract_checking import load_profile
+from refute.check.contracts.check import load_profile
+from refute.cli.main import main
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tiny_run"]
 # Before any property is decorated. `--hypothesis-profile` overrules it.
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 # A shell starts what it runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.

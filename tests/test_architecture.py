@@ -1,10 +1,9 @@
-"""The house as ARCHITECTURE.md describes it: rooms, imports, sizes, and what an import costs."""
+"""The house as ARCHITECTURE.md draws it: rooms are folders, imports go one way, files are short, an import is cheap."""
 
 from __future__ import annotations
 
 import ast
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,20 +17,33 @@ ROOT = Path(__file__).parents[1]
 HARNESS = ROOT / "harness" / "refute"
 SOURCES = sorted([*HARNESS.rglob("*.py"), *(ROOT / "falsifiers").rglob("*.py")])
 PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
-PACKAGES = ("distill", "humaneval", "model_files", "attest", "report", "review")
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
-# Who lets people use an engine without a release.
-ENGINE_COMMANDS = (
-    "distill_command",
-    "_cli_distill",
-    "eval_command",
-    "eval_compare",
-    "eval_backends",
-    "eval_generate",
-    "eval_sequential",
-    "eval_until_decided",
-    "_cli_eval",
+# Rooms from the ground up; those of one floor do not import each other. ARCHITECTURE.md says the same in one line.
+FLOORS = (
+    ("errors", "outcome", "job", "escaping", "disk"),
+    ("attest",),
+    ("spec",),
+    ("stats", "engines", "falsifier"),
+    ("evidence",),
+    ("lock",),
+    ("judge",),
+    ("report", "verify"),
+    ("check",),
+    ("gate",),
+    ("cli",),
 )
+WORDS = FLOORS[0]
+# Who stands outside the floors: public faces of engines, pytest's hook, `python -m refute`.
+FACES = {
+    "distill": {"engines"},
+    "humaneval": {"engines"},
+    "plugin": {"errors", "gate"},
+    "__main__": {"cli"},
+    "__init__": {"errors", "outcome", "stats", "falsifier"},
+}
+# The only rooms outside the engines that may import them: they let people use an engine without a release.
+ENGINE_COMMANDS = ("cli/eval", "cli/distill")
+MOST_ENTRIES = 15
 # The scaffold's example is a user's file that lies here: it is held to what a user may import.
 OWN = [path for path in SOURCES if path.is_relative_to(HARNESS) and "example" not in path.parts]
 FALSIFIERS = [path for path in SOURCES if path not in OWN]
@@ -42,13 +54,6 @@ def names(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def rooms() -> list[list[str]]:
-    """The first table of ARCHITECTURE.md: modules and packages of each room, from the bottom up."""
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    table = text[text.index("| files below `harness/refute/` | job |") :].split("\n\n")[0]
-    return [row.replace("/", "").split() for row in re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)]
-
-
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, wherever in it, also for type checking alone."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,54 +62,91 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             assert node.module is not None
-            yield node.module
-            # `from refute import stats` names a module, `from refute import Bench` does not.
-            if node.module == "refute":
-                yield from (f"refute.{alias.name}" for alias in node.names if (HARNESS / f"{alias.name}.py").exists())
+            # `from refute.spec import policy` names a module, `from refute.spec import Spec` does not.
+            for alias in node.names:
+                inner = HARNESS.parent / Path(*node.module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
 
 
-def part_of(module: str) -> str:
-    """`spec` for refute.spec, `attest` for refute.attest.dsse."""
-    return module.split(".")[1]
-
-
-def own_part(path: Path) -> str:
-    """The module or package of refute that a file is, or is in."""
+def room(path: Path) -> str:
+    """The module or folder of refute that a file is, or is in."""
     return path.relative_to(HARNESS).parts[0].removesuffix(".py")
 
 
-def parts_imported(path: Path) -> set[str]:
-    """The modules and packages of refute that a file imports."""
-    return {part_of(module) for module in imports(path) if module.startswith("refute.")}
+def modules_imported(path: Path) -> set[str]:
+    """The modules of refute that a file imports, as dotted names below `refute`; its own room's among them."""
+    return {module.removeprefix("refute.") for module in imports(path) if module.startswith("refute.")}
 
 
-def test_every_file_has_one_room() -> None:
-    """Nothing lies in the house that the table does not know, and the table names nothing that is not there."""
-    listed = [part for room in rooms() for part in room]
-    found = {own_part(path) for path in OWN} - {"__init__"}
-    assert sorted(listed) == sorted(found)
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of refute that a file imports from, without its own."""
+    return {module.split(".")[0] for module in modules_imported(path)} - {room(path)}
+
+
+def floor_of(part: str) -> int:
+    """The floor on which a room lies."""
+    return next(number for number, floor in enumerate(FLOORS) if part in floor)
+
+
+def test_every_room_has_its_floor() -> None:
+    """Nothing lies in the house that the floors do not know, and they name nothing that is not there."""
+    known = [part for floor in FLOORS for part in floor] + list(FACES)
+    assert sorted(known) == sorted({room(path) for path in OWN})
 
 
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
 def test_imports_go_down(path: Path) -> None:
-    """A file imports from its own room and from rooms above it in the table; the narrow ones from less."""
-    part, imported = own_part(path), parts_imported(path)
-    order = rooms()
-    words = set(order[0])
-    if part == "__init__":
-        allowed = {"context", "controls", "registry", "stats", *words}
-    elif part in ("distill", "humaneval"):
-        allowed = words | {"release", "model_files", part}
-    elif part in ("attest", "model_files"):
-        allowed = words | {part}
-    elif part == "report":
-        allowed = words | {"predicate", part}
+    """A file imports from its own room and from floors below; only the engines' commands import engines."""
+    part, imported = room(path), rooms_imported(path)
+    if part in FACES:
+        allowed = FACES[part]
+    elif part in WORDS:
+        allowed = set(WORDS)
     else:
-        level = next(number for number, room in enumerate(order) if part in room)
-        engines = {"distill", "humaneval", "model_files"}
-        allowed = {each for room in order[: level + 1] for each in room}
-        allowed = allowed | engines if part in ENGINE_COMMANDS else allowed - engines
+        allowed = {each for floor in FLOORS[: floor_of(part)] for each in floor} - {"engines"}
+        if path.relative_to(HARNESS).as_posix().startswith(ENGINE_COMMANDS):
+            allowed |= {"engines"}
     assert imported <= allowed, f"{path.name} imports {sorted(imported - allowed)}"
+
+
+@pytest.mark.parametrize("path", OWN, ids=names(OWN))
+def test_engines_know_no_other_engine(path: Path) -> None:
+    """All of them may open models (`engines/model`); nothing else of another engine is known to one."""
+    if room(path) == "engines" and len(path.relative_to(HARNESS).parts) > 2:
+        engine = path.relative_to(HARNESS).parts[1]
+        others = {m.split(".")[1] for m in modules_imported(path) if m.startswith("engines.")} - {engine, "model"}
+        assert others == set()
+
+
+def test_no_circle() -> None:
+    """Modules import each other in one direction only, whatever the room; what is only for types counts, too."""
+    files = {".".join(path.relative_to(HARNESS).with_suffix("").parts).removesuffix(".__init__"): path for path in OWN}
+    arrows = {name: {each for each in modules_imported(path) if each in files} for name, path in files.items()}
+    finished: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name not in finished:
+            for each in sorted(arrows[name]):
+                visit(each, (*trail, name))
+            finished.add(name)
+
+    for name in sorted(files):
+        visit(name, ())
+
+
+def test_rooms_are_not_crowded() -> None:
+    """A reader takes in a folder at one look."""
+    folders = {path.parent for path in OWN}
+    crowded = {
+        str(folder.relative_to(ROOT)): len(entries)
+        for folder in folders
+        if len(entries := [each for each in folder.iterdir() if each.name not in ("__pycache__", "__init__.py")])
+        > MOST_ENTRIES
+        and folder != HARNESS
+    }
+    assert crowded == {}
 
 
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
@@ -116,7 +158,7 @@ def test_the_harness_knows_no_falsifiers(path: Path) -> None:
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
 def test_only_the_engines_use_torch(path: Path) -> None:
     """The process that plans, forks falsifiers and judges never loads it."""
-    if own_part(path) not in ("distill", "humaneval", "model_files"):
+    if room(path) != "engines":
         assert not [module for module in imports(path) if module.split(".")[0] in HEAVY]
 
 
@@ -160,8 +202,8 @@ def test_the_plugin_costs_nothing_where_it_is_not_used() -> None:
 def test_the_gate_and_the_judge_load_no_torch() -> None:
     """Neither the process that forks falsifiers nor the one that signs."""
     loaded = modules_after(
-        "import refute.gate_session, refute.judging, refute.verification, refute._cli\n"
-        "from refute.loading import load_registry\nassert load_registry([])"
+        "import refute.gate.session, refute.judge.judge_run, refute.verify.verification, refute.cli.main\n"
+        "from refute.falsifier.loading import load_registry\nassert load_registry([])"
     )
     assert loaded & set(HEAVY) == set()
     assert "refute_falsifiers" in loaded
@@ -169,5 +211,5 @@ def test_the_gate_and_the_judge_load_no_torch() -> None:
 
 def test_the_words_load_nothing() -> None:
     """Plain data: the standard library and each other."""
-    statement = "".join(f"import refute.{word}\n" for word in rooms()[0])
+    statement = "".join(f"import refute.{word}\n" for word in WORDS)
     assert modules_after(statement) & {*HEAVY, "numpy", "scipy", "pydantic", "yaml"} == set()

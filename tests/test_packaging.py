@@ -71,7 +71,7 @@ def test_entry_points_name_what_is_there(wheel: zipfile.ZipFile) -> None:
     points = configparser.ConfigParser()
     points.read_string(wheel.read(name).decode())
     assert {section: dict(points[section]) for section in points.sections()} == {
-        "console_scripts": {"refute": "refute._cli:main"},
+        "console_scripts": {"refute": "refute.cli.main:main"},
         "pytest11": {"refute": "refute.plugin"},
         "refute.falsifiers": {"builtin": "refute_falsifiers"},
     }

@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
 from refute.outcome import Interval, Measurement, Outcome
-from refute.threshold import Bar, Threshold, decide, decide_all
+from refute.spec.bars.threshold import Bar, Threshold, decide, decide_all
 
 _NUMBER = st.floats(-1e6, 1e6)
 BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
@@ -59,15 +59,15 @@ def several_bars_are_the_worst_of_them(pairs: list[tuple[Measurement, Bar]], mis
     assert found is max(expected, key=list(Outcome).index)
 
 
-_DECIDE = "refute.threshold:decide"
+_DECIDE = "refute.spec.bars.threshold:decide"
 value_for_interval = Rewrite(_DECIDE, {"low, high = _range(measurement)": "low = high = measurement.value"})
 any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})
-nan_is_a_number = Rewrite("refute.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
+nan_is_a_number = Rewrite("refute.spec.bars.threshold:_is_finite", {"return math.isfinite(number)": "return True"})
 best_of_bars = Rewrite(
-    "refute.threshold:decide_all",
+    "refute.spec.bars.threshold:decide_all",
     {"worst([outcome for outcome, _ in decisions])": "min((each[0] for each in decisions), key=list(Outcome).index)"},
 )
 unmeasured_is_left_out = Rewrite(
-    "refute.threshold:decide_all",
+    "refute.spec.bars.threshold:decide_all",
     {"for name in sorted(thresholds)": "for name in sorted(thresholds) if name in by_name or len(thresholds) == 1"},
 )

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from refute.distill.threads import one_thread
+from refute.check.contracts.rewrite import Rewrite
+from refute.engines.distill.threads import one_thread
 from refute.errors import ExperimentError
-from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
 
-_LOAD = "refute.distill.checkpoint:load_checkpoint"
+_LOAD = "refute.engines.distill.training.checkpoint:load_checkpoint"
 _MINE = {"run": "mine", "training": {"steps": 9, "seed": 17}}
 
 
@@ -55,7 +55,7 @@ def continuing_is_not_stopping(seed: int, before: int, after: int, rate: float, 
     """Weights, optimiser moments, random state and step count all return."""
     import torch
 
-    from refute.distill.checkpoint import load_checkpoint, save_checkpoint
+    from refute.engines.distill.training.checkpoint import load_checkpoint, save_checkpoint
 
     with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         model, optimizer = build(seed, rate)
@@ -73,7 +73,7 @@ def altered_checkpoints_are_refused(name: str, place: int, bit: int, within: Tol
     """One flipped bit among the numbers, and nothing is restored."""
     import torch
 
-    from refute.distill.checkpoint import load_checkpoint, save_checkpoint
+    from refute.engines.distill.training.checkpoint import load_checkpoint, save_checkpoint
 
     with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
         model, optimizer = build(1)
@@ -94,7 +94,7 @@ def checkpoints_of_other_runs_are_refused(key: str, value: object) -> None:
     """Any one difference of configuration, in a value or a key."""
     import torch
 
-    from refute.distill.checkpoint import load_checkpoint, save_checkpoint
+    from refute.engines.distill.training.checkpoint import load_checkpoint, save_checkpoint
 
     theirs = copy.deepcopy(_MINE)
     theirs["training"][key] = value  # type: ignore[index]  # the part that is a mapping
@@ -108,7 +108,7 @@ def checkpoints_of_other_runs_are_refused(key: str, value: object) -> None:
 
 moments_not_restored = Rewrite(_LOAD, {"optimizer.load_state_dict(optimizer_state)": "pass"})
 first_moment_not_saved = Rewrite(
-    "refute.distill.checkpoint:_optimizer_tensors",
+    "refute.engines.distill.training.checkpoint:_optimizer_tensors",
     {"whole(value).contiguous()": 'whole(value).contiguous() * (key != "exp_avg")'},
 )
 random_state_not_restored = Rewrite(_LOAD, {'torch.set_rng_state(random_states[ranks.rank]["cpu"])': "pass"})

@@ -12,16 +12,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import ExperimentError
-from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
 
 if TYPE_CHECKING:
-    from refute.distill.shards import Manifest
+    from refute.engines.distill.data.shards import Manifest
 
-_BATCH = "refute.distill.data:BatchOrder.batch"
-_ORDER = "refute.distill.data:epoch_order"
-_PACK = "refute.distill.packing:pack"
+_BATCH = "refute.engines.distill.data.batch_order:BatchOrder.batch"
+_ORDER = "refute.engines.distill.data.batch_order:epoch_order"
+_PACK = "refute.engines.distill.data.packing:pack"
 _END = 0
 ORDERS = st.integers(12, 40).flatmap(lambda windows: st.tuples(st.just(windows), st.integers(1, windows)))
 ROWS = st.integers(2, 9).flatmap(
@@ -33,7 +33,7 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 @given(order=ORDERS, seed=st.integers(0, 2**31), epochs=st.integers(1, 3))
 def every_epoch_is_a_permutation(order: tuple[int, int], seed: int, epochs: int) -> None:
     """Cut at the borders of epochs, the batches end to end name every window exactly once."""
-    from refute.distill.data import BatchOrder
+    from refute.engines.distill.data.batch_order import BatchOrder
 
     windows, size = order
     batches = BatchOrder(windows, size, seed)
@@ -45,7 +45,7 @@ def every_epoch_is_a_permutation(order: tuple[int, int], seed: int, epochs: int)
 @given(order=ORDERS, seed=st.integers(0, 2**31), step=st.integers(0, 30))
 def a_step_is_a_function_of_seed_and_step(order: tuple[int, int], seed: int, step: int) -> None:
     """Asked alone, whatever was asked before, a step has the windows that the formula gives it."""
-    from refute.distill.data import BatchOrder
+    from refute.engines.distill.data.batch_order import BatchOrder
 
     windows, size = order
 
@@ -62,7 +62,7 @@ def documents_are_kept_apart(rows: list[list[int]]) -> None:
     """Positions count from the start of a document, and its end predicts nothing."""
     import torch
 
-    from refute.distill.packing import IGNORED, pack
+    from refute.engines.distill.data.packing import IGNORED, pack
 
     batch = pack(torch.tensor(rows), _END)
     assert batch.positions is not None
@@ -81,7 +81,7 @@ def documents_are_kept_apart(rows: list[list[int]]) -> None:
 @given(sizes=SIZES, length=st.integers(1, 6))
 def windows_are_the_shards_end_to_end(sizes: list[int], length: int) -> None:
     """Window i is ids [i L, (i + 1) L) of all shards put together; the rest that fills none is left out."""
-    from refute.distill.shards import ShardWindows
+    from refute.engines.distill.data.shards import ShardWindows
 
     with tempfile.TemporaryDirectory() as name:
         windows = ShardWindows(Path(name), write_shards(Path(name), sizes), "train", length)
@@ -95,7 +95,7 @@ def windows_are_the_shards_end_to_end(sizes: list[int], length: int) -> None:
 @given(sizes=SIZES, place=st.integers(0, 44), bit=st.integers(0, 31))
 def altered_shards_are_refused(sizes: list[int], place: int, bit: int) -> None:
     """One flipped bit of one id anywhere."""
-    from refute.distill.shards import verify_shards
+    from refute.engines.distill.data.shards import verify_shards
 
     with tempfile.TemporaryDirectory() as name:
         manifest = write_shards(Path(name), sizes)
@@ -109,7 +109,7 @@ def altered_shards_are_refused(sizes: list[int], place: int, bit: int) -> None:
 
 def write_shards(folder: Path, sizes: Sequence[int]) -> Manifest:
     """Shards of these sizes, counted up from 70,000."""
-    from refute.distill.shards import Manifest, Shard
+    from refute.engines.distill.data.shards import Manifest, Shard
 
     shards, first = [], 70_000
     for number, size in enumerate(sizes):
@@ -129,8 +129,10 @@ positions_restart_late = Rewrite(
     _PACK, {"functional.pad(ends[:, :-1], (1, 0))": "functional.pad(ends[:, :-2], (2, 0))"}
 )
 labels_not_shifted = Rewrite(_PACK, {"windows[:, 1:]": "windows[:, :-1]"})
-digests_not_compared = Rewrite("refute.distill.shards:verify_shards", {"if found != shard.sha256": "if not found"})
-_SHARDS = "refute.distill.shards:ShardWindows"
+digests_not_compared = Rewrite(
+    "refute.engines.distill.data.shards:verify_shards", {"if found != shard.sha256": "if not found"}
+)
+_SHARDS = "refute.engines.distill.data.shards:ShardWindows"
 windows_overlap = Rewrite(
     f"{_SHARDS}.__getitem__",
     {

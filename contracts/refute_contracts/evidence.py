@@ -10,12 +10,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import EvidenceError
-from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
 
 _KEY = "k" * 64
-_STORE = "refute.evidence:Store"
+_STORE = "refute.evidence.store:Store"
 FILES = st.dictionaries(
     st.sampled_from(["a", "b", "model/config.json", "model/weights"]), st.binary(max_size=40), min_size=1
 )
@@ -33,7 +33,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 @given(files=FILES, earlier=FILES | st.none())
 def what_is_filed_is_found(files: dict[str, bytes], earlier: dict[str, bytes] | None) -> None:
     """Names and contents of exactly these files, by their key, whatever was filed under it before."""
-    from refute.evidence import Store
+    from refute.evidence.store import Store
 
     with tempfile.TemporaryDirectory() as name:
         store = Store(Path(name) / "store")
@@ -57,7 +57,7 @@ def what_is_filed_is_found(files: dict[str, bytes], earlier: dict[str, bytes] | 
 @given(files=FILES, place=st.integers(0, 3), damage=st.sampled_from(["flip", "cut", "remove"]))
 def damaged_evidence_is_refused(files: dict[str, bytes], place: int, damage: str) -> None:
     """Every read hashes again: one changed bit, a cut or a missing object is never read; filing again repairs it."""
-    from refute.evidence import Store
+    from refute.evidence.store import Store
 
     with tempfile.TemporaryDirectory() as name:
         store = Store(Path(name) / "store")
@@ -80,7 +80,7 @@ def damaged_evidence_is_refused(files: dict[str, bytes], place: int, damage: str
 @given(files=DIGESTS)
 def a_digest_is_of_the_manifest_as_written(files: dict[str, str]) -> None:
     """Whatever the names, the digest can be recomputed from the JSON of the manifest file."""
-    from refute.evidence import manifest_digest
+    from refute.evidence.manifest import manifest_digest
 
     text = json.dumps(files, sort_keys=True, separators=(",", ":"))
     assert manifest_digest(files) == hashlib.sha256(text.encode()).hexdigest()
@@ -89,7 +89,7 @@ def a_digest_is_of_the_manifest_as_written(files: dict[str, str]) -> None:
 @given(one=DIGESTS, other=DIGESTS)
 def a_digest_binds_names_and_contents(one: dict[str, str], other: dict[str, str]) -> None:
     """Equal exactly for equal manifests; the order of listing does not show."""
-    from refute.evidence import manifest_digest
+    from refute.evidence.manifest import manifest_digest
 
     assert (manifest_digest(one) == manifest_digest(other)) == (one == other)
     assert manifest_digest(dict(reversed(one.items()))) == manifest_digest(one)
@@ -102,7 +102,7 @@ def a_digest_binds_names_and_contents(one: dict[str, str], other: dict[str, str]
 @given(name=st.sampled_from(["../a", "/a", "a/../../b", "model/.."]))
 def names_that_lead_elsewhere_are_refused(name: str) -> None:
     """A manifest cannot point out of its evidence."""
-    from refute.evidence import Store
+    from refute.evidence.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
@@ -113,12 +113,14 @@ def names_that_lead_elsewhere_are_refused(name: str) -> None:
 
 read_without_hashing = Rewrite(f"{_STORE}._check", {"if found != digest:": "if found == 'nothing':"})
 earlier_files_stay = Rewrite(f"{_STORE}.add", {'shutil.rmtree(self.root / "views" / key, ignore_errors=True)': "pass"})
-names_not_bound = Rewrite("refute.evidence:_manifest_bytes", {"dict(sorted(files.items()))": "sorted(files.values())"})
+names_not_bound = Rewrite(
+    "refute.evidence.manifest:_manifest_bytes", {"dict(sorted(files.items()))": "sorted(files.values())"}
+)
 order_shows = Rewrite(
-    "refute.evidence:_manifest_bytes", {"dict(sorted(files.items()))": "dict(files)", ", sort_keys=True": ""}
+    "refute.evidence.manifest:_manifest_bytes", {"dict(sorted(files.items()))": "dict(files)", ", sort_keys=True": ""}
 )
 names_not_checked = Rewrite(
-    "refute.evidence:_parse_manifest",
+    "refute.evidence.manifest:_parse_manifest",
     {'if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:': "if False:"},
 )
 one_file_kept = Rewrite(f"{_STORE}.add", {'sorted(folder.rglob("*"))': 'sorted(folder.rglob("*"))[-1:]'})

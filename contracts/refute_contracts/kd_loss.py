@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from refute.distill.threads import one_thread
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
+from refute.engines.distill.threads import one_thread
 
 if TYPE_CHECKING:
-    from refute.distill.loss import KdLoss
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
+    from refute.engines.distill.loss.kd_loss import KdLoss
 
 Array = NDArray[np.float64]
 IGNORED = -100
-_FORWARD = "refute.distill.loss_kernel:_FusedKd.forward"
-_BLOCK = "refute.distill.loss_kernel:_block"
-_LOSS = "refute.distill.loss:kd_loss"
+_FORWARD = "refute.engines.distill.loss.kernel:_FusedKd.forward"
+_BLOCK = "refute.engines.distill.loss.kernel:_block"
+_LOSS = "refute.engines.distill.loss.kd_loss:kd_loss"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def engine(
     """The loss of the engine in float64, and the gradients of `factor` times it in states and head."""
     import torch
 
-    from refute.distill.loss import kd_loss
+    from refute.engines.distill.loss.kd_loss import kd_loss
 
     hidden, head = (torch.from_numpy(array).clone().requires_grad_() for array in (case.hidden, case.head))
     with one_thread():
@@ -178,7 +178,7 @@ def known_entries_bound_from_below(case: Case, known: int, within: Tolerance) ->
     """KL between k tokens and `any other` never exceeds the whole KL, and is it where nothing is left out."""
     import torch
 
-    from refute.distill.loss_teachers import TopK
+    from refute.engines.distill.loss.teacher_forms import TopK
 
     known = min(known, case.teacher.shape[1])
     order = np.argsort(-case.teacher, axis=-1)
@@ -196,7 +196,7 @@ def known_entries_bound_from_below(case: Case, known: int, within: Tolerance) ->
 @given(case=cases(), tile=st.integers(1, 40), block=st.integers(1, 20))
 def tiles_do_not_show(case: Case, tile: int, block: int, within: Tolerance) -> None:
     """Into whatever pieces the kernel cuts its work, value and gradient are the same."""
-    from refute.distill.loss_kernel import Sizes, cut_into
+    from refute.engines.distill.loss.kernel import Sizes, cut_into
 
     whole = engine(case)
     with cut_into(Sizes(tile=tile, block=block)):
@@ -210,7 +210,8 @@ mirrored_weights = Rewrite(_FORWARD, {"plan.ce_weight * ce_sum": "plan.kd_weight
 reversed_kl = Rewrite(_BLOCK, {"share = gap.exp()": "share = log_q.exp()", "gap.sub_(log_q)": "gap.neg_().add_(log_q)"})
 negative_kl = Rewrite(_BLOCK, {"kl = gap.mul_(share).sum(dim=-1)": "kl = -gap.mul_(share).sum(dim=-1)"})
 teacher_at_temperature_one = Rewrite(
-    "refute.distill.loss_teachers:LogitTile.log_shares", {".to(self.dtype) / temperature": ".to(self.dtype)"}
+    "refute.engines.distill.loss.teacher_forms:LogitTile.log_shares",
+    {".to(self.dtype) / temperature": ".to(self.dtype)"},
 )
 mean_over_all_positions = Rewrite(_LOSS, {"supervised = int(keep.sum())": "supervised = len(keep)"})
 local_token_count = Rewrite(_LOSS, {"if denominator is None else denominator": "if True else denominator"})
@@ -222,13 +223,15 @@ gradient_of_the_last_row = Rewrite(
     {"head.add_to_weight(weight_grad, tile, states)": "head.add_to_weight(weight_grad, tile[-1:], states[-1:])"},
 )
 forgotten_tail = Rewrite(
-    "refute.distill.loss_teachers:TopKTile.log_shares",
+    "refute.engines.distill.loss.teacher_forms:TopKTile.log_shares",
     {"torch.logaddexp(top.logsumexp(dim=-1, keepdim=True), tail)": "top.logsumexp(dim=-1, keepdim=True)"},
 )
-single_rows_left_out = Rewrite("refute.distill.loss_kernel:_spans", {"if last > first": "if last > first + 1"})
+single_rows_left_out = Rewrite("refute.engines.distill.loss.kernel:_spans", {"if last > first": "if last > first + 1"})
 last_tile_only = Rewrite(
-    "refute.distill.head_products:Head.add_to_weight",
+    "refute.engines.distill.loss.head:Head.add_to_weight",
     {"states.to(self._weight.dtype))": "states.to(self._weight.dtype), beta=0)"},
 )
 means_by_the_denominator = Rewrite(_LOSS, {"kl / max(supervised, 1)": "kl / divisor"})
-scale_ignored = Rewrite("refute.distill.loss_kernel:_FusedKd.backward", {"grad * grad_total.to(grad.dtype)": "grad"})
+scale_ignored = Rewrite(
+    "refute.engines.distill.loss.kernel:_FusedKd.backward", {"grad * grad_total.to(grad.dtype)": "grad"}
+)

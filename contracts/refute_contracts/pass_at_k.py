@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
 
 if TYPE_CHECKING:
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
 
-_ESTIMATE = "refute.humaneval.score:pass_at_k"
+_ESTIMATE = "refute.engines.humaneval.scoring.pass_at_k:pass_at_k"
 _WILSON = "refute.stats:wilson_interval"
 _EXACT = "refute.stats:exact_interval"
 COUNTS = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -25,7 +25,7 @@ SMALL = st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(0,
 @given(case=SMALL)
 def estimate_is_the_mean_over_all_draws(case: tuple[int, int, int], within: Tolerance) -> None:
     """Of all k-subsets of n samples of which c pass, the share that holds a pass, by enumeration."""
-    from refute.humaneval.score import pass_at_k
+    from refute.engines.humaneval.scoring.pass_at_k import pass_at_k
 
     n, c, k = case
     draws = list(itertools.combinations(range(n), k))
@@ -36,7 +36,7 @@ def estimate_is_the_mean_over_all_draws(case: tuple[int, int, int], within: Tole
 @given(chance=st.fractions(0, 1, max_denominator=12), case=st.tuples(st.integers(1, 12), st.integers(1, 12)))
 def estimate_is_unbiased(chance: Fraction, case: tuple[int, int], within: Tolerance) -> None:
     """Its expectation over c ~ Binomial(n, p) is 1 - (1 - p)^k."""
-    from refute.humaneval.score import pass_at_k
+    from refute.engines.humaneval.scoring.pass_at_k import pass_at_k
 
     n, k = max(case), min(case)
     weights = (math.comb(n, c) * chance**c * (1 - chance) ** (n - c) for c in range(n + 1))
@@ -47,8 +47,8 @@ def estimate_is_unbiased(chance: Fraction, case: tuple[int, int], within: Tolera
 @given(rows=st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=12))
 def every_sample_counts(rows: list[tuple[int, bool, bool]], within: Tolerance) -> None:
     """pass@1 of a run is the mean, over problems, of passes / samples; timed out and failed samples are samples."""
-    from refute.humaneval.result_log import Row
-    from refute.humaneval.tally import count, mean_pass_at_k
+    from refute.engines.humaneval.scoring.result_log import Row
+    from refute.engines.humaneval.scoring.tally import count, mean_pass_at_k
 
     def row(task: int, passed: bool, late: bool) -> Row:
         return Row(f"t{task}", "", "passed" if passed else "timed out" if late else "failed: x", passed, 0, late)
@@ -108,7 +108,8 @@ biased_estimator = Rewrite(
 )
 one_draw_only = Rewrite(_ESTIMATE, {"math.comb(n - c, k), math.comb(n, k)": "math.comb(n - c, 1), math.comb(n, 1)"})
 late_samples_pass = Rewrite(
-    "refute.humaneval.tally:count", {"before.passed + row.passed": "before.passed + (row.passed or row.retried)"}
+    "refute.engines.humaneval.scoring.tally:count",
+    {"before.passed + row.passed": "before.passed + (row.passed or row.retried)"},
 )
 _HALF = "half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)"
 wald = Rewrite(
@@ -135,5 +136,5 @@ all_pairs_for_discordant = Rewrite(
     {"exact_interval(gained, n, level=level)": "exact_interval(gained, n + 9, level=level)"},
 )
 failures_not_counted = Rewrite(
-    "refute.humaneval.tally:count", {"before.n + 1": "before.n + (row.passed or before.n == 0)"}
+    "refute.engines.humaneval.scoring.tally:count", {"before.n + 1": "before.n + (row.passed or before.n == 0)"}
 )

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.distill.threads import one_thread
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
+from refute.engines.distill.threads import one_thread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
 
-_SAVE, _COPY = "refute.distill.folder:save_model", "refute.distill.folder:copy_files"
+_SAVE, _COPY = "refute.engines.model.folder:save_model", "refute.engines.model.folder:copy_files"
 # What lies in folders of models besides what a student needs: other formats, among them pickles, and the hub's files.
 _FOREIGN = ("pytorch_model.bin", "training_args.bin", "optimizer.pt", "modeling_own.py", "README.md", ".gitattributes")
 _SMALL = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "merges.txt", "tokenizer.model")
@@ -63,7 +63,7 @@ def released_weights_are_the_trained_ones(kind: str, shape: dict[str, Any], seed
     """Read back from the disk alone: every tensor, its precision and the configuration."""
     import torch
 
-    from refute.distill.folder import load_model, save_model
+    from refute.engines.model.folder import load_model, save_model
 
     with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as root:
         init = Path(root) / "init"
@@ -89,7 +89,7 @@ def released_files_are_named_by_kind(small: list[str], foreign: list[str]) -> No
     """Safetensors, JSON and plain text; the init's small files to the byte, and neither its weights nor its code."""
     import torch
 
-    from refute.distill.folder import load_model, save_model
+    from refute.engines.model.folder import load_model, save_model
 
     with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as root:
         init, out = Path(root) / "init", Path(root) / "model"

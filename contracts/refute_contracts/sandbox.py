@@ -12,14 +12,14 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
 
 if TYPE_CHECKING:
-    from refute.humaneval.problems import Problem
-    from refute.humaneval.stations import Result, Stations
+    from refute.engines.humaneval.problems.problems import Problem
+    from refute.engines.humaneval.sandbox.stations import Result, Stations
 
-_PARSE = "refute.humaneval.slot:_parse"
-_DECODE = "refute.humaneval.wire:_decode_scalar"
+_PARSE = "refute.engines.humaneval.sandbox.station:_parse"
+_DECODE = "refute.engines.humaneval.sandbox.wire:_decode_scalar"
 _SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
     | st.complex_numbers(allow_nan=False)
@@ -51,15 +51,15 @@ _ESCAPES = (
 @cache
 def stations() -> Stations:
     """One station of the strongest tier, which ends with this process."""
-    from refute.humaneval.sandbox import probe_isolation
-    from refute.humaneval.stations import Stations
+    from refute.engines.humaneval.sandbox.stations import Stations
+    from refute.engines.humaneval.sandbox.tiers import probe_isolation
 
     return Stations(1, probe_isolation(), timeout_s=5.0, memory_mib=512)
 
 
 def problem(cases: dict[int, int]) -> Problem:
     """To answer each key with its value."""
-    from refute.humaneval.problems import Problem
+    from refute.engines.humaneval.problems.problems import Problem
 
     checks = "".join(f"    assert candidate({key}) == {value}\n" for key, value in cases.items())
     return Problem("contract/0", "def f(n):\n    pass\n", "f", "", f"def check(candidate):\n{checks}")
@@ -102,7 +102,7 @@ def programs_reach_nothing(attempt: str) -> None:
 @given(outcome=st.sampled_from(["passed", "failed", "timeout", "error", "PASSED"]), token=st.text("ab", max_size=2))
 def only_the_judge_is_believed(outcome: str, token: str) -> None:
     """A report counts if it carries the task's token and a known outcome; anything else is an error, no verdict."""
-    from refute.humaneval.slot import _parse
+    from refute.engines.humaneval.sandbox.station import _parse
 
     report = _parse(json.dumps({"outcome": outcome, "detail": "", "token": token}).encode(), "ab")
     believed = token == "ab" and outcome != "PASSED"  # noqa: S105  # no secret
@@ -112,7 +112,7 @@ def only_the_judge_is_believed(outcome: str, token: str) -> None:
 @given(written=st.binary(max_size=12))
 def what_is_no_report_is_an_error(written: bytes) -> None:
     """A judge that was killed, or that wrote something else, gave no verdict."""
-    from refute.humaneval.slot import _parse
+    from refute.engines.humaneval.sandbox.station import _parse
 
     assert _parse(written, "ab").outcome == "error"
 
@@ -120,7 +120,7 @@ def what_is_no_report_is_an_error(written: bytes) -> None:
 @given(value=st.integers(-(2**63), 2**63) | st.integers(2**63 + 1, 2**90) | st.floats() | st.sampled_from([0.0, -0.0]))
 def numbers_survive_exactly(value: float) -> None:
     """Integers of any size, infinities, NaN, the sign of zero."""
-    from refute.humaneval.wire import pack, unpack
+    from refute.engines.humaneval.sandbox.wire import pack, unpack
 
     assert shape(unpack(pack(value)[4:])) == shape(value)
 
@@ -128,7 +128,7 @@ def numbers_survive_exactly(value: float) -> None:
 @given(value=VALUES)
 def plain_data_survives_exactly(value: object) -> None:
     """Values and their exact types, down to the sign of zero, come back as they were sent."""
-    from refute.humaneval.wire import pack, unpack
+    from refute.engines.humaneval.sandbox.wire import pack, unpack
 
     assert shape(unpack(pack(value)[4:])) == shape(value)
 
@@ -147,8 +147,8 @@ def shape(value: object) -> object:
 @contextmanager
 def weakest_isolation() -> Iterator[None]:
     """Programs run at the lowest tier, whatever was asked for."""
-    from refute.humaneval import stations as rooms
-    from refute.humaneval.sandbox import Isolation, jail_for
+    from refute.engines.humaneval.sandbox import stations as rooms
+    from refute.engines.humaneval.sandbox.tiers import Isolation, jail_for
 
     stations.cache_clear()
     with mock.patch.object(rooms, "jail_for", return_value=jail_for(Isolation.RLIMITS)):
@@ -159,11 +159,15 @@ def weakest_isolation() -> Iterator[None]:
             stations.cache_clear()
 
 
-_CHECK = "refute.humaneval.stations:Stations.check"
+_CHECK = "refute.engines.humaneval.sandbox.stations:Stations.check"
 failures_pass = Rewrite(_CHECK, {'report.outcome == "passed"': 'report.outcome in ("passed", "failed")'})
 prompt_in_place_of_the_program = Rewrite(_CHECK, {"problem.entry_point, program,": "problem.entry_point, prompt,"})
 token_not_compared = Rewrite(_PARSE, {"seen != token or": ""})
 silence_passes = Rewrite(_PARSE, {'Report("error", "the judge ended without a verdict")': 'Report("passed", "")'})
-tuples_become_lists = Rewrite("refute.humaneval.wire:_encode_container", {'return ["t", ': 'return ["l", '})
+tuples_become_lists = Rewrite(
+    "refute.engines.humaneval.sandbox.wire:_encode_container", {'return ["t", ': 'return ["l", '}
+)
 large_integers_rounded = Rewrite(_DECODE, {"int(text, 16)": "int(float(int(text, 16)))"})
-sign_of_zero_lost = Rewrite("refute.humaneval.wire:encode", {"else float(text)": "else float(text) + 0.0"})
+sign_of_zero_lost = Rewrite(
+    "refute.engines.humaneval.sandbox.wire:encode", {"else float(text)": "else float(text) + 0.0"}
+)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import VerificationError
-from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
 
 if TYPE_CHECKING:

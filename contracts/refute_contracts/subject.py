@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import VerificationError
-from refute.mutant import Rewrite
 from refute_contracts.evidence import write
 from refute_contracts.refusing import refuses
 

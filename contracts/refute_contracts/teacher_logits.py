@@ -13,21 +13,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.distill.threads import one_thread
+from refute.check.contracts.rewrite import Rewrite
+from refute.engines.distill.threads import one_thread
 from refute.errors import NonFiniteError, UsageError
-from refute.mutant import Rewrite
 from refute_contracts.refusing import refuses
 from refute_contracts.vocabulary import tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from refute.distill.teacher import Teacher
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
+    from refute.engines.distill.teacher.loaded import Teacher
 
 _VOCABULARY = 40
-_LOGITS = "refute.distill.teacher:Teacher.logits"
-_ATTENTION = "refute.distill.reference:Reference._attention"
+_LOGITS = "refute.engines.distill.teacher.loaded:Teacher.logits"
+_ATTENTION = "refute.engines.model.forward.numpy_forward:Reference._attention"
 IDS = st.lists(st.integers(0, _VOCABULARY - 1), min_size=2, max_size=8)
 
 
@@ -48,7 +48,7 @@ def folder(family: str) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from refute.distill.quiet import quiet
+    from refute.engines.model.quiet import quiet
 
     model_type, own = OWN[family]
     shared: dict[str, Any] = {
@@ -80,8 +80,8 @@ def folder(family: str) -> Path:
 @cache
 def teacher(family: str) -> Teacher:
     """The provider of that model."""
-    from refute.distill.teacher import load_teacher
-    from refute.release import HfModel
+    from refute.engines.distill.teacher.loaded import load_teacher
+    from refute.spec.release import HfModel
 
     return load_teacher(HfModel(format="hf", path="model"), folder(family), device="cpu")
 
@@ -97,7 +97,7 @@ def logits(ids: list[list[int]], positions: list[list[int]] | None = None, famil
 @given(ids=IDS, family=st.sampled_from(sorted(OWN)))
 def provider_equals_the_reference(ids: list[int], family: str, within: Tolerance) -> None:
     """At every position, against a forward in float64 that shares no code with it."""
-    from refute.distill.reference import reference_logits
+    from refute.engines.model.forward.numpy_forward import reference_logits
 
     expected = reference_logits(folder(family), np.array(ids))
     assert within.admits(logits([ids], family=family)[0].flatten().tolist(), expected.ravel())
@@ -125,7 +125,7 @@ def states_and_head_say_what_logits_say(rows: list[list[int]], within: Tolerance
     """The short form in which an answer travels, multiplied out, row for row."""
     import torch
 
-    from refute.distill.packing import pack
+    from refute.engines.distill.data.packing import pack
 
     batch = pack(torch.tensor(rows), None)
     with one_thread():
@@ -166,15 +166,15 @@ bidirectional = Rewrite(
     _LOGITS, {".logits.float()": ".logits.float().mean(dim=1, keepdim=True).expand(-1, input_ids.shape[1], -1)"}
 )
 documents_ignored = Rewrite(
-    "refute.distill.teacher:Teacher._inputs",
+    "refute.engines.distill.teacher.loaded:Teacher._inputs",
     {'return {"input_ids": ids} if positions is None': 'return {"input_ids": ids} if True'},
 )
 answer_of_another_window = Rewrite(
-    "refute.distill.teacher:Teacher.answer",
+    "refute.engines.distill.teacher.loaded:Teacher.answer",
     {"last_hidden_state.flatten(0, 1)": "last_hidden_state.flip(0).flatten(0, 1)"},
 )
 ids_cut_to_fit = Rewrite(
-    "refute.distill.teacher:check_ids",
+    "refute.engines.distill.teacher.interface:check_ids",
     {
         "if input_ids.numel() and (": "if False and (",
         "return input_ids.long()": "return input_ids.long().clamp(0, rows - 1)",
@@ -184,11 +184,13 @@ nan_passed_on = Rewrite(_LOGITS, {"not bool(logits.amax().isfinite())": "False"}
 reference_without_rotation = Rewrite(
     _ATTENTION, {"queries, keys = (rotate(heads, cosine, sine, shape) for heads in (queries, keys))": "pass"}
 )
-reference_sees_one_ahead = Rewrite("refute.distill.reference:Reference._visible", {"back >= 0": "back >= -1"})
+reference_sees_one_ahead = Rewrite(
+    "refute.engines.model.forward.numpy_forward:Reference._visible", {"back >= 0": "back >= -1"}
+)
 reference_without_window = Rewrite(
-    "refute.distill.reference:Reference._visible", {"length if window is None else window": "length"}
+    "refute.engines.model.forward.numpy_forward:Reference._visible", {"length if window is None else window": "length"}
 )
 reference_with_plain_heads = Rewrite(_ATTENTION, {"if shape.norms_heads:": "if False:"})
 reference_at_full_speed = Rewrite(
-    "refute.distill.rotary:llama3_divisors", {"return divisors": "return divisors * 0 + 1"}
+    "refute.engines.model.forward.rotary:llama3_divisors", {"return divisors": "return divisors * 0 + 1"}
 )

@@ -10,11 +10,11 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refute.mutant import Rewrite
+from refute.check.contracts.rewrite import Rewrite
+from refute.judge.verdict import WaiverState
 from refute.outcome import ControlResult, Outcome, Ruling, Severity
-from refute.policy import Policy
-from refute.verdict import WaiverState
-from refute.waiver import MalformedWaiver
+from refute.spec.policy import Policy
+from refute.spec.waiver import MalformedWaiver
 from refute_contracts.verdict_cases import (
     ANCHOR,
     AT,
@@ -243,16 +243,17 @@ def bars_tighten_on_their_day(seconds: int | None, hours: int, outcome: Outcome)
     assert verdict.ruling is weight(severity, [outcome], waived=False)
 
 
-_WEIGH = "refute.judge:_weigh"
-_REMEASURE = "refute.judge:_remeasure"
+_WEIGH = "refute.judge.algebra:_weigh"
+_REMEASURE = "refute.judge.algebra:_remeasure"
 best_of_falsifiers = Rewrite("refute.outcome:worst", {"max(outcomes, key": "min(outcomes, key"})
 warn_for_error = Rewrite(
-    "refute.judge:_file",
+    "refute.judge.algebra:_file",
     {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)"},
 )
 partial_runs_pass = Rewrite(_WEIGH, {"partial = _partial(specs, records)": "partial = False"})
 not_run_is_doubt = Rewrite(
-    "refute.judge:_file", {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome.rank > Outcome.SKIPPED.rank"}
+    "refute.judge.algebra:_file",
+    {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome.rank > Outcome.SKIPPED.rank"},
 )
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
@@ -266,12 +267,12 @@ records_believed = Rewrite(
 
 
 skipped_counts_as_corroborated = Rewrite(
-    "refute.verdict:CriterionRuling.holds",
+    "refute.judge.verdict:CriterionRuling.holds",
     {"self.outcome in (Outcome.CORROBORATED, ": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED, "},
 )
-misbehaviour_forgiven = Rewrite("refute.settle:misbehaviour", {"if not control.behaved": "if False"})
-numbers_without_evidence = Rewrite("refute.settle:settle", {"if without:": "if False:"})
-_IN_FORCE = "refute.waiver:_not_in_force"
+misbehaviour_forgiven = Rewrite("refute.spec.decide:misbehaviour", {"if not control.behaved": "if False"})
+numbers_without_evidence = Rewrite("refute.spec.decide:settle", {"if without:": "if False:"})
+_IN_FORCE = "refute.judge.waivers:_not_in_force"
 waivers_for_any_subject = Rewrite(_IN_FORCE, {"if waiver.subject_sha256 != subject_sha256:": "if False:"})
 waivers_for_ever = Rewrite(_IN_FORCE, {"if at >= expires:": "if False:"})
 waivers_to_the_last_second = Rewrite(_IN_FORCE, {"if at >= expires:": "if at > expires:"})
@@ -284,31 +285,33 @@ waivers_at_no_moment = Rewrite(
 waivers_by_anyone = Rewrite(
     _IN_FORCE, {"if policy is not None and waiver.approver not in policy.approvers:": "if False:"}
 )
-_UNMEASURED = "refute.waiver:_unmeasured"
+_UNMEASURED = "refute.judge.waivers:_unmeasured"
 waivers_for_errors = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.ERROR)"})
 waivers_for_skips = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.SKIPPED)"})
 waivers_for_the_worst_alone = Rewrite(_UNMEASURED, {"if each.outcome not in": "if ruling.outcome not in"})
 waivers_for_uncovered = Rewrite(_UNMEASURED, {"if ruling.uncovered:": "if False:"})
-waivers_for_what_holds = Rewrite("refute.waiver:_use", {"if not wanting:": "if False:"})
+waivers_for_what_holds = Rewrite("refute.judge.waivers:_use", {"if not wanting:": "if False:"})
 waivers_of_any_state = Rewrite(_WEIGH, {"each.state is WaiverState.APPLIED": "each.state is not WaiverState.MALFORMED"})
 idle_waivers_not_listed = Rewrite(
-    "refute.waiver:rule_waivers",
+    "refute.judge.waivers:rule_waivers",
     {"(*ruled, *broken)": "(*(each for each in ruled if each.state is WaiverState.APPLIED), *broken)"},
 )
-malformed_waivers_not_listed = Rewrite("refute.waiver:rule_waivers", {"(*ruled, *broken)": "tuple(ruled)"})
-ends_unannounced = Rewrite("refute.waiver:_rule", {"expires - at <= notice": "expires - at < notice"})
-dates_not_kept = Rewrite("refute.judge:_rule_criterion", {"criterion.severity_at(moment)": "criterion.severity"})
+malformed_waivers_not_listed = Rewrite("refute.judge.waivers:rule_waivers", {"(*ruled, *broken)": "tuple(ruled)"})
+ends_unannounced = Rewrite("refute.judge.waivers:_rule", {"expires - at <= notice": "expires - at < notice"})
+dates_not_kept = Rewrite(
+    "refute.judge.algebra:_rule_criterion", {"criterion.severity_at(moment)": "criterion.severity"}
+)
 dates_never_come = Rewrite(
-    "refute.judge:_rule_criterion",
+    "refute.judge.algebra:_rule_criterion",
     {"criterion.severity_at(moment)": "Severity.WARN if criterion.effective_on else criterion.severity"},
 )
 controls_without_numbers = Rewrite(
-    "refute.settle:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
+    "refute.spec.decide:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
 )
-controls_believed = Rewrite("refute.settle:control_faults", {"if outcome is not control.observed:": "if False:"})
+controls_believed = Rewrite("refute.spec.decide:control_faults", {"if outcome is not control.observed:": "if False:"})
 claims_without_numbers = Rewrite(
-    "refute.judge:_outcome",
+    "refute.judge.algebra:_outcome",
     {"if record.outcome not in _MEASURED and not record.measurements:": "if not record.measurements:"},
 )
-first_of_several_records = Rewrite("refute.judge:_rule_falsifier", {"if len(records) > 1:": "if False:"})
-foreign_records_ignored = Rewrite("refute.judge:_unknown", {"sorted(set(by_key) - known)": "()"})
+first_of_several_records = Rewrite("refute.judge.algebra:_rule_falsifier", {"if len(records) > 1:": "if False:"})
+foreign_records_ignored = Rewrite("refute.judge.algebra:_unknown", {"sorted(set(by_key) - known)": "()"})

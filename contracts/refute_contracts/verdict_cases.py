@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from refute.judge.verdict import Verdict
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
-from refute.policy import Policy
-from refute.release import Release
-from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText
-from refute.verdict import Verdict
-from refute.waiver import MalformedWaiver, Waiver
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText
+from refute.spec.policy import Policy
+from refute.spec.release import Release
+from refute.spec.waiver import MalformedWaiver, Waiver
 
 SUBJECT = "5" * 64
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -94,7 +94,7 @@ def rule(
     malformed: Sequence[MalformedWaiver] = (),
 ) -> Verdict:
     """The verdict on the embedded release, with everything that a judge is given."""
-    from refute.judge import judge
+    from refute.judge.algebra import judge
 
     return judge(
         spec(*criteria),

@@ -10,20 +10,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import ExperimentError
-from refute.mutant import Rewrite
 from refute_contracts.kd_loss import Case, cases, engine
 from refute_contracts.refusing import refuses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from refute.tolerance import Tolerance
+    from refute.check.contracts.tolerance import Tolerance
 
 _LETTERS = "abcdefgh"
 _MERGES = (("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"))
 _TOKENS = (*_LETTERS, *(left + right for left, right in _MERGES), "<end>", "<pad>")
-_REFUSE = "refute.distill.vocabulary:refuse_other_vocabulary"
+_REFUSE = "refute.engines.model.vocabulary:refuse_other_vocabulary"
 
 
 def tokenizer(
@@ -40,7 +40,7 @@ def tokenizer(
 @given(rows=st.integers(14, 40), more=st.integers(0, 9))
 def one_language_is_accepted(rows: int, more: int) -> None:
     """The same tokens, merges and end of text, padded to more rows in the teacher; never to fewer."""
-    from refute.distill.vocabulary import refuse_other_vocabulary
+    from refute.engines.model.vocabulary import refuse_other_vocabulary
 
     refuse_other_vocabulary(rows, tokenizer(), rows + more, tokenizer())
     assert refuses(ExperimentError, lambda: refuse_other_vocabulary(rows + 1 + more, tokenizer(), rows, tokenizer()))
@@ -49,7 +49,7 @@ def one_language_is_accepted(rows: int, more: int) -> None:
 @given(places=st.sets(st.integers(0, len(_LETTERS) - 1), min_size=2, max_size=2))
 def swapped_tokens_are_refused(places: set[int]) -> None:
     """Equal sets of tokens, of which two have changed places."""
-    from refute.distill.vocabulary import refuse_other_vocabulary
+    from refute.engines.model.vocabulary import refuse_other_vocabulary
 
     one, other = places
     tokens = list(_TOKENS)
@@ -60,7 +60,7 @@ def swapped_tokens_are_refused(places: set[int]) -> None:
 @given(end=st.sampled_from(["<pad>", *_LETTERS]))
 def another_end_of_text_is_refused(end: str) -> None:
     """Equal tokens under equal ids, of which another one ends a text."""
-    from refute.distill.vocabulary import refuse_other_vocabulary
+    from refute.engines.model.vocabulary import refuse_other_vocabulary
 
     assert refuses(ExperimentError, lambda: refuse_other_vocabulary(14, tokenizer(), 14, tokenizer(end=end)))
 
@@ -68,7 +68,7 @@ def another_end_of_text_is_refused(end: str) -> None:
 @given(merges=st.permutations(_MERGES).filter(lambda merges: tuple(merges) != _MERGES))
 def another_order_of_merges_is_refused(merges: list[tuple[str, str]]) -> None:
     """Equal tokens under equal ids, put together by other rules."""
-    from refute.distill.vocabulary import refuse_other_vocabulary
+    from refute.engines.model.vocabulary import refuse_other_vocabulary
 
     assert refuses(ExperimentError, lambda: refuse_other_vocabulary(14, tokenizer(), 14, tokenizer(merges=merges)))
 
@@ -99,7 +99,7 @@ def dropped_mass_is_the_probability_cut_off(logits: tuple[list[float], int], wit
     """The sum of the teacher's softmax beyond the width, in percent."""
     import torch
 
-    from refute.distill.vocabulary import dropped_mass
+    from refute.engines.model.vocabulary import dropped_mass
 
     row, width = logits
     share = np.exp(np.array(row) - max(row))
@@ -114,8 +114,12 @@ merges_as_a_set = Rewrite(
     _REFUSE, {"_merges(student) != _merges(teacher)": "len(_merges(student)) != len(_merges(teacher))"}
 )
 last_entries_kept = Rewrite(
-    "refute.distill.loss_teachers:LogitTiles.tile",
+    "refute.engines.distill.loss.teacher_forms:LogitTiles.tile",
     {"self.logits[rows, : self.width]": "self.logits[rows, -self.width :]"},
 )
-last_rows_of_the_head_kept = Rewrite("refute.distill.loss_inputs:teacher_tiles", {"head[:width]": "head[-width:]"})
-one_entry_more = Rewrite("refute.distill.vocabulary:dropped_mass", {"logits[..., :width]": "logits[..., : width + 1]"})
+last_rows_of_the_head_kept = Rewrite(
+    "refute.engines.distill.loss.inputs:teacher_tiles", {"head[:width]": "head[-width:]"}
+)
+one_entry_more = Rewrite(
+    "refute.engines.model.vocabulary:dropped_mass", {"logits[..., :width]": "logits[..., : width + 1]"}
+)

@@ -10,11 +10,11 @@ What a falsifier's author may import is here and nowhere else:
 """
 
 from refute import stats
-from refute.context import Context, Evidence, Parameter
-from refute.controls import Bench, Control, known_bad, known_good, known_open, known_unusable
 from refute.errors import RefuteError
+from refute.falsifier.context import Context, Evidence, Parameter
+from refute.falsifier.controls import Bench, Control, known_bad, known_good, known_open, known_unusable
+from refute.falsifier.registry import falsifier
 from refute.outcome import Interval, Measurement, Outcome, Ruling, RunClass, Severity
-from refute.registry import falsifier
 
 __all__ = [
     "Bench",

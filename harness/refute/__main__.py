@@ -1,5 +1,5 @@
 """python -m refute: the command line."""
 
-from refute._cli import main
+from refute.cli.main import main
 
 main()

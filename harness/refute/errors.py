@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refute.promise import Change
+from refute.outcome import Change
 
 
 class RefuteError(Exception):

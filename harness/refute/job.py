@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Fact = float | int | str
+
+
 Report = Callable[[str, int, int, Mapping[str, Fact]], None]
 
 

@@ -140,3 +140,27 @@ def readable(reason: str) -> str:
     """A stranger's message as a record can hold it: short, and UTF-8 whatever bytes a file name put into it."""
     text = reason.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"
+
+
+class Direction(StrEnum):
+    """What a change does to a promise. `changed`: nobody knows which side demands more; `neutral`: neither does."""
+
+    LOOSER = "looser"
+    TIGHTER = "tighter"
+    CHANGED = "changed"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One place where two promises differ. `spec` is the specification whose version speaks for it, if one does."""
+
+    place: str
+    old: str
+    new: str
+    direction: Direction
+    spec: str = ""
+    __pydantic_config__ = _CLOSED
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.old} -> {self.new} ({self.direction})"

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from refute.gate_session import GateSession
+from refute.gate.options import FALSIFIER_PATHS, SESSION, SPEC_PATHS
 
-SESSION = pytest.StashKey["GateSession"]()
-FALSIFIER_PATHS = "falsifier_paths"
-SPEC_PATHS = "falsifier_specs"
+if TYPE_CHECKING:
+    from refute.gate.session import GateSession
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for phase in range(10):
         config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
     from refute.errors import RefuteError
-    from refute.gate_session import GateSession
+    from refute.gate.session import GateSession
 
     try:
         session = GateSession.from_config(config)
@@ -80,7 +78,7 @@ class _GatePlugin:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """A YAML file that is one of this run's specs becomes a collector; no other file is touched."""
-        from refute.collecting import SpecFile
+        from refute.gate.items import SpecFile
 
         if file_path.resolve() in self.session.spec_files:
             return SpecFile.from_parent(parent, path=file_path)
@@ -89,7 +87,7 @@ class _GatePlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """A gate with nothing to try is a usage error, not a quiet success."""
-        from refute.collecting import FalsifierItem
+        from refute.gate.items import FalsifierItem
 
         chosen = [item for item in items if isinstance(item, FalsifierItem)]
         if not chosen:
@@ -102,7 +100,7 @@ class _GatePlugin:
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note what -k, -m and --deselect leave out."""
-        from refute.collecting import FalsifierItem
+        from refute.gate.items import FalsifierItem
 
         self.session.leave_out([item.node_id for item in items if isinstance(item, FalsifierItem)])
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from refute.outcome import Interval
-from refute.sequential import Design, Spending
+from refute.spec.bars.sequential import Design, Spending
 
 LEVEL = 0.95
 
@@ -85,8 +85,8 @@ def sequential_share(
 ) -> tuple[float, Interval]:
     """Share of passes, in percent, of a run that stopped by a sequential test, with the interval that allows for it.
 
-    `passed`: one outcome a problem, in the order in which they were put; see `refute.sequential.Design`. Raises
-    ValueError for a run that neither was decided nor saw all problems, or went on when it was decided.
+    `passed`: one outcome a problem, in the order in which they were put; see spec/bars/sequential.py.
+    Raises ValueError for a run that neither was decided nor saw all problems, or went on when it was decided.
     """
     design = Design(bar, error_rate, spending, tuple(looks))
     n = design.stop(passed).n

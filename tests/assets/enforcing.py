@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, public_pem, sign_envelope
-from refute.enforcement import enforce
-from refute.judging import Judged
-from refute.policy_file import LoadedPolicy, load_policy
-from refute.run_folder import utc_now
-from refute.sign_off import SIGN_OFF_TYPE, sign_off_verdict
-from refute.verification import Verified, verify_verdict
+from refute.judge.judge_run import Judged
+from refute.spec.fields import utc_now
+from refute.spec.policy import LoadedPolicy, load_policy
+from refute.verify.policy_check import enforce
+from refute.verify.sign_off.statement import SIGN_OFF_TYPE, sign_off_verdict
+from refute.verify.verification import Verified, verify_verdict
 
 Content = dict[str, Any]
 PEOPLE = ("gate", "gate2", "ann", "bob", "cid", "mallory")

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from refute.distill import KdLoss, kd_loss
-from refute.distill.loss_teachers import TopK
+from refute.engines.distill.loss.teacher_forms import TopK
 
 
 def inputs(

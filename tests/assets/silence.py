@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from refute.errors import RefuteError
-from refute.experiments import Experiment
+from refute.evidence.experiment import Experiment
 from refute.job import Fact
 
 

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from json_lines import read_rows
-from refute.distill.config import TrainConfig
-from refute.distill.packing import Batch
-from refute.distill.step import StepModule
-from refute.distill.teacher import Answer
-from refute.distill.trainer import run_training
+from refute.engines.distill.config import TrainConfig
+from refute.engines.distill.data.packing import Batch
+from refute.engines.distill.teacher.interface import Answer
+from refute.engines.distill.training.step import StepModule
+from refute.engines.distill.training.trainer import run_training
 from refute.job import Fact, Job, Report
 
 KD = {"ce_weight": 0.3, "kd_weight": 0.7}

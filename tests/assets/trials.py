@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from refute import Context, Control, Measurement
-from refute.context import Evidence, Parameter
-from refute.registry import Falsifier
-from refute.trial import Trial, try_falsifier
+from refute.falsifier.context import Evidence, Parameter
+from refute.falsifier.registry import Falsifier
+from refute.falsifier.trial import Trial, try_falsifier
 
 Measure = Callable[[Context], Iterable[Any]]
 GOOD = Measurement("count", 3.0, "files", n=4, evidence=("e" * 64,))

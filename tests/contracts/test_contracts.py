@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from refute.contract import contract_files, load_contract
-from refute.contract_checking import Checked, opened_contracts
-from refute.contract_run import run_properties
+from refute.check.contracts.check import Checked, opened_contracts
+from refute.check.contracts.model import contract_files, load_contract
+from refute.check.contracts.run import run_properties
 
 FOLDER = Path(__file__).parents[2] / "contracts"
 IDS = [attack.id for path in contract_files(FOLDER) for attack in load_contract(path).contract.properties]

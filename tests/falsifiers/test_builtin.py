@@ -20,14 +20,14 @@ from safetensors.numpy import save_file
 
 from json_lines import write_rows
 from refute import Bench, Measurement, Outcome
-from refute.context import Context, Evidence, Parameter
-from refute.controls import Control
+from refute.falsifier.context import Context, Evidence, Parameter
+from refute.falsifier.controls import Control
+from refute.falsifier.loading import load_registry
+from refute.falsifier.registry import Falsifier
 from refute.humaneval import Result
-from refute.loading import load_registry
-from refute.registry import Falsifier
-from refute.sequential import Design, every
-from refute.settle import settle_control
-from refute.spec import FalsifierUse, ThresholdText, load_spec
+from refute.spec.bars.sequential import Design, every
+from refute.spec.criteria import FalsifierUse, ThresholdText, load_spec
+from refute.spec.decide import settle_control
 
 ROOT = Path(__file__).parents[2]
 SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
@@ -223,7 +223,7 @@ class ReadLog:
 
 def test_the_loss_certificate_has_every_number_that_is_read() -> None:
     """The keys that falsifiers read of math.json are fields of what the engine writes; the engine is not imported."""
-    tree = ast.parse((ROOT / "harness/refute/distill/certificate.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "harness/refute/engines/distill/certificate/certify.py").read_text(encoding="utf-8"))
     (certificate,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Certificate"]
     fields = {
         node.target.id

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.laboratory import Laboratory
+from refute.evidence.laboratory import Laboratory
 from refute.outcome import Record
 from sabotage import matrix
 from sabotage.catalogue import load_catalogue

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from refute.judge import judge
-from refute.laboratory import Laboratory
+from refute.evidence.laboratory import Laboratory
+from refute.judge.algebra import judge
 from refute.outcome import Outcome, Record, Ruling
 from sabotage.catalogue import load_catalogue
 from sabotage.document import render

@@ -1,23 +1,14 @@
-"""Attestation: what a verdict is about, who signed it, and how anyone can check both."""
+"""Bytes and who vouches for them: canonical JSON, DSSE, keys, in-toto statements, model digests.
+
+Imports the words (errors, outcome, disk ...) and nothing else of refute.
+"""
 
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
 from refute.attest.dsse import envelope_signers, peek_envelope, sign_envelope, verify_envelope
-from refute.attest.keys import (
-    KeyPair,
-    default_key_directory,
-    development_key,
-    generate_key,
-    load_private_key,
-)
+from refute.attest.keys import KeyPair, default_key_directory, development_key, generate_key, load_private_key
 from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
-from refute.attest.statement import (
-    PAYLOAD_TYPE,
-    PREDICATE_TYPE,
-    Statement,
-    build_statement,
-    read_statement,
-)
+from refute.attest.statement import PAYLOAD_TYPE, PREDICATE_TYPE, Statement, build_statement, read_statement
 from refute.attest.subject import (
     SIGNATURE_FILE,
     ModelManifest,

@@ -19,16 +19,24 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from refute.attest.new_file import create_file
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
-from refute.attest.signature import key_id as key_id
+from refute.disk import create_file
 from refute.errors import MissingInputsError, UsageError
 
 DEVELOPMENT_KEY = "development"
+
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
 _PRIVATE_MODE, _PUBLIC_MODE = 0o600, 0o644
+
+
 _OPEN_TO_OTHERS = 0o077
+
+
 _MAX_SECRET_BYTES = 64 * 1024
+
 
 Passphrase = bytes | Callable[[], bytes | None] | None
 

@@ -33,7 +33,10 @@ class RemoteKey:
 
 PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RemoteKey
 
+
 ACCEPTED_KEYS = "Ed25519 or ECDSA over P-256, P-384 or P-521"
+
+
 # Each curve with the hash of its own strength, as securesystemslib and OpenSSF model signing pair them.
 _CURVE_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256,

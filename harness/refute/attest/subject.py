@@ -18,8 +18,12 @@ from refute.errors import MissingInputsError, VerificationError
 
 # What the reference implementation leaves out by default, at the top level only.
 _GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
+
+
 # Its command line leaves out the signature that it writes, by default under this name.
 SIGNATURE_FILE = "model.sig"
+
+
 IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {SIGNATURE_FILE}))
 
 

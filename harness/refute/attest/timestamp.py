@@ -6,7 +6,6 @@ The requests, the parsing and the check of the authority's certificates are `rfc
 from __future__ import annotations
 
 import hashlib
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from typing import Any
 from refute.errors import MissingDependencyError, UsageError, VerificationError
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"  # RFC 3161, section 3.4
+
+
 _LARGEST = 1 << 20
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from refute.report.compare import check_report, report_format
 from refute.report.interface import Report
-from refute.report.line import one_line
 from refute.report.machine import JsonReport
-from refute.report.page import HtmlReport, MarkdownReport, markdown_within
-from refute.report.terminal import render_terminal
+from refute.report.page.render import HtmlReport, MarkdownReport, markdown_within
+from refute.report.report_check import check_report, report_format
+from refute.report.terminal import one_line, render_terminal
 
 __all__ = [
     "REPORTS",
@@ -20,5 +19,6 @@ __all__ = [
     "render_terminal",
     "report_format",
 ]
+
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from refute.predicate import Predicate
+from refute.judge.predicate.model import Predicate
 
 
 class Report(Protocol):

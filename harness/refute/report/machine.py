@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from refute.judge.predicate.model import Predicate
 from refute.outcome import Outcome
-from refute.predicate import Predicate
 from refute.report.view import Finding, Row, View, view_of
 
 SCHEMA_VERSION = 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from refute.judge.predicate.exhibits import Exhibits
+from refute.judge.predicate.model import Predicate
+from refute.judge.verdict import CriterionRuling, Verdict, WaiverState
+from refute.lock.state import LockState, Preregistration
 from refute.outcome import Ruling, RunClass, Severity
-from refute.predicate import Exhibits, Predicate
-from refute.promise import LockState, Preregistration
 from refute.report.wording import count, criterion_outcome
-from refute.verdict import CriterionRuling, Verdict, WaiverState
 
 _SECTION_NUMBERS = range(1, 10)
 

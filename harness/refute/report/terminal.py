@@ -11,13 +11,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from refute.escaping import clip
+from refute.judge.predicate.model import Predicate
 from refute.outcome import Outcome
-from refute.predicate import Predicate
-from refute.report.escaping import clip
 from refute.report.view import Row, View, view_of
 from refute.report.wording import SIGNS, measurement, outcome, waiver
 
 _COLOURS = {"GO": "green", "WARN": "yellow", "NO-GO": "red"}
+
+
 _OUTCOME_COLOURS = {
     Outcome.CORROBORATED: "green",
     Outcome.NOT_APPLICABLE: "default",
@@ -28,6 +30,8 @@ _OUTCOME_COLOURS = {
     Outcome.ERROR: "red",
     Outcome.FALSIFIED: "red",
 }
+
+
 _REASON_LIMIT = 240
 
 
@@ -149,3 +153,18 @@ def _closing(view: View) -> Iterable[str]:
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(text, max(width, 20), subsequent_indent=indent) or [""]
+
+
+# Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).
+LINE_LIMIT = 140
+
+
+_DIGEST_SHOWN = 12
+
+
+def one_line(predicate: Predicate, payload_sha256: str) -> str:
+    """At most LINE_LIMIT characters of visible text: ruling, release, why, and the start of the payload digest."""
+    view = view_of(predicate, payload_sha256)
+    start = f"{view.word} {clip(predicate.release.id, 40)}: "
+    end = f" (sha256 {clip(payload_sha256, 64)[:_DIGEST_SHOWN]})"
+    return start + clip(view.because, LINE_LIMIT - len(start) - len(end)) + end

@@ -6,13 +6,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refute.judge.predicate.exhibits import Section
+from refute.judge.predicate.model import Predicate
+from refute.judge.verdict import CriterionRuling, FalsifierRuling
 from refute.outcome import ControlResult, Measurement, Outcome, Record, Severity
-from refute.predicate import Predicate, Section
 from refute.report import sentences
 from refute.report.wording import criterion_outcome, severity, value
-from refute.verdict import CriterionRuling, FalsifierRuling
 
 _SEVERITIES = list(Severity)
+
+
 # Controls are named for what they are made of.
 _KINDS = {
     Outcome.CORROBORATED: "good",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from refute.judge.verdict import CriterionRuling, WaiverRuling
 from refute.outcome import Interval, Measurement, Outcome, Severity
-from refute.verdict import CriterionRuling, WaiverRuling
 
 # An outcome never rests on colour: each has a sign and always its word beside it.
 SIGNS = {

@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from refute.humaneval.canned import canned_program
-from refute.humaneval.problems import Problem
-from refute.humaneval.stations import Result
+from refute.engines.humaneval.experiments.canned import canned_program
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.sandbox.stations import Result
 from sabotage.opened import opened
 
-batch = opened("humaneval.batch")
-experiments = opened("humaneval.experiments")
-generate = opened("humaneval.generate")
-sampling = opened("humaneval.sampling")
-stations = opened("humaneval.stations")
+batch = opened("engines.humaneval.backends.local.batch")
+experiments = opened("engines.humaneval.experiments.evaluate")
+generate = opened("engines.humaneval.backends.local.generate")
+sampling = opened("engines.humaneval.backends.local.answerer")
+stations = opened("engines.humaneval.sandbox.stations")
 
 
 def _verdicts(change: Callable[[Result], Result]) -> None:

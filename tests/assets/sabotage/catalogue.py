@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from refute.release import Closed
-from refute.strict_yaml import parse_yaml, validate
+from refute.spec.fields import Closed
+from refute.spec.yaml.document import parse_yaml, validate
 
 FILE = Path(__file__).with_name("catalogue.yaml")
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from refute.job import Job
 from sabotage.opened import opened
 
-corpus = opened("distill.corpus")
-decontamination = opened("distill.decontamination")
+corpus = opened("engines.distill.data.corpus")
+decontamination = opened("engines.distill.data.decontamination")
 
 
 def _afterwards(change: Callable[[Job], None]) -> None:

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from refute.experiments import Experiment
+from refute.evidence.experiment import Experiment
 from refute.job import Job
 
 _ARROW = "->"

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from refute.errors import RefuteError
-from refute.evidence import Store
-from refute.laboratory import Laboratory
+from refute.evidence.engine_process import Workers
+from refute.evidence.laboratory import Laboratory
+from refute.evidence.plan import plan_release
+from refute.evidence.store import Store
+from refute.falsifier.registry import Registry
+from refute.falsifier.runner import Gate
 from refute.outcome import Outcome, Record
-from refute.plan import plan_release
-from refute.registry import Registry
-from refute.release import Release
-from refute.release_file import LoadedRelease, load_release
-from refute.runner import Gate
-from refute.spec import Criterion, FalsifierUse, Spec, ThresholdText, load_spec
-from refute.workers import Workers
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText, load_spec
+from refute.spec.files import LoadedRelease, load_release
+from refute.spec.release import Release
 from sabotage.catalogue import Sabotage
 from sabotage.entry import sabotaged
 from silence import Silence

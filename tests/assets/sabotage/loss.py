@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from refute.distill.loss import KdLoss
+from refute.engines.distill.loss.kd_loss import KdLoss
 from sabotage.opened import opened
 
-experiments = opened("distill.experiments")
+experiments = opened("engines.distill.experiments.teacher")
 
 
 Parts = Callable[[Tensor, Tensor, float], Tensor]

@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from refute.experiments import key_of
-from refute.laboratory import Laboratory
-from refute.loading import load_registry
+from refute.check.controls.sabotage import EngineFate
+from refute.evidence.engine_process import Workers
+from refute.evidence.experiment import key_of
+from refute.evidence.laboratory import Laboratory
+from refute.falsifier.loading import load_registry
 from refute.outcome import Outcome, Record
-from refute.sabotage_run import EngineFate
-from refute.workers import Workers
 from sabotage.catalogue import Failure, Sabotage, load_catalogue
 from sabotage.line import Line, is_refusal
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sabotage.opened import opened
 
-experiments = opened("distill.experiments")
-teacher = opened("distill.teacher")
+experiments = opened("engines.distill.experiments.teacher")
+teacher = opened("engines.distill.teacher.loaded")
 
 
 def _logits(change: Callable[[Tensor], Tensor]) -> None:

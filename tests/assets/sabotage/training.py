@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from refute.distill.packing import IGNORED, Batch
-from refute.distill.teacher import Answer
+from refute.engines.distill.data.packing import IGNORED, Batch
+from refute.engines.distill.teacher.interface import Answer
 from sabotage.opened import opened
 
-build = opened("distill.build")
-checkpoint = opened("distill.checkpoint")
-preflight = opened("distill.preflight")
-results = opened("distill.results")
-step = opened("distill.step")
-teacher = opened("distill.teacher")
-trainer = opened("distill.trainer")
+build = opened("engines.distill.training.build")
+checkpoint = opened("engines.distill.training.checkpoint")
+preflight = opened("engines.distill.training.preflight")
+results = opened("engines.distill.training.results")
+step = opened("engines.distill.training.step")
+teacher = opened("engines.distill.teacher.loaded")
+trainer = opened("engines.distill.training.trainer")
 
 
 def _no_preflight() -> None:

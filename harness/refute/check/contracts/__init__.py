@@ -1,0 +1,1 @@
+"""Contracts: formulas about the engines, the properties that attack them, mutants these must kill."""

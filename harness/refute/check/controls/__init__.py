@@ -1,0 +1,1 @@
+"""Controls alone: do they behave, and would they notice a broken falsifier?"""

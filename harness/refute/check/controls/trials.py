@@ -1,0 +1,109 @@
+"""Controls alone: what each falsifier of a spec says of them, without evidence of a release."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.errors import EvidenceError, LoadingError
+from refute.falsifier.context import Evidence
+from refute.falsifier.registry import Falsifier, Registry
+from refute.falsifier.runner import control_result, parameters_of
+from refute.falsifier.trial import Answer, try_controls
+from refute.judge.run.folder import RunFolder
+from refute.outcome import ControlResult
+from refute.spec.criteria import FalsifierUse, Spec, uses_of
+
+# Once here, and not in the child of every control.
+_WANTED_BY_MOST = ("scipy.special", "safetensors.numpy")
+
+
+_NEEDS_RUN = "this control tampers with a copy of a run's own evidence"
+
+
+class NoRun(Mapping[str, Evidence]):
+    """The evidence of no run: whoever asks for some is told so."""
+
+    def __getitem__(self, name: str) -> Evidence:
+        raise EvidenceError(f"{_NEEDS_RUN} ({name!r})", hint="name a run with --run")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTrial:
+    """One control under one use of its falsifier; without a `result` it needs evidence of a run, and there is none."""
+
+    use: str
+    falsifier: str
+    control: str
+    result: ControlResult | None
+
+    @property
+    def state(self) -> str:
+        """`behaved`, `misbehaved` or `needs a run`."""
+        if self.result is None:
+            return "needs a run"
+        return "behaved" if self.result.behaved else "misbehaved"
+
+    def as_json(self) -> dict[str, str]:
+        """For programs."""
+        found = {"use": self.use, "falsifier": self.falsifier, "control": self.control, "state": self.state}
+        if self.result is None:
+            return found
+        told = {"expected": self.result.expected, "observed": self.result.observed, "reason": self.result.reason}
+        return found | {name: str(value) for name, value in told.items()}
+
+
+def try_uses(specs: Sequence[Spec], registry: Registry, evidence: Mapping[str, Evidence]) -> Iterator[ControlTrial]:
+    """Every control of every use, in the order of the specs. Raises LoadingError for a falsifier that is nowhere."""
+    for use in uses_of(specs):
+        yield from try_use(falsifier_of(use, registry), use, evidence)
+
+
+def falsifier_of(use: FalsifierUse, registry: Registry) -> Falsifier:
+    """The falsifier that `use` names. Raises LoadingError when it is nowhere."""
+    found = registry.get(use.uses or "")
+    if found is None:
+        raise LoadingError(f"{use.id} uses {use.uses!r}, and no falsifier is called so", hint="see `refute check`")
+    return found
+
+
+def try_use(
+    falsifier: Falsifier, use: FalsifierUse, evidence: Mapping[str, Evidence], *, apart: bool = True
+) -> list[ControlTrial]:
+    """The controls of one use, under its bars, each in a child of its own or, not `apart`, in this very process."""
+    for module in _WANTED_BY_MOST:
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory(prefix="refute-controls-") as folder:
+        log = Path(folder) / "log.txt"
+        parameters = parameters_of(falsifier, use)
+        answers = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log, apart=apart)
+    return [
+        ControlTrial(
+            use.id,
+            falsifier.name,
+            control.name,
+            None if _needs_run(answers[control.name]) else control_result(use, control, answers[control.name]),
+        )
+        for control in falsifier.controls
+    ]
+
+
+def _needs_run(answer: Answer) -> bool:
+    return _NEEDS_RUN in answer.fault
+
+
+def evidence_of(run: RunFolder) -> dict[str, Evidence]:
+    """The evidence that a run noted, as controls may tamper with it. Raises EvidenceError for lines that are none."""
+    return {
+        name: Evidence(name, line.digest, Path(line.folder), line.files)
+        for name, line in sorted(run.read_evidence().items())
+    }

@@ -1,0 +1,1 @@
+"""The command line. With pytest, the only room that talks to people."""

@@ -1,0 +1,60 @@
+"""`refute check`: every fault of specs, contracts and reviews, with nothing run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refute.cli.options import NO_GO, Json
+
+
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
+    ] = None,
+    docs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Texts whose ids must be known (default: README.md, ARCHITECTURE.md, docs/ beside specs)."),
+    ] = None,
+    contract_folders: Annotated[
+        list[Path] | None, typer.Option("--contract-folder", help="Folders with contracts (default: contracts).")
+    ] = None,
+    contracts: Annotated[
+        bool,
+        typer.Option("--contracts", help="Also run every property of the contracts, on the engines and on mutants."),
+    ] = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Also show which falsifiers, controls and contracts stand behind a claim.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check specs, releases, falsifiers and contracts against each other. Loads no model.
+
+    With --contracts, HYPOTHESIS_PROFILE=deep tries 300 random examples a property instead of 50.
+    """
+    from refute.check.matrix import matrix_of
+    from refute.check.repository import check_files
+
+    paths = paths or [Path("specs")]
+    falsifiers = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    contract_folders = contract_folders or [folder for folder in (Path("contracts"),) if folder.exists()]
+    found = check_files(
+        paths,
+        falsifiers,
+        contract_folders,
+        documents=docs,
+        run_contracts=contracts,
+        told=lambda attempt: typer.echo(attempt.line(), err=True),
+    )
+    rows = matrix_of(paths, falsifiers, contract_folders) if matrix and not found.problems else ()
+    if as_json:
+        shown = {"matrix": [row.as_json() for row in rows]} if matrix else {}
+        typer.echo(json.dumps({**found.as_json(), **shown}, indent=1))
+    else:
+        for line in (*(row.line() for row in rows), *found.lines()):
+            typer.echo(line)
+    raise typer.Exit(NO_GO if found.problems else 0)

@@ -1,0 +1,109 @@
+"""`refute judge`: records to a signed verdict and its reports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refute.cli.commands.report import show
+from refute.cli.options import (
+    _REFUTE_DIR,
+    NO_GO,
+    WARNED,
+    Json,
+    PassphraseFile,
+    PublicKey,
+    RefuteDir,
+    read_keys,
+    require_paths,
+)
+
+
+def judge_command(
+    run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
+    key: Annotated[
+        str | None, typer.Option(help="Private key: a PEM file or a URI (default: a development key).")
+    ] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
+    waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
+    ] = None,
+    sequence: Annotated[
+        int | None,
+        typer.Option(help="Number of this verdict (default: one more than the last on this release).", min=1),
+    ] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
+    ] = None,
+    specs: Annotated[
+        list[Path] | None, typer.Option(help="Your own specs and releases, files or folders: the run's must be these.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
+    fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
+    refute_dir: RefuteDir = _REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.
+
+    Needs the run's folder, store and falsifiers, but not the machine that it was made on.
+    """
+    from refute.attest import default_key_directory, development_key, load_private_key
+    from refute.attest.signing_key import open_signing_key
+    from refute.judge.judge_run import judge_run
+    from refute.judge.remeasure.measure_again import falsifiers_of
+    from refute.judge.run.folder import open_run
+    from refute.report.step_summary import append_step_summary
+    from refute.spec.policy import load_policy
+    from refute.spec.waiver import WaiverFile, load_waivers
+    from refute.verify.required_verdicts import miscited
+
+    require_paths([*(falsifiers or ()), *(specs or ()), *([store] if store else ())])
+    folder = open_run(run, refute_dir)
+    if key is None:
+        path, created = development_key(default_key_directory())
+        if created:
+            typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
+        private = load_private_key(path)
+    else:
+        path = Path(key)
+        private = open_signing_key(key, public_key, passphrase_file)
+    judged = judge_run(
+        folder,
+        private,
+        development=key is None,
+        waivers=load_waivers(waivers) if waivers else WaiverFile(),
+        policy=load_policy(policy) if policy else None,
+        lock_keys=read_keys(lock_key or ()),
+        sequence=sequence,
+        falsifiers=falsifiers or falsifiers_of(folder),
+        store=store,
+        specs_and_releases=specs,
+        found=miscited(folder.read_run(), specs),
+    )
+    if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
+        typer.echo(left_out, err=True)
+    verdict = judged.predicate.verdict
+    if as_json:
+        typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show(judged.predicate, judged.payload_sha256)
+        typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
+        own = public_key or path.with_suffix(".pub")
+        trusted = own if own.is_file() else folder.path / "verifier.pem"
+        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
+    status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
+    raise typer.Exit(status[verdict.ruling])
+
+
+def _near(path: Path) -> str:
+    """The path from here when it lies below, for a command that can be pasted."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,149 @@
+"""`refute lock`: its arguments, and the table of what changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refute.cli.options import PassphraseFile, PublicKey
+from refute.errors import LooseningError, UsageError
+
+if TYPE_CHECKING:
+    from refute.lock.make import Locked
+    from refute.outcome import Change
+
+
+REFUSED = 1
+
+
+def lock(
+    specs: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
+    release: Annotated[Path | None, typer.Option(help="The release to lock (default: as the gate chooses).")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Private key that signs: a PEM file or a URI (default: a development key).")
+    ] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write (default: NAME.lock.intoto.json by NAME.yaml).")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file that the verdict will be held against.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key of the lock that is there already; repeatable.")
+    ] = None,
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
+    ] = None,
+    refute_dir: Annotated[Path, typer.Option(help="Where evidence is kept: what exists already is named.")] = Path(
+        ".refute"
+    ),
+    timestamp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Pre-register a release: sign, before the run, what it will be judged by and made from.
+
+    Commit the file. Where one exists, shows what changed since; a demand that became looser is refused (status 1)
+    unless it has a new id or the version of its spec was raised.
+    """
+    from refute.attest import default_key_directory, development_key
+    from refute.attest.signing_key import open_signing_key
+    from refute.falsifier.loading import load_registry
+    from refute.lock.make import load_locked, lock_release, stamp_lock
+
+    loaded, found = load_locked(release, specs or [])
+    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    named = key or str(development_key(default_key_directory())[0])
+    try:
+        locked = lock_release(
+            loaded,
+            found,
+            load_registry(folders),
+            open_signing_key(named, public_key, passphrase_file),
+            out=out,
+            policy=policy,
+            trusted_keys=[_read(path) for path in lock_key or []],
+            store=refute_dir / "store",
+        )
+    except LooseningError as error:
+        _show_refusal(error, as_json=as_json)
+        raise typer.Exit(REFUSED) from error
+    stamp = stamp_lock(locked.path, timestamp) if timestamp else None
+    if as_json:
+        shown = {**_described(locked), "timestamp": None if stamp is None else str(stamp)}
+        typer.echo(json.dumps(shown, indent=1, sort_keys=True))
+    else:
+        _show(locked, stamp, _gate(release, key))
+
+
+def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
+    for line in _table(locked.changes):
+        typer.echo(line)
+    signed = locked.signed
+    state = "locked" if locked.written else "locked already, and nothing changed"
+    typer.echo(f"{state}: {locked.path}, number {signed.lock.sequence}, payload {signed.payload_sha256}")
+    typer.echo(f"signed by key {signed.key_id}")
+    if signed.lock.known_before:
+        typer.echo(f"note: measured before this lock: {', '.join(signed.lock.known_before)}")
+    if stamp is not None:
+        typer.echo(f"timestamped: {stamp}")
+    if locked.written:
+        typer.echo(f"next: commit {locked.path}{f' and {stamp}' if stamp else ''}, then {gate}")
+
+
+def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"written": False, "refused": [asdict(change) for change in error.changes]}, indent=1))
+    else:
+        for line in _table(error.changes):
+            typer.echo(line)
+    typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
+
+
+def _gate(release: Path | None, key: str | None) -> str:
+    """The command that runs what was locked, signed so that the lock is believed."""
+    named = f" --release {release}" if release else ""
+    return f"pytest --falsifiers{named}" if key is None else f"refute gate{named} --signing-key {key}"
+
+
+def _table(changes: Sequence[Change]) -> list[str]:
+    """One line a change, the direction first; columns as wide as their longest word, digests shortened."""
+    rows = [
+        (str(change.direction), change.place, f"{_short(change.old)} -> {_short(change.new)}") for change in changes
+    ]
+    if not rows:
+        return []
+    rows.insert(0, ("change", "where", "old -> new"))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    return [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
+
+
+def _short(text: str) -> str:
+    return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
+
+
+def _described(locked: Locked) -> dict[str, object]:
+    signed = locked.signed
+    return {
+        "lock": str(locked.path),
+        "written": locked.written,
+        "payload_sha256": signed.payload_sha256,
+        "key_id": signed.key_id,
+        "sequence": signed.lock.sequence,
+        "predecessor": signed.lock.predecessor,
+        "known_before": list(signed.lock.known_before),
+        "changes": [asdict(change) for change in locked.changes],
+    }
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,59 @@
+"""`refute sign-off`: a reviewer's own signature over a verdict that verifies."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refute.cli.options import Json, PassphraseFile, PublicKey
+
+
+class Decision(StrEnum):
+    """What a reviewer says."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+def sign_off(
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
+    role: Annotated[str, typer.Option(help="The role that you review in, as the policy names it.")],
+    decision: Annotated[Decision, typer.Option(help="What you decide.")],
+    note: Annotated[str, typer.Option(help="Why, and what you looked at; it is signed.")],
+    key: Annotated[str, typer.Option(help="Your private key: a PEM file, or a URI such as awskms:ID.")],
+    verdict_key: Annotated[
+        list[Path] | None, typer.Option(help="A public key that you trust for the verdict; repeatable.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy with the operator's keys and the roles.")] = None,
+    public_key: PublicKey = None,
+    passphrase_file: PassphraseFile = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write it (default: beside the verdict).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve or reject a verdict, in a role: a statement of your own, signed with your own key.
+
+    The verdict is verified first. Nothing is overwritten, and nobody can approve a NO-GO.
+    """
+    from refute.verify.sign_off.make import SignOffRequest, make_sign_off
+
+    request = SignOffRequest(
+        verdict=verdict,
+        role=role,
+        decision="approve" if decision is Decision.APPROVE else "reject",
+        note=note,
+        key=key,
+        public_key=public_key,
+        passphrase_file=passphrase_file,
+        verdict_keys=tuple(verdict_key or ()),
+        policy=policy,
+        out=out,
+    )
+    written = make_sign_off(request)
+    if as_json:
+        typer.echo(json.dumps(written.as_json(), indent=1))
+    else:
+        typer.echo(f"{decision} as {role}: payload {written.verdict_sha256}\nsign-off {written.path}")

@@ -1,0 +1,121 @@
+"""`refute verify`, and what commands that read verdicts share: options in words, answers, exit statuses."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refute.cli.options import (
+    At,
+    MinSequence,
+    MinSpecVersion,
+    Threshold,
+    answer_in_json,
+    parse_moment,
+    parse_versions,
+    read_file,
+    read_keys,
+    require_paths,
+)
+from refute.errors import UsageError
+
+if TYPE_CHECKING:
+    from refute.verify.verification import Verified
+
+
+def verify(
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
+    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
+    threshold: Threshold = 1,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy: trusted keys by role, sign-offs, age, approvers; see docs/policy.md.")
+    ] = None,
+    sign_off: Annotated[
+        list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
+    store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
+    release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
+    lock_key: Annotated[
+        list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
+    ] = None,
+    timestamp_root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Demand that an RFC 3161 authority under this certificate saw the lock before the run."),
+    ] = None,
+    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
+    at: At = None,
+    min_sequence: MinSequence = None,
+    min_spec_version: MinSpecVersion = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
+
+    Keys to trust come from --key, from --policy, or both: then one of --key must have signed, and the policy be met.
+    Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
+    or superseded. 2: a file or an option cannot be used.
+    """
+    from refute.escaping import one_line
+    from refute.judge.predicate.bundle import read_bundle
+    from refute.spec.policy import load_policy, strictest_age, trusted_keys
+    from refute.verify.policy_check import enforce
+    from refute.verify.sign_off.statement import find_sign_offs
+    from refute.verify.verification import verify_verdict
+
+    with answer_in_json(as_json):
+        rules = load_policy(policy) if policy else None
+        if sign_off and rules is None:
+            raise UsageError(
+                "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
+            )
+        require_paths([store] if store else [])
+        keys, envelope = read_keys(key or ()), read_file(verdict)
+        verified = verify_verdict(
+            envelope,
+            trusted_keys(rules, keys),
+            threshold=threshold,
+            model=model,
+            store=store,
+            expected_release=release,
+            max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
+            at=parse_moment(at),
+            lock_keys=read_keys(lock_key or ()),
+            timestamp_roots=[read_file(path) for path in timestamp_root or []],
+            min_sequence=min_sequence,
+            min_spec_versions=parse_versions(min_spec_version or ()),
+        )
+        if rules is not None:
+            files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+            verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
+    if as_json:
+        typer.echo(verified_json(verified))
+        return
+    ruling = verified.predicate.verdict.ruling
+    typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
+    for line in verified.checks:
+        typer.echo(f"  {one_line(line)}")
+    if verified.predicate.signer.development:
+        typer.echo("  note: signed with a development key, which vouches for nobody")
+
+
+def verified_json(verified: Verified) -> str:
+    """An authentic verdict for programs: what it says, what it is about, and what was checked."""
+    predicate = verified.predicate
+    shown = {
+        "verified": True,
+        "status": 0,
+        "verdict": str(predicate.verdict.ruling),
+        "payload_sha256": verified.payload_sha256,
+        "release": predicate.release.id,
+        "run_class": str(predicate.release.run_class),
+        "subject": predicate.subject.model_dump(mode="json"),
+        **predicate.identity.model_dump(mode="json"),
+        "evaluated_at": predicate.evaluated_at,
+        "signer": predicate.signer.model_dump(mode="json"),
+        "checks": verified.checks,
+    }
+    return json.dumps(shown, indent=1)

@@ -1,0 +1,1 @@
+"""`refute distill`: the distillation engine on its own. May import engines."""

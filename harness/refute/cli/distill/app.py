@@ -1,0 +1,135 @@
+"""`refute distill …`: arguments of the distillation engine's commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class Device(StrEnum):
+    """Where the loss computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Dtype(StrEnum):
+    """What the student computes in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class _RunByDefault(TyperGroup):
+    """`refute distill CONFIG` is `refute distill run CONFIG`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put `run` before a first word that is no command."""
+        known = args[0] in self.commands if args else True
+        return super().resolve_command(ctx, args if known else ["run", *args])
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Distil a teacher into a student. `refute distill CONFIG` is `refute distill run CONFIG`.",
+)
+
+
+Config = Annotated[Path, typer.Argument(help="YAML with training, teacher, init and corpus.")]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command()
+def run(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Where the run is kept; an interrupted one continues there.")],
+    max_steps: Annotated[
+        int | None, typer.Option(help="Smoke run: exactly so many steps, the projected time, no model.", min=1)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run long without a smoke run; this is recorded.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the student. The same under `torchrun --nproc-per-node N -m refute distill …`."""
+    from refute.cli.distill.run import run_distill, show_summary
+    from refute.engines.distill.training.ranks import leave
+
+    written = run_distill(config, out, max_steps=max_steps, force=force)
+    if written is not None:
+        typer.echo(written.read_text(encoding="utf-8") if as_json else show_summary(written))
+    leave()
+
+
+@app.command()
+def tokenize(
+    sources: Annotated[list[Path], typer.Argument(help="Text, JSON lines, Parquet, folders or saved datasets.")],
+    tokenizer: Annotated[Path, typer.Option(help="The student's model folder, or a GGUF file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    pattern: Annotated[str, typer.Option(help="Which files of a folder.")] = "**/*",
+    field: Annotated[str, typer.Option(help="Key or column that holds the text.")] = "text",
+    heldout_share: Annotated[float, typer.Option(help="Share of documents that is held out.")] = 0.01,
+    problems: Annotated[
+        Path | None, typer.Option(help="Benchmark JSONL: documents that share a 10-gram with it are left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which documents are held out.")] = 17,
+    as_json: Json = False,
+) -> None:
+    """Turn documents into token shards, train and held-out, with a manifest."""
+    from refute.cli.console import progress
+    from refute.engines.distill.data.tokenize import Tokenize, tokenize
+
+    wanted = Tokenize(sources, tokenizer, out, pattern, field, heldout_share, seed, problems)
+    with progress() as report:
+        manifest = tokenize(wanted, report)
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest), indent=1))
+        return
+    for split in manifest.shards:
+        typer.echo(f"{split}: {manifest.tokens(split)} tokens in {len(manifest.shards[split])} shards")
+    typer.echo(f"documents: {manifest.facts['documents']}")
+
+
+@app.command()
+def prepare(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Folder for the cache; name it as `teacher_cache` in the configuration.")],
+    k: Annotated[int, typer.Option("-k", "--k", help="Entries that are kept at each position.", min=1)] = 64,
+    as_json: Json = False,
+) -> None:
+    """Keep the teacher's k most likely tokens at every position of the corpus on disk."""
+    from refute.cli.distill.run import run_prepare
+
+    made = run_prepare(config, out, k)
+    if as_json:
+        typer.echo(json.dumps(made, indent=1))
+        return
+    typer.echo(
+        f"{made['windows']} windows, k = {made['k']}; the tail holds {made['tail_mass_mean']:.4f} of the probability"
+    )
+    typer.echo(f"read back, cosine to the teacher is at least {made['read_back_cosine']:.6f}")
+
+
+@app.command()
+def certify(
+    device: Annotated[Device, typer.Option(help="Where the loss computes.")] = Device.CPU,
+    dtype: Annotated[Dtype, typer.Option(help="What the student computes in.")] = Dtype.FLOAT32,
+    as_json: Json = False,
+) -> None:
+    """Measure the KD loss against a float64 reference and the laws that it must obey. The bars are in the spec."""
+    from refute.engines.distill.certificate.certify import certify as measure
+    from refute.engines.distill.loss.kd_loss import kd_loss
+
+    figures = asdict(measure(kd_loss, device=device, dtype=dtype))
+    if as_json:
+        typer.echo(json.dumps(figures | {"device": device, "dtype": dtype}, indent=1))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name:36} {value:.6g}")

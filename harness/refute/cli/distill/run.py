@@ -1,0 +1,149 @@
+"""`refute distill`: the engine on its own, without a release around it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refute.cli.console import progress, signals
+from refute.errors import UsageError
+from refute.job import Job, Stop
+from refute.spec.yaml.document import parse_yaml, read_text, validate
+
+if TYPE_CHECKING:
+    from refute.engines.distill.config import TrainConfig
+
+
+_WORK = "work"
+
+
+_LOCK = "lock"
+
+
+SUMMARY = "summary.json"
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The configuration in a YAML file; its relative paths start at the file's folder.
+
+    Raises SpecError with every fault, its line and key.
+    """
+    from refute.engines.distill.config import TopKPlace, TrainConfig
+
+    found = validate(parse_yaml(read_text(path), str(path)), TrainConfig)
+
+    def near(place: str) -> str:
+        return str((path.parent / Path(place).expanduser()).resolve())
+
+    changed: dict[str, object] = {"init": near(found.init), "corpus": near(found.corpus)}
+    if found.teacher is not None:
+        changed["teacher"] = found.teacher.model_copy(update={"path": near(found.teacher.path)})
+    if found.teacher_cache is not None:
+        changed["teacher_cache"] = TopKPlace(topk=near(found.teacher_cache.topk))
+    if found.tensorboard is not None:
+        changed["tensorboard"] = near(found.tensorboard)
+    return found.model_copy(update=changed)
+
+
+def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) -> Path | None:
+    """Train what `path` configures into `out`, continuing what an earlier call began; returns the summary's path
+    on the first rank.
+
+    A smoke run (`max_steps`) writes smoke.json only. Under torchrun every rank calls it, and the first one talks.
+    Raises UsageError when `out` holds a finished run or another process works in it.
+    """
+    from refute.engines.distill.training.trainer import run_training
+
+    config = read_config(path)
+    if (out / SUMMARY).exists():
+        raise UsageError(f"{out} holds a finished run", hint="name another folder with --out")
+    work = out / (_WORK if max_steps is None else f"{_WORK}-smoke")
+    first = os.environ.get("RANK", "0") == "0"
+    stop = Stop()
+    notice = "stopping after this step" if first else ""
+    with _alone(work, first=first), signals(stop, notice), progress(quiet=not first) as report:
+        if first and max_steps is not None:
+            # Exactly so many steps, from the first one.
+            _empty(work)
+        job = Job(path.stem, config.model_dump_json(), {}, out, work, report)
+        run_training(job, config, max_steps=max_steps, stop=stop, forced=force)
+    if not first:
+        return None
+    return out / (SUMMARY if max_steps is None else "smoke.json")
+
+
+def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
+    """Ask the teacher of `path` about every training window and keep its top-k entries below `out`."""
+    from refute.engines.distill.teacher.topk_cache import estimate_bytes, prepare
+    from refute.engines.distill.training.build import build, reproducible
+    from refute.engines.distill.training.ranks import ALONE
+
+    config = read_config(path).model_copy(update={"teacher_cache": None})
+    with _alone(out), reproducible(config), progress() as report:
+        run = build(config, ALONE)
+        if run.teacher is None:
+            raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")
+        windows, positions = len(run.windows), config.training.seq_len - 1
+        size = estimate_bytes(windows, positions, k)
+        sys.stderr.write(f"{windows} windows x {positions} positions x {k} entries: {size / 1e9:.3f} GB\n")
+        return prepare(
+            out,
+            lambda window: run.pack(run.windows[[window]]),
+            windows,
+            run.teacher,
+            run.teacher_sha256,
+            config.training,
+            k=k,
+            vocab_size=run.vocab_size,
+            report=report,
+        )
+
+
+def show_summary(path: Path) -> str:
+    """The few figures that say how a run went."""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if path.name != SUMMARY:
+        hours = facts["projected_hours"]
+        return f"smoke run: {facts['steps']} steps in {facts['seconds']:.1f} s; all of them would take {hours:.2f} h"
+    lines = [
+        f"{facts['steps']} steps, {facts['supervised_tokens']} tokens, {facts['tokens_per_s']:.0f} tokens/s",
+        f"held-out CE {facts['initial_heldout_ce']:.4f} -> {facts['final_heldout_ce']:.4f} nat/token",
+    ]
+    if facts["final_heldout_kl"] is not None:
+        lines.append(
+            f"KL to the teacher {facts['initial_heldout_kl']:.4f} -> {facts['final_heldout_kl']:.4f} nat/token"
+        )
+    return "\n".join([*lines, f"model: {path.parent / 'model'}"])
+
+
+@contextmanager
+def _alone(folder: Path, *, first: bool = True) -> Iterator[None]:
+    """Make the folder and hold its lock, which goes with the process, however that ends."""
+    if not first:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another process is at work in {folder}", hint="wait for it, or name another --out"
+            ) from error
+        yield
+
+
+def _empty(folder: Path) -> None:
+    import shutil
+
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()

@@ -1,0 +1,1 @@
+"""`refute eval`: the HumanEval engine on its own. May import engines."""

@@ -1,0 +1,122 @@
+"""`refute eval humaneval --bar …`: a model is asked, and its answers are executed, only until the bar is decided."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from refute.cli.eval.generate import (
+    GENERATION,
+    LOG,
+    SAMPLES,
+    SUMMARY,
+    claim,
+    evidence,
+    identity_of_run,
+    read_json,
+    require_sampled,
+    write_json,
+)
+from refute.cli.eval.order import Order, answerer_for, attended
+from refute.cli.eval.score import ProblemSet
+from refute.cli.eval.score_sequential import Fetch, Sequential
+from refute.engines.humaneval.backends.asking import PROBED
+from refute.engines.humaneval.backends.interface import Answerer
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.completion import Completion, Key
+from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.samples.sample_file import Sample, read_samples
+from refute.engines.humaneval.samples.sample_log import write_samples
+from refute.engines.humaneval.samples.sampler import Sampler
+from refute.engines.humaneval.scoring.execute import Limits
+from refute.engines.humaneval.scoring.result_file import RESULTS
+from refute.errors import ExperimentError, UsageError
+from refute.spec.bars.sequential import Design
+
+
+def run_until_decided(
+    order: Order, problems: ProblemSet, out: Path, limits: Limits, design: Design
+) -> dict[str, object]:
+    """Generate and score in the seeded order up to the look that decides, into `out`; returns the summary.
+
+    Files, errors and interruptions are those of `run_humaneval`, and the model is asked for no more than was executed.
+    Within the allowed share, here of the problems that were put, one without an answer or a verdict counts as failed.
+    Raises UsageError for several samples a problem.
+    """
+    if order.sampler.n != 1:
+        raise UsageError(f"--bar takes one sample a problem, not {order.sampler.n}", hint="leave out --bar, or -n")
+    identity = {**identity_of_run(order, problems), "sequential": design.rule()}
+    claim(out, identity)
+    failures = Failures(len(problems.problems), order.allowed_errors)
+    run_sha256 = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    with attended(out) as at:
+        run = Sequential(problems, design, limits, out / RESULTS, at, failures)
+        if (out / GENERATION).exists():
+            figures = run.execute(_answered_before(out, problems, failures), run_sha256=run_sha256)
+        else:
+            told = replace(at, report=run.report)
+            with answerer_for(order, problems, out / LOG, identity, told, failures) as answerer:
+                asked = _Asked(answerer, order.sampler)
+                figures = run.execute(asked.fetch, run_sha256=run_sha256)
+                asked.write(out, failures)
+    summary = {
+        **figures,
+        "allowed_errors": order.allowed_errors,
+        "generation": {**identity, **read_json(out / GENERATION)},
+    }
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+class _Asked:
+    """Samples as a model gives them, batch after batch; and whether they are what its sampler should give."""
+
+    def __init__(self, answerer: Answerer, sampler: Sampler) -> None:
+        self._answerer, self._sampler = answerer, sampler
+        self._completions: list[Completion] = []
+        self._checked = False
+
+    def fetch(self, batch: Sequence[Problem]) -> Sequence[Sample]:
+        """One sample for each problem that has an answer. Raises ExperimentError as `require_sampled` does."""
+        found = self._answerer.answer(batch)
+        self._completions += found
+        if not self._checked and len(self._completions) >= PROBED:
+            self._evidence({})
+        return [Sample(each.task_id, each.sample, each.text, line=0) for each in found]
+
+    def write(self, out: Path, failures: Failures) -> None:
+        """samples.jsonl in the order in which the problems were put, then generation.json."""
+        answered = {completion.key for completion in self._completions}
+        generation = self._evidence({key: why for key, why in failures.reasons.items() if key not in answered})
+        write_samples(out / SAMPLES, self._completions)
+        write_json(out / GENERATION, generation)
+
+    def _evidence(self, unanswered: Mapping[Key, str]) -> dict[str, object]:
+        found = evidence(self._answerer.made(), self._completions, unanswered)
+        require_sampled(self._sampler, found)
+        self._checked = True
+        return found
+
+
+def _answered_before(out: Path, problems: ProblemSet, failures: Failures) -> Fetch:
+    """The samples of a run that has ended, and its failures."""
+    for each in read_json(out / GENERATION)["errors"]:
+        failures.reasons[each["task_id"], each["sample"]] = each["reason"]
+    by_task = {sample.task_id: sample for sample in read_samples(out / SAMPLES, problems.tasks).samples}
+
+    def fetch(batch: Sequence[Problem]) -> Sequence[Sample]:
+        unasked = [
+            each.task_id for each in batch if each.task_id not in by_task and (each.task_id, 0) not in failures.reasons
+        ]
+        if unasked:
+            # A program without a verdict then has one now, and the passes no longer end the run where it ended.
+            raise ExperimentError(
+                f"the run in {out} ended before {unasked[0]} was asked, and is not decided there any more",
+                hint=f"remove {out / GENERATION}: the same command then asks on",
+            )
+        return [by_task[problem.task_id] for problem in batch if problem.task_id in by_task]
+
+    return fetch

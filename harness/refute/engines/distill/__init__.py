@@ -1,0 +1,1 @@
+"""Knowledge distillation: data, teachers, the KD loss and its certificate, training."""

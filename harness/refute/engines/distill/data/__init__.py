@@ -1,0 +1,1 @@
+"""From texts to batches: documents, decontamination, token shards, packing, order."""

@@ -1,0 +1,222 @@
+"""Builds the training and held-out windows: files -> clean documents -> tokens -> windows of one length."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerFast
+
+from refute.engines.distill.data.decontamination import Benchmark, read_problems
+from refute.engines.distill.data.documents import find_documents
+from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
+from refute.errors import ExperimentError
+from refute.job import Job
+from refute.spec.fields import Closed
+from refute.spec.release import FileCorpus, HfModel, ModelSource, StdlibCorpus
+
+_DOCUMENTS_AT_ONCE = 16
+
+
+class EvidenceTokenizer(Closed):
+    """The tokenizer in `model/` of another experiment's evidence."""
+
+    kind: Literal["evidence"]
+    name: str
+
+
+class SourceTokenizer(Closed):
+    """The tokenizer of a model at a resolved path."""
+
+    kind: Literal["source"]
+    model: ModelSource
+    path: str
+
+
+class CorpusConfig(Closed):
+    """What enters a corpus. `path` is the resolved folder of a `files` corpus; `problems_path` its benchmark."""
+
+    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+    path: str | None
+    seq_len: Annotated[int, Field(ge=2)]
+    problems_path: str
+    tokenizer: Annotated[EvidenceTokenizer | SourceTokenizer, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One accepted file and its ids, the end-of-document id included."""
+
+    path: str
+    sha256: str
+    ids: list[int]
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Files that were read and not used, by reason."""
+
+    contaminated: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    undecodable: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Split:
+    """Windows of one split, the files they were cut from, and windows left out because the other split has them."""
+
+    name: str
+    windows: list[NDArray[np.int32]] = field(default_factory=list)
+    files: list[dict[str, str | int]] = field(default_factory=list)
+    left_out: int = 0
+
+    def hashes(self) -> set[bytes]:
+        return {window_hash(window) for window in self.windows}
+
+    def tensor(self) -> torch.Tensor:
+        """Shape (windows, seq_len), int32."""
+        return torch.from_numpy(np.stack(self.windows).astype(np.int32))
+
+
+def build_corpus(job: Job) -> None:
+    """Writes train.safetensors, heldout.safetensors (tensor `tokens`, int32, (windows, seq_len)), manifest.json.
+
+    Held-out files come first in the seeded order, so the same windows judge runs of every training budget;
+    a file is in one split only, no window is in both. Raises MissingInputsError when the corpus is absent
+    or empty, ExperimentError when it is shorter than one window or than the budgets.
+    """
+    config = CorpusConfig.model_validate_json(job.config)
+    _refuse_short_budgets(config)
+    tokenizer = corpus_tokenizer(job, config.tokenizer)
+    benchmark = Benchmark.of(read_problems(Path(config.problems_path)), config.corpus.decontaminate_ngram)
+    rejected = benchmark.count_rejected()
+    root, paths = find_documents(config.corpus, Path(config.path) if config.path else None)
+    dropped = Dropped()
+    encoder = Encoder(tokenizer)
+    documents = _encode(_screen(root, paths, benchmark, dropped), encoder)
+    heldout, train = Split("heldout"), Split("train")
+    _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
+    _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
+    # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
+    heldout.windows.sort(key=window_hash)
+    manifest = {
+        "files": sorted(heldout.files + train.files, key=lambda entry: str(entry["path"])),
+        "dropped": asdict(dropped),
+        "benchmark_selfcheck": {"problems": len(benchmark.problems), "rejected": rejected},
+        "ngram": benchmark.ngram,
+        "shared_windows": len(heldout.hashes() & train.hashes()),
+        "train_windows_left_out": train.left_out,
+        "seq_len": config.seq_len,
+        "python_version": platform.python_version(),
+        "tokenizer_sha256": tokenizer_sha256(tokenizer),
+        "end_of_document": encoder.end_of_document,
+    }
+    for split in (train, heldout):
+        tokens = split.tensor()
+        save_file({"tokens": tokens}, job.out / f"{split.name}.safetensors")
+        manifest[f"{split.name}_tokens"] = tokens.numel()
+        manifest[f"{split.name}_sha256"] = hashlib.sha256(tokens.numpy().tobytes()).hexdigest()
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+    (job.out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def window_hash(window: NDArray[np.int32]) -> bytes:
+    """SHA-256 of a window's ids as little-endian int32."""
+    return hashlib.sha256(window.astype("<i4").tobytes()).digest()
+
+
+def _refuse_short_budgets(config: CorpusConfig) -> None:
+    budgets = {"train_tokens": config.corpus.train_tokens, "heldout_tokens": config.corpus.heldout_tokens}
+    for name, tokens in budgets.items():
+        if tokens < config.seq_len:
+            raise ExperimentError(
+                f"corpus.{name} = {tokens} is shorter than one sequence of seq_len = {config.seq_len} tokens",
+                hint=f"raise corpus.{name} to several times training.seq_len",
+            )
+
+
+def corpus_tokenizer(job: Job, chosen: EvidenceTokenizer | SourceTokenizer) -> PreTrainedTokenizerFast:
+    """The tokenizer that a corpus is made with. Raises as `open_tokenizer` does."""
+    match chosen:
+        case SourceTokenizer(model=model, path=path):
+            return open_tokenizer(model, Path(path))
+        case EvidenceTokenizer(name=name):
+            folder = job.inputs[name].path("model")
+            return open_tokenizer(HfModel(format="hf", path="model"), folder)
+
+
+def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped) -> Iterator[tuple[str, str, str]]:
+    seen: set[str] = set()
+    for path in paths:
+        data = (root / path).read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 in seen:
+            dropped.duplicates.append(path)
+            continue
+        seen.add(sha256)
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            dropped.undecodable.append(path)
+            continue
+        if benchmark.found_in(text):
+            dropped.contaminated.append(path)
+        elif text.strip():
+            yield path, sha256, text
+
+
+def _encode(texts: Iterator[tuple[str, str, str]], encoder: Encoder) -> Iterator[Document]:
+    while batch := list(islice(texts, _DOCUMENTS_AT_ONCE)):
+        for (path, sha256, _), ids in zip(batch, encoder.encode([text for *_, text in batch]), strict=True):
+            yield Document(path, sha256, ids)
+
+
+def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int, other: set[bytes], job: Job) -> None:
+    """Packs documents end to end and cuts windows until `tokens` // `seq_len` of them are there."""
+    wanted, rest, read = tokens // seq_len, list[int](), 0
+    while len(split.windows) < wanted:
+        document = next(documents, None)
+        if document is None:
+            raise _too_short(split, read, tokens, seq_len)
+        read += len(document.ids)
+        split.files.append(
+            {
+                "path": document.path,
+                "sha256": document.sha256,
+                "split": split.name,
+                "tokens": len(document.ids),
+            }
+        )
+        rest += document.ids
+        whole = len(rest) // seq_len * seq_len
+        for start in range(0, whole, seq_len):
+            window = np.array(rest[start : start + seq_len], dtype=np.int32)
+            if window_hash(window) in other:
+                split.left_out += 1
+            elif len(split.windows) < wanted:
+                split.windows.append(window)
+        rest = rest[whole:]
+        job.progress(f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files))
+
+
+def _too_short(split: Split, read: int, tokens: int, seq_len: int) -> ExperimentError:
+    if read < seq_len:
+        return ExperimentError(
+            f"corpus: {read} tokens are left for the {split.name} split, shorter than one sequence of {seq_len}",
+            hint="name a larger corpus, or a smaller training.seq_len",
+        )
+    return ExperimentError(
+        f"corpus: {split.name} holds {len(split.windows) * seq_len} tokens in whole windows, {tokens} were asked for",
+        hint=f"lower corpus.{split.name}_tokens or name a larger corpus",
+    )

@@ -1,0 +1,94 @@
+"""The contamination experiment: which benchmark problems share a word n-gram with the tokens that were trained on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
+
+from refute.engines.distill.data.corpus import EvidenceTokenizer, SourceTokenizer, corpus_tokenizer
+from refute.engines.distill.data.decontamination import read_problems, word_grams
+from refute.engines.model.tokenizer import Encoder
+from refute.job import Job
+from refute.spec.fields import Closed
+
+# What decontamination of code corpora goes by (the corpus's own filter may be told another number).
+NGRAM = 10
+
+
+_WINDOWS_AT_ONCE = 4096
+
+
+class OverlapConfig(Closed):
+    """What `measure_overlap` needs: the tokenizer that the corpus was made with, and the benchmark."""
+
+    problems_path: str
+    tokenizer: Annotated[EvidenceTokenizer | SourceTokenizer, Field(discriminator="kind")]
+
+
+def measure_overlap(job: Job) -> None:
+    """Decode the training windows of the evidence `corpus` and count, problem by problem, the n-grams found in them.
+
+    The positive control takes the same way: the benchmark's own texts, encoded, cut into windows, decoded. Writes
+    `overlap.json`: for `corpus` and for `benchmark` the documents and words read, and `contaminated`, the shared
+    n-grams by the problem's place in its file. Raises MissingInputsError or ExperimentError for unreadable inputs.
+    """
+    config = OverlapConfig.model_validate_json(job.config)
+    tokenizer = corpus_tokenizer(job, config.tokenizer)
+    problems = read_problems(Path(config.problems_path))
+    tokens = load_file(job.inputs["corpus"].path("train.safetensors"))["tokens"]
+    encoder = Encoder(tokenizer)
+    seq_len = tokens.shape[1]
+    benchmark = list(chain.from_iterable(encoder.encode(problems)))
+    windows = [benchmark[start : start + seq_len] for start in range(0, len(benchmark), seq_len)]
+    trained = (
+        window
+        for start in range(0, len(tokens), _WINDOWS_AT_ONCE)
+        for window in tokens[start : start + _WINDOWS_AT_ONCE].tolist()
+    )
+    found = {
+        name: _overlap(_documents(stream, tokenizer, encoder.end_of_document), problems)
+        for name, stream in (("corpus", trained), ("benchmark", windows))
+    }
+    text = json.dumps({"ngram": NGRAM, "problems": len(problems), **found}, indent=1, sort_keys=True)
+    (job.out / "overlap.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _overlap(documents: Iterable[str], problems: Sequence[str]) -> dict[str, object]:
+    owners: defaultdict[str, set[int]] = defaultdict(set)
+    for number, problem in enumerate(problems):
+        for gram in word_grams(problem, NGRAM):
+            owners[gram].add(number)
+    read, grams, shared = 0, 0, Counter[int]()
+    for document in documents:
+        found = word_grams(document, NGRAM)
+        read, grams = read + 1, grams + len(found)
+        shared.update(owner for gram in found if gram in owners for owner in owners[gram])
+    contaminated = {str(number): shared[number] for number in sorted(shared)}
+    return {"documents": read, "ngrams": grams, "contaminated": contaminated}
+
+
+def _documents(
+    windows: Iterable[Sequence[int]], tokenizer: PreTrainedTokenizerFast, end_of_document: int
+) -> Iterator[str]:
+    """The texts between ends of documents; windows follow each other as they were cut."""
+    ids: list[int] = []
+    for token in chain.from_iterable(windows):
+        if token != end_of_document:
+            ids.append(token)
+        elif ids:
+            yield _decode(tokenizer, ids)
+            ids = []
+    if ids:
+        yield _decode(tokenizer, ids)
+
+
+def _decode(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -1,0 +1,116 @@
+"""Experiment: a built corpus, held against the files it says it was made of, by other means than built it.
+
+Files are read and hashed again, the benchmark is looked for in them with a filter of its own, and windows are decoded
+and looked for in the text of their split: tokens from nowhere, or from the other split, are not there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.numpy import load_file
+from transformers import PreTrainedTokenizerFast
+
+from refute.engines.distill.config import TeacherPlace
+from refute.engines.distill.logs import write_json
+from refute.engines.model.tokenizer import open_tokenizer
+from refute.job import Inputs, Job
+from refute.spec.fields import Closed, Positive
+from refute.spec.release import FileCorpus, StdlibCorpus
+
+# A decoded window begins and ends anywhere, so also within a character of several bytes.
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+
+
+# Files between two lines of progress.
+_EVERY = 256
+
+
+class CorpusAuditConfig(Closed):
+    """What enters `audit_corpus`: the corpus as declared, its place, its benchmark, and whose tokenizer made it."""
+
+    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+    path: str | None
+    problems_path: str
+    tokenizer: TeacherPlace
+    windows: Positive = 128
+
+
+def audit_corpus(job: Job) -> None:
+    """Write corpus.json: counts over the files of the manifest and over `windows` evenly spaced windows a split.
+
+    {files, changed_files, contaminated_files, windows, foreign_windows}: a file is changed when its bytes are not those
+    of the manifest, contaminated when it shares an n-gram of words with a problem; a window is foreign when a document
+    in it is not text of a file of its split. Raises FileNotFoundError for a file that is gone.
+    """
+    config = CorpusAuditConfig.model_validate_json(job.config)
+    corpus = job.inputs["corpus"]
+    files = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))["files"]
+    root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))
+    grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
+    tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
+    windows = {split: _windows(corpus, split, config.windows, tokenizer) for split in ("train", "heldout")}
+    sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
+    changed = contaminated = 0
+    for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
+        if done % _EVERY == 0:
+            job.progress("look for windows in their files", done, len(files))
+        data = (root / file["path"]).read_bytes()
+        text = data.decode("utf-8", "replace")
+        changed += hashlib.sha256(data).hexdigest() != file["sha256"]
+        contaminated += _shares(text, grams)
+        sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
+    found = {
+        "files": len(files),
+        "changed_files": changed,
+        "contaminated_files": contaminated,
+        "windows": sum(map(len, windows.values())),
+        "foreign_windows": sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
+    }
+    write_json(job.out / "corpus.json", found)
+
+
+def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast) -> list[set[str]]:
+    """The texts of the documents in each of `count` evenly spaced windows of a split."""
+    tokens = load_file(corpus.path(f"{split}.safetensors"))["tokens"]
+    return [{text for text in _documents(ids, tokenizer) if text} for ids in _evenly(tokens, count)]
+
+
+def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
+    wanted = min(count, len(tokens))
+    return [tokens[number * len(tokens) // wanted] for number in range(wanted)]
+
+
+def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast) -> Iterator[str]:
+    for part in np.split(window, np.flatnonzero(window == tokenizer.eos_token_id)):
+        ids = [int(token) for token in part if token != tokenizer.eos_token_id]
+        yield str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip(_BROKEN)
+
+
+def _benchmark(path: Path, ngram: int) -> frozenset[tuple[str, ...]]:
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    problems = ("\n".join(row[key] for key in ("prompt", "canonical_solution", "test")) for row in rows)
+    return frozenset(gram for problem in problems for gram in _grams(problem, ngram))
+
+
+def _grams(text: str, ngram: int) -> Iterator[tuple[str, ...]]:
+    words: Sequence[str] = re.findall(r"\w+", text.lower())
+    return zip(*(words[start:] for start in range(ngram)), strict=False)
+
+
+def _shares(text: str, grams: frozenset[tuple[str, ...]]) -> bool:
+    """Whether the text holds a run of words of the benchmark."""
+    size = len(next(iter(grams), ()))
+    return any(gram in grams for gram in _grams(text, size)) if size else False

@@ -1,0 +1,171 @@
+"""Experiments: who are teacher and init, does the provider tell the truth, is the loss right."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+
+from refute.engines.distill.certificate.certify import certify
+from refute.engines.distill.config import TeacherPlace
+from refute.engines.distill.logs import write_json
+from refute.engines.distill.loss.kd_loss import kd_loss
+from refute.engines.distill.teacher.llama import open_llama_teacher
+from refute.engines.distill.teacher.loaded import load_teacher
+from refute.engines.model.folder import save_whole
+from refute.engines.model.forward.numpy_forward import Reference, open_weights
+from refute.engines.model.forward.parity import compare_logits
+from refute.engines.model.lineage import describe_model, first_difference
+from refute.errors import ExperimentError
+from refute.job import Job
+from refute.spec.fields import Closed, Positive
+from refute.spec.release import GgufModel, HfModel
+
+# Positions of each window whose logits are kept as evidence; the figures cover all of them.
+_KEPT_POSITIONS = 8
+
+
+class LineageConfig(Closed):
+    """What enters `lineage`."""
+
+    teacher: TeacherPlace
+
+
+class DequantiseConfig(Closed):
+    """What enters `dequantise`."""
+
+    teacher: TeacherPlace
+
+
+class ProbeConfig(Closed):
+    """What enters `probe_teacher`: the first `tokens` ids of the first `windows` held-out windows.
+
+    `teacher` is what supervises the student, `reference` the file or folder that the release names.
+    """
+
+    teacher: TeacherPlace
+    reference: TeacherPlace
+    windows: Positive = 2
+    tokens: Annotated[int, Field(ge=_KEPT_POSITIONS)] = 32
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+
+
+class MathConfig(Closed):
+    """What enters `check_kd_math`."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+def lineage(job: Job) -> None:
+    """Write lineage.json {teacher, init, first_token_difference: id or null} from inputs `init`.
+
+    Raises MissingInputsError when either model is absent or not whole.
+    """
+    config = LineageConfig.model_validate_json(job.config)
+    folder = job.inputs["init"].path("model")
+    job.progress("identify", 0, 2)
+    teacher, teacher_tokens = describe_model(config.teacher.model, Path(config.teacher.path))
+    job.progress("identify", 1, 2, parameters=teacher.parameters)
+    init, init_tokens = describe_model(HfModel(format="hf", path="model"), folder)
+    job.progress("identify", 2, 2, parameters=init.parameters)
+    difference = first_difference(teacher_tokens, init_tokens)
+    found = {"teacher": asdict(teacher), "init": asdict(init), "first_token_difference": difference}
+    write_json(job.out / "lineage.json", found)
+
+
+def dequantise(job: Job) -> None:
+    """Write the teacher of a GGUF file as a Hugging Face folder model/ in float32: the same numbers, quick to load.
+
+    Raises what `load_teacher` raises.
+    """
+    config = DequantiseConfig.model_validate_json(job.config)
+    job.progress("dequantise", 0, 1)
+    teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device="cpu")
+    save_whole(teacher.model, teacher.tokenizer, job.out / "model")
+    job.progress("dequantise", 1, 1, parameters=teacher.parameters)
+
+
+def probe_teacher(job: Job) -> None:
+    """Compare the provider's logits with the independent forward on held-out windows (inputs `corpus`).
+
+    Writes probe.safetensors {input_ids (W, L) int32, provider and reference (W, 8, V) float32, the last 8
+    positions} and probe.json: the figures of `Parity` over all positions, `second_forward_max_abs` (the
+    provider against itself), vocab_rows, provider_device, backend, reference. Raises UsageError for an
+    architecture without an independent forward, ExperimentError for too small a corpus or other widths.
+    """
+    config = ProbeConfig.model_validate_json(job.config)
+    torch.set_num_threads(config.threads)
+    input_ids = _probe_ids(job, config)
+    reference = Reference(open_weights(Path(config.reference.path)))
+    expected = []
+    for index, ids in enumerate(input_ids):
+        job.progress("independent forward", index, len(input_ids))
+        expected.append(reference.logits(ids))
+    job.progress("provider", 0, 2)
+    # In float32, whatever the run uses: what is tested is where the logits come from, not how they are rounded.
+    teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
+    provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
+    job.progress("provider", 2, 2)
+    parity = compare_logits(provided, np.stack(expected))
+    save_file(
+        {
+            "input_ids": input_ids,
+            "provider": np.ascontiguousarray(provided[:, -_KEPT_POSITIONS:]),
+            "reference": np.stack(expected)[:, -_KEPT_POSITIONS:].astype(np.float32),
+        },
+        job.out / "probe.safetensors",
+    )
+    facts = {
+        "second_forward_max_abs": float(np.abs(provided - again).max()),
+        "vocab_rows": teacher.vocab_rows,
+        "provider_device": str(teacher.device),
+        "backend": f"transformers, from {config.reference.model.format}",
+        "reference": "numpy float64, straight from the model file",
+        "native": _native_parity(config, input_ids, np.stack(expected)),
+    }
+    write_json(job.out / "probe.json", asdict(parity) | facts)
+
+
+def _native_parity(
+    config: ProbeConfig, input_ids: NDArray[np.int32], expected: NDArray[np.float64]
+) -> dict[str, object] | None:
+    """How far llama.cpp's quantised arithmetic is from the reference, where a run learns from it."""
+    model = config.reference.model
+    if not isinstance(model, GgufModel) or model.runtime != "llama.cpp":
+        return None
+    path, context = Path(config.reference.path), input_ids.shape[1]
+    native = open_llama_teacher(model, path, context=context, threads=config.threads, device="cpu")
+    return asdict(compare_logits(native.logits(torch.from_numpy(input_ids)).numpy(), expected))
+
+
+def check_kd_math(job: Job) -> None:
+    """Write math.json: the `Certificate` of `kd_loss` on the device and dtype of a release."""
+    config = MathConfig.model_validate_json(job.config)
+    torch.set_num_threads(config.threads)
+    job.progress("certify", 0, 1)
+    certificate = certify(kd_loss, device=config.device, dtype=config.dtype)
+    job.progress("certify", 1, 1)
+    write_json(job.out / "math.json", asdict(certificate) | {"device": config.device, "dtype": config.dtype})
+
+
+def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:
+    """Ids (windows, tokens), int32, from the corpus."""
+    file = job.inputs["corpus"].path("heldout.safetensors")
+    tokens = load_file(file).get("tokens")
+    if tokens is None or tokens.ndim != 2:
+        raise ExperimentError(f"{file} holds no tensor `tokens` (windows, seq_len)")
+    if tokens.shape[0] < config.windows or tokens.shape[1] < config.tokens:
+        raise ExperimentError(
+            f"the probe needs {config.windows} held-out windows of {config.tokens} tokens, found {tokens.shape}",
+            hint="raise corpus.heldout_tokens or training.seq_len",
+        )
+    return np.ascontiguousarray(tokens[: config.windows, : config.tokens].astype(np.int32))

@@ -1,0 +1,1 @@
+"""The KD loss, in tiles, with its gradients written out."""

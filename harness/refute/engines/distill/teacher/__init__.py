@@ -1,0 +1,1 @@
+"""Teachers: loaded models, llama.cpp, a cache of top-k entries, prefetching."""

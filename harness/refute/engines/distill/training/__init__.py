@@ -1,0 +1,1 @@
+"""The training run: build, preflight, step, loop, evaluation, checkpoints, results."""

@@ -1,0 +1,182 @@
+"""Before the first step: does it fit, is it the run that was meant, and is the loss the one that is claimed?"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from refute.engines.distill.data.packing import IGNORED, Batch
+from refute.engines.distill.training.build import Run
+from refute.engines.model.folder import count_parameters
+from refute.engines.model.vocabulary import dropped_mass
+from refute.errors import ExperimentError, NonFiniteError
+
+# nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
+LARGEST_DIFFERENCE = 0.01
+
+
+_FLOAT = 4  # bytes
+
+
+# A float32 student with its gradient and AdamW's two moments.
+_COPIES_IN_MEMORY = 4
+
+
+# Weights and two moments; a new checkpoint is whole before the old one goes.
+_COPIES_ON_DISK = 3 * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What was found. Bytes are lower bounds: what certainly will be needed, activations not counted."""
+
+    student_parameters: int
+    teacher_parameters: int | None
+    memory_needed: int
+    memory_available: int
+    disk_needed: int
+    disk_free: int
+    windows: int
+    steps: int
+    tokens_per_step: int
+    tokens: int
+    epochs: float
+    tokens_per_parameter: float
+    teacher_rows: int | None
+    student_rows: int
+    dropped_mass: float | None
+    loss: float
+    reference_loss: float
+    forced_without_smoke: bool
+
+    def facts(self) -> dict[str, object]:
+        """As JSON."""
+        return asdict(self)
+
+
+def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
+    """Measure and refuse.
+
+    Raises ExperimentError when memory or disk cannot suffice, or when the loss of the first window differs from one
+    written a second time, densely, in float64, by more than 0.01 nat per supervised token; NonFiniteError when it is
+    not a number.
+    """
+    training, ranks = run.config.training, run.ranks
+    parameters = count_parameters(run.student)
+    pieces = ranks.world if training.parallel == "fsdp" else 1
+    teacher_bytes = 0 if run.teacher is None else run.teacher.size
+    # The student's weights and the teacher are in memory already; gradient and moments are still to come.
+    needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
+    best = 2 if training.keep == "best" else 0
+    disk = parameters * _FLOAT * (_COPIES_ON_DISK + best + 1)
+    available, free = _available_memory(run.device), shutil.disk_usage(folder).free
+    if needed > available:
+        raise ExperimentError(
+            f"gradient and optimiser need {_gb(needed)} beside {_gb(teacher_bytes)} of teacher, "
+            f"{run.device} has {_gb(available)} left",
+            hint="use more ranks with training.parallel: fsdp, a smaller student, or a larger device",
+        )
+    if disk > free:
+        raise ExperimentError(
+            f"checkpoints and the model need {_gb(disk)}, {folder} has {_gb(free)} free", hint="free some space"
+        )
+    loss, reference, dropped = _compare(run)
+    if not (math.isfinite(loss) and math.isfinite(reference)):
+        raise NonFiniteError(
+            f"the loss of the first window is {loss}, by the reference {reference}",
+            hint="teacher or init hold weights that are not finite; fetch them again",
+        )
+    if abs(loss - reference) > LARGEST_DIFFERENCE:
+        raise ExperimentError(
+            f"before the first step, the loss of one window is {loss:.6f} nat/token, by the reference "
+            f"implementation {reference:.6f}: they may differ by {LARGEST_DIFFERENCE}",
+            hint="`refute distill certify` shows in which respect this loss is wrong on this device",
+        )
+    per_step = training.batch_size * (training.seq_len - 1)
+    return Preflight(
+        student_parameters=parameters,
+        teacher_parameters=None if run.teacher is None else run.teacher.parameters,
+        memory_needed=needed,
+        memory_available=available,
+        disk_needed=disk,
+        disk_free=free,
+        windows=len(run.windows),
+        steps=training.steps,
+        tokens_per_step=per_step,
+        tokens=per_step * training.steps,
+        epochs=training.steps * training.batch_size / len(run.windows),
+        tokens_per_parameter=per_step * training.steps / parameters,
+        teacher_rows=None if run.teacher is None else run.teacher.vocab_rows,
+        student_rows=run.vocab_size,
+        dropped_mass=dropped,
+        loss=loss,
+        reference_loss=reference,
+        forced_without_smoke=forced,
+    )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _available_memory(device: str) -> int:
+    if device != "cpu":
+        return int(torch.cuda.mem_get_info(device)[0])
+    listing = Path("/proc/meminfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    # Elsewhere than on Linux only what the machine has is known.
+    return found[0] if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@torch.no_grad()
+def _compare(run: Run) -> tuple[float, float, float | None]:
+    """This run's loss on its first window, the reference's, and the teacher's mass beyond the student's vocabulary."""
+    batch = run.pack(run.windows[[0]]).to(run.device)
+    answer = None if run.provider is None else run.provider.answer(batch)
+    loss = run.module(batch, answer, float(max(batch.supervised, 1)))[0].item()
+    dropped = None
+    teacher_logits = None
+    if run.teacher is not None:
+        everything = run.teacher.logits(batch.ids, batch.positions)[0]
+        dropped = dropped_mass(everything, run.vocab_size).mean().item()
+        teacher_logits = everything[:, : run.vocab_size]
+    student_logits = run.module(batch, None, None)[0][0]
+    kept = None if answer is None or answer.topk is None else answer.topk.ids.cpu()
+    return loss, _reference(run, batch, student_logits, teacher_logits, kept), dropped
+
+
+def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, kept: Tensor | None) -> float:
+    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, all logits at once, in float64 on the CPU.
+
+    `kept` are the ids that a cache kept: then the KL is between them and any other.
+    """
+    training = run.config.training
+    labels = batch.labels[0].cpu()
+    known = labels != IGNORED
+    z, count = logits.cpu().double()[known], max(int(known.sum()), 1)
+    total = training.ce_weight * functional.cross_entropy(z, labels[known], reduction="sum").item() / count
+    if training.kd_weight > 0 and teacher_logits is not None:
+        heat = training.temperature
+        log_q = functional.log_softmax(z / heat, dim=-1)
+        log_p = functional.log_softmax(teacher_logits.cpu().double()[known] / heat, dim=-1)
+        if kept is not None:
+            log_q, log_p = (_lumped(shares, kept[known]) for shares in (log_q, log_p))
+        apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
+        total += training.kd_weight * heat**2 * apart.sum().item() / count
+    return total
+
+
+def _lumped(log_shares: Tensor, kept: Tensor) -> Tensor:
+    """Log-probabilities of the `kept` ids and of all others together; those are left out where there are none."""
+    parts = [log_shares.gather(1, kept)]
+    if kept.shape[1] < log_shares.shape[1]:
+        parts.append(log_shares.scatter(1, kept, -torch.inf).logsumexp(dim=-1, keepdim=True))
+    return torch.cat(parts, dim=-1)

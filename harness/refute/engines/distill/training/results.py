@@ -1,0 +1,160 @@
+"""What a finished run leaves: the model as a folder, its logs, one sample, and a summary of what really ran."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from refute.engines.distill.logs import StepLog, write_json, write_rows
+from refute.engines.distill.training import first_step as witness
+from refute.engines.distill.training.build import Run
+from refute.engines.distill.training.checkpoint import load_weights, model_weights
+from refute.engines.distill.training.evaluate import (
+    TeacherOnWindows,
+    WindowScore,
+    greedy_sample,
+    score_windows,
+    summarise,
+)
+from refute.engines.distill.training.preflight import Preflight
+from refute.engines.distill.training.step import inputs
+from refute.engines.model.folder import count_parameters, load_model, save_model
+from refute.errors import ExperimentError
+from refute.job import Job
+
+Row = Mapping[str, object]
+
+
+_BEST = "best.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run after its last step: held-out scores before and after, the rows of its logs, what preflight found.
+
+    `final` are those of the model that is kept.
+    """
+
+    initial: Sequence[WindowScore]
+    final: Sequence[WindowScore]
+    metrics: Sequence[Row]
+    evals: Sequence[Row]
+    ready: Preflight
+    judge: TeacherOnWindows | None
+
+
+def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
+    """Where the best weights are to be kept: writes them beside the checkpoints if the last evaluation is the best."""
+    if run.config.training.keep == "last" or _best_row(evals.rows) is not evals.rows[-1]:
+        return
+    weights = model_weights(run.student)
+    if run.ranks.first:
+        temporary = scratch / f".{_BEST}.tmp"
+        save_file(weights, temporary)
+        temporary.replace(scratch / _BEST)
+        write_json(scratch / "best.json", evals.rows[-1])
+
+
+def write_results(job: Job, run: Run, finished: Finished) -> None:
+    """Writes everything into job.out; every rank must call it, the first one writes."""
+    job.progress("save", 0, 1)
+    weights = model_weights(run.student)
+    dropped = run.ranks.gather({} if finished.judge is None else finished.judge.dropped)
+    if not run.ranks.first:
+        run.ranks.wait()
+        return
+    write_rows(job.out / "metrics.jsonl", finished.metrics)
+    write_rows(job.out / "evals.jsonl", finished.evals)
+    write_json(job.out / "preflight.json", finished.ready.facts())
+    shutil.copyfile(job.scratch / witness.FILE, job.out / witness.FILE)
+    model, step = _chosen(job, run, weights)
+    if step != run.config.training.steps:
+        finished = replace(finished, final=_score(run, model, finished))
+    write_rows(
+        job.out / "heldout_windows.jsonl",
+        [
+            {"window": after.window, "ce_initial": before.ce, "ce": after.ce, "kl": after.kl}
+            for before, after in zip(finished.initial, finished.final, strict=True)
+        ],
+    )
+    save_model(model, job.out / "model", tokenizer_from=run.init_folder)
+    write_json(job.out / "sample.json", greedy_sample(model, run.tokenizer))
+    masses = {window: mass for part in dropped for window, mass in part.items()}
+    facts = _summary(run, model, finished) | {
+        "model_step": step,
+        "dropped_mass": sum(masses.values()) / len(masses) if masses else None,
+    }
+    write_json(job.out / "summary.json", facts)
+    job.progress("save", 1, 1)
+    run.ranks.wait()
+
+
+def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[PreTrainedModel, int]:
+    """The model to be released, whole, on this rank, and after which step its weights were taken."""
+    model = load_model(run.init_folder, device=run.device)
+    if run.config.training.keep == "last":
+        load_weights(model, weights)
+        return model, run.config.training.steps
+    try:
+        best = json.loads((job.scratch / "best.json").read_text(encoding="utf-8"))
+        load_weights(model, load_file(job.scratch / _BEST, device=run.device))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"the best weights cannot be read: {error}", hint="run again from the start") from error
+    return model, int(best["step"])
+
+
+def _score(run: Run, model: PreTrainedModel, finished: Finished) -> Sequence[WindowScore]:
+    """Held-out scores of the model that is kept, where that is not the one of the last step."""
+    return score_windows(
+        lambda batch: model(**inputs(batch), use_cache=False).logits, run.pack(run.heldout), finished.judge
+    )
+
+
+def _best_row(rows: Sequence[Row]) -> Row:
+    """The lowest held-out loss, the earliest where two are equal."""
+    return min(rows, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
+
+
+def _summary(run: Run, model: PreTrainedModel, finished: Finished) -> dict[str, object]:
+    """What ran, from the objects that ran it: sizes, devices and effective configuration, not the request."""
+    training = run.config.training
+    first, last = summarise(0, finished.initial), summarise(training.steps, finished.final)
+    best = _best_row(finished.evals)
+    tokens = sum(int(str(row["tokens"])) for row in finished.metrics)
+    stepping_s = sum(float(str(row["tokens"])) / float(str(row["tokens_per_s"])) for row in finished.metrics)
+    before = dict(load_model(run.init_folder, device=run.device).named_parameters())
+    after = dict(model.named_parameters())
+    parameter = next(run.student.parameters())
+    return {
+        "steps": len(finished.metrics),
+        "supervised_tokens": tokens,
+        "initial_heldout_ce": first.heldout_ce,
+        "final_heldout_ce": last.heldout_ce,
+        "initial_heldout_kl": first.heldout_kl,
+        "final_heldout_kl": last.heldout_kl,
+        "initial_probe_cosine": first.probe_cosine,
+        "final_probe_cosine": last.probe_cosine,
+        "best_heldout_ce": best["heldout_ce"],
+        "best_step": best["step"],
+        "eval_windows": last.windows,
+        "parameters": count_parameters(model),
+        "tensors": len(after),
+        "changed_tensors": sum(not torch.equal(before[name], tensor) for name, tensor in after.items()),
+        "teacher_sha256": run.teacher_sha256,
+        "wall_s": float(str(finished.metrics[-1]["wall_s"])),
+        "tokens_per_s": tokens / stepping_s,
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "torch_version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "ranks": run.ranks.world,
+        "seed": run.order.seed,
+        "effective_config": training.model_dump(mode="json"),
+    }

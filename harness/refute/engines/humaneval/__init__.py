@@ -1,0 +1,1 @@
+"""HumanEval: problems, prompts, backends that answer, a sandbox that executes, scores."""

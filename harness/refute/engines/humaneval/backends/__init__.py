@@ -1,0 +1,1 @@
+"""Who answers prompts: a model in this process, or a server."""

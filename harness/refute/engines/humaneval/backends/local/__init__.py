@@ -1,0 +1,1 @@
+"""Generation in this process, with transformers models: batches, KV cache, sampling."""

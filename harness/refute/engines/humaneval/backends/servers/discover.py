@@ -1,0 +1,33 @@
+"""Finds out what a server is: llama.cpp's is asked by its own API, any other by OpenAI's."""
+
+from __future__ import annotations
+
+from refute.engines.humaneval.backends.asking import Respondent
+from refute.engines.humaneval.backends.servers.http_client import Client, Server
+from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
+from refute.engines.humaneval.backends.servers.openai import OpenAiServer
+from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.samples.sampler import Sampler
+from refute.errors import UsageError
+from refute.spec.release import http_address
+
+
+def reach(client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, max_new_tokens: int) -> Respondent:
+    """The server at `base_url`, ready to be asked.
+
+    llama.cpp's server lets a prompt be given token by token and reports its sampler, so that `chat_primed` is exactly
+    the protocol of a model that is loaded here. Any other is asked for a whole answer, which is another protocol,
+    `chat_answer`.
+    Raises UsageError for an address that is not HTTP or carries a secret, ExperimentError where nothing answers.
+    """
+    try:
+        http_address(server.base_url)
+    except ValueError as error:
+        raise UsageError(
+            f"the server's address: {error}", hint="look at --base-url, or base_url in the release"
+        ) from error
+    root = server.base_url.rstrip("/").removesuffix("/v1")
+    props = client.look_up(f"{root}/props")
+    if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
+        return LlamaServer(client, root, props, protocol, sampler, max_new_tokens)
+    return OpenAiServer(client, server, protocol, sampler, max_new_tokens)

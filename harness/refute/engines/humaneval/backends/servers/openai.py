@@ -1,0 +1,90 @@
+"""Samples from any server that speaks OpenAI's protocol: the bare prompt, or a chat whose whole answer is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from refute.engines.humaneval.backends.asking import Manner
+from refute.engines.humaneval.backends.servers.http_client import Client, Server
+from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
+from refute.engines.humaneval.problems import chat_answer as whole_answer
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.prompts import (
+    EXTRACTION,
+    PROTOCOLS,
+    ProtocolName,
+    find_stop,
+    function_head,
+    truncate,
+)
+from refute.engines.humaneval.samples.completion import Completion, Stop
+from refute.engines.humaneval.samples.sampler import Sampler, dice
+from refute.errors import ExperimentError
+
+_BARE = PROTOCOLS["completion"]
+
+
+# Each begins a line in column 0, where the protocol ends an answer anyway: sent to save time, not to decide. No more
+# than four are allowed by OpenAI.
+_EARLY_STOPS = ("\ndef ", "\nclass ", "\nif ", "\nprint(")
+
+
+class OpenAiServer:
+    """One server and what it is asked; a `Respondent`. Templates and tokens are the server's affair."""
+
+    def __init__(self, client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, tokens: int) -> None:
+        self._client, self._sampler, self._tokens = client, sampler, tokens
+        self._base, self._model = server.base_url.rstrip("/"), server.model
+        self._chat = PROTOCOLS[protocol].chat
+        self.reported: Mapping[str, object] | None = None
+        self.manner = (
+            Manner(whole_answer.NAME, (), whole_answer.EXTRACTION, None)
+            if self._chat
+            else Manner("completion", _BARE.stops, EXTRACTION, None)
+        )
+
+    def complete(self, problem: Problem, sample: int) -> Completion:
+        """The server's answer to one problem. Raises ExperimentError for one that is no finished text."""
+        settings: dict[str, object] = {
+            "max_tokens": self._tokens,
+            "temperature": self._sampler.temperature,
+            "top_p": self._sampler.top_p,
+            "seed": dice(self._sampler, problem.task_id, sample).getrandbits(31),
+        }
+        what: dict[str, object] = (
+            {"messages": [{"role": "user", "content": whole_answer.user_turn(problem)}]}
+            if self._chat
+            else {"prompt": function_head(problem), "stop": _EARLY_STOPS}
+        )
+        path = "chat/completions" if self._chat else "completions"
+        body = {"model": self._model, **settings, **what}
+        answer = self._client.post(f"{self._base}/{path}", body, problem.task_id)
+        reported = require_as_asked(problem.task_id, settings, answer)
+        if reported is not None:
+            self.reported = {name: value for name, value in reported.items() if name != "seed"}
+        text, tokens, reason = _parts(problem.task_id, answer, chat=self._chat)
+        stop: Stop = "stop" if reason == "stop" else "length"
+        if self._chat:
+            return Completion(problem.task_id, whole_answer.completion(problem, text), tokens, stop, sample)
+        stop = "stop" if find_stop(text, _BARE) is not None else stop
+        return Completion(problem.task_id, truncate(text, _BARE), tokens, stop, sample)
+
+
+def _parts(task_id: str, answer: Any, *, chat: bool) -> tuple[str, int, str]:
+    """Text, number of tokens and why it ended."""
+    try:
+        choice = answer["choices"][0]
+        text, reason = choice["message"]["content"] if chat else choice["text"], choice["finish_reason"]
+        tokens = answer["usage"]["completion_tokens"]
+    except (KeyError, IndexError, TypeError):
+        text = reason = tokens = None
+    if not isinstance(text, str) or not isinstance(tokens, int) or reason not in ("stop", "length"):
+        where = "choices[0].message.content" if chat else "choices[0].text"
+        raise ExperimentError(
+            f"{task_id}: the server's answer has no {where} with finish_reason stop or length and "
+            f"usage.completion_tokens: {json.dumps(answer)[:300]}",
+            hint="an answer that was filtered or cut is no answer; is this OpenAI's protocol?",
+        )
+    return text, tokens, reason

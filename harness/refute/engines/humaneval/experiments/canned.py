@@ -1,0 +1,62 @@
+"""Answers whose score is known beforehand: the right ones, none at all, and the ways to cheat a scorer."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.prompts import assemble
+
+# Bodies of the function to be written. Only an honest scorer gives each of them zero.
+BODIES: Mapping[str, str] = MappingProxyType(
+    {
+        "empty": "pass",
+        "always_equal": """\
+            class Anything(float):
+                def __eq__(self, other):
+                    return True
+                def __ne__(self, other):
+                    return False
+                def __lt__(self, other):
+                    return True
+                def __bool__(self):
+                    return True
+                def __sub__(self, other):
+                    return 0.0
+                def __rsub__(self, other):
+                    return 0.0
+                def __hash__(self):
+                    return 0
+            return Anything()
+        """,
+        "system_exit": "raise SystemExit(0)",
+        "os_exit": "import os\nos._exit(0)",
+    }
+)
+
+
+ENDLESS = "while True:\n    pass"
+
+
+KINDS = ("canonical", *BODIES)
+
+
+def canned_program(problem: Problem, kind: str) -> str:
+    """The program of `kind` (one of KINDS) for `problem`."""
+    if kind == "canonical":
+        return problem.prompt + problem.canonical_solution
+    return program_with_body(problem, BODIES[kind])
+
+
+def program_with_body(problem: Problem, body: str) -> str:
+    """The problem's prompt with `body` as its function's body."""
+    return assemble(problem, body_completion(problem, body))
+
+
+def body_completion(problem: Problem, body: str) -> str:
+    """`body` as a completion of the problem's head, indented as the canonical solution is."""
+    first = next((line for line in problem.canonical_solution.splitlines() if line.strip()), "    pass")
+    indentation = first[: len(first) - len(first.lstrip())]
+    return "\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), indentation)

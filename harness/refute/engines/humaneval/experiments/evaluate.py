@@ -1,0 +1,246 @@
+"""The HumanEval experiments: score a model, and score answers whose score is known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from refute.engines.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
+from refute.engines.humaneval.experiments.canaries import mix
+from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
+from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
+from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.engines.humaneval.problems.prompts import assemble
+from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.samples.sample_log import write_samples
+from refute.engines.humaneval.sandbox.stations import Result
+from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
+from refute.engines.humaneval.scoring.execute import score
+from refute.errors import DigestMismatchError, ExperimentError
+from refute.job import Job
+from refute.spec.release import HumanEval
+
+Json = Mapping[str, object]
+
+
+_LOOP_TIMEOUT_S = 2.0
+
+
+_NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at the machine, then run again"
+
+
+def evaluate(job: Job) -> None:
+    """Let a model answer the problems greedily, execute the answers, and write what came out.
+
+    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and `results.jsonl`
+    (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl` (verdicts on answers
+    known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in
+    `job.scratch` and not generated again after a kill.
+
+    A problem without an answer or without a verdict is a row with the outcome `error`, up to the share of all that
+    the configuration allows, which is none by default. Raises ExperimentError for one more, where the machine cannot
+    isolate programs as demanded (before anything is generated), where greedy samples do not begin the same when
+    generated once more, or where the sandbox was at fault with a canary; MissingInputsError, DigestMismatchError and
+    NonFiniteError as their names say.
+    """
+    config = parse_config(EvaluateConfig, job)
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
+    problems = checked_problems(config.humaneval, config.problems_path, config.limit)
+    failures = Failures(len(problems), config.allowed_error_share)
+    began = time.monotonic()
+    with answerer_of(job, config, problems, failures) as answerer:
+        completions = answerer.answer(problems)
+        made = answerer.made()
+    require_repeatable(made)
+    write_samples(job.out / "samples.jsonl", completions)
+    texts = {completion.task_id: completion.text for completion in completions}
+    results, canaries = _execute_among_canaries(job, config, isolation, problems, texts, failures)
+    passed = sum(result.passed for result in results)
+    write_results(job.out / "results.jsonl", results)
+    write_results(job.out / "canaries.jsonl", canaries)
+    write_prompts(job.out / "prompts.jsonl", problems)
+    write_json(
+        job.out / "summary.json",
+        {
+            **account_of(config, made, completions, failures),
+            "problems": len(problems),
+            "passed": passed,
+            "pass_at_1": passed / len(problems),
+            "outcomes": dict(Counter(result.outcome for result in results)),
+            "timeouts_retried": sum(result.retried for result in results),
+            "isolation": isolation.value,
+            "timeout_s": config.humaneval.timeout_s,
+            "wall_s": time.monotonic() - began,
+            "slowest_program_s": max(result.wall_s for result in results),
+            "problems_sha256": config.humaneval.problems.sha256,
+        },
+    )
+
+
+def calibrate(job: Job) -> None:
+    """Score answers of every kind in `canned.KINDS` on the problems, and one endless loop.
+
+    Writes `results_<kind>.jsonl` for each kind and `calibration.json`: passed and problems of each kind, the
+    isolation used, the time limit, and the outcome of the loop. It states; whether this scorer may be trusted
+    is for a falsifier and its threshold to say. Raises as `evaluate` does.
+    """
+    config = parse_config(CalibrateConfig, job)
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
+    problems = checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
+    counts: dict[str, object] = {}
+    for kind in KINDS:
+        programs = {problem.task_id: canned_program(problem, kind) for problem in problems}
+        results = execute_programs(job, config.humaneval, isolation, problems, programs, stage=kind)
+        write_results(job.out / f"results_{kind}.jsonl", results)
+        counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
+    loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
+    # It uses up whatever it is given, twice: a timeout is tried again alone.
+    brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
+    results = execute_programs(job, brief, isolation, problems[:1], loop, stage="endless loop")
+    write_results(job.out / "results_loop.jsonl", results)
+    write_json(
+        job.out / "calibration.json",
+        {
+            **counts,
+            "isolation": isolation.value,
+            "timeout_s": config.humaneval.timeout_s,
+            "loop_outcome": results[0].outcome,
+        },
+    )
+
+
+def checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
+    """The problems at `path`, or the first `limit`. Raises DigestMismatchError where they are not the release's."""
+    problems = load_problems(Path(path), limit=limit)
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if digest != settings.problems.sha256:
+        raise DigestMismatchError(
+            f"{path} has SHA-256 {digest}, the release names {settings.problems.sha256}",
+            hint="restore the problem file, or state the digest of the one you mean",
+        )
+    return problems
+
+
+def execute_programs(
+    job: Job,
+    settings: HumanEval,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    programs: Mapping[str, str],
+    *,
+    stage: str = "execute",
+    workers: int = 2,
+) -> tuple[Result, ...]:
+    """A verdict for every program. Raises ExperimentError where one got none: that is no zero."""
+    results = _execute(job, settings, isolation, problems, programs, stage=stage, workers=workers)
+    _refuse_faults(results)
+    return results
+
+
+def execute_answers(
+    job: Job,
+    config: EvaluateConfig,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    texts: Mapping[str, str],
+    failures: Failures,
+) -> list[Result]:
+    """A result for each of `problems`, in their order: `error` where `texts` has no answer, or it got no verdict."""
+    answered = [problem for problem in problems if problem.task_id in texts]
+    programs = {problem.task_id: assemble(problem, texts[problem.task_id]) for problem in answered}
+    found = _execute(job, config.humaneval, isolation, answered, programs, stage="execute", workers=config.threads)
+    return _with_failures(problems, found, failures)
+
+
+def _execute_among_canaries(
+    job: Job,
+    config: EvaluateConfig,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    texts: Mapping[str, str],
+    failures: Failures,
+) -> tuple[list[Result], list[Result]]:
+    """Results of the model's answers, as `execute_answers` gives them, and of the canaries hidden among them."""
+    answered = [problem for problem in problems if problem.task_id in texts]
+    entries = mix(answered, [texts[problem.task_id] for problem in answered])
+    programs = {entry.hidden_id: assemble(entry.problem, entry.completion) for entry in entries}
+    hidden = [entry.hidden_problem for entry in entries]
+    found = _execute(job, config.humaneval, isolation, hidden, programs, stage="execute", workers=config.threads)
+    by_name = {named.task_id: named for named in (e.named(r) for e, r in zip(entries, found, strict=True))}
+    own = [by_name.pop(problem.task_id) for problem in answered]
+    canaries = [by_name[name] for name in sorted(by_name)]
+    _refuse_faults(canaries)
+    return _with_failures(problems, own, failures), canaries
+
+
+def _with_failures(problems: Sequence[Problem], results: Sequence[Result], failures: Failures) -> list[Result]:
+    """`results`, and an `error` for each problem that has none, in the problems' order."""
+    for result in results:
+        if result.outcome == "error":
+            message = f"{result.task_id}: the program got no verdict, which is no zero: {result.detail}"
+            failures.add((result.task_id, 0), ExperimentError(message, hint=_NOT_THE_MODEL))
+    found = {result.task_id: result for result in results}
+    return [
+        found.get(problem.task_id)
+        or Result(problem.task_id, False, "error", failures.reasons[problem.task_id, 0], wall_s=0.0)
+        for problem in problems
+    ]
+
+
+def _execute(
+    job: Job,
+    settings: HumanEval,
+    isolation: Isolation,
+    problems: Sequence[Problem],
+    programs: Mapping[str, str],
+    *,
+    stage: str,
+    workers: int,
+) -> tuple[Result, ...]:
+    seen: list[Result] = []
+
+    def tell(result: Result) -> None:
+        seen.append(result)
+        job.progress(stage, len(seen), len(problems), passed=sum(each.passed for each in seen))
+
+    return score(
+        problems,
+        programs,
+        timeout_s=settings.timeout_s,
+        memory_mib=settings.memory_mib,
+        isolation=isolation,
+        workers=workers,
+        on_result=tell,
+    )
+
+
+def _refuse_faults(results: Sequence[Result]) -> None:
+    faults = [result for result in results if result.outcome == "error"]
+    if faults:
+        raise ExperimentError(
+            f"{len(faults)} of {len(results)} programs got no verdict, which is no zero; the first: "
+            f"{faults[0].task_id}: {faults[0].detail}",
+            hint=_NOT_THE_MODEL,
+        )
+
+
+def write_results(path: Path, results: Iterable[Result]) -> None:
+    """Write `results` as JSON Lines, in their order and without clock readings."""
+    keys = ("task_id", "passed", "outcome", "detail")
+    rows = ({key: getattr(result, key) for key in keys} for result in results)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def write_prompts(path: Path, problems: Iterable[Problem]) -> None:
+    """Write the prompts of `problems`, for whoever reads the answers."""
+    rows = ({"task_id": problem.task_id, "prompt": problem.prompt} for problem in problems)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def write_json(path: Path, content: Json) -> None:
+    """Write `content` with sorted keys."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,125 @@
+"""The answers of a release's model: asked for as the release says, and refused where they do not come out again."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from refute.engines.humaneval.backends.interface import Answerer, Made, Recipe, Wish
+from refute.engines.humaneval.backends.servers.answerer import at_server, in_llama_cpp
+from refute.engines.humaneval.backends.servers.http_client import Server
+from refute.engines.humaneval.config import EvaluateConfig, LlamaCppFile, ServedModel
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.completion import Completion
+from refute.engines.humaneval.samples.failures import Failures
+from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.job import Job
+
+# Of each sample that is asked for once more: enough to tell, at a fraction of the price.
+_BEGINNING_TOKENS = 16
+
+
+@contextmanager
+def answerer_of(
+    job: Job, config: EvaluateConfig, problems: Sequence[Problem], failures: Failures
+) -> Iterator[Answerer]:
+    """The model of the experiment, ready to answer `problems` greedily; finished samples are kept in `job.scratch`.
+
+    Raises UsageError where the backend cannot ask by the release's protocol: a score under another is another score.
+    """
+    settings = config.humaneval
+    wish = Wish(job.scratch / "samples.jsonl", config.model_dump(mode="json"), failures, job.report)
+    with _open(job, config, problems, wish) as answerer:
+        protocol = answerer.manner["protocol"]
+        if protocol != settings.prompt:
+            raise UsageError(
+                f"the release asks by the protocol {settings.prompt}, and its server can only be asked by {protocol}",
+                hint="state `prompt: completion`, or serve the model with llama.cpp's llama-server",
+            )
+        yield answerer
+
+
+def _open(
+    job: Job, config: EvaluateConfig, problems: Sequence[Problem], wish: Wish
+) -> AbstractContextManager[Answerer]:
+    backend, settings = config.backend, config.humaneval
+    recipe = Recipe(settings.prompt, settings.max_new_tokens, settings.batch_size)
+    if isinstance(backend, LlamaCppFile):
+        recipe = replace(recipe, batch_size=backend.slots)
+        return in_llama_cpp(Path(backend.path), problems, recipe, wish, threads=config.threads)
+    if isinstance(backend, ServedModel):
+        return at_server(_server(backend), recipe, wish)
+    # Here, and not above: the other backends need neither torch nor transformers.
+    from refute.engines.humaneval.backends.local.answerer import in_transformers
+
+    return in_transformers(
+        config.model,
+        job.inputs,
+        recipe,
+        wish,
+        device=config.device,
+        threads=config.threads,
+        repeat_tokens=_BEGINNING_TOKENS,
+    )
+
+
+def _server(backend: ServedModel) -> Server:
+    if backend.key_variable is not None and backend.key_variable not in os.environ:
+        raise MissingInputsError(
+            f"there is no environment variable {backend.key_variable}", hint="set it to the server's API key"
+        )
+    return Server(
+        backend.base_url,
+        backend.model,
+        backend.concurrency,
+        backend.attempts,
+        backend.timeout_s,
+        key=os.environ.get(backend.key_variable or ""),
+    )
+
+
+def require_repeatable(made: Made) -> None:
+    """Raise ExperimentError where greedy samples did not begin the same when they were made once more."""
+    if made.must_repeat and made.identical < made.repeated:
+        raise ExperimentError(
+            f"only {made.identical} of {made.repeated} greedy samples began the same when generated once more",
+            hint="look for nondeterministic kernels, or what is computed together; such a model has no greedy score",
+        )
+
+
+def account_of(
+    config: EvaluateConfig, made: Made, completions: Sequence[Completion], failures: Failures
+) -> Mapping[str, object]:
+    """What a summary says of how the answers were made, and of those that are not there."""
+    stops = Counter(completion.stop for completion in completions)
+    return {
+        **made.manner,
+        "backend": _backend_facts(config),
+        "max_new_tokens": config.humaneval.max_new_tokens,
+        "batch_size": config.humaneval.batch_size,
+        "effective_sampler": dict(made.sampler),
+        "sampler_reported_by": made.sampler_reported_by,
+        "samples_depend_on": made.depends_on,
+        "repeated": {"samples": made.repeated, "identical": made.identical},
+        "stops": dict(stops),
+        "truncated": stops["length"],
+        "generated_tokens": sum(completion.new_tokens for completion in completions),
+        "tokens_per_s": made.tokens_per_s,
+        "errors": len(failures.reasons),
+        "allowed_error_share": failures.share,
+    }
+
+
+def _backend_facts(config: EvaluateConfig) -> Mapping[str, object]:
+    """Who answered, for evidence: neither a path nor a key is in it."""
+    backend = config.backend
+    if isinstance(backend, LlamaCppFile):
+        return {"kind": backend.kind, "version": backend.version, "file_sha256": backend.sha256}
+    if isinstance(backend, ServedModel):
+        return {"kind": backend.kind, "base_url": backend.base_url, "model": backend.model}
+    return {"kind": "transformers", "version": version("transformers")}

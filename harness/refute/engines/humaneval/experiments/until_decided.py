@@ -1,0 +1,110 @@
+"""The HumanEval experiment that ends as soon as its sequential test has decided: problems in a random, seeded order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from refute.engines.humaneval.config import EvaluateConfig, parse_config
+from refute.engines.humaneval.experiments.evaluate import (
+    checked_problems,
+    execute_answers,
+    write_json,
+    write_prompts,
+    write_results,
+)
+from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.completion import Completion
+from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.samples.sample_log import write_samples
+from refute.engines.humaneval.sandbox.stations import Result
+from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
+from refute.engines.humaneval.scoring.stopping import put_until_decided, seeded_order
+from refute.errors import UsageError
+from refute.job import Job
+from refute.spec.fields import Closed
+
+
+class Boundary(Closed):
+    """A look after `n` problems, and the counts of passes that end the run there."""
+
+    n: int
+    stop_at_most: int
+    stop_at_least: int
+
+
+class StoppingRule(Closed):
+    """A sequential design (refute.spec.bars.sequential) with its boundaries; the engine only compares counts."""
+
+    bar: float
+    error_rate: float
+    spending: str
+    looks: tuple[int, ...]
+    seed: int
+    boundaries: tuple[Boundary, ...]
+
+
+class UntilDecidedConfig(EvaluateConfig):
+    """What `evaluate_until_decided` needs."""
+
+    sequential: StoppingRule
+
+
+def evaluate_until_decided(job: Job) -> None:
+    """Let a model answer greedily up to the first look at which the rule ends the run.
+
+    Writes to `job.out`: `samples.jsonl` and `results.jsonl` as `experiments.evaluate` does, in the order in which the
+    problems were put; `design.json`, the rule with that whole order; and `summary.json`. The share of errors that is
+    allowed is of the problems that were put. Raises UsageError where the rule is about another number of problems, and
+    otherwise as `experiments.evaluate` does.
+    """
+    config = parse_config(UntilDecidedConfig, job)
+    rule = config.sequential
+    isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
+    order = _order(config)
+    failures = Failures(len(order), config.allowed_error_share)
+    completions: list[Completion] = []
+    results: list[Result] = []
+    with answerer_of(job, config, order, failures) as answerer:
+
+        def passes(batch: Sequence[Problem]) -> int:
+            found = answerer.answer(batch)
+            completions.extend(found)
+            require_repeatable(answerer.made())
+            texts = {completion.task_id: completion.text for completion in found}
+            judged = execute_answers(job, config, isolation, batch, texts, failures)
+            results.extend(judged)
+            return sum(result.passed for result in judged)
+
+        put_until_decided(order, rule.boundaries, passes)
+        made = answerer.made()
+    failures.require_few(len(results))
+    write_samples(job.out / "samples.jsonl", completions)
+    write_results(job.out / "results.jsonl", results)
+    write_prompts(job.out / "prompts.jsonl", order[: len(results)])
+    write_json(job.out / "design.json", {**rule.model_dump(mode="json"), "order": [each.task_id for each in order]})
+    write_json(
+        job.out / "summary.json",
+        {
+            **account_of(config, made, completions, failures),
+            "mode": "sequential",
+            "problems": len(results),
+            "problems_at_most": len(order),
+            "passed": sum(result.passed for result in results),
+            "isolation": isolation.value,
+            "timeout_s": config.humaneval.timeout_s,
+            "timeouts_retried": sum(result.retried for result in results),
+            "problems_sha256": config.humaneval.problems.sha256,
+        },
+    )
+
+
+def _order(config: UntilDecidedConfig) -> list[Problem]:
+    problems = checked_problems(config.humaneval, config.problems_path, config.limit)
+    rule = config.sequential
+    if len(problems) != rule.looks[-1]:
+        raise UsageError(
+            f"the sequential test of the spec is about {rule.looks[-1]} problems, this release puts {len(problems)}",
+            hint="state the number of problems in `sequential`, or remove `humaneval.limit` from the release",
+        )
+    return seeded_order(problems, rule.seed)

@@ -1,0 +1,1 @@
+"""Problem files, prompts, and how an answer becomes a program."""

@@ -1,0 +1,1 @@
+"""Samples: completions, their logs and files, the sampler, failures to answer."""

@@ -1,0 +1,33 @@
+"""A sample as every backend hands it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stop = Literal["eos", "stop", "length"]
+
+
+# What tells samples apart: the task, and the sample's number among its task's.
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What follows a problem's head: `text` without its stop, and why it ended.
+
+    `new_tokens` counts every token decoded, those of the stop included. `stop` is `eos` (a special token),
+    `stop` (a stop rule of the protocol) or `length` (truncated at the token budget). `sample` counts a task's
+    samples from 0.
+    """
+
+    task_id: str
+    text: str
+    new_tokens: int
+    stop: Stop
+    sample: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The task and the number of the sample."""
+        return self.task_id, self.sample

@@ -1,0 +1,1 @@
+"""Programs to verdicts, verdicts to pass@k."""

@@ -1,0 +1,4 @@
+"""Models as both engines open them: folders, GGUF files, tokenizers, lineage.
+
+Imported by every engine; imports words and `spec`.
+"""

@@ -1,0 +1,101 @@
+"""Reads and writes Hugging Face model folders: float32 safetensors, config, tokenizer, chat template."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from refute.engines.model.quiet import quiet
+from refute.errors import ExperimentError, MissingInputsError
+
+# What a checkpoint folder may hold besides weights; anything else in it (READMEs, other formats) stays behind.
+_KEPT = ("*.json", "*.jinja", "*.txt", "*.model")
+
+
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+
+
+def load_model(folder: Path, *, device: str) -> PreTrainedModel:
+    """The causal LM in `folder` in float32 on `device`, in evaluation mode.
+
+    Raises ExperimentError when the folder is incomplete or some weights are missing or of another shape.
+    """
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ExperimentError(f"{folder} cannot be loaded as a model: {error}") from error
+    model, info = loaded
+    faults = {name: sorted(map(str, found)) for name, found in sorted(info.items()) if found}
+    if faults:
+        raise ExperimentError(f"{folder}: weights do not fit their config: {faults}")
+    ready: PreTrainedModel = model.to(device).eval()
+    return ready
+
+
+def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes config, generation config, weights, tokenizer and chat template of a model in plain numbers.
+
+    A model that came out of a GGUF is dequantised in memory, yet marked as quantised, which bars saving: the
+    marks are taken off `model`.
+    """
+    model.config.__dict__.pop("quantization_config", None)
+    model.__dict__.pop("hf_quantizer", None)
+    with quiet():
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def save_model(model: PreTrainedModel, folder: Path, *, tokenizer_from: Path) -> None:
+    """Writes config, generation config and weights, and copies every other file of `tokenizer_from`."""
+    with quiet():
+        model.save_pretrained(folder)
+    copy_files(tokenizer_from, folder, _KEPT)
+
+
+def copy_model(source: Path, folder: Path) -> None:
+    """Copies the weights and the small files of a model folder byte for byte."""
+    copy_files(source, folder, (*_WEIGHTS, *_KEPT))
+
+
+def copy_files(source: Path, folder: Path, patterns: tuple[str, ...]) -> None:
+    """Copies files directly in `source` that match and are not in `folder` yet; contents only, not modes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        is_stale_index = path.name.endswith(".safetensors.index.json") and _WEIGHTS[0] not in patterns
+        if not (folder / path.name).exists() and not is_stale_index:
+            shutil.copyfile(path, folder / path.name)
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Parameters, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def weights_sha256(path: Path) -> str:
+    """Digest of a model's weights: of the file itself (GGUF), or of the names and digests of a folder's safetensors.
+
+    Raises MissingInputsError when there are none.
+    """
+    if path.is_file():
+        return _sha256(path)
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise MissingInputsError(f"{path} holds no safetensors", hint="name a model folder or a GGUF file")
+    return hashlib.sha256("".join(f"{_sha256(file)}  {file.name}\n" for file in weights).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

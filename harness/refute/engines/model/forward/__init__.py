@@ -1,0 +1,1 @@
+"""An independent forward in float64 numpy, which shares no code with transformers."""

@@ -1,0 +1,155 @@
+"""Identifies a model: digests of weights, token list, merges and chat template, and its sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from transformers import PreTrainedTokenizerFast
+
+from refute.engines.model.folder import weights_sha256
+from refute.engines.model.forward.hf_weights import read_config, weight_files
+from refute.engines.model.gguf import metadata, open_gguf
+from refute.engines.model.tokenizer import open_tokenizer
+from refute.errors import MissingInputsError
+from refute.spec.release import GgufModel, ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a model is made of. Digests are SHA-256 in hex; `tokens` counts ids, `vocab_rows` rows of logits.
+
+    `sha256` is of the weights as stored, so one model in two formats has two of them: equal digests prove
+    that two models are the same, different ones do not prove that they differ. Tied weights count once. Of
+    `special_tokens`, a None says that the files name none: GGUF and Hugging Face files of one model differ in it.
+    """
+
+    sha256: str
+    parameters: int
+    vocab_rows: int
+    hidden_size: int
+    layers: int
+    tokens: int
+    tokens_sha256: str
+    merges_sha256: str
+    special_tokens: dict[str, int | None]
+    chat_template_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the files themselves say; None where only the tokenizer built from them can tell."""
+
+    parameters: int
+    vocab_rows: int
+    hidden_size: int
+    layers: int
+    tokens: list[str | None] | None = None
+    merges: list[str] | None = None
+
+
+def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | None]]:
+    """Lineage and token list of the GGUF file or Hugging Face folder at `path`, of any architecture.
+
+    Raises MissingInputsError for a file that is not whole or does not state its sizes, and what
+    open_tokenizer raises. Loads no weights.
+    """
+    facts = _gguf_facts(path) if isinstance(model, GgufModel) else _folder_facts(path)
+    tokenizer = open_tokenizer(model, path)
+    tokens = without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens)
+    merges = merge_rules(tokenizer) if facts.merges is None else [rule.split(" ") for rule in facts.merges]
+    template = tokenizer.chat_template
+    lineage = Lineage(
+        sha256=weights_sha256(path),
+        parameters=facts.parameters,
+        vocab_rows=facts.vocab_rows,
+        hidden_size=facts.hidden_size,
+        layers=facts.layers,
+        tokens=len(tokens),
+        tokens_sha256=json_sha256(tokens),
+        merges_sha256=json_sha256(merges),
+        special_tokens={name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")},
+        chat_template_sha256=None if template is None else json_sha256(template),
+    )
+    return lineage, tokens
+
+
+def token_list(tokenizer: PreTrainedTokenizerFast) -> list[str | None]:
+    """Every token at its id, added and special ones included; None where no token has the id."""
+    by_id = {number: token for token, number in tokenizer.get_vocab().items()}
+    return [by_id.get(number) for number in range(max(by_id, default=-1) + 1)]
+
+
+def without_padding(tokens: Sequence[str | None]) -> list[str | None]:
+    """The list without the `[PAD<id>]` entries at its end, with which GGUF fills up the embedding's rows."""
+    end = len(tokens)
+    while end and tokens[end - 1] in (None, f"[PAD{end - 1}]"):
+        end -= 1
+    return list(tokens[:end])
+
+
+def merge_rules(tokenizer: PreTrainedTokenizerFast) -> object:
+    """How tokens are put together: BPE's merges in order, else the model's own vocabulary with its scores."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if "merges" not in model:
+        return [model.get("type"), model.get("vocab")]
+    # Two spellings of one rule are in use: "a b" and ["a", "b"].
+    return [rule.split(" ") if isinstance(rule, str) else rule for rule in model["merges"]]
+
+
+def first_difference(left: Sequence[str | None], right: Sequence[str | None]) -> int | None:
+    """The first id at which two token lists differ, the shorter one's end included; None if equal."""
+    for number, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return number
+    return None if len(left) == len(right) else min(len(left), len(right))
+
+
+def json_sha256(content: object) -> str:
+    """SHA-256 of JSON data. Escaped to ASCII: newlines and lone surrogates in tokens stay unambiguous."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _gguf_facts(path: Path) -> _Facts:
+    reader = open_gguf(path)
+    architecture = metadata(reader, "general.architecture")
+    shapes = {tensor.name: [int(size) for size in tensor.shape] for tensor in reader.tensors}
+    # Read from the file: transformers' conversion adds tokens that a file lacks, such as <|endoftext|>.
+    tokens, merges = (metadata(reader, f"tokenizer.ggml.{name}") for name in ("tokens", "merges"))
+    return _Facts(
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+        # GGUF names the fastest axis first, so the rows come last.
+        vocab_rows=_whole(path, shapes.get("token_embd.weight", [0])[-1], "rows of token_embd.weight"),
+        hidden_size=_whole(path, metadata(reader, f"{architecture}.embedding_length"), "embedding_length"),
+        layers=_whole(path, metadata(reader, f"{architecture}.block_count"), "block_count"),
+        tokens=tokens if isinstance(tokens, list) else None,
+        merges=merges if isinstance(merges, list) else None,
+    )
+
+
+def _folder_facts(folder: Path) -> _Facts:
+    config = read_config(folder)
+    shapes: dict[str, list[int]] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="np") as stored:
+            shapes |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
+    if config.get("tie_word_embeddings", False):
+        shapes.pop("lm_head.weight", None)
+    return _Facts(
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+        vocab_rows=_whole(folder, config.get("vocab_size"), "vocab_size"),
+        hidden_size=_whole(folder, config.get("hidden_size"), "hidden_size"),
+        layers=_whole(folder, config.get("num_hidden_layers"), "num_hidden_layers"),
+    )
+
+
+def _whole(path: Path, value: object, key: str) -> int:
+    if not isinstance(value, int) or value <= 0:
+        raise MissingInputsError(f"{path}: {key} is {value!r}, expected a whole number above 0")
+    return value

@@ -1,0 +1,95 @@
+"""Opens the tokenizer of a model source and turns documents into token ids, quickly and without surprises."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from refute.engines.model.text_splitting import split_text_as_stated
+from refute.errors import ExperimentError, MissingInputsError
+from refute.spec.release import GgufModel, HfModel
+
+
+def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a GGUF file or a Hugging Face folder at `path`, read from this machine only.
+
+    Raises what `read_tokenizer` does, and ExperimentError when `path` holds no fast tokenizer.
+    """
+    tokenizer = read_tokenizer(path, gguf=isinstance(model, GgufModel))
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ExperimentError(
+            f"tokenizer: {path} holds a {type(tokenizer).__name__}, expected one backed by `tokenizers`",
+            hint="save the tokenizer with its tokenizer.json",
+        )
+    return tokenizer
+
+
+class Encoder:
+    """Documents -> ids. Special-token text inside a document stays text, so no file can forge a document end."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        if not isinstance(tokenizer.eos_token_id, int):
+            raise ExperimentError(
+                "the tokenizer has no end-of-sequence token, which separates documents",
+                hint="set eos_token in the model's tokenizer_config.json",
+            )
+        self.end_of_document: int = tokenizer.eos_token_id
+        self._tokenizer = _plain(tokenizer)
+        self._tokenizer.encode_special_tokens = True
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """One list of ids a text, each followed by the end-of-document id; nothing is cut off."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [[*encoding.ids, self.end_of_document] for encoding in encodings]
+
+
+def tokenizer_sha256(tokenizer: PreTrainedTokenizerFast) -> str:
+    """SHA-256 of everything that decides how text becomes ids: token list, merges, added and special tokens."""
+    return hashlib.sha256(_plain(tokenizer).to_str().encode("utf-8")).hexdigest()
+
+
+def _plain(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return plain
+
+
+def read_tokenizer(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer at `path`, from this machine only.
+
+    Raises MissingInputsError where there is none that can be read, ExperimentError where a GGUF file splits text in an
+    unknown way.
+    """
+    if not path.exists():
+        raise MissingInputsError(f"tokenizer: {path} does not exist", hint="check the model's path in the release")
+    place, file = (path.parent, path.name) if gguf else (path, None)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
+    # An untrusted file: what transformers raises for a damaged one depends on where the damage is.
+    except Exception as error:
+        raise MissingInputsError(
+            f"{path} holds no usable tokenizer: {type(error).__name__}: {error}",
+            hint="expected tokenizer.json beside config.json, or one complete GGUF file",
+        ) from error
+    if not gguf:
+        _require_vocabulary(path, tokenizer)
+    elif isinstance(tokenizer, PreTrainedTokenizerFast):
+        split_text_as_stated(tokenizer.backend_tokenizer, path)
+    return tokenizer
+
+
+def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Without files transformers makes up an empty vocabulary of the family: Qwen2's, GPT-2's, GPT-NeoX's, Gemma's."""
+    names = [name for kind, name in tokenizer.vocab_files_names.items() if kind != "tokenizer_file"]
+    if (folder / "tokenizer.json").is_file() or (names and all((folder / name).is_file() for name in names)):
+        return
+    wanted = " or ".join(["tokenizer.json", *([", ".join(names)] if names else [])])
+    raise MissingInputsError(
+        f"{folder} holds no usable tokenizer: no vocabulary, expected {wanted}",
+        hint="copy the tokenizer's files into the model's folder",
+    )

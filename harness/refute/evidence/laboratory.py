@@ -1,0 +1,210 @@
+"""Obtain evidence: from the store when it is there, else by running the experiment in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from refute.disk import link_or_copy
+from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
+from refute.evidence.engine_process import Workers
+from refute.evidence.experiment import Experiment, Located, Plan, key_of, render
+from refute.evidence.store import Store
+from refute.falsifier.context import Evidence
+from refute.job import Fact
+
+_LOG_LINES = 12
+
+
+class Watcher(Protocol):
+    """Who is told what the laboratory does. Every method must return quickly."""
+
+    def started(self, experiment: Experiment, step: int, total: int) -> None: ...
+    def waiting(self, experiment: Experiment) -> None: ...
+    def progressed(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None: ...
+    def finished(self, experiment: Experiment, seconds: float) -> None: ...
+    def reused(self, experiment: Experiment) -> None: ...
+    def failed(self, experiment: Experiment, error: RefuteError) -> None: ...
+
+
+@dataclass(slots=True)
+class Laboratory:
+    """Experiments of one plan over one store. A failed experiment is not tried twice in one run."""
+
+    plan: Plan
+    store: Store
+    watcher: Watcher
+    wanted: tuple[str, ...] = ()
+    _known: dict[str, Evidence | RefuteError] = field(default_factory=dict)
+    _workers: Workers = field(default_factory=Workers)
+
+    def obtain(self, name: str) -> Evidence:
+        """The evidence `name`, running whatever it needs first.
+
+        Raises:
+            EvidenceError: nothing in the plan produces it, or the store is damaged.
+            ExperimentError: the experiment, or one that it needs, did not finish.
+        """
+        if name not in self._known:
+            try:
+                self._known[name] = self._obtain(name)
+            except RefuteError as error:
+                self._known[name] = error
+            except OSError as error:
+                self._known[name] = EvidenceError(
+                    f"evidence {name!r} cannot be obtained: {error}",
+                    hint="check the files that the release names, and that the store has space and may be written",
+                )
+        found = self._known[name]
+        if isinstance(found, RefuteError):
+            raise found
+        return found
+
+    def evidence(self) -> dict[str, Evidence]:
+        """All evidence obtained so far."""
+        return {name: found for name, found in sorted(self._known.items()) if isinstance(found, Evidence)}
+
+    def _obtain(self, name: str) -> Evidence:
+        experiment = self.plan.get(name)
+        if experiment is None:
+            known = ", ".join(sorted(self.plan)) or "nothing"
+            raise EvidenceError(
+                f"the release provides no evidence {name!r}; it provides: {known}",
+                hint=f"name a file under `evidence: {{{name}: …}}` in the release, or add a `distillation`",
+            )
+        inputs: dict[str, Evidence] = {}
+        for need in experiment.needs:
+            try:
+                inputs[need] = self.obtain(need)
+            except RefuteError as error:
+                kind = type(error) if isinstance(error, ExperimentError) else ExperimentError
+                raise kind(f"experiment {name!r} needs {need!r}, which failed: {error}", hint=error.hint) from error
+        key = key_of(experiment, {need: evidence.digest for need, evidence in inputs.items()})
+        with self.store.lock(key, lambda: self.watcher.waiting(experiment)):
+            found = self.store.find(name, key)
+            if found is not None:
+                self.watcher.reused(experiment)
+                return found
+            return self._run(experiment, key, inputs)
+
+    def _run(self, experiment: Experiment, key: str, inputs: Mapping[str, Evidence]) -> Evidence:
+        began = time.monotonic()
+        order = [*self.wanted, experiment.name]
+        self.watcher.started(experiment, order.index(experiment.name) + 1, max(len(self.wanted), 1))
+        try:
+            work = self.store.scratch(key)
+            out = work / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir()
+            if experiment.entry is None:
+                _take_in(experiment, out)
+            else:
+                self._run_process(experiment, work, out, inputs)
+            evidence = self.store.add(experiment.name, key, out)
+        except OSError as error:
+            unwritable = EvidenceError(
+                f"experiment {experiment.name!r} could not use the disk: {error}",
+                hint="free some space, or give another folder with --refute-dir or --store",
+            )
+            self.watcher.failed(experiment, unwritable)
+            raise unwritable from error
+        except RefuteError as error:
+            self.watcher.failed(experiment, error)
+            raise
+        self.store.discard_scratch(key)
+        self.watcher.finished(experiment, time.monotonic() - began)
+        return evidence
+
+    def _run_process(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> None:
+        scratch = work / "scratch"
+        scratch.mkdir(exist_ok=True)
+        # Paths are rendered now: this is where a file is downloaded on first use, and verified every time.
+        self.watcher.progressed("obtain and verify inputs", 0, 1, {})
+        request = {
+            "name": experiment.name,
+            "entry": experiment.entry,
+            "config": render(experiment.config, {name: evidence.folder for name, evidence in inputs.items()}),
+            "inputs": {name: str(evidence.folder) for name, evidence in inputs.items()},
+            "out": str(out),
+            "scratch": str(scratch),
+        }
+        reading, writing = os.pipe()
+        log = work / "log.txt"
+        with log.open("wb") as log_stream, os.fdopen(reading, "rb") as events:
+            try:
+                running = self._workers.run(request, writing, log_stream.fileno())
+            finally:
+                os.close(writing)
+            try:
+                last = self._follow(experiment, events)
+            finally:
+                status = running.end()
+        _raise_unless_done(experiment, last, status, log)
+
+    def _follow(self, experiment: Experiment, events: IO[bytes]) -> dict[str, Any]:
+        last: dict[str, Any] = {}
+        for line in _lines_until(events, time.monotonic() + experiment.limit_s):
+            if line is None:
+                raise ExperimentTimeoutError(
+                    f"experiment {experiment.name!r} was stopped at its limit of {experiment.limit_s:g} s",
+                    hint="run again to continue from its last checkpoint, or raise `limits` in the release",
+                )
+            last = json.loads(line)
+            if last["event"] == "progress":
+                self.watcher.progressed(last["stage"], last["step"], last["total"], last["facts"])
+            else:
+                break  # not at the end of file: a process left behind may hold the pipe open
+        return last
+
+
+def _take_in(experiment: Experiment, out: Path) -> None:
+    """Evidence that needs no engine: files as they are, or a JSON text under the evidence's name."""
+    source = experiment.config.get("path", experiment.config.get("json"))
+    if not isinstance(source, Located):
+        (out / f"{experiment.name}.json").write_text(str(source), encoding="utf-8")
+        return
+    path = source.path()
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.is_file():
+            target = out / (file.name if path.is_file() else file.relative_to(path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(file.resolve(), target)  # link(2) would link a symbolic link, not the file
+
+
+def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:
+    """Lines as they arrive; None once the deadline has passed; ends at end of file."""
+    buffered = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
+            chunk = os.read(stream.fileno(), 1 << 16)
+            if not chunk:
+                return
+            *lines, buffered = (buffered + chunk).split(b"\n")
+            yield from lines
+    yield None
+
+
+def _raise_unless_done(experiment: Experiment, last: Mapping[str, Any], status: int, log: Path) -> None:
+    if last.get("event") == "done" and status == 0:
+        return
+    tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
+    name = experiment.name
+    if last.get("event") == "failed":
+        kind = NonFiniteError if last["kind"] == "NonFiniteError" else ExperimentError
+        raise kind(f"experiment {name!r} failed: {last['message']}", hint=last["hint"] or f"its log is {log}")
+    cause = f"signal {-status}" if status < 0 else f"exit status {status}"
+    if -status == signal.SIGKILL:
+        cause += " (often: out of memory)"
+    raise ExperimentError(
+        f"experiment {name!r} ended with {cause} before it was done" + (f"; its log ends:\n{tail}" if tail else ""),
+        hint=f"its log is {log}; run again to continue from its last checkpoint",
+    )

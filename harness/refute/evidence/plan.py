@@ -1,0 +1,94 @@
+"""Release -> plan: the experiments of the built-in engines, and the files that a release brings itself."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from refute.errors import UsageError
+from refute.evidence.distillation import _distillation, _refuse_self_distillation, error_shares, sequential_design
+from refute.evidence.experiment import Experiment, Plan
+from refute.evidence.sources import _folder, _model_files
+from refute.falsifier.registry import Falsifier
+from refute.spec.bars.sequential import Design
+from refute.spec.criteria import Spec
+from refute.spec.release import FileCorpus, Loaded, Release
+
+
+def plan_for(
+    release: Release,
+    base: Path,
+    specs: Sequence[Spec],
+    falsifiers: Mapping[str, Falsifier],
+    *,
+    others: Sequence[Experiment] = (),
+) -> Plan:
+    """`plan_release` as `specs` have it. Raises UsageError as it and `sequential_design` do."""
+    design, shares = sequential_design(specs, falsifiers), error_shares(specs, falsifiers)
+    return plan_release(release, base, sequential=design, error_shares=shares, others=others)
+
+
+def plan_release(
+    release: Release,
+    base: Path,
+    *,
+    sequential: Design | None = None,
+    error_shares: Mapping[str, float] = MappingProxyType({}),
+    others: Sequence[Experiment] = (),
+) -> Plan:
+    """Every experiment that evidence may be asked from; `base` is the folder of the release file.
+
+    With `sequential` there is one more, which lets the student answer until that test has decided. `error_shares` says
+    of which evidence how many problems may have no verdict; of any other, none. `others` are experiments about
+    something else than the release, such as the gate.
+
+    Raises:
+        UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
+    """
+    plan = {name: _own_files(name, base / path) for name, path in sorted(release.evidence.items())}
+    built_in = [_release_itself(release), *others]
+    if release.distillation is not None:
+        _refuse_self_distillation(release.distillation, base)
+        built_in += _distillation(release.distillation, base, sequential, error_shares)
+    for experiment in built_in:
+        if experiment.name in plan:
+            raise UsageError(
+                f"evidence.{experiment.name}: that name is taken by refute's own evidence",
+                hint="give yours another name",
+            )
+        plan[experiment.name] = experiment
+    return plan
+
+
+def input_digests(release: Release, base: Path) -> dict[str, str]:
+    """SHA-256 of every model, file and folder that the release names, by its place there; each is read once.
+
+    A file that comes with its own SHA-256 is not read, for it is checked against that before every use. The
+    standard library as a corpus is named by its interpreter. Raises MissingInputsError for what is not there.
+    """
+    found = {f"evidence.{name}": _folder(base / path).digest() for name, path in sorted(release.evidence.items())}
+    distillation = release.distillation
+    if distillation is not None:
+        found["distillation.teacher"] = _model_files(distillation.teacher, base).digest()
+        if isinstance(distillation.init, Loaded):
+            found["distillation.init"] = _model_files(distillation.init.model, base).digest()
+        found["distillation.corpus"] = (
+            _folder(base / Path(distillation.corpus.path).expanduser()).digest()
+            if isinstance(distillation.corpus, FileCorpus)
+            else f"standard library of Python {platform.python_version()}"
+        )
+        found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
+        for role, source in distillation.gguf_files().items():
+            found[f"distillation.humaneval.backend.{role}"] = source.sha256
+    return found
+
+
+def _release_itself(release: Release) -> Experiment:
+    """What was declared, for falsifiers that compare it with what was done."""
+    return Experiment("release", "take in the release", None, config={"json": release.model_dump_json()})
+
+
+def _own_files(name: str, path: Path) -> Experiment:
+    return Experiment(name, f"take in {path.name}", None, config={"path": _folder(path)})

@@ -1,0 +1,175 @@
+"""The evidence store: files by their SHA-256, and keys that say which files an experiment produced.
+
+    objects/ab/abcd…     one file each, named by its SHA-256, read-only
+    keys/<key>.json      manifest {file name: SHA-256}; written last, so a half-written result has no key
+    views/<key>/         the manifest's files under their names (hard links into objects/)
+    work/<key>/          scratch of an experiment that has not finished: checkpoints survive a kill here
+    locks/<key>          held while an experiment of that key runs, so two runs never do the same work
+
+A key is the digest of everything that enters an experiment. What is read is hashed again before use.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from refute.disk import file_sha256, link_or_copy
+from refute.errors import EvidenceError
+from refute.evidence.manifest import _manifest_bytes, _parse_manifest, manifest_digest
+from refute.falsifier.context import Evidence
+
+
+def _file_name(path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise EvidenceError(f"the file name {name!a} is not UTF-8", hint="rename the file") from error
+    return name
+
+
+class Store:
+    """Evidence below one folder. Raises EvidenceError when the folder cannot be written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        try:
+            for name in ("objects", "keys", "views", "work", "locks"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / "work"):
+                pass
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+
+    def find(self, name: str, key: str) -> Evidence | None:
+        """The evidence of `key`, every file hashed again; None when that experiment has not finished.
+
+        Raises:
+            EvidenceError: a recorded file is missing or differs from its digest.
+        """
+        manifest = self.root / "keys" / f"{key}.json"
+        if not manifest.exists():
+            return None
+        try:
+            files = _parse_manifest(manifest.read_bytes())
+        except ValueError as error:
+            raise EvidenceError(
+                f"the manifest of evidence {name!r} is no manifest: {manifest}: {error}",
+                hint=f"delete {manifest}: the experiment will run again",
+            ) from error
+        for file, digest in sorted(files.items()):
+            self._check(name, file, digest, manifest)
+        return Evidence(name, manifest_digest(files), self._view(key, files), files)
+
+    def recorded(self, key: str) -> str | None:
+        """The digest of the manifest recorded for `key`, its files not looked at; None where there is no manifest."""
+        try:
+            return manifest_digest(_parse_manifest((self.root / "keys" / f"{key}.json").read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    def _check(self, name: str, file: str, digest: str, manifest: Path) -> None:
+        path = self._object(digest)
+        found = file_sha256(path) if path.is_file() else "nothing"
+        if found != digest:
+            raise EvidenceError(
+                f"evidence {name!r}: file {file!r} should have SHA-256 {digest}, found {found} at {path}",
+                hint=f"delete {manifest} and {path}: the experiment will run again",
+            )
+
+    def view(self, name: str, files: Mapping[str, str]) -> Path:
+        """A folder with `files` under their names, from the objects here, whatever key they are filed under.
+
+        Raises EvidenceError for a file that the store does not hold; whether its content is right is not looked at.
+        """
+        for file, digest in sorted(files.items()):
+            if not self._object(digest).is_file():
+                raise EvidenceError(
+                    f"evidence {name!r}: the store {self.root} holds no file with SHA-256 {digest} ({file!r})",
+                    hint="copy the whole store of the run, or give the right one with --store",
+                )
+        return self._view(manifest_digest(files), files)
+
+    def add(self, name: str, key: str, folder: Path) -> Evidence:
+        """Move every file below `folder` into the store and record them under `key`, atomically."""
+        try:
+            files = {_file_name(path, folder): self._keep(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+            if not files:
+                raise EvidenceError(f"experiment {name!r} wrote no files: nothing is not evidence")
+            # What an earlier result of this key left there would be read along with the new one.
+            shutil.rmtree(self.root / "views" / key, ignore_errors=True)
+            _write_atomically(self.root / "keys" / f"{key}.json", _manifest_bytes(files))
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        return Evidence(name, manifest_digest(files), self._view(key, files), files)
+
+    def _keep(self, path: Path) -> str:
+        digest = file_sha256(path)
+        target = self._object(digest)
+        # An object that is there may be damaged, and this is the moment at which its content is at hand.
+        if not target.is_file() or file_sha256(target) != digest:
+            target.parent.mkdir(exist_ok=True)
+            staged = target.with_suffix(f".{os.getpid()}.part")
+            shutil.copyfile(path, staged)
+            staged.chmod(0o444)
+            staged.replace(target)
+        return digest
+
+    def _object(self, digest: str) -> Path:
+        return self.root / "objects" / digest[:2] / digest
+
+    def _view(self, key: str, files: Mapping[str, str]) -> Path:
+        view = self.root / "views" / key
+        for file, digest in files.items():
+            path = view / file
+            source = self._object(digest)
+            if path.exists() and path.samefile(source):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(source, path)
+        return view
+
+    def scratch(self, key: str) -> Path:
+        """The folder that an unfinished experiment of `key` may keep between runs."""
+        folder = self.root / "work" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def discard_scratch(self, key: str) -> None:
+        """Forget an experiment's working folder once its evidence is recorded."""
+        shutil.rmtree(self.root / "work" / key, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Hold `key` alone among all processes on this machine; `on_wait()` is called first if another holds it."""
+        with (self.root / "locks" / key).open("w", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    staged = path.with_suffix(f".{os.getpid()}.part")
+    with staged.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    staged.replace(path)
+
+
+def _unwritable(root: Path, error: OSError) -> EvidenceError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return EvidenceError(
+        f"the evidence store {root} cannot be written: {error.strerror or error}",
+        hint="free some disk space" if full else "give another folder with --store, or make this one writable",
+    )

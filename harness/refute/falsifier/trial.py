@@ -1,0 +1,197 @@
+"""Run a falsifier and its controls in a forked child: it may raise, hang, crash or print; only answers come back."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from refute.errors import RefuteError
+from refute.falsifier.context import Context, Evidence, Parameter
+from refute.falsifier.controls import Bench, Control
+from refute.falsifier.forked import Reply, replies_of
+from refute.falsifier.records import measurement_from_json
+from refute.falsifier.registry import Falsifier
+from refute.outcome import Interval, Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call of a falsifier gave: measurements, or a fault that says why there are none.
+
+    `refused`: the falsifier itself raised what its control lets it raise.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    fault: str = ""
+    timed_out: bool = False
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The answer to each control, by name, and to the real evidence."""
+
+    controls: Mapping[str, Answer]
+    real: Answer
+
+
+def try_falsifier(
+    falsifier: Falsifier,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    *,
+    timeout_s: float,
+    log: Path,
+    apart: bool = True,
+) -> Trial:
+    """Show the falsifier every control, then the real evidence, each within `timeout_s` seconds.
+
+    The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
+    Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
+    """
+    controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
+    (real,) = _call(falsifier, [(lambda: Context(dict(parameters), evidence), ())], timeout_s, log, apart=apart)
+    return Trial(controls, real)
+
+
+def try_controls(
+    falsifier: Falsifier,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    *,
+    timeout_s: float,
+    log: Path,
+    apart: bool = True,
+) -> dict[str, Answer]:
+    """The answer to each control, by name, as `try_falsifier` gets it."""
+    calls: list[Call] = []
+    with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
+        for number, control in enumerate(falsifier.controls):
+            bench = Path(folder) / str(number)
+            bench.mkdir()
+            calls.append((partial(_on_bench(control, parameters, evidence), bench), control.raises))
+        answers = _call(falsifier, calls, timeout_s, log, apart=apart)
+    return {control.name: answer for control, answer in zip(falsifier.controls, answers, strict=True)}
+
+
+Make = Callable[[], Context]
+
+
+Refusals = tuple[type[Exception], ...]
+
+
+# What lays a call out, and the exceptions that are refusals there.
+Call = tuple[Make, Refusals]
+
+
+def _call(falsifier: Falsifier, calls: Sequence[Call], timeout_s: float, log: Path, *, apart: bool) -> list[Answer]:
+    """The falsifier's answers, each from a child of its own, or all from this very process."""
+    if not apart:
+        return [_answer(_measure(falsifier, make, refusals)) for make, refusals in calls]
+    works = [partial(_measured, falsifier, make, refusals) for make, refusals in calls]
+    return [_parse(reply) for reply in replies_of(works, timeout_s, log)]
+
+
+def _on_bench(
+    control: Control, parameters: Mapping[str, Parameter], evidence: Mapping[str, Evidence]
+) -> Callable[[Path], Context]:
+    def make(folder: Path) -> Context:
+        bench = Bench(folder, dict(parameters), evidence)
+        control.build(bench)
+        return bench.context()
+
+    return make
+
+
+def _measured(falsifier: Falsifier, make: Make, refusals: Refusals) -> str:
+    return json.dumps(_measure(falsifier, make, refusals))
+
+
+def _parse(reply: Reply) -> Answer:
+    if reply.fault:
+        return Answer(fault=reply.fault, timed_out=reply.timed_out)
+    try:
+        return _answer(json.loads(reply.line))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return Answer(fault=f"gave a measurement that is not one: {error}")
+
+
+def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, Any]:
+    try:
+        context = make()
+    except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
+        return {"fault": f"could not be laid out: {_told(error)}"}
+    try:
+        found = list(_plain(falsifier, context))
+    except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
+        return {"fault": _told(error), "refused": isinstance(error, refusals)}
+    return {"measurements": [asdict(measurement) for measurement in found]}
+
+
+def _told(error: BaseException) -> str:
+    """An exception in the words of a record; the traceback of one that nobody raised on purpose goes to the log."""
+    if isinstance(error, RefuteError):
+        return str(error) + (f" ({error.hint})" if error.hint else "")
+    traceback.print_exception(error)
+    return f"raised {type(error).__name__}: {error}"
+
+
+def _plain(falsifier: Falsifier, context: Context) -> Iterator[Measurement]:
+    """The measurements as plain numbers (numpy's scalars too), once each is one that the falsifier declares."""
+    seen: set[str] = set()
+    for measurement in _found(falsifier, context):
+        if not isinstance(measurement, Measurement):
+            raise TypeError(f"must give Measurements, gave {type(measurement).__name__}")
+        name = measurement.name
+        if name not in falsifier.measures:
+            raise ValueError(f"gave measurement {name!r}, which it does not declare in `measures`")
+        if name in seen:
+            raise ValueError(f"gave {name!r} twice")
+        seen.add(name)
+        if measurement.unit != falsifier.measures[name]:
+            raise ValueError(f"gave {name!r} in {measurement.unit!r}, but declares {falsifier.measures[name]!r}")
+        yield replace(
+            measurement,
+            value=_number(name, measurement.value),
+            n=operator.index(measurement.n),
+            interval=_interval(name, measurement.interval),
+            evidence=measurement.evidence or context.files_read(),
+        )
+
+
+def _found(falsifier: Falsifier, context: Context) -> Iterable[object]:
+    """What a stranger's function gives: its annotations are a wish."""
+    return falsifier.measure(context) or ()
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"gave {name!r} = {value!r}, which is not a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"gave {name!r} = {number}, which is not finite")
+    return number
+
+
+def _interval(name: str, interval: object) -> Interval | None:
+    if interval is None:
+        return None
+    if not isinstance(interval, Interval):
+        raise TypeError(f"gave {name!r} with an interval that is a {type(interval).__name__}")
+    low, high, level = (_number(name, end) for end in (interval.low, interval.high, interval.level))
+    return replace(interval, low=low, high=high, level=level)
+
+
+def _answer(found: Mapping[str, Any]) -> Answer:
+    if "fault" in found:
+        return Answer(fault=str(found["fault"]), refused=bool(found.get("refused", False)))
+    return Answer(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))

@@ -1,0 +1,232 @@
+"""Records -> verdict. A pure function: no file, no clock, no network; `refute verify` runs it again.
+
+The algebra, worst first:
+  falsifier   the record's outcome, if its own numbers give that outcome again; any disagreement is `error`
+  criterion   the worst of its falsifiers; none at all is `uncovered`
+  verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
+              WARN: no block criterion worse than inconclusive; a warn criterion open, or a waiver applied
+                    (a block criterion weighs as warn before the date in its `effective_on`)
+              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict, WaiverRuling, WaiverState
+from refute.judge.waivers import rule_waivers
+from refute.lock.state import NOT_LOCKED, LockState, Preregistration
+from refute.outcome import Outcome, Record, Ruling, Severity, worst
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
+from refute.spec.decide import control_faults, settle
+from refute.spec.policy import Policy
+from refute.spec.release import Release
+from refute.spec.waiver import MalformedWaiver, Waiver
+
+_MEASURED = (Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE)
+
+
+_Key = tuple[str, str, str]
+
+
+def judge(
+    spec: Spec | Sequence[Spec],
+    records: Sequence[Record],
+    *,
+    policy: Policy | None = None,
+    waivers: Sequence[Waiver] = (),
+    malformed_waivers: Sequence[MalformedWaiver] = (),
+    at: datetime | None = None,
+    release: Release | None = None,
+    subject_sha256: str | None = None,
+    faults: Sequence[str] = (),
+    preregistration: Preregistration = NOT_LOCKED,
+) -> Verdict:
+    """The verdict that `records` earn under `spec`.
+
+    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject; with a
+    `policy`, only those of its approvers. Without `at` every block criterion blocks, whatever its `effective_on`.
+    `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
+    a record is an error. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
+
+    Raises ValueError when `at` names no time zone: the verdict would depend on where it is made.
+    """
+    if at is not None and at.tzinfo is None:
+        raise ValueError(f"at = {at} must name its time zone")
+    specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
+    by_key = _index(records)
+    moment = None if at is None else at.astimezone(UTC)
+    criteria = tuple(
+        _rule_criterion(one.spec, criterion, by_key, release, moment) for one in specs for criterion in one.criteria
+    )
+    waived = rule_waivers(
+        waivers, criteria, subject_sha256=subject_sha256, at=moment, policy=policy, malformed=malformed_waivers
+    )
+    broken = preregistration.reasons if preregistration.state is LockState.BROKEN else ()
+    faults = (*broken, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
+    return replace(_weigh(specs, criteria, records, waived, faults), preregistration=preregistration)
+
+
+def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:
+    by_key: dict[_Key, list[Record]] = {}
+    for record in records:
+        by_key.setdefault((record.spec, record.criterion, record.falsifier), []).append(record)
+    return by_key
+
+
+def _unknown(specs: Sequence[Spec], by_key: Mapping[_Key, object]) -> tuple[str, ...]:
+    known = {
+        (one.spec, criterion.id, use.id) for one in specs for criterion in one.criteria for use in criterion.falsifiers
+    }
+    return tuple(f"a record speaks of {'::'.join(key)}, which is in no spec" for key in sorted(set(by_key) - known))
+
+
+def _refused(criteria: Sequence[CriterionRuling], by_key: Mapping[_Key, Sequence[Record]]) -> tuple[str, ...]:
+    """Records that do not say what their own numbers say: fatal at every severity, for somebody's files are not true.
+
+    A record that says `error` of itself is honest, and weighs what its criterion weighs.
+    """
+    return tuple(
+        f"the record of {ruling.falsifier} was refused: {ruling.reason}"
+        for criterion in criteria
+        for ruling in criterion.falsifiers
+        if ruling.outcome is Outcome.ERROR
+        and [record.outcome for record in by_key[criterion.spec, criterion.criterion, ruling.falsifier]]
+        != [Outcome.ERROR]
+    )
+
+
+def _rule_criterion(
+    spec_id: str,
+    criterion: Criterion,
+    by_key: Mapping[_Key, list[Record]],
+    release: Release | None,
+    moment: datetime | None,
+) -> CriterionRuling:
+    rulings = tuple(
+        _rule_falsifier(criterion, use, by_key.get((spec_id, criterion.id, use.id), []), release)
+        for use in criterion.falsifiers
+    )
+    return CriterionRuling(
+        spec=spec_id,
+        criterion=criterion.id,
+        title=criterion.title,
+        severity=criterion.severity_at(moment),
+        phase=criterion.phase,
+        outcome=worst([ruling.outcome for ruling in rulings]),
+        uncovered=not rulings,
+        falsifiers=rulings,
+        effective_on=criterion.effective_on or "",
+    )
+
+
+def _rule_falsifier(
+    criterion: Criterion, use: FalsifierUse, records: Sequence[Record], release: Release | None
+) -> FalsifierRuling:
+    if not records:
+        return FalsifierRuling(use.id, Outcome.NOT_RUN, "no record: it was not selected, or the run ended early")
+    if len(records) > 1:
+        return FalsifierRuling(use.id, Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one")
+    outcome, reason = _outcome(criterion, use, records[0], release)
+    return FalsifierRuling(use.id, outcome, reason)
+
+
+def _outcome(criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None) -> tuple[Outcome, str]:
+    if record.outcome is Outcome.NOT_APPLICABLE:
+        excuse = None if release is None else not_applicable(criterion, release)
+        if excuse is None:
+            return Outcome.ERROR, "recorded as not applicable, but the spec does not excuse this release"
+        return Outcome.NOT_APPLICABLE, excuse
+    if use.planned is not None:
+        if record.outcome is not Outcome.NOT_RUN:
+            return Outcome.ERROR, f"recorded as {record.outcome}, but the spec only plans it: {use.planned}"
+        return Outcome.NOT_RUN, use.planned
+    if record.uses != use.uses:
+        return Outcome.ERROR, f"recorded for falsifier {record.uses!r}, the spec uses {use.uses!r}"
+    if release is not None and record.run_class is not release.run_class:
+        return (
+            Outcome.ERROR,
+            f"recorded in a run of class {record.run_class}, the release says {release.run_class}",
+        )
+    if record.outcome not in _MEASURED and not record.measurements:
+        return record.outcome, record.reason
+    return _remeasure(criterion, use, record)
+
+
+def _remeasure(criterion: Criterion, use: FalsifierUse, record: Record) -> tuple[Outcome, str]:
+    """Decide again from the numbers; a record whose outcome its numbers do not give is an error."""
+    if fault := control_faults(record, use):
+        return Outcome.ERROR, fault
+    if not record.evidence:
+        return Outcome.ERROR, "recorded without any evidence"
+    outcome, reason = settle(criterion, use, record.run_class, record.measurements)
+    if outcome is not record.outcome:
+        return Outcome.ERROR, f"recorded as {record.outcome}, but its numbers say {outcome}: {reason}"
+    return outcome, reason
+
+
+def _weigh(
+    specs: Sequence[Spec],
+    criteria: Sequence[CriterionRuling],
+    records: Sequence[Record],
+    waivers: Sequence[WaiverRuling],
+    faults: Sequence[str],
+) -> Verdict:
+    controls = [control for record in records for control in record.controls]
+    behaved = sum(control.behaved for control in controls)
+    fatal, doubts = list(faults), list[str]()
+    applied = [each for each in waivers if each.state is WaiverState.APPLIED]
+    waived = {each.criterion for each in applied}
+    if not criteria:
+        fatal.append("the spec has no criteria: nothing was promised, so nothing can hold")
+    if behaved < len(controls):
+        fatal.append(
+            f"{len(controls) - behaved} of {len(controls)} controls misbehaved: their falsifiers prove nothing"
+        )
+    if not any(each.outcome is Outcome.CORROBORATED and each.severity is not Severity.INFO for each in criteria):
+        fatal.append("no blocking or warning criterion was corroborated: there is nothing to go on")
+    partial = _partial(specs, records)
+    if partial:
+        fatal.append("partial run: not every falsifier of the spec has a record")
+    for each in criteria:
+        if not each.holds and each.criterion not in waived:
+            _file(each, fatal, doubts)
+    accepted = tuple(
+        f"{each.criterion} waived by {each.approver} until {each.expires_at}: {each.reason}" for each in applied
+    )
+    ruling = Ruling.NO_GO if fatal else Ruling.WARN if doubts or applied else Ruling.GO
+    return Verdict(
+        ruling=ruling,
+        reasons=(*fatal, *doubts, *accepted),
+        criteria=tuple(criteria),
+        controls_behaved=behaved,
+        controls_total=len(controls),
+        partial=partial,
+        waivers_applied=accepted,
+        waivers=tuple(waivers),
+    )
+
+
+def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:
+    """Put what is wrong with a criterion where its severity says it belongs."""
+    state = "uncovered" if ruling.uncovered else ruling.outcome.replace("_", " ")
+    because = "; ".join(
+        f"{each.falsifier}: {each.reason}" for each in ruling.falsifiers if each.outcome is ruling.outcome
+    )
+    text = f"{ruling.criterion} ({ruling.severity}) {state}" + (f": {because}" if because else "")
+    if ruling.severity is Severity.BLOCK and (ruling.uncovered or ruling.outcome is not Outcome.INCONCLUSIVE):
+        fatal.append(text)
+    elif ruling.severity is not Severity.INFO or ruling.uncovered:
+        doubts.append(text)
+
+
+def _partial(specs: Sequence[Spec], records: Sequence[Record]) -> bool:
+    recorded = {(record.spec, record.criterion, record.falsifier) for record in records}
+    return any(
+        (one.spec, criterion.id, use.id) not in recorded
+        for one in specs
+        for criterion in one.criteria
+        for use in criterion.falsifiers
+    )

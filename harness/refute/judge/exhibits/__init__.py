@@ -1,0 +1,1 @@
+"""What a verdict shows beside its measurements, read out of evidence."""

@@ -1,0 +1,1 @@
+"""The content of a signed verdict, and what must agree inside it."""

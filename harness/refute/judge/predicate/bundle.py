@@ -1,0 +1,112 @@
+"""verdict.intoto.jsonl: the verdict and its projections, one signed envelope a line; the verdict decides.
+
+A bundle is not signed as a whole: whoever holds it may take lines away. Nothing is concluded from a line that is
+missing, and a projection that is there must say what its verdict says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from refute.attest import (
+    PAYLOAD_TYPE,
+    PREDICATE_TYPE,
+    PrivateKey,
+    canonical_json,
+    parse_json,
+    peek_envelope,
+    sign_envelope,
+    verify_envelope,
+)
+from refute.errors import VerificationError
+from refute.judge.predicate.model import Predicate
+from refute.judge.predicate.projections import SUMMARY_TYPE, TEST_RESULT_TYPE, project
+
+# Our own bundles have three lines; sign-offs and other people's statements may be added.
+MAX_LINES = 64
+
+
+_PROJECTIONS = (TEST_RESULT_TYPE, SUMMARY_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The lines of a bundle by what they claim to be; nothing in it is verified yet."""
+
+    verdict: bytes
+    projections: tuple[bytes, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def write_bundle(envelope: bytes, predicate: Predicate, payload_sha256: str, keys: Sequence[PrivateKey]) -> bytes:
+    """The envelope of a verdict and its projections, each signed by all of `keys`, as JSON lines."""
+    projections = project(predicate, payload_sha256)
+    signed = [sign_envelope(each.payload, PAYLOAD_TYPE, keys) for each in projections]
+    return b"".join(line + b"\n" for line in (envelope, *signed))
+
+
+def read_bundle(data: bytes) -> Bundle:
+    """The lines of `data`; a file with one envelope, however it is laid out, is a bundle of one.
+
+    Raises VerificationError unless exactly one line claims to be a verdict.
+    """
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    if len(lines) < 2 or not _is_envelope(lines[0]):
+        return Bundle(data)
+    if len(lines) > MAX_LINES:
+        raise VerificationError(f"the bundle has {len(lines)} lines; at most {MAX_LINES} are read")
+    kinds = [_kind(line, number) for number, line in enumerate(lines, start=1)]
+    verdicts = [line for line, kind in zip(lines, kinds, strict=True) if kind == PREDICATE_TYPE]
+    if len(verdicts) != 1:
+        raise VerificationError(
+            f"the bundle holds {len(verdicts)} verdicts; there must be one", hint="give the verdict's own file"
+        )
+    return Bundle(
+        verdicts[0],
+        tuple(line for line, kind in zip(lines, kinds, strict=True) if kind in _PROJECTIONS),
+        tuple(kind for kind in kinds if kind not in (PREDICATE_TYPE, *_PROJECTIONS)),
+    )
+
+
+def check_projections(
+    bundle: Bundle, predicate: Predicate, payload_sha256: str, trusted_keys: Sequence[bytes], threshold: int
+) -> str:
+    """What was found, in words, empty for a verdict alone.
+
+    Raises VerificationError for a projection that is not signed as the verdict must be, that comes twice, or that
+    says anything else than the one derived from `predicate`.
+    """
+    expected = {each.predicate_type: each.payload for each in project(predicate, payload_sha256)}
+    found: list[str] = []
+    for envelope in bundle.projections:
+        payload_type, payload = verify_envelope(envelope, trusted_keys, threshold=threshold)
+        content = parse_json(payload, what="the projection")
+        kind = content.get("predicateType") if isinstance(content, dict) else None
+        same = isinstance(kind, str) and canonical_json(content) == expected.get(kind)
+        if not isinstance(kind, str) or not same or kind in found or payload_type != PAYLOAD_TYPE:
+            raise VerificationError(
+                f"the projection {kind} disagrees with the verdict beside it, or is there twice",
+                hint="take the verdict's word, and ask its signer where the projection comes from",
+            )
+        found.append(kind)
+    parts = [f"{len(found)} projections say what the verdict says"] if found else []
+    if bundle.others:
+        parts.append(f"not looked at: {', '.join(sorted(set(bundle.others)))}")
+    return "; ".join(parts)
+
+
+def _is_envelope(line: bytes) -> bool:
+    try:
+        return isinstance(parse_json(line), dict)
+    except VerificationError:
+        return False
+
+
+def _kind(line: bytes, number: int) -> str:
+    """The predicate type that a line claims."""
+    statement = parse_json(peek_envelope(line)[0], what=f"the payload of line {number}")
+    kind = statement.get("predicateType") if isinstance(statement, dict) else None
+    if not isinstance(kind, str):
+        raise VerificationError(f"line {number} of the bundle holds no statement")
+    return kind

@@ -1,0 +1,1 @@
+"""Records measured again in a process in which nothing of pytest has run."""

@@ -1,0 +1,178 @@
+"""Measure a finished run again, in a process that has seen nothing of pytest, and say what comes out differently.
+
+Code that runs inside pytest (a conftest.py, a plugin) can make a falsifier's numbers anything, or write records
+without a falsifier. It cannot reach this process: falsifiers are loaded afresh and shown their controls and the
+evidence once more. A falsifier is a function of its evidence, so the numbers must be the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from refute.errors import UsageError
+from refute.falsifier.records import parse_records
+from refute.judge.remeasure.isolation import clean_environment, isolated_command
+from refute.judge.remeasure.worker import Request
+from refute.judge.run.folder import EvidenceLine, RunFolder
+from refute.outcome import Interval, Measurement, Record
+from refute.spec.criteria import FalsifierUse, Spec
+
+# Relative. Reports show six digits; sums of floats may differ in the last of sixteen on another machine.
+TOLERANCE = 1e-6
+
+
+# Seconds for the interpreter, libraries and falsifier files, beside what the uses allow.
+_STARTING_S = 120.0
+
+
+_LONGEST_LOG = 400
+
+
+def falsifiers_of(run: RunFolder) -> tuple[Path, ...]:
+    """The folders of falsifiers that a run names. Raises UsageError where it names none: nothing is taken on trust."""
+    named = run.read_run().falsifiers
+    if named is None:
+        raise UsageError(
+            f"{run.path} does not say where its falsifiers lie, so it cannot be measured again",
+            hint="give their folder with --falsifiers",
+        )
+    return tuple(map(Path, named))
+
+
+def measure_again(
+    run: RunFolder,
+    specs: Sequence[Spec],
+    records: Sequence[Record],
+    evidence: Mapping[str, EvidenceLine],
+    falsifiers: Sequence[Path],
+) -> tuple[str, ...]:
+    """A sentence for each record with measurements that does not come out again, in the order of `records`.
+
+    `falsifiers` are folders of falsifier files; those of installed packs are loaded, too. Controls are shown again
+    as well, and must give the same outcomes. Values may differ by TOLERANCE, everything else about a measurement
+    must be equal: units, counts, files, code.
+    """
+    uses = {(criterion.id, use.id): use for one in specs for criterion in one.criteria for use in criterion.falsifiers}
+    # All in one process, which takes a tenth of the time; then those that differ or died, each call in its own.
+    differing, sentences = [record for record in records if record.measurements], dict[int, str]()
+    for apart in (False, True):
+        if differing:
+            request = Request(
+                run=str(run.path),
+                falsifiers=tuple(map(str, falsifiers)),
+                evidence=tuple(evidence.values()),
+                wanted=tuple((record.criterion, record.falsifier) for record in differing),
+                apart=apart,
+            )
+            sentences = _sentences(differing, *_replay(request, _limit_s(differing, uses)))
+            differing = [differing[index] for index in sentences]
+    return tuple(sentences.values())
+
+
+def _limit_s(records: Iterable[Record], uses: Mapping[tuple[str, str], FalsifierUse]) -> float:
+    """Falsifiers and controls are timed one by one; this is for a file that never finishes loading."""
+    calls = ((uses.get((record.criterion, record.falsifier)), len(record.controls) + 1) for record in records)
+    return _STARTING_S + sum(use.timeout_s * count for use, count in calls if use is not None)
+
+
+def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Record], str]:
+    """Records by criterion and falsifier, and why some may be missing."""
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answers, tempfile.TemporaryFile() as said:
+        asked.write(request.model_dump_json().encode())
+        asked.seek(0)
+        # Files, not pipes: a process that a falsifier left behind may hold a pipe open for ever.
+        status = _run_to_the_end(limit_s, asked, answers, said)
+        answers.seek(0)
+        records, faults = parse_records(answers.read().splitlines())
+        said.seek(0)
+        words = said.read().decode("utf-8", "backslashreplace").strip()[-_LONGEST_LOG:]
+    if status != 0:
+        faults = (f"the process that measures again {_how(status, limit_s)}: {words}", *faults)
+    return {(record.criterion, record.falsifier): record for record in records}, "; ".join(faults)
+
+
+def _run_to_the_end(limit_s: float, asked: IO[bytes], answers: IO[bytes], said: IO[bytes]) -> int | None:
+    """The exit status of the process that measures again, None if it took too long; nothing of it is left running."""
+    process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        isolated_command("refute.judge.remeasure.worker"),
+        stdin=asked,
+        stdout=answers,
+        stderr=said,
+        start_new_session=True,
+        env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
+    )
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _how(status: int | None, limit_s: float) -> str:
+    return f"did not end within {limit_s:g} s" if status is None else f"ended with status {status}"
+
+
+def _sentences(records: Iterable[Record], again: Mapping[tuple[str, str], Record], fault: str) -> dict[int, str]:
+    """By index, what is wrong with those that did not come out again."""
+    sentences: dict[int, str] = {}
+    for index, record in enumerate(records):
+        found = again.get((record.criterion, record.falsifier))
+        different = _difference(record, found) if found is not None else fault or "it was not measured again"
+        if different:
+            sentences[index] = f"the record of {record.falsifier} does not come out again: {different}"
+    return sentences
+
+
+def _difference(record: Record, again: Record) -> str:
+    """The first thing in which the two differ, most telling first; empty when they agree."""
+    if record.code != again.code:
+        return (
+            f"it was recorded by code {record.code or 'unknown'}, the judge has {again.code or f'none: {again.reason}'}"
+        )
+    if record.outcome is not again.outcome:
+        return f"recorded as {record.outcome}, measured again it is {again.outcome}: {again.reason}"
+    if different := _different(record.measurements, again.measurements):
+        return different
+    told, shown = ([(c.name, c.expected, c.observed) for c in each.controls] for each in (record, again))
+    if told != shown:
+        return f"its controls gave {told}, and now {shown}"
+    return ""
+
+
+def _different(old: Sequence[Measurement], new: Sequence[Measurement]) -> str:
+    if [_facts(each) for each in old] != [_facts(each) for each in new]:
+        return f"recorded with {[_facts(each) for each in old]}, measured again with {[_facts(each) for each in new]}"
+    for was, now in zip(old, new, strict=True):
+        if not all(map(_close, _numbers(was), _numbers(now))):
+            return f"{was.name} was recorded as {_numbers(was)}, measured again as {_numbers(now)} {now.unit}"
+    return ""
+
+
+def _facts(measured: Measurement) -> tuple[object, ...]:
+    """What must be equal."""
+    method = measured.interval.method if measured.interval is not None else None
+    return measured.name, measured.unit, measured.n, measured.evidence, method
+
+
+def _numbers(measured: Measurement) -> tuple[float, ...]:
+    interval = measured.interval
+    return (measured.value,) if interval is None else (measured.value, *_ends(interval))
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.low, interval.high, interval.level
+
+
+def _close(old: float, new: float) -> bool:
+    return math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-12)

@@ -1,0 +1,47 @@
+"""Facts of a run that a verdict repeats: how pytest was called, who signs, which verdicts were required."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from refute.falsifier.origins import FalsifierOrigin
+from refute.spec.fields import Closed, Sha256
+
+
+class RunFacts(Closed):
+    """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC.
+
+    `falsifiers` has every falsifier that was registered, used or not.
+    """
+
+    id: str
+    started_at: str
+    argv: tuple[str, ...]
+    pytest_environment: dict[str, str]
+    plugins: dict[str, str]
+    python: str
+    platform: str
+    cpus: int
+    versions: dict[str, str]
+    falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
+
+
+class Signer(Closed):
+    """Which key signed. A development key was made on this machine on first use and vouches for nobody."""
+
+    key_id: str
+    development: bool
+
+
+class CitedVerdict(Closed):
+    """Another release's signed GO that this one demanded, as it was verified before the first experiment.
+
+    Digests are of payloads, `key_id`s of the keys that signed: the verdict, and the consumer's attestation of it.
+    """
+
+    release: str
+    payload_sha256: Sha256
+    subject_sha256: Sha256
+    key_id: Sha256
+    consumer_payload_sha256: Sha256 | None = None
+    consumer_key_id: Sha256 | None = None

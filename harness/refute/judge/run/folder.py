@@ -1,0 +1,217 @@
+"""The folder of one gate run: what it was asked, its records, and which evidence it used. Appended to, never rewritten.
+
+run.json          facts of the run, texts of release and specs
+records.jsonl     one record a line, in the order they were made
+evidence.jsonl    one line per piece of evidence: name, manifest digest, files
+deselected.jsonl  falsifiers that -k, -m or --deselect left out
+falsifiers.log    what falsifiers printed
+end.json          written when pytest reached its end
+
+And from `refute judge`:
+verdict.intoto.json          the signed verdict
+verdict.intoto.jsonl         the same envelope, and its projections for policy engines
+report.md, .html, .json      rendered from the verdict
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from refute.errors import EvidenceError, UsageError
+from refute.falsifier.context import Evidence
+from refute.falsifier.records import record_to_json
+from refute.judge.run.facts import CitedVerdict, RunFacts
+from refute.lock.model import RunLock
+from refute.outcome import Record
+from refute.spec.fields import Closed, Sha256
+from refute.spec.texts import ReleaseText, SpecText
+
+VERDICT_FILE = "verdict.intoto.json"
+
+
+BUNDLE_FILE = "verdict.intoto.jsonl"
+
+
+_NAMES = TypeAdapter(list[str])
+
+
+END_FILE = "end.json"
+
+
+# How pytest ends with --no-judge; its own statuses end at 5. Not 0: whoever adds that option to a gate from outside
+# must not turn it into a success.
+NOT_JUDGED = 6
+
+
+class RunFile(Closed):
+    """run.json. `falsifiers` are the folders of the repository's own, absolute."""
+
+    facts: RunFacts
+    release: ReleaseText
+    specs: tuple[SpecText, ...]
+    store: str
+    lock: RunLock | None = None
+    requires: tuple[CitedVerdict, ...] = ()
+    falsifiers: tuple[str, ...] | None = None
+
+
+def _stay_below(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts:
+        raise ValueError(f"{name!r} is not the name of a file below its folder")
+    return name
+
+
+class EvidenceLine(Closed):
+    """One line of evidence.jsonl."""
+
+    name: str
+    digest: Sha256
+    folder: str
+    files: dict[Annotated[str, AfterValidator(_stay_below)], Sha256]
+
+    def read_json(self, file: str) -> dict[str, Any] | None:
+        """The JSON object in one of its files; None where there is no such file, or it holds something else."""
+        if file not in self.files:
+            return None
+        content = json.loads((Path(self.folder) / file).read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else None
+
+
+class RunFolder:
+    """An existing run folder. `create` makes one, `open_run` finds one by id or as `latest`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, runs: Path) -> RunFolder:
+        """A new, empty run folder below `runs`. Raises EvidenceError where that cannot be written."""
+        name = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ") + "-" + secrets.token_hex(3)
+        try:
+            (runs / name).mkdir(parents=True)
+        except OSError as error:
+            raise EvidenceError(
+                f"cannot create a run folder below {runs}: {error.strerror or error}",
+                hint="make the folder writable, or choose another with --refute-dir",
+            ) from error
+        return cls(runs / name)
+
+    def write_run(self, run: RunFile) -> None:
+        """Record what the run was asked, and point `latest` here.
+
+        Raises UsageError for a path, argument or variable that is not UTF-8, EvidenceError where it cannot be written.
+        """
+        staged = self.path.parent / f".latest.{os.getpid()}"
+        try:
+            (self.path / "run.json").write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            staged.unlink(missing_ok=True)
+            staged.symlink_to(self.path.name)
+            staged.replace(self.path.parent / "latest")
+        except PydanticSerializationError as error:
+            raise UsageError(
+                f"what this run was asked cannot be recorded: {error}",
+                hint="rename folders, arguments and PYTEST_* variables so that they are UTF-8",
+            ) from error
+        except OSError as error:
+            raise EvidenceError(f"cannot write {error.filename2 or self.path}: {error.strerror or error}") from error
+
+    def read_run(self) -> RunFile:
+        """Raises UsageError when this is not a run folder."""
+        try:
+            return RunFile.model_validate_json((self.path / "run.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError(
+                f"{self.path} is not a run folder: {error}",
+                hint="give a folder below .refute/runs, or `latest`",
+            ) from error
+
+    def write_end(self, exit_status: int) -> None:
+        """Note that pytest reached its end, and what it thought of it. Raises EvidenceError where it cannot."""
+        try:
+            (self.path / END_FILE).write_text(f'{{"pytest": {exit_status}}}\n', encoding="utf-8")
+        except OSError as error:
+            raise EvidenceError(f"cannot write {self.path / END_FILE}: {error.strerror or error}") from error
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether pytest reached its end."""
+        return (self.path / END_FILE).is_file()
+
+    def append_record(self, record: Record) -> None:
+        """Add one record. A single short append: several processes may do so at once."""
+        self._append("records.jsonl", record_to_json(record))
+
+    def append_evidence(self, evidence: Mapping[str, Evidence]) -> None:
+        """Note which evidence was used. The same line twice does no harm."""
+        for name, found in sorted(evidence.items()):
+            line = EvidenceLine(
+                name=name,
+                digest=found.digest,
+                folder=str(found.folder),
+                files=dict(sorted(found.files.items())),
+            )
+            self._append("evidence.jsonl", line.model_dump_json())
+
+    def read_evidence(self) -> dict[str, EvidenceLine]:
+        """The evidence noted, by name. Raises EvidenceError for a line that is none, or two that disagree."""
+        path = self.path / "evidence.jsonl"
+        found: dict[str, EvidenceLine] = {}
+        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+            try:
+                line = EvidenceLine.model_validate_json(text)
+            except ValidationError as error:
+                raise EvidenceError(f"{path} line {number} is not an evidence line: {error}") from error
+            if found.setdefault(line.name, line) != line:
+                raise EvidenceError(f"{path} line {number}: evidence {line.name!r} has two different contents")
+        return found
+
+    def append_deselected(self, names: Sequence[str]) -> None:
+        """Note falsifiers that the command line left out, as `SPEC::AC::F`. The same twice does no harm."""
+        self._append("deselected.jsonl", json.dumps(sorted(names)))
+
+    def read_deselected(self) -> frozenset[str]:
+        """Falsifiers that were left out. Raises EvidenceError for a line that lists no names."""
+        path = self.path / "deselected.jsonl"
+        found: set[str] = set()
+        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+            try:
+                found.update(_NAMES.validate_json(text))
+            except ValidationError as error:
+                raise EvidenceError(f"{path} line {number} lists no falsifiers: {error}") from error
+        return frozenset(found)
+
+    @property
+    def log(self) -> Path:
+        """Where falsifiers' own output goes."""
+        return self.path / "falsifiers.log"
+
+    def _append(self, name: str, text: str) -> None:
+        data = (text + "\n").encode("utf-8")
+        descriptor = os.open(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def open_run(text: str, root: Path) -> RunFolder:
+    """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError without one."""
+    for path in (Path(text), root / "runs" / text):
+        if (path / "run.json").exists():
+            return RunFolder(path.resolve())
+    raise UsageError(f"no run {text!r} here or below {root / 'runs'}", hint="run `pytest --falsifiers` first")
+
+
+def dump_json(value: object) -> str:
+    """Indented JSON with sorted keys, for people and programs."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,43 @@
+"""A judge's own copies of specifications and releases, held against the texts that a run says it was asked by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from refute.disk import file_sha256
+from refute.errors import UsageError
+from refute.spec.texts import ReleaseText, SpecText
+
+_YAML = (".yaml", ".yml")
+
+
+def strangers(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path]) -> tuple[str, ...]:
+    """A sentence for each text of a run that is no copy, byte for byte, of a file in `copies`.
+
+    A folder stands for every YAML file below it. Raises UsageError for a path that cannot be read.
+    """
+    known = _by_digest(copies)
+    return tuple(
+        f"the run was asked by {text.id} with SHA-256 {text.sha256}, which is none of the judge's own files"
+        for text in texts
+        if text.sha256 not in known
+    )
+
+
+def own_copy(sha256: str, copies: Sequence[Path]) -> Path | None:
+    """The file in `copies` with this digest, if there is one. Raises UsageError for a path that cannot be read."""
+    return _by_digest(copies).get(sha256)
+
+
+def _by_digest(copies: Sequence[Path]) -> dict[str, Path]:
+    try:
+        return {file_sha256(file): file for path in copies for file in _files(path)}
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename}: {error.strerror or error}") from error
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.suffix in _YAML and file.is_file())
+    return [path]

@@ -1,0 +1,92 @@
+"""The verdict as data: what the judge concludes, criterion by criterion. Plain dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from refute.lock.state import NOT_LOCKED, Preregistration
+from refute.outcome import Outcome, Ruling, Severity
+
+_CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass(frozen=True, slots=True)
+class FalsifierRuling:
+    """What one falsifier's record came to after the judge recomputed it."""
+
+    falsifier: str
+    outcome: Outcome
+    reason: str
+    __pydantic_config__ = _CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionRuling:
+    """A criterion is the worst of its falsifiers; `uncovered` when it has none.
+
+    `severity` is what it weighed at the moment of judgement: a criterion with a date in `effective_on` (UTC, such as
+    2027-01-31) weighs as `warn` before it.
+    """
+
+    spec: str
+    criterion: str
+    title: str
+    severity: Severity
+    phase: int
+    outcome: Outcome
+    uncovered: bool
+    falsifiers: tuple[FalsifierRuling, ...]
+    effective_on: str = ""
+    __pydantic_config__ = _CLOSED
+
+    @property
+    def holds(self) -> bool:
+        """Whether this criterion stands in nobody's way: corroborated, or waved through by the spec itself."""
+        return self.outcome in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE) and not self.uncovered
+
+
+class WaiverState(StrEnum):
+    """What became of a waiver. Only `applied` changes a verdict, and it does so to WARN at best."""
+
+    APPLIED = "applied"
+    NOT_NEEDED = "not_needed"
+    CANNOT_BE_WAIVED = "cannot_be_waived"
+    APPROVER_NOT_ALLOWED = "approver_not_allowed"
+    EXPIRED = "expired"
+    WRONG_SUBJECT = "wrong_subject"
+    UNKNOWN_CRITERION = "unknown_criterion"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRuling:
+    """One waiver with its state and why it has it, used or not. `reason` and `approver` are the waiver's own words.
+
+    `expires_soon`: it is in force, and ends within the days of notice that the policy asks for.
+    """
+
+    criterion: str
+    approver: str
+    reason: str
+    expires_at: str
+    state: WaiverState
+    why: str
+    expires_soon: bool = False
+    __pydantic_config__ = _CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The whole judgement. `reasons` says, most severe first, what stands between this run and GO."""
+
+    ruling: Ruling
+    reasons: tuple[str, ...]
+    criteria: tuple[CriterionRuling, ...]
+    controls_behaved: int
+    controls_total: int
+    partial: bool
+    waivers_applied: tuple[str, ...] = ()
+    preregistration: Preregistration = NOT_LOCKED
+    waivers: tuple[WaiverRuling, ...] = ()
+    __pydantic_config__ = _CLOSED

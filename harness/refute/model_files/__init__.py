@@ -1,1 +1,0 @@
-"""The files of models that both engines open: GGUF files and tokenizers."""

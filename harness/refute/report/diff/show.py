@@ -1,0 +1,71 @@
+"""A difference for people and programs: terminal, Markdown, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from refute.escaping import clip, markdown
+from refute.report.diff.difference import Difference
+from refute.report.diff.tables import Table, headline, tables_of
+from refute.report.page.render import fit
+
+SCHEMA_VERSION = 1
+
+
+_LONGEST_CELL = 300
+
+
+_MOST_ROWS = 200
+
+
+def diff_terminal(difference: Difference, console: Console) -> None:
+    """Print the headline, the regressions, and a table for each part that differs."""
+    console.print(Text(headline(difference), style="bold red" if difference.regressions else "bold green"))
+    for sentence in difference.regressions:
+        console.print(Text(f"  regression: {clip(sentence, _LONGEST_CELL)}"), soft_wrap=True)
+    for table in tables_of(difference):
+        shown = RichTable(*table.columns, title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in table.rows[:_MOST_ROWS]:
+            shown.add_row(*(Text(clip(cell, _LONGEST_CELL), overflow="fold") for cell in row))
+        console.print(shown)
+        if len(table.rows) > _MOST_ROWS:
+            console.print(Text(_more(table)))
+
+
+def diff_markdown(difference: Difference) -> str:
+    """GitHub-flavoured Markdown within the limit of a comment; whole tables are left out, and named, beyond it."""
+    regressions = [f"- {markdown(clip(sentence, _LONGEST_CELL))}" for sentence in difference.regressions]
+    parts = [f"# {markdown(headline(difference))}"]
+    if regressions:
+        parts.append("\n".join(["## Regressions", "", *_some(regressions)]))
+    return fit([*parts, *map(_markdown_table, tables_of(difference))])
+
+
+def diff_json(difference: Difference) -> str:
+    """Everything, with every digit; keys are sorted, and `schema_version` changes when a field changes its meaning."""
+    document = {"schema_version": SCHEMA_VERSION, **asdict(difference)}
+    text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
+    return text.replace("<", "\\u003c") + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    rows = ["| " + " | ".join(markdown(clip(cell, _LONGEST_CELL)) for cell in row) + " |" for row in table.rows]
+    lines = ["| " + " | ".join(table.columns) + " |", "| " + " | ".join("---" for _ in table.columns) + " |"]
+    after = ["", _more(table)] if len(rows) > _MOST_ROWS else []
+    return "\n".join([f"## {table.title}", "", *lines, *rows[:_MOST_ROWS], *after])
+
+
+def _more(table: Table) -> str:
+    return f"{len(table.rows) - _MOST_ROWS} more rows; --json has them all."
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    rest = len(lines) - _MOST_ROWS
+    return [*lines[:_MOST_ROWS], *([f"- {rest} more"] if rest > 0 else [])]

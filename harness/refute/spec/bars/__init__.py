@@ -1,0 +1,1 @@
+"""Bars: thresholds with units, and sequential tests."""

@@ -1,0 +1,64 @@
+"""Field types that files share: closed models, digests, ids, UTC times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from refute.errors import VerificationError
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+ReleaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Closed(BaseModel):
+    """A model of a file: unknown keys are errors, types are not coerced, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def utc_now() -> str:
+    """The time now, RFC 3339 in UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# RFC 7493 §2.2: beyond this, readers round differently.
+MAX_SEQUENCE = 2**53 - 1
+
+
+UtcTime = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")]
+
+
+SequenceNumber = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
+
+
+def utc_text(moment: datetime) -> str:
+    """`moment` as RFC 3339 in UTC, whole seconds; it must name its time zone."""
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def moment(text: str, what: str = "evaluated_at") -> datetime:
+    """The time that `text` spells. Raises VerificationError unless it is RFC 3339 in UTC, whole seconds, with Z."""
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise _contradictory(f"{what} {text!r} names no time zone")
+        if utc_text(found) != text:
+            raise _contradictory(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
+    except (ValueError, OverflowError) as error:
+        raise _contradictory(f"{what} {text!r} is no time") from error
+    return found.astimezone(UTC)
+
+
+def _contradictory(message: str) -> VerificationError:
+    return VerificationError(message, hint="it was not made by an honest `refute judge` of this version")

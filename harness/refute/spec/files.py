@@ -1,0 +1,114 @@
+"""Release files: read one, keep its text and digest, and find the files that it names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.errors import UsageError
+from refute.spec.release import FileCorpus, HfModel, Loaded, Release
+from refute.spec.yaml.document import parse_yaml, read_text, validate
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRelease:
+    """A release with the file it came from. `sha256` is of the file's bytes, which are `text` in UTF-8."""
+
+    release: Release
+    path: Path
+    sha256: str
+    text: str
+
+
+def load_release(path: Path) -> LoadedRelease:
+    """Read and validate one release file. Raises SpecError with every problem of the file."""
+    text = read_text(path)
+    release = parse_release(text, str(path))
+    return LoadedRelease(release, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text)
+
+
+def parse_release(text: str, name: str) -> Release:
+    """A release from text, such as the one inside a signed verdict; `name` stands for the file in problems.
+
+    Raises SpecError with every problem found.
+    """
+    return validate(parse_yaml(text, name), Release)
+
+
+def resolve(loaded: LoadedRelease, relative: str) -> Path:
+    """Where a path written in the release file lies: below the folder of that file, `~` expanded.
+
+    An absolute path stays what it is. Nothing says that the file exists.
+    """
+    return loaded.path.parent / Path(relative).expanduser()
+
+
+def refuse_outputs_inside(loaded: LoadedRelease, outputs: Path) -> None:
+    """Raises UsageError when `outputs` lies in a folder that the release names as evidence, model or corpus.
+
+    What is written there would change what is judged: its digest, and every signature over it.
+    """
+    named = {f"evidence.{name}": path for name, path in loaded.release.evidence.items()}
+    distillation = loaded.release.distillation
+    if distillation is not None:
+        init = distillation.init.model if isinstance(distillation.init, Loaded) else None
+        models = {"teacher": distillation.teacher, "init": init}
+        named |= {f"distillation.{name}": model.path for name, model in models.items() if isinstance(model, HfModel)}
+        if isinstance(distillation.corpus, FileCorpus):
+            named["distillation.corpus"] = distillation.corpus.path
+    for name, path in sorted(named.items()):
+        if outputs.resolve().is_relative_to(resolve(loaded, path).resolve()):
+            raise UsageError(
+                f"{outputs} lies in {name}, {path}: what a run writes would become part of what it judges",
+                hint="give another folder with --refute-dir or --store",
+            )
+
+
+DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
+
+
+def choose_release(roots: Sequence[Path]) -> Path:
+    """`releases/embedded.yaml` below one of `roots`, or the only release there. Raises UsageError for none or many."""
+    for root in roots:
+        if (root / DEFAULT_RELEASE).is_file():
+            return root / DEFAULT_RELEASE
+    found = sorted(path for root in roots for path in (root / "releases").glob("*.yaml"))
+    if len(found) != 1:
+        listed = ", ".join(map(str, found)) or "none"
+        raise UsageError(
+            f"cannot tell which release to judge; found below {', '.join(map(str, roots))}: {listed}",
+            hint="name one with --release FILE, or start with `refute init`",
+        )
+    return found[0]
+
+
+def spec_files(roots: Sequence[Path]) -> list[Path]:
+    """The YAML files among `roots` and directly in their folders, absolute, in order."""
+    found = [
+        path
+        for root in roots
+        for path in ([root] if root.is_file() else sorted(root.iterdir()) if root.is_dir() else [])
+    ]
+    return [path.resolve() for path in found if path.is_file() and is_yaml(path)]
+
+
+def is_yaml(path: Path) -> bool:
+    """Whether the name says so."""
+    return path.suffix in (".yaml", ".yml")
+
+
+def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The spec and the release files at `paths`; of a folder, its YAML files and those in releases/ below it."""
+    specs: list[Path] = []
+    releases: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            specs += sorted(file for file in path.iterdir() if file.is_file() and file.suffix in (".yaml", ".yml"))
+            releases += sorted((path / "releases").glob("*.yaml"))
+        elif path.parent.name == "releases":
+            releases.append(path)
+        else:
+            specs.append(path)
+    return specs, releases

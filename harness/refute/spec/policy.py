@@ -1,0 +1,201 @@
+"""Policy YAML -> frozen models: whom a reader of verdicts trusts, in which role, and what else must hold.
+
+What a policy leaves out is decided against the verdict: nobody is trusted, nobody may waive, every role beside the
+operator's has to approve, a lock is demanded, and a verdict is good for 30 days.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refute.attest import key_id
+from refute.errors import MissingInputsError, Problem, SpecError, UsageError, VerificationError
+from refute.spec.fields import Closed, Positive
+from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
+
+OPERATOR = "operator"
+
+
+_Named = Annotated[str, Field(pattern=r"\S")]
+
+
+RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
+
+
+class KeyText(Closed):
+    """A public key: PEM text, or a PEM file at a path that starts in the policy file's folder."""
+
+    name: Annotated[_Named, Field(description="Whose key it is; for people.")]
+    path: _Named | None = None
+    pem: _Named | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.pem is None):
+            raise ValueError("name either `path` or `pem`, not both and not neither")
+        return self
+
+
+class Role(Closed):
+    """Those who may act in a role, and how many of them must."""
+
+    keys: tuple[KeyText, ...] = ()
+    threshold: Annotated[int, Field(ge=1, description="How many different keys must sign.")] = 1
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.threshold > len(self.keys):
+            raise ValueError(f"a threshold of {self.threshold} cannot be met with {len(self.keys)} keys")
+        return self
+
+
+class Policy(Closed):
+    """What a verdict must satisfy. The role `operator` signs verdicts; all others review them."""
+
+    title: str = ""
+    roles: dict[RoleName, Role] = Field(default={}, description="Trusted keys by role.")
+    sign_off: tuple[RoleName, ...] | None = Field(
+        default=None, description="Roles that must approve; left out, every role but `operator`."
+    )
+    rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO", "WARN"), description="Verdicts that will do.")
+    max_age_days: Positive | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
+    require_lock: bool = Field(default=True, description="Whether the run must have been pre-registered.")
+    spec_versions: dict[str, Positive] = Field(
+        default={}, description="Specifications that must have been judged, with the oldest version that will do."
+    )
+    approvers: tuple[_Named, ...] = Field(default=(), description="Who may waive a criterion, by name; empty: nobody.")
+    waiver_notice_days: Annotated[int, Field(ge=0, description="A waiver that ends sooner is reported.")] = 14
+
+    @model_validator(mode="after")
+    def _roles_exist(self) -> Self:
+        faults = list(self._role_faults())
+        if faults:
+            raise located(faults)
+        return self
+
+    def _role_faults(self) -> Iterator[tuple[KeyPath, str]]:
+        for number, role in enumerate(self.sign_off or ()):
+            if role == OPERATOR:
+                yield ("sign_off", number), "the operator signs verdicts and cannot review them"
+            elif role not in self.roles:
+                yield ("sign_off", number), f"there is no role {role!r} under `roles`"
+
+    @property
+    def reviewing_roles(self) -> tuple[str, ...]:
+        """Every role that may sign off, sorted."""
+        return tuple(sorted(set(self.roles) - {OPERATOR}))
+
+    @property
+    def demanded_roles(self) -> tuple[str, ...]:
+        """The roles whose approval is demanded, sorted."""
+        return self.reviewing_roles if self.sign_off is None else tuple(sorted(set(self.sign_off)))
+
+
+def parse_policy(text: str, name: str) -> Policy:
+    """A policy from text, such as the one inside a signed verdict; its key files are not looked for.
+
+    Raises SpecError with every problem found.
+    """
+    return validate(parse_yaml(text, name), Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key with the name that the policy gives it. `id` is `attest.key_id` of `pem`."""
+
+    name: str
+    id: str
+    pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy with its keys. `sha256` is of the file's bytes, which are `text` in UTF-8."""
+
+    policy: Policy
+    path: Path
+    sha256: str
+    text: str
+    keys: Mapping[str, tuple[TrustedKey, ...]]
+
+    def keys_of(self, role: str) -> tuple[TrustedKey, ...]:
+        """The keys of `role`; none for a role that the policy does not have."""
+        return self.keys.get(role, ())
+
+
+def load_policy(path: Path) -> LoadedPolicy:
+    """Read a policy file and the key files that it names.
+
+    Raises SpecError with every problem: of the file, of a key that cannot be read or is of no accepted kind, and of a
+    key that stands twice in one role, where it would count once.
+    """
+    text = read_text(path)
+    document = parse_yaml(text, str(path))
+    policy = validate(document, Policy)
+    problems: list[Problem] = []
+    keys = {role: _load_keys(role, policy, path.parent, document, problems) for role in sorted(policy.roles)}
+    if problems:
+        raise SpecError(problems)
+    return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys)
+
+
+def _load_keys(
+    role: str, policy: Policy, folder: Path, document: Document, problems: list[Problem]
+) -> tuple[TrustedKey, ...]:
+    found: dict[str, TrustedKey] = {}
+    for number, text in enumerate(policy.roles[role].keys):
+        place = ("roles", role, "keys", number)
+        try:
+            key = _load_key(text, folder)
+        except (MissingInputsError, VerificationError) as error:
+            problems.append(document.problem(place, str(error)))
+            continue
+        if key.id in found:
+            problems.append(document.problem(place, f"the key of {key.name!r} is the key of {found[key.id].name!r}"))
+        found[key.id] = key
+    return tuple(found.values())
+
+
+def _load_key(text: KeyText, folder: Path) -> TrustedKey:
+    if text.pem is not None:
+        pem = text.pem.encode("utf-8")
+    else:
+        path = folder / Path(text.path or "").expanduser()
+        try:
+            pem = path.read_bytes()
+        except (OSError, ValueError) as error:
+            raise MissingInputsError(f"cannot read the public key {path}: {error}") from error
+    return TrustedKey(text.name, key_id(pem), pem)
+
+
+def operator_keys(policy: LoadedPolicy) -> list[bytes]:
+    """PEM of the keys that may sign verdicts."""
+    return [key.pem for key in policy.keys_of(OPERATOR)]
+
+
+def trusted_keys(policy: LoadedPolicy | None, given: Sequence[bytes]) -> list[bytes]:
+    """PEM of the keys to verify a verdict with: those that the caller gives, else the policy's operators.
+
+    Raises UsageError if there are none.
+    """
+    found = list(given) or (operator_keys(policy) if policy else [])
+    if not found:
+        raise UsageError(
+            "there is no key that you trust for the verdict",
+            hint="name the signer's public key, or a --policy that lists keys for the role operator",
+        )
+    return found
+
+
+def strictest_age(policy: LoadedPolicy | None, asked: timedelta | None) -> timedelta | None:
+    """The smaller of the policy's maximum age and the one that the caller asks for."""
+    days = None if policy is None else policy.policy.max_age_days
+    limits = [limit for limit in (asked, None if days is None else timedelta(days=days)) if limit is not None]
+    return min(limits, default=None)

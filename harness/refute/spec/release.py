@@ -1,0 +1,351 @@
+"""Release YAML -> frozen models: what is judged, what it is made from, and under which budgets.
+
+Everything an engine may vary is stated here and enters the evidence key. Sizes are in tokens, steps,
+seconds or mebibytes, as their names say. Paths are relative to the release file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from refute.outcome import RunClass
+from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share
+
+
+class Source(Closed):
+    """One file: either at `path`, or the `member` of a wheel named by `package` (`name==version`)."""
+
+    path: str | None = None
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")] | None = None
+    package_sha256: Sha256 | None = None
+    member: str | None = None
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        packaged = (self.package, self.package_sha256, self.member)
+        if (self.path is None) == (self.package is None):
+            raise ValueError("name either `path` or `package`, not both and not neither")
+        if self.package is not None and None in packaged:
+            raise ValueError("a `package` also needs `package_sha256` and `member`")
+        return self
+
+
+class GgufModel(Closed):
+    """A quantised model in one GGUF file.
+
+    `runtime` gives a teacher's logits during training: transformers, on weights dequantised to float32 or bfloat16,
+    or llama.cpp on the quantised ones (extra `llama`, CPU only). Everything else uses the dequantised weights.
+    """
+
+    format: Literal["gguf"]
+    source: Source
+    runtime: Literal["transformers", "llama.cpp"] = "transformers"
+
+
+class HfModel(Closed):
+    """A Hugging Face model folder: `config.json`, safetensors, tokenizer files."""
+
+    format: Literal["hf"]
+    path: str
+
+
+ModelSource = Annotated[GgufModel | HfModel, Field(discriminator="format")]
+
+
+class DepthPruned(Closed):
+    """An init cut out of the teacher: `keep_layers` of its layers, chosen by held-out loss."""
+
+    method: Literal["depth_prune"]
+    keep_layers: Positive
+    probe_windows: Positive = 4
+
+
+class Loaded(Closed):
+    """An init that exists already."""
+
+    method: Literal["load"]
+    model: ModelSource
+
+
+class StdlibCorpus(Closed):
+    """The running interpreter's standard library, `.py` files in path order, shuffled by `seed`."""
+
+    kind: Literal["python_stdlib"]
+    train_tokens: Positive
+    heldout_tokens: Positive
+    seed: int = 17
+    decontaminate_ngram: Positive = 10
+
+
+class FileCorpus(Closed):
+    """Text files below `path` that match `pattern`; split by file."""
+
+    kind: Literal["files"]
+    path: str
+    pattern: str = "**/*.py"
+    train_tokens: Positive
+    heldout_tokens: Positive
+    seed: int = 17
+    decontaminate_ngram: Positive = 10
+
+
+class Training(Closed):
+    """The KD run. loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student), in nat per supervised token.
+
+    `document_mask`: attention and labels do not cross documents. `prefetch`: teacher answers made ahead (default 2 on
+    CUDA, none on the CPU). `parallel`: how ranks share a step, whole students (ddp) or pieces of one (fsdp). `keep`:
+    which weights become the model, those after the last step or those of the lowest held-out loss.
+    """
+
+    steps: Positive
+    batch_size: Positive
+    micro_batch_size: Positive
+    seq_len: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    min_learning_rate: Annotated[float, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    ce_weight: Share
+    kd_weight: Share
+    temperature: Annotated[float, Field(gt=0)]
+    seed: int = 17
+    eval_every: Positive
+    eval_windows: Positive
+    checkpoint_every: Positive
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    document_mask: bool = False
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    prefetch: Annotated[int, Field(ge=0)] | None = None
+    teacher_patience_s: Annotated[float, Field(gt=0)] = 600.0
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    keep: Literal["last", "best"] = "last"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if abs(self.ce_weight + self.kd_weight - 1.0) > 1e-9:
+            raise ValueError(f"ce_weight + kd_weight must be 1, found {self.ce_weight} + {self.kd_weight}")
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
+            )
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError("min_learning_rate is above learning_rate")
+        return self
+
+
+def http_address(text: str) -> str:
+    """`text`, if it is the address of an HTTP server and may be shown to anybody.
+
+    Raises ValueError, which does not repeat the text, for anything else: user, password, query or fragment.
+    """
+    if not _is_http(text):
+        raise ValueError("this is no HTTP address, such as http://localhost:8000/v1")
+    if any(sign in text for sign in "@?#"):
+        raise ValueError(
+            "an address becomes evidence, and must not carry a user, a password, a query or a fragment:"
+            " put the key into an environment variable, and name that"
+        )
+    return text
+
+
+def _is_http(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0  # reading the port fails where it is no number
+    except ValueError:
+        return False
+    return named and parts.scheme in ("http", "https") and text.isascii() and text.isprintable()
+
+
+def _environment_variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("expected the name of an environment variable that holds the key, and never the key itself")
+    return text
+
+
+class InTransformers(Closed):
+    """Models are loaded by transformers, in float32, on the release's device."""
+
+    kind: Literal["transformers"]
+
+
+class InLlamaCpp(Closed):
+    """llama.cpp on the CPU (extra `xllamacpp`) answers from GGUF files made of the models that are compared.
+
+    `teacher` defaults to the release's own, where that is a GGUF file. `slots` samples are computed together; with more
+    than one, greedy samples may differ from run to run.
+    """
+
+    kind: Literal["llama.cpp"]
+    student: Source
+    init: Source
+    teacher: Source | None = None
+    slots: Positive = 1
+
+
+class AtServer(Closed):
+    """A server that speaks OpenAI's protocol answers, under these names of the models that are compared.
+
+    `key_variable` names the environment variable that holds its API key. A request is tried `attempts` times, each for
+    `timeout_s` at most; `concurrency` are on their way at a time.
+    """
+
+    kind: Literal["openai"]
+    base_url: Annotated[str, AfterValidator(http_address)]
+    student: Annotated[str, Field(min_length=1)]
+    init: Annotated[str, Field(min_length=1)]
+    teacher: Annotated[str, Field(min_length=1)]
+    concurrency: Positive = 8
+    attempts: Positive = 16
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    key_variable: Annotated[str, AfterValidator(_environment_variable)] | None = None
+
+    @model_validator(mode="after")
+    def _three_models(self) -> Self:
+        if len({self.student, self.init, self.teacher}) < 3:
+            raise ValueError("student, init and teacher are three models: they cannot be served under one name")
+        return self
+
+
+class HumanEval(Closed):
+    """How the problems are put to a model and how its answers are executed. Greedy, one sample each.
+
+    `backend` generates the answers of student, init and teacher; those of the model with random weights, and the few
+    that are generated a second time, always come from transformers.
+    The limits take the first problems only: `limit` for the models, `null_limit` for the model with random
+    weights, `calibration_limit` for canned answers (below some 30, no answer right is no longer clearly below 15 %).
+    """
+
+    problems: Source
+    limit: Positive | None = None
+    null_limit: Positive = 40
+    calibration_limit: Positive | None = None
+    prompt: Literal["chat_primed", "completion"]
+    max_new_tokens: Positive
+    batch_size: Positive
+    backend: Annotated[InTransformers | InLlamaCpp | AtServer, Field(discriminator="kind")] = InTransformers(
+        kind="transformers"
+    )
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    memory_mib: Positive = 512
+    minimum_isolation: Literal["rlimits", "seccomp", "bubblewrap"] = "seccomp"
+
+
+class Limits(Closed):
+    """Seconds after which an experiment of each kind is stopped (outcome `timeout`)."""
+
+    prepare_s: Positive = 900
+    train_s: Positive = 3600
+    humaneval_s: Positive = 1800
+
+
+class Distillation(Closed):
+    """A distillation to be run and judged by the built-in engines.
+
+    `processes` train together under torchrun, each with `threads`, or a GPU of its own.
+    """
+
+    teacher: ModelSource
+    init: Annotated[DepthPruned | Loaded, Field(discriminator="method")]
+    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+    training: Training
+    humaneval: HumanEval
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    processes: Positive = 1
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _files_for_llama_cpp(self) -> Self:
+        files = self.gguf_files()
+        if files and "teacher" not in files:
+            raise ValueError("humaneval.backend.teacher is missing: llama.cpp needs the teacher as a GGUF file")
+        if len({source.sha256 for source in files.values()}) < len(files):
+            raise ValueError("humaneval.backend: student, init and teacher are three models, in three files")
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> Self:
+        training, share = self.training, self.training.micro_batch_size * self.processes
+        if training.batch_size % share:
+            raise ValueError(
+                f"training.batch_size is {training.batch_size}, expected a multiple of {share}: "
+                f"micro_batch_size ({training.micro_batch_size}) times processes ({self.processes})"
+            )
+        return self
+
+    def gguf_files(self) -> dict[str, Source]:
+        """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends."""
+        backend = self.humaneval.backend
+        if not isinstance(backend, InLlamaCpp):
+            return {}
+        own = self.teacher.source if isinstance(self.teacher, GgufModel) else None
+        teacher = backend.teacher or own
+        return {"init": backend.init, "student": backend.student} | ({} if teacher is None else {"teacher": teacher})
+
+
+class ConsumerAttestation(Closed):
+    """A statement by somebody who used a release: a DSSE envelope, and the public key (PEM) of who signed it."""
+
+    file: str
+    key: str
+
+
+class RequiredVerdict(Closed):
+    """Another release that must have been judged GO before this one's first experiment.
+
+    `verdict` is its signed verdict. The key that must have signed it is named by its PEM file, by its id (the SHA-256
+    of its SubjectPublicKeyInfo, as `refute verify` prints it), or by both; with the id alone, the PEM is
+    `verifier.pem` beside the verdict.
+    """
+
+    release: ReleaseId
+    verdict: str
+    key: str | None = None
+    key_id: Sha256 | None = None
+    subject_sha256: Sha256 | None = None
+    consumer: ConsumerAttestation | None = None
+
+    @model_validator(mode="after")
+    def _names_a_key(self) -> Self:
+        if self.key is None and self.key_id is None:
+            raise ValueError("name `key`, `key_id` or both: a verdict that anybody may sign proves nothing")
+        return self
+
+
+class Release(Closed):
+    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read.
+
+    `valid_days`: how long after it was made a verdict may be relied upon.
+    """
+
+    release: ReleaseId
+    title: str
+    run_class: RunClass
+    operator: str = "unnamed"
+    specs: tuple[str, ...] = ()
+    subject: str | None = None
+    valid_days: Annotated[int, Field(ge=1, le=366)] = 90
+    evidence: dict[str, str] = Field(default={})
+    distillation: Distillation | None = None
+    requires_verdict: tuple[RequiredVerdict, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_to_judge(self) -> Self:
+        if not self.evidence and self.distillation is None:
+            raise ValueError("a release needs `evidence`, `distillation` or both: nothing to judge")
+        for name, path in self.evidence.items():
+            if PurePosixPath(path).is_absolute():
+                raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")
+        demanded = [each.release for each in self.requires_verdict]
+        if self.release in demanded or len(set(demanded)) != len(demanded):
+            raise ValueError("requires_verdict names this release itself, or another one twice")
+        return self

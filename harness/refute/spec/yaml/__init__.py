@@ -1,0 +1,1 @@
+"""YAML that cannot surprise: every fault with file, line and key."""

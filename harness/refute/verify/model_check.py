@@ -1,0 +1,58 @@
+"""Compare the model that a reader holds with the one that was judged, file by file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
+from refute.errors import MissingInputsError, StaleVerdictError, VerificationError
+from refute.judge.predicate.model import Predicate
+from refute.judge.subject import ModelFacts, disagreement, manifest_of
+
+_NAMED = 4
+
+
+def check_model(predicate: Predicate, path: Path) -> list[str]:
+    """What was checked of the model folder or file at `path`, in words.
+
+    Raises StaleVerdictError, naming files, when it is not the one that was judged; VerificationError when it has no
+    unambiguous digest, or when a `model.sig` beside it speaks of other files; MissingInputsError when it cannot be
+    read.
+    """
+    subject, model = predicate.subject, predicate.model
+    if model is None:
+        raise StaleVerdictError("the verdict is about no model: none was produced when it was made", cause="subject")
+    folder = subject.kind == "model_folder"
+    if path.is_dir() is not folder:
+        kind = "the model folder" if folder else "the file"
+        if not path.exists():
+            raise MissingInputsError(f"cannot read the model {path}: there is nothing")
+        raise StaleVerdictError(f"the verdict is about {kind} {subject.name}, which {path} is not", cause="subject")
+    manifest = hash_model(path)
+    if manifest.resources != manifest_of(model).resources:
+        what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"
+        raise StaleVerdictError(
+            f"{what} of {path} are not those that were judged ({_differences(manifest, model)}): digest"
+            f" {manifest.root_digest}, the verdict is about {model.root_sha256}",
+            hint="this verdict says nothing about that model",
+            cause="subject",
+        )
+    checks = [f"model {path.name} is the one that was judged ({subject.sha256[:12]}…)"]
+    signature = path / SIGNATURE_FILE
+    if folder and signature.is_file():
+        if fault := disagreement(signature.read_bytes(), manifest):
+            raise VerificationError(fault, hint="sign the model again", cause="model_signature")
+        checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
+    return checks
+
+
+def _differences(found: ModelManifest, judged: ModelFacts) -> str:
+    """The first files that are new, missing or changed: `config.json changed, 3 more`."""
+    ours, theirs = found.as_mapping(), manifest_of(judged).as_mapping()
+    named = [
+        f"{name} {'is new' if name not in theirs else 'is missing' if name not in ours else 'changed'}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+    rest = [f"{len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    return ", ".join(named[:_NAMED] + rest)

@@ -1,0 +1,148 @@
+"""`requires_verdict` of a release: other releases that must have been judged GO, and used by somebody else, first.
+
+Checked by digest and key before the first experiment, and again before the judge signs; what was found is cited in the
+signed verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from refute.attest import Json, Statement, envelope_signers, key_id, read_statement, verify_envelope
+from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
+from refute.judge.predicate.bundle import read_bundle
+from refute.judge.run.facts import CitedVerdict
+from refute.judge.run.folder import RunFile
+from refute.judge.run.own_copies import own_copy
+from refute.outcome import Ruling
+from refute.spec.fields import moment
+from refute.spec.files import LoadedRelease, parse_release, resolve
+from refute.spec.release import ConsumerAttestation, RequiredVerdict
+from refute.verify.verification import Verified, verify_verdict
+
+KEY_BESIDE = "verifier.pem"
+
+
+APPROVED = "approve"
+
+
+def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tuple[CitedVerdict, ...]:
+    """Every verdict that `release` requires, verified as of `at`, by default now.
+
+    Raises RequiredVerdictError with everything that is wrong.
+    """
+    cited: list[CitedVerdict] = []
+    faults: list[str] = []
+    for demand in release.release.requires_verdict:
+        try:
+            cited.append(_verify(demand, release, at))
+        except RefuteError as error:
+            faults.append(f"{demand.release}: {error}")
+    if faults:
+        listing = "".join(f"\n  - {fault}" for fault in faults)
+        raise RequiredVerdictError(
+            f"release {release.release.release!r} may not begin; of the verdicts that it requires:{listing}",
+            hint="have those releases judged first, or correct `requires_verdict` in the release file",
+        )
+    return tuple(cited)
+
+
+def missing_required(release: LoadedRelease) -> list[str]:
+    """What `verify_required` would refuse, as lines for people; empty when it would let the release begin."""
+    try:
+        verify_required(release)
+    except RequiredVerdictError as error:
+        return [line.removeprefix("  - ") for line in str(error).splitlines()[1:]]
+    return []
+
+
+def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, ...]:
+    """A sentence for whatever is wrong with the verdicts that `run` cites, for its word alone is worth nothing.
+
+    They are verified again, as of the run's start, from where the release file says that they lie: the judge's own copy
+    of it among `copies` (files or folders), else the file that the run names. Raises UsageError for a path in `copies`
+    that cannot be read, VerificationError for a start that is no time.
+    """
+    release = parse_release(run.release.text, run.release.name)
+    if not release.requires_verdict:
+        return ()
+    path = own_copy(run.release.sha256, copies or ()) or Path(run.release.name)
+    loaded = LoadedRelease(release, path, run.release.sha256, run.release.text)
+    try:
+        found = verify_required(loaded, at=moment(run.facts.started_at, "started_at"))
+    except RequiredVerdictError as error:
+        return (f"what the run cites was not found again beside {path}: {error}",)
+    if found != run.requires:
+        return (f"the run cites other verdicts than those that its release names, beside {path}",)
+    return ()
+
+
+def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None) -> CitedVerdict:
+    file = resolve(release, demand.verdict)
+    key, envelope = _key(demand, release, file), _read(file, "verdict")
+    verified = verify_verdict(envelope, [key], expected_release=demand.release, at=at)
+    predicate = verified.predicate
+    if predicate.verdict.ruling is not Ruling.GO:
+        raise VerificationError(f"its verdict is {predicate.verdict.ruling}, expected GO")
+    if demand.subject_sha256 not in (None, predicate.subject.sha256):
+        raise VerificationError(
+            f"its verdict is about subject {predicate.subject.sha256}, expected {demand.subject_sha256}"
+        )
+    consumer = None if demand.consumer is None else _attested(demand.consumer, release, verified, envelope)
+    return CitedVerdict(
+        release=demand.release,
+        payload_sha256=verified.payload_sha256,
+        subject_sha256=predicate.subject.sha256,
+        key_id=key_id(key),
+        consumer_payload_sha256=consumer[0] if consumer else None,
+        consumer_key_id=consumer[1] if consumer else None,
+    )
+
+
+def _key(demand: RequiredVerdict, release: LoadedRelease, verdict: Path) -> bytes:
+    """The trusted key: the named file, or the one beside the verdict where only its id is pinned."""
+    path = resolve(release, demand.key) if demand.key else verdict.with_name(KEY_BESIDE)
+    pem = _read(path, "public key")
+    if demand.key_id not in (None, key_id(pem)):
+        raise VerificationError(f"the key {path} has id {key_id(pem)}, expected {demand.key_id}")
+    return pem
+
+
+def _attested(
+    consumer: ConsumerAttestation, release: LoadedRelease, verified: Verified, verdict: bytes
+) -> tuple[str, str]:
+    """Payload digest and key id of a consumer's approval.
+
+    It is any in-toto statement, signed by the named key, whose subject is the verdict's payload or the verdict's own
+    subject, and whose predicate says `"decision": "approve"`. Nobody who signed `verdict` can be the consumer.
+    """
+    key = _read(resolve(release, consumer.key), "consumer's public key")
+    if verified.predicate.signer.key_id == key_id(key) or envelope_signers(read_bundle(verdict).verdict, [key]):
+        raise VerificationError("the consumer's key is a key that signed the verdict: that is not independent")
+    statement = _approval(_read(resolve(release, consumer.file), "consumer's attestation"), key)
+    about = (verified.payload_sha256, verified.predicate.subject.sha256)
+    if statement.subject_sha256 not in about:
+        raise VerificationError(
+            f"the consumer's attestation is about {statement.subject_sha256}, expected the verdict's payload {about[0]}"
+            f" or its subject {about[1]}"
+        )
+    decision: Json = statement.predicate.get("decision")
+    if decision != APPROVED:
+        raise VerificationError(f"the consumer's decision is {decision!a}, expected {APPROVED!r}")
+    return statement.payload_sha256, key_id(key)
+
+
+def _approval(envelope: bytes, key: bytes) -> Statement:
+    try:
+        return read_statement(*verify_envelope(envelope, [key]), predicate_type=None)
+    except VerificationError as error:
+        raise VerificationError(f"the consumer's attestation: {error}", hint=error.hint) from error
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Reviewers' signatures: made, read, counted."""

@@ -1,0 +1,120 @@
+"""A reviewer's own signed statement over one verdict: approve or reject, in a role, with a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from refute.attest import (
+    PAYLOAD_TYPE,
+    PrivateKey,
+    Statement,
+    build_statement,
+    canonical_json,
+    key_id,
+    parse_json,
+    public_pem,
+    sign_envelope,
+)
+from refute.disk import create_file
+from refute.errors import UsageError, VerificationError
+from refute.outcome import Ruling
+from refute.spec.fields import Closed, Sha256
+from refute.spec.policy import RoleName
+from refute.verify.verification import Verified
+
+SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
+
+
+FILES = "sign-off-*.intoto.json"
+
+
+_UTC = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+
+
+class JudgedFacts(Closed):
+    """What the verdict said when it was reviewed."""
+
+    ruling: Ruling
+    release: str
+    subject_sha256: Sha256
+
+
+class SignOff(Closed):
+    """The signed content. The statement's subject is the SHA-256 of the verdict's payload."""
+
+    role: RoleName
+    decision: Literal["approve", "reject"]
+    note: Annotated[str, Field(pattern=r"\S", max_length=10_000)]
+    verdict: JudgedFacts
+    signed_at: Annotated[str, Field(pattern=_UTC)]
+
+
+def facts_of(verified: Verified) -> JudgedFacts:
+    """What a sign-off of this verdict repeats, so that it can be read alone."""
+    predicate = verified.predicate
+    return JudgedFacts(
+        ruling=predicate.verdict.ruling, release=predicate.release.id, subject_sha256=predicate.subject.sha256
+    )
+
+
+def sign_off_verdict(
+    verified: Verified, key: PrivateKey, *, role: str, decision: Literal["approve", "reject"], note: str, at: str
+) -> bytes:
+    """The envelope of a sign-off, made at `at` (RFC 3339, UTC).
+
+    Raises UsageError for the approval of a NO-GO, and for a role or a note that is none.
+    """
+    facts = facts_of(verified)
+    if decision == "approve" and facts.ruling is Ruling.NO_GO:
+        raise UsageError(
+            "the verdict is NO-GO, and nobody can approve that",
+            hint="a known shortfall is accepted by a waiver, before the verdict; see docs/policy.md",
+        )
+    try:
+        content = SignOff(role=role, decision=decision, note=note, verdict=facts, signed_at=at)
+    except ValidationError as error:
+        raise UsageError(f"this is no sign-off: {_first(error)}") from error
+    predicate = parse_json(content.model_dump_json().encode("utf-8"))
+    if not isinstance(predicate, dict):
+        raise TypeError("a sign-off is a JSON object")
+    name = f"verdict on {facts.release}"
+    payload = build_statement(name, verified.payload_sha256, predicate, predicate_type=SIGN_OFF_TYPE)
+    return sign_envelope(payload, PAYLOAD_TYPE, [key])
+
+
+def parse_sign_off(statement: Statement) -> SignOff:
+    """The sign-off in a statement of SIGN_OFF_TYPE. Raises VerificationError if it is not formed as one."""
+    try:
+        return SignOff.model_validate_json(canonical_json(statement.predicate))
+    except ValidationError as error:
+        raise VerificationError(f"it is not formed as a sign-off: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+
+
+def default_path(verdict: Path, role: str, key: PrivateKey) -> Path:
+    """Where a sign-off lies so that `refute verify` finds it: beside the verdict, named by role and key."""
+    return verdict.parent / f"sign-off-{role}-{key_id(public_pem(key))[:16]}.intoto.json"
+
+
+def write_sign_off(path: Path, envelope: bytes) -> None:
+    """Put the sign-off at `path`. Raises UsageError if something is there, or if it cannot be written."""
+    try:
+        written = create_file(path, envelope, 0o644)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    if not written:
+        raise UsageError(
+            f"{path} exists already, and a sign-off is never overwritten", hint="choose another with --out"
+        )
+
+
+def find_sign_offs(verdict: Path) -> list[Path]:
+    """The sign-off files beside a verdict, by name."""
+    return sorted(verdict.parent.glob(FILES))

@@ -1,0 +1,167 @@
+"""Check a signed verdict: who signed it, what it is about, and whether its own records give that verdict again.
+
+What this cannot tell: whether the machine that ran the gate was honest before it signed.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from refute.attest import canonical_json, envelope_signers, key_id, peek_envelope, read_statement, verify_envelope
+from refute.attest.timestamp import read_timestamp
+from refute.errors import VerificationError
+from refute.judge.predicate.bundle import check_projections, read_bundle
+from refute.judge.predicate.model import Predicate
+from refute.judge.recompute import recompute
+from refute.lock.file import read_lock
+from refute.lock.state import LockState
+from refute.spec.fields import moment, utc_text
+from refute.verify.evidence_check import check_evidence
+from refute.verify.freshness import Expected, check_freshness
+from refute.verify.model_check import check_model
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An authentic verdict and what was checked about it, in words."""
+
+    predicate: Predicate
+    payload_sha256: str
+    checks: tuple[str, ...]
+
+
+def verify_verdict(
+    envelope: bytes,
+    trusted_keys: Sequence[bytes],
+    *,
+    threshold: int = 1,
+    model: Path | None = None,
+    store: Path | None = None,
+    expected_release: str | None = None,
+    max_age: timedelta | None = None,
+    at: datetime | None = None,
+    lock_keys: Sequence[bytes] = (),
+    timestamp_roots: Sequence[bytes] = (),
+    min_sequence: int | None = None,
+    min_spec_versions: Mapping[str, int] | None = None,
+) -> Verified:
+    """Everything that can be established from `envelope`, alone or in a bundle, and what is given beside it.
+
+    `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. The other arguments are
+    those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
+    With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported. With
+    `timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run began.
+
+    Raises:
+        VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.
+        StaleVerdictError: authentic, but about another subject or release, no longer valid, too old or superseded.
+    """
+    expected = Expected(expected_release, at, max_age, min_sequence, min_spec_versions or {})
+    with _stage("envelope"):
+        bundle = read_bundle(envelope)
+        payload_type, payload = verify_envelope(bundle.verdict, trusted_keys, threshold=threshold)
+    with _stage("statement"):
+        statement = read_statement(payload_type, payload)
+        predicate = _predicate(statement.predicate)
+        if (statement.subject_name, statement.subject_sha256) != (predicate.subject.name, predicate.subject.sha256):
+            raise VerificationError("the statement's subject is not the predicate's subject")
+        stranger = _check_signer(bundle.verdict, trusted_keys, predicate)
+    checks = ["signed by a trusted key" if threshold == 1 else f"signed by {threshold} different trusted keys"]
+    checks += [stranger] if stranger else []
+    with _stage("verdict"):
+        checks.append(recompute(predicate))
+    with _stage("projection"):
+        found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
+        checks += [found] if found else []
+    checks += check_freshness(predicate, expected)
+    with _stage("lock"):
+        checks.append(_lock(predicate, lock_keys))
+        checks += _timestamp(predicate, timestamp_roots)
+    with _stage("subject"):
+        checks += check_model(predicate, model) if model else ["model not compared: give --model"]
+    with _stage("evidence"):
+        checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
+    return Verified(predicate, statement.payload_sha256, tuple(checks))
+
+
+@contextmanager
+def _stage(cause: str) -> Iterator[None]:
+    """Name `cause` in a VerificationError that names none."""
+    try:
+        yield
+    except VerificationError as error:
+        error.cause = error.cause or cause
+        raise
+
+
+def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> str:
+    """A remark when the signer that the verdict names is none of the trusted keys that signed it.
+
+    Raises VerificationError when it is certain that this key did not sign at all.
+    """
+    claimed, signers = predicate.signer.key_id, envelope_signers(envelope, trusted_keys)
+    _, signatures = peek_envelope(envelope)
+    if claimed not in signers and (signatures == len(signers) or claimed in map(key_id, trusted_keys)):
+        raise VerificationError(
+            f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",
+            cause="signer",
+        )
+    return "" if claimed in signers else f"the signer that it names, key {claimed[:16]}…, is not among the keys given"
+
+
+def _predicate(content: object) -> Predicate:
+    try:
+        return Predicate.model_validate_json(canonical_json(content))  # type: ignore[arg-type]  # parsed JSON
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise VerificationError(f"the predicate is not a verdict: {where}: {first['msg']}") from error
+
+
+def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
+    """Raises VerificationError where a lock of `lock_keys` was demanded and did not hold."""
+    found = predicate.verdict.preregistration
+    if not lock_keys:
+        return (
+            f"pre-registration {found.state}: give --lock-key to see whose" if predicate.lock else "not pre-registered"
+        )
+    if predicate.lock is None:
+        raise VerificationError("the run was not pre-registered, and --lock-key demands that it was")
+    try:
+        signed = read_lock(predicate.lock.envelope.encode("utf-8"), lock_keys)
+    except VerificationError as error:
+        raise VerificationError(
+            f"the lock {predicate.lock.name!a} is not to be trusted: {error}",
+            hint="name the public key that signed it with --lock-key",
+        ) from error
+    if found.state is not LockState.HELD:
+        raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
+    return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"
+
+
+def _timestamp(predicate: Predicate, roots: Sequence[bytes]) -> list[str]:
+    """Raises VerificationError where a timestamp was demanded and shows no lock from before the run."""
+    lock = predicate.lock
+    if not roots:
+        return ["the lock's timestamp was not checked: give --timestamp-root"] if lock and lock.timestamp else []
+    if lock is None or not lock.timestamp:
+        what = "the run was not pre-registered" if lock is None else "the lock has no timestamp"
+        raise VerificationError(f"{what}, and --timestamp-root demands one", cause="timestamp")
+    try:
+        answer = base64.b64decode(lock.timestamp, validate=True)
+    except ValueError as error:
+        raise VerificationError(f"the lock's timestamp is no base64: {error}", cause="timestamp") from error
+    found = read_timestamp(answer, lock.envelope.encode("utf-8"), roots)
+    if found.moment > moment(predicate.run.started_at, "started_at"):
+        raise VerificationError(
+            f"the lock was seen at {utc_text(found.moment)}, after the run began at {predicate.run.started_at}",
+            cause="timestamp",
+        )
+    return [f"the lock was seen at {utc_text(found.moment)} by {found.authority}"]

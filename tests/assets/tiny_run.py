@@ -1,0 +1,131 @@
+"""A whole run in miniature: a spec and a release, evidence in a real store, records of real falsifiers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from refute.attest import PrivateKey, generate_key, load_private_key
+from refute.evidence.laboratory import Laboratory, Watcher
+from refute.evidence.plan import plan_release
+from refute.evidence.store import Store
+from refute.falsifier.loading import load_registry
+from refute.falsifier.origins import falsifier_origins
+from refute.falsifier.registry import Registry
+from refute.falsifier.runner import Gate
+from refute.judge.judge_run import Judged, judge_run
+from refute.judge.run.facts import RunFacts
+from refute.judge.run.folder import RunFile, RunFolder
+from refute.spec.criteria import load_spec
+from refute.spec.files import LoadedRelease, load_release
+from refute.spec.texts import ReleaseText, SpecText
+from silence import Silence
+from tiny_spec import tiny_spec
+
+SPEC = tiny_spec()
+RELEASE = """\
+release: tiny
+title: Tiny answers
+run_class: quick
+operator: nobody
+subject: answers
+evidence: {answers: answers.jsonl, notes: notes.json}
+"""
+
+
+FALSIFIERS = Path(__file__).parents[1] / "assets" / "tiny_falsifiers"
+TINY = load_registry([FALSIFIERS])
+
+
+@pytest.fixture
+def silence() -> Watcher:
+    """A watcher that says nothing."""
+    return Silence()
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
+    """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
+
+    importlib.import_module("scipy.special")  # once, and not in the fork of every call of a falsifier
+
+    def make(
+        *,
+        spec: str = SPEC,
+        release: str = RELEASE,
+        right: int = 95,
+        also: tuple[str, ...] = (),
+        falsifiers: Mapping[str, object] | None = None,
+    ) -> RunFolder:
+        (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
+        (tmp_path / "release.yaml").write_text(release, encoding="utf-8")
+        answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))
+        (tmp_path / "answers.jsonl").write_text(answers, encoding="utf-8")
+        (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
+        loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
+        registry = Registry()
+        registry.add_from({name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")})
+        registry.add_from(falsifiers or {})
+        run = RunFolder.create(tmp_path / "runs")
+        laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
+        gate = Gate(asked, registry, laboratory, run.log)
+        run.write_run(_run_file(spec, asked, tmp_path, registry))
+        for criterion in loaded.spec.criteria:
+            for use in criterion.falsifiers:
+                run.append_record(gate.run(loaded.spec, criterion, use))
+        for name in also:
+            laboratory.obtain(name)
+        run.append_evidence(laboratory.evidence())
+        return run
+
+    return make
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> PrivateKey:
+    """A key that signs, and whose owner may forge."""
+    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
+
+
+@pytest.fixture
+def judged(make_run: Callable[..., RunFolder], key: PrivateKey) -> Judged:
+    """An honest GO."""
+    return judge_run(make_run(), key, development=False)
+
+
+def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:
+    return RunFile(
+        facts=RunFacts(
+            id="a-run",
+            started_at="2026-01-01T00:00:00Z",
+            argv=("--falsifiers",),
+            pytest_environment={},
+            plugins={},
+            python="3.11",
+            platform="Linux",
+            cpus=2,
+            versions={"refute": version("refute")},
+            falsifiers=falsifier_origins(registry),
+        ),
+        release=ReleaseText(
+            id=asked.release.release,
+            title=asked.release.title,
+            run_class=asked.release.run_class,
+            operator=asked.release.operator,
+            name="release.yaml",
+            sha256=asked.sha256,
+            text=asked.text,
+        ),
+        specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=_sha256(spec), text=spec),),
+        store=str(root / "store"),
+        falsifiers=(str(FALSIFIERS),),
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,15 @@
+"""`refute distill` runs on the tiny world of the engine's own tests."""
+
+from distill_world import (  # noqa: F401 - fixtures
+    _one_thread,
+    corpus_evidence,
+    init_evidence,
+    make_job,
+    problems,
+    shards_folder,
+    sources,
+    start,
+    teacher_folder,
+    tiny_tokenizer,
+    write_config,
+)

@@ -1,0 +1,95 @@
+"""`refute init` writes what is not there, and never over what is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refute.check.controls.kill_matrix import kill_matrix
+from refute.check.controls.trials import NoRun
+from refute.cli.commands.init import scaffold
+from refute.errors import UsageError
+from refute.falsifier.loading import load_registry
+from refute.spec.criteria import load_spec, uses_of
+
+FILES = [
+    ".gitignore",
+    "evidence/answers.jsonl",
+    "falsifiers/answers.py",
+    "specs/example.yaml",
+    "specs/releases/example.yaml",
+]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below, by name."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_an_empty_folder_gets_the_whole_example(tmp_path: Path) -> None:
+    """Exactly the example's files appear, below a folder that need not exist, and all of them are returned."""
+    written = scaffold(tmp_path / "new")
+    assert sorted(files(tmp_path / "new")) == FILES
+    assert sorted(str(path.relative_to(tmp_path / "new")) for path in written) == FILES
+
+
+def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
+    """Run again over edited files it refuses, naming them, and every byte stays."""
+    scaffold(tmp_path)
+    (tmp_path / "specs/example.yaml").write_text("mine", encoding="utf-8")
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match=r"exist already: .*specs/example\.yaml"):
+        scaffold(tmp_path)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_one_file_in_the_way_is_enough(tmp_path: Path, name: str) -> None:
+    """Whichever file exists, nothing at all is written: no half of an example."""
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="exist already"):
+        scaffold(tmp_path)
+    assert files(tmp_path) == {name: b"mine"}
+
+
+def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
+    """A repository with its own .gitignore and modules keeps them as they are."""
+    mine = {".gitignore": b"*.o\n", "harness/__init__.py": b"", "falsifiers/__init__.py": b"", "setup.py": b"x"}
+    for name, content in mine.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    written = scaffold(tmp_path)
+    assert tmp_path / ".gitignore" not in written
+    assert files(tmp_path).items() >= mine.items()
+
+
+def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
+    """A link to nowhere at one of the names counts as taken: nothing appears where it points."""
+    (tmp_path / "repo/specs").mkdir(parents=True)
+    (tmp_path / "repo/specs/example.yaml").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="exist already"):
+        scaffold(tmp_path / "repo")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("blocker", ["repo", "repo/specs", "repo/falsifiers"])
+def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path, blocker: str) -> None:
+    """A file in place of the folder, or of one of its folders, is a usage error, and no example file is written."""
+    (tmp_path / blocker).parent.mkdir(exist_ok=True)
+    (tmp_path / blocker).write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"cannot write .*{blocker}"):
+        scaffold(tmp_path / "repo")
+    assert files(tmp_path) == {blocker: b"mine"}
+
+
+def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None:
+    """Who begins with the example begins with controls that hold, as `refute controls --mutate` counts them."""
+    scaffold(tmp_path)
+    registry = load_registry([tmp_path / "falsifiers"])
+    uses = uses_of([load_spec(tmp_path / "specs/example.yaml").spec])
+    matrix = kill_matrix(uses, registry, NoRun())
+    assert [fate.change for fate in matrix.fates if fate.survived] == []
+    assert len(matrix.fates) > 10

@@ -1,0 +1,230 @@
+"""Judge, sign off, verify under a policy, as people type it: exit statuses, files and messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refute.attest import generate_key, load_private_key
+from refute.judge.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+MakeRun = Callable[..., RunFolder]
+PASSPHRASE = b"correct horse"
+POLICY = """\
+roles:
+  operator:
+    keys: [{name: gate machine, path: keys/gate.pub}]
+  release-owner:
+    keys: [{name: Ann, path: keys/ann.pub}, {name: Bob, path: keys/bob.pub}]
+require_lock: false
+approvers: [Ada]
+"""
+
+
+@pytest.fixture
+def verdict(make_run: MakeRun, cli: Cli, tmp_path: Path) -> Path:
+    """A GO signed by `gate`, beside a policy and a waiver file; Ann's key is encrypted."""
+    for name in ("gate", "bob", "mallory"):
+        generate_key(tmp_path / "keys", name)
+    generate_key(tmp_path / "keys", "ann", passphrase=PASSPHRASE)
+    (tmp_path / "secret").write_bytes(PASSPHRASE + b"\n")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    run = make_run()
+    assert cli("judge", run.path, "--key", tmp_path / "keys/gate.key").returncode == 0
+    return run.path / "verdict.intoto.json"
+
+
+def arguments(verdict: Path, decision: str = "approve", name: str = "bob", **changes: object) -> list[object]:
+    """What somebody types to sign off."""
+    root = verdict.parents[2]
+    given: dict[str, object] = {
+        "role": "release-owner",
+        "decision": decision,
+        "note": "looked at it",
+        "key": root / f"keys/{name}.key",
+        "policy": root / "policy.yaml",
+    }
+    return [
+        "sign-off",
+        verdict,
+        *(word for key, value in {**given, **changes}.items() if value is not None for word in (f"--{key}", value)),
+    ]
+
+
+def test_a_release_owner_approves_and_the_policy_is_met(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """Refused without the sign-off, accepted with it, found beside the verdict by itself; the key was encrypted."""
+    policy = ["--policy", tmp_path / "policy.yaml"]
+    before = cli("verify", verdict, *policy)
+    assert (before.returncode, "approved by 0 keys of the role release-owner" in before.stderr) == (4, True)
+    signed = cli(*arguments(verdict, name="ann"), "--passphrase-file", tmp_path / "secret", "--json")
+    made = json.loads(signed.stdout)
+    name = f"sign-off-release-owner-{made['key_id'][:16]}.intoto.json"
+    assert (signed.returncode, made["sign_off"]) == (0, str(verdict.parent / name))
+    after = cli("verify", verdict, *policy, "--json")
+    assert after.returncode == 0
+    assert "approved as release-owner by Ann" in json.loads(after.stdout)["checks"]
+
+
+def test_a_rejection_refuses_and_nothing_is_overwritten(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """The second decision of the same key needs a name of its own, and both are then read."""
+    assert cli(*arguments(verdict)).returncode == 0
+    again = cli(*arguments(verdict, "reject"))
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    assert cli("verify", verdict, "--policy", tmp_path / "policy.yaml").returncode == 0
+    elsewhere = tmp_path / "no.json"
+    assert cli(*arguments(verdict, "reject", note="a leak was found", out=elsewhere)).returncode == 0
+    ended = cli("verify", verdict, "--policy", tmp_path / "policy.yaml", "--sign-off", elsewhere)
+    assert (ended.returncode, "rejected by Bob as release-owner: a leak was found" in ended.stderr) == (4, True)
+
+
+# What is asked for, and why it is refused.
+USELESS: list[tuple[dict[str, object], int, str]] = [
+    ({"name": "gate"}, 2, "this key signed the verdict"),
+    ({"name": "mallory"}, 2, "does not list this key"),
+    ({"role": "owner"}, 2, "'owner' is no role that reviews; there are: release-owner"),
+    ({"role": "operator"}, 2, "'operator' is no role that reviews"),
+    ({"note": " "}, 2, "this is no sign-off: note"),
+    ({"decision": "maybe"}, 2, "maybe"),
+    ({"policy": None}, 2, "no key that you trust for the verdict"),
+    ({"policy": None, "role": "../up", "verdict-key": "keys/gate.pub"}, 2, "this is no sign-off: role"),
+    ({"policy": None, "verdict-key": "keys/mallory.pub"}, 4, "signed by none of the 1 trusted key"),
+    ({"key": "lost.key"}, 2, "cannot read the private key"),
+    ({"key": "nothing:1"}, 2, "needs its public half"),
+]
+
+
+def test_what_would_not_count_is_not_signed(
+    verdict: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger, an operator, a role that is none, a verdict that nobody vouches for: refused, and no file appears."""
+    monkeypatch.chdir(tmp_path)
+    for changes, status, words in USELESS:
+        ended = cli(*arguments(verdict, **changes))  # type: ignore[arg-type]  # names of options
+        assert (ended.returncode, words in ended.stderr) == (status, True), changes
+    assert not list(verdict.parent.glob("sign-off-*"))
+
+
+def test_a_no_go_can_be_rejected_and_not_approved(make_run: MakeRun, cli: Cli, verdict: Path, tmp_path: Path) -> None:
+    """Whoever wants it released needs a waiver before the verdict, not a signature after it."""
+    run = make_run(right=10)
+    assert cli("judge", run.path, "--key", tmp_path / "keys/gate.key").returncode == 1
+    bad = run.path / "verdict.intoto.json"
+    ended = cli(*arguments(bad))
+    assert (ended.returncode, "NO-GO, and nobody can approve" in ended.stderr) == (2, True)
+    assert cli(*arguments(bad, "reject")).returncode == 0
+    assert cli("verify", bad, "--key", tmp_path / "keys/gate.pub").returncode == 0
+    assert cli("verify", bad, "--policy", tmp_path / "policy.yaml").returncode == 4
+
+
+def test_a_verdict_judged_again_needs_a_new_review(cli: Cli, verdict: Path, tmp_path: Path) -> None:
+    """The sign-off speaks of a payload: of the next one, from the same run, it says nothing."""
+    assert cli(*arguments(verdict)).returncode == 0
+    (tmp_path / "waivers.yaml").write_text("waivers: [{criterion: AC-TINY-001}]\n", encoding="utf-8")
+    again = ["judge", verdict.parent, "--key", tmp_path / "keys/gate.key", "--waivers", tmp_path / "waivers.yaml"]
+    assert cli(*again).returncode == 0
+    ended = cli("verify", verdict, "--policy", tmp_path / "policy.yaml")
+    assert (ended.returncode, "speaks of another verdict" in ended.stderr) == (4, True)
+
+
+def test_keys_and_policy_together_demand_both(cli: Cli, verdict: Path, tmp_path: Path) -> None:
+    """--key beside --policy narrows and never widens; a policy without operators needs it."""
+    assert cli(*arguments(verdict)).returncode == 0
+    policy, keys = tmp_path / "policy.yaml", tmp_path / "keys"
+    assert cli("verify", verdict, "--policy", policy, "--key", keys / "gate.pub").returncode == 0
+    assert cli("verify", verdict, "--policy", policy, "--key", keys / "bob.pub").returncode == 4
+    other = tmp_path / "other.yaml"
+    other.write_text(POLICY.replace("keys/gate.pub", "keys/mallory.pub"), encoding="utf-8")
+    ended = cli("verify", verdict, "--policy", other, "--key", keys / "gate.pub")
+    assert (ended.returncode, "signed by 0 keys of the role operator" in ended.stderr) == (4, True)
+    bare = tmp_path / "bare.yaml"
+    bare.write_text("require_lock: false\n", encoding="utf-8")
+    assert cli("verify", verdict, "--policy", bare).returncode == 2
+    assert cli("verify", verdict, "--policy", bare, "--key", keys / "gate.pub").returncode == 0
+
+
+def test_misuse_of_verify_is_said(cli: Cli, verdict: Path, tmp_path: Path) -> None:
+    """No key at all, a sign-off without a policy, a policy that is faulty or not there."""
+    assert cli("verify", verdict).returncode == 2
+    ended = cli("verify", verdict, "--key", tmp_path / "keys/gate.pub", "--sign-off", verdict)
+    assert (ended.returncode, "without the policy" in ended.stderr) == (2, True)
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text(POLICY + "aprovers: []\n", encoding="utf-8")
+    ended = cli("verify", verdict, "--policy", faulty)
+    assert (ended.returncode, "faulty.yaml:8: aprovers: unknown key" in ended.stderr) == (2, True)
+    assert cli("verify", verdict, "--policy", tmp_path / "lost.yaml").returncode == 2
+
+
+def test_an_old_verdict_is_stale_under_a_policy(
+    cli: Cli, make_run: MakeRun, verdict: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """30 days unless the policy says otherwise, and exit status 5."""
+    then = (datetime.now(UTC) - timedelta(days=40)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    monkeypatch.setattr("refute.judge.judge_run.utc_now", lambda: then)
+    run = make_run()
+    cli("judge", run.path, "--key", tmp_path / "keys/gate.key")
+    old = run.path / "verdict.intoto.json"
+    assert cli(*arguments(old)).returncode == 0
+    ended = cli("verify", old, "--policy", tmp_path / "policy.yaml")
+    assert (ended.returncode, "older than the 30 days allowed" in ended.stderr) == (5, True)
+    ageless = tmp_path / "ageless.yaml"
+    ageless.write_text(POLICY + "max_age_days: null\n", encoding="utf-8")
+    assert cli("verify", old, "--policy", ageless).returncode == 0
+    assert cli("verify", old, "--policy", ageless, "--max-age-days", 7).returncode == 5
+
+
+def test_waivers_are_listed_whatever_their_state(cli: Cli, make_run: MakeRun, verdict: Path, tmp_path: Path) -> None:
+    """In the signed statement and in every report: in force, a stranger's, malformed; and the end that is near."""
+    spec = (tmp_path / "spec.yaml").read_text(encoding="utf-8").replace("severity: info", "severity: block")
+    run = make_run(spec=spec, right=10)
+    subject = json.loads((verdict.parent / "report.json").read_text(encoding="utf-8"))["subject"]
+    cli("judge", run.path, "--key", tmp_path / "keys/gate.key")
+    digest = json.loads((run.path / "report.json").read_text(encoding="utf-8"))["subject"]["sha256"]
+    whole = {"criterion": "AC-TINY-001", "subject_sha256": digest, "reason": "known", "approver": "Ada"}
+    ends = {"expires_at": "2999-01-01T00:00:00Z"}
+    entries = [
+        whole | ends,
+        whole | ends | {"approver": "Mallory"},
+        whole | ends | {"subject_sha256": subject["sha256"]},
+        whole | {"expires_at": "tomorrow"},
+    ]
+    (tmp_path / "waivers.yaml").write_text(json.dumps({"waivers": entries}), encoding="utf-8")
+    options = ["--waivers", tmp_path / "waivers.yaml", "--policy", tmp_path / "policy.yaml"]
+    ended = cli("judge", run.path, "--key", tmp_path / "keys/gate.key", *options)
+    assert ended.returncode == 0
+    report = json.loads((run.path / "report.json").read_text(encoding="utf-8"))
+    states = ["applied", "approver_not_allowed", "wrong_subject", "malformed"]
+    assert (report["verdict"], [each["state"] for each in report["waivers"]]) == ("WARN", states)
+    for text in (ended.stdout, *((run.path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))):
+        assert [state for state in states if state.replace("_", " ") not in text] == []
+    again = cli("verify", run.path / "verdict.intoto.json", "--key", tmp_path / "keys/gate.pub")
+    assert (again.returncode, "WARN" in again.stdout) == (0, True)
+
+
+def test_a_key_behind_a_uri_judges_and_signs_off(cli: Cli, verdict: Path, tmp_path: Path) -> None:
+    """As a key file does, once its public half is given."""
+    keys = tmp_path / "keys"
+    remote = ["--key", f"file2:{keys / 'gate.key'}", "--public-key", keys / "gate.pub"]
+    assert cli("judge", verdict.parent, *remote).returncode == 0
+    changes = {"key": f"file2:{keys / 'bob.key'}", "public-key": keys / "bob.pub"}
+    assert cli(*arguments(verdict, **changes)).returncode == 0  # type: ignore[arg-type]  # names of options
+    assert cli("verify", verdict, "--policy", tmp_path / "policy.yaml").returncode == 0
+    ended = cli("judge", verdict.parent, "--key", f"file2:{keys / 'gate.key'}")
+    assert (ended.returncode, "--public-key" in ended.stderr) == (2, True)
+
+
+def test_a_key_can_be_made_encrypted(cli: Cli, key_folder: Path, verdict: Path, tmp_path: Path) -> None:
+    """Under the passphrase in a file; without a terminal nobody can be asked for one."""
+    assert cli("keygen", "locked", "--passphrase-file", tmp_path / "secret").returncode == 0
+    load_private_key(key_folder / "locked.key", PASSPHRASE)
+    ended = cli("keygen", "asked", "--ask-passphrase")
+    assert (ended.returncode, "no passphrase was typed" in ended.stderr) == (2, True)
+    assert not (key_folder / "asked.key").exists()

@@ -1,0 +1,173 @@
+"""The certificate: the shipped loss is inside every band, and each known kind of wrong loss falls out of one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from refute.distill import kd_loss
+from refute.engines.distill.certificate import accuracy, laws
+from refute.engines.distill.certificate.certify import Certificate, certify
+from refute.engines.distill.experiments.teacher import check_kd_math
+from refute.engines.distill.loss.kd_loss import KdLoss
+from refute.engines.distill.teacher.echo import echo_errors, echo_teacher
+from refute.errors import NonFiniteError
+
+F32 = torch.float32
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Certificate:
+    """What the certificate says of the loss that runs use."""
+    return certify(kd_loss)
+
+
+def test_the_shipped_loss_is_inside_every_band(shipped: Certificate) -> None:
+    """Each figure holds the bound of the epic or of the design (section 8)."""
+    assert shipped.value_abs_error <= 1e-4
+    assert shipped.kldiv_abs_error <= 1e-4
+    assert shipped.gradient_rel_error <= 1e-5
+    assert shipped.near_converged_gradient_rel_error <= 5e-3
+    assert shipped.finite_difference_ratio <= 1e-6
+    assert max(shipped.self_kl, shipped.self_gradient_max) <= 1e-6
+    assert shipped.min_kl >= -1e-6
+    assert shipped.ce_only_value_difference == 0
+    assert max(shipped.ce_only_gradient_difference, shipped.kd_only_ce_gradient) <= 1e-6
+    assert shipped.direction_abs_error <= 1e-6
+    assert shipped.reverse_kl == pytest.approx(1.0021042, abs=1e-6)
+    assert max(shipped.shift_invariance, shipped.vocabulary_padding_difference, shipped.split_difference) <= 1e-5
+    assert shipped.chunk_difference <= 1e-6
+    assert (shipped.monotone_divergence_violations, shipped.ten_step_rises, shipped.fixture_argmax_errors) == (0, 0, 0)
+    assert shipped.one_step_distance_drop > 0
+    assert shipped.ten_step_ratio < 0.9
+    assert shipped.device_gradient_error == 0
+
+
+def test_bfloat16_stays_within_half_a_percent() -> None:
+    """Gradients from bfloat16 inputs, also of a nearly converged student (design.md section 8)."""
+    assert accuracy.accuracy(kd_loss, "cpu", torch.bfloat16).gradient <= 5e-3
+    assert accuracy.near_converged_gradient_error(kd_loss, "cpu", torch.bfloat16) <= 5e-3
+
+
+def test_the_experiment_writes_the_certificate(
+    make_job: Any, monkeypatch: pytest.MonkeyPatch, shipped: Certificate
+) -> None:
+    """math.json holds every figure, device and dtype, measured on the loss that the trainer imports."""
+    asked: list[object] = []
+
+    def record(loss: object, **settings: object) -> Certificate:
+        asked.append((loss, settings))
+        return shipped
+
+    monkeypatch.setattr("refute.engines.distill.experiments.teacher.certify", record)
+    job = make_job("math", {"device": "cpu", "threads": 2, "dtype": "float32"})
+    check_kd_math(job)
+    written = json.loads((job.out / "math.json").read_text(encoding="utf-8"))
+    assert asked == [(kd_loss, {"device": "cpu", "dtype": "float32"})]
+    assert written["gradient_rel_error"] == shipped.gradient_rel_error
+    assert (written["device"], written["dtype"]) == ("cpu", "float32")
+
+
+def _dense(
+    student_hidden: Tensor,
+    lm_head_weight: Tensor,
+    teacher_logits: Tensor | None,
+    labels: Tensor,
+    *,
+    ce_weight: float,
+    kd_weight: float,
+    temperature: float,
+    denominator: float | None = None,
+    fault: str = "",
+) -> KdLoss:
+    """A plain KD loss with one of the faults that real trainers shipped."""
+    keep = labels != -100
+    if fault == "last example only":
+        keep = torch.zeros_like(keep).index_fill(0, keep.nonzero()[-1:].flatten(), value=True)
+    logits = (student_hidden @ lm_head_weight.T)[keep]
+    target = labels[keep]
+    ce = functional.cross_entropy(logits, target, reduction="sum")
+    kl = logits.sum() * 0
+    if teacher_logits is not None:
+        wide = teacher_logits[keep]
+        if fault == "pads kept" and wide.shape[1] > logits.shape[1]:
+            logits = functional.pad(logits, (0, wide.shape[1] - logits.shape[1]))
+        log_q = (logits / temperature).log_softmax(-1)
+        log_p = (wide[:, : logits.shape[1]].to(logits.dtype) / temperature).log_softmax(-1).clamp_min(-1e4)
+        if fault == "reverse":
+            log_p, log_q = log_q, log_p
+        kl = (log_p.exp() * (log_p - log_q)).sum()
+        kl = kl / logits.shape[1] if fault == "mean over the vocabulary" else kl
+        kl = -(log_p.exp() * log_q).sum() if fault == "no teacher entropy" else kl
+    count = max(int(keep.sum()), 1)
+    divisor = denominator if denominator is not None and fault != "local mean" else count
+    square = 1.0 if fault == "no T^2" else temperature**2
+    if fault == "weights mirrored":
+        ce_weight, kd_weight = kd_weight, ce_weight
+    total = (ce_weight * ce + kd_weight * square * kl) / divisor
+    if fault == "T^2 after the gradient":
+        plain = (ce_weight * ce + kd_weight * kl) / divisor
+        total = plain + (total - plain).detach()
+    return KdLoss(total, ce.detach() / count, kl.detach() / count, int(keep.sum()))
+
+
+def _with(fault: str) -> Any:
+    def loss(*tensors: Any, **settings: Any) -> KdLoss:
+        return _dense(*tensors, **settings, fault=fault)
+
+    return loss
+
+
+def _value_error(loss: Any) -> float:
+    """The certificate's value error, on its small shape alone to save time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accuracy, "SHAPES", accuracy.SHAPES[:1])
+        return accuracy.accuracy(loss, "cpu", F32).value
+
+
+@pytest.mark.parametrize(
+    ("fault", "figure", "band"),
+    [
+        ("no T^2", _value_error, 1e-4),
+        ("T^2 after the gradient", lambda loss: accuracy.finite_difference_deviation(loss, "cpu"), 1e-3),
+        ("reverse", lambda loss: accuracy.direction(loss, "cpu")[0], 1e-4),
+        ("mean over the vocabulary", lambda loss: accuracy.direction(loss, "cpu")[0], 1e-4),
+        ("no teacher entropy", lambda loss: laws.self_distillation(loss, "cpu", F32)[0], 1e-4),
+        ("weights mirrored", lambda loss: laws.ce_only_differences(loss, "cpu", F32)[0], 1e-4),
+        ("weights mirrored", lambda loss: laws.label_effect(loss, "cpu", F32), 1e-6),
+        ("local mean", lambda loss: laws.split_effect(loss, "cpu"), 1e-2),
+        ("last example only", _value_error, 1e-2),
+        ("pads kept", lambda loss: laws.padding_effect(loss, "cpu", F32), 1e-2),
+    ],
+)
+def test_a_wrong_loss_leaves_its_band(fault: str, figure: Any, band: float) -> None:
+    """The figure that is about a fault is beyond the band with it, and inside without it."""
+    assert figure(_with("")) <= band
+    assert figure(_with(fault)) > band
+
+
+def test_a_nan_figure_is_an_error_and_not_passed_over() -> None:
+    """`max` ignores a NaN that does not come first; the certificate names the figure instead."""
+
+    def broken(*tensors: Any, **settings: Any) -> KdLoss:
+        result = kd_loss(*tensors, **settings)
+        return replace(result, total=result.total * (torch.nan if settings["temperature"] == 4.0 else 1.0))
+
+    with pytest.raises(NonFiniteError, match="finite difference is not finite"):
+        accuracy.finite_difference_deviation(broken, "cpu")
+
+
+def test_a_teacher_that_does_not_echo_is_counted() -> None:
+    """The fixture repeats its input; with one embedding row moved onto another it does not."""
+    teacher = echo_teacher("cpu")
+    assert echo_errors(teacher) == 0
+    with torch.no_grad():
+        teacher.model.get_input_embeddings().get_parameter("weight")[3] = torch.roll(torch.eye(24), 1, 0)[3]
+    assert echo_errors(teacher) > 0

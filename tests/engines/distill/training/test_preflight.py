@@ -1,0 +1,204 @@
+"""Before the first step: what cannot fit, and a loss that is not the one that is claimed, are refused with numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refute.engines.distill.config import TrainConfig
+from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
+from refute.engines.distill.teacher.topk_cache import TopKCache, prepare
+from refute.engines.distill.training import preflight as module
+from refute.engines.distill.training import step
+from refute.engines.distill.training.build import Run, build
+from refute.engines.distill.training.preflight import preflight
+from refute.engines.distill.training.ranks import ALONE
+from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
+from training_runs import BASE, run_config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PARAMETERS = 300 * 32 + 2 * (32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 2 * 32) + 32
+
+
+@pytest.fixture
+def make_run(teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> Callable[..., Run]:
+    """Builds a run on shards from changes to its training; `teacher=None` leaves the teacher out."""
+
+    def make(*, teacher: Path | None = teacher_folder, **changes: object) -> Run:
+        training = {**BASE, "steps": 50, "micro_batch_size": 4, **changes}
+        config = run_config(training, teacher=teacher, init=init_evidence, corpus=shards_folder)
+        return build(TrainConfig.model_validate_json(json.dumps(config)), ALONE)
+
+    return make
+
+
+def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Parameters, tokens, epochs and the bytes that follow from them, by hand."""
+    run = make_run()
+    found = preflight(run, tmp_path, forced=False)
+    assert found.student_parameters == PARAMETERS
+    assert found.memory_needed == PARAMETERS * 4 * 3
+    assert found.disk_needed == PARAMETERS * 4 * 7
+    assert (found.tokens_per_step, found.tokens) == (8 * 15, 50 * 8 * 15)
+    assert found.epochs == pytest.approx(50 * 8 / len(run.windows))
+    assert found.tokens_per_parameter == pytest.approx(50 * 8 * 15 / PARAMETERS)
+    assert (found.teacher_rows, found.student_rows, found.dropped_mass) == (300, 300, 0.0)
+    assert found.loss == pytest.approx(found.reference_loss, abs=1e-5)
+    json.dumps(found.facts(), allow_nan=False)
+
+
+def test_the_best_weights_need_room_as_well(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """They lie beside the checkpoints, and a new copy is whole before the old one goes."""
+    assert preflight(make_run(keep="best"), tmp_path, forced=False).disk_needed == PARAMETERS * 4 * 9
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ce_weight": 1.0, "kd_weight": 0.0}, {"ce_weight": 0.0, "kd_weight": 1.0, "temperature": 1.0}],
+)
+def test_the_loss_agrees_with_its_reference(
+    make_run: Callable[..., Run], tmp_path: Path, changes: dict[str, float], mask: bool
+) -> None:
+    """Any mixture, with and without document masks: far below the bar."""
+    found = preflight(make_run(document_mask=mask, **changes), tmp_path, forced=False)
+    assert abs(found.loss - found.reference_loss) < 1e-5
+
+
+def test_a_run_without_a_teacher_is_checked_by_its_cross_entropy(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """No teacher: nothing is dropped, and the loss of the first window is CE."""
+    found = preflight(make_run(teacher=None, ce_weight=1.0, kd_weight=0.0), tmp_path, forced=True)
+    assert (found.teacher_rows, found.teacher_parameters, found.dropped_mass) == (None, None, None)
+    assert found.loss == pytest.approx(found.reference_loss, abs=1e-5)
+    assert found.forced_without_smoke
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_too_little_memory_is_refused_with_both_sizes(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    """One byte less than gradient and moments need is too little; exactly enough is enough."""
+    monkeypatch.setattr(module, "_available_memory", lambda _: PARAMETERS * 12 - missing)
+    if not missing:
+        preflight(make_run(), tmp_path, forced=False)
+        return
+    with pytest.raises(ExperimentError, match=r"need 0\.0 GB beside 0\.0 GB of teacher, cpu has 0\.0 GB left"):
+        preflight(make_run(), tmp_path, forced=False)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_too_little_disk_is_refused_with_both_sizes(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    """Two checkpoints and the model must fit."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=PARAMETERS * 28 - missing))
+    if not missing:
+        preflight(make_run(), tmp_path, forced=False)
+        return
+    with pytest.raises(ExperimentError, match=r"checkpoints and the model need 0\.0 GB, .* has 0\.0 GB free"):
+        preflight(make_run(), tmp_path, forced=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 1.0},
+        {"ce_weight": 0.7, "kd_weight": 0.3},
+        {"teacher_hidden": None, "teacher_head_weight": None, "ce_weight": 1.0, "kd_weight": 0.0},
+        {"denominator": 16.0},
+    ],
+)
+def test_a_sabotaged_loss_is_refused_with_both_numbers(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Mapping[str, object]
+) -> None:
+    """Another temperature, swapped weights, no teacher, a denominator off by one: seen before the first step."""
+
+    def sabotaged(*tensors: Any, **given: Any) -> KdLoss:
+        return kd_loss(*tensors, **{**given, **change})
+
+    run = make_run()
+    good = preflight(run, tmp_path, forced=False)
+    monkeypatch.setattr(step, "kd_loss", sabotaged)
+    with pytest.raises(
+        ExperimentError, match=r"loss of one window is (\S+) nat/token.*implementation (\S+):"
+    ) as caught:
+        preflight(run, tmp_path, forced=False)
+    numbers = [float(word.rstrip(":")) for word in str(caught.value).split() if word.rstrip(":").count(".") == 1]
+    wrong, right = numbers[0], numbers[1]
+    assert right == pytest.approx(good.reference_loss, abs=1e-5)
+    assert abs(wrong - right) > 0.01
+
+
+def test_a_loss_that_is_no_number_is_refused(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN compares with nothing, so it must not slip through the bar."""
+
+    def poisoned(*tensors: Any, **given: Any) -> KdLoss:
+        loss = kd_loss(*tensors, **given)
+        return replace(loss, total=loss.total * math.nan)
+
+    monkeypatch.setattr(step, "kd_loss", poisoned)
+    with pytest.raises(NonFiniteError, match="loss of the first window is nan"):
+        preflight(make_run(), tmp_path, forced=False)
+
+
+@pytest.mark.parametrize("k", [1, 16, 300])
+def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_path: Path, k: int) -> None:
+    """The KL of k + 1 outcomes is far below the full one for a small k; both sides of the comparison use it."""
+    run = make_run()
+    assert run.teacher is not None
+    training = run.config.training
+    prepare(
+        tmp_path / "cache",
+        lambda window: run.pack(run.windows[[window]]),
+        len(run.windows),
+        run.teacher,
+        run.teacher_sha256,
+        training,
+        k=k,
+        vocab_size=run.vocab_size,
+    )
+    cache = TopKCache.open(tmp_path / "cache", training, run.teacher_sha256, 300, "cpu")
+    full = preflight(run, tmp_path, forced=False)
+    kept = preflight(replace(run, provider=cache), tmp_path, forced=False)
+    assert abs(kept.loss - kept.reference_loss) < 0.005
+    assert kept.loss < full.loss - 0.05 if k < 300 else kept.loss == pytest.approx(full.loss, abs=0.005)
+
+
+def test_a_cache_that_lies_is_refused(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    """Entries of another window under this one's key: the online teacher says otherwise."""
+    run = make_run()
+    assert run.teacher is not None
+
+    class Lying:
+        """Answers with what the teacher says about the ids backwards."""
+
+        def answer(self, batch: Any) -> Any:
+            assert run.teacher is not None
+            return run.teacher.answer(replace(batch, ids=batch.ids.flip(1)))
+
+    with pytest.raises(ExperimentError, match="loss of one window is"):
+        preflight(replace(run, provider=Lying()), tmp_path, forced=False)
+
+
+def test_the_memory_of_this_machine_is_read() -> None:
+    """The probe itself: between a megabyte and a petabyte are available."""
+    assert 2**20 < module._available_memory("cpu") < 2**50
+
+
+def test_uneven_batches_and_missing_parts_are_refused(make_run: Callable[..., Run]) -> None:
+    """KD without a teacher, and a batch that ranks cannot share."""
+    with pytest.raises(MissingInputsError, match=r"kd_weight is 0\.7, but the run names no teacher"):
+        make_run(teacher=None)
+    run = make_run()
+    with pytest.raises(ExperimentError, match="a batch of 8 windows cannot be shared by 3 ranks in micro-batches of 4"):
+        build(run.config, replace(ALONE, world=3))

@@ -1,0 +1,125 @@
+"""`refute gate`: a success is a signed verdict, and never pytest's word alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refute.cli.commands.init import scaffold
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+LIE = """
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    yield
+    session.exitstatus = 0
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example with every answer wrong, as the working folder of a user's shell."""
+    scaffold(tmp_path)
+    wrong = '{"question": "1 + 1", "expected": 2, "answer": 3}\n' * 40
+    (tmp_path / "evidence/answers.jsonl").write_text(wrong, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_a_signed_no_go_is_a_success_unless_strict(repo: Path, cli: Cli) -> None:
+    """The command has done its work once NO-GO is signed (0), in the folder given; --strict ends as the verdict does
+    (1), even where a conftest.py makes pytest itself end in 0."""
+    assert cli("gate", "--refute-dir", "out", *LEAN).returncode == 0
+    report = json.loads((repo / "out/runs/latest/report.json").read_text(encoding="utf-8"))
+    assert report["verdict"] == "NO-GO"
+    (repo / "conftest.py").write_text(LIE, encoding="utf-8")
+    assert cli("gate", "--strict", "--refute-dir", "out", *LEAN).returncode == 1
+    assert len(list(repo.glob("out/runs/2*/verdict.intoto.json"))) == 2
+
+
+def test_ending_well_without_a_verdict_is_a_failure(repo: Path, cli: Cli) -> None:
+    """A conftest.py that ends pytest in 0 before anything is judged: status 2 and a message, not success."""
+    (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os._exit(0)\n", encoding="utf-8")
+    ended = cli("gate", *LEAN)
+    assert (ended.returncode, "no verdict was signed" in ended.stderr) == (2, True)
+
+
+def test_what_stops_pytest_stops_the_command(repo: Path, cli: Cli) -> None:
+    """pytest's own failures keep their status, --release is passed on, and an earlier run's verdict does not help."""
+    earlier = repo / ".refute/runs/20200101T000000Z-000000"
+    earlier.mkdir(parents=True)
+    (earlier / "verdict.intoto.json").write_text("{}", encoding="utf-8")
+    (repo / ".refute/runs/latest").symlink_to(earlier.name)
+    assert cli("gate", "--release", "absent.yaml", *LEAN).returncode == 4
+
+
+def test_a_signal_is_told_as_a_shell_tells_it(repo: Path, cli: Cli) -> None:
+    """Where pytest, or the judge after it, is ended by signal n, the command ends in 128 + n."""
+    (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os.kill(os.getpid(), 15)\n", "utf-8")
+    assert cli("gate", *LEAN).returncode == 143
+
+
+@pytest.fixture
+def locked(repo: Path, cli: Cli) -> Path:
+    """The same repository, locked with a key of the owner's: `keys/owner.key`."""
+    cli("keygen", "owner", "--directory", "keys")
+    assert "then refute gate --signing-key keys/owner.key\n" in cli("lock", "--key", "keys/owner.key").stdout
+    return repo
+
+
+def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`refute gate` with all that its children print."""
+    command = [sys.executable, "-m", "refute", "gate", *arguments, *LEAN]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def preregistration(repo: Path) -> str:
+    """What the newest report says of the lock."""
+    report = json.loads((repo / ".refute/runs/latest/report.json").read_text(encoding="utf-8"))
+    state: str = report["preregistration"]["state"]
+    return state
+
+
+@pytest.mark.parametrize("named", [("--signing-key", "keys/owner.key"), ("--lock-key", "keys/owner.pub")])
+def test_a_lock_holds_under_its_own_key(locked: Path, named: tuple[str, str]) -> None:
+    """Signing with the key that locked, or naming its public half, is enough; nothing foretells NO-GO meanwhile."""
+    ended = gate(*named)
+    assert (ended.returncode, preregistration(locked)) == (0, "held"), ended.stderr
+    assert "can only end in NO-GO" not in ended.stdout
+
+
+def test_a_lock_key_is_heard_before_the_run(locked: Path) -> None:
+    """With --lock-key pytest says at once that a bar has moved, though it does not know the signing key."""
+    spec = locked / "specs/example.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8").replace(">= 80 %", ">= 10 %"), encoding="utf-8")
+    assert "can only end in NO-GO" in gate("--lock-key", "keys/owner.pub").stdout
+    assert preregistration(locked) == "broken"
+
+
+def test_an_encrypted_key_signs_and_pytest_never_sees_its_passphrase(
+    repo: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$REFUTE_KEY_PASSPHRASE opens the key before the run and for the judge; without it nothing is run."""
+    spy = "import os\nopen('seen', 'w').write(str('REFUTE_KEY_PASSPHRASE' in os.environ))\n"
+    (repo / "conftest.py").write_text(spy, encoding="utf-8")
+    monkeypatch.setenv("REFUTE_KEY_PASSPHRASE", "a secret")
+    cli("keygen", "owner", "--directory", "keys")
+    ended = gate("--signing-key", "keys/owner.key")
+    assert (ended.returncode, (repo / "seen").read_text(encoding="utf-8")) == (0, "False"), ended.stderr
+    monkeypatch.delenv("REFUTE_KEY_PASSPHRASE")
+    ended = gate("--signing-key", "keys/owner.key")
+    assert (ended.returncode, "set REFUTE_KEY_PASSPHRASE" in ended.stderr) == (2, True)
+    assert len(list(repo.glob(".refute/runs/2*"))) == 1

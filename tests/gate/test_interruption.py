@@ -1,0 +1,60 @@
+"""Ctrl-C, and two runs at once on one store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.gate.conftest import Repo
+
+LIMIT_S = 120
+SLOW = """
+    import os, time
+    from pathlib import Path
+
+    if not Path("quick").exists():
+        Path("measuring.part").write_text(str(os.getpid()))
+        Path("measuring.part").rename("measuring.pid")
+        time.sleep(600)
+    rows ="""
+
+
+def wait_for(repo: Repo, name: str, process: subprocess.Popen[str]) -> None:
+    """Until that file exists; fails when the process ends first, or takes too long."""
+    for _ in range(LIMIT_S * 10):
+        if (repo.path / name).exists():
+            return
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    raise AssertionError(f"no {name} after {LIMIT_S} s")
+
+
+def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo) -> None:
+    """A signal to everything on the terminal while a falsifier works: status 130, no verdict, nothing left running;
+    run again, it comes to GO."""
+    repo.edit("falsifiers/answers.py", "\n    rows =", SLOW)
+    process = repo.start("-P", "-m", "refute", "gate", "-p", "no:hypothesispytest")
+    wait_for(repo, "measuring.pid", process)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, out
+    assert "interrupted: no verdict" in out
+    assert repo.rulings() == []
+    assert not repo.is_alive("measuring.pid")
+    repo.write("quick", "")
+    assert repo.gate().returncode == 0
+    assert repo.rulings() == ["GO"]
+
+
+def test_two_runs_at_once_share_a_store(repo: Repo) -> None:
+    """Two gates started together on one folder both end in a signed GO, each in a run folder of its own."""
+    command = ("-P", "-m", "pytest", "-p", "no:hypothesispytest", "--falsifiers")
+    both = [repo.start(*command), repo.start(*command)]
+    ended = [process.communicate(timeout=LIMIT_S)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    assert repo.rulings() == ["GO", "GO"]

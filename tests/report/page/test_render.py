@@ -1,0 +1,267 @@
+"""Documents must carry the whole verdict, show hostile text as text, and load nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from markdown_it import MarkdownIt
+
+from refute.judge.predicate.exhibits import Exhibits, Section
+from refute.judge.predicate.model import Predicate
+from refute.judge.verdict import CriterionRuling, FalsifierRuling
+from refute.outcome import Outcome, Severity
+from refute.report import REPORTS
+from refute.report.page.render import MARKDOWN_LIMIT
+from refute.report.wording import number, value
+
+_VOID = {"meta", "br", "col", "link", "img", "input", "hr"}
+_LOADERS = {"script", "img", "iframe", "link", "object", "embed", "video", "audio", "image", "use", "base", "form"}
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, content or "") for name, content in attrs]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def values(self, tag: str, name: str) -> list[str]:
+        return [content for where, what, content in self.attributes if (where, what) == (tag, name)]
+
+
+@pytest.fixture(scope="module")
+def html(predicate: Predicate, payload: str) -> str:
+    """The sample as HTML."""
+    return REPORTS["html"].render(predicate, payload)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> _Page:
+    """The sample's HTML, parsed."""
+    return _Page(html)
+
+
+@pytest.fixture(scope="module")
+def markdown(predicate: Predicate, payload: str) -> str:
+    """The sample as Markdown."""
+    return REPORTS["md"].render(predicate, payload)
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_report_names_every_criterion_and_the_payload(name: str, predicate: Predicate, payload: str) -> None:
+    """Every criterion and falsifier id, the subject digest and the payload digest are in every format."""
+    text = REPORTS[name].render(predicate, payload)
+    ids = [ruling.criterion for ruling in predicate.verdict.criteria]
+    ids += [each.falsifier for ruling in predicate.verdict.criteria for each in ruling.falsifiers]
+    assert [one for one in (*ids, payload, predicate.subject.sha256) if one not in text] == []
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_report_is_deterministic(name: str, predicate: Predicate, payload: str) -> None:
+    """A predicate read back from its own JSON gives the same bytes: a report can be checked by rendering again."""
+    again = Predicate.model_validate_json(predicate.model_dump_json())
+    assert REPORTS[name].render(again, payload) == REPORTS[name].render(predicate, payload)
+
+
+def test_html_is_well_formed(page: _Page) -> None:
+    """Every element is closed in order, and ids are unique."""
+    ids = [content for _, name, content in page.attributes if name == "id"]
+    assert page.open == []
+    assert len(ids) == len(set(ids))
+
+
+def test_html_loads_nothing_and_runs_nothing(page: _Page, html: str) -> None:
+    """No element fetches or executes; there is no handler, no inline style, and links stay in the page."""
+    assert set(page.tags) & _LOADERS == set()
+    names = {name for _, name, _ in page.attributes}
+    assert [name for name in names if name.startswith("on")] == []
+    assert names & {"style", "src", "srcset", "action"} == set()
+    assert all(target.startswith("#") for target in page.values("a", "href"))
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert not re.search(r"url\(|@import|https?:", style)
+
+
+def test_html_policy_allows_its_own_style_and_nothing_else(page: _Page, html: str) -> None:
+    """The policy's digest is that of the style sheet in the file; scripts and network fall under 'none'."""
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page.values("meta", "content")[0]
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_html_links_lead_somewhere(page: _Page) -> None:
+    """Every link within the page has its target."""
+    ids = {content for _, name, content in page.attributes if name == "id"}
+    assert {target[1:] for target in page.values("a", "href")} <= ids
+
+
+def test_html_shows_hostile_text_as_text(page: _Page, html: str) -> None:
+    """The model's markup is shown to the reader character by character and is never markup of the page."""
+    assert "<img" not in html
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+    shown = "".join(page.text)
+    assert "</script><img src=x onerror=alert(1)> | ``` {{7*7}}" in shown
+    assert "\\x1b[31mred" in shown
+
+
+def test_html_begins_with_the_verdict(page: _Page) -> None:
+    """Title and first heading are the verdict in words, and it is the only first-level heading."""
+    shown = "".join(page.text)
+    assert shown.count("NO-GO: 5 of 7 blocking criteria do not hold") == 2
+    assert page.tags.count("h1") == 1
+
+
+def test_html_shows_every_measurement_exactly(predicate: Predicate, page: _Page) -> None:
+    """Each measurement's machine-readable value is the predicate's, digit for digit, in table and evidence."""
+    measured = [item.value for record in predicate.records for item in record.measurements]
+    shown = [float(content) for content in page.values("data", "value")]
+    assert sorted(shown) == sorted([*measured, *measured])
+
+
+def test_html_tables_have_headers(page: _Page) -> None:
+    """Every header cell says what it heads."""
+    scopes = page.values("th", "scope")
+    assert len(scopes) == page.tags.count("th")
+    assert set(scopes) == {"col", "row", "rowgroup"}
+
+
+def test_markdown_begins_with_the_verdict(markdown: str) -> None:
+    """The first line is the verdict, as a heading."""
+    assert markdown.startswith("# NO-GO: 5 of 7 blocking criteria do not hold (2 falsified,")
+
+
+def test_markdown_holds_only_our_own_structure(markdown: str) -> None:
+    """Parsed, it has no link, no image, no HTML but our line breaks, and no heading that a model wrote."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    inline = [child for token in tokens for child in token.children or []]
+    kinds = {token.type for token in [*tokens, *inline]}
+    assert kinds & {"link_open", "image", "html_block"} == set()
+    assert {child.content for child in inline if child.type == "html_inline"} == {"<br>"}
+    headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert [text for text in headings if text.startswith("GO")] == []
+    assert "\x1b" not in markdown
+    assert "{{7\\*7}}" in markdown
+
+
+def test_markdown_tables_keep_their_columns(predicate: Predicate, markdown: str) -> None:
+    """Text with pipes and newlines leaves five cells in each row of the criteria table."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    table = tokens[next(index for index, token in enumerate(tokens) if token.type == "table_open") :]
+    table = table[: next(index for index, token in enumerate(table) if token.type == "table_close")]
+    assert sum(token.type == "td_open" for token in table) == 5 * len(predicate.verdict.criteria)
+    contents = [token.content for token in table if token.type == "inline"]
+    assert [content for content in contents[5::5] if "AC-DISTILL-" not in content] == []
+
+
+def test_markdown_shows_every_measurement(predicate: Predicate, markdown: str) -> None:
+    """Each measurement is listed with name, value to six digits, unit and sample count."""
+    measured = [item for record in predicate.records for item in record.measurements]
+    assert [item for item in measured if f"- Measured: {value(item)} (n = {item.n}" not in markdown] == []
+
+
+def test_markdown_is_cut_at_sections_and_keeps_the_verdict(predicate: Predicate, payload: str) -> None:
+    """Too much text costs whole parts, which are named; verdict, reasons and later small parts stay."""
+    text = "x" * 30_000
+    long = tuple(Section(number=n, title=f"Long {n}", state="measured", text=text) for n in range(1, 10))
+    changed = predicate.model_copy(update={"exhibits": Exhibits(sections=long)})
+    text = REPORTS["md"].render(changed, payload)
+    assert len(text) <= MARKDOWN_LIMIT
+    assert text.startswith("# NO-GO: ")
+    assert "**Left out to stay within 65536 characters:** Section 2: Long 2; Section 3: Long 3;" in text
+    assert "## Section 1: Long 1" in text
+    assert "## Section 2" not in text
+    assert "## Why" in text
+    assert "## How to verify" in text
+
+
+def test_markdown_stays_within_its_limit_for_hundreds_of_failures(predicate: Predicate, payload: str) -> None:
+    """However many criteria fail with however long reasons, the text fits and begins with the verdict."""
+    criteria = tuple(
+        CriterionRuling(
+            "S",
+            f"AC-{index}",
+            "*" * 500,
+            Severity.BLOCK,
+            1,
+            Outcome.FALSIFIED,
+            False,
+            (FalsifierRuling(f"F-{index}", Outcome.FALSIFIED, "|" * 5_000),),
+        )
+        for index in range(400)
+    )
+    reasons = tuple(ruling.falsifiers[0].reason for ruling in criteria)
+    verdict = replace(predicate.verdict, criteria=criteria, reasons=reasons)
+    text = REPORTS["md"].render(predicate.model_copy(update={"verdict": verdict}), payload)
+    assert len(text) <= MARKDOWN_LIMIT
+    assert text.startswith("# NO-GO: 400 of 400 blocking criteria do not hold (400 falsified)")
+    assert payload in text
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"),
+    [(500.0, "500"), (3 / 164, "0.0182927"), (-0.412345678901, "-0.412346"), (2.5e-11, "2.5e-11"), (0.0, "0")],
+)
+def test_number_keeps_six_digits(amount: float, written: str) -> None:
+    """Numbers read without noise and differ from the measured value by less than a millionth of it."""
+    assert number(amount) == written
+    assert float(written) == pytest.approx(amount, rel=1e-5)
+
+
+def test_html_shows_prompt_answer_and_reason_of_every_problem(page: _Page, predicate: Predicate) -> None:
+    """Behind disclosures that need no script; what was cut says so and names the digest of the whole."""
+    text = " ".join(page.text)
+    assert page.tags.count("details") >= 1 + 164
+    for grid in predicate.exhibits.grids:
+        for answer in grid.answers:
+            assert answer.characters == len(answer.completion) or answer.completion_sha256 in text
+    assert "Cut: the first 400 of 120,000 characters." in text
+    assert "    return a + b\n" in page.text
+    assert "It wrote nothing." in text
+    assert "AssertionError at: assert candidate(2)" in text
+    assert "</script><img src=x onerror=alert(1)>" in text, "as text, and never as a tag"
+
+
+def test_markdown_holds_as_many_answers_as_fit(markdown: str, hostile: str) -> None:
+    """The first problems in full, the others named as left out, and nothing else gives way for them."""
+    assert len(markdown) <= MARKDOWN_LIMIT
+    assert "## Answers: HumanEval/0" in markdown
+    assert "## Provenance" in markdown
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    assert _Page(rendered).tags.count("img") == 0
+    assert hostile[:30] not in rendered
+
+
+def test_a_grid_whose_answers_do_not_match_its_problems_shows_none(predicate: Predicate, payload: str) -> None:
+    """One answer too few could put every text beside the wrong problem."""
+    (first, *_) = predicate.exhibits.grids
+    short = first.model_copy(update={"answers": first.answers[:-1]})
+    changed = predicate.model_copy(update={"exhibits": Exhibits(grids=(short,), prompts=predicate.exhibits.prompts)})
+    html = REPORTS["html"].render(changed, payload)
+    assert "Prompts and answers" not in html
+    assert "Problem by problem" in html

@@ -55,13 +55,13 @@ def test_everything_below_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -
     assert found == expected
     assert {
         "refute/py.typed",
-        "refute/report/templates/report.html.j2",
-        "refute/report/templates/report.md.j2",
-        "refute/report/templates/report.css",
-        "refute/example/specs/example.yaml",
-        "refute/example/specs/releases/example.yaml",
-        "refute/example/falsifiers/answers.py",
-        "refute/example/evidence/answers.jsonl",
+        "refute/report/page/templates/report.html.j2",
+        "refute/report/page/templates/report.md.j2",
+        "refute/report/page/templates/report.css",
+        "refute/cli/example/specs/example.yaml",
+        "refute/cli/example/specs/releases/example.yaml",
+        "refute/cli/example/falsifiers/answers.py",
+        "refute/cli/example/evidence/answers.jsonl",
     } <= found
 
 

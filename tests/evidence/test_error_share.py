@@ -20,6 +20,7 @@ from refute.falsifier.loading import load_registry
 from refute.judge.judge_run import Judged, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
+from refute.report import REPORTS
 from refute.spec.criteria import Spec, load_spec, parse_spec
 from refute.spec.files import load_release
 from refute.spec.lint import check_spec
@@ -115,10 +116,9 @@ def test_errors_within_the_share_count_as_failed_and_beyond_it_nothing_is_measur
 def test_the_report_says_how_many_there_were(judge: Callable[..., Judged]) -> None:
     """Beside the interval; the share is in the signed predicate."""
     judged = judge("0.02", 3)
-    folder = judged.path.parent
-    for name in ("report.md", "report.html", "report.json"):
-        text = (folder / name).read_text(encoding="utf-8")
-        assert "Wilson; 3 without a verdict taken at their worst" in text, name
+    for suffix, report in REPORTS.items():
+        text = report.render(judged.predicate, judged.payload_sha256)
+        assert "Wilson; 3 without a verdict taken at their worst" in text, suffix
     assert "allowed_error_share: 0.02" in judged.predicate.specs[0].text
 
 

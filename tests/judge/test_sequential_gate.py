@@ -16,6 +16,7 @@ from refute.falsifier.loading import load_registry
 from refute.judge.judge_run import Judged, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
+from refute.report import REPORTS
 from refute.spec.bars.sequential import Design, every
 from refute.verify.verification import verify_verdict
 
@@ -88,10 +89,10 @@ def test_the_verdict_of_a_stopped_run(judge: Judge, passed: int, n: int, outcome
 
 def test_the_report_says_that_the_run_was_sequential(judge: Judge) -> None:
     """In every document that a person reads, beside the interval."""
-    folder = judge(0, 32).path.parent
-    for name in ("report.md", "report.html", "report.json"):
-        text = (folder / name).read_text(encoding="utf-8")
-        assert "ended at look 4 of 21, 32 of 164 problems" in text, name
+    judged = judge(0, 32)
+    for suffix, report in REPORTS.items():
+        text = report.render(judged.predicate, judged.payload_sha256)
+        assert "ended at look 4 of 21, 32 of 164 problems" in text, suffix
 
 
 def test_a_signed_interval_that_claims_too_much_does_not_verify(judge: Judge, key: PrivateKey) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from refute.gate.options import SESSION
+from refute.gate.session import session_of
 from refute.judge.predicate.coverage import node_id
 from refute.outcome import Outcome, Record
 from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec
@@ -18,7 +18,7 @@ class SpecFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Collector]:
         """Its criteria, in file order."""
-        loaded = self.config.stash[SESSION].spec_files[self.path.resolve()]
+        loaded = session_of(self.config).spec_files[self.path.resolve()]
         for criterion in loaded.spec.criteria:
             yield CriterionNode.from_parent(self, name=criterion.id, loaded=loaded, criterion=criterion)
 
@@ -55,7 +55,7 @@ class FalsifierItem(pytest.Item):
 
     def setup(self) -> None:
         """Run it and write the record. What could not be measured fails here, which pytest and JUnit call an error."""
-        self.record = self.config.stash[SESSION].attack(self.loaded.spec, self.criterion, self.use)
+        self.record = session_of(self.config).attack(self.loaded.spec, self.criterion, self.use)
         self.user_properties += _properties(self.criterion, self.record)
         if self.record.outcome in (Outcome.ERROR, Outcome.TIMEOUT):
             self._fail(self.record)

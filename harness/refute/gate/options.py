@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from refute.gate.session import GateSession
-
-SESSION: pytest.StashKey[GateSession] = pytest.StashKey()
+# A GateSession, which is too heavy to import where there is none; `session_of` in gate/session.py returns it as such.
+SESSION = pytest.StashKey[Any]()
 FALSIFIER_PATHS = "falsifier_paths"
 SPEC_PATHS = "falsifier_specs"

@@ -28,7 +28,7 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.origins import falsifier_origins
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
-from refute.gate.options import FALSIFIER_PATHS, SPEC_PATHS
+from refute.gate.options import FALSIFIER_PATHS, SESSION, SPEC_PATHS
 from refute.gate.progress import Progress
 from refute.gate.selection import _configured, _release_path, _specs
 from refute.judge.remeasure.isolation import clean_environment, judge_command
@@ -278,6 +278,12 @@ class GateSession:
         # A signed GO or WARN outranks the items; an ordinary test that failed beside them keeps its say.
         good = judged.returncode == 0 and not self.other_failures
         return int(pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED)
+
+
+def session_of(config: pytest.Config) -> GateSession:
+    """The session of this pytest run. Raises KeyError where `--falsifiers` was not given."""
+    session: GateSession = config.stash[SESSION]
+    return session
 
 
 def _add_with_needs(name: str, plan: Plan, wanted: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A finished run -> signed verdict and reports. Runs in its own process; trusts nothing but files it hashes again."""
+"""A finished run -> signed verdict. Runs in its own process; trusts nothing but files it hashes again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ from refute.judge.subject import lay_out_subject
 from refute.lock.file import checked_pem
 from refute.lock.preregistration import conduct_of, preregistration
 from refute.outcome import Outcome, Record, Ruling
-from refute.report import REPORTS
 from refute.spec.criteria import Spec, parse_spec
 from refute.spec.fields import utc_now
 from refute.spec.files import parse_release
@@ -81,7 +80,7 @@ def judge_run(
     specs_and_releases: Sequence[Path] | None = None,
     found: Sequence[str] = (),
 ) -> Judged:
-    """Judge the records of `run`, sign the verdict with `key`, and write it and its reports into the run folder.
+    """Judge the records of `run`, sign the verdict with `key`, and write it into the run folder.
 
     A `policy` says who may waive; its text is signed with the verdict.
     A lock counts when one of `lock_keys` (PEM) signed it; without any, the public half of `key` must have.
@@ -198,10 +197,7 @@ def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Ju
     _write(path, envelope)
     _write(run.path / BUNDLE_FILE, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
     (run.path / "verifier.pem").write_bytes(public_pem(key))
-    digest = sha256_hex(payload)
-    for suffix, report in REPORTS.items():
-        _write(run.path / f"report.{suffix}", report.render(predicate, digest).encode())
-    return Judged(predicate, digest, path)
+    return Judged(predicate, sha256_hex(payload), path)
 
 
 def _write(path: Path, data: bytes) -> None:

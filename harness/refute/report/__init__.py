@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from refute.disk import write_whole
+from refute.judge.predicate.model import Predicate
 from refute.report.interface import Report
 from refute.report.machine import JsonReport
 from refute.report.page.render import HtmlReport, MarkdownReport, markdown_within
@@ -18,7 +21,14 @@ __all__ = [
     "one_line",
     "render_terminal",
     "report_format",
+    "write_reports",
 ]
 
 
 REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}
+
+
+def write_reports(predicate: Predicate, payload_sha256: str, folder: Path) -> None:
+    """Every format as `folder`/report.SUFFIX, each file whole or as it was. Raises ExperimentError."""
+    for suffix, report in REPORTS.items():
+        write_whole(folder / f"report.{suffix}", report.render(predicate, payload_sha256).encode())

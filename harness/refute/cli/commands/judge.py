@@ -58,6 +58,7 @@ def judge_command(
     from refute.judge.judge_run import judge_run
     from refute.judge.remeasure.measure_again import falsifiers_of
     from refute.judge.run.folder import open_run
+    from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
     from refute.spec.policy import load_policy
     from refute.spec.waiver import WaiverFile, load_waivers
@@ -86,6 +87,7 @@ def judge_command(
         specs_and_releases=specs,
         found=miscited(folder.read_run(), specs),
     )
+    write_reports(judged.predicate, judged.payload_sha256, folder.path)
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)
     verdict = judged.predicate.verdict

@@ -9,21 +9,33 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from refute.engines.humaneval.backends.servers.llama_server import ServedTokenizer
     from refute.engines.humaneval.problems.problems import Problem
 
-    AnyTokenizer: TypeAlias = PreTrainedTokenizerBase | ServedTokenizer
+
+class PromptTokenizer(typing.Protocol):
+    """What a prompt needs of a tokenizer: transformers' classes have it, and so does one behind a server."""
+
+    @property
+    def chat_template(self) -> Any:
+        """The Jinja template of a chat, or None."""
+
+    def __call__(self, text: Any, /, *, add_special_tokens: bool) -> Any:
+        """The ids of `text` under `input_ids`."""
+
+    def apply_chat_template(
+        self, turns: Any, /, *, tokenize: Literal[False], add_generation_prompt: Literal[True]
+    ) -> Any:
+        """The text that the template makes of `turns`."""
 
 
 ProtocolName = Literal["chat_primed", "completion"]
@@ -86,7 +98,7 @@ def function_head(problem: Problem) -> str:
     return problem.prompt.rstrip()
 
 
-def build_prompt(problem: Problem, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
+def build_prompt(problem: Problem, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
     """The exact text that the model continues; special tokens are in it only if `protocol.chat`.
 
     It ends with the function's head, followed by one newline if (and only if) this tokenizer would merge that
@@ -117,14 +129,14 @@ def assemble(problem: Problem, completion: str) -> str:
     return f"{function_head(problem)}{completion}\n"
 
 
-def template_sha256(tokenizer: AnyTokenizer, protocol: Protocol) -> str:
+def template_sha256(tokenizer: PromptTokenizer, protocol: Protocol) -> str:
     """SHA-256 over everything that shapes a prompt or its end: the protocol and the chat template it uses."""
     template = tokenizer.chat_template if protocol.chat else None
     shape = {"protocol": asdict(protocol), "chat_template": template}
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode("utf-8")).hexdigest()
 
 
-def _preamble(head: str, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
+def _preamble(head: str, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
     if not protocol.chat:
         return ""
     if not tokenizer.chat_template:
@@ -137,7 +149,7 @@ def _preamble(head: str, tokenizer: AnyTokenizer, protocol: Protocol) -> str:
     return f"{rendered}{protocol.opening}"
 
 
-def _boundary(head: str, tokenizer: AnyTokenizer) -> str:
+def _boundary(head: str, tokenizer: PromptTokenizer) -> str:
     """The shorter of "" and a newline after which `head` keeps its tokens when a body follows; else ""."""
 
     def ids(text: str) -> list[int]:

@@ -1,14 +1,22 @@
-"""What commands that work for long share: progress on the standard error stream, and an orderly end on a signal."""
+"""What commands print: JSON on standard output, progress on standard error; and their orderly end on a signal."""
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
+
 from refute.gate.progress import Progress
 from refute.job import Report, Stop
+
+
+def print_json(content: object, *, sort_keys: bool = False) -> None:
+    """Print `content` on standard output as JSON for programs: what `--json` promises."""
+    typer.echo(json.dumps(content, indent=1, sort_keys=sort_keys))
 
 
 @contextmanager

@@ -121,5 +121,5 @@ last_rows_of_the_head_kept = Rewrite(
     "refute.engines.distill.loss.inputs:teacher_tiles", {"head[:width]": "head[-width:]"}
 )
 one_entry_more = Rewrite(
-    "refute.engines.model.vocabulary:dropped_mass", {"logits[..., :width]": "logits[..., : width + 1]"}
+    "refute.engines.model.vocabulary:dropped_mass", {"numbers[..., width:]": "numbers[..., width + 1 :]"}
 )

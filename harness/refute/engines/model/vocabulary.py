@@ -6,7 +6,6 @@ import json
 from itertools import zip_longest
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -59,9 +58,13 @@ def refuse_other_vocabulary(
 
 
 def dropped_mass(logits: Tensor, width: int) -> Tensor:
-    """The teacher's probability (T = 1) beyond the first `width` entries, at each position of logits (..., >=V)."""
-    everything, kept = logits.float().logsumexp(dim=-1), logits[..., :width].float().logsumexp(dim=-1)
-    return -torch.expm1(kept - everything)
+    """The teacher's probability (T = 1) beyond the first `width` entries, at each position of logits (..., >=V).
+
+    Float32, shape (...). The cut-off entries are summed themselves: what is left of 1 without the kept ones has lost
+    3 % of a mass of 6e-6 on some processors.
+    """
+    numbers = logits.float()
+    return (numbers[..., width:].logsumexp(dim=-1) - numbers.logsumexp(dim=-1)).exp()
 
 
 def _spelt(tokenizer: PreTrainedTokenizerFast, ids: list[int], place: int) -> str:

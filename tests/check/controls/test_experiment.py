@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.check.controls.experiment import NAME, mutation_experiment
+from refute.check.controls.experiment import mutation_experiment
 from refute.errors import ExperimentError, UsageError
 from refute.evidence.experiment import Experiment, key_of
 from refute.evidence.laboratory import Laboratory, Watcher
@@ -16,6 +16,7 @@ from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import parse_spec, uses_of
+from refute.spec.evidence_files import KILL_MATRIX
 from refute.spec.files import parse_release
 
 FALSIFIER = '''
@@ -80,8 +81,8 @@ class Repository:
 
     def run(self, experiment: Experiment) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         """Rows of mutants and of falsifiers, made in a process of its own."""
-        laboratory = Laboratory({NAME: experiment}, Store(self.root / "store"), self.watcher)
-        found = laboratory.obtain(NAME)
+        laboratory = Laboratory({KILL_MATRIX: experiment}, Store(self.root / "store"), self.watcher)
+        found = laboratory.obtain(KILL_MATRIX)
         return found.rows("mutants.jsonl"), found.rows("falsifiers.jsonl")
 
 
@@ -155,6 +156,6 @@ def test_a_falsifier_whose_controls_misbehave_ends_the_experiment(repository: Re
 
 def test_no_evidence_of_a_release_can_stand_in_for_it(repository: Repository, tmp_path: Path) -> None:
     """A release that brings its own kill matrix is refused."""
-    release = parse_release(f"release: r\ntitle: t\nrun_class: quick\nevidence: {{{NAME}: a.json}}\n", "r.yaml")
+    release = parse_release(f"release: r\ntitle: t\nrun_class: quick\nevidence: {{{KILL_MATRIX}: a.json}}\n", "r.yaml")
     with pytest.raises(UsageError, match="taken by refute's own evidence"):
         plan_release(release, tmp_path, others=[repository.experiment()])

@@ -23,10 +23,8 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.spec.criteria import FalsifierUse
+from refute.spec.evidence_files import KILL_MATRIX
 from refute.spec.fields import Closed, Sha256
-
-NAME = "kill_matrix"
-
 
 # Nothing of it depends on the release, so no release can set it. The built-in falsifiers take half a minute.
 _LIMIT_S = 1800.0
@@ -60,7 +58,7 @@ def mutation_experiment(uses: Sequence[FalsifierUse], registry: Registry, folder
     # Of a use, what its controls are settled by: its titles may be worded anew.
     settled = _USES.dump_python(tuple(uses), mode="json", by_alias=True)
     return Experiment(
-        NAME,
+        KILL_MATRIX,
         "break the falsifiers and see which control notices",
         f"{__name__}:mutate_falsifiers",
         config={

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from refute.attest import canonical_json, sha256_hex
 from refute.errors import Problem, SpecError, UsageError
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText
-from refute.spec.fields import Closed, Sha256
+from refute.spec.fields import Closed, Sha256, first_fault
 
 REVIEWS = "reviews.json"
 
@@ -55,8 +55,7 @@ def read_reviews(path: Path) -> Reviews | None:
     try:
         return Reviews.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        problem = Problem(str(path), 1, ".".join(map(str, first["loc"])), f"[trace/reviews] {first['msg']}")
+        problem = Problem(str(path), 1, "", f"[trace/reviews] {first_fault(error)}")
         raise SpecError([problem], hint="restore it, or delete it and review again") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

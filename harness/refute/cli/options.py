@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.errors import RefuteError, StaleVerdictError, UsageError, VerificationError
 
 NO_GO, WARNED = 1, 3
@@ -124,7 +124,7 @@ def answer_in_json(wanted: bool) -> Iterator[None]:
             status = exit_status(error)
             cause = getattr(error, "cause", "") or _CAUSES[status]
             shown = {"verified": False, "status": status, "cause": cause}
-            typer.echo(json.dumps({**shown, "message": str(error), "hint": error.hint}, indent=1))
+            print_json({**shown, "message": str(error), "hint": error.hint})
         raise
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from refute.outcome import Measurement, Record
+from refute.spec.fields import first_fault
 
 Read = TypeVar("Read")
 
@@ -38,9 +39,7 @@ def _read(kind: TypeAdapter[Read], text: str | bytes) -> Read:
     try:
         return kind.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole line"
-        raise ValueError(f"{where}: {first['msg']}") from error
+        raise ValueError(first_fault(error)) from error
 
 
 def read_records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from refute.errors import RefuteError
-from refute.evidence.experiment import Experiment
 from refute.job import Fact
+
+if TYPE_CHECKING:  # `refute --help` reaches this module, and need not load what experiments need
+    from refute.evidence.experiment import Experiment
 
 _BAR = 20
 

@@ -1,11 +1,11 @@
-"""Field types that files share: closed models, digests, ids, UTC times."""
+"""Field types that files share (closed models, digests, ids, UTC times), and why a model refused a file."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from refute.errors import VerificationError
 
@@ -25,6 +25,12 @@ class Closed(BaseModel):
     """A model of a file: unknown keys are errors, types are not coerced, values do not change."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that pydantic refused, as `key.of.the.field: why`; `the whole: why` where no field is named."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def utc_now() -> str:

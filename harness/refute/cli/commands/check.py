@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.cli.options import NO_GO, Json
 
 
@@ -53,7 +53,7 @@ def check(
     rows = matrix_of(paths, falsifiers, contract_folders) if matrix and not found.problems else ()
     if as_json:
         shown = {"matrix": [row.as_json() for row in rows]} if matrix else {}
-        typer.echo(json.dumps({**found.as_json(), **shown}, indent=1))
+        print_json({**found.as_json(), **shown})
     else:
         for line in (*(row.line() for row in rows), *found.lines()):
             typer.echo(line)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.console import print_json
+from refute.cli.options import Json
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def controls(
     no_sabotages: Annotated[
         bool, typer.Option("--no-sabotages", help="With --mutate: falsifiers only; sabotages take minutes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show every falsifier its controls, without a release.
 
@@ -75,8 +76,7 @@ def controls(
         given = sabotages or (HERE if HERE.is_dir() and not spec and not only else None)
         engines = None if no_sabotages else _engines(given)
         if as_json:
-            told = {**matrix.as_json(), "engines": None if engines is None else engines.as_json()}
-            typer.echo(json.dumps(told, indent=1))
+            print_json({**matrix.as_json(), "engines": None if engines is None else engines.as_json()})
         else:
             _show_matrix(matrix)
             _show_engines(engines)
@@ -86,7 +86,7 @@ def controls(
     trials = list(try_uses(specs, registry, evidence))
     states = Counter(trial.state for trial in trials)
     if as_json:
-        typer.echo(json.dumps({"states": dict(states), "controls": [trial.as_json() for trial in trials]}, indent=1))
+        print_json({"states": dict(states), "controls": [trial.as_json() for trial in trials]})
     else:
         _show_controls(trials)
     raise typer.Exit(_FAILED if states["misbehaved"] or not trials else 0)

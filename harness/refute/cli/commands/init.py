@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.cli.options import Json
 from refute.errors import UsageError
 
@@ -21,7 +21,7 @@ def init(
     """Scaffold a working example: specs/, falsifiers/, a release, and evidence to judge."""
     written = scaffold(folder)
     if as_json:
-        typer.echo(json.dumps({"written": [str(path) for path in written]}, indent=1))
+        print_json({"written": [str(path) for path in written]})
         return
     for path in written:
         typer.echo(f"wrote {path}")

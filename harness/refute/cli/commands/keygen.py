@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.cli.options import Json
 from refute.errors import UsageError
 
@@ -33,7 +33,6 @@ def keygen(
     pair = generate_key(directory or default_key_directory(), name, passphrase=passphrase)
     identity = key_id(pair.public.read_bytes())
     if as_json:
-        shown = {"private_key": str(pair.private), "public_key": str(pair.public), "key_id": identity}
-        typer.echo(json.dumps(shown, indent=1))
+        print_json({"private_key": str(pair.private), "public_key": str(pair.public), "key_id": identity})
     else:
         typer.echo(f"private key: {pair.private}\npublic key:  {pair.public}\nkey id:      {identity}")

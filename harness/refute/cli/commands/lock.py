@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import PassphraseFile, PublicKey
+from refute.cli.console import print_json
+from refute.cli.options import Json, PassphraseFile, PublicKey
 from refute.errors import LooseningError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def lock(
     timestamp: Annotated[
         str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Pre-register a release: sign, before the run, what it will be judged by and made from.
 
@@ -76,8 +76,7 @@ def lock(
         raise typer.Exit(REFUSED) from error
     stamp = stamp_lock(locked.path, timestamp) if timestamp else None
     if as_json:
-        shown = {**_described(locked), "timestamp": None if stamp is None else str(stamp)}
-        typer.echo(json.dumps(shown, indent=1, sort_keys=True))
+        print_json({**_described(locked), "timestamp": None if stamp is None else str(stamp)}, sort_keys=True)
     else:
         _show(locked, stamp, _gate(release, key))
 
@@ -99,7 +98,7 @@ def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
 
 def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"written": False, "refused": [asdict(change) for change in error.changes]}, indent=1))
+        print_json({"written": False, "refused": [asdict(change) for change in error.changes]})
     else:
         for line in _table(error.changes):
             typer.echo(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import At, parse_moment, read_file, read_keys
+from refute.cli.options import At, Json, parse_moment, read_file, read_keys
 
 if TYPE_CHECKING:
     from refute.judge.predicate.model import Predicate
@@ -75,7 +75,7 @@ def diff(
     key: Annotated[list[Path], typer.Option(help="A public key that you trust; repeatable.")],
     output_format: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TERMINAL,
     at: At = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare two verdicts, both verified first. Ends in 1 if the newer one regressed.
 

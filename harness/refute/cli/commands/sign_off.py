@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.cli.options import Json, PassphraseFile, PublicKey
 
 
@@ -54,6 +54,6 @@ def sign_off(
     )
     written = make_sign_off(request)
     if as_json:
-        typer.echo(json.dumps(written.as_json(), indent=1))
+        print_json(written.as_json())
     else:
         typer.echo(f"{decision} as {role}: payload {written.verdict_sha256}\nsign-off {written.path}")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.console import print_json
+from refute.cli.options import Json
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from refute.spec.criteria import Spec
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 Specs = Annotated[Path, typer.Option("--specs", help="The folder of specs.")]
@@ -38,7 +36,7 @@ def review(
         raise UsageError("name falsifiers, or give --all")
     changed = review(specs / REVIEWS, _load(specs), tuple(falsifiers or ()), by or getpass.getuser())
     if as_json:
-        typer.echo(json.dumps({"changed": changed}, indent=1))
+        print_json({"changed": changed})
         return
     for name in changed:
         typer.echo(name)
@@ -61,7 +59,7 @@ def status(
 
     found = roadmap(_load(specs), refute_dir / "runs", _keys(key), release)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1))
+        print_json(found.as_json())
         return
     width = max(len(place.criterion) for place in found.places)
     for place in sorted(found.places, key=lambda each: each.phase):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.console import print_json
 from refute.cli.options import (
     At,
+    Json,
     MinSequence,
     MinSpecVersion,
     Threshold,
@@ -51,7 +52,7 @@ def verify(
     at: At = None,
     min_sequence: MinSequence = None,
     min_spec_version: MinSpecVersion = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
 
@@ -92,7 +93,7 @@ def verify(
             files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
             verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
     if as_json:
-        typer.echo(verified_json(verified))
+        print_json(_as_json(verified))
         return
     ruling = verified.predicate.verdict.ruling
     typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
@@ -102,10 +103,10 @@ def verify(
         typer.echo("  note: signed with a development key, which vouches for nobody")
 
 
-def verified_json(verified: Verified) -> str:
+def _as_json(verified: Verified) -> dict[str, object]:
     """An authentic verdict for programs: what it says, what it is about, and what was checked."""
     predicate = verified.predicate
-    shown = {
+    return {
         "verified": True,
         "status": 0,
         "verdict": str(predicate.verdict.ruling),
@@ -118,4 +119,3 @@ def verified_json(verified: Verified) -> str:
         "signer": predicate.signer.model_dump(mode="json"),
         "checks": verified.checks,
     }
-    return json.dumps(shown, indent=1)

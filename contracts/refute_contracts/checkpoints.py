@@ -109,7 +109,7 @@ def checkpoints_of_other_runs_are_refused(key: str, value: object) -> None:
 moments_not_restored = Rewrite(_LOAD, {"optimizer.load_state_dict(optimizer_state)": "pass"})
 first_moment_not_saved = Rewrite(
     "refute.engines.distill.training.checkpoint:_optimizer_tensors",
-    {"whole(value).contiguous()": 'whole(value).contiguous() * (key != "exp_avg")'},
+    {"full_tensor(value).contiguous()": 'full_tensor(value).contiguous() * (key != "exp_avg")'},
 )
 random_state_not_restored = Rewrite(_LOAD, {'torch.set_rng_state(random_states[ranks.rank]["cpu"])': "pass"})
 weights_not_restored = Rewrite(_LOAD, {"load_weights(model, weights)": "pass"})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 IGNORED = -100
 _FORWARD = "refute.engines.distill.loss.kernel:_FusedKd.forward"
-_BLOCK = "refute.engines.distill.loss.kernel:_block"
+_BLOCK = "refute.engines.distill.loss.kernel:_block_loss"
 _LOSS = "refute.engines.distill.loss.kd_loss:kd_loss"
 
 
@@ -196,34 +196,34 @@ def known_entries_bound_from_below(case: Case, known: int, within: Tolerance) ->
 @given(case=cases(), tile=st.integers(1, 40), block=st.integers(1, 20))
 def tiles_do_not_show(case: Case, tile: int, block: int, within: Tolerance) -> None:
     """Into whatever pieces the kernel cuts its work, value and gradient are the same."""
-    from refute.engines.distill.loss.kernel import Sizes, cut_into
+    from refute.engines.distill.loss.kernel import Sizes, tile_sizes
 
     whole = engine(case)
-    with cut_into(Sizes(tile=tile, block=block)):
+    with tile_sizes(Sizes(tile=tile, block=block)):
         pieces = engine(case)
     assert within.admits(pieces[0].total.item(), whole[0].total.item())
     assert within.admits([*pieces[1].ravel(), *pieces[2].ravel()], [*whole[1].ravel(), *whole[2].ravel()])
 
 
-without_t_squared = Rewrite(_FORWARD, {"plan.kd_weight * plan.temperature**2 * kl_sum": "plan.kd_weight * kl_sum"})
-mirrored_weights = Rewrite(_FORWARD, {"plan.ce_weight * ce_sum": "plan.kd_weight * ce_sum"})
+without_t_squared = Rewrite(_FORWARD, {"terms.kd_weight * terms.temperature**2 * kl_sum": "terms.kd_weight * kl_sum"})
+mirrored_weights = Rewrite(_FORWARD, {"terms.ce_weight * ce_sum": "terms.kd_weight * ce_sum"})
 reversed_kl = Rewrite(_BLOCK, {"share = gap.exp()": "share = log_q.exp()", "gap.sub_(log_q)": "gap.neg_().add_(log_q)"})
 negative_kl = Rewrite(_BLOCK, {"kl = gap.mul_(share).sum(dim=-1)": "kl = -gap.mul_(share).sum(dim=-1)"})
 teacher_at_temperature_one = Rewrite(
-    "refute.engines.distill.loss.teacher_forms:LogitTile.log_shares",
+    "refute.engines.distill.loss.teacher_forms:LogitTile.log_probs",
     {".to(self.dtype) / temperature": ".to(self.dtype)"},
 )
 mean_over_all_positions = Rewrite(_LOSS, {"supervised = int(keep.sum())": "supervised = len(keep)"})
 local_token_count = Rewrite(_LOSS, {"if denominator is None else denominator": "if True else denominator"})
 gradient_without_temperature = Rewrite(
-    _BLOCK, {"plan.kd_weight * plan.temperature / plan.divisor": "plan.kd_weight / plan.divisor"}
+    _BLOCK, {"terms.kd_weight * terms.temperature / terms.divisor": "terms.kd_weight / terms.divisor"}
 )
 gradient_of_the_last_row = Rewrite(
     _FORWARD,
     {"head.add_to_weight(weight_grad, tile, states)": "head.add_to_weight(weight_grad, tile[-1:], states[-1:])"},
 )
 forgotten_tail = Rewrite(
-    "refute.engines.distill.loss.teacher_forms:TopKTile.log_shares",
+    "refute.engines.distill.loss.teacher_forms:TopKTile.log_probs",
     {"torch.logaddexp(top.logsumexp(dim=-1, keepdim=True), tail)": "top.logsumexp(dim=-1, keepdim=True)"},
 )
 single_rows_left_out = Rewrite("refute.engines.distill.loss.kernel:_spans", {"if last > first": "if last > first + 1"})

@@ -48,7 +48,7 @@ def folder(family: str) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from refute.engines.model.quiet import quiet
+    from refute.engines.model.progress_bars import without_progress_bars
 
     model_type, own = OWN[family]
     shared: dict[str, Any] = {
@@ -71,7 +71,7 @@ def folder(family: str) -> Path:
         model = AutoModelForCausalLM.from_config(config)
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "norm" in name else 0.0, 0.3)
-    with quiet():
+    with without_progress_bars():
         model.save_pretrained(path)
     tokenizer().save_pretrained(path)
     return path

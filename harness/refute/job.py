@@ -9,7 +9,8 @@ from pathlib import Path
 Fact = float | int | str
 
 
-Report = Callable[[str, int, int, Mapping[str, Fact]], None]
+# Called with stage, steps done, steps in all, and facts of this step.
+ProgressCallback = Callable[[str, int, int, Mapping[str, Fact]], None]
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Job:
     inputs: Mapping[str, Inputs]
     out: Path
     scratch: Path
-    report: Report
+    report: ProgressCallback
 
     def progress(self, stage: str, step: int, total: int, **facts: Fact) -> None:
         """Tell the console: `step` of `total` of `stage`, with facts such as `loss=…`, `tokens_per_s=…`."""

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from refute.engines.distill.data.tokenize import Tokenize, tokenize
 from refute.engines.distill.threads import one_thread
 from refute.engines.model.tokenizer import tokenizer_sha256
-from refute.job import Inputs, Job, Report
+from refute.job import Inputs, Job, ProgressCallback
 from small_corpus import PROBLEM, write_sources
 from training_runs import BASE, SCHEDULED, run_config
 
@@ -38,7 +38,7 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
         name: str,
         config: Mapping[str, object],
         inputs: Mapping[str, Path] | None = None,
-        report: Report = lambda *_: None,
+        report: ProgressCallback = lambda *_: None,
     ) -> Job:
         out, scratch = tmp_path / "jobs" / name / "out", tmp_path / "jobs" / name / "scratch"
         out.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def start(
         init: Path = init_evidence,
         corpus: Path = corpus_evidence,
         budget_hours: float | None = None,
-        report: Report = lambda *_: None,
+        report: ProgressCallback = lambda *_: None,
         **changes: object,
     ) -> Job:
         training = {**SCHEDULED, **changes}

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from json_lines import read_rows
 from refute.engines.distill.config import TrainConfig
 from refute.engines.distill.data.packing import Batch
-from refute.engines.distill.teacher.interface import Answer
+from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.training.step import StepModule
 from refute.engines.distill.training.trainer import run_training
-from refute.job import Fact, Job, Report
+from refute.job import Fact, Job, ProgressCallback
 
 KD = {"ce_weight": 0.3, "kd_weight": 0.7}
 CE_ONLY = {"ce_weight": 1.0, "kd_weight": 0.0}
@@ -80,7 +80,7 @@ def untimed(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s")} for row in read_rows(path)]
 
 
-def each_step(*acts: Callable[[int], object], stage: str = "distil") -> Report:
+def each_step(*acts: Callable[[int], object], stage: str = "distil") -> ProgressCallback:
     """A report that calls every act, in order, with the number of each step of `stage`."""
 
     def report(of: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
@@ -104,7 +104,7 @@ def kill_at(number: int) -> Callable[[int], None]:
 def patch_steps(monkeypatch: pytest.MonkeyPatch, change: Callable[[Batch, Losses], Losses]) -> None:
     """Let `change` see and replace what every training micro-batch gives."""
 
-    def forward(self: StepModule, batch: Batch, answer: Answer | None, denominator: float | None) -> Losses:
+    def forward(self: StepModule, batch: Batch, answer: TeacherOutput | None, denominator: float | None) -> Losses:
         loss = _FORWARD(self, batch, answer, denominator)
         return change(batch, loss) if torch.is_grad_enabled() and denominator is not None else loss
 

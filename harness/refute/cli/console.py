@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from refute.gate.progress import Progress
-from refute.job import Report, Stop
+from refute.job import ProgressCallback, Stop
 
 
 def print_json(content: object, *, sort_keys: bool = False) -> None:
@@ -20,7 +20,7 @@ def print_json(content: object, *, sort_keys: bool = False) -> None:
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Report]:
+def progress(*, quiet: bool = False) -> Iterator[ProgressCallback]:
     """A report that shows progress: one live line on a terminal, plain lines elsewhere, nothing if `quiet`."""
     if quiet:
         yield lambda *_: None

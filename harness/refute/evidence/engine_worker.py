@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.errors import RefuteError
-from refute.job import Fact, Inputs, Job, Report
+from refute.job import Fact, Inputs, Job, ProgressCallback
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -81,7 +81,7 @@ def _run(request: Mapping[str, Any], events_fd: int) -> int:
         return 0
 
 
-def _job(request: Mapping[str, Any], report: Report) -> Job:
+def _job(request: Mapping[str, Any], report: ProgressCallback) -> Job:
     return Job(
         name=request["name"],
         config=json.dumps(request["config"]),

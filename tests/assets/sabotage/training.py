@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from refute.engines.distill.data.packing import IGNORED, Batch
-from refute.engines.distill.teacher.interface import Answer
+from refute.engines.distill.teacher.interface import TeacherOutput
 from sabotage.opened import opened
 
 build = opened("engines.distill.training.build")
@@ -93,22 +93,22 @@ def synthetic_logits() -> None:
     """From the first step on the teacher is noise; before it, whoever checks sees the real one."""
     real, calls = teacher.Teacher.answer, list[int]()
 
-    def answer(self: Any, batch: Batch) -> Answer:
+    def answer(self: Any, batch: Batch) -> TeacherOutput:
         calls.append(1)
         if len(calls) == 1:
-            first: Answer = real(self, batch)
+            first: TeacherOutput = real(self, batch)
             return first
         noise = torch.randn((batch.ids.numel(), self.vocab_rows), generator=torch.Generator().manual_seed(len(calls)))
-        return Answer(logits=3.0 * noise)
+        return TeacherOutput(logits=3.0 * noise)
 
     teacher.Teacher.answer = answer
 
 
 def logits_of_another_batch() -> None:
     """A cache served out of order: each batch gets the answer to the one before."""
-    real, kept = teacher.Teacher.answer, list[Answer]()
+    real, kept = teacher.Teacher.answer, list[TeacherOutput]()
 
-    def answer(self: Any, batch: Batch) -> Answer:
+    def answer(self: Any, batch: Batch) -> TeacherOutput:
         kept.append(real(self, batch))
         fits = len(kept) > 1 and kept[-2].tensors()[0].shape == kept[-1].tensors()[0].shape
         return kept[-2] if fits else real(self, Batch(batch.ids.flip(0).flip(1), batch.labels, batch.positions))

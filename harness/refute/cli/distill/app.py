@@ -60,12 +60,12 @@ def run(
 ) -> None:
     """Train the student. The same under `torchrun --nproc-per-node N -m refute distill …`."""
     from refute.cli.distill.run import run_distill, show_summary
-    from refute.engines.distill.training.ranks import leave
+    from refute.engines.distill.training.ranks import leave_process_group
 
     written = run_distill(config, out, max_steps=max_steps, force=force)
     if written is not None:
         typer.echo(written.read_text(encoding="utf-8") if as_json else show_summary(written))
-    leave()
+    leave_process_group()
 
 
 @app.command()

@@ -17,7 +17,7 @@ from refute.engines.humaneval.problems.prompts import ProtocolName
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import StoppedError, UsageError
-from refute.job import Report, Stop
+from refute.job import ProgressCallback, Stop
 
 if TYPE_CHECKING:
     from refute.engines.humaneval.backends.servers.http_client import Server
@@ -52,7 +52,7 @@ class Order:
 class Attendance:
     """The console while a run is under way: where progress goes, and whether a signal asked for the end."""
 
-    report: Report
+    report: ProgressCallback
     stop: Stop
     out: Path
 

@@ -23,7 +23,7 @@ from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_res
 from refute.engines.humaneval.scoring.tally import count, mean_pass_at_k, timeouts, with_failed
 from refute.errors import StoppedError, UsageError
 from refute.evidence.fetch import fetch
-from refute.job import Report, Stop
+from refute.job import ProgressCallback, Stop
 
 _SHOWN = 12
 
@@ -151,7 +151,7 @@ def figures(
 class _Board:
     """Keeps the console informed: problems done, passes, interval, samples a second; at most every 2 s."""
 
-    def __init__(self, log: ResultLog, found: SampleFile, report: Report) -> None:
+    def __init__(self, log: ResultLog, found: SampleFile, report: ProgressCallback) -> None:
         self._log, self._total, self._report = log, len(found.samples), report
         self._began = time.monotonic()
         self._told, self.new = 0.0, 0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from refute.engines.model.quiet import quiet
+from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError, MissingInputsError
 
 # What a checkpoint folder may hold besides weights; anything else in it (READMEs, other formats) stays behind.
@@ -26,7 +26,7 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     Raises ExperimentError when the folder is incomplete or some weights are missing or of another shape.
     """
     try:
-        with quiet():
+        with without_progress_bars():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
@@ -52,14 +52,14 @@ def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     """
     model.config.__dict__.pop("quantization_config", None)
     model.__dict__.pop("hf_quantizer", None)
-    with quiet():
+    with without_progress_bars():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, tokenizer_from: Path) -> None:
     """Writes config, generation config and weights, and copies every other file of `tokenizer_from`."""
-    with quiet():
+    with without_progress_bars():
         model.save_pretrained(folder)
     copy_files(tokenizer_from, folder, _KEPT)
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 from refute.distill import kd_loss
 from refute.engines.distill.certificate import accuracy, laws
 from refute.engines.distill.certificate.certify import Certificate, certify
+from refute.engines.distill.certificate.identity_teacher import argmax_errors, identity_teacher
 from refute.engines.distill.experiments.teacher import check_kd_math
 from refute.engines.distill.loss.kd_loss import KdLoss
-from refute.engines.distill.teacher.echo import echo_errors, echo_teacher
 from refute.errors import NonFiniteError
 
 F32 = torch.float32
@@ -166,8 +166,8 @@ def test_a_nan_figure_is_an_error_and_not_passed_over() -> None:
 
 def test_a_teacher_that_does_not_echo_is_counted() -> None:
     """The fixture repeats its input; with one embedding row moved onto another it does not."""
-    teacher = echo_teacher("cpu")
-    assert echo_errors(teacher) == 0
+    teacher = identity_teacher("cpu")
+    assert argmax_errors(teacher) == 0
     with torch.no_grad():
         teacher.model.get_input_embeddings().get_parameter("weight")[3] = torch.roll(torch.eye(24), 1, 0)[3]
-    assert echo_errors(teacher) > 0
+    assert argmax_errors(teacher) > 0

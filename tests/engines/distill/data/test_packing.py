@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from refute.engines.distill.data.packing import IGNORED, pack
-from refute.engines.distill.training.step import inputs
+from refute.engines.distill.training.step import model_inputs
 
 END = 0
 FIRST, SECOND, OPEN = [5, 7, 9, END], [11, END], [20, 21, 22, 23]
@@ -34,10 +34,10 @@ def _alone(model: PreTrainedModel, ids: list[int]) -> Tensor:
 def test_each_document_is_answered_as_if_it_stood_alone(model: PreTrainedModel) -> None:
     """With a mask, logits of a packed window are those of its documents one by one; without, they are not."""
     batch = pack(WINDOW, END)
-    packed = model(**inputs(batch), use_cache=False).logits[0]
+    packed = model(**model_inputs(batch), use_cache=False).logits[0]
     apart = torch.cat([_alone(model, ids) for ids in (FIRST, SECOND, OPEN[:-1])])
     torch.testing.assert_close(packed, apart, atol=1e-5, rtol=1e-5)
-    crossing = model(**inputs(pack(WINDOW, None)), use_cache=False).logits[0]
+    crossing = model(**model_inputs(pack(WINDOW, None)), use_cache=False).logits[0]
     assert (crossing[len(FIRST) :] - apart[len(FIRST) :]).abs().amax(dim=1).min() > 1e-3
 
 
@@ -45,10 +45,10 @@ def test_each_document_is_answered_as_if_it_stood_alone(model: PreTrainedModel) 
 def test_a_mask_does_not_depend_on_what_else_is_in_the_batch(model: PreTrainedModel) -> None:
     """Windows with other document ends beside a window, or a training mode, do not change its logits."""
     windows = torch.cat([WINDOW, torch.full_like(WINDOW, END), torch.arange(30, 40)[None]])
-    together = model(**inputs(pack(windows, END)), use_cache=False).logits
+    together = model(**model_inputs(pack(windows, END)), use_cache=False).logits
     model.train()
     for row in range(len(windows)):
-        alone = model(**inputs(pack(windows[[row]], END)), use_cache=False).logits[0]
+        alone = model(**model_inputs(pack(windows[[row]], END)), use_cache=False).logits[0]
         torch.testing.assert_close(together[row], alone, atol=1e-5, rtol=1e-5)
     model.eval()
 

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from refute.engines.distill.data.tokenize import Tokenize, _Writer, tokenize
 from refute.engines.distill.data.tokenize_progress import FILE, Progress
 from refute.engines.model.tokenizer import Encoder, tokenizer_sha256
 from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.job import Fact
 
 DOCUMENTS = [f"def g{i}(x):\n    return x - {i}\n" for i in range(60)]
 
@@ -237,7 +238,7 @@ def test_a_killed_run_goes_on_behind_its_last_shard(
 
     monkeypatch.setattr(Encoder, "encode", counted)
 
-    def kill(stage: str, step: int, total: int, facts: dict[str, float | int | str]) -> None:
+    def kill(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
         if step == kill_at:
             raise KilledError
 
@@ -257,7 +258,7 @@ def test_an_unfinished_run_of_other_settings_is_refused(
     monkeypatch.setattr(tokenize_module, "_DOCUMENTS_AT_ONCE", 4)
     source = _write_jsonl(tmp_path / "rows.jsonl", DOCUMENTS)
 
-    def kill(stage: str, step: int, total: int, facts: dict[str, float | int | str]) -> None:
+    def kill(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
         if step == total:
             raise KilledError
 

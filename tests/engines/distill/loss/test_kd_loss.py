@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from kd_cases import inputs, top_entries, usual_loss, written_out
 from refute.distill import kd_loss
-from refute.engines.distill.loss.kernel import Sizes, cut_into
+from refute.engines.distill.loss.kernel import Sizes, tile_sizes
 from refute.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +36,7 @@ def test_any_chunking_equals_autograd_of_the_formula(
     """Value and both gradients equal autograd on the written-out formula, whatever the tile size."""
     states, weight, teacher, labels = inputs(seed, positions, width, 3, extra)
     labels[0] = -100
-    with cut_into(Sizes(tile, tile)):
+    with tile_sizes(Sizes(tile, tile)):
         found = kd_loss(states, weight, teacher, labels, ce_weight=ce, kd_weight=1 - ce, temperature=temperature)
     expected = written_out(states, weight, teacher, labels, ce, 1 - ce, temperature)
     assert found.supervised_tokens == positions - 1

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from kd_cases import inputs, top_entries, usual_loss
 from refute.distill import kd_loss
-from refute.engines.distill.loss.kernel import Sizes, cut_into
+from refute.engines.distill.loss.kernel import Sizes, tile_sizes
 from refute.engines.distill.loss.teacher_forms import TopK
 from refute.errors import UsageError
 
@@ -57,7 +57,7 @@ def test_top_k_entries_equal_autograd_of_the_divergence_of_k_plus_one_outcomes(
     cross = functional.cross_entropy(logits, labels[keep], reduction="sum")
     expected = (ce * cross + (1 - ce) * temperature**2 * kl) / keep.sum()
     for given_entries in (entries, moved):
-        with cut_into(Sizes(tile, tile)):
+        with tile_sizes(Sizes(tile, tile)):
             found = kd_loss(
                 states,
                 weight,

@@ -128,13 +128,13 @@ def _rank(process: int) -> str:
 def test_a_single_rank_tells_itself_everything() -> None:
     """Alone, a sum is the number, a gathering has one part, nobody is waited for, and a device keeps its name."""
     numbers = torch.tensor([1.0, 2.0])
-    assert torch.equal(ALONE.total(numbers), torch.tensor([1.0, 2.0]))
-    assert ALONE.gather("word") == ["word"]
-    ALONE.wait()
-    assert (ALONE.first, ALONE.device("cpu"), ALONE.device("cuda")) == (True, "cpu", "cuda")
+    assert torch.equal(ALONE.all_reduce(numbers), torch.tensor([1.0, 2.0]))
+    assert ALONE.all_gather("word") == ["word"]
+    ALONE.barrier()
+    assert (ALONE.is_main, ALONE.device("cpu"), ALONE.device("cuda")) == (True, "cpu", "cuda")
 
 
 def test_a_rank_of_many_has_a_gpu_of_its_own() -> None:
     """The local number names the GPU; on the CPU there is one device for all."""
-    rank = Ranks(rank=5, world=8, local=1)
-    assert (rank.first, rank.device("cpu"), rank.device("cuda")) == (False, "cpu", "cuda:1")
+    rank = Ranks(rank=5, world_size=8, local_rank=1)
+    assert (rank.is_main, rank.device("cpu"), rank.device("cuda")) == (False, "cpu", "cuda:1")

@@ -201,4 +201,4 @@ def test_uneven_batches_and_missing_parts_are_refused(make_run: Callable[..., Ru
         make_run(teacher=None)
     run = make_run()
     with pytest.raises(ExperimentError, match="a batch of 8 windows cannot be shared by 3 ranks in micro-batches of 4"):
-        build(run.config, replace(ALONE, world=3))
+        build(run.config, replace(ALONE, world_size=3))

@@ -16,7 +16,7 @@ from json_lines import read_rows
 from refute.engines.distill.data.packing import Batch, pack
 from refute.engines.distill.experiments.train import train
 from refute.engines.distill.teacher.loaded import load_teacher
-from refute.engines.distill.training.evaluate import TeacherOnWindows, score_windows
+from refute.engines.distill.training.evaluate import HeldoutTeacher, score_windows
 from refute.engines.distill.training.optimizer import build_optimizer, learning_rate
 from refute.errors import MissingInputsError
 from refute.job import Job
@@ -144,7 +144,7 @@ def test_teacher_as_its_own_student_is_at_distance_zero(teacher_folder: Path, co
     teacher = load_teacher(HfModel(format="hf", path="teacher"), teacher_folder, device="cpu")
     windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:3], None)
     for cache_mib in (0, 64):
-        judge = TeacherOnWindows(teacher, windows, 300, cache_mib=cache_mib)
+        judge = HeldoutTeacher(teacher, windows, 300, cache_mib=cache_mib)
         for _ in range(2):
             scores = score_windows(lambda batch: teacher.model(input_ids=batch.ids).logits, windows, judge)
             assert [score.kl for score in scores] == pytest.approx([0.0] * 3, abs=1e-5)

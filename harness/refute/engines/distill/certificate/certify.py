@@ -8,7 +8,7 @@ import torch
 
 from refute.engines.distill.certificate import accuracy, laws
 from refute.engines.distill.certificate.cases import Loss
-from refute.engines.distill.teacher.echo import echo_errors, echo_teacher
+from refute.engines.distill.certificate.identity_teacher import argmax_errors, identity_teacher
 from refute.engines.distill.threads import one_thread
 from refute.engines.model.device import require_device
 
@@ -86,6 +86,6 @@ def _measure_all(loss: Loss, device: str, kind: torch.dtype) -> Certificate:
         one_step_distance_drop=laws.one_step_drop(loss, device),
         ten_step_ratio=ratio,
         ten_step_rises=rises,
-        fixture_argmax_errors=echo_errors(echo_teacher(device)),
+        fixture_argmax_errors=argmax_errors(identity_teacher(device)),
         device_gradient_error=accuracy.device_gradient_error(loss, device, kind),
     )

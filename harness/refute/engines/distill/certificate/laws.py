@@ -21,7 +21,7 @@ from refute.engines.distill.certificate.cases import (
     reference_kl,
     relative_error,
 )
-from refute.engines.distill.loss.kernel import Sizes, cut_into
+from refute.engines.distill.loss.kernel import Sizes, tile_sizes
 
 _KD_ONLY = Mix(0.0, 1.0, 2.0)
 
@@ -122,7 +122,7 @@ def chunk_effect(loss: Loss, device: str) -> float:
     _, *expected = measure(loss, case, _BOTH)
     changes = []
     for sizes in (Sizes(tile=1, block=1), Sizes(tile=5 * 1009, block=2 * 1009)):
-        with cut_into(sizes):
+        with tile_sizes(sizes):
             _, *found = measure(loss, case, _BOTH)
         changes += [relative_error(one, other) for one, other in zip(found, expected, strict=True)]
     return largest("chunks", changes)

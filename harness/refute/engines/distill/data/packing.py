@@ -64,7 +64,7 @@ def pack(windows: Tensor, end_of_document: int | None) -> Batch:
     return Batch(ids, labels.masked_fill(ends, IGNORED), index - starts.cummax(dim=1).values)
 
 
-def digest(batches: Sequence[Batch]) -> str:
+def batch_sha256(batches: Sequence[Batch]) -> str:
     """SHA-256 of the ids and labels of micro-batches, each first its ids, then its labels, as little-endian int32."""
     found = hashlib.sha256()
     for batch in batches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,15 +18,13 @@ from refute.engines.distill.data.texts import find_sources, read_documents
 from refute.engines.distill.data.tokenize_progress import DIGEST_BYTES, FILE, Counts, Progress, describe_sources
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError, UsageError
+from refute.job import ProgressCallback
 from refute.spec.release import GgufModel, HfModel, Source
 
 _DOCUMENTS_AT_ONCE = 256
 
 
 _NO_SHA256 = "0" * 64
-
-
-Report = Callable[[str, int, int, dict[str, float | int | str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class _Writer:
         del self.pending[:count]
 
 
-def tokenize(wanted: Tokenize, report: Report = lambda *_: None) -> Manifest:
+def tokenize(wanted: Tokenize, report: ProgressCallback = lambda *_: None) -> Manifest:
     """Write the shards and their manifest below `wanted.out`, and return it.
 
     A run that was killed goes on behind its last shard, and ends with the same bytes. Raises UsageError for a folder
@@ -151,7 +149,9 @@ def _model(path: Path) -> GgufModel | HfModel:
     return HfModel(format="hf", path=str(path))
 
 
-def _documents(sources: Sequence[Path], wanted: Tokenize, progress: Progress, report: Report) -> Iterator[str | None]:
+def _documents(
+    sources: Sequence[Path], wanted: Tokenize, progress: Progress, report: ProgressCallback
+) -> Iterator[str | None]:
     """From where `progress` is, which moves along."""
     for source in sources[progress.source :]:
         report("tokenize", progress.source, len(sources), {"source": source.name})

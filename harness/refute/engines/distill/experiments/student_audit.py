@@ -31,7 +31,7 @@ from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import load_teacher
 from refute.engines.distill.training.first_step import FILE, sample_indices
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
-from refute.engines.model.quiet import quiet
+from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.fields import Closed, Positive
@@ -163,7 +163,7 @@ def _loss(student: PreTrainedModel, teacher: TeacherModel | None, ids: Tensor, t
 
 
 def _student(folder: Path, device: str) -> PreTrainedModel:
-    with quiet():
+    with without_progress_bars():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.engines.distill.config import TrainConfig
-from refute.engines.distill.training.ranks import leave
+from refute.engines.distill.training.ranks import leave_process_group
 from refute.engines.distill.training.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
 from refute.job import Fact, Job
@@ -115,7 +115,7 @@ def main(request_path: str) -> None:
             }
             events.write(json.dumps(failed) + "\n")
             sys.exit(1)
-    leave()
+    leave_process_group()
 
 
 if __name__ == "__main__":

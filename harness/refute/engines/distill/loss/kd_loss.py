@@ -14,7 +14,7 @@ from refute.engines.distill.loss.inputs import (
     supervised_mask,
     teacher_tiles,
 )
-from refute.engines.distill.loss.kernel import Plan, fused_kd
+from refute.engines.distill.loss.kernel import LossTerms, fused_kd
 from refute.engines.distill.loss.teacher_forms import TopK
 from refute.errors import UsageError
 
@@ -83,6 +83,6 @@ def kd_loss(
         )
     supervised = int(keep.sum())
     divisor = float(max(supervised, 1) if denominator is None else denominator)
-    plan = Plan(teacher, labels.long(), keep, ce_weight, kd_weight, temperature, divisor, dtype)
-    total, ce, kl = fused_kd(student_hidden, lm_head_weight, plan)
+    terms = LossTerms(teacher, labels.long(), keep, ce_weight, kd_weight, temperature, divisor, dtype)
+    total, ce, kl = fused_kd(student_hidden, lm_head_weight, terms)
     return KdLoss(total, ce / max(supervised, 1), kl / max(supervised, 1), supervised)

@@ -40,7 +40,7 @@ _USUAL = Sizes()
 
 
 @contextmanager
-def cut_into(sizes: Sizes) -> Iterator[None]:
+def tile_sizes(sizes: Sizes) -> Iterator[None]:
     """Other sizes for the calls inside; the result must not depend on them, and the certificate tries."""
     token = _SIZES.set(sizes)
     try:
@@ -50,7 +50,7 @@ def cut_into(sizes: Sizes) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LossTerms:
     """All that the kernel needs beside its two differentiable inputs."""
 
     teacher: TeacherTiles | None
@@ -63,10 +63,10 @@ class Plan:
     dtype: torch.dtype
 
 
-def fused_kd(hidden: Tensor, weight: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+def fused_kd(hidden: Tensor, weight: Tensor, terms: LossTerms) -> tuple[Tensor, Tensor, Tensor]:
     """Total (differentiable in `hidden` and `weight`), sum of CE, sum of KL (nat, before weights)."""
     learning = torch.is_grad_enabled()
-    total, ce_sum, kl_sum = _FusedKd.apply(hidden, weight, plan, learning)  # type: ignore[no-untyped-call]
+    total, ce_sum, kl_sum = _FusedKd.apply(hidden, weight, terms, learning)  # type: ignore[no-untyped-call]
     return total, ce_sum, kl_sum
 
 
@@ -74,36 +74,36 @@ class _FusedKd(torch.autograd.Function):
     """The gradient is made in the forward pass, the only place where logits exist; the backward scales it."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, plan: Plan, learning: bool) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, terms: LossTerms, learning: bool) -> tuple[Tensor, ...]:
         to_hidden, to_weight = (learning and bool(needed) for needed in ctx.needs_input_grad[:2])
-        log_p = hidden.new_zeros((len(hidden), 1), dtype=plan.dtype)
-        kl = hidden.new_zeros(len(hidden), dtype=plan.dtype)
+        log_p = hidden.new_zeros((len(hidden), 1), dtype=terms.dtype)
+        kl = hidden.new_zeros(len(hidden), dtype=terms.dtype)
         # Positions by number, or as a slice where all count: then nothing has to be gathered.
-        index = None if bool(plan.keep.all()) else plan.keep.nonzero().squeeze(1)
+        index = None if bool(terms.keep.all()) else terms.keep.nonzero().squeeze(1)
         with torch.autocast(hidden.device.type, enabled=False):
-            head = Head(weight, plan.dtype)
+            head = Head(weight, terms.dtype)
             hidden_grad = torch.zeros_like(hidden) if to_hidden else None
-            weight_grad = torch.zeros_like(weight, dtype=plan.dtype) if to_weight else None
+            weight_grad = torch.zeros_like(weight, dtype=terms.dtype) if to_weight else None
             for span in _spans(len(hidden) if index is None else len(index), len(weight), _SIZES.get(_USUAL).tile):
                 rows = span if index is None else index[span]
                 states = hidden[rows]
                 tile = head.logits(states)
-                log_p[rows], kl[rows] = _attack(tile, plan, rows, learning=to_hidden or to_weight)
+                log_p[rows], kl[rows] = _tile_loss(tile, terms, rows, learning=to_hidden or to_weight)
                 if hidden_grad is not None:
                     hidden_grad[rows] = head.to_states(tile).to(hidden.dtype)
                 if weight_grad is not None:
                     head.add_to_weight(weight_grad, tile, states)
         ctx.save_for_backward(hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
         # nll_loss sums positions in the order of torch's own cross entropy: ce_weight = 1 is it, bitwise.
-        marks = torch.zeros_like(plan.labels).masked_fill_(~plan.keep, -100)
+        marks = torch.zeros_like(terms.labels).masked_fill_(~terms.keep, -100)
         ce_sum = functional.nll_loss(log_p, marks, ignore_index=-100, reduction="sum")
         kl_sum = kl.sum()
-        total = plan.ce_weight * ce_sum
-        if plan.kd_weight > 0:
-            total = total + plan.kd_weight * plan.temperature**2 * kl_sum
-        kl_sum = kl_sum if plan.teacher is not None else kl_sum.new_tensor(math.nan)
+        total = terms.ce_weight * ce_sum
+        if terms.kd_weight > 0:
+            total = total + terms.kd_weight * terms.temperature**2 * kl_sum
+        kl_sum = kl_sum if terms.teacher is not None else kl_sum.new_tensor(math.nan)
         ctx.mark_non_differentiable(ce_sum, kl_sum)
-        return total / plan.divisor, ce_sum, kl_sum
+        return total / terms.divisor, ce_sum, kl_sum
 
     @staticmethod
     @once_differentiable
@@ -121,39 +121,39 @@ def _spans(positions: int, width: int, numbers: int) -> Iterator[slice]:
     return (slice(first, last) for first, last in pairwise(edges) if last > first)
 
 
-def _attack(tile: Tensor, plan: Plan, rows: Rows, *, learning: bool) -> tuple[Tensor, Tensor]:
+def _tile_loss(tile: Tensor, terms: LossTerms, rows: Rows, *, learning: bool) -> tuple[Tensor, Tensor]:
     """Log-probability of each label (rows, 1) and KL (rows,); if `learning`, logits in `tile` become slopes."""
-    teacher = None if plan.teacher is None else plan.teacher.tile(rows)
-    labels = plan.labels[rows]
+    teacher = None if terms.teacher is None else terms.teacher.tile(rows)
+    labels = terms.labels[rows]
     log_p, kl = tile.new_zeros((len(tile), 1)), tile.new_zeros(len(tile))
     sizes = _SIZES.get(_USUAL)
     numbers = sizes.tile if tile.is_cuda else sizes.block
     for block in _spans(len(tile), tile.shape[1], numbers):
-        log_p[block], kl[block] = _block(tile[block], labels[block, None], teacher, block, plan, learning)
+        log_p[block], kl[block] = _block_loss(tile[block], labels[block, None], teacher, block, terms, learning)
     return log_p, kl
 
 
-def _block(
-    logits: Tensor, target: Tensor, teacher: TeacherTile | None, block: slice, plan: Plan, learning: bool
+def _block_loss(
+    logits: Tensor, target: Tensor, teacher: TeacherTile | None, block: slice, terms: LossTerms, learning: bool
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and KL; if `learning`, `logits` becomes d total / d logits.
 
     d/dz [ce_weight * CE] = ce_weight * (softmax(z) - onehot); d/dz [kd_weight * T^2 * KL] =
     kd_weight * T * (softmax(z / T) - softmax(t / T)), the T^2 of the loss times the 1 / T of the chain rule.
     """
-    ce_scale, kd_scale = plan.ce_weight / plan.divisor, plan.kd_weight * plan.temperature / plan.divisor
+    ce_scale, kd_scale = terms.ce_weight / terms.divisor, terms.kd_weight * terms.temperature / terms.divisor
     log_q = functional.log_softmax(logits, dim=-1)
     log_p, kl, slope = log_q.gather(1, target), logits.new_zeros(len(logits)), None
-    if learning and plan.ce_weight > 0:
+    if learning and terms.ce_weight > 0:
         slope = log_q.exp_().mul_(ce_scale).scatter_add_(1, target, torch.full_like(log_p, -ce_scale))
     if teacher is not None:
-        log_q = functional.log_softmax(logits.div_(plan.temperature), dim=-1)
-        gap = teacher.log_shares(block, plan.temperature, log_q)
+        log_q = functional.log_softmax(logits.div_(terms.temperature), dim=-1)
+        gap = teacher.log_probs(block, terms.temperature, log_q)
         share = gap.exp()
         # Where the teacher is -inf it has no probability: 0 * (a finite number) stands for the limit of 0 * (-inf).
         gap.sub_(log_q).clamp_(min=torch.finfo(gap.dtype).min)
         kl = gap.mul_(share).sum(dim=-1)
-        if learning and plan.kd_weight > 0:
+        if learning and terms.kd_weight > 0:
             pull = log_q.exp_().sub_(share).mul_(kd_scale)
             slope = pull if slope is None else slope.add_(pull)
     if learning and slope is not None:

@@ -18,7 +18,7 @@ Rows = Tensor | slice
 class TeacherTile(Protocol):
     """A teacher at some positions."""
 
-    def log_shares(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
+    def log_probs(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
         """The teacher's log-probabilities (positions in `block`, V) at `temperature`, as a tensor that may be changed.
 
         `log_q` are the student's at the same positions, for a teacher that does not know all of its own.
@@ -55,7 +55,7 @@ class LogitTile:
     logits: Tensor
     dtype: torch.dtype
 
-    def log_shares(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
+    def log_probs(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
         return functional.log_softmax(self.logits[block].to(self.dtype) / temperature, dim=-1)
 
 
@@ -92,7 +92,7 @@ class TopKTile:
     tail: Tensor
     temperature: float
 
-    def log_shares(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
+    def log_probs(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
         """The tail's probability is spread as the student spreads its own over the same entries.
 
         That adds nothing to the divergence within the tail, so the result is the KL between k + 1 outcomes: k tokens

@@ -15,7 +15,7 @@ from refute.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TeacherOutput:
     """A teacher at the N = windows x positions of a batch, in one of the forms that `kd_loss` takes.
 
     `logits` (N, >=V), or `hidden` (N, Ht) with `head` (>=V, Ht), or `topk`.
@@ -35,7 +35,7 @@ class Answer:
 class Provider(Protocol):
     """Whoever answers for the teacher during training."""
 
-    def answer(self, batch: Batch) -> Answer:
+    def answer(self, batch: Batch) -> TeacherOutput:
         """The teacher at every position of `batch`. Raises NonFiniteError for NaN or +inf."""
         ...
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.packing import Batch
-from refute.engines.distill.teacher.interface import Answer, check_ids
+from refute.engines.distill.teacher.interface import TeacherOutput, check_ids
 from refute.engines.model.gguf import open_gguf
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingDependencyError, NonFiniteError
@@ -44,9 +44,9 @@ class LlamaTeacher:
             raise NonFiniteError(f"llama.cpp gave NaN or +inf for input_ids {tuple(input_ids.shape)}")
         return logits
 
-    def answer(self, batch: Batch) -> Answer:
+    def answer(self, batch: Batch) -> TeacherOutput:
         """Logits: llama.cpp hands out no hidden states at every position."""
-        return Answer(logits=self.logits(batch.ids, batch.positions).flatten(0, 1))
+        return TeacherOutput(logits=self.logits(batch.ids, batch.positions).flatten(0, 1))
 
     def _row(self, ids: Tensor, positions: Tensor | None) -> np.ndarray[Any, np.dtype[np.float32]]:
         starts = [0] if positions is None else [index for index, place in enumerate(positions.tolist()) if place == 0]

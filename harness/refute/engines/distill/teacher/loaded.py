@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.engines.distill.data.packing import Batch
-from refute.engines.distill.teacher.interface import Answer, check_ids
+from refute.engines.distill.teacher.interface import TeacherOutput, check_ids
 from refute.engines.model.gguf import check_gguf_magic, open_gguf
-from refute.engines.model.quiet import quiet
+from refute.engines.model.progress_bars import without_progress_bars
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
 from refute.spec.release import GgufModel, ModelSource
@@ -63,16 +63,16 @@ class Teacher:
             raise NonFiniteError(f"teacher logits hold NaN or +inf for input_ids {tuple(input_ids.shape)}")
         return logits
 
-    def answer(self, batch: Batch) -> Answer:
+    def answer(self, batch: Batch) -> TeacherOutput:
         """Hidden states and head where those say everything, which are V / Ht times smaller; else logits."""
         if not self.plain_head:
-            return Answer(logits=self.logits(batch.ids, batch.positions).flatten(0, 1))
+            return TeacherOutput(logits=self.logits(batch.ids, batch.positions).flatten(0, 1))
         inputs = self._inputs(batch.ids, batch.positions)
         with torch.no_grad():
             hidden: Tensor = self.model.base_model(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
         if not bool(hidden.isfinite().all()):
             raise NonFiniteError(f"teacher hidden states are not finite for input_ids {tuple(batch.ids.shape)}")
-        return Answer(hidden=hidden, head=_head(self.model).get_parameter("weight"))
+        return TeacherOutput(hidden=hidden, head=_head(self.model).get_parameter("weight"))
 
     def _inputs(self, input_ids: Tensor, positions: Tensor | None) -> dict[str, Tensor]:
         ids = check_ids(input_ids, self.vocab_rows).to(self.device)
@@ -126,7 +126,7 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
         _check_folder(path)
         where = {"pretrained_model_name_or_path": path, "use_safetensors": True}
     try:
-        with quiet():
+        with without_progress_bars():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 **where, dtype=_DTYPES[dtype], local_files_only=True, output_loading_info=True
             )

@@ -27,7 +27,7 @@ class HasTensors(Protocol):
 Item = TypeVar("Item", bound=HasTensors)
 
 
-Answer = TypeVar("Answer", bound=HasTensors)
+Output = TypeVar("Output", bound=HasTensors)
 
 
 Value = TypeVar("Value")
@@ -37,17 +37,17 @@ _BEAT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Made(Generic[Item, Answer]):
+class _Made(Generic[Item, Output]):
     """An item and its answer, and the event on the producer's stream after which both may be read."""
 
     item: Item
-    answer: Answer
+    answer: Output
     ready: torch.cuda.Event | None
 
 
 def prefetched(
-    answer: Callable[[Item], Answer], items: Iterable[Item], *, depth: int, device: str, patience_s: float
-) -> Iterator[tuple[Item, Answer]]:
+    answer: Callable[[Item], Output], items: Iterable[Item], *, depth: int, device: str, patience_s: float
+) -> Iterator[tuple[Item, Output]]:
     """Each item with its answer, in order; up to `depth` answers are made ahead, on CUDA on a stream of their own.
 
     Depth 0 makes each answer when it is asked for; any other depth gives bitwise the same. An error of `answer` or
@@ -58,7 +58,7 @@ def prefetched(
     if depth == 0:
         yield from ((item, answer(item)) for item in items)
         return
-    ring: queue.Queue[_Made[Item, Answer] | Exception | None] = queue.Queue(maxsize=depth)
+    ring: queue.Queue[_Made[Item, Output] | Exception | None] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
     # Threads of matrix products are counted per calling thread: another number would be other rounding.
     threads = torch.get_num_threads()
@@ -93,7 +93,7 @@ def prefetched(
         producer.join(timeout=2 * _BEAT_S)  # it ends with the answer that it is making; a hanging one is left behind
 
 
-def _make(answer: Callable[[Item], Answer], item: Item, stream: torch.cuda.Stream | None) -> _Made[Item, Answer]:
+def _make(answer: Callable[[Item], Output], item: Item, stream: torch.cuda.Stream | None) -> _Made[Item, Output]:
     made = answer(item)
     if stream is None:
         return _Made(item, made, None)
@@ -102,7 +102,7 @@ def _make(answer: Callable[[Item], Answer], item: Item, stream: torch.cuda.Strea
     return _Made(item, made, ready)
 
 
-def _receive(made: _Made[Item, Answer]) -> tuple[Item, Answer]:
+def _receive(made: _Made[Item, Output]) -> tuple[Item, Output]:
     if made.ready is not None:
         stream = torch.cuda.current_stream()
         stream.wait_event(made.ready)

@@ -24,8 +24,9 @@ from torch.nn import functional
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.teacher_forms import TopK
-from refute.engines.distill.teacher.interface import Answer, TeacherModel
+from refute.engines.distill.teacher.interface import TeacherModel, TeacherOutput
 from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.job import ProgressCallback
 from refute.spec.release import Training
 
 MANIFEST = "topk.json"
@@ -43,9 +44,6 @@ _KEY_BYTES = 32
 
 
 _CHECKED_WINDOWS = 8
-
-
-Report = Callable[[str, int, int, dict[str, float | int | str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +117,9 @@ class TopKCache:
         rows = {key.tobytes(): row for row, key in enumerate(maps["keys.bin"])}
         return cls(layout, found["temperature"], rows, maps, device)
 
-    def answer(self, batch: Batch) -> Answer:
+    def answer(self, batch: Batch) -> TeacherOutput:
         """Top-k entries of a batch. Raises ExperimentError for a window that the cache does not hold."""
-        return Answer(topk=self.entries(batch))
+        return TeacherOutput(topk=self.entries(batch))
 
     def entries(self, batch: Batch) -> TopK:
         """See `answer`."""
@@ -153,7 +151,7 @@ def prepare(
     *,
     k: int,
     vocab_size: int,
-    report: Report = lambda *_: None,
+    report: ProgressCallback = lambda *_: None,
 ) -> dict[str, object]:
     """Asks the teacher about every window and writes the cache; continues where an earlier call was stopped.
 

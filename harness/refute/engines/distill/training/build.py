@@ -22,7 +22,7 @@ from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import has_plain_head, load_teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache
 from refute.engines.distill.training.optimizer import build_optimizer
-from refute.engines.distill.training.parallel import spread
+from refute.engines.distill.training.parallel import parallelize
 from refute.engines.distill.training.ranks import Ranks
 from refute.engines.distill.training.step import StepModule, head_weight
 from refute.engines.model.device import require_device
@@ -83,7 +83,7 @@ class Run:
 
     def share(self, batch: Batch) -> Sequence[Batch]:
         """The micro-batches of `batch` that are this rank's, on the CPU."""
-        return batch.split(self.config.training.micro_batch_size)[self.ranks.rank :: self.ranks.world]
+        return batch.split(self.config.training.micro_batch_size)[self.ranks.rank :: self.ranks.world_size]
 
 
 def build(config: TrainConfig, ranks: Ranks) -> Run:
@@ -133,7 +133,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
         enable({"use_reentrant": False})
     if training.compile:
         student.base_model.compile()
-    module = spread(StepModule(student, training), training.parallel, ranks)
+    module = parallelize(StepModule(student, training), training.parallel, ranks)
     provider: Provider | None = teacher
     topk: int | None = None
     if config.teacher_cache is not None:
@@ -157,7 +157,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
             "training": training.model_dump(mode="json"),
             "device": config.device,
             "threads": config.threads,
-            "ranks": ranks.world,
+            "ranks": ranks.world_size,
             "torch": torch.__version__,
             "init": init_sha256,
             "corpus": digests,
@@ -193,10 +193,10 @@ def _open_teacher(config: TrainConfig, place: TeacherPlace, device: str) -> Teac
 
 def _refuse_uneven(config: TrainConfig, ranks: Ranks) -> None:
     training = config.training
-    if training.batch_size % (training.micro_batch_size * ranks.world):
+    if training.batch_size % (training.micro_batch_size * ranks.world_size):
         raise ExperimentError(
-            f"a batch of {training.batch_size} windows cannot be shared by {ranks.world} ranks in micro-batches of "
-            f"{training.micro_batch_size}",
+            f"a batch of {training.batch_size} windows cannot be shared by {ranks.world_size} ranks "
+            f"in micro-batches of {training.micro_batch_size}",
             hint="batch_size must be a multiple of micro_batch_size times the number of ranks",
         )
 

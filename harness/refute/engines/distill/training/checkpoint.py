@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from refute.engines.distill.training.parallel import like, whole
+from refute.engines.distill.training.parallel import full_tensor, shard_like
 from refute.engines.distill.training.ranks import ALONE, Ranks
 from refute.errors import ExperimentError
 
@@ -50,11 +50,11 @@ def save_checkpoint(
     """
     target = folder / f"step-{step:08d}"
     tensors = (model_weights(model), _optimizer_tensors(model, optimizer))
-    random_states = ranks.gather(_random_states())
-    if ranks.first and not target.exists():
+    random_states = ranks.all_gather(_random_states())
+    if ranks.is_main and not target.exists():
         state = {"step": step, "identity": dict(identity), "random_states": random_states}
         _write(target, tensors, state)
-    ranks.wait()
+    ranks.barrier()
     return target
 
 
@@ -124,14 +124,14 @@ def load_checkpoint(
 
 def model_weights(model: nn.Module) -> dict[str, Tensor]:
     """The model's persistent tensors, whole, by name; every rank must ask where they lie in pieces."""
-    return {name: whole(tensor.detach()).contiguous() for name, tensor in _persistent(model).items()}
+    return {name: full_tensor(tensor.detach()).contiguous() for name, tensor in _persistent(model).items()}
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Puts whole tensors into the model, in pieces where it lies in pieces."""
     for name, tensor in _persistent(model).items():
-        tensor.copy_(like(weights[name], tensor))
+        tensor.copy_(shard_like(weights[name], tensor))
 
 
 def _persistent(model: nn.Module) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ def _differences(found: object, expected: object, key: str = "") -> Iterator[str
 
 def _optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     return {
-        f"{key}:{name}": whole(value).contiguous()
+        f"{key}:{name}": full_tensor(value).contiguous()
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
@@ -185,7 +185,7 @@ def _optimizer_state(
     state = {
         index: {
             # `step` counts and is no tensor of the parameter's shape.
-            kind: like(tensor, parameter) if tensor.shape == parameter.shape else tensor
+            kind: shard_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
             for kind, tensor in by_name[names[id(parameter)]].items()
         }
         for index, parameter in enumerate(parameters)

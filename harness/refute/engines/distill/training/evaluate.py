@@ -52,7 +52,7 @@ class Evaluation:
     windows: int
 
 
-class TeacherOnWindows:
+class HeldoutTeacher:
     """The teacher's logits on a fixed batch of windows, cut to the student's vocabulary."""
 
     def __init__(self, teacher: TeacherModel, batch: Batch, vocab_size: int, *, cache_mib: int = CACHE_MIB) -> None:
@@ -76,7 +76,7 @@ class TeacherOnWindows:
 
 @torch.no_grad()
 def score_windows(
-    student: Callable[[Batch], Tensor], batch: Batch, teacher: TeacherOnWindows | None, ranks: Ranks = ALONE
+    student: Callable[[Batch], Tensor], batch: Batch, teacher: HeldoutTeacher | None, ranks: Ranks = ALONE
 ) -> list[WindowScore]:
     """One score a window, in order; each is computed alone, so it does not depend on the others.
 
@@ -85,13 +85,13 @@ def score_windows(
     """
     windows = batch.split(1)
     mine = []
-    for first in range(0, len(windows), ranks.world):
+    for first in range(0, len(windows), ranks.world_size):
         # A rank without a window of its own repeats the last one: a model in pieces needs all ranks in each forward.
         index = min(first + ranks.rank, len(windows) - 1)
         score = _score(student, index, windows[index], None if teacher is None else teacher.logits(index))
         if index == first + ranks.rank:
             mine.append(score)
-    return sorted((score for part in ranks.gather(mine) for score in part), key=lambda score: score.window)
+    return sorted((score for part in ranks.all_gather(mine) for score in part), key=lambda score: score.window)
 
 
 def summarise(step: int, scores: Sequence[WindowScore]) -> Evaluation:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from refute.engines.distill.training.build import Run
-from refute.engines.distill.training.parallel import whole
+from refute.engines.distill.training.parallel import full_tensor
 
 FILE = "first_step.safetensors"
 
@@ -37,11 +37,11 @@ def write_first_step(folder: Path, run: Run) -> None:
     for name, parameter in run.student.named_parameters():
         # AdamW keeps nothing for a parameter that never had a gradient.
         moment = run.optimizer.state[parameter].get("exp_avg", torch.zeros_like(parameter))
-        moment, weights = (whole(tensor.detach()).flatten().cpu() for tensor in (moment, parameter))
+        moment, weights = (full_tensor(tensor.detach()).flatten().cpu() for tensor in (moment, parameter))
         index = sample_indices(len(weights))
         found[f"index/{name}"] = index
         found[f"gradient/{name}"] = moment[index].float() / (1.0 - beta)
         found[f"after/{name}"] = weights[index].float()
-    if run.ranks.first:
+    if run.ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(found, folder / FILE)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from refute.engines.distill.logs import StepLog, write_json
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.checkpoint import load_weights, model_weights, save_checkpoint
-from refute.engines.distill.training.step import inputs
+from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import load_model
 from refute.errors import ExperimentError, NonFiniteError, UsageError
 from refute.job import Job
@@ -46,7 +46,7 @@ def require_smoke(job: Job, run: Run) -> None:
 def write_smoke(job: Job, run: Run, metrics: StepLog) -> None:
     """What a smoke run is for: this configuration ran, so many steps, and how long all of them would take."""
     steps, seconds = len(metrics.rows), seconds_before(metrics)
-    if run.ranks.first:
+    if run.ranks.is_main:
         write_json(
             job.out / "smoke.json",
             {
@@ -66,13 +66,13 @@ def verify_checkpoint(run: Run, checkpoint: Path) -> None:
     A run that cannot be resumed should be known at its first checkpoint, not at its last. Raises ExperimentError.
     """
     weights = model_weights(run.student)
-    if run.ranks.first:
+    if run.ranks.is_main:
         found = load_file(checkpoint / "weights.safetensors", device=run.device)
         unequal = sorted(name for name, tensor in weights.items() if not torch.equal(tensor, found[name]))
         again = load_model(run.init_folder, device=run.device)
         load_weights(again, found)
         batch = run.pack(run.heldout[:1])
-        logits = again(**inputs(batch), use_cache=False).logits.float()
+        logits = again(**model_inputs(batch), use_cache=False).logits.float()
         if unequal or not bool(logits.isfinite().all()):
             raise ExperimentError(
                 f"the first checkpoint does not hold the student: {unequal[:5]} differ", hint=_CHECK_DISK
@@ -80,11 +80,11 @@ def verify_checkpoint(run: Run, checkpoint: Path) -> None:
         # A model in pieces has none to answer with, and a compiled one rounds otherwise.
         if run.config.training.parallel == "ddp" and not run.config.training.compile:
             run.student.eval()
-            if not torch.equal(logits, run.student(**inputs(batch), use_cache=False).logits.float()):
+            if not torch.equal(logits, run.student(**model_inputs(batch), use_cache=False).logits.float()):
                 raise ExperimentError(
                     "a model made from the first checkpoint answers otherwise than the student", hint=_CHECK_DISK
                 )
-    run.ranks.wait()
+    run.ranks.barrier()
 
 
 def refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> None:
@@ -104,7 +104,7 @@ def non_finite(job: Job, run: Run, step: int, what: str, value: float) -> NonFin
     """Keeps the state before the step and its batch where they can be looked at; the optimiser has not moved."""
     folder = job.scratch / f"nonfinite-step-{step + 1:08d}"
     indices = run.order.batch(step)
-    if run.ranks.world == 1:
+    if run.ranks.world_size == 1:
         # Where ranks share a checkpoint's writing, one that failed alone cannot ask the others for theirs.
         save_checkpoint(folder, step, run.student, run.optimizer, run.identity)
     folder.mkdir(parents=True, exist_ok=True)

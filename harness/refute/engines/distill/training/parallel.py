@@ -23,9 +23,9 @@ _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel)
 _KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
 
 
-def spread(module: StepModule, parallel: Literal["ddp", "fsdp"], ranks: Ranks) -> nn.Module:
+def parallelize(module: StepModule, parallel: Literal["ddp", "fsdp"], ranks: Ranks) -> nn.Module:
     """`module` as the ranks share it; a single rank keeps it whole."""
-    if ranks.world == 1:
+    if ranks.world_size == 1:
         return module
     if parallel == "ddp":
         return DistributedDataParallel(module, **_KEEP_BUFFERS)
@@ -36,7 +36,7 @@ def spread(module: StepModule, parallel: Literal["ddp", "fsdp"], ranks: Ranks) -
 
 
 @contextmanager
-def accumulating(module: nn.Module, *, last: bool) -> Iterator[None]:
+def gradient_accumulation(module: nn.Module, *, last: bool) -> Iterator[None]:
     """Around one micro-batch: gradients are exchanged after the last one of a step only."""
     if isinstance(module, DistributedDataParallel) and not last:
         with module.no_sync():
@@ -47,12 +47,12 @@ def accumulating(module: nn.Module, *, last: bool) -> Iterator[None]:
     yield
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """All of a tensor that may lie in pieces; every rank must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def like(tensor: Tensor, place: Tensor) -> Tensor:
+def shard_like(tensor: Tensor, place: Tensor) -> Tensor:
     """A whole `tensor` put where `place` lies, in pieces if that is in pieces."""
     if isinstance(place, DTensor):
         return distribute_tensor(tensor.to(place.device), place.device_mesh, place.placements)
@@ -62,7 +62,7 @@ def like(tensor: Tensor, place: Tensor) -> Tensor:
 def clip_gradients(module: nn.Module, largest: float) -> float:
     """Scale the gradient to a norm of at most `largest`; returns the norm before."""
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), largest)
-    return float(whole(norm))
+    return float(full_tensor(norm))
 
 
 def _layers(student: nn.Module) -> list[nn.Module]:

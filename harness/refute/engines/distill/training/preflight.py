@@ -70,7 +70,7 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
     """
     training, ranks = run.config.training, run.ranks
     parameters = count_parameters(run.student)
-    pieces = ranks.world if training.parallel == "fsdp" else 1
+    pieces = ranks.world_size if training.parallel == "fsdp" else 1
     teacher_bytes = 0 if run.teacher is None else run.teacher.size
     # The student's weights and the teacher are in memory already; gradient and moments are still to come.
     needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
@@ -174,9 +174,9 @@ def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | 
     return total
 
 
-def _lumped(log_shares: Tensor, kept: Tensor) -> Tensor:
+def _lumped(log_probs: Tensor, kept: Tensor) -> Tensor:
     """Log-probabilities of the `kept` ids and of all others together; those are left out where there are none."""
-    parts = [log_shares.gather(1, kept)]
-    if kept.shape[1] < log_shares.shape[1]:
-        parts.append(log_shares.scatter(1, kept, -torch.inf).logsumexp(dim=-1, keepdim=True))
+    parts = [log_probs.gather(1, kept)]
+    if kept.shape[1] < log_probs.shape[1]:
+        parts.append(log_probs.scatter(1, kept, -torch.inf).logsumexp(dim=-1, keepdim=True))
     return torch.cat(parts, dim=-1)

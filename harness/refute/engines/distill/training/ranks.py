@@ -31,45 +31,45 @@ _KEPT: list[object] = []
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Process `rank` of `world`; `local` counts on one machine and names its GPU."""
+    """Process `rank` of `world_size`; `local_rank` counts on one machine and names its GPU."""
 
     rank: int = 0
-    world: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def total(self, numbers: Tensor) -> Tensor:
+    def all_reduce(self, numbers: Tensor) -> Tensor:
         """The sum over all ranks, on each of them."""
-        if self.world > 1:
+        if self.world_size > 1:
             distributed.all_reduce(numbers)
         return numbers
 
-    def gather(self, value: Value) -> list[Value]:
+    def all_gather(self, value: Value) -> list[Value]:
         """Every rank's value, in the order of ranks, on each of them."""
-        if self.world == 1:
+        if self.world_size == 1:
             return [value]
-        values: list[Value | None] = [None] * self.world
+        values: list[Value | None] = [None] * self.world_size
         distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # every place was filled
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Return once every rank is here."""
-        if self.world > 1:
+        if self.world_size > 1:
             distributed.barrier()
 
     def device(self, kind: str) -> str:
         """This rank's device."""
-        return f"cuda:{self.local}" if kind == "cuda" and self.world > 1 else kind
+        return f"cuda:{self.local_rank}" if kind == "cuda" and self.world_size > 1 else kind
 
 
 ALONE = Ranks()
 
 
-def leave() -> None:
+def leave_process_group() -> None:
     """End a rank of several, whose work is done and written, at once; a process that runs alone goes on.
 
     Unloading torch beside the threads of a process group aborts such a process now and then (torch 2.13, gloo, on a
@@ -82,7 +82,7 @@ def leave() -> None:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Ranks]:
+def process_group(device: str) -> Iterator[Ranks]:
     """The ranks that torchrun started, connected (NCCL on CUDA, gloo on CPU); a single one without torchrun."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -90,9 +90,11 @@ def joined(device: str) -> Iterator[Ranks]:
         return
     ranks = Ranks(int(os.environ["RANK"]), world, int(os.environ["LOCAL_RANK"]))
     if device == "cuda":
-        if ranks.local >= torch.cuda.device_count():
-            raise UsageError(f"rank {ranks.rank} wants GPU {ranks.local}, this machine has {torch.cuda.device_count()}")
-        torch.cuda.set_device(ranks.local)
+        if ranks.local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"rank {ranks.rank} wants GPU {ranks.local_rank}, this machine has {torch.cuda.device_count()}"
+            )
+        torch.cuda.set_device(ranks.local_rank)
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
     _KEPT.append(distributed.group.WORLD)
     try:

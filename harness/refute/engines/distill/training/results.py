@@ -17,14 +17,14 @@ from refute.engines.distill.training import first_step as witness
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.checkpoint import load_weights, model_weights
 from refute.engines.distill.training.evaluate import (
-    TeacherOnWindows,
+    HeldoutTeacher,
     WindowScore,
     greedy_sample,
     score_windows,
     summarise,
 )
 from refute.engines.distill.training.preflight import Preflight
-from refute.engines.distill.training.step import inputs
+from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import count_parameters, load_model, save_model
 from refute.errors import ExperimentError
 from refute.job import Job
@@ -47,7 +47,7 @@ class Finished:
     metrics: Sequence[Row]
     evals: Sequence[Row]
     ready: Preflight
-    judge: TeacherOnWindows | None
+    judge: HeldoutTeacher | None
 
 
 def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
@@ -55,7 +55,7 @@ def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
     if run.config.training.keep == "last" or _best_row(evals.rows) is not evals.rows[-1]:
         return
     weights = model_weights(run.student)
-    if run.ranks.first:
+    if run.ranks.is_main:
         temporary = scratch / f".{_BEST}.tmp"
         save_file(weights, temporary)
         temporary.replace(scratch / _BEST)
@@ -66,9 +66,9 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
     """Writes everything into job.out; every rank must call it, the first one writes."""
     job.progress("save", 0, 1)
     weights = model_weights(run.student)
-    dropped = run.ranks.gather({} if finished.judge is None else finished.judge.dropped)
-    if not run.ranks.first:
-        run.ranks.wait()
+    dropped = run.ranks.all_gather({} if finished.judge is None else finished.judge.dropped)
+    if not run.ranks.is_main:
+        run.ranks.barrier()
         return
     write_rows(job.out / "metrics.jsonl", finished.metrics)
     write_rows(job.out / "evals.jsonl", finished.evals)
@@ -93,7 +93,7 @@ def write_results(job: Job, run: Run, finished: Finished) -> None:
     }
     write_json(job.out / "summary.json", facts)
     job.progress("save", 1, 1)
-    run.ranks.wait()
+    run.ranks.barrier()
 
 
 def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[PreTrainedModel, int]:
@@ -113,7 +113,7 @@ def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[Pr
 def _score(run: Run, model: PreTrainedModel, finished: Finished) -> Sequence[WindowScore]:
     """Held-out scores of the model that is kept, where that is not the one of the last step."""
     return score_windows(
-        lambda batch: model(**inputs(batch), use_cache=False).logits, run.pack(run.heldout), finished.judge
+        lambda batch: model(**model_inputs(batch), use_cache=False).logits, run.pack(run.heldout), finished.judge
     )
 
 
@@ -154,7 +154,7 @@ def _summary(run: Run, model: PreTrainedModel, finished: Finished) -> dict[str, 
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "torch_version": torch.__version__,
         "threads": torch.get_num_threads(),
-        "ranks": run.ranks.world,
+        "ranks": run.ranks.world_size,
         "seed": run.order.seed,
         "effective_config": training.model_dump(mode="json"),
     }

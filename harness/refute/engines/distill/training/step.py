@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.loss.kd_loss import kd_loss
-from refute.engines.distill.teacher.interface import Answer
+from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.errors import ExperimentError
 from refute.spec.release import Training
 
@@ -25,17 +25,20 @@ class StepModule(nn.Module):
         self.student = student
         self._training = training
 
-    def forward(self, batch: Batch, answer: Answer | None, denominator: float | None) -> tuple[Tensor, ...]:
+    def forward(
+        self, batch: Batch, teacher_output: TeacherOutput | None, denominator: float | None
+    ) -> tuple[Tensor, ...]:
         """With a `denominator`: loss to differentiate, mean CE and KL (nat per supervised token), their number.
 
         Without: the logits (windows, positions, V) alone, in float32.
         """
         training = self._training
         if denominator is None:
-            return (self.student(**inputs(batch), use_cache=False).logits.float(),)
+            return (self.student(**model_inputs(batch), use_cache=False).logits.float(),)
         with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
-            hidden: Tensor = self.student.base_model(**inputs(batch), use_cache=False).last_hidden_state.flatten(0, 1)
-        teacher = answer or Answer()
+            states: Tensor = self.student.base_model(**model_inputs(batch), use_cache=False).last_hidden_state
+        hidden = states.flatten(0, 1)
+        teacher = teacher_output or TeacherOutput()
         loss = kd_loss(
             hidden,
             head_weight(self.student),
@@ -52,7 +55,7 @@ class StepModule(nn.Module):
         return loss.total, loss.ce, loss.kl, torch.tensor(float(loss.supervised_tokens), device=hidden.device)
 
 
-def inputs(batch: Batch) -> dict[str, Tensor]:
+def model_inputs(batch: Batch) -> dict[str, Tensor]:
     """A batch as arguments of a transformers model."""
     return {"input_ids": batch.ids} | ({} if batch.positions is None else {"position_ids": batch.positions})
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from refute.errors import MissingDependencyError
 
-Mirror = Callable[[Mapping[str, object]], None]
+WriteRow = Callable[[Mapping[str, object]], None]
 
 
 @contextmanager
-def mirrored(folder: str | None) -> Iterator[Mirror]:
+def tensorboard_writer(folder: str | None) -> Iterator[WriteRow]:
     """What to call with each row of a log: every number in it becomes a scalar at the row's step, below `folder`.
 
     Raises MissingDependencyError when TensorBoard is not installed.

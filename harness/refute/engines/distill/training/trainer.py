@@ -13,13 +13,13 @@ from signal import SIGTERM
 import torch
 
 from refute.engines.distill.config import TrainConfig
-from refute.engines.distill.data.packing import Batch, digest
+from refute.engines.distill.data.packing import Batch, batch_sha256
 from refute.engines.distill.logs import StepLog
-from refute.engines.distill.teacher.interface import Answer
+from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.prefetch import prefetched
 from refute.engines.distill.training.build import Run, build, reproducible
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from refute.engines.distill.training.evaluate import TeacherOnWindows, WindowScore, score_windows, summarise
+from refute.engines.distill.training.evaluate import HeldoutTeacher, WindowScore, score_windows, summarise
 from refute.engines.distill.training.first_step import write_first_step
 from refute.engines.distill.training.guards import (
     non_finite,
@@ -30,22 +30,22 @@ from refute.engines.distill.training.guards import (
     write_smoke,
 )
 from refute.engines.distill.training.optimizer import learning_rate, set_learning_rate
-from refute.engines.distill.training.parallel import accumulating, clip_gradients
+from refute.engines.distill.training.parallel import clip_gradients, gradient_accumulation
 from refute.engines.distill.training.preflight import preflight
-from refute.engines.distill.training.ranks import joined
+from refute.engines.distill.training.ranks import process_group
 from refute.engines.distill.training.results import Finished, keep_best, write_results
-from refute.engines.distill.training.tensorboard import mirrored
+from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 
-Feed = Generator[tuple[Batch, Answer | None], None, None]
+Feed = Generator[tuple[Batch, TeacherOutput | None], None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One optimiser step: losses in nat per supervised token, `kl` at the run's temperature, None without KD.
 
-    `batch_sha256` is of the ids and labels that the first rank's model was given: see `packing.digest`.
+    `batch_sha256` is of the ids and labels that the first rank's model was given: see `packing.batch_sha256`.
     """
 
     total: float
@@ -75,7 +75,7 @@ def run_training(
     that step and its batch kept in job.scratch; StoppedError, after a checkpoint, when `stop` is set;
     ExperimentError for parts that do not fit each other, or a pace that cannot keep `budget_hours`.
     """
-    with reproducible(config), joined(config.device) as ranks:
+    with reproducible(config), process_group(config.device) as ranks:
         job.progress("load teacher, student and corpus", 0, 1)
         run = build(config, ranks)
         if max_steps is None and forced is False:
@@ -85,7 +85,7 @@ def run_training(
         judge = None
         heldout = run.pack(run.heldout)
         if run.teacher is not None:
-            judge = TeacherOnWindows(run.teacher, heldout, run.vocab_size)
+            judge = HeldoutTeacher(run.teacher, heldout, run.vocab_size)
         initial = _score(run, heldout, judge)
         done = _resume(job, run)
         limit = config.training.steps if max_steps is None else min(max_steps, config.training.steps)
@@ -115,7 +115,7 @@ def _loop(
     run: Run,
     course: Course,
     heldout: Batch,
-    judge: TeacherOnWindows | None,
+    judge: HeldoutTeacher | None,
     metrics: StepLog,
     evals: StepLog,
 ) -> list[WindowScore]:
@@ -182,7 +182,7 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
     whole_batch = run.batch(step)
     tokens, share = whole_batch.supervised, len(run.share(whole_batch))
     # Ranks average their gradients; the sum is wanted.
-    denominator = max(tokens, 1) / ranks.world
+    denominator = max(tokens, 1) / ranks.world_size
     sums, given = torch.zeros(4, dtype=torch.float64), list[Batch]()
     run.module.train()
     run.optimizer.zero_grad(set_to_none=True)
@@ -192,13 +192,13 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
         except NonFiniteError as error:
             raise non_finite(job, run, step, f"teacher ({error})", math.nan) from error
         given.append(batch)
-        with accumulating(run.module, last=part + 1 == share):
+        with gradient_accumulation(run.module, last=part + 1 == share):
             total, ce, kl, supervised = run.module(batch, answer, denominator)
             torch.autograd.backward(total)
         parts = torch.stack((total.detach().float(), ce * supervised, kl * supervised))
         sums[:3] += parts.to("cpu", torch.float64)
     sums[3] = stop.signal
-    total, ce, kl, signal = ranks.total(sums.to(run.device)).tolist()
+    total, ce, kl, signal = ranks.all_reduce(sums.to(run.device)).tolist()
     if not math.isfinite(total):
         raise non_finite(job, run, step, "loss", total)
     grad_norm = clip_gradients(run.module, training.max_grad_norm)
@@ -208,10 +208,10 @@ def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, 
     count = max(tokens, 1)
     kl_mean = kl / count if training.kd_weight > 0 else None
     asked = (stop.signal or SIGTERM) if signal else 0
-    return Step(total / ranks.world, ce / count, kl_mean, grad_norm, tokens, digest(given)), asked
+    return Step(total / ranks.world_size, ce / count, kl_mean, grad_norm, tokens, batch_sha256(given)), asked
 
 
-def _score(run: Run, heldout: Batch, judge: TeacherOnWindows | None) -> list[WindowScore]:
+def _score(run: Run, heldout: Batch, judge: HeldoutTeacher | None) -> list[WindowScore]:
     run.module.eval()
 
     def logits(batch: Batch) -> torch.Tensor:
@@ -237,12 +237,12 @@ def _resume(job: Job, run: Run) -> int:
 def _logs(scratch: Path, done: int, run: Run) -> Iterator[tuple[StepLog, StepLog]]:
     """The first rank's logs; the others keep theirs beside them, so that every rank knows every row."""
     ranks = run.ranks
-    folder = scratch if ranks.first else scratch / f"rank-{ranks.rank}"
+    folder = scratch if ranks.is_main else scratch / f"rank-{ranks.rank}"
     folder.mkdir(parents=True, exist_ok=True)
     # Step 0 is evaluated again by every attempt, and belongs to a run only once it has a checkpoint.
     keep_until = done if done else -1
     with (
-        mirrored(run.config.tensorboard if ranks.first else None) as mirror,
+        tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as mirror,
         closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until, mirror=mirror)) as metrics,
         closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, mirror=mirror)) as evals,
     ):

@@ -15,7 +15,7 @@ from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import SampleLog
 from refute.engines.humaneval.samples.sampler import GREEDY, Sampler
-from refute.job import Report
+from refute.job import ProgressCallback
 
 REPORTED_HERE, REPORTED_THERE, UNREPORTED = "the sampler", "the server, with every answer", "requested, not reported"
 
@@ -40,7 +40,7 @@ class Wish:
     log: Path
     identity: Mapping[str, object]
     failures: Failures
-    report: Report
+    report: ProgressCallback
     heed: Callable[[], None] = lambda: None
 
     def open_log(self, manner: Mapping[str, object]) -> SampleLog:

@@ -21,7 +21,7 @@ from refute.engines.humaneval.problems.prompts import EXTRACTION, PROTOCOLS, tem
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sample_log import SampleLog
 from refute.errors import ExperimentError
-from refute.job import Inputs, Report
+from refute.job import Inputs, ProgressCallback
 
 # What a sample depends on besides model, prompt, sampler and seed.
 _DEPENDS = "the batch size, in the last bits of sums; not on the order of problems or on a resumed run"
@@ -201,7 +201,7 @@ def _decode(
 class _Meter:
     """Counts decoded tokens and keeps the console informed, at most twice a second between samples."""
 
-    def __init__(self, report: Report, samples: int) -> None:
+    def __init__(self, report: ProgressCallback, samples: int) -> None:
         self._report = report
         self._samples = samples
         self._began = time.monotonic()

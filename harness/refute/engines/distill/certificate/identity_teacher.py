@@ -1,4 +1,4 @@
-"""A teacher whose answer is known: at every position its most likely token is the one just read."""
+"""A fixture of the certificate: a teacher that computes the identity, whose most likely token is the one just read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refute.engines.distill.teacher.loaded import Teacher
 _VOCABULARY = 24
 
 
-def echo_teacher(device: str) -> Teacher:
+def identity_teacher(device: str) -> Teacher:
     """A one-layer Llama that repeats its input: attention and MLP add nothing, both ends are one basis."""
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
@@ -36,7 +36,7 @@ def echo_teacher(device: str) -> Teacher:
     return Teacher(model, PreTrainedTokenizerFast(tokenizer_object=words), count, plain_head=True)
 
 
-def echo_errors(teacher: Teacher) -> int:
+def argmax_errors(teacher: Teacher) -> int:
     """Positions of 8 random rows of 16 ids at which the teacher's most likely token is not the input id."""
     source = torch.Generator().manual_seed(0)
     ids = torch.randint(0, _VOCABULARY, (8, 16), generator=source)

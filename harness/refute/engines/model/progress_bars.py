@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Hold back what the block writes to `sys.stderr`; if the block raises, write it there after all.
 
     Logging handlers that exist already keep their stream, so warnings of a library that was imported before

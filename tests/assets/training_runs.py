@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from json_lines import read_rows
-from refute.engines.distill.config import TrainConfig
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.training.step import StepModule
 from refute.engines.distill.training.trainer import run_training
 from refute.job import Fact, Job, ProgressCallback
+from refute.spec.experiments.distill import TrainConfig
 
 KD = {"ce_weight": 0.3, "kd_weight": 0.7}
 CE_ONLY = {"ce_weight": 1.0, "kd_weight": 0.0}

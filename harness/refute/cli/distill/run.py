@@ -17,7 +17,7 @@ from refute.job import Job, Stop
 from refute.spec.yaml.document import parse_yaml, read_text, validate
 
 if TYPE_CHECKING:
-    from refute.engines.distill.config import TrainConfig
+    from refute.spec.experiments.distill import TrainConfig
 
 
 _WORK = "work"
@@ -34,7 +34,7 @@ def read_config(path: Path) -> TrainConfig:
 
     Raises SpecError with every fault, its line and key.
     """
-    from refute.engines.distill.config import TopKPlace, TrainConfig
+    from refute.spec.experiments.distill import TopKPlace, TrainConfig
 
     found = validate(parse_yaml(read_text(path), str(path)), TrainConfig)
 

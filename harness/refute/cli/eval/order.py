@@ -21,7 +21,7 @@ from refute.job import ProgressCallback, Stop
 
 if TYPE_CHECKING:
     from refute.engines.humaneval.backends.servers.http_client import Server
-    from refute.engines.humaneval.config import SourceModel
+    from refute.spec.experiments.humaneval import SourceModel
 
 
 BackendName = Literal["transformers", "llama.cpp", "openai"]
@@ -102,7 +102,7 @@ def _load(order: Order, wish: Wish) -> AbstractContextManager[Answerer]:
 
 
 def _source(path: Path) -> SourceModel:
-    from refute.engines.humaneval.config import SourceModel
+    from refute.spec.experiments.humaneval import SourceModel
     from refute.spec.release import GgufModel, HfModel, Source
 
     if path.is_file():

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from refute.engines.distill.config import TrainConfig
 from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
 from refute.engines.distill.teacher.topk_cache import TopKCache, prepare
 from refute.engines.distill.training import preflight as module
@@ -21,6 +20,7 @@ from refute.engines.distill.training.build import Run, build
 from refute.engines.distill.training.preflight import preflight
 from refute.engines.distill.training.ranks import ALONE
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
+from refute.spec.experiments.distill import TrainConfig
 from training_runs import BASE, run_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 
@@ -23,35 +21,11 @@ from refute.engines.distill.data.documents import find_documents
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.fields import Closed
-from refute.spec.release import FileCorpus, HfModel, ModelSource, StdlibCorpus
+from refute.spec.experiments.distill import CorpusConfig, EvidenceTokenizer, SourceTokenizer
+from refute.spec.experiments.parsing import parse_config
+from refute.spec.release import HfModel
 
 _DOCUMENTS_AT_ONCE = 16
-
-
-class EvidenceTokenizer(Closed):
-    """The tokenizer in `model/` of another experiment's evidence."""
-
-    kind: Literal["evidence"]
-    name: str
-
-
-class SourceTokenizer(Closed):
-    """The tokenizer of a model at a resolved path."""
-
-    kind: Literal["source"]
-    model: ModelSource
-    path: str
-
-
-class CorpusConfig(Closed):
-    """What enters a corpus. `path` is the resolved folder of a `files` corpus; `problems_path` its benchmark."""
-
-    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
-    path: str | None
-    seq_len: Annotated[int, Field(ge=2)]
-    problems_path: str
-    tokenizer: Annotated[EvidenceTokenizer | SourceTokenizer, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +70,7 @@ def build_corpus(job: Job) -> None:
     a file is in one split only, no window is in both. Raises MissingInputsError when the corpus is absent
     or empty, ExperimentError when it is shorter than one window or than the budgets.
     """
-    config = CorpusConfig.model_validate_json(job.config)
+    config = parse_config(CorpusConfig, job)
     _refuse_short_budgets(config)
     tokenizer = corpus_tokenizer(job, config.tokenizer)
     benchmark = Benchmark.of(read_problems(Path(config.problems_path)), config.corpus.decontaminate_ngram)

@@ -7,30 +7,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.distill.data.corpus import EvidenceTokenizer, SourceTokenizer, corpus_tokenizer
+from refute.engines.distill.data.corpus import corpus_tokenizer
 from refute.engines.distill.data.decontamination import read_problems, word_grams
 from refute.engines.model.tokenizer import Encoder
 from refute.job import Job
-from refute.spec.fields import Closed
+from refute.spec.experiments.distill import OverlapConfig
+from refute.spec.experiments.parsing import parse_config
 
 # What decontamination of code corpora goes by (the corpus's own filter may be told another number).
 NGRAM = 10
 
 
 _WINDOWS_AT_ONCE = 4096
-
-
-class OverlapConfig(Closed):
-    """What `measure_overlap` needs: the tokenizer that the corpus was made with, and the benchmark."""
-
-    problems_path: str
-    tokenizer: Annotated[EvidenceTokenizer | SourceTokenizer, Field(discriminator="kind")]
 
 
 def measure_overlap(job: Job) -> None:
@@ -40,7 +32,7 @@ def measure_overlap(job: Job) -> None:
     `overlap.json`: for `corpus` and for `benchmark` the documents and words read, and `contaminated`, the shared
     n-grams by the problem's place in its file. Raises MissingInputsError or ExperimentError for unreadable inputs.
     """
-    config = OverlapConfig.model_validate_json(job.config)
+    config = parse_config(OverlapConfig, job)
     tokenizer = corpus_tokenizer(job, config.tokenizer)
     problems = read_problems(Path(config.problems_path))
     tokens = load_file(job.inputs["corpus"].path("train.safetensors"))["tokens"]

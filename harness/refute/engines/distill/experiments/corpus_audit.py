@@ -13,20 +13,17 @@ import re
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from safetensors.numpy import load_file
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.distill.config import TeacherPlace
 from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Inputs, Job
-from refute.spec.fields import Closed, Positive
-from refute.spec.release import FileCorpus, StdlibCorpus
+from refute.spec.experiments.distill import CorpusAuditConfig
+from refute.spec.experiments.parsing import parse_config
 
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -36,16 +33,6 @@ _BROKEN = "\N{REPLACEMENT CHARACTER}"
 _EVERY = 256
 
 
-class CorpusAuditConfig(Closed):
-    """What enters `audit_corpus`: the corpus as declared, its place, its benchmark, and whose tokenizer made it."""
-
-    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
-    path: str | None
-    problems_path: str
-    tokenizer: TeacherPlace
-    windows: Positive = 128
-
-
 def audit_corpus(job: Job) -> None:
     """Write corpus.json: counts over the files of the manifest and over `windows` evenly spaced windows a split.
 
@@ -53,7 +40,7 @@ def audit_corpus(job: Job) -> None:
     of the manifest, contaminated when it shares an n-gram of words with a problem; a window is foreign when a document
     in it is not text of a file of its split. Raises FileNotFoundError for a file that is gone.
     """
-    config = CorpusAuditConfig.model_validate_json(job.config)
+    config = parse_config(CorpusAuditConfig, job)
     corpus = job.inputs["corpus"]
     files = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))["files"]
     root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))

@@ -5,37 +5,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from transformers import PreTrainedModel
 
-from refute.engines.distill.config import TeacherPlace
 from refute.engines.distill.data.batch_order import load_windows
 from refute.engines.distill.experiments.pruning import candidate_subsets, keep_layers
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import copy_model, count_parameters, load_model, save_whole
 from refute.errors import ExperimentError, NonFiniteError
 from refute.job import Job
-from refute.spec.fields import Closed, Positive
+from refute.spec.experiments.distill import InitConfig
+from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import DepthPruned, HfModel, Loaded
-
-
-class InitConfig(Closed):
-    """What enters an init. `init_path` is the resolved place of a loaded one.
-
-    Layers are chosen on `probe_windows` held-out windows after the first `skip_windows`: those judge the
-    trained model, so they must not have chosen it.
-    """
-
-    init: Annotated[DepthPruned | Loaded, Field(discriminator="method")]
-    teacher: TeacherPlace
-    init_path: str | None
-    probe_windows: Positive
-    skip_windows: Annotated[int, Field(ge=0)]
-    device: Literal["cpu", "cuda"]
-    threads: Positive
 
 
 def build_init(job: Job) -> None:
@@ -44,7 +26,7 @@ def build_init(job: Job) -> None:
     choice.json: method, candidates [{layers, loss}], chosen (layer indices of the teacher, null when loaded),
     teacher_loss and init_loss in nat per predicted token on the probe windows, parameters of both.
     """
-    config = InitConfig.model_validate_json(job.config)
+    config = parse_config(InitConfig, job)
     torch.set_num_threads(config.threads)
     teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
     windows = _probe_windows(job, config, teacher.vocab_rows)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from refute.engines.distill.config import TeacherPlace
 from refute.engines.distill.logs import write_json, write_rows
 from refute.engines.distill.teacher.interface import TeacherModel
 from refute.engines.distill.teacher.llama import open_llama_teacher
@@ -34,22 +33,12 @@ from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.fields import Closed, Positive
+from refute.spec.experiments.distill import StudentAuditConfig
+from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import GgufModel, Training
 
 # What transformers and torch take for "no label here".
 _IGNORED = -100
-
-
-class AuditConfig(Closed):
-    """What enters `audit_student`: the run's declared training, its teacher, and how many held-out windows to redo."""
-
-    training: Training
-    teacher: TeacherPlace
-    windows: Positive = 4
-    processes: Positive = 1
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Positive = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +59,7 @@ def audit_student(job: Job) -> None:
     {window, ce_initial, ce} in nat per token for the first windows, and tensors.json {tensors, unchanged}. Raises
     ExperimentError for a model or corpus that is not whole.
     """
-    config = AuditConfig.model_validate_json(job.config)
+    config = parse_config(StudentAuditConfig, job)
     torch.set_num_threads(config.threads)
     init, released = (job.inputs[name].path("model") for name in ("init", "student"))
     corpus = job.inputs["corpus"]
@@ -108,7 +97,7 @@ def batches(windows: int, training: Training) -> Iterator[list[int]]:
         rest = rest[training.batch_size :]
 
 
-def _digests(train: NDArray[np.int32], config: AuditConfig, end: int | None) -> Iterator[str]:
+def _digests(train: NDArray[np.int32], config: StudentAuditConfig, end: int | None) -> Iterator[str]:
     """What metrics.jsonl must say of each step's batch: SHA-256 over micro-batches of the first process's share."""
     training, size = config.training, config.training.micro_batch_size
     for chosen in batches(len(train), training):
@@ -122,7 +111,9 @@ def _digests(train: NDArray[np.int32], config: AuditConfig, end: int | None) -> 
         yield found.hexdigest()
 
 
-def _redo_first_step(out: Path, config: AuditConfig, init: Path, train: NDArray[np.int32], end: int | None) -> None:
+def _redo_first_step(
+    out: Path, config: StudentAuditConfig, init: Path, train: NDArray[np.int32], end: int | None
+) -> None:
     training = config.training
     student = _student(init, config.device)
     teacher = _teacher(config) if training.kd_weight > 0 else None
@@ -174,7 +165,7 @@ def _student(folder: Path, device: str) -> PreTrainedModel:
     return ready
 
 
-def _teacher(config: AuditConfig) -> TeacherModel:
+def _teacher(config: StudentAuditConfig) -> TeacherModel:
     model, path = config.teacher.model, Path(config.teacher.path)
     if isinstance(model, GgufModel) and model.runtime == "llama.cpp":
         length = config.training.seq_len

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from safetensors.numpy import load_file, save_file
 
 from refute.engines.distill.certificate.certify import certify
-from refute.engines.distill.config import TeacherPlace
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.kd_loss import kd_loss
 from refute.engines.distill.teacher.llama import open_llama_teacher
@@ -24,45 +21,9 @@ from refute.engines.model.forward.parity import compare_logits
 from refute.engines.model.lineage import describe_model, first_difference
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.fields import Closed, Positive
+from refute.spec.experiments.distill import KEPT_POSITIONS, DequantiseConfig, LineageConfig, MathConfig, ProbeConfig
+from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import GgufModel, HfModel
-
-# Positions of each window whose logits are kept as evidence; the figures cover all of them.
-_KEPT_POSITIONS = 8
-
-
-class LineageConfig(Closed):
-    """What enters `lineage`."""
-
-    teacher: TeacherPlace
-
-
-class DequantiseConfig(Closed):
-    """What enters `dequantise`."""
-
-    teacher: TeacherPlace
-
-
-class ProbeConfig(Closed):
-    """What enters `probe_teacher`: the first `tokens` ids of the first `windows` held-out windows.
-
-    `teacher` is what supervises the student, `reference` the file or folder that the release names.
-    """
-
-    teacher: TeacherPlace
-    reference: TeacherPlace
-    windows: Positive = 2
-    tokens: Annotated[int, Field(ge=_KEPT_POSITIONS)] = 32
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Positive = 2
-
-
-class MathConfig(Closed):
-    """What enters `check_kd_math`."""
-
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Positive = 2
-    dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 def lineage(job: Job) -> None:
@@ -70,7 +31,7 @@ def lineage(job: Job) -> None:
 
     Raises MissingInputsError when either model is absent or not whole.
     """
-    config = LineageConfig.model_validate_json(job.config)
+    config = parse_config(LineageConfig, job)
     folder = job.inputs["init"].path("model")
     job.progress("identify", 0, 2)
     teacher, teacher_tokens = describe_model(config.teacher.model, Path(config.teacher.path))
@@ -87,7 +48,7 @@ def dequantise(job: Job) -> None:
 
     Raises what `load_teacher` raises.
     """
-    config = DequantiseConfig.model_validate_json(job.config)
+    config = parse_config(DequantiseConfig, job)
     job.progress("dequantise", 0, 1)
     teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device="cpu")
     save_whole(teacher.model, teacher.tokenizer, job.out / "model")
@@ -102,7 +63,7 @@ def probe_teacher(job: Job) -> None:
     provider against itself), vocab_rows, provider_device, backend, reference. Raises UsageError for an
     architecture without an independent forward, ExperimentError for too small a corpus or other widths.
     """
-    config = ProbeConfig.model_validate_json(job.config)
+    config = parse_config(ProbeConfig, job)
     torch.set_num_threads(config.threads)
     input_ids = _probe_ids(job, config)
     reference = Reference(open_weights(Path(config.reference.path)))
@@ -119,8 +80,8 @@ def probe_teacher(job: Job) -> None:
     save_file(
         {
             "input_ids": input_ids,
-            "provider": np.ascontiguousarray(provided[:, -_KEPT_POSITIONS:]),
-            "reference": np.stack(expected)[:, -_KEPT_POSITIONS:].astype(np.float32),
+            "provider": np.ascontiguousarray(provided[:, -KEPT_POSITIONS:]),
+            "reference": np.stack(expected)[:, -KEPT_POSITIONS:].astype(np.float32),
         },
         job.out / "probe.safetensors",
     )
@@ -149,7 +110,7 @@ def _native_parity(
 
 def check_kd_math(job: Job) -> None:
     """Write math.json: the `Certificate` of `kd_loss` on the device and dtype of a release."""
-    config = MathConfig.model_validate_json(job.config)
+    config = parse_config(MathConfig, job)
     torch.set_num_threads(config.threads)
     job.progress("certify", 0, 1)
     certificate = certify(kd_loss, device=config.device, dtype=config.dtype)

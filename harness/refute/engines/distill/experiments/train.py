@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refute.engines.distill.config import TrainConfig
 from refute.engines.distill.training.ranks import leave_process_group
 from refute.engines.distill.training.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
 from refute.job import Fact, Job
+from refute.spec.experiments.distill import TrainConfig
+from refute.spec.experiments.parsing import parse_config
 
 _LOG_LINES = 12
 
@@ -31,7 +32,7 @@ _KINDS: Mapping[str, type[RefuteError]] = {
 
 def train(job: Job) -> None:
     """The experiment: see `run_training`, and `launch` where several processes share the run."""
-    config = TrainConfig.model_validate_json(job.config)
+    config = parse_config(TrainConfig, job)
     if config.processes == 1:
         run_training(job, config)
     else:
@@ -102,7 +103,7 @@ def main(request_path: str) -> None:
 
         job = Job(request["name"], request["config"], {}, Path(request["out"]), Path(request["scratch"]), report)
         try:
-            run_training(job, TrainConfig.model_validate_json(job.config))
+            run_training(job, parse_config(TrainConfig, job))
         except Exception as error:  # noqa: BLE001  # whatever a rank dies of is told
             traceback.print_exc()
             known = isinstance(error, RefuteError)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from refute.engines.distill.config import TeacherPlace, TrainConfig
 from refute.engines.distill.data.batch_order import BatchOrder, load_windows
 from refute.engines.distill.data.packing import Batch, pack
 from refute.engines.distill.data.shards import MANIFEST, Manifest, ShardWindows, verify_shards
@@ -30,6 +29,7 @@ from refute.engines.model.folder import load_model, weights_sha256
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256
 from refute.engines.model.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
+from refute.spec.experiments.distill import TeacherPlace, TrainConfig
 from refute.spec.release import GgufModel, HfModel
 
 

@@ -12,7 +12,6 @@ from signal import SIGTERM
 
 import torch
 
-from refute.engines.distill.config import TrainConfig
 from refute.engines.distill.data.packing import Batch, batch_sha256
 from refute.engines.distill.logs import StepLog
 from refute.engines.distill.teacher.interface import TeacherOutput
@@ -37,6 +36,7 @@ from refute.engines.distill.training.results import Finished, keep_best, write_r
 from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
+from refute.spec.experiments.distill import TrainConfig
 
 Feed = Generator[tuple[Batch, TeacherOutput | None], None, None]
 

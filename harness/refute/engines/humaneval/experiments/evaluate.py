@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from refute.engines.humaneval.config import CalibrateConfig, EvaluateConfig, parse_config
 from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
@@ -22,6 +21,8 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.execute import score
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
+from refute.spec.experiments.humaneval import CalibrateConfig, EvaluateConfig
+from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HumanEval
 
 Json = Mapping[str, object]

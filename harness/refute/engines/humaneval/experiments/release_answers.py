@@ -13,12 +13,12 @@ from pathlib import Path
 from refute.engines.humaneval.backends.interface import Answerer, Made, Recipe, Wish
 from refute.engines.humaneval.backends.servers.answerer import at_server, in_llama_cpp
 from refute.engines.humaneval.backends.servers.http_client import Server
-from refute.engines.humaneval.config import EvaluateConfig, LlamaCppFile, ServedModel
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
+from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
 
 # Of each sample that is asked for once more: enough to tell, at a fraction of the price.
 _BEGINNING_TOKENS = 16

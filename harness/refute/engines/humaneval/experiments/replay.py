@@ -10,13 +10,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from refute.engines.humaneval.backends.local.generate import end_ids
-from refute.engines.humaneval.config import parse_config
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.prompts import (
     PROTOCOLS,
@@ -31,22 +30,10 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.execute import run_check
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.fields import Closed, Positive
-from refute.spec.release import HumanEval
+from refute.spec.experiments.humaneval import ReplayConfig
+from refute.spec.experiments.parsing import parse_config
 
 Rows = list[dict[str, Any]]
-
-
-class ReplayConfig(Closed):
-    """What enters `replay`: at most `problems` answers of the evidence `run`, made by the model in evidence `model`."""
-
-    model: str
-    run: str
-    humaneval: HumanEval
-    problems_path: str
-    problems: Positive = 8
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Positive = 2
 
 
 def replay(job: Job) -> None:

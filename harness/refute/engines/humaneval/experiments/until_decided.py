@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refute.engines.humaneval.config import EvaluateConfig, parse_config
 from refute.engines.humaneval.experiments.evaluate import (
     checked_problems,
     execute_answers,
@@ -22,32 +21,8 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.stopping import put_until_decided, seeded_order
 from refute.errors import UsageError
 from refute.job import Job
-from refute.spec.fields import Closed
-
-
-class Boundary(Closed):
-    """A look after `n` problems, and the counts of passes that end the run there."""
-
-    n: int
-    stop_at_most: int
-    stop_at_least: int
-
-
-class StoppingRule(Closed):
-    """A sequential design (refute.spec.bars.sequential) with its boundaries; the engine only compares counts."""
-
-    bar: float
-    error_rate: float
-    spending: str
-    looks: tuple[int, ...]
-    seed: int
-    boundaries: tuple[Boundary, ...]
-
-
-class UntilDecidedConfig(EvaluateConfig):
-    """What `evaluate_until_decided` needs."""
-
-    sequential: StoppingRule
+from refute.spec.experiments.humaneval import UntilDecidedConfig
+from refute.spec.experiments.parsing import parse_config
 
 
 def evaluate_until_decided(job: Job) -> None:

@@ -22,10 +22,10 @@ from transformers import (
 
 from refute.engines.humaneval.backends.local.generate import generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
-from refute.engines.humaneval.config import SourceModel
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt, truncate
 from refute.errors import MissingInputsError
+from refute.spec.experiments.humaneval import SourceModel
 from refute.spec.release import HfModel
 
 RULES = PROTOCOLS["completion"]

@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from refute.engines.humaneval.backends.local.models import load_model
-from refute.engines.humaneval.config import EvidenceModel, RandomModel, SourceModel
 from refute.errors import MissingInputsError
 from refute.job import Inputs
+from refute.spec.experiments.humaneval import EvidenceModel, RandomModel, SourceModel
 from refute.spec.release import GgufModel, HfModel, Source
 
 

@@ -15,13 +15,13 @@ from refute.engines.humaneval.backends.asking import PROBED, Manner
 from refute.engines.humaneval.backends.interface import REPORTED_HERE, Answerer, Made, Recipe, Wish, draws_once
 from refute.engines.humaneval.backends.local.generate import Failed, generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
-from refute.engines.humaneval.config import ModelChoice
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import EXTRACTION, PROTOCOLS, template_sha256
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sample_log import SampleLog
 from refute.errors import ExperimentError
 from refute.job import Inputs, ProgressCallback
+from refute.spec.experiments.humaneval import ModelChoice
 
 # What a sample depends on besides model, prompt, sampler and seed.
 _DEPENDS = "the batch size, in the last bits of sums; not on the order of problems or on a resumed run"

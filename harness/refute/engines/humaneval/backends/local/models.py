@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from refute.engines.humaneval.config import ModelChoice, RandomModel, SourceModel
 from refute.errors import MissingInputsError
 from refute.job import Inputs
+from refute.spec.experiments.humaneval import ModelChoice, RandomModel, SourceModel
 from refute.spec.release import GgufModel
 
 if TYPE_CHECKING:

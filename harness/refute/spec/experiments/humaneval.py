@@ -1,13 +1,11 @@
-"""The configuration of HumanEval experiments, as JSON text in a Job."""
+"""Configurations of the HumanEval experiments."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from refute.errors import UsageError
-from refute.job import Job
 from refute.spec.fields import Closed, Positive, Sha256, Share
 from refute.spec.release import HumanEval, ModelSource
 
@@ -87,15 +85,38 @@ class CalibrateConfig(Closed):
     problems_path: str
 
 
-Parsed = TypeVar("Parsed", bound=Closed)
+class Boundary(Closed):
+    """A look after `n` problems, and the counts of passes that end the run there."""
+
+    n: int
+    stop_at_most: int
+    stop_at_least: int
 
 
-def parse_config(kind: type[Parsed], job: Job) -> Parsed:
-    """The job's configuration. Raises UsageError naming the experiment and every key that is wrong."""
-    try:
-        return kind.model_validate_json(job.config)
-    except ValidationError as error:
-        raise UsageError(
-            f"experiment {job.name!r} got a configuration that {kind.__name__} does not accept: {error}",
-            hint="this is a fault of the plan that wrote it, or of a hand-written configuration",
-        ) from error
+class StoppingRule(Closed):
+    """A sequential design (refute.spec.bars.sequential) with its boundaries; the engine only compares counts."""
+
+    bar: float
+    error_rate: float
+    spending: str
+    looks: tuple[int, ...]
+    seed: int
+    boundaries: tuple[Boundary, ...]
+
+
+class UntilDecidedConfig(EvaluateConfig):
+    """What `evaluate_until_decided` needs."""
+
+    sequential: StoppingRule
+
+
+class ReplayConfig(Closed):
+    """What enters `replay`: at most `problems` answers of the evidence `run`, made by the model in evidence `model`."""
+
+    model: str
+    run: str
+    humaneval: HumanEval
+    problems_path: str
+    problems: Positive = 8
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2

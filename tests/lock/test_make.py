@@ -31,10 +31,11 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.lock.facts import find_facts, foresee, record_lock
 from refute.lock.file import LOCK_TYPE, lock_path, read_lock
-from refute.lock.make import Locked, load_locked, lock_release
+from refute.lock.make import Locked, lock_release
 from refute.lock.model import Facts
 from refute.outcome import Direction
 from refute.spec.files import load_release
+from refute.spec.selection import select
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -63,19 +64,19 @@ class Repo:
 
     def lock(self, key: PrivateKey | None = None, **options: object) -> Locked:
         """`lock_release` on what lies here now."""
-        release, specs = load_locked(self.path / RELEASE, [self.path / "specs"])
+        release, specs = select(self.path / RELEASE, [self.path / "specs"])
         registry = load_registry([self.path / "falsifiers"])
         return lock_release(release, specs, registry, key or self.key, **options)  # type: ignore[arg-type]
 
     def foreseen(self) -> tuple[str, ...]:
         """What a gate that began now would say of the lock."""
-        release, specs = load_locked(self.path / RELEASE, [self.path / "specs"])
+        release, specs = select(self.path / RELEASE, [self.path / "specs"])
         lock = record_lock(release, specs, load_registry([self.path / "falsifiers"]), None)
         return foresee(lock, release, specs, (), self.private).reasons
 
     def facts(self) -> Facts:
         """What a gate that began now would find."""
-        release, specs = load_locked(self.path / RELEASE, [self.path / "specs"])
+        release, specs = select(self.path / RELEASE, [self.path / "specs"])
         return find_facts(release, specs, load_registry([self.path / "falsifiers"]))
 
 
@@ -250,14 +251,14 @@ def test_a_linked_folder_beside_falsifiers_is_refused(repo: Repo) -> None:
 
 def test_an_installed_pack_is_bound_as_a_whole(repo: Repo) -> None:
     """A built-in falsifier's digest covers every file of its package, so it differs from that of its own file."""
-    release, _ = load_locked(repo.path / RELEASE, [repo.path / "specs"])
+    release, _ = select(repo.path / RELEASE, [repo.path / "specs"])
     (repo.path / SPEC).write_text(
         "spec: SPEC-B-001\nversion: 1\ntitle: B\ncriteria:\n  - {id: AC-B-001, title: t, statement: s, severity: info,"
         " phase: 1, falsifiers: [{id: F-B-001, uses: teacher-parity,"
         ' thresholds: {max_abs_difference: {holds_if: "<= 1e-3 logit"}}}]}\n',
         encoding="utf-8",
     )
-    _, specs = load_locked(repo.path / RELEASE, [repo.path / "specs"])
+    _, specs = select(repo.path / RELEASE, [repo.path / "specs"])
     found = find_facts(release, specs, load_registry([])).falsifiers["teacher-parity"]
     assert found.file != found.folder
     assert len(found.controls) >= 2
@@ -293,7 +294,7 @@ def test_a_falsifier_deep_in_a_package_is_bound_to_all_of_it(
     registry.add_from(vars(importlib.import_module("refute_test_pack.inner.checks")))
     repo.edit(SPEC, "uses: answer-accuracy", "uses: packed")
     repo.edit(SPEC, "uses: answers-complete", "uses: packed")
-    release, specs = load_locked(repo.path / RELEASE, [repo.path / "specs"])
+    release, specs = select(repo.path / RELEASE, [repo.path / "specs"])
     before = find_facts(release, specs, registry).falsifiers["packed"]
     (deep.parent / "helpers.py").write_text("LIMIT = 1\n", encoding="utf-8")
     after = find_facts(release, specs, registry).falsifiers["packed"]
@@ -311,7 +312,7 @@ def test_what_was_measured_before_the_lock_is_named_in_it(repo: Repo, tmp_path: 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/result.json").write_text("{}", encoding="utf-8")
     store.add("kd_math", key_of(plan["kd_math"], {}), tmp_path / "out")
-    _, specs = load_locked(repo.path / RELEASE, [repo.path / SPEC])
+    _, specs = select(repo.path / RELEASE, [repo.path / SPEC])
     registry = load_registry([repo.path / "falsifiers"])
     locked = lock_release(loaded, specs, registry, repo.key, store=store.root)
     assert locked.path == lock_path(release)

@@ -14,7 +14,8 @@ from refute.evidence.plan import plan_release
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.spec.criteria import Spec, load_spec, uses_of
-from refute.spec.files import find_files, load_release
+from refute.spec.files import load_release
+from refute.spec.selection import find_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from refute.evidence.plan import plan_release
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Falsifier, Registry
 from refute.spec.criteria import LoadedSpec, load_spec
-from refute.spec.files import find_files, load_release, resolve
+from refute.spec.files import load_release, resolve
 from refute.spec.lint import check_specs
+from refute.spec.selection import find_files
 from refute.verify.required_verdicts import missing_required
 
 

@@ -22,9 +22,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
 
 
-_REFUTE_DIR = Path(".refute")
-
-
 USAGE, UNVERIFIABLE, STALE = 2, 4, 5
 
 

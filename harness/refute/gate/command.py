@@ -13,6 +13,7 @@ from refute.attest.signing_key import load_unattended_key
 from refute.errors import UsageError
 from refute.judge.remeasure.isolation import clean_environment, judge_command
 from refute.judge.run.folder import NOT_JUDGED, RunFolder
+from refute.spec.folders import runs_folder
 
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
@@ -42,7 +43,7 @@ def run_gate(
     """
     if key is not None:
         load_unattended_key(key)
-    latest = refute_dir / "runs" / "latest"
+    latest = runs_folder(refute_dir) / "latest"
     before = _target(latest)
     # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
     command = [sys.executable, "-P", "-m", "pytest", "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]

@@ -8,34 +8,34 @@ from pathlib import Path
 import pytest
 
 from refute.errors import UsageError
-from refute.spec.criteria import LoadedSpec, load_spec, merge
-from refute.spec.files import LoadedRelease, choose_release, is_yaml, resolve, spec_files
+from refute.gate.options import FALSIFIER_PATHS, SPEC_PATHS
+from refute.spec.criteria import LoadedSpec
+from refute.spec.files import LoadedRelease
+from refute.spec.folders import FALSIFIERS, SPECS
+from refute.spec.selection import is_yaml, select, spec_files
 
 
-def _release_path(config: pytest.Config, roots: Sequence[Path]) -> Path:
-    if named := config.getoption("--release"):
-        return (config.invocation_params.dir / str(named)).resolve()
-    return choose_release(roots)
+def selected(config: pytest.Config) -> tuple[LoadedRelease, tuple[LoadedSpec, ...]]:
+    """The release and the specs of this run, as `select` finds them; a bare call gets these specs as its arguments.
 
-
-def _specs(config: pytest.Config, roots: Sequence[Path], release: LoadedRelease) -> tuple[LoadedSpec, ...]:
-    """The specs of this run: those that the release demands, and those named on the command line.
-
-    A bare `pytest --falsifiers` runs what the release demands or, where it demands nothing, every spec there is.
+    Raises UsageError and SpecError as `select` does.
     """
-    demanded = [resolve(release, text).resolve() for text in release.release.specs]
-    named = _named_specs(config, roots)
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        named = demanded or spec_files(roots)
-        config.args[:] = [str(path) for path in named]
-    paths = list(dict.fromkeys([*demanded, *named]))
-    if not paths:
-        places = ", ".join(map(str, roots))
-        raise UsageError(f"no specs: nothing to refute (looked in {places})", hint="start with `refute init`")
-    return merge([load_spec(path) for path in paths])
+    roots = _configured(config, SPEC_PATHS, SPECS)
+    release = config.getoption("--release")
+    named = _named_specs(config, roots) if config.args_source is pytest.Config.ArgsSource.ARGS else None
+    path = (config.invocation_params.dir / release).resolve() if release else None
+    found, specs = select(path, roots, named=named)
+    if named is None:
+        config.args[:] = [str(loaded.path) for loaded in specs]
+    return found, specs
 
 
-def _configured(config: pytest.Config, setting: str, default: str) -> list[Path]:
+def falsifier_folders(config: pytest.Config) -> tuple[Path, ...]:
+    """The folders with falsifiers of this repository. Raises UsageError where the configuration names an absent one."""
+    return tuple(each for each in _configured(config, FALSIFIER_PATHS, FALSIFIERS) if each.exists())
+
+
+def _configured(config: pytest.Config, setting: str, default: Path) -> list[Path]:
     """What the configuration names, all of it present, or else the default, which may be absent."""
     named: list[Path] = list(config.getini(setting))
     absent = [str(path) for path in named if not path.exists()]

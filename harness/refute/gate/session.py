@@ -28,9 +28,9 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.origins import falsifier_origins
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
-from refute.gate.options import FALSIFIER_PATHS, SESSION, SPEC_PATHS
+from refute.gate.options import SESSION
 from refute.gate.progress import Progress
-from refute.gate.selection import _configured, _release_path, _specs
+from refute.gate.selection import falsifier_folders, selected
 from refute.judge.remeasure.isolation import clean_environment, judge_command
 from refute.judge.run.facts import CitedVerdict, RunFacts
 from refute.judge.run.folder import NOT_JUDGED, RunFile, RunFolder
@@ -39,15 +39,13 @@ from refute.lock.model import RunLock
 from refute.outcome import Record
 from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec, Spec, uses_of
 from refute.spec.fields import utc_now
-from refute.spec.files import LoadedRelease, load_release, refuse_outputs_inside
+from refute.spec.files import LoadedRelease, refuse_outputs_inside
+from refute.spec.folders import CONTRACTS, REFUTE_DIR, runs_folder, store_folder
 from refute.spec.lint import check_spec
 from refute.spec.texts import ReleaseText, SpecText
 from refute.verify.required_verdicts import verify_required
 
 INTERRUPTED = 130
-
-
-CONTRACTS = "contracts"
 
 
 @dataclass(slots=True)
@@ -78,10 +76,8 @@ class GateSession:
         """Read everything that can be read before a model is touched. Raises RefuteError subclasses."""
         if sys.flags.optimize:
             raise UsageError("python -O removes checks; run the gate without -O and PYTHONOPTIMIZE")
-        roots = _configured(config, SPEC_PATHS, "specs")
-        folders = [each for each in _configured(config, FALSIFIER_PATHS, "falsifiers") if each.exists()]
-        release = load_release(_release_path(config, roots))
-        specs = _specs(config, roots, release)
+        folders = falsifier_folders(config)
+        release, specs = selected(config)
         registry = load_registry(folders)
         parsed = [loaded.spec for loaded in specs]
         # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
@@ -95,7 +91,7 @@ class GateSession:
             raise SpecError(problems, hint="`refute check` lists these without running anything")
         # Absolute, because a falsifier's file or a conftest may change the working folder.
         here = config.invocation_params.dir
-        root = here / (config.getoption("--refute-dir") or config.rootpath / ".refute")
+        root = here / (config.getoption("--refute-dir") or config.rootpath / REFUTE_DIR)
         return cls(
             config=config,
             root=root,
@@ -109,8 +105,8 @@ class GateSession:
                 registry,
                 others=[mutation_experiment(uses_of(parsed), registry, folders)],
             ),
-            store_path=here / (config.getoption("--store") or root / "store"),
-            falsifier_folders=tuple(folders),
+            store_path=here / (config.getoption("--store") or store_folder(root)),
+            falsifier_folders=folders,
         )
 
     @property
@@ -167,7 +163,7 @@ class GateSession:
     def _run_folder(self) -> RunFolder:
         if self._worker is not None:
             return RunFolder(Path(self._worker["refute_run"]))
-        run = RunFolder.create(self.root / "runs")
+        run = RunFolder.create(runs_folder(self.root))
         run.write_run(self._run_file(run))
         return run
 

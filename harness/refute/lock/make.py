@@ -20,9 +20,9 @@ from refute.lock.facts import find_facts, locked_release, locked_specs, read_fil
 from refute.lock.file import SignedLock, lock_path, read_lock, sign_lock, timestamp_path
 from refute.lock.model import Lock, Promise
 from refute.outcome import Change
-from refute.spec.criteria import LoadedSpec, load_spec, merge
+from refute.spec.criteria import LoadedSpec
 from refute.spec.fields import utc_now
-from refute.spec.files import LoadedRelease, choose_release, load_release, resolve, spec_files
+from refute.spec.files import LoadedRelease
 from refute.spec.lint import check_specs
 
 
@@ -34,21 +34,6 @@ class Locked:
     signed: SignedLock
     changes: tuple[Change, ...]
     written: bool
-
-
-def load_locked(release: Path | None, specs: Sequence[Path]) -> tuple[LoadedRelease, tuple[LoadedSpec, ...]]:
-    """The release and the specs that a gate run would use: those that the release demands and those named, else all.
-
-    `specs` are files or folders, by default `specs`. Raises UsageError or SpecError as the gate would.
-    """
-    roots = list(specs) or [Path("specs")]
-    loaded = load_release(release or choose_release([root for root in roots if root.is_dir()] or [Path("specs")]))
-    demanded = [resolve(loaded, text).resolve() for text in loaded.release.specs]
-    named = spec_files(roots) if specs or not demanded else []
-    paths = list(dict.fromkeys([*demanded, *named]))
-    if not paths:
-        raise UsageError(f"no specs: nothing to lock (looked in {', '.join(map(str, roots))})")
-    return loaded, merge([load_spec(path) for path in paths])
 
 
 def lock_release(

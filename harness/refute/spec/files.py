@@ -1,9 +1,8 @@
-"""Release files: read one, keep its text and digest, and find the files that it names."""
+"""Release files: read one, keep its text and digest, and the paths that it names."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,51 +63,3 @@ def refuse_outputs_inside(loaded: LoadedRelease, outputs: Path) -> None:
                 f"{outputs} lies in {name}, {path}: what a run writes would become part of what it judges",
                 hint="give another folder with --refute-dir or --store",
             )
-
-
-DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
-
-
-def choose_release(roots: Sequence[Path]) -> Path:
-    """`releases/embedded.yaml` below one of `roots`, or the only release there. Raises UsageError for none or many."""
-    for root in roots:
-        if (root / DEFAULT_RELEASE).is_file():
-            return root / DEFAULT_RELEASE
-    found = sorted(path for root in roots for path in (root / "releases").glob("*.yaml"))
-    if len(found) != 1:
-        listed = ", ".join(map(str, found)) or "none"
-        raise UsageError(
-            f"cannot tell which release to judge; found below {', '.join(map(str, roots))}: {listed}",
-            hint="name one with --release FILE, or start with `refute init`",
-        )
-    return found[0]
-
-
-def spec_files(roots: Sequence[Path]) -> list[Path]:
-    """The YAML files among `roots` and directly in their folders, absolute, in order."""
-    found = [
-        path
-        for root in roots
-        for path in ([root] if root.is_file() else sorted(root.iterdir()) if root.is_dir() else [])
-    ]
-    return [path.resolve() for path in found if path.is_file() and is_yaml(path)]
-
-
-def is_yaml(path: Path) -> bool:
-    """Whether the name says so."""
-    return path.suffix in (".yaml", ".yml")
-
-
-def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The spec and the release files at `paths`; of a folder, its YAML files and those in releases/ below it."""
-    specs: list[Path] = []
-    releases: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            specs += sorted(file for file in path.iterdir() if file.is_file() and file.suffix in (".yaml", ".yml"))
-            releases += sorted((path / "releases").glob("*.yaml"))
-        elif path.parent.name == "releases":
-            releases.append(path)
-        else:
-            specs.append(path)
-    return specs, releases

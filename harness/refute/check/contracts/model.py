@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 from refute.check.contracts.tolerance import Tolerance
 from refute.errors import Problem
 from refute.spec.fields import Closed
+from refute.spec.selection import yaml_files
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -178,7 +179,7 @@ def load_contract(path: Path) -> LoadedContract:
 
 def contract_files(folder: Path) -> list[Path]:
     """The contract files of a folder, sorted."""
-    return sorted(path for path in folder.glob("*") if path.is_file() and path.suffix in (".yaml", ".yml"))
+    return yaml_files(folder)
 
 
 def duplicate_ids(contracts: Sequence[LoadedContract]) -> list[Problem]:

@@ -9,6 +9,7 @@ import typer
 
 from refute.cli.console import print_json
 from refute.cli.options import NO_GO, Json
+from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders
 
 
 def check(
@@ -39,9 +40,9 @@ def check(
     from refute.check.matrix import matrix_of
     from refute.check.repository import check_files
 
-    paths = paths or [Path("specs")]
-    falsifiers = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
-    contract_folders = contract_folders or [folder for folder in (Path("contracts"),) if folder.exists()]
+    paths = paths or [SPECS]
+    falsifiers = folders(falsifiers, FALSIFIERS)
+    contract_folders = folders(contract_folders, CONTRACTS)
     found = check_files(
         paths,
         falsifiers,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.options import Json
+from refute.cli.options import Json, RefuteDir
 from refute.errors import UsageError
+from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ def controls(
     run: Annotated[
         str | None, typer.Option(help="A run whose evidence controls may tamper with: folder, id or `latest`.")
     ] = None,
-    refute_dir: Annotated[Path, typer.Option("--refute-dir", help="Where runs are kept.")] = Path(".refute"),
+    refute_dir: RefuteDir = REFUTE_DIR,
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Break the falsifiers, and see which control notices.")
     ] = False,
@@ -98,14 +99,13 @@ def _gather(
     from refute.check.controls.trials import NoRun, evidence_of
     from refute.falsifier.loading import load_registry
     from refute.judge.run.folder import open_run
-    from refute.spec.criteria import load_spec
+    from refute.spec.selection import load_specs, spec_files
 
-    paths = spec or sorted(Path("specs").glob("*.yaml"))
+    paths = spec_files(folders(spec, SPECS))
     if not paths:
-        raise UsageError("there is no spec in specs/", hint="name one with --spec, or run `refute init`")
-    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if list(folder.glob("*.py"))]
+        raise UsageError(f"there is no spec in {SPECS}/", hint="name one with --spec, or run `refute init`")
     evidence: Mapping[str, Evidence] = NoRun() if run is None else evidence_of(open_run(run, refute_dir))
-    return [load_spec(path).spec for path in paths], load_registry(folders), evidence
+    return [loaded.spec for loaded in load_specs(paths)], load_registry(folders(falsifiers, FALSIFIERS)), evidence
 
 
 def _show_controls(trials: list[ControlTrial]) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refute.cli.options import _REFUTE_DIR, RefuteDir
+from refute.cli.options import RefuteDir
+from refute.spec.folders import REFUTE_DIR
 
 
 def gate(
@@ -21,7 +22,7 @@ def gate(
         list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
-    refute_dir: RefuteDir = _REFUTE_DIR,
+    refute_dir: RefuteDir = REFUTE_DIR,
 ) -> None:
     """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
 

@@ -10,7 +10,6 @@ import typer
 
 from refute.cli.commands.report import show
 from refute.cli.options import (
-    _REFUTE_DIR,
     NO_GO,
     WARNED,
     Json,
@@ -20,6 +19,7 @@ from refute.cli.options import (
     read_keys,
     require_paths,
 )
+from refute.spec.folders import REFUTE_DIR
 
 
 def judge_command(
@@ -46,7 +46,7 @@ def judge_command(
     store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
-    refute_dir: RefuteDir = _REFUTE_DIR,
+    refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
     """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.options import Json, PassphraseFile, PublicKey
-from refute.errors import LooseningError, UsageError
+from refute.cli.options import Json, PassphraseFile, PublicKey, read_file
+from refute.errors import LooseningError
+from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_folder
 
 if TYPE_CHECKING:
     from refute.lock.make import Locked
@@ -39,9 +40,9 @@ def lock(
     falsifiers: Annotated[
         list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
     ] = None,
-    refute_dir: Annotated[Path, typer.Option(help="Where evidence is kept: what exists already is named.")] = Path(
-        ".refute"
-    ),
+    refute_dir: Annotated[
+        Path, typer.Option(help="Where evidence is kept: what exists already is named.")
+    ] = REFUTE_DIR,
     timestamp: Annotated[
         str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
     ] = None,
@@ -55,21 +56,21 @@ def lock(
     from refute.attest import default_key_directory, development_key
     from refute.attest.signing_key import open_signing_key
     from refute.falsifier.loading import load_registry
-    from refute.lock.make import load_locked, lock_release, stamp_lock
+    from refute.lock.make import lock_release, stamp_lock
+    from refute.spec.selection import select
 
-    loaded, found = load_locked(release, specs or [])
-    folders = falsifiers or [folder for folder in (Path("falsifiers"),) if folder.exists()]
+    loaded, found = select(release, specs or [SPECS], named=specs)
     named = key or str(development_key(default_key_directory())[0])
     try:
         locked = lock_release(
             loaded,
             found,
-            load_registry(folders),
+            load_registry(folders(falsifiers, FALSIFIERS)),
             open_signing_key(named, public_key, passphrase_file),
             out=out,
             policy=policy,
-            trusted_keys=[_read(path) for path in lock_key or []],
-            store=refute_dir / "store",
+            trusted_keys=[read_file(path) for path in lock_key or []],
+            store=store_folder(refute_dir),
         )
     except LooseningError as error:
         _show_refusal(error, as_json=as_json)
@@ -139,10 +140,3 @@ def _described(locked: Locked) -> dict[str, object]:
         "known_before": list(signed.lock.known_before),
         "changes": [asdict(change) for change in locked.changes],
     }
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.options import Json
+from refute.cli.options import Json, RefuteDir
 from refute.errors import UsageError
+from refute.spec.folders import REFUTE_DIR, SPECS, runs_folder
 
 if TYPE_CHECKING:
     from refute.spec.criteria import Spec
@@ -23,7 +24,7 @@ def review(
     falsifiers: Annotated[list[str] | None, typer.Argument(help="Ids such as F-EXAMPLE-001.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     by: Annotated[str | None, typer.Option(help="Who has read them (default: your user name).")] = None,
-    specs: Specs = Path("specs"),
+    specs: Specs = SPECS,
     as_json: Json = False,
 ) -> None:
     """Record that falsifiers were read against their criteria as these are worded now.
@@ -46,8 +47,8 @@ def review(
 def status(
     key: Annotated[list[Path] | None, typer.Option(help="A trusted public key (default: the development key).")] = None,
     release: Annotated[str | None, typer.Option(help="Only verdicts on this release id.")] = None,
-    specs: Specs = Path("specs"),
-    refute_dir: Annotated[Path, typer.Option("--refute-dir", help="Where runs are kept.")] = Path(".refute"),
+    specs: Specs = SPECS,
+    refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
     """Show every criterion by phase with the signed verdict that discharges it, or what is missing.
@@ -57,7 +58,7 @@ def status(
     """
     from refute.check.roadmap import roadmap
 
-    found = roadmap(_load(specs), refute_dir / "runs", _keys(key), release)
+    found = roadmap(_load(specs), runs_folder(refute_dir), _keys(key), release)
     if as_json:
         print_json(found.as_json())
         return
@@ -71,14 +72,14 @@ def status(
 
 
 def _load(folder: Path) -> list[Spec]:
-    from refute.spec.criteria import load_spec, merge
+    from refute.spec.selection import load_specs, spec_files
 
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder of specs", hint="give --specs")
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    paths = spec_files([folder])
     if not paths:
         raise UsageError(f"{folder} holds no specs")
-    return [loaded.spec for loaded in merge([load_spec(path) for path in paths])]
+    return [loaded.spec for loaded in load_specs(paths)]
 
 
 def _keys(given: list[Path] | None) -> list[bytes]:

@@ -33,6 +33,7 @@ from refute.judge.run.facts import CitedVerdict, RunFacts
 from refute.lock.model import RunLock
 from refute.outcome import Record
 from refute.spec.fields import Closed, Sha256
+from refute.spec.folders import runs_folder
 from refute.spec.texts import ReleaseText, SpecText
 
 VERDICT_FILE = "verdict.intoto.json"
@@ -206,10 +207,10 @@ class RunFolder:
 
 def open_run(text: str, root: Path) -> RunFolder:
     """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError without one."""
-    for path in (Path(text), root / "runs" / text):
+    for path in (Path(text), runs_folder(root) / text):
         if (path / "run.json").exists():
             return RunFolder(path.resolve())
-    raise UsageError(f"no run {text!r} here or below {root / 'runs'}", hint="run `pytest --falsifiers` first")
+    raise UsageError(f"no run {text!r} here or below {runs_folder(root)}", hint="run `pytest --falsifiers` first")
 
 
 def dump_json(value: object) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.errors import UsageError
+from refute.spec.selection import is_yaml
 from refute.spec.texts import ReleaseText, SpecText
-
-_YAML = (".yaml", ".yml")
 
 
 def strangers(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path]) -> tuple[str, ...]:
@@ -39,5 +38,5 @@ def _by_digest(copies: Sequence[Path]) -> dict[str, Path]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix in _YAML and file.is_file())
+        return sorted(file for file in path.rglob("*") if is_yaml(file) and file.is_file())
     return [path]

@@ -1,0 +1,33 @@
+"""Where a repository keeps specs, falsifiers, contracts and runs, unless it is told otherwise. Imports nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SPECS = Path("specs")
+
+
+FALSIFIERS = Path("falsifiers")
+
+
+CONTRACTS = Path("contracts")
+
+
+# What refute itself writes: runs, and the store of evidence.
+REFUTE_DIR = Path(".refute")
+
+
+def folders(named: Sequence[Path] | None, default: Path) -> list[Path]:
+    """The folders that were named or, where none was, the default if it is there."""
+    return list(named) if named else [default] if default.exists() else []
+
+
+def runs_folder(refute_dir: Path) -> Path:
+    """Where runs lie, each in a folder of its own, with `latest` pointing to the newest."""
+    return refute_dir / "runs"
+
+
+def store_folder(refute_dir: Path) -> Path:
+    """Where evidence is kept, unless another store is named."""
+    return refute_dir / "store"

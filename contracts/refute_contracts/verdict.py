@@ -271,7 +271,7 @@ skipped_counts_as_corroborated = Rewrite(
     {"self.outcome in (Outcome.CORROBORATED, ": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED, "},
 )
 misbehaviour_forgiven = Rewrite("refute.spec.decide:misbehaviour", {"if not control.behaved": "if False"})
-numbers_without_evidence = Rewrite("refute.spec.decide:settle", {"if without:": "if False:"})
+numbers_without_evidence = Rewrite("refute.spec.decide:outcome_of", {"if without:": "if False:"})
 _IN_FORCE = "refute.judge.waivers:_not_in_force"
 waivers_for_any_subject = Rewrite(_IN_FORCE, {"if waiver.subject_sha256 != subject_sha256:": "if False:"})
 waivers_for_ever = Rewrite(_IN_FORCE, {"if at >= expires:": "if False:"})

@@ -11,6 +11,7 @@ RefuteError                     base; `hint` says what to do next
     DigestMismatchError         a file is there, but is not the file that was named
     MissingDependencyError      a package that is not installed by default is needed; names the extra
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
+    NoRunError                  … or a control tampers with a run's evidence, and no run was named
   ExperimentError               an experiment ended without producing its evidence
     ExperimentTimeoutError      … because its time limit ran out
     NonFiniteError              … because a number that must be finite was not
@@ -95,6 +96,10 @@ class MissingDependencyError(MissingInputsError):
 
 class EvidenceError(RefuteError):
     """The evidence store is unwritable, or an object differs from its recorded digest."""
+
+
+class NoRunError(EvidenceError):
+    """A control tampers with a copy of a run's own evidence, and controls are tried without a run."""
 
 
 class ExperimentError(RefuteError):

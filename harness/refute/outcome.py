@@ -65,6 +65,10 @@ class Ruling(StrEnum):
     NO_GO = "NO-GO"
 
 
+# Between an interval's method and a note on it, in the one string that a signed record has for both.
+_NOTE = "; "
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A confidence interval in the unit of its measurement; `level` is a share such as 0.95."""
@@ -77,8 +81,13 @@ class Interval:
 
     def noting_errors(self, *errors: int) -> Interval:
         """The same, whose method says how many observations without a verdict were taken at their worst, if any."""
-        note = f"; {sum(errors)} without a verdict taken at their worst" if any(errors) else ""
+        note = f"{_NOTE}{sum(errors)} without a verdict taken at their worst" if any(errors) else ""
         return replace(self, method=f"{self.method}{note}")
+
+    @property
+    def method_alone(self) -> str:
+        """The method without what `noting_errors` added."""
+        return self.method.split(_NOTE)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from refute.falsifier.registry import Falsifier
 from refute.humaneval import Result
 from refute.spec.bars.sequential import Design, every
 from refute.spec.criteria import FalsifierUse, ThresholdText, load_spec
-from refute.spec.decide import settle_control
+from refute.spec.decide import control_outcome
 
 ROOT = Path(__file__).parents[2]
 SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
@@ -139,7 +139,7 @@ def test_every_control_gives_its_outcome_under_the_spec(use: FalsifierUse, measu
             with pytest.raises(control.raises):
                 measured(use, control)
             continue
-        outcome, reason = settle_control(use, measured(use, control))
+        outcome, reason = control_outcome(use, measured(use, control))
         assert outcome is control.expected, f"{control.name}: {reason}"
 
 
@@ -149,7 +149,8 @@ def test_a_bar_that_accepts_anything_is_found_out(use: FalsifierUse, name: str, 
     unit = use.thresholds[name].parsed().holds_if.unit
     loosened = replace_bar(use, name, f">= -1e300 {unit}")
     outcomes = [
-        (control.name, control.expected, settle_control(loosened, measured(use, control))[0]) for control in usable(use)
+        (control.name, control.expected, control_outcome(loosened, measured(use, control))[0])
+        for control in usable(use)
     ]
     assert [name for name, expected, observed in outcomes if expected is not observed]
 
@@ -160,7 +161,9 @@ def test_a_bar_that_accepts_nothing_is_found_out(use: FalsifierUse, name: str, m
     unit = use.thresholds[name].parsed().holds_if.unit
     tightened = replace_bar(use, name, f">= 1e300 {unit}")
     good = [control for control in falsifier_of(use).controls if control.expected is Outcome.CORROBORATED]
-    assert [settle_control(tightened, measured(use, control))[0] for control in good] == [Outcome.FALSIFIED] * len(good)
+    assert [control_outcome(tightened, measured(use, control))[0] for control in good] == [Outcome.FALSIFIED] * len(
+        good
+    )
 
 
 def replace_bar(use: FalsifierUse, name: str, bar: str) -> FalsifierUse:
@@ -301,7 +304,7 @@ def test_a_gain_needs_an_exact_test(gained: int, lost: int, outcome: str, tmp_pa
     student = scored(tmp_path, "humaneval_student", results(range(10, 20 + gained)))
     init = scored(tmp_path, "humaneval_init", results([*range(10, 20), *range(100, 100 + lost)]))
     found = call("humaneval-gain", humaneval_student=student, humaneval_init=init)
-    assert settle_control(use, tuple(found.values()))[0] == outcome
+    assert control_outcome(use, tuple(found.values()))[0] == outcome
 
 
 @pytest.mark.parametrize(
@@ -319,7 +322,7 @@ def test_the_whole_interval_must_clear_15_percent(passed: int, outcome: str, tmp
     """25 of 164 is the point, and proves nothing."""
     (use,) = [use for use in USES if use.id == "F-HUMANEVAL-V2-001"]
     found = call("humaneval-pass-at-1", humaneval_student=scored(tmp_path, "humaneval_student", results(range(passed))))
-    assert settle_control(use, tuple(found.values()))[0] == outcome
+    assert control_outcome(use, tuple(found.values()))[0] == outcome
 
 
 def probe(folder: Path, provider: Any, reference: Any) -> Evidence:

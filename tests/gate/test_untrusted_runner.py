@@ -58,7 +58,7 @@ IN_PROCESS = {
                 return Outcome.CORROBORATED, "splendid"
 
             refute.judge.judge = refute.judge.judge_run.judge = lambda *a, **k: None
-            runner.settle = well
+            runner.outcome_of = well
             refute.spec.bars.threshold.decide = refute.spec.bars.threshold.decide_all = well
         """,
     "a falsifier's answers are replaced": """

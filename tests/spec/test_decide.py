@@ -10,7 +10,7 @@ import pytest
 from refute import stats
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
 from refute.spec.criteria import Criterion, FalsifierUse, SequentialText, ThresholdText
-from refute.spec.decide import control_faults, misbehaviour, settle, settle_control
+from refute.spec.decide import control_faults, control_outcome, misbehaviour, outcome_of
 
 USE = FalsifierUse(id="F-A", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
 CRITERION = Criterion(id="AC-A", title="t", statement="s", severity=Severity.BLOCK, phase=1, falsifiers=(USE,))
@@ -37,7 +37,7 @@ def test_a_smaller_run_discharges_nothing(
     order = ["quick", "embedded", "full"]
     large_enough = order.index(run_class) >= order.index(required)
     expected = outcome if large_enough or outcome is Outcome.FALSIFIED else Outcome.NOT_RUN
-    found, reason = settle(demanding(required), USE, run_class, [measurement])
+    found, reason = outcome_of(demanding(required), USE, run_class, [measurement])
     assert found is expected
     assert "count = " in reason, "the number is shown even where it does not count"
     if found is Outcome.NOT_RUN:
@@ -51,13 +51,15 @@ def test_the_larger_demand_wins(of_criterion: RunClass, own: RunClass | None) ->
     use = USE.model_copy(update={"requires_run_class": own})
     order = list(RunClass)
     required = order[max(order.index(each) for each in (of_criterion, own) if each is not None)]
-    discharging = [each for each in RunClass if settle(demanding(of_criterion), use, each, [GOOD])[0] == "corroborated"]
+    discharging = [
+        each for each in RunClass if outcome_of(demanding(of_criterion), use, each, [GOOD])[0] == "corroborated"
+    ]
     assert discharging == order[order.index(required) :]
 
 
 def test_a_number_without_evidence_is_an_error() -> None:
     """Also where another rests on some: each must say which files it is from."""
-    found, reason = settle(CRITERION, USE, RunClass.FULL, [GOOD, replace(GOOD, name="more", evidence=())])
+    found, reason = outcome_of(CRITERION, USE, RunClass.FULL, [GOOD, replace(GOOD, name="more", evidence=())])
     assert (found, reason) == (Outcome.ERROR, "rests on no evidence file: more")
 
 
@@ -67,19 +69,19 @@ def test_a_number_that_is_not_finite_is_an_error(name: str, value: float) -> Non
     """Also in a measurement that no bar asks for, in controls as in the real call."""
     found = [GOOD, replace(GOOD, name="more")]
     found[name == "more"] = replace(GOOD, name=name, value=value)
-    assert settle(CRITERION, USE, RunClass.FULL, found)[0] is Outcome.ERROR
-    assert settle_control(USE, found)[0] is Outcome.ERROR
+    assert outcome_of(CRITERION, USE, RunClass.FULL, found)[0] is Outcome.ERROR
+    assert control_outcome(USE, found)[0] is Outcome.ERROR
 
 
 def test_no_measurement_is_an_error() -> None:
     """Silence decides nothing."""
-    assert settle(CRITERION, USE, RunClass.FULL, [])[0] is Outcome.ERROR
+    assert outcome_of(CRITERION, USE, RunClass.FULL, [])[0] is Outcome.ERROR
 
 
 def test_controls_need_no_evidence_and_no_run_class() -> None:
     """Their files are made up, and they are shown in every run."""
-    assert settle_control(USE, [replace(GOOD, evidence=())])[0] is Outcome.CORROBORATED
-    assert settle_control(USE, [replace(BAD, evidence=())])[0] is Outcome.FALSIFIED
+    assert control_outcome(USE, [replace(GOOD, evidence=())])[0] is Outcome.CORROBORATED
+    assert control_outcome(USE, [replace(BAD, evidence=())])[0] is Outcome.FALSIFIED
 
 
 GOOD_CONTROL = ControlResult("good", Outcome.CORROBORATED, Outcome.CORROBORATED, "", (GOOD,))
@@ -184,8 +186,8 @@ def share_of(passed: int, n: int) -> Measurement:
 )
 def test_a_run_that_stopped_early_is_decided_by_its_own_interval(passed: int, n: int, outcome: str) -> None:
     """The same comparison as for a fixed sample; in a control, too."""
-    found, reason = settle(CRITERION, SHARE_USE, RunClass.FULL, [share_of(passed, n)])
-    assert (found, settle_control(SHARE_USE, [share_of(passed, n)])[0]) == (outcome, outcome)
+    found, reason = outcome_of(CRITERION, SHARE_USE, RunClass.FULL, [share_of(passed, n)])
+    assert (found, control_outcome(SHARE_USE, [share_of(passed, n)])[0]) == (outcome, outcome)
     assert "[" in reason
 
 
@@ -207,6 +209,6 @@ def test_a_run_that_stopped_early_is_decided_by_its_own_interval(passed: int, n:
 )
 def test_an_interval_that_the_declared_test_does_not_give_is_an_error(found: Measurement, message: str) -> None:
     """The judge makes it again from the counts: a fixed-sample interval of a stopped run would claim too much."""
-    outcome, reason = settle(CRITERION, SHARE_USE, RunClass.FULL, [found])
+    outcome, reason = outcome_of(CRITERION, SHARE_USE, RunClass.FULL, [found])
     assert outcome is Outcome.ERROR
     assert re.search(message, reason), reason

@@ -11,11 +11,14 @@ from refute.errors import ExperimentTimeoutError, RefuteError
 from refute.falsifier.context import Evidence, Parameter
 from refute.falsifier.controls import Control
 from refute.falsifier.registry import Falsifier, Registry
-from refute.falsifier.trial import Answer, try_falsifier
+from refute.falsifier.trial import FaultKind, TrialResult, try_falsifier
 from refute.outcome import ControlResult, Outcome, Record, readable
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
-from refute.spec.decide import misbehaviour, settle, settle_control
+from refute.spec.decide import control_outcome, misbehaviour, outcome_of
 from refute.spec.files import LoadedRelease
+
+# What a control without measurements has shown, by the kind of its fault; of any other kind, nothing: `not_run`.
+_OBSERVED = {FaultKind.TIMED_OUT: Outcome.TIMEOUT, FaultKind.REFUSED: Outcome.ERROR}
 
 
 class Source(Protocol):
@@ -71,10 +74,10 @@ class Gate:
         controls = tuple(control_result(use, control, trial.controls[control.name]) for control in falsifier.controls)
         real = trial.real
         outcome, reason = Outcome.ERROR, real.fault
-        if real.timed_out:
+        if real.kind is FaultKind.TIMED_OUT:
             outcome = Outcome.TIMEOUT
-        elif not real.fault:
-            outcome, reason = settle(criterion, use, self.release.release.run_class, real.measurements)
+        elif real.kind is None:
+            outcome, reason = outcome_of(criterion, use, self.release.release.run_class, real.measurements)
         if fault := misbehaviour(controls):
             outcome, reason = Outcome.ERROR, fault
         return Record(
@@ -110,14 +113,14 @@ def parameters_of(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Paramete
     return {**falsifier.parameters, **given}
 
 
-def control_result(use: FalsifierUse, control: Control, answer: Answer) -> ControlResult:
-    """What the answer to a control comes to under the bars of `use`.
+def control_result(use: FalsifierUse, control: Control, result: TrialResult) -> ControlResult:
+    """What the result of a control comes to under the bars of `use`.
 
     An `error` is the falsifier's own refusal. A control that could not be laid out, a process that died and an
     exception that nobody expects of this falsifier have shown nothing: `not_run`.
     """
-    if answer.fault:
-        observed = Outcome.TIMEOUT if answer.timed_out else Outcome.ERROR if answer.refused else Outcome.NOT_RUN
-        return ControlResult(control.name, control.expected, observed, readable(answer.fault))
-    observed, reason = settle_control(use, answer.measurements)
-    return ControlResult(control.name, control.expected, observed, reason, answer.measurements)
+    if result.kind is not None:
+        observed = _OBSERVED.get(result.kind, Outcome.NOT_RUN)
+        return ControlResult(control.name, control.expected, observed, readable(result.fault))
+    observed, reason = control_outcome(use, result.measurements)
+    return ControlResult(control.name, control.expected, observed, reason, result.measurements)

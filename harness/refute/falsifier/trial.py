@@ -1,4 +1,4 @@
-"""Run a falsifier and its controls in a forked child: it may raise, hang, crash or print; only answers come back."""
+"""Run a falsifier and its controls in a forked child: it may raise, hang, crash or print; only results come back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from refute.errors import RefuteError
+from refute.errors import NoRunError, RefuteError
 from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.controls import Bench, Control
 from refute.falsifier.forked import Reply, replies_of
@@ -23,25 +24,30 @@ from refute.falsifier.registry import Falsifier
 from refute.outcome import Interval, Measurement
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one call of a falsifier gave: measurements, or a fault that says why there are none.
+class FaultKind(StrEnum):
+    """Why a call gave no measurements. `refused`: the falsifier itself raised what its control lets it raise."""
 
-    `refused`: the falsifier itself raised what its control lets it raise.
-    """
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    NEEDS_RUN = "needs_run"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What one call of a falsifier gave: measurements or, with a `kind`, a fault that says why there are none."""
 
     measurements: tuple[Measurement, ...] = ()
     fault: str = ""
-    timed_out: bool = False
-    refused: bool = False
+    kind: FaultKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The answer to each control, by name, and to the real evidence."""
+    """The result of each control, by name, and of the real evidence."""
 
-    controls: Mapping[str, Answer]
-    real: Answer
+    controls: Mapping[str, TrialResult]
+    real: TrialResult
 
 
 def try_falsifier(
@@ -71,16 +77,16 @@ def try_controls(
     timeout_s: float,
     log: Path,
     apart: bool = True,
-) -> dict[str, Answer]:
-    """The answer to each control, by name, as `try_falsifier` gets it."""
+) -> dict[str, TrialResult]:
+    """The result of each control, by name, as `try_falsifier` gets it."""
     calls: list[Call] = []
     with tempfile.TemporaryDirectory(prefix="refute-bench-", ignore_cleanup_errors=True) as folder:
         for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
             calls.append((partial(_on_bench(control, parameters, evidence), bench), control.raises))
-        answers = _call(falsifier, calls, timeout_s, log, apart=apart)
-    return {control.name: answer for control, answer in zip(falsifier.controls, answers, strict=True)}
+        results = _call(falsifier, calls, timeout_s, log, apart=apart)
+    return {control.name: result for control, result in zip(falsifier.controls, results, strict=True)}
 
 
 Make = Callable[[], Context]
@@ -93,10 +99,12 @@ Refusals = tuple[type[Exception], ...]
 Call = tuple[Make, Refusals]
 
 
-def _call(falsifier: Falsifier, calls: Sequence[Call], timeout_s: float, log: Path, *, apart: bool) -> list[Answer]:
-    """The falsifier's answers, each from a child of its own, or all from this very process."""
+def _call(
+    falsifier: Falsifier, calls: Sequence[Call], timeout_s: float, log: Path, *, apart: bool
+) -> list[TrialResult]:
+    """The results of `calls` in their order, each from a child of its own, or all from this very process."""
     if not apart:
-        return [_answer(_measure(falsifier, make, refusals)) for make, refusals in calls]
+        return [_result(_measure(falsifier, make, refusals)) for make, refusals in calls]
     works = [partial(_measured, falsifier, make, refusals) for make, refusals in calls]
     return [_parse(reply) for reply in replies_of(works, timeout_s, log)]
 
@@ -116,24 +124,26 @@ def _measured(falsifier: Falsifier, make: Make, refusals: Refusals) -> str:
     return json.dumps(_measure(falsifier, make, refusals))
 
 
-def _parse(reply: Reply) -> Answer:
+def _parse(reply: Reply) -> TrialResult:
     if reply.fault:
-        return Answer(fault=reply.fault, timed_out=reply.timed_out)
+        return TrialResult(fault=reply.fault, kind=FaultKind.TIMED_OUT if reply.timed_out else FaultKind.FAILED)
     try:
-        return _answer(json.loads(reply.line))
+        return _result(json.loads(reply.line))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        return Answer(fault=f"gave a measurement that is not one: {error}")
+        return TrialResult(fault=f"gave a measurement that is not one: {error}", kind=FaultKind.FAILED)
 
 
 def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, Any]:
     try:
         context = make()
     except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
-        return {"fault": f"could not be laid out: {_told(error)}"}
+        kind = FaultKind.NEEDS_RUN if isinstance(error, NoRunError) else FaultKind.FAILED
+        return {"fault": f"could not be laid out: {_told(error)}", "kind": kind}
     try:
         found = list(_plain(falsifier, context))
     except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
-        return {"fault": _told(error), "refused": isinstance(error, refusals)}
+        kind = FaultKind.REFUSED if isinstance(error, refusals) else FaultKind.FAILED
+        return {"fault": _told(error), "kind": kind}
     return {"measurements": [asdict(measurement) for measurement in found]}
 
 
@@ -191,7 +201,7 @@ def _interval(name: str, interval: object) -> Interval | None:
     return replace(interval, low=low, high=high, level=level)
 
 
-def _answer(found: Mapping[str, Any]) -> Answer:
+def _result(found: Mapping[str, Any]) -> TrialResult:
     if "fault" in found:
-        return Answer(fault=str(found["fault"]), refused=bool(found.get("refused", False)))
-    return Answer(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))
+        return TrialResult(fault=str(found["fault"]), kind=FaultKind(found["kind"]))
+    return TrialResult(tuple(measurement_from_json(json.dumps(each)) for each in found["measurements"]))

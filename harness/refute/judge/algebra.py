@@ -20,7 +20,7 @@ from refute.judge.waivers import rule_waivers
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.outcome import Outcome, Record, Ruling, Severity, worst
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
-from refute.spec.decide import control_faults, settle
+from refute.spec.decide import control_faults, outcome_of
 from refute.spec.policy import Policy
 from refute.spec.release import Release
 from refute.spec.waiver import MalformedWaiver, Waiver
@@ -161,7 +161,7 @@ def _remeasure(criterion: Criterion, use: FalsifierUse, record: Record) -> tuple
         return Outcome.ERROR, fault
     if not record.evidence:
         return Outcome.ERROR, "recorded without any evidence"
-    outcome, reason = settle(criterion, use, record.run_class, record.measurements)
+    outcome, reason = outcome_of(criterion, use, record.run_class, record.measurements)
     if outcome is not record.outcome:
         return Outcome.ERROR, f"recorded as {record.outcome}, but its numbers say {outcome}: {reason}"
     return outcome, reason

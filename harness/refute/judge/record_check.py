@@ -8,7 +8,7 @@ from dataclasses import replace
 from refute.falsifier.origins import FalsifierOrigin
 from refute.outcome import Record, readable
 from refute.spec.criteria import Criterion, FalsifierUse, Spec
-from refute.spec.decide import control_faults, settle, settle_control
+from refute.spec.decide import control_faults, control_outcome, outcome_of
 
 Uses = Mapping[tuple[str, str, str], tuple[Criterion, FalsifierUse]]
 
@@ -32,9 +32,9 @@ def restated(record: Record, uses: Uses) -> Record:
     if (asked := _believable(record, uses)) is None:
         return record
     criterion, use = asked
-    _, reason = settle(criterion, use, record.run_class, record.measurements)
+    _, reason = outcome_of(criterion, use, record.run_class, record.measurements)
     controls = tuple(
-        replace(control, reason=settle_control(use, control.measurements)[1]) for control in record.controls
+        replace(control, reason=control_outcome(use, control.measurements)[1]) for control in record.controls
     )
     return replace(record, reason=readable(reason), controls=controls)
 
@@ -65,5 +65,5 @@ def _believable(record: Record, uses: Uses) -> tuple[Criterion, FalsifierUse] | 
     if not record.measurements or asked is None or record.uses != asked[1].uses:
         return None
     criterion, use = asked
-    outcome, _ = settle(criterion, use, record.run_class, record.measurements)
+    outcome, _ = outcome_of(criterion, use, record.run_class, record.measurements)
     return asked if outcome is record.outcome and not control_faults(record, use) else None

@@ -18,7 +18,7 @@ _TOLERANCE = 1e-6
 _MEASURED = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE, Outcome.FALSIFIED)
 
 
-def settle(
+def outcome_of(
     criterion: Criterion, use: FalsifierUse, run_class: RunClass, measurements: Sequence[Measurement]
 ) -> tuple[Outcome, str]:
     """What `measurements` come to under the thresholds of `use` in a run of `run_class`.
@@ -29,7 +29,7 @@ def settle(
     without = sorted({each.name for each in measurements if not each.evidence})
     if without:
         return Outcome.ERROR, f"rests on no evidence file: {', '.join(without)}"
-    outcome, reason = _decide(use, measurements)
+    outcome, reason = _by_bars(use, measurements)
     required = required_class(criterion, use)
     open_outcomes = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE)
     if outcome in open_outcomes and not run_class.reaches(required):
@@ -46,12 +46,12 @@ def required_class(criterion: Criterion, use: FalsifierUse) -> RunClass:
     return own if own is not None and own.reaches(criterion.requires_run_class) else criterion.requires_run_class
 
 
-def settle_control(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
+def control_outcome(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
     """What a control's measurements come to under the same thresholds; run classes do not matter to controls."""
-    return _decide(use, measurements)
+    return _by_bars(use, measurements)
 
 
-def _decide(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
+def _by_bars(use: FalsifierUse, measurements: Sequence[Measurement]) -> tuple[Outcome, str]:
     broken = sorted({each.name for each in measurements if not math.isfinite(each.value)})
     if broken:  # also where no bar asks for it: whatever it came from is not sound
         return Outcome.ERROR, f"not a finite number: {', '.join(broken)}"
@@ -78,8 +78,7 @@ def _sequential_fault(measurement: Measurement, design: Design) -> str:
     again = (100 * passed / measurement.n, wanted.low, wanted.high)
     if (
         found is None
-        # Behind the method may stand how many problems without a verdict were counted as failed.
-        or (found.level, found.method.split("; ")[0]) != (wanted.level, wanted.method)
+        or (found.level, found.method_alone) != (wanted.level, wanted.method)
         or max(abs(one - other) for one, other in zip(ends, again, strict=True)) > _TOLERANCE
     ):
         shown = "no interval" if found is None else f"[{found.low:.6g}, {found.high:.6g}] ({found.method})"
@@ -101,7 +100,7 @@ def control_faults(record: Record, use: FalsifierUse) -> str:
     faults = [misbehaviour(record.controls)]
     for control in record.controls:
         if control.measurements:
-            outcome, _ = settle_control(use, control.measurements)
+            outcome, _ = control_outcome(use, control.measurements)
             if outcome is not control.observed:
                 faults.append(f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}")
         elif control.observed in _MEASURED:

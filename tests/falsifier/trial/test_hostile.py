@@ -19,7 +19,7 @@ import pytest
 from refute import Bench, Context, known_good
 from refute.errors import EvidenceError
 from refute.falsifier.context import Evidence, Parameter
-from refute.falsifier.trial import Answer
+from refute.falsifier.trial import FaultKind, TrialResult
 from trials import GOOD, NOTHING, Measure, attempt, giving
 
 
@@ -129,7 +129,7 @@ def test_each_way_to_break_is_a_fault(log: Path, measure: Measure, fault: str) -
     """No exception, exit or signal of a falsifier reaches the run, and half an answer is none."""
     answer = attempt(measure, log).real
     assert fault in answer.fault
-    assert (answer.measurements, answer.timed_out) == ((), False)
+    assert (answer.measurements, answer.kind) == ((), FaultKind.FAILED)
 
 
 def sleep(context: Context) -> Iterable[Any]:
@@ -152,7 +152,7 @@ def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     began = time.monotonic()
     answer = attempt(measure, log, timeout_s=1.5).real
     fault = "gave no answer within 1.5 s; see falsifiers.log for where it was by then"
-    assert answer == Answer(fault=fault, timed_out=True)
+    assert answer == TrialResult(fault=fault, kind=FaultKind.TIMED_OUT)
     assert time.monotonic() - began < 10
     assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")
 
@@ -172,7 +172,7 @@ def test_a_control_that_hangs_costs_its_neighbour_nothing(log: Path) -> None:
         known_good(laid_out(count), name=name) for name, count in (("hangs", 0), ("beside", 1), ("after", 2))
     )
     answers = attempt(measure, log, timeout_s=1.0, controls=controls).controls
-    assert [(name, answer.timed_out) for name, answer in answers.items()] == [
+    assert [(name, answer.kind is FaultKind.TIMED_OUT) for name, answer in answers.items()] == [
         ("hangs", True),
         ("beside", False),
         ("after", False),
@@ -182,7 +182,7 @@ def test_a_control_that_hangs_costs_its_neighbour_nothing(log: Path) -> None:
 def test_writing_without_end_does_not_outlast_the_limit(log: Path) -> None:
     """A pipe that always has something to read is no answer, and no reason to go on reading."""
     began = time.monotonic()
-    assert attempt(writing_into_its_pipe(b"x", without_end=True), log, timeout_s=0.3).real.timed_out
+    assert attempt(writing_into_its_pipe(b"x", without_end=True), log, timeout_s=0.3).real.kind is FaultKind.TIMED_OUT
     assert time.monotonic() - began < 10
 
 
@@ -221,7 +221,7 @@ def test_processes_left_behind_end_with_the_falsifier(log: Path, tmp_path: Path,
         return [GOOD]
 
     answer = attempt(measure, log, timeout_s=1.5).real
-    assert answer.timed_out == hangs
+    assert (answer.kind is FaultKind.TIMED_OUT) == hangs
     assert answer.measurements == (() if hangs else (GOOD,))
     pids = list(map(int, (tmp_path / "pids").read_text(encoding="utf-8").split()))
     deadline = time.monotonic() + 10

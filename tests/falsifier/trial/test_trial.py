@@ -15,7 +15,7 @@ import pytest
 
 from refute import Bench, Context, Interval, Measurement, known_bad, known_good
 from refute.falsifier.context import Evidence
-from refute.falsifier.trial import Answer, Trial
+from refute.falsifier.trial import FaultKind, Trial, TrialResult
 from trials import GOOD, NOTHING, attempt, giving
 
 
@@ -32,7 +32,7 @@ def lay_out(bench: Bench) -> None:
 def test_measurements_come_back_as_they_were_given(log: Path) -> None:
     """Value, unit, n, interval and evidence survive the way out of the child."""
     found = replace(GOOD, value=1 / 3, interval=Interval(0.1, 0.9, 0.95, "Wilson"))
-    assert attempt(giving(found), log) == Trial({}, Answer((found,)))
+    assert attempt(giving(found), log) == Trial({}, TrialResult((found,)))
 
 
 def test_files_that_were_read_become_the_evidence(log: Path, evidence: dict[str, Evidence]) -> None:
@@ -94,7 +94,7 @@ def test_what_is_no_measurement_is_a_fault(log: Path, found: Any, fault: str) ->
     """Not finite, not a number, another unit, an undeclared name, a broken interval: each says what it was."""
     answer = attempt(giving(found), log).real
     assert answer.measurements == ()
-    assert not answer.timed_out
+    assert answer.kind is FaultKind.FAILED
     assert re.search(fault, answer.fault), answer.fault
 
 
@@ -112,7 +112,7 @@ def test_a_measurement_twice_is_a_fault(log: Path) -> None:
 @pytest.mark.parametrize("result", [None, (), [], iter(())])
 def test_no_measurement_is_no_fault_of_its_own(log: Path, result: Any) -> None:
     """The thresholds say what is missing; nothing is made up here."""
-    assert attempt(lambda _: result, log).real == Answer()
+    assert attempt(lambda _: result, log).real == TrialResult()
 
 
 def read_count(context: Context) -> Iterator[Measurement]:
@@ -149,7 +149,7 @@ def test_a_control_that_fails_to_build_is_a_fault_of_that_control(log: Path, evi
     controls = (known_good(lay_out), known_bad(broken), known_bad(endless))
     trial = attempt(read_count, log, evidence, controls=controls, timeout_s=1.0)
     assert "raised ZeroDivisionError" in trial.controls["broken"].fault
-    assert trial.controls["endless"].timed_out
+    assert trial.controls["endless"].kind is FaultKind.TIMED_OUT
     assert trial.controls["lay out"].measurements
     assert trial.real.measurements
 

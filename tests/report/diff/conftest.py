@@ -16,7 +16,7 @@ from refute.judge.run.facts import RunFacts, Signer
 from refute.judge.subject import Subject
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass
 from refute.spec.criteria import Criterion, FalsifierUse, parse_spec
-from refute.spec.decide import settle
+from refute.spec.decide import outcome_of
 from refute.spec.files import parse_release
 from refute.spec.texts import ReleaseText, SpecText
 from refute.spec.waiver import Waiver
@@ -83,7 +83,7 @@ def _record(spec: str, criterion: Criterion, use: FalsifierUse, values: Mapping[
         ControlResult("bad", Outcome.FALSIFIED, Outcome.FALSIFIED, "", measured(lambda _: -1e6)),
     )
     found = measured(values.__getitem__, interval=use.id == "F-RIGHT")
-    outcome, reason = settle(criterion, use, RunClass.QUICK, found)
+    outcome, reason = outcome_of(criterion, use, RunClass.QUICK, found)
     evidence = (("answers", "d" * 64),)
     return Record(
         spec, criterion.id, use.id, use.uses, outcome, reason, RunClass.QUICK, found, controls, evidence, "c" * 64

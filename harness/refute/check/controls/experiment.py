@@ -55,14 +55,14 @@ def mutation_experiment(uses: Sequence[FalsifierUse], registry: Registry, folder
     roots = [folder.resolve() for folder in folders]
     places = {falsifier.file.resolve().parent for falsifier in used.values()}
     packs = sorted(place for place in places if not any(place.is_relative_to(root) for root in roots))
-    # Of a use, what its controls are settled by: its titles may be worded anew.
-    settled = _USES.dump_python(tuple(uses), mode="json", by_alias=True)
+    # Of a use, what decides about its controls: its titles may be worded anew.
+    dumped = _USES.dump_python(tuple(uses), mode="json", by_alias=True)
     return Experiment(
         KILL_MATRIX,
         "break the falsifiers and see which control notices",
         f"{__name__}:mutate_falsifiers",
         config={
-            "uses": json.dumps([{**use, "title": ""} for use in settled], sort_keys=True),
+            "uses": json.dumps([{**use, "title": ""} for use in dumped], sort_keys=True),
             "code": {name: falsifier.code for name, falsifier in sorted(used.items())},
             "folders": _sources(roots),
             "packs": _sources(packs),

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.errors import EvidenceError, LoadingError
+from refute.errors import LoadingError, NoRunError
 from refute.falsifier.context import Evidence
 from refute.falsifier.registry import Falsifier, Registry
 from refute.falsifier.runner import control_result, parameters_of
-from refute.falsifier.trial import Answer, try_controls
+from refute.falsifier.trial import FaultKind, try_controls
 from refute.judge.run.folder import RunFolder
 from refute.outcome import ControlResult
 from refute.spec.criteria import FalsifierUse, Spec, uses_of
@@ -21,14 +21,13 @@ from refute.spec.criteria import FalsifierUse, Spec, uses_of
 _WANTED_BY_MOST = ("scipy.special", "safetensors.numpy")
 
 
-_NEEDS_RUN = "this control tampers with a copy of a run's own evidence"
-
-
 class NoRun(Mapping[str, Evidence]):
     """The evidence of no run: whoever asks for some is told so."""
 
     def __getitem__(self, name: str) -> Evidence:
-        raise EvidenceError(f"{_NEEDS_RUN} ({name!r})", hint="name a run with --run")
+        raise NoRunError(
+            f"this control tampers with a copy of a run's own evidence ({name!r})", hint="name a run with --run"
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -85,20 +84,17 @@ def try_use(
     with tempfile.TemporaryDirectory(prefix="refute-controls-") as folder:
         log = Path(folder) / "log.txt"
         parameters = parameters_of(falsifier, use)
-        answers = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log, apart=apart)
+        results = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log, apart=apart)
     return [
         ControlTrial(
             use.id,
             falsifier.name,
             control.name,
-            None if _needs_run(answers[control.name]) else control_result(use, control, answers[control.name]),
+            None if result.kind is FaultKind.NEEDS_RUN else control_result(use, control, result),
         )
         for control in falsifier.controls
+        for result in [results[control.name]]
     ]
-
-
-def _needs_run(answer: Answer) -> bool:
-    return _NEEDS_RUN in answer.fault
 
 
 def evidence_of(run: RunFolder) -> dict[str, Evidence]:

@@ -21,7 +21,7 @@ from refute.judge.run.folder import EvidenceLine
 from refute.outcome import Outcome
 from refute.report.page.grid import grid_rows, grid_svg
 from refute.spec.criteria import FalsifierUse, ThresholdText
-from refute.spec.decide import settle_control
+from refute.spec.decide import control_outcome
 from refute.spec.files import parse_release
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ def test_their_number_is_the_specs_to_say(calibration: Evidence, tmp_path: Path)
             with pytest.raises(ValueError, match="one result a problem"):
                 tuple(falsifier.measure(bench.context()))
             continue
-        assert settle_control(use, tuple(falsifier.measure(bench.context())))[0] is control.expected, control.name
+        assert control_outcome(use, tuple(falsifier.measure(bench.context())))[0] is control.expected, control.name
     rows = calibration.rows("results_canonical.jsonl")
     bench = Bench(tmp_path / "real", {"problems": 6}, {})
     bench.put("humaneval_student", "results.jsonl", rows)
-    assert settle_control(use, tuple(falsifier.measure(bench.context())))[0] == "corroborated"
+    assert control_outcome(use, tuple(falsifier.measure(bench.context())))[0] == "corroborated"
 
 
 def test_the_grid_draws_their_ids(calibration: Evidence, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from json_lines import write_rows
 from openai_server import Fake, running
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.prompts import function_head
+from refute.engines.humaneval.problems.program import function_head
 from refute.job import Fact, Inputs, Job
 
 TEMPLATE = (

@@ -18,8 +18,9 @@ from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.samples.completion import Key
 from refute.engines.humaneval.samples.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
-from refute.engines.humaneval.scoring.execute import Limits, Scored, score_samples
+from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
+from refute.engines.humaneval.scoring.score_samples import Scored, score_samples
 from refute.engines.humaneval.scoring.tally import count, mean_pass_at_k, timeouts, with_failed
 from refute.errors import StoppedError, UsageError
 from refute.evidence.fetch import fetch

@@ -11,11 +11,11 @@ from pathlib import Path
 from refute.cli.eval.order import Attendance, attended
 from refute.cli.eval.score import ProblemSet, identity_of
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.samples.completion import Key
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_file import Sample, read_samples
-from refute.engines.humaneval.scoring.execute import Limits, score_samples
+from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
+from refute.engines.humaneval.scoring.score_samples import score_samples
 from refute.engines.humaneval.scoring.stopping import put_until_decided, seeded_order
 from refute.engines.humaneval.scoring.tally import timeouts
 from refute.errors import ExperimentError, StoppedError, UsageError
@@ -89,8 +89,8 @@ class Sequential:
 
             look = put_until_decided(order, self.design.boundaries(), passes)
             self.failures.require_few(look.n)
-            log.sort(map(_key, done))
-            rows = [log.rows[_key(sample)] for sample in done if _key(sample) in log.rows]
+            log.sort(sample.key for sample in done)
+            rows = [log.rows[sample.key] for sample in done if sample.key in log.rows]
         return self._figures(look, rows) | {
             "run": identity,
             "executed_now": len(log.rows) - before,
@@ -132,15 +132,11 @@ class Sequential:
             )
         for key, reason in scored.errors.items():
             self.failures.add(key, _no_verdict(key[0], reason))
-        return [_row_of(sample, log) for sample in samples if _key(sample) not in scored.errors]
-
-
-def _key(sample: Sample) -> Key:
-    return sample.task_id, sample.index
+        return [_row_of(sample, log) for sample in samples if sample.key not in scored.errors]
 
 
 def _row_of(sample: Sample, log: ResultLog) -> Row:
-    row = log.rows[_key(sample)]
+    row = log.rows[sample.key]
     if row.completion != sample.completion:
         raise UsageError(
             f"{log.path} holds the result of another answer to {sample.task_id} than this run's",

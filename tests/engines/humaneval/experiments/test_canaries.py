@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from refute.engines.humaneval.experiments.canaries import RIGHT, WRONG, mix
-from refute.engines.humaneval.problems.prompts import assemble
-from refute.engines.humaneval.scoring.execute import score
+from refute.engines.humaneval.problems.program import assemble
+from refute.engines.humaneval.scoring.score import score
 from refute.humaneval import Isolation, Problem
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from refute.engines.humaneval.problems.chat_answer import completion
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.prompts import assemble
+from refute.engines.humaneval.problems.program import assemble
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.problems.prompts import (
     PROTOCOLS,
-    assemble,
     build_prompt,
     carried_text,
     find_stop,

@@ -9,7 +9,7 @@ import pytest
 
 from json_lines import read_rows
 from refute.engines.humaneval.samples.sample_file import Sample
-from refute.engines.humaneval.scoring.execute import Limits, score_samples
+from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import (
     ResultLog,
     Row,
@@ -18,6 +18,7 @@ from refute.engines.humaneval.scoring.result_log import (
     read_identity,
     row_of,
 )
+from refute.engines.humaneval.scoring.score_samples import score_samples
 from refute.engines.humaneval.scoring.tally import Count, count, mean_pass_at_k, timeouts
 from refute.errors import UsageError
 from refute.humaneval import Isolation, Problem, Result
@@ -88,7 +89,7 @@ def test_a_fault_of_the_problem_is_no_row(tmp_path: Path, own: dict[str, Problem
     assert ({**log.rows}, scored.stopped) == ({}, False)
     assert "without calling the function" in scored.errors["own/0", 0]
     with pytest.raises(ValueError, match="an error is no verdict"):
-        row_of(Result("t", False, "error", "no", 0.0), "", 0, retried=False)
+        row_of(Result("t", False, "error", "no", 0.0), "", 0)
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, own: dict[str, Problem], strongest: Isolation) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.prompts import assemble
+from refute.engines.humaneval.problems.program import assemble, behind_the_head
 
 # Bodies of the function to be written. Only an honest scorer gives each of them zero.
 BODIES: Mapping[str, str] = MappingProxyType(
@@ -46,7 +46,7 @@ KINDS = ("canonical", *BODIES)
 def canned_program(problem: Problem, kind: str) -> str:
     """The program of `kind` (one of KINDS) for `problem`."""
     if kind == "canonical":
-        return problem.prompt + problem.canonical_solution
+        return assemble(problem, behind_the_head(problem, problem.canonical_solution))
     return program_with_body(problem, BODIES[kind])
 
 

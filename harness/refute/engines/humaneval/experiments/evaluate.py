@@ -13,12 +13,12 @@ from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
 from refute.engines.humaneval.problems.problems import Problem, load_problems
-from refute.engines.humaneval.problems.prompts import assemble
+from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
-from refute.engines.humaneval.scoring.execute import score
+from refute.engines.humaneval.scoring.score import score
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
 from refute.spec.experiments.humaneval import CalibrateConfig, EvaluateConfig

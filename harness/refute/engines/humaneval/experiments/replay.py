@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from refute.engines.humaneval.backends.local.generate import end_ids
 from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.problems.prompts import (
     PROTOCOLS,
     Protocol,
-    assemble,
     build_prompt,
     carried_text,
     find_stop,

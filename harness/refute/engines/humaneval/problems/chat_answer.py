@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
-from refute.engines.humaneval.problems.prompts import PROTOCOLS, function_head
+from refute.engines.humaneval.problems.program import function_head
+from refute.engines.humaneval.problems.prompts import PROTOCOLS
 
 NAME = "chat_answer"
 

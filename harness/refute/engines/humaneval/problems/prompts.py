@@ -16,6 +16,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from refute.engines.humaneval.problems.program import function_head
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,15 +90,6 @@ PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
 )
 
 
-def function_head(problem: Problem) -> str:
-    """The problem's prompt without trailing white space.
-
-    A newline or spaces at the end would be tokens that never stand there in running text: the indentation of
-    the next line is tokenised together with the newline. Measured on SmolLM2-135M-Instruct.
-    """
-    return problem.prompt.rstrip()
-
-
 def build_prompt(problem: Problem, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
     """The exact text that the model continues; special tokens are in it only if `protocol.chat`.
 
@@ -122,11 +114,6 @@ def find_stop(text: str, protocol: Protocol) -> int | None:
 def truncate(text: str, protocol: Protocol) -> str:
     """`text` up to its leftmost stop."""
     return text[: find_stop(text, protocol)]
-
-
-def assemble(problem: Problem, completion: str) -> str:
-    """The whole program: the problem's head with its imports and helpers, then the answer, then a newline."""
-    return f"{function_head(problem)}{completion}\n"
 
 
 def template_sha256(tokenizer: PromptTokenizer, protocol: Protocol) -> str:

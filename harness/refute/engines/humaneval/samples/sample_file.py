@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refute.engines.humaneval.samples.completion import Key
 from refute.errors import MissingInputsError
 
 
@@ -22,6 +23,11 @@ class Sample:
     index: int
     completion: str
     line: int
+
+    @property
+    def key(self) -> Key:
+        """The task and the number of the sample."""
+        return self.task_id, self.index
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,12 @@ class Row:
         return self.result == "timed out"
 
 
-def row_of(result: Result, completion: str, index: int, *, retried: bool) -> Row:
+def row_of(result: Result, completion: str, index: int) -> Row:
     """The row of a verdict. Raises ValueError for an `error`, which is none."""
     words = {"passed": "passed", "timeout": "timed out", "failed": f"failed: {result.detail}"}
     if result.outcome not in words:
         raise ValueError(f"{result.task_id}: an error is no verdict: {result.detail}")
-    return Row(result.task_id, completion, words[result.outcome], result.passed, index, retried)
+    return Row(result.task_id, completion, words[result.outcome], result.passed, index, result.retried)
 
 
 def identity_path(path: Path) -> Path:

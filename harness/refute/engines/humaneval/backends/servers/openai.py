@@ -11,12 +11,12 @@ from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.problems import chat_answer as whole_answer
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.program import function_head
 from refute.engines.humaneval.problems.prompts import (
     EXTRACTION,
     PROTOCOLS,
     ProtocolName,
     find_stop,
-    function_head,
     truncate,
 )
 from refute.engines.humaneval.samples.completion import Completion, Stop

@@ -1,0 +1,27 @@
+"""A completion becomes the program that is executed: the problem's head, the completion, a newline."""
+
+from __future__ import annotations
+
+from refute.engines.humaneval.problems.problems import Problem
+
+
+def function_head(problem: Problem) -> str:
+    """The problem's prompt without trailing white space.
+
+    A newline or spaces at the end would be tokens that never stand there in running text: the indentation of
+    the next line is tokenised together with the newline. Measured on SmolLM2-135M-Instruct.
+    """
+    return problem.prompt.rstrip()
+
+
+def assemble(problem: Problem, completion: str) -> str:
+    """The whole program: the problem's head with its imports and helpers, then the completion, then a newline."""
+    return f"{function_head(problem)}{completion}\n"
+
+
+def behind_the_head(problem: Problem, completion: str) -> str:
+    """A completion of the whole prompt as one of its head: with the white space that the prompt ends in.
+
+    openai/human-eval's samples files complete the prompt, and models are asked to complete the head.
+    """
+    return f"{problem.prompt[len(function_head(problem)) :]}{completion}"

@@ -21,9 +21,9 @@ import torch
 from measure import machine
 
 from refute.cli.eval.score import read_problems
-from refute.engines.humaneval.backends.local.answerer import prepare_process
 from refute.engines.humaneval.backends.local.generate import generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
+from refute.engines.humaneval.backends.local.transformers_backend import prepare_process
 from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_cpp import serve
 from refute.engines.humaneval.problems.problems import Problem

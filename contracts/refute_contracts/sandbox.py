@@ -163,7 +163,9 @@ _CHECK = "refute.engines.humaneval.sandbox.stations:Stations.check"
 failures_pass = Rewrite(_CHECK, {'report.outcome == "passed"': 'report.outcome in ("passed", "failed")'})
 prompt_in_place_of_the_program = Rewrite(_CHECK, {"problem.entry_point, program,": "problem.entry_point, prompt,"})
 token_not_compared = Rewrite(_PARSE, {"seen != token or": ""})
-silence_passes = Rewrite(_PARSE, {'Report("error", "the judge ended without a verdict")': 'Report("passed", "")'})
+silence_passes = Rewrite(
+    _PARSE, {'JudgeMessage("error", "the judge ended without a verdict")': 'JudgeMessage("passed", "")'}
+)
 tuples_become_lists = Rewrite(
     "refute.engines.humaneval.sandbox.wire:_encode_container", {'return ["t", ': 'return ["l", '}
 )

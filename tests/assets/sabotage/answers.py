@@ -17,7 +17,7 @@ from sabotage.opened import opened
 batch = opened("engines.humaneval.backends.local.batch")
 experiments = opened("engines.humaneval.experiments.evaluate")
 generate = opened("engines.humaneval.backends.local.generate")
-sampling = opened("engines.humaneval.backends.local.answerer")
+sampling = opened("engines.humaneval.backends.local.transformers_backend")
 stations = opened("engines.humaneval.sandbox.stations")
 
 
@@ -60,13 +60,13 @@ def reference_solutions_scored() -> None:
 
 
 def _completions(change: Callable[[Sequence[Problem], Any], Any]) -> None:
-    real = sampling.answer
+    real = sampling.generate_samples
 
-    def answer(loaded: Any, problems: Sequence[Problem], *rest: Any, **settings: Any) -> Any:
+    def generate_samples(loaded: Any, problems: Sequence[Problem], *rest: Any, **settings: Any) -> Any:
         found = real(loaded, problems, *rest, **settings)
         return replace(found, completions=tuple(change(problems, found.completions)))
 
-    sampling.answer = answer
+    sampling.generate_samples = generate_samples
 
 
 def reference_solutions_as_samples() -> None:

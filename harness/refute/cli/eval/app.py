@@ -187,8 +187,8 @@ def humaneval(
 
     With --bar, problems are put in a random order and only until the bar is decided; the interval allows for that.
     """
+    from refute.cli.eval.backend import EvalRequest
     from refute.cli.eval.generate import run_humaneval
-    from refute.cli.eval.order import Order
     from refute.cli.eval.score import limits_of, read_problems
     from refute.cli.eval.show import show_samples, show_score, show_sequential
     from refute.engines.humaneval.samples.sampler import make_sampler
@@ -203,7 +203,7 @@ def humaneval(
         if key_variable is not None and key_variable not in os.environ:
             raise UsageError(f"there is no environment variable {key_variable}", hint="set it to the server's API key")
         server = Server(base_url or "", model, concurrency, attempts, key=os.environ.get(key_variable or ""))
-    order = Order(
+    request = EvalRequest(
         model=Path(model),
         protocol=protocol.engine_name,
         sampler=sampler,
@@ -217,13 +217,13 @@ def humaneval(
     )
     taken = read_problems(problems, limit)
     if bar is None:
-        summary = run_humaneval(order, taken, out, limits)
+        summary = run_humaneval(request, taken, out, limits)
     else:
         from refute.cli.eval.generate_sequential import run_until_decided
         from refute.cli.eval.score_sequential import design_for
 
         design = design_for(taken, bar=bar, error_rate=error_rate, spending=spending.engine_name, look_every=look_every)
-        summary = run_until_decided(order, taken, out, limits, design)
+        summary = run_until_decided(request, taken, out, limits, design)
     shown = show_score(summary) if bar is None else show_sequential(summary)
     typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*shown, *show_samples(summary)]))
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from refute.attest import model_digest
-from refute.cli.eval.order import Order, answerer_for, attended
+from refute.cli.eval.backend import EvalRequest, open_backend, run_console
 from refute.cli.eval.score import ProblemSet, score_file
 from refute.disk import unwritable, write_whole
-from refute.engines.humaneval.backends.asking import diversity
-from refute.engines.humaneval.backends.interface import Made
+from refute.engines.humaneval.backends.interface import GenerationFacts
 from refute.engines.humaneval.samples.completion import Completion, Key
+from refute.engines.humaneval.samples.diversity import diversity
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.samples.sampler import Sampler
@@ -32,7 +32,7 @@ SAMPLES, SUMMARY, GENERATION, LOG = "samples.jsonl", "summary.json", "generation
 _RUN = "run.json"
 
 
-def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits) -> dict[str, object]:
+def run_humaneval(request: EvalRequest, problems: ProblemSet, out: Path, limits: Limits) -> dict[str, object]:
     """Generate and score into `out`: samples.jsonl, results.jsonl, summary.json; returns the summary.
 
     An interrupted run goes on from its last sample; what a batch had not finished is generated again, so that the
@@ -40,12 +40,12 @@ def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits)
     failed. Raises UsageError where `out` holds another run, MissingInputsError for a model without weights or
     tokenizer, NonFiniteError or ExperimentError where the model fails more often: an error, and no score.
     """
-    identity = identity_of_run(order, problems)
+    identity = identity_of_run(request, problems)
     claim(out, identity)
     if not (out / GENERATION).exists():
-        _generate(order, problems, out, identity)
+        _generate(request, problems, out, identity)
     generation = read_json(out / GENERATION)
-    require_sampled(order.sampler, generation)
+    require_sampled(request.sampler, generation)
     unanswered = [(each["task_id"], each["sample"]) for each in generation["errors"]]
     figures = score_file(
         out / SAMPLES,
@@ -55,24 +55,24 @@ def run_humaneval(order: Order, problems: ProblemSet, out: Path, limits: Limits)
         partial=bool(unanswered),
         unanswered=unanswered,
     )
-    _require_few_errors(order, figures, generation)
+    _require_few_errors(request, figures, generation)
     summary = {
         **figures,
-        "allowed_errors": order.allowed_errors,
+        "allowed_errors": request.allowed_errors,
         "generation": {**identity, **generation},
     }
     write_json(out / SUMMARY, summary)
     return summary
 
 
-def _generate(order: Order, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
-    failures = Failures(len(problems.problems) * order.sampler.n, order.allowed_errors)
-    with attended(out) as at, answerer_for(order, problems, out / LOG, identity, at, failures) as answerer:
-        completions = answerer.answer(problems.problems)
-        made = answerer.made()
+def _generate(request: EvalRequest, problems: ProblemSet, out: Path, identity: Mapping[str, object]) -> None:
+    failures = Failures(len(problems.problems) * request.sampler.n, request.allowed_errors)
+    with run_console(out) as at, open_backend(request, problems, out / LOG, identity, at, failures) as backend:
+        completions = backend.generate(problems.problems)
+        made = backend.facts()
         write_samples(out / SAMPLES, completions)
         write_json(out / GENERATION, evidence(made, completions, failures.reasons))
-        at.heed()
+        at.check_stop()
 
 
 def claim(out: Path, identity: Mapping[str, object]) -> None:
@@ -100,10 +100,12 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
     write_json(path, identity)
 
 
-def evidence(made: Made, completions: Sequence[Completion], unanswered: Mapping[Key, str]) -> dict[str, object]:
+def evidence(
+    made: GenerationFacts, completions: Sequence[Completion], unanswered: Mapping[Key, str]
+) -> dict[str, object]:
     """How samples were made, for people to read and `require_sampled` to judge."""
     return {
-        **made.manner,
+        **asdict(made.prompt_format),
         "effective_sampler": dict(made.sampler),
         "sampler_reported_by": made.sampler_reported_by,
         "samples_depend_on": made.depends_on,
@@ -141,41 +143,41 @@ def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
         )
 
 
-def _require_few_errors(order: Order, figures: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
+def _require_few_errors(request: EvalRequest, figures: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
     """Of all samples, whether they got no answer or no verdict."""
-    total = figures["problems_in_file"] * order.sampler.n
+    total = figures["problems_in_file"] * request.sampler.n
     lost = {
         (each["task_id"], each["sample"]): f"{each['task_id']}, sample {each['sample']}: {each['reason']}"
         for each in (*generation["errors"], *figures["errors"])
     }
-    Failures(total, order.allowed_errors, lost).require_few(
+    Failures(total, request.allowed_errors, lost).require_few(
         total, hint="run the same command again: what got no verdict is executed again; or state --allowed-errors"
     )
 
 
-def identity_of_run(order: Order, problems: ProblemSet) -> dict[str, object]:
+def identity_of_run(request: EvalRequest, problems: ProblemSet) -> dict[str, object]:
     """What samples are samples of: a change of any of these makes them another run's. Raises as `run_humaneval`."""
-    if order.backend == "llama.cpp" and order.device != "cpu":
+    if request.backend == "llama.cpp" and request.device != "cpu":
         raise UsageError(
-            f"llama.cpp computes on the CPU here, not on {order.device}",
+            f"llama.cpp computes on the CPU here, not on {request.device}",
             hint="start llama.cpp's own server on the GPU, and ask it with --backend openai --base-url",
         )
-    if order.server is None and not order.model.exists():
-        raise MissingInputsError(f"no model at {order.model}", hint="name a model folder, or a GGUF file")
+    if request.server is None and not request.model.exists():
+        raise MissingInputsError(f"no model at {request.model}", hint="name a model folder, or a GGUF file")
     return {
         # What a server serves cannot be hashed from here: there is its word only.
-        "model_sha256": model_digest(order.model) if order.server is None else None,
-        "served_model": None if order.server is None else order.server.model,
+        "model_sha256": model_digest(request.model) if request.server is None else None,
+        "served_model": None if request.server is None else request.server.model,
         "problems_sha256": problems.sha256,
         "problems": len(problems.tasks),
-        "protocol": order.protocol,
-        "sampler": asdict(order.sampler),
-        "max_new_tokens": order.max_new_tokens,
-        "batch_size": order.batch_size,
-        "backend": order.backend,
-        "device": order.device,
-        "threads": order.threads,
-        "versions": versions("xllamacpp" if order.backend == "llama.cpp" else None),
+        "protocol": request.protocol,
+        "sampler": asdict(request.sampler),
+        "max_new_tokens": request.max_new_tokens,
+        "batch_size": request.batch_size,
+        "backend": request.backend,
+        "device": request.device,
+        "threads": request.threads,
+        "versions": versions("xllamacpp" if request.backend == "llama.cpp" else None),
     }
 
 

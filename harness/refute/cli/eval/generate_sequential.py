@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from refute.cli.eval.backend import EvalRequest, open_backend, run_console
 from refute.cli.eval.generate import (
     GENERATION,
     LOG,
@@ -20,11 +21,9 @@ from refute.cli.eval.generate import (
     require_sampled,
     write_json,
 )
-from refute.cli.eval.order import Order, answerer_for, attended
 from refute.cli.eval.score import ProblemSet
 from refute.cli.eval.score_sequential import Fetch, Sequential
-from refute.engines.humaneval.backends.asking import PROBED
-from refute.engines.humaneval.backends.interface import Answerer
+from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.failures import Failures
@@ -38,7 +37,7 @@ from refute.spec.bars.sequential import Design
 
 
 def run_until_decided(
-    order: Order, problems: ProblemSet, out: Path, limits: Limits, design: Design
+    request: EvalRequest, problems: ProblemSet, out: Path, limits: Limits, design: Design
 ) -> dict[str, object]:
     """Generate and score in the seeded order up to the look that decides, into `out`; returns the summary.
 
@@ -46,25 +45,25 @@ def run_until_decided(
     Within the allowed share, here of the problems that were put, one without an answer or a verdict counts as failed.
     Raises UsageError for several samples a problem.
     """
-    if order.sampler.n != 1:
-        raise UsageError(f"--bar takes one sample a problem, not {order.sampler.n}", hint="leave out --bar, or -n")
-    identity = {**identity_of_run(order, problems), "sequential": design.rule()}
+    if request.sampler.n != 1:
+        raise UsageError(f"--bar takes one sample a problem, not {request.sampler.n}", hint="leave out --bar, or -n")
+    identity = {**identity_of_run(request, problems), "sequential": design.rule()}
     claim(out, identity)
-    failures = Failures(len(problems.problems), order.allowed_errors)
+    failures = Failures(len(problems.problems), request.allowed_errors)
     run_sha256 = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    with attended(out) as at:
+    with run_console(out) as at:
         run = Sequential(problems, design, limits, out / RESULTS, at, failures)
         if (out / GENERATION).exists():
             figures = run.execute(_answered_before(out, problems, failures), run_sha256=run_sha256)
         else:
             told = replace(at, report=run.report)
-            with answerer_for(order, problems, out / LOG, identity, told, failures) as answerer:
-                asked = _Asked(answerer, order.sampler)
+            with open_backend(request, problems, out / LOG, identity, told, failures) as backend:
+                asked = _Asked(backend, request.sampler)
                 figures = run.execute(asked.fetch, run_sha256=run_sha256)
                 asked.write(out, failures)
     summary = {
         **figures,
-        "allowed_errors": order.allowed_errors,
+        "allowed_errors": request.allowed_errors,
         "generation": {**identity, **read_json(out / GENERATION)},
     }
     write_json(out / SUMMARY, summary)
@@ -74,14 +73,14 @@ def run_until_decided(
 class _Asked:
     """Samples as a model gives them, batch after batch; and whether they are what its sampler should give."""
 
-    def __init__(self, answerer: Answerer, sampler: Sampler) -> None:
-        self._answerer, self._sampler = answerer, sampler
+    def __init__(self, backend: Backend, sampler: Sampler) -> None:
+        self._backend, self._sampler = backend, sampler
         self._completions: list[Completion] = []
         self._checked = False
 
     def fetch(self, batch: Sequence[Problem]) -> Sequence[Sample]:
         """One sample for each problem that has an answer. Raises ExperimentError as `require_sampled` does."""
-        found = self._answerer.answer(batch)
+        found = self._backend.generate(batch)
         self._completions += found
         if not self._checked and len(self._completions) >= PROBED:
             self._evidence({})
@@ -95,7 +94,7 @@ class _Asked:
         write_json(out / GENERATION, generation)
 
     def _evidence(self, unanswered: Mapping[Key, str]) -> dict[str, object]:
-        found = evidence(self._answerer.made(), self._completions, unanswered)
+        found = evidence(self._backend.facts(), self._completions, unanswered)
         require_sampled(self._sampler, found)
         self._checked = True
         return found

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from refute.cli.eval.order import Attendance, attended
+from refute.cli.eval.backend import RunConsole, run_console
 from refute.cli.eval.score import ProblemSet, identity_of
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_file import Sample, read_samples
+from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
 from refute.engines.humaneval.scoring.score_samples import score_samples
-from refute.engines.humaneval.scoring.stopping import put_until_decided, seeded_order
 from refute.engines.humaneval.scoring.tally import timeouts
 from refute.errors import ExperimentError, StoppedError, UsageError
 from refute.job import Fact
@@ -46,7 +46,7 @@ def score_until_decided(
     results; ExperimentError for a sample without a verdict, for then the order is broken; StoppedError after a signal.
     """
     by_task = _one_each(path, problems)
-    with attended(out) as at:
+    with run_console(out) as at:
         run = Sequential(problems, design, limits, out, at, Failures(len(problems.tasks)))
         return run.execute(
             lambda batch: [by_task[problem.task_id] for problem in batch],
@@ -62,7 +62,7 @@ class Sequential:
     design: Design
     limits: Limits
     out: Path
-    at: Attendance
+    at: RunConsole
     failures: Failures
     _passed: int = 0
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from refute.spec.bars.sequential import Look
 from refute.spec.fields import Closed, Positive, Sha256, Share
 from refute.spec.release import HumanEval, ModelSource
 
@@ -91,6 +92,10 @@ class Boundary(Closed):
     n: int
     stop_at_most: int
     stop_at_least: int
+
+    def look(self) -> Look:
+        """The same as the sequential test knows it."""
+        return Look(self.n, self.stop_at_most, self.stop_at_least)
 
 
 class StoppingRule(Closed):

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from json_lines import read_rows, write_rows
 from refute.engines.humaneval.experiments.until_decided import evaluate_until_decided
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.scoring.stopping import seeded_order
+from refute.engines.humaneval.scoring.early_stop import seeded_order
 from refute.errors import ExperimentError, UsageError
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry

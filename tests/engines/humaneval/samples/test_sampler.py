@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from refute.engines.humaneval.backends.local.draw import draw
 from refute.engines.humaneval.backends.local.generate import generate
+from refute.engines.humaneval.backends.local.top_p_sampling import sample_top_p
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import PROTOCOLS
 from refute.engines.humaneval.samples.completion import Completion
@@ -27,20 +27,20 @@ def test_draws_follow_the_truncated_softmax() -> None:
     logits, grid = (0.5 * shares.log())[None], 1000
     rows = logits.expand(grid, -1)
     chances = [(index + 0.5) / grid for index in range(grid)]
-    full = Counter(draw(rows, chances, temperature=0.5, top_p=1.0))
+    full = Counter(sample_top_p(rows, chances, temperature=0.5, top_p=1.0))
     assert [full[token] / grid for token in range(5)] == pytest.approx(shares.tolist(), abs=2 / grid)
     # 0.4 + 0.25 < 0.8 <= 0.4 + 0.25 + 0.2: three tokens stay.
-    cut = Counter(draw(rows, chances, temperature=0.5, top_p=0.8))
+    cut = Counter(sample_top_p(rows, chances, temperature=0.5, top_p=0.8))
     assert sorted(cut) == [1, 2, 3]
     assert cut[1] / grid == pytest.approx(0.4 / 0.85, abs=2 / grid)
-    assert set(draw(rows, chances, temperature=0.5, top_p=0.01)) == {1}
+    assert set(sample_top_p(rows, chances, temperature=0.5, top_p=0.01)) == {1}
 
 
 def test_the_largest_chance_and_a_low_temperature_stay_within_the_vocabulary() -> None:
     """No rounding reaches behind the last token that has a probability, and T near 0 is the argmax."""
     logits = torch.tensor([[0.0, 3.0, 2.9, -torch.inf]]).expand(3, -1)
-    assert draw(logits, [0.0, 0.5, 1.0 - 2**-53], temperature=1.0, top_p=1.0) == [0, 1, 2]
-    assert draw(logits, [0.0, 0.5, 1.0 - 2**-53], temperature=1e-4, top_p=1.0) == [1, 1, 1]
+    assert sample_top_p(logits, [0.0, 0.5, 1.0 - 2**-53], temperature=1.0, top_p=1.0) == [0, 1, 2]
+    assert sample_top_p(logits, [0.0, 0.5, 1.0 - 2**-53], temperature=1e-4, top_p=1.0) == [1, 1, 1]
 
 
 def sample(

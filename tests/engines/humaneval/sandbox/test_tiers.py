@@ -13,7 +13,7 @@ import pytest
 
 from refute.engines.humaneval.sandbox import tiers as sandbox
 from refute.engines.humaneval.sandbox.jail import Jail, _bubblewrap_arguments, bubblewrap_jails
-from refute.engines.humaneval.sandbox.station import Task, run_slot
+from refute.engines.humaneval.sandbox.station import Task, run_once
 from refute.engines.humaneval.sandbox.template_process import process_limit, tasks_of
 from refute.engines.humaneval.sandbox.tiers import _try, jail_for
 from refute.errors import ExperimentError, MissingInputsError
@@ -69,7 +69,7 @@ def test_a_tier_that_does_not_contain_fails_its_probe(monkeypatch: pytest.Monkey
 def test_a_worker_that_cannot_be_confined_is_our_error() -> None:
     """A limit that cannot be set keeps the program from running, and is never counted against it."""
     task = Task("def f(): pass\n", "def check(c): assert c() == 1\n", "f", "def f(): return 1\n", "0")
-    report = run_slot(task, Jail("rlimits"), timeout_s=2.0, memory_mib=2**60)
+    report = run_once(task, Jail("rlimits"), timeout_s=2.0, memory_mib=2**60)
     assert report.outcome == "error"
     assert "could not confine itself" in report.detail
 

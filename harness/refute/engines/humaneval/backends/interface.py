@@ -1,11 +1,11 @@
-"""Whoever answers problems, batch by batch: one interface over models here and servers, and how answers were made."""
+"""The interface of generation backends: what each is given, what it does, and what it says of how samples were made."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +20,32 @@ from refute.job import ProgressCallback
 REPORTED_HERE, REPORTED_THERE, UNREPORTED = "the sampler", "the server, with every answer", "requested, not reported"
 
 
+# Enough to notice samples that do not repeat, or never differ, at a cost that does not count.
+PROBED = 8
+
+
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PromptFormat:
+    """How a problem is put and where its answer ends, for the evidence; a digest is None where it cannot be known."""
+
+    protocol: str
+    stop_sequences: tuple[str, ...]
+    extraction: str
+    template_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """What a sample depends on besides model, prompt, sampler and seed, in words, and whether the same sample must come
+    out again for whoever draws; greedy samples always must.
+    """
+
+    words: str
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
     """Everything that shapes the samples of a given model."""
 
     protocol: ProtocolName
@@ -31,33 +55,33 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Who wants answers: where finished samples are kept and under which identity, what may fail, whom to tell.
+class GenerationContext:
+    """What a run hands to its backend: where finished samples are kept, of what identity, what may fail, whom to tell.
 
-    `heed` is called again and again while answers are made, and may raise.
+    `check_stop` is called again and again while samples are made, and may raise.
     """
 
     log: Path
     identity: Mapping[str, object]
     failures: Failures
     report: ProgressCallback
-    heed: Callable[[], None] = lambda: None
+    check_stop: Callable[[], None] = lambda: None
 
-    def open_log(self, manner: Mapping[str, object]) -> SampleLog:
-        """The log of this identity's samples that are made in this manner."""
-        entering = json.dumps({**self.identity, **manner}, sort_keys=True)
+    def open_log(self, prompt_format: PromptFormat) -> SampleLog:
+        """The log of this identity's samples that are asked for in this format."""
+        entering = json.dumps({**self.identity, **asdict(prompt_format)}, sort_keys=True)
         return SampleLog(self.log, hashlib.sha256(entering.encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class GenerationFacts:
     """How samples were made.
 
     `probes` are second samples of the first problems, where only one each was wanted but the sampler draws. Of
     `repeated` samples, asked for once more, `identical` came out the same, and all had to if `must_repeat`.
     """
 
-    manner: Mapping[str, object]
+    prompt_format: PromptFormat
     sampler: Mapping[str, object]
     sampler_reported_by: str
     depends_on: str
@@ -69,20 +93,20 @@ class Made:
     retries: int = 0
 
 
-class Answerer(Protocol):
-    """Answers what it is asked, and remembers every finished sample across kills. `manner` is an `asking.Manner`."""
+class Backend(Protocol):
+    """Generates completions, and remembers every finished sample across kills."""
 
-    manner: Mapping[str, object]
+    prompt_format: PromptFormat
 
-    def answer(self, problems: Sequence[Problem]) -> Sequence[Completion]:
+    def generate(self, problems: Sequence[Problem]) -> Sequence[Completion]:
         """All samples of `problems` that could be had, in the order of problems and then samples.
 
-        Those in the log are not made again. What went wrong is in the wish's failures, or raised where it is too much.
+        Those in the log are not made again. What failed is in the context's failures, or raised where it is too much.
         """
         ...
 
-    def made(self) -> Made:
-        """How samples are made. The first call asks for the first samples once more; answer some problems before."""
+    def facts(self) -> GenerationFacts:
+        """How samples are made. The first call asks for the first samples once more; generate some before."""
         ...
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
-from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import account_of, open_release_backend, require_repeatable
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.samples.failures import Failures
@@ -53,9 +53,9 @@ def evaluate(job: Job) -> None:
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
     failures = Failures(len(problems), config.allowed_error_share)
     began = time.monotonic()
-    with answerer_of(job, config, problems, failures) as answerer:
-        completions = answerer.answer(problems)
-        made = answerer.made()
+    with open_release_backend(job, config, problems, failures) as backend:
+        completions = backend.generate(problems)
+        made = backend.facts()
     require_repeatable(made)
     write_samples(job.out / "samples.jsonl", completions)
     texts = {completion.task_id: completion.text for completion in completions}

@@ -1,4 +1,4 @@
-"""The HumanEval experiment that ends as soon as its sequential test has decided: problems in a random, seeded order."""
+"""HumanEval with early stopping: the experiment ends as soon as its sequential test has decided."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from refute.engines.humaneval.experiments.evaluate import (
     write_prompts,
     write_results,
 )
-from refute.engines.humaneval.experiments.release_answers import account_of, answerer_of, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import account_of, open_release_backend, require_repeatable
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
-from refute.engines.humaneval.scoring.stopping import put_until_decided, seeded_order
+from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
 from refute.errors import UsageError
 from refute.job import Job
 from refute.spec.experiments.humaneval import UntilDecidedConfig
@@ -40,19 +40,19 @@ def evaluate_until_decided(job: Job) -> None:
     failures = Failures(len(order), config.allowed_error_share)
     completions: list[Completion] = []
     results: list[Result] = []
-    with answerer_of(job, config, order, failures) as answerer:
+    with open_release_backend(job, config, order, failures) as backend:
 
         def passes(batch: Sequence[Problem]) -> int:
-            found = answerer.answer(batch)
+            found = backend.generate(batch)
             completions.extend(found)
-            require_repeatable(answerer.made())
+            require_repeatable(backend.facts())
             texts = {completion.task_id: completion.text for completion in found}
             judged = execute_answers(job, config, isolation, batch, texts, failures)
             results.extend(judged)
             return sum(result.passed for result in judged)
 
-        put_until_decided(order, rule.boundaries, passes)
-        made = answerer.made()
+        put_until_decided(order, [boundary.look() for boundary in rule.boundaries], passes)
+        made = backend.facts()
     failures.require_few(len(results))
     write_samples(job.out / "samples.jsonl", completions)
     write_results(job.out / "results.jsonl", results)

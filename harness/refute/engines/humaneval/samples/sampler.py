@@ -1,4 +1,8 @@
-"""How the next token is taken from the logits, as data: what the samplers read is what the evidence states."""
+"""Sampling parameters as data: temperature, top_p, seed and the number of samples.
+
+What the samplers read is what the evidence states. The drawing itself is in `backends/local/top_p_sampling.py`; a
+server is sent these numbers and asked what it made of them.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ def make_sampler(*, n: int, temperature: float, top_p: float, seed: int) -> Samp
     return GREEDY
 
 
-def dice(sampler: Sampler, task_id: str, sample: int) -> random.Random:
+def random_stream(sampler: Sampler, task_id: str, sample: int) -> random.Random:
     """The random numbers of one sample: a function of seed, task and sample, hence of no batch, order or resume."""
     text = f"{sampler.seed}:{sample}:{task_id}"
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))  # noqa: S311 - reproducible

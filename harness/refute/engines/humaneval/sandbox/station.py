@@ -1,7 +1,8 @@
-"""A slot: a sandboxed program and its judge, joined by a socket; the program is gone when the slot ends.
+"""Runs one program at a time: in a sandboxed process, joined by a socket to a judge process that holds the tests.
 
-Both are forks of templates, which a `Station` keeps for one slot after the other. A judge stays for the next program of
-the same problem.
+Both are forks of templates, which a `Station` keeps from one program to the next: the program's fork is ended after
+each, the judge's stays for the next program of the same problem. Neither is trusted with the other's secrets: the
+sandboxed side never sees the tests, and the judge's message counts only with the token that this process gave it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal
 from refute.engines.humaneval.sandbox.jail import Jail
 from refute.engines.humaneval.sandbox.template_process import GRACE_S, TemplateProcess, judge_template, sandbox_template
 
-Verdict = Literal["passed", "failed", "timeout", "error"]
+ProgramOutcome = Literal["passed", "failed", "timeout", "error"]
 
 
 # Starting takes some 100 ms; the allowance is for a busy machine and not part of the program's time.
@@ -53,10 +54,10 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A judge's word on one task, and why."""
+class JudgeMessage:
+    """What a judge says of one task: how it came out, and why."""
 
-    outcome: Verdict
+    outcome: ProgramOutcome
     detail: str
 
 
@@ -75,7 +76,7 @@ class Station:
         # bubblewrap ends with the thread that started it, and whoever calls `run` may end before the station does.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="station")
 
-    def run(self, task: Task) -> Report:
+    def run(self, task: Task) -> JudgeMessage:
         """Judge `task`. Never hangs: past every allowance both processes are killed, a timeout."""
         try:
             return self._run(task)
@@ -85,9 +86,9 @@ class Station:
             return self._run(task)
         except OSError as error:
             self._drop()
-            return Report("error", f"the sandbox did not start: {error}")
+            return JudgeMessage("error", f"the sandbox did not start: {error}")
 
-    def _run(self, task: Task) -> Report:
+    def _run(self, task: Task) -> JudgeMessage:
         sandbox, judge = self._ready()
         jobs = self._jobs_of(task, judge)
         token = secrets.token_hex(16)
@@ -116,9 +117,9 @@ class Station:
             self._drop()
         return found
 
-    def _report(self, started: bytes | None, written: bytes | None, token: str) -> Report:
+    def _report(self, started: bytes | None, written: bytes | None, token: str) -> JudgeMessage:
         if written is None:
-            return Report("timeout", f"the judge gave no verdict within {self._timeout_s:g} s and was stopped")
+            return JudgeMessage("timeout", f"the judge gave no verdict within {self._timeout_s:g} s and was stopped")
         return _parse((started or b"").removeprefix(_STARTED) + written, token)
 
     def _jobs_of(self, task: Task, judge: TemplateProcess) -> socket.socket:
@@ -177,7 +178,7 @@ class Station:
         return json.dumps(job).encode("ascii")
 
 
-def run_slot(task: Task, jail: Jail, *, timeout_s: float, memory_mib: int) -> Report:
+def run_once(task: Task, jail: Jail, *, timeout_s: float, memory_mib: int) -> JudgeMessage:
     """One task at a station of its own."""
     station = Station(jail, timeout_s=timeout_s, memory_mib=memory_mib)
     try:
@@ -199,12 +200,12 @@ def _read(descriptor: int, seconds: float, most: int) -> bytes | None:
             return found
 
 
-def _parse(written: bytes, token: str) -> Report:
+def _parse(written: bytes, token: str) -> JudgeMessage:
     try:
         report = json.loads(written)
         outcome, detail, seen = report["outcome"], report["detail"], report["token"]
     except (ValueError, KeyError, TypeError):
-        return Report("error", "the judge ended without a verdict")
+        return JudgeMessage("error", "the judge ended without a verdict")
     if seen != token or outcome not in ("passed", "failed", "timeout", "error"):
-        return Report("error", "the judge's verdict does not carry this task's token")
-    return Report(outcome, detail)
+        return JudgeMessage("error", "the judge's verdict does not carry this task's token")
+    return JudgeMessage(outcome, detail)

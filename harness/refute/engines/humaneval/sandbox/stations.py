@@ -1,4 +1,4 @@
-"""Stations for several programs at a time: each is lent to one thread, and waits ready for the next."""
+"""A pool of sandbox stations for several programs at a time: each is lent to one thread, and stays for the next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
-from refute.engines.humaneval.sandbox.station import Station, Task, Verdict
+from refute.engines.humaneval.sandbox.station import ProgramOutcome, Station, Task
 from refute.engines.humaneval.sandbox.tiers import Isolation, jail_for
 from refute.errors import UsageError
 
@@ -27,7 +27,7 @@ class Result:
 
     task_id: str
     passed: bool
-    outcome: Verdict
+    outcome: ProgramOutcome
     detail: str
     wall_s: float
     retried: bool = False

@@ -1,4 +1,4 @@
-"""Templates (see template.py) as seen from outside: how they are started, asked and ended."""
+"""Template processes (template.py) as seen from outside: how they are started, asked for forks and ended."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def judge_template() -> TemplateProcess:
 
 def sandbox_template(jail: Jail, timeout_s: float, memory_mib: int) -> TemplateProcess:
     """One whose forks execute programs, in `jail` and within these limits."""
-    temporary = None if jail.wrapped else tempfile.mkdtemp(prefix="refute-slot-")
+    temporary = None if jail.wrapped else tempfile.mkdtemp(prefix="refute-sandbox-")
     folder = "/" if temporary is None else working_folder(temporary, jail.uid)
     writable = ["/tmp", "/dev/shm"] if temporary is None else [folder]  # noqa: S108 - in the sandbox
     confinement = {

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cache, total_ordering
 
 from refute.engines.humaneval.sandbox.jail import Jail, bubblewrap_jails, plain_jails
-from refute.engines.humaneval.sandbox.station import Report, Task, run_slot
+from refute.engines.humaneval.sandbox.station import JudgeMessage, Task, run_once
 from refute.errors import ExperimentError, MissingInputsError
 
 _PROBE_MEMORY_MIB = 512
@@ -135,9 +135,9 @@ def _find_jail(isolation: Isolation) -> Jail | str:
     return "; ".join(dict.fromkeys(reasons))
 
 
-def _try(jail: Jail, *, strict: bool) -> Report:
+def _try(jail: Jail, *, strict: bool) -> JudgeMessage:
     task = Task("def escapes():\n    pass\n", _PROBE_TESTS[strict], "escapes", _PROBE_PROGRAM, "probe")
-    return run_slot(task, jail, timeout_s=_PROBE_TIMEOUT_S, memory_mib=_PROBE_MEMORY_MIB)
+    return run_once(task, jail, timeout_s=_PROBE_TIMEOUT_S, memory_mib=_PROBE_MEMORY_MIB)
 
 
 def _unavailable(isolation: Isolation) -> MissingInputsError:

@@ -121,7 +121,7 @@ def _decode_scalar(tag: str, parts: list[object]) -> object:
     raise WireError(f"an unknown or malformed {tag!r} value")
 
 
-# Made once: `json.dumps` and `json.loads` make one for each message that is not of their default form.
+# GenerationFacts once: `json.dumps` and `json.loads` make one for each message that is not of their default form.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 

@@ -82,7 +82,7 @@ def test_prompts_and_greedy_texts_are_those_of_transformers(
     assert {task: (each.text, each.stop) for task, each in found.items()} == {
         task: (each.text, each.stop) for task, each in expected.items()
     }
-    assert respondent.manner.template_sha256 == template_sha256(tokenizer, rules)
+    assert respondent.prompt_format.template_sha256 == template_sha256(tokenizer, rules)
 
 
 def test_a_run_says_how_it_was_made(cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path) -> None:

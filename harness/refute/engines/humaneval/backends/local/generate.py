@@ -13,11 +13,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from refute.engines.humaneval.backends.local.batch import Batch, Choice, Pick, most_likely
-from refute.engines.humaneval.backends.local.draw import draw
+from refute.engines.humaneval.backends.local.top_p_sampling import sample_top_p
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
 from refute.engines.humaneval.samples.completion import Completion, Key, Stop
-from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, dice
+from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
 
 
@@ -106,11 +106,11 @@ def _pick(sampler: Sampler, rows: Sequence[_Row]) -> Pick:
     """The sampler at work: each row has random numbers of its own, one a token."""
     if sampler.method == "argmax":
         return most_likely
-    own = [dice(sampler, row.task_id, row.sample) for row in rows]
+    own = [random_stream(sampler, row.task_id, row.sample) for row in rows]
 
     def pick(logits: torch.Tensor, prompts: Sequence[int]) -> list[int]:
         chances = [own[prompt].random() for prompt in prompts]
-        return draw(logits, chances, temperature=sampler.temperature, top_p=sampler.top_p)
+        return sample_top_p(logits, chances, temperature=sampler.temperature, top_p=sampler.top_p)
 
     return pick
 
@@ -143,11 +143,11 @@ def _decode(
     while True:
         # All that arrived are kept before the first that was lost may end the run.
         yield from sorted((each for each in ended if each is not None), key=lambda each: isinstance(each, _Lost))
-        kept = [slot for slot, each in enumerate(ended) if each is None]
+        kept = [row for row, each in enumerate(ended) if each is None]
         if not kept:
             return
         if len(kept) < len(live):
-            live = [live[slot] for slot in kept]
+            live = [live[row] for row in kept]
             batch.keep(kept)
         choices = batch.next_choices([row.new_ids[-1] for row in live])
         ended = [_append(row, choice, rules) for row, choice in zip(live, choices, strict=True)]

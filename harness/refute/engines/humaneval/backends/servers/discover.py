@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refute.engines.humaneval.backends.asking import Respondent
+from refute.engines.humaneval.backends.requests import CompletionApi
 from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
 from refute.engines.humaneval.backends.servers.openai import OpenAiServer
@@ -12,7 +12,9 @@ from refute.errors import UsageError
 from refute.spec.release import http_address
 
 
-def reach(client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, max_new_tokens: int) -> Respondent:
+def reach(
+    client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, max_new_tokens: int
+) -> CompletionApi:
     """The server at `base_url`, ready to be asked.
 
     llama.cpp's server lets a prompt be given token by token and reports its sampler, so that `chat_primed` is exactly

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from refute.engines.humaneval.backends.asking import Manner
+from refute.engines.humaneval.backends.interface import PromptFormat
 from refute.engines.humaneval.backends.servers.http_client import Client
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.problems.problems import Problem
@@ -21,7 +21,7 @@ from refute.engines.humaneval.problems.prompts import (
     truncate,
 )
 from refute.engines.humaneval.samples.completion import Completion, Stop
-from refute.engines.humaneval.samples.sampler import Sampler, dice
+from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
 
 Found = TypeVar("Found", list[int], str)
@@ -43,7 +43,7 @@ _MADE_UP = "cc145ac597328b60dbce2631dce17c0c84bb6a87b2380cc0473e2e1291965db7"
 
 
 class LlamaServer:
-    """One server at `root` and what it is asked; a `Respondent`."""
+    """One server at `root` and what it is asked; a `CompletionApi`."""
 
     def __init__(
         self, client: Client, root: str, props: Mapping[str, Any], protocol: ProtocolName, sampler: Sampler, tokens: int
@@ -54,7 +54,7 @@ class LlamaServer:
         self._tokenizer = ServedTokenizer(client, root, _own_template(props))
         self._prompts: dict[str, tuple[list[int], str]] = {}
         self.reported: Mapping[str, object] | None = None
-        self.manner = Manner(
+        self.prompt_format = PromptFormat(
             protocol, self._protocol.stops, EXTRACTION, template_sha256(self._tokenizer, self._protocol)
         )
 
@@ -75,7 +75,7 @@ class LlamaServer:
         sampler = self._sampler
         return {
             "n_predict": self._tokens,
-            "seed": dice(sampler, task_id, sample).getrandbits(31),
+            "seed": random_stream(sampler, task_id, sample).getrandbits(31),
             "samplers": ["temperature", "top_p"],
             "temperature": sampler.temperature,
             "top_p": sampler.top_p,

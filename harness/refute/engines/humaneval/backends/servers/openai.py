@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from refute.engines.humaneval.backends.asking import Manner
+from refute.engines.humaneval.backends.interface import PromptFormat
 from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.problems import chat_answer as whole_answer
@@ -20,7 +20,7 @@ from refute.engines.humaneval.problems.prompts import (
     truncate,
 )
 from refute.engines.humaneval.samples.completion import Completion, Stop
-from refute.engines.humaneval.samples.sampler import Sampler, dice
+from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError
 
 _BARE = PROTOCOLS["completion"]
@@ -32,17 +32,17 @@ _EARLY_STOPS = ("\ndef ", "\nclass ", "\nif ", "\nprint(")
 
 
 class OpenAiServer:
-    """One server and what it is asked; a `Respondent`. Templates and tokens are the server's affair."""
+    """One server and what it is asked; a `CompletionApi`. Templates and tokens are the server's affair."""
 
     def __init__(self, client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, tokens: int) -> None:
         self._client, self._sampler, self._tokens = client, sampler, tokens
         self._base, self._model = server.base_url.rstrip("/"), server.model
         self._chat = PROTOCOLS[protocol].chat
         self.reported: Mapping[str, object] | None = None
-        self.manner = (
-            Manner(whole_answer.NAME, (), whole_answer.EXTRACTION, None)
+        self.prompt_format = (
+            PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None)
             if self._chat
-            else Manner("completion", _BARE.stops, EXTRACTION, None)
+            else PromptFormat("completion", _BARE.stops, EXTRACTION, None)
         )
 
     def complete(self, problem: Problem, sample: int) -> Completion:
@@ -51,7 +51,7 @@ class OpenAiServer:
             "max_tokens": self._tokens,
             "temperature": self._sampler.temperature,
             "top_p": self._sampler.top_p,
-            "seed": dice(self._sampler, problem.task_id, sample).getrandbits(31),
+            "seed": random_stream(self._sampler, problem.task_id, sample).getrandbits(31),
         }
         what: dict[str, object] = (
             {"messages": [{"role": "user", "content": whole_answer.user_turn(problem)}]}

@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from refute.engines.humaneval.backends.interface import Answerer, Made, Recipe, Wish
-from refute.engines.humaneval.backends.servers.answerer import at_server, in_llama_cpp
+from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationFacts, GenerationSettings
 from refute.engines.humaneval.backends.servers.http_client import Server
+from refute.engines.humaneval.backends.servers.server_backend import open_llama_cpp, open_server
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
@@ -25,43 +25,43 @@ _BEGINNING_TOKENS = 16
 
 
 @contextmanager
-def answerer_of(
+def open_release_backend(
     job: Job, config: EvaluateConfig, problems: Sequence[Problem], failures: Failures
-) -> Iterator[Answerer]:
+) -> Iterator[Backend]:
     """The model of the experiment, ready to answer `problems` greedily; finished samples are kept in `job.scratch`.
 
     Raises UsageError where the backend cannot ask by the release's protocol: a score under another is another score.
     """
     settings = config.humaneval
-    wish = Wish(job.scratch / "samples.jsonl", config.model_dump(mode="json"), failures, job.report)
-    with _open(job, config, problems, wish) as answerer:
-        protocol = answerer.manner["protocol"]
+    context = GenerationContext(job.scratch / "samples.jsonl", config.model_dump(mode="json"), failures, job.report)
+    with _open(job, config, problems, context) as backend:
+        protocol = backend.prompt_format.protocol
         if protocol != settings.prompt:
             raise UsageError(
                 f"the release asks by the protocol {settings.prompt}, and its server can only be asked by {protocol}",
                 hint="state `prompt: completion`, or serve the model with llama.cpp's llama-server",
             )
-        yield answerer
+        yield backend
 
 
 def _open(
-    job: Job, config: EvaluateConfig, problems: Sequence[Problem], wish: Wish
-) -> AbstractContextManager[Answerer]:
+    job: Job, config: EvaluateConfig, problems: Sequence[Problem], context: GenerationContext
+) -> AbstractContextManager[Backend]:
     backend, settings = config.backend, config.humaneval
-    recipe = Recipe(settings.prompt, settings.max_new_tokens, settings.batch_size)
+    generation = GenerationSettings(settings.prompt, settings.max_new_tokens, settings.batch_size)
     if isinstance(backend, LlamaCppFile):
-        recipe = replace(recipe, batch_size=backend.slots)
-        return in_llama_cpp(Path(backend.path), problems, recipe, wish, threads=config.threads)
+        generation = replace(generation, batch_size=backend.slots)
+        return open_llama_cpp(Path(backend.path), problems, generation, context, threads=config.threads)
     if isinstance(backend, ServedModel):
-        return at_server(_server(backend), recipe, wish)
+        return open_server(_server(backend), generation, context)
     # Here, and not above: the other backends need neither torch nor transformers.
-    from refute.engines.humaneval.backends.local.answerer import in_transformers
+    from refute.engines.humaneval.backends.local.transformers_backend import open_transformers
 
-    return in_transformers(
+    return open_transformers(
         config.model,
         job.inputs,
-        recipe,
-        wish,
+        generation,
+        context,
         device=config.device,
         threads=config.threads,
         repeat_tokens=_BEGINNING_TOKENS,
@@ -83,7 +83,7 @@ def _server(backend: ServedModel) -> Server:
     )
 
 
-def require_repeatable(made: Made) -> None:
+def require_repeatable(made: GenerationFacts) -> None:
     """Raise ExperimentError where greedy samples did not begin the same when they were made once more."""
     if made.must_repeat and made.identical < made.repeated:
         raise ExperimentError(
@@ -93,12 +93,12 @@ def require_repeatable(made: Made) -> None:
 
 
 def account_of(
-    config: EvaluateConfig, made: Made, completions: Sequence[Completion], failures: Failures
+    config: EvaluateConfig, made: GenerationFacts, completions: Sequence[Completion], failures: Failures
 ) -> Mapping[str, object]:
     """What a summary says of how the answers were made, and of those that are not there."""
     stops = Counter(completion.stop for completion in completions)
     return {
-        **made.manner,
+        **asdict(made.prompt_format),
         "backend": _backend_facts(config),
         "max_new_tokens": config.humaneval.max_new_tokens,
         "batch_size": config.humaneval.batch_size,

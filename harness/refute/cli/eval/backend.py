@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from refute.cli.console import progress, signals
 from refute.cli.eval.score import NOTICE, ProblemSet
 from refute.disk import file_sha256
-from refute.engines.humaneval.backends.interface import Answerer, Recipe, Wish
+from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationSettings
 from refute.engines.humaneval.problems.prompts import ProtocolName
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sampler import Sampler
@@ -28,7 +28,7 @@ BackendName = Literal["transformers", "llama.cpp", "openai"]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EvalRequest:
     """What to ask of which model. `batch_size` samples at a time; `allowed_errors` is a share of all samples."""
 
     model: Path
@@ -43,20 +43,20 @@ class Order:
     allowed_errors: float = 0.0
 
     @property
-    def recipe(self) -> Recipe:
+    def generation(self) -> GenerationSettings:
         """What shapes the samples."""
-        return Recipe(self.protocol, self.max_new_tokens, self.batch_size, self.sampler)
+        return GenerationSettings(self.protocol, self.max_new_tokens, self.batch_size, self.sampler)
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
+class RunConsole:
     """The console while a run is under way: where progress goes, and whether a signal asked for the end."""
 
     report: ProgressCallback
     stop: Stop
     out: Path
 
-    def heed(self) -> None:
+    def check_stop(self) -> None:
         """Raise StoppedError once a signal came."""
         if self.stop():
             raise StoppedError(
@@ -67,38 +67,45 @@ class Attendance:
 
 
 @contextmanager
-def attended(out: Path) -> Iterator[Attendance]:
+def run_console(out: Path) -> Iterator[RunConsole]:
     """Progress on the console, and signals taken as requests to stop, for a run in the folder `out`."""
     stop = Stop()
     with signals(stop, NOTICE), progress() as report:
-        yield Attendance(report, stop, out)
+        yield RunConsole(report, stop, out)
 
 
-def answerer_for(
-    order: Order, problems: ProblemSet, log: Path, identity: Mapping[str, object], at: Attendance, failures: Failures
-) -> AbstractContextManager[Answerer]:
+def open_backend(
+    request: EvalRequest,
+    problems: ProblemSet,
+    log: Path,
+    identity: Mapping[str, object],
+    at: RunConsole,
+    failures: Failures,
+) -> AbstractContextManager[Backend]:
     """Whoever answers `order`; samples that `log` holds from before under the same identity are not made again."""
-    wish = Wish(log, identity, failures, at.report, at.heed)
-    if order.backend == "transformers":
-        return _load(order, wish)
+    context = GenerationContext(log, identity, failures, at.report, at.check_stop)
+    if request.backend == "transformers":
+        return _load(request, context)
     # Here, and not above: neither http nor llama.cpp is needed by a model that is loaded.
-    from refute.engines.humaneval.backends.servers.answerer import at_server, in_llama_cpp
+    from refute.engines.humaneval.backends.servers.server_backend import open_llama_cpp, open_server
 
-    if order.backend == "llama.cpp":
-        return in_llama_cpp(order.model, problems.problems, order.recipe, wish, threads=order.threads)
-    if order.server is None:
+    if request.backend == "llama.cpp":
+        return open_llama_cpp(request.model, problems.problems, request.generation, context, threads=request.threads)
+    if request.server is None:
         raise UsageError("no server to ask", hint="name one with --base-url")
-    return at_server(order.server, order.recipe, wish)
+    return open_server(request.server, request.generation, context)
 
 
-def _load(order: Order, wish: Wish) -> AbstractContextManager[Answerer]:
+def _load(request: EvalRequest, context: GenerationContext) -> AbstractContextManager[Backend]:
     # Before torch loads. Threads that spin while they wait cost a factor of 8 when others use the cores (measured: 2.2
     # tokens/s, and 17.5 with threads that sleep, for 8 rows on 2 cores under a load of 4).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Here, and not above: scoring needs neither torch nor transformers.
-    from refute.engines.humaneval.backends.local.answerer import in_transformers
+    from refute.engines.humaneval.backends.local.transformers_backend import open_transformers
 
-    return in_transformers(_source(order.model), {}, order.recipe, wish, device=order.device, threads=order.threads)
+    return open_transformers(
+        _source(request.model), {}, request.generation, context, device=request.device, threads=request.threads
+    )
 
 
 def _source(path: Path) -> SourceModel:

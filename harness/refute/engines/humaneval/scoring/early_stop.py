@@ -1,25 +1,11 @@
-"""Where a run that may stop early stops: problems in a random, seeded order, and the counts of passes that end it."""
+"""Early stopping: problems in a random, seeded order, put only until a sequential test has decided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
 
 from refute.engines.humaneval.problems.problems import Problem, order_key
-
-
-class Boundary(Protocol):
-    """After `n` problems: so many passes at most, or at least, end the run."""
-
-    @property
-    def n(self) -> int: ...
-    @property
-    def stop_at_most(self) -> int: ...
-    @property
-    def stop_at_least(self) -> int: ...
-
-
-Look = TypeVar("Look", bound=Boundary)
+from refute.spec.bars.sequential import Look
 
 
 def seeded_order(problems: Sequence[Problem], seed: int) -> list[Problem]:
@@ -38,6 +24,6 @@ def put_until_decided(
     for look in looks:
         passed += passes(order[put : look.n])
         put = look.n
-        if not look.stop_at_most < passed < look.stop_at_least:
+        if look.decides(passed):
             return look
     return looks[-1]

@@ -1,4 +1,4 @@
-"""Draws tokens from logits by given random numbers."""
+"""Temperature and top-p (nucleus) sampling: draws tokens from logits by given random numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 
-def draw(logits: torch.Tensor, chances: Sequence[float], *, temperature: float, top_p: float) -> list[int]:
+def sample_top_p(logits: torch.Tensor, chances: Sequence[float], *, temperature: float, top_p: float) -> list[int]:
     """One token id a row of `logits` (rows, vocabulary), by inverting the distribution at the row's chance in [0, 1).
 
     The distribution is the softmax at `temperature`, cut to the smallest set of tokens that reaches `top_p`. It is laid

@@ -11,8 +11,16 @@ from itertools import islice
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from refute.engines.humaneval.backends.asking import PROBED, Manner
-from refute.engines.humaneval.backends.interface import REPORTED_HERE, Answerer, Made, Recipe, Wish, draws_once
+from refute.engines.humaneval.backends.interface import (
+    PROBED,
+    REPORTED_HERE,
+    Backend,
+    GenerationContext,
+    GenerationFacts,
+    GenerationSettings,
+    PromptFormat,
+    draws_once,
+)
 from refute.engines.humaneval.backends.local.generate import Failed, generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
 from refute.engines.humaneval.problems.problems import Problem
@@ -45,26 +53,26 @@ class Repeated:
 
 
 @contextmanager
-def in_transformers(
+def open_transformers(
     choice: ModelChoice,
     inputs: Mapping[str, Inputs],
-    recipe: Recipe,
-    wish: Wish,
+    generation: GenerationSettings,
+    context: GenerationContext,
     *,
     device: str,
     threads: int,
     repeat_tokens: int | None = None,
-) -> Iterator[Answerer]:
+) -> Iterator[Backend]:
     """The model that `choice` names, loaded; of the samples asked for once more only `repeat_tokens`, or all.
 
     Raises as `load_model` does.
     """
     prepare_process(threads)
-    answerer = _Loaded(load_model(choice, inputs, device=device), recipe, wish, repeat_tokens)
+    backend = _TransformersBackend(load_model(choice, inputs, device=device), generation, context, repeat_tokens)
     try:
-        yield answerer
+        yield backend
     finally:
-        answerer.close()
+        backend.close()
 
 
 def prepare_process(threads: int) -> None:
@@ -73,16 +81,18 @@ def prepare_process(threads: int) -> None:
     disable_progress_bar()
 
 
-class _Loaded:
-    """An `Answerer`."""
+class _TransformersBackend:
+    """An `Backend`."""
 
-    def __init__(self, loaded: LoadedModel, recipe: Recipe, wish: Wish, repeat_tokens: int | None) -> None:
-        self._loaded, self._recipe, self._wish, self._repeat_tokens = loaded, recipe, wish, repeat_tokens
-        protocol = PROTOCOLS[recipe.protocol]
+    def __init__(
+        self, loaded: LoadedModel, generation: GenerationSettings, context: GenerationContext, repeat_tokens: int | None
+    ) -> None:
+        self._loaded, self._settings, self._context, self._repeat_tokens = loaded, generation, context, repeat_tokens
+        protocol = PROTOCOLS[generation.protocol]
         template = template_sha256(loaded.tokenizer, protocol)
-        self.manner: Mapping[str, object] = asdict(Manner(recipe.protocol, protocol.stops, EXTRACTION, template))
-        self._log: SampleLog = wish.open_log(self.manner)
-        self._asked: list[Problem] = []
+        self.prompt_format = PromptFormat(generation.protocol, protocol.stops, EXTRACTION, template)
+        self._log: SampleLog = context.open_log(self.prompt_format)
+        self._requested: list[Problem] = []
         self._first: Sequence[Problem] = ()
         self._again: tuple[Repeated, tuple[Completion, ...]] | None = None
         self._tokens, self._seconds = 0, 0.0
@@ -91,20 +101,20 @@ class _Loaded:
         """Release the log."""
         self._log.close()
 
-    def answer(self, problems: Sequence[Problem]) -> Sequence[Completion]:
+    def generate(self, problems: Sequence[Problem]) -> Sequence[Completion]:
         self._first = self._first or problems
-        self._asked += problems
-        found = answer(self._loaded, problems, self._recipe, self._log, self._wish)
+        self._requested += problems
+        found = generate_samples(self._loaded, problems, self._settings, self._log, self._context)
         self._tokens += found.tokens
         self._seconds += found.seconds
         return found.completions
 
-    def made(self) -> Made:
-        self._again = self._again or self._ask_again()
+    def facts(self) -> GenerationFacts:
+        self._again = self._again or self._request_again()
         repeated, probes = self._again
-        return Made(
-            self.manner,
-            asdict(self._recipe.sampler),
+        return GenerationFacts(
+            self.prompt_format,
+            asdict(self._settings.sampler),
             REPORTED_HERE,
             _DEPENDS,
             repeated.samples,
@@ -114,24 +124,32 @@ class _Loaded:
             tokens_per_s=self._tokens / max(self._seconds, 1e-9),
         )
 
-    def _ask_again(self) -> tuple[Repeated, tuple[Completion, ...]]:
+    def _request_again(self) -> tuple[Repeated, tuple[Completion, ...]]:
         # Those that were decoded together, for that is what a sample depends on.
-        repeated = repeat(self._loaded, self._first, self._recipe, self._log.done, tokens=self._repeat_tokens)
-        probed = self._asked[:PROBED] if draws_once(self._recipe.sampler) else ()
-        return repeated, tuple(another(self._loaded, probed, self._recipe))
+        repeated = repeat(self._loaded, self._first, self._settings, self._log.done, tokens=self._repeat_tokens)
+        probed = self._requested[:PROBED] if draws_once(self._settings.sampler) else ()
+        return repeated, tuple(another(self._loaded, probed, self._settings))
 
 
-def answer(loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe, log: SampleLog, wish: Wish) -> Sampling:
-    """Generate every sample that `log` does not hold yet; `wish.heed` is called after each token and may raise."""
-    wanted = [(problem.task_id, sample) for problem in problems for sample in range(recipe.sampler.n)]
-    meter = _Meter(wish.report, wish.failures.total)
+def generate_samples(
+    loaded: LoadedModel,
+    problems: Sequence[Problem],
+    generation: GenerationSettings,
+    log: SampleLog,
+    context: GenerationContext,
+) -> Sampling:
+    """Generate every sample that `log` does not hold yet; `context.check_stop` is called after each token."""
+    wanted = [(problem.task_id, sample) for problem in problems for sample in range(generation.sampler.n)]
+    meter = _Meter(context.report, context.failures.total)
     meter.tell(len(log.done))
 
     def step(tokens: int) -> None:
-        wish.heed()
+        context.check_stop()
         meter.count(tokens)
 
-    made = _decode(loaded, problems, recipe, finished=frozenset(log.done), failed=wish.failures.add, on_step=step)
+    made = _decode(
+        loaded, problems, generation, finished=frozenset(log.done), failed=context.failures.add, on_step=step
+    )
     for completion in made:
         log.add(completion)
         meter.tell(len(log.done))
@@ -142,7 +160,7 @@ def answer(loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe, log
 def repeat(
     loaded: LoadedModel,
     problems: Sequence[Problem],
-    recipe: Recipe,
+    generation: GenerationSettings,
     done: Mapping[Key, Completion],
     *,
     tokens: int | None = None,
@@ -151,17 +169,17 @@ def repeat(
 
     With `tokens`, for a fraction of the price: only so many of each, compared as far as both texts go.
     """
-    short = replace(recipe, max_new_tokens=min(recipe.max_new_tokens, tokens or recipe.max_new_tokens))
+    short = replace(generation, max_new_tokens=min(generation.max_new_tokens, tokens or generation.max_new_tokens))
     # Batches come one after the other, so these are the rows of the first, but for those without an answer.
-    again = list(islice(_decode(loaded, problems, short, failed=_ignore), min(recipe.batch_size, len(done))))
+    again = list(islice(_decode(loaded, problems, short, failed=_ignore), min(generation.batch_size, len(done))))
     pairs = [(each, done[each.key]) for each in again if each.key in done]
     alike = _begin_alike if tokens else Completion.__eq__
     return Repeated(len(pairs), sum(bool(alike(now, before)) for now, before in pairs))
 
 
-def another(loaded: LoadedModel, problems: Sequence[Problem], recipe: Recipe) -> list[Completion]:
-    """A second sample of each problem, by a recipe for one: what tells a sampler that draws from one that does not."""
-    two = replace(recipe, sampler=replace(recipe.sampler, n=2))
+def another(loaded: LoadedModel, problems: Sequence[Problem], generation: GenerationSettings) -> list[Completion]:
+    """A second sample of each problem, where one each is wanted: what tells whether a sampler draws."""
+    two = replace(generation, sampler=replace(generation.sampler, n=2))
     return [each for each in _decode(loaded, problems, two, failed=_ignore) if each.sample == 1]
 
 
@@ -178,7 +196,7 @@ def _ignore(_key: Key, _error: ExperimentError) -> None:
 def _decode(
     loaded: LoadedModel,
     problems: Sequence[Problem],
-    recipe: Recipe,
+    generation: GenerationSettings,
     *,
     failed: Failed,
     finished: Collection[Key] = (),
@@ -188,10 +206,10 @@ def _decode(
         loaded.model,
         loaded.tokenizer,
         problems,
-        protocol=PROTOCOLS[recipe.protocol],
-        max_new_tokens=recipe.max_new_tokens,
-        batch_size=recipe.batch_size,
-        sampler=recipe.sampler,
+        protocol=PROTOCOLS[generation.protocol],
+        max_new_tokens=generation.max_new_tokens,
+        batch_size=generation.batch_size,
+        sampler=generation.sampler,
         finished=finished,
         failed=failed,
         on_step=on_step,

@@ -33,12 +33,15 @@ from refute_contracts.verdict_cases import (
     waiver,
 )
 
-CASES = st.lists(
-    st.tuples(st.sampled_from(Severity), st.lists(st.sampled_from(RECORDED), max_size=3), st.booleans()), max_size=4
-)
+_OUTCOMES = st.lists(st.sampled_from(RECORDED), max_size=3)
+CASES = st.lists(st.builds(Case, st.sampled_from(Severity), _OUTCOMES, st.booleans(), st.booleans()), max_size=4)
+# Properties about outcomes alone leave waivers out.
+_MEASURED = st.lists(st.sampled_from(RECORDED), min_size=1, max_size=2)
+_UNWAIVED = st.builds(Case, st.sampled_from(Severity), _MEASURED, st.just(False), st.booleans())
+UNWAIVED = st.lists(_UNWAIVED, min_size=1, max_size=4)
 
 
-def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Ruling:
+def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool = False, lenient: bool = False) -> Ruling:
     """What one criterion may do to a verdict, straight from the contract's equations."""
     if outcomes and set(outcomes) == {Outcome.CORROBORATED}:
         return Ruling.GO
@@ -46,12 +49,8 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
         return Ruling.WARN
     if severity is Severity.INFO:
         return Ruling.GO if outcomes else Ruling.WARN
-    if severity is Severity.WARN or set(outcomes) in (
-        {Outcome.INCONCLUSIVE},
-        {Outcome.INCONCLUSIVE, Outcome.CORROBORATED},
-    ):
-        return Ruling.WARN
-    return Ruling.NO_GO
+    open_at_worst = set(outcomes) in ({Outcome.INCONCLUSIVE}, {Outcome.INCONCLUSIVE, Outcome.CORROBORATED})
+    return Ruling.WARN if severity is Severity.WARN or (lenient and open_at_worst) else Ruling.NO_GO
 
 
 def heaviness(ruling: Ruling) -> int:
@@ -61,21 +60,29 @@ def heaviness(ruling: Ruling) -> int:
 
 @given(outcomes=st.lists(st.sampled_from(RECORDED), max_size=2), severity=st.sampled_from(Severity))
 def a_criterion_weighs_what_its_worst_falsifier_weighs(outcomes: list[Outcome], severity: Severity) -> None:
-    """One criterion beside one that holds: every outcome, alone and beside another, waived and not."""
-    for waived in (False, True):
-        criteria, records, waivers = build([(severity, outcomes, waived)])
+    """One criterion beside one that holds: every outcome, alone and beside another; waived, lenient, and not."""
+    for waived, lenient in product((False, True), repeat=2):
+        case = Case(severity, outcomes, waived, lenient)
+        criteria, records, waivers = build([case])
         verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
-        assert verdict.ruling is weight(severity, outcomes, waived)
+        assert verdict.ruling is weight(*case)
         assert verdict.criteria[1].outcome is max([*outcomes] or [Outcome.NOT_RUN], key=list(Outcome).index)
 
 
 @given(cases=CASES)
 def a_run_is_as_good_as_its_heaviest_criterion(cases: list[Case]) -> None:
-    """Any number of criteria and falsifiers, waived or not, beside one criterion that holds."""
+    """Any number of criteria and falsifiers, waived or not, beside one criterion that holds, and without it."""
     criteria, records, waivers = build(cases)
     verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
-    assert verdict.ruling is max([Ruling.GO, *(weight(*case) for case in cases)], key=heaviness)
+    assert verdict.ruling is _heaviest(cases)
     assert not verdict.partial
+    if not criteria:
+        return
+    alone = rule(criteria, records, *waivers).ruling
+    if all(case.severity is Severity.INFO for case in cases):
+        assert alone is Ruling.NO_GO
+    else:
+        assert alone is (_heaviest(cases) if _anchored(cases) else max(_heaviest(cases), Ruling.WARN, key=heaviness))
 
 
 @given(cases=CASES, data=st.data())
@@ -88,19 +95,37 @@ def less_is_never_better(cases: list[Case], data: st.DataObject) -> None:
     assert (less.ruling, less.partial) == (Ruling.NO_GO, True)
 
 
-@given(
-    pair=st.tuples(st.sampled_from(RECORDED), st.sampled_from(RECORDED)),
-    beside=st.lists(st.sampled_from(RECORDED), max_size=1),
-)
-def worse_is_never_better(pair: tuple[Outcome, Outcome], beside: list[Outcome]) -> None:
-    """Without waivers, a worse outcome of one falsifier never improves the verdict, at any severity."""
-    better, worse = sorted(pair, key=list(Outcome).index)
-    for severity in Severity:
-        found = []
-        for outcome in (better, worse):
-            criteria, records, _ = build([(severity, [outcome, *beside], False)])
-            found.append(heaviness(rule([ANCHOR, *criteria], [HOLDS, *records]).ruling))
-        assert found[0] <= found[1]
+@given(cases=UNWAIVED, worse=st.sampled_from(RECORDED), data=st.data())
+def worse_is_never_better(cases: list[Case], worse: Outcome, data: st.DataObject) -> None:
+    """Without waivers, a worse outcome of one falsifier never improves the verdict, whatever is beside it."""
+    place = data.draw(st.integers(0, len(cases) - 1))
+    changed = cases[place]
+    first = max(changed.outcomes[0], worse, key=list(Outcome).index)
+    spoilt = [*cases[:place], changed._replace(outcomes=[first, *changed.outcomes[1:]]), *cases[place + 1 :]]
+    assert heaviness(_ruling(cases)) <= heaviness(_ruling(spoilt))
+
+
+@given(cases=UNWAIVED, more=UNWAIVED)
+def more_is_never_better(cases: list[Case], more: list[Case]) -> None:
+    """Without waivers, further criteria never improve a verdict that rests on a corroborated, blocking one.
+
+    Where there is none, a criterion weighs beside others what it weighs alone.
+    """
+    before, after = _ruling(cases), _ruling([*cases, *more])
+    assert heaviness(before if _anchored(cases) else _heaviest(cases)) <= heaviness(after)
+
+
+def _anchored(cases: Sequence[Case]) -> bool:
+    return any(case.severity is Severity.BLOCK and set(case.outcomes) == {Outcome.CORROBORATED} for case in cases)
+
+
+def _heaviest(cases: Sequence[Case]) -> Ruling:
+    return max([Ruling.GO, *(weight(*case) for case in cases)], key=heaviness)
+
+
+def _ruling(cases: list[Case]) -> Ruling:
+    criteria, records, _ = build(cases)
+    return rule(criteria, records).ruling
 
 
 @given(cases=CASES, data=st.data())
@@ -244,17 +269,24 @@ def bars_tighten_on_their_day(seconds: int | None, hours: int, outcome: Outcome)
 
 
 _WEIGH = "refute.judge.algebra:_weigh"
+_MERELY_OPEN = "refute.judge.verdict:CriterionRuling.merely_open"
 _REMEASURE = "refute.judge.algebra:_remeasure"
 best_of_falsifiers = Rewrite("refute.outcome:worst", {"max(outcomes, key": "min(outcomes, key"})
 warn_for_error = Rewrite(
     "refute.judge.algebra:_file",
-    {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)"},
+    {"not ruling.merely_open": "not ruling.merely_open and ruling.outcome is not Outcome.ERROR"},
 )
 partial_runs_pass = Rewrite(_WEIGH, {"partial = _partial(specs, records)": "partial = False"})
 not_run_is_doubt = Rewrite(
     "refute.judge.algebra:_file",
-    {"ruling.outcome is not Outcome.INCONCLUSIVE": "ruling.outcome.rank > Outcome.SKIPPED.rank"},
+    {"not ruling.merely_open": "ruling.outcome.rank > Outcome.SKIPPED.rank"},
 )
+open_always_passes = Rewrite(_MERELY_OPEN, {' and self.inconclusive == "warn"': ""})
+doubt_covers_everything = Rewrite(_MERELY_OPEN, {"self.outcome is Outcome.INCONCLUSIVE and ": ""})
+absence_is_fatal = Rewrite(
+    _WEIGH, {'doubts.append("no blocking criterion was': 'fatal.append("no blocking criterion was'}
+)
+
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
     _WEIGH, {"reasons=(*fatal, *doubts, *accepted)": "reasons=(*fatal, *doubts, *accepted, records[0].falsifier)"}
@@ -267,11 +299,11 @@ records_believed = Rewrite(
 
 
 skipped_counts_as_corroborated = Rewrite(
-    "refute.judge.verdict:CriterionRuling.holds",
-    {"self.outcome in (Outcome.CORROBORATED, ": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED, "},
+    "refute.judge.verdict:CriterionRuling.corroborated",
+    {"self.outcome is Outcome.CORROBORATED": "self.outcome in (Outcome.SKIPPED, Outcome.CORROBORATED)"},
 )
-misbehaviour_forgiven = Rewrite("refute.spec.decide:misbehaviour", {"if not control.behaved": "if False"})
-numbers_without_evidence = Rewrite("refute.spec.decide:outcome_of", {"if without:": "if False:"})
+misbehaviour_forgiven = Rewrite("refute.spec.bars.decide:misbehaviour", {"if not control.behaved": "if False"})
+numbers_without_evidence = Rewrite("refute.spec.bars.decide:outcome_of", {"if without:": "if False:"})
 _IN_FORCE = "refute.judge.waivers:_not_in_force"
 waivers_for_any_subject = Rewrite(_IN_FORCE, {"if waiver.subject_sha256 != subject_sha256:": "if False:"})
 waivers_for_ever = Rewrite(_IN_FORCE, {"if at >= expires:": "if False:"})
@@ -306,9 +338,11 @@ dates_never_come = Rewrite(
     {"criterion.severity_at(moment)": "Severity.WARN if criterion.effective_on else criterion.severity"},
 )
 controls_without_numbers = Rewrite(
-    "refute.spec.decide:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
+    "refute.spec.bars.decide:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
 )
-controls_believed = Rewrite("refute.spec.decide:control_faults", {"if outcome is not control.observed:": "if False:"})
+controls_believed = Rewrite(
+    "refute.spec.bars.decide:control_faults", {"if outcome is not control.observed:": "if False:"}
+)
 claims_without_numbers = Rewrite(
     "refute.judge.algebra:_outcome",
     {"if record.outcome not in _MEASURED and not record.measurements:": "if not record.measurements:"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from refute.judge.verdict import Verdict
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
@@ -30,12 +31,24 @@ RELEASE = Release.model_validate(
 )
 # Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
 RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
-# One criterion: its severity, the outcomes of its falsifiers, whether it is waived.
-Case = tuple[Severity, list[Outcome], bool]
+
+
+class Case(NamedTuple):
+    """One criterion: its severity, the outcomes of its falsifiers, whether it is waived, and open only as a warning."""
+
+    severity: Severity
+    outcomes: list[Outcome]
+    waived: bool = False
+    lenient: bool = False
 
 
 def criterion(
-    name: str, severity: Severity = Severity.BLOCK, *, falsifiers: int = 1, effective_on: str | None = None
+    name: str,
+    severity: Severity = Severity.BLOCK,
+    *,
+    falsifiers: int = 1,
+    effective_on: str | None = None,
+    lenient: bool = False,
 ) -> Criterion:
     """A criterion AC-name with falsifiers F-name-0, F-name-1, …"""
     bar = {"count": ThresholdText(holds_if="<= 1 files")}
@@ -47,6 +60,7 @@ def criterion(
         severity=severity,
         phase=1,
         effective_on=effective_on,
+        inconclusive="warn" if lenient and severity is Severity.BLOCK else "block",
         falsifiers=uses,
     )
 
@@ -110,11 +124,14 @@ def rule(
 
 
 def build(cases: Sequence[Case]) -> tuple[list[Criterion], list[Record], list[Waiver]]:
-    """Criteria N0, N1, … with these severities, outcomes of their falsifiers, and waivers."""
-    criteria = [criterion(f"N{n}", case[0], falsifiers=len(case[1])) for n, case in enumerate(cases)]
+    """Criteria N0, N1, … as these cases say, and waivers for those that are waived."""
+    criteria = [
+        criterion(f"N{n}", case.severity, falsifiers=len(case.outcomes), lenient=case.lenient)
+        for n, case in enumerate(cases)
+    ]
     records = [
         record(of, outcome, number)
         for of, case in zip(criteria, cases, strict=True)
-        for number, outcome in enumerate(case[1])
+        for number, outcome in enumerate(case.outcomes)
     ]
-    return criteria, records, [waiver(of) for of, case in zip(criteria, cases, strict=True) if case[2]]
+    return criteria, records, [waiver(of) for of, case in zip(criteria, cases, strict=True) if case.waived]

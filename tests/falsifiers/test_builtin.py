@@ -25,9 +25,9 @@ from refute.falsifier.controls import Control
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Falsifier
 from refute.humaneval import Result
+from refute.spec.bars.decide import control_outcome
 from refute.spec.bars.sequential import Design, every
 from refute.spec.criteria import FalsifierUse, ThresholdText, load_spec
-from refute.spec.decide import control_outcome
 
 ROOT = Path(__file__).parents[2]
 SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]

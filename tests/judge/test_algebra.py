@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import starmap
 
 import pytest
 
@@ -19,6 +20,7 @@ from refute_contracts.verdict_cases import (
     RECORDED,
     RELEASE,
     SUBJECT,
+    Case,
     build,
     criterion,
     record,
@@ -38,7 +40,6 @@ TRUE = record(ONE, Outcome.CORROBORATED)
 
 def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Ruling:
     """What one criterion may do to a verdict, straight from the design's words."""
-    order = list(Outcome)
     if all(outcome is Outcome.CORROBORATED for outcome in outcomes) and outcomes:
         return Ruling.GO
     if waived and outcomes and set(outcomes) <= WAIVABLE:
@@ -47,8 +48,7 @@ def weight(severity: Severity, outcomes: Sequence[Outcome], waived: bool) -> Rul
         return Ruling.GO if outcomes else Ruling.WARN
     if severity is Severity.WARN:
         return Ruling.WARN
-    only_doubt = bool(outcomes) and max(outcomes, key=order.index) is Outcome.INCONCLUSIVE
-    return Ruling.WARN if only_doubt else Ruling.NO_GO
+    return Ruling.NO_GO
 
 
 @pytest.mark.parametrize("waived", [False, True])
@@ -221,7 +221,7 @@ def test_a_waiver_repairs_no_partial_run_and_no_control() -> None:
 def test_reasons_come_most_severe_first() -> None:
     """What stops the release, then doubts, then waivers; each names its falsifier and why."""
     cases = [(Severity.WARN, [Outcome.FALSIFIED], False), (Severity.BLOCK, [Outcome.FALSIFIED], True)]
-    criteria, records, waivers = build([*cases, (Severity.BLOCK, [Outcome.FALSIFIED], False)])
+    criteria, records, waivers = build([*starmap(Case, cases), Case(Severity.BLOCK, [Outcome.FALSIFIED])])
     verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
     assert [reason.split()[0] for reason in verdict.reasons] == ["AC-N2", "AC-N0", "AC-N1"]
     assert verdict.reasons[0].startswith("AC-N2 (block) falsified: F-N2-0: count = 2 files ")

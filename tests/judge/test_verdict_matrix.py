@@ -19,7 +19,7 @@ GO, WARN, NO_GO = Ruling.GO, Ruling.WARN, Ruling.NO_GO
 BARE = {
     "corroborated": (GO, GO, GO),
     "not_applicable": (GO, GO, GO),
-    "inconclusive": (WARN, WARN, GO),
+    "inconclusive": (NO_GO, WARN, GO),
     "not_run": (NO_GO, WARN, GO),
     "skipped": (NO_GO, WARN, GO),
     "timeout": (NO_GO, WARN, GO),

@@ -76,7 +76,7 @@ def test_what_is_left_out_is_decided_against_the_verdict() -> None:
     """Nobody is trusted, nobody may waive, a lock is demanded, a verdict ages, and every reviewer must approve."""
     policy = parse_policy("title: bare\n", "policy.yaml")
     assert (policy.roles, policy.approvers, policy.require_lock, policy.max_age_days) == ({}, (), True, 30)
-    assert policy.rulings == ("GO", "WARN")
+    assert policy.rulings == ("GO",)
     text = WHOLE.replace("sign_off: [release-owner]\n", "").replace("pem: |\nBOB", "path: bob.pub")
     assert parse_policy(text, "policy.yaml").demanded_roles == ("release-owner", "security")
     nobody = text + "sign_off: []\n"

@@ -13,8 +13,8 @@ from refute.falsifier.controls import Control
 from refute.falsifier.registry import Falsifier, Registry
 from refute.falsifier.trial import FaultKind, TrialResult, try_falsifier
 from refute.outcome import ControlResult, Outcome, Record, readable
+from refute.spec.bars.decide import control_outcome, misbehaviour, outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
-from refute.spec.decide import control_outcome, misbehaviour, outcome_of
 from refute.spec.files import LoadedRelease
 
 # What a control without measurements has shown, by the kind of its fault; of any other kind, nothing: `not_run`.

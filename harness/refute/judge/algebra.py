@@ -4,9 +4,13 @@ The algebra, worst first:
   falsifier   the record's outcome, if its own numbers give that outcome again; any disagreement is `error`
   criterion   the worst of its falsifiers; none at all is `uncovered`
   verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
-              WARN: no block criterion worse than inconclusive; a warn criterion open, or a waiver applied
+              WARN: every block criterion corroborated or waived, or open where its spec says `inconclusive: warn`;
+                    a warn criterion does not hold, a waiver applied, or no block criterion was corroborated
                     (a block criterion weighs as warn before the date in its `effective_on`)
               NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock
+
+Without waivers it is monotone: a worse outcome never improves a verdict. Nor does another criterion, but where none
+that blocks was corroborated before: nobody may go on nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict, Waiv
 from refute.judge.waivers import rule_waivers
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.outcome import Outcome, Record, Ruling, Severity, worst
+from refute.spec.bars.decide import control_faults, outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
-from refute.spec.decide import control_faults, outcome_of
 from refute.spec.policy import Policy
 from refute.spec.release import Release
 from refute.spec.waiver import MalformedWaiver, Waiver
@@ -119,6 +123,7 @@ def _rule_criterion(
         uncovered=not rulings,
         falsifiers=rulings,
         effective_on=criterion.effective_on or "",
+        inconclusive=criterion.inconclusive,
     )
 
 
@@ -134,11 +139,11 @@ def _rule_falsifier(
 
 
 def _outcome(criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None) -> tuple[Outcome, str]:
+    excuse = None if release is None else not_applicable(criterion, release)
+    if excuse is not None:
+        return Outcome.NOT_APPLICABLE, excuse  # whatever was recorded: the spec grants it, and nobody else
     if record.outcome is Outcome.NOT_APPLICABLE:
-        excuse = None if release is None else not_applicable(criterion, release)
-        if excuse is None:
-            return Outcome.ERROR, "recorded as not applicable, but the spec does not excuse this release"
-        return Outcome.NOT_APPLICABLE, excuse
+        return Outcome.ERROR, "recorded as not applicable, but the spec does not excuse this release"
     if use.planned is not None:
         if record.outcome is not Outcome.NOT_RUN:
             return Outcome.ERROR, f"recorded as {record.outcome}, but the spec only plans it: {use.planned}"
@@ -185,14 +190,17 @@ def _weigh(
         fatal.append(
             f"{len(controls) - behaved} of {len(controls)} controls misbehaved: their falsifiers prove nothing"
         )
-    if not any(each.outcome is Outcome.CORROBORATED and each.severity is not Severity.INFO for each in criteria):
-        fatal.append("no blocking or warning criterion was corroborated: there is nothing to go on")
+    weighing = [each for each in criteria if each.severity is not Severity.INFO and not each.excused]
+    if not weighing:
+        fatal.append("no blocking or warning criterion applies: there is nothing to go on")
     partial = _partial(specs, records)
     if partial:
         fatal.append("partial run: not every falsifier of the spec has a record")
     for each in criteria:
         if not each.holds and each.criterion not in waived:
             _file(each, fatal, doubts)
+    if weighing and not any(each.severity is Severity.BLOCK and each.corroborated for each in weighing):
+        doubts.append("no blocking criterion was corroborated: nothing shows that this release is ready")
     accepted = tuple(
         f"{each.criterion} waived by {each.approver} until {each.expires_at}: {each.reason}" for each in applied
     )
@@ -216,7 +224,7 @@ def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:
         f"{each.falsifier}: {each.reason}" for each in ruling.falsifiers if each.outcome is ruling.outcome
     )
     text = f"{ruling.criterion} ({ruling.severity}) {state}" + (f": {because}" if because else "")
-    if ruling.severity is Severity.BLOCK and (ruling.uncovered or ruling.outcome is not Outcome.INCONCLUSIVE):
+    if ruling.severity is Severity.BLOCK and not ruling.merely_open:
         fatal.append(text)
     elif ruling.severity is not Severity.INFO or ruling.uncovered:
         doubts.append(text)

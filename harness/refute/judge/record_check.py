@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from refute.falsifier.origins import FalsifierOrigin
 from refute.outcome import Record, readable
+from refute.spec.bars.decide import control_faults, control_outcome, outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, Spec
-from refute.spec.decide import control_faults, control_outcome, outcome_of
 
 Uses = Mapping[tuple[str, str, str], tuple[Criterion, FalsifierUse]]
 

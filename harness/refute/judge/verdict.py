@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from refute.lock.state import NOT_LOCKED, Preregistration
 from refute.outcome import Outcome, Ruling, Severity
@@ -26,7 +27,7 @@ class CriterionRuling:
     """A criterion is the worst of its falsifiers; `uncovered` when it has none.
 
     `severity` is what it weighed at the moment of judgement: a criterion with a date in `effective_on` (UTC, such as
-    2027-01-31) weighs as `warn` before it.
+    2027-01-31) weighs as `warn` before it. `inconclusive` is what its spec says that it does while it is open.
     """
 
     spec: str
@@ -38,12 +39,28 @@ class CriterionRuling:
     uncovered: bool
     falsifiers: tuple[FalsifierRuling, ...]
     effective_on: str = ""
+    inconclusive: Literal["block", "warn"] = "block"
     __pydantic_config__ = _CLOSED
 
     @property
+    def corroborated(self) -> bool:
+        """Whether it was attacked and stands."""
+        return self.outcome is Outcome.CORROBORATED and not self.uncovered
+
+    @property
+    def excused(self) -> bool:
+        """Whether the spec itself says that it does not apply to this release."""
+        return self.outcome is Outcome.NOT_APPLICABLE and not self.uncovered
+
+    @property
     def holds(self) -> bool:
-        """Whether this criterion stands in nobody's way: corroborated, or waved through by the spec itself."""
-        return self.outcome in (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE) and not self.uncovered
+        """Whether it stands in nobody's way."""
+        return self.corroborated or self.excused
+
+    @property
+    def merely_open(self) -> bool:
+        """Whether too little was measured to decide it, and its spec says that this only taints a release."""
+        return self.outcome is Outcome.INCONCLUSIVE and self.inconclusive == "warn" and not self.uncovered
 
 
 class WaiverState(StrEnum):

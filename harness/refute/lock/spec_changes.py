@@ -13,6 +13,7 @@ from refute.outcome import Change, Direction
 from refute.spec.compare import (
     compare_dates,
     compare_excuses,
+    compare_openness,
     compare_run_classes,
     compare_severities,
     compare_thresholds,
@@ -43,6 +44,7 @@ _RULES: Mapping[str, Callable[[Any, Any], Direction]] = {
     "requires_run_class": compare_run_classes,
     "not_applicable_when": compare_excuses,
     "effective_on": compare_dates,
+    "inconclusive": compare_openness,
     "timeout_s": compare_timeouts,
 }
 

@@ -75,6 +75,7 @@ def _criterion(row: Row) -> Mapping[str, Any]:
         "title": ruling.title,
         "severity": ruling.severity.value,
         "effective_on": ruling.effective_on,
+        "inconclusive": ruling.inconclusive,
         "phase": ruling.phase,
         "outcome": ruling.outcome.value,
         "uncovered": ruling.uncovered,

@@ -62,12 +62,13 @@ def criterion_outcome(ruling: CriterionRuling) -> str:
 
 
 def severity(ruling: CriterionRuling) -> str:
-    """What the criterion weighed, and where that changes on a date, when: `warn, block from 2027-01-31`."""
+    """What the criterion weighed, and what changes that: `warn, block from 2027-01-31`, `block, open only warns`."""
+    lenient = ", open only warns" if ruling.inconclusive == "warn" else ""
     if not ruling.effective_on:
-        return ruling.severity.value
+        return f"{ruling.severity}{lenient}"
     if ruling.severity is Severity.BLOCK:
-        return f"block since {ruling.effective_on}"
-    return f"warn, block from {ruling.effective_on}"
+        return f"block since {ruling.effective_on}{lenient}"
+    return f"warn, block from {ruling.effective_on}{lenient}"
 
 
 def waiver(ruling: WaiverRuling) -> str:

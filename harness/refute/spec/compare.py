@@ -25,6 +25,11 @@ def compare_severities(old: Severity, new: Severity) -> Direction:
     return _by_rank(_SEVERITIES.index(old), _SEVERITIES.index(new))
 
 
+def compare_openness(old: str, new: str) -> Direction:
+    """A criterion that blocks while it is open demands more than one that then only warns."""
+    return _by_rank(["warn", "block"].index(old), ["warn", "block"].index(new))
+
+
 def compare_run_classes(old: RunClass | None, new: RunClass | None) -> Direction:
     """A larger run demands more; None demands none in particular."""
     order = [None, *RunClass]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -186,6 +186,10 @@ class Criterion(Closed):
     effective_on: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
         default=None, description="UTC date, quoted, from which a `block` criterion blocks; before it, it warns."
     )
+    inconclusive: Literal["block", "warn"] = Field(
+        default="block",
+        description="What a `block` criterion does while it is open: stops the release, or only taints it.",
+    )
     falsifiers: tuple[FalsifierUse, ...]
 
     @field_validator("effective_on")
@@ -200,6 +204,13 @@ class Criterion(Closed):
         if self.effective_on is not None and self.severity is not Severity.BLOCK:
             message = f"only a `block` criterion can begin to block; this one has severity `{self.severity}`"
             raise located([(("effective_on",), message)])
+        return self
+
+    @model_validator(mode="after")
+    def _only_blocks_when_open(self) -> Self:
+        if self.inconclusive == "warn" and self.severity is not Severity.BLOCK:
+            message = f"only a `block` criterion can merely warn while it is open; this one is `{self.severity}`"
+            raise located([(("inconclusive",), message)])
         return self
 
     def severity_at(self, moment: datetime | None) -> Severity:

@@ -64,7 +64,7 @@ class Policy(Closed):
     sign_off: tuple[RoleName, ...] | None = Field(
         default=None, description="Roles that must approve; left out, every role but `operator`."
     )
-    rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO", "WARN"), description="Verdicts that will do.")
+    rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO",), description="Verdicts that will do.")
     max_age_days: Positive | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
     require_lock: bool = Field(default=True, description="Whether the run must have been pre-registered.")
     spec_versions: dict[str, Positive] = Field(

@@ -46,7 +46,7 @@ def test_methods_properties_and_caches_are_reached() -> None:
     with Rewrite("refute.engines.distill.data.batch_order:BatchOrder.batch", {"range(step": "range(1 + step"})():
         assert order.batch(0)[:19] == kept[1:]
     ruling = CriterionRuling("S", "AC", "t", "block", 1, Outcome.SKIPPED, False, ())  # type: ignore[arg-type]
-    with Rewrite("refute.judge.verdict:CriterionRuling.holds", {"Outcome.CORROBORATED": "Outcome.SKIPPED"})():
+    with Rewrite("refute.judge.verdict:CriterionRuling.corroborated", {"Outcome.CORROBORATED": "Outcome.SKIPPED"})():
         assert ruling.holds
     assert not ruling.holds
 

@@ -15,8 +15,8 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.run.facts import RunFacts, Signer
 from refute.judge.subject import Subject
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass
+from refute.spec.bars.decide import outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, parse_spec
-from refute.spec.decide import outcome_of
 from refute.spec.files import parse_release
 from refute.spec.texts import ReleaseText, SpecText
 from refute.spec.waiver import Waiver

@@ -85,7 +85,7 @@ def test_a_no_go_is_not_accepted(tmp_path: Path, keys: dict[str, PrivateKey], ma
     with pytest.raises(UsageError, match="NO-GO, and nobody can approve"):
         bad.sign_off("ann")
     forged = bad.forge("ann", lambda content: content["verdict"].update(ruling="NO-GO"))
-    with pytest.raises(VerificationError, match="the verdict is NO-GO, and only GO or WARN") as caught:
+    with pytest.raises(VerificationError, match="the verdict is NO-GO, and only GO will do") as caught:
         bad.enforce(forged)
     assert "ann approved a NO-GO" in str(caught.value)
     with pytest.raises(VerificationError, match="rejected by ann"):
@@ -100,9 +100,12 @@ def test_a_waiver_needs_an_approver_of_this_policy(
     waived = waivers(judge_run(run, keys["gate"], development=False))
     house = House(tmp_path, keys, judge_run(run, keys["gate"], development=False, waivers=waived))
     assert house.judged.predicate.verdict.ruling == "WARN"
+    either = ["GO", "WARN"]
     with pytest.raises(VerificationError, match="AC-TINY-001 was waived by 'Ada', whom the policy does not let waive"):
-        house.enforce(house.sign_off("ann"))
-    house.enforce(house.sign_off("ann"), approvers=["Ada"])
+        house.enforce(house.sign_off("ann"), rulings=either)
+    with pytest.raises(VerificationError, match="the verdict is WARN, and only GO will do"):
+        house.enforce(house.sign_off("ann"), approvers=["Ada"])
+    house.enforce(house.sign_off("ann"), approvers=["Ada"], rulings=either)
     unused = waivers(house.judged, criterion="AC-TINY-002")
     idle = replace(house, judged=judge_run(make_run(spec=TWO_BLOCK), keys["gate"], development=False, waivers=unused))
     idle.enforce(idle.sign_off("ann"))

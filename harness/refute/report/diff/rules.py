@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from refute.outcome import Direction
 from refute.report.diff.difference import BarDifference, TermDifference
+from refute.spec.bars.decide import required_class
 from refute.spec.compare import (
     compare_dates,
     compare_excuses,
+    compare_openness,
     compare_run_classes,
     compare_severities,
     compare_thresholds,
 )
 from refute.spec.criteria import Criterion, FalsifierUse, ThresholdText
-from refute.spec.decide import required_class
 
 # What cannot be compared is not called as strict as it was.
 _WEAKER = (Direction.LOOSER, Direction.CHANGED)
@@ -70,6 +71,7 @@ def _criterion_terms(name: str, old: Criterion, new: Criterion) -> Iterator[Term
     lighter = compare_severities(old.severity, new.severity) in _WEAKER
     excuses, excuses_now = old.not_applicable_when, new.not_applicable_when
     wider = compare_excuses(excuses, excuses_now) in _WEAKER
+    weaker = compare_openness(old.inconclusive, new.inconclusive) in _WEAKER
     later = compare_dates(old.effective_on, new.effective_on) in _WEAKER
     yield from _differing(
         name,
@@ -78,6 +80,7 @@ def _criterion_terms(name: str, old: Criterion, new: Criterion) -> Iterator[Term
             ("statement", old.statement, new.statement, False),
             ("not_applicable_when", _json(excuses), _json(excuses_now), wider),
             ("effective_on", old.effective_on or "always", new.effective_on or "always", later),
+            ("inconclusive", old.inconclusive, new.inconclusive, weaker),
         ),
     )
 

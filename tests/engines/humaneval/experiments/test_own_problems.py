@@ -20,8 +20,8 @@ from refute.judge.exhibits.grids import grids
 from refute.judge.run.folder import EvidenceLine
 from refute.outcome import Outcome
 from refute.report.page.grid import grid_rows, grid_svg
+from refute.spec.bars.decide import control_outcome
 from refute.spec.criteria import FalsifierUse, ThresholdText
-from refute.spec.decide import control_outcome
 from refute.spec.files import parse_release
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from refute import stats
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
+from refute.spec.bars.decide import control_faults, control_outcome, misbehaviour, outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, SequentialText, ThresholdText
-from refute.spec.decide import control_faults, control_outcome, misbehaviour, outcome_of
 
 USE = FalsifierUse(id="F-A", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
 CRITERION = Criterion(id="AC-A", title="t", statement="s", severity=Severity.BLOCK, phase=1, falsifiers=(USE,))

@@ -1,4 +1,4 @@
-"""What commands print: JSON on standard output, progress on standard error; and their orderly end on a signal."""
+"""What commands print: JSON and verdicts, progress on standard error; and their orderly end on a signal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from refute.gate.progress import Progress
 from refute.job import ProgressCallback, Stop
 
+if TYPE_CHECKING:
+    from refute.judge.predicate.model import Predicate
+
 
 def print_json(content: object, *, sort_keys: bool = False) -> None:
     """Print `content` on standard output as JSON for programs: what `--json` promises."""
     typer.echo(json.dumps(content, indent=1, sort_keys=sort_keys))
+
+
+def print_verdict(predicate: Predicate, payload_sha256: str) -> None:
+    """Print a verdict for people: the terminal report."""
+    from rich.console import Console
+
+    from refute.report import render_terminal
+
+    render_terminal(predicate, payload_sha256, Console())
 
 
 @contextmanager

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from refute.cli.commands.check import check
-from refute.cli.commands.controls import controls as controls_command
+from refute.cli.commands.controls import controls
+from refute.cli.commands.diff import diff
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
-from refute.cli.commands.judge import judge_command
+from refute.cli.commands.judge import judge
 from refute.cli.commands.keygen import keygen
 from refute.cli.commands.lock import lock
-from refute.cli.commands.report import diff, report
+from refute.cli.commands.report import report
+from refute.cli.commands.review import review
 from refute.cli.commands.sign_off import sign_off
-from refute.cli.commands.trace import review, status
+from refute.cli.commands.status import status
 from refute.cli.commands.verify import verify
-from refute.cli.distill.app import app as distill_app
-from refute.cli.eval.app import app as eval_app
-from refute.cli.options import exit_status
+from refute.cli.distill.app import app as distill
+from refute.cli.eval.app import app as evaluation
+from refute.cli.exit_status import exit_status
 from refute.errors import RefuteError, StoppedError, UsageError
 
 app = typer.Typer(
@@ -54,42 +57,33 @@ def options(
 
 
 # In this order `refute --help` lists them.
-app.command()(init)
-app.command()(check)
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    options_metavar="[OPTIONS] [OPTIONS OF PYTEST]",
-)(gate)
-app.command()(keygen)
-app.command(name="judge")(judge_command)
-app.command()(verify)
-
-
-app.command()(lock)
-
-
-app.command(name="sign-off")(sign_off)
-
-
-app.command()(report)
-
-
-app.command()(diff)
-
-
-app.command(name="controls")(controls_command)
-
-
-app.command()(review)
-
-
-app.command()(status)
-
-
-app.add_typer(distill_app, name="distill")
-
-
-app.add_typer(eval_app, name="eval")
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "check": check,
+    "gate": gate,
+    "keygen": keygen,
+    "judge": judge,
+    "verify": verify,
+    "lock": lock,
+    "sign-off": sign_off,
+    "report": report,
+    "diff": diff,
+    "controls": controls,
+    "review": review,
+    "status": status,
+}
+_GROUPS = {"distill": distill, "eval": evaluation}
+# What `refute gate` does not know is pytest's.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "gate": {
+        "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+        "options_metavar": "[OPTIONS] [OPTIONS OF PYTEST]",
+    }
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, **_SETTINGS.get(_name, {}))(_command)
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def _fail(error: RefuteError) -> NoReturn:

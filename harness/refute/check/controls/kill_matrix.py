@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from refute.check.controls.mutants import bring_to_life, mutants_of
-from refute.check.controls.trials import ControlTrial, falsifier_of, try_use
+from refute.check.controls.trials import ControlTrial, State, falsifier_of, try_use
 from refute.errors import UsageError
 from refute.falsifier.context import Evidence
 from refute.falsifier.forked import reply_of
@@ -164,7 +164,7 @@ def _noticing(
     """
 
     def found(*, apart: bool) -> list[str]:
-        trials = (each for each in _trials(mutated, uses, evidence, apart=apart) if each.state == "misbehaved")
+        trials = (each for each in _trials(mutated, uses, evidence, apart=apart) if each.state is State.MISBEHAVED)
         return [f"{trial.use}/{trial.control}" for trial in islice(trials, most)]
 
     with tempfile.TemporaryDirectory(prefix="refute-mutant-") as folder:
@@ -198,7 +198,7 @@ def _fates(
 
 def _refuse_broken(falsifier: Falsifier, trials: Sequence[ControlTrial]) -> None:
     """A control that misbehaves with the original would kill every mutant of it."""
-    wrong = sorted({trial.control for trial in trials if trial.state == "misbehaved"})
+    wrong = sorted({trial.control for trial in trials if trial.state is State.MISBEHAVED})
     if wrong:
         raise UsageError(
             f"controls of {falsifier.name!r} misbehave without any mutation: {', '.join(wrong)}",

@@ -6,6 +6,7 @@ import importlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from refute.errors import LoadingError, NoRunError
@@ -36,6 +37,14 @@ class NoRun(Mapping[str, Evidence]):
         return 0
 
 
+class State(StrEnum):
+    """Whether a control gave the outcome that it must."""
+
+    BEHAVED = "behaved"
+    MISBEHAVED = "misbehaved"
+    NEEDS_RUN = "needs a run"
+
+
 @dataclass(frozen=True, slots=True)
 class ControlTrial:
     """One control under one use of its falsifier; without a `result` it needs evidence of a run, and there is none."""
@@ -46,11 +55,11 @@ class ControlTrial:
     result: ControlResult | None
 
     @property
-    def state(self) -> str:
-        """`behaved`, `misbehaved` or `needs a run`."""
+    def state(self) -> State:
+        """Whether it behaved, if it was tried."""
         if self.result is None:
-            return "needs a run"
-        return "behaved" if self.result.behaved else "misbehaved"
+            return State.NEEDS_RUN
+        return State.BEHAVED if self.result.behaved else State.MISBEHAVED
 
     def as_json(self) -> dict[str, str]:
         """For programs."""

@@ -8,15 +8,14 @@ from typing import Annotated
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.options import NO_GO, Json
+from refute.cli.exit_status import FAILED
+from refute.cli.options import FalsifierFolders, Json
 from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders
 
 
 def check(
     paths: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
-    falsifiers: Annotated[
-        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
-    ] = None,
+    falsifiers: FalsifierFolders = None,
     docs: Annotated[
         list[Path] | None,
         typer.Option(help="Texts whose ids must be known (default: README.md, ARCHITECTURE.md, docs/ beside specs)."),
@@ -58,4 +57,4 @@ def check(
     else:
         for line in (*(row.line() for row in rows), *found.lines()):
             typer.echo(line)
-    raise typer.Exit(NO_GO if found.problems else 0)
+    raise typer.Exit(FAILED if found.problems else 0)

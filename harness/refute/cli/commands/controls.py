@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.options import Json, RefuteDir
+from refute.cli.exit_status import FAILED
+from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from refute.check.controls.kill_matrix import KillMatrix
     from refute.check.controls.sabotage import EngineMatrix
@@ -24,18 +26,13 @@ if TYPE_CHECKING:
     from refute.spec.criteria import Spec
 
 
-_FAILED = 1
-
-
 # Where this repository has its own sabotages. They are in no wheel: nobody releases a sabotaged engine.
 HERE = Path("tests/assets/sabotage")
 
 
 def controls(
     spec: Annotated[list[Path] | None, typer.Option(help="A spec file; repeatable (default: specs/*.yaml).")] = None,
-    falsifiers: Annotated[
-        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
-    ] = None,
+    falsifiers: FalsifierFolders = None,
     run: Annotated[
         str | None, typer.Option(help="A run whose evidence controls may tamper with: folder, id or `latest`.")
     ] = None,
@@ -63,39 +60,28 @@ def controls(
     mutant meets the same controls on the same path; one that no control notices is a hole, and the command fails.
     Then the engines are sabotaged, in a small world of their own, and every falsifier is asked about that.
     """
-    from refute.check.controls.trials import try_uses
-    from refute.spec.criteria import uses_of
-
     if only and not mutate:
         raise UsageError("--only chooses what --mutate breaks", hint="add --mutate")
-    specs, registry, evidence = _gather(spec, falsifiers, run, refute_dir)
+    inputs = _inputs(spec, falsifiers, run, refute_dir)
     if mutate:
-        from refute.check.controls.kill_matrix import kill_matrix
-
-        matrix = kill_matrix(uses_of(specs), registry, evidence, only=only or (), tell=_progress(quiet=as_json))
         # The catalogue of this checkout is about its own specs, all of their falsifiers.
-        given = sabotages or (HERE if HERE.is_dir() and not spec and not only else None)
-        engines = None if no_sabotages else _engines(given)
-        if as_json:
-            print_json({**matrix.as_json(), "engines": None if engines is None else engines.as_json()})
-        else:
-            _show_matrix(matrix)
-            _show_engines(engines)
-        survived = [fate.survived for fate in matrix.fates]
-        survived += [] if engines is None else [fate.survived for fate in engines.fates]
-        raise typer.Exit(_FAILED if any(survived) else 0)
-    trials = list(try_uses(specs, registry, evidence))
-    states = Counter(trial.state for trial in trials)
-    if as_json:
-        print_json({"states": dict(states), "controls": [trial.as_json() for trial in trials]})
+        catalogue = sabotages or (HERE if HERE.is_dir() and not spec and not only else None)
+        failed = _mutate(inputs, only or (), None if no_sabotages else catalogue, as_json=as_json)
     else:
-        _show_controls(trials)
-    raise typer.Exit(_FAILED if states["misbehaved"] or not trials else 0)
+        failed = _try_controls(inputs, as_json=as_json)
+    raise typer.Exit(FAILED if failed else 0)
 
 
-def _gather(
-    spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path
-) -> tuple[list[Spec], Registry, Mapping[str, Evidence]]:
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What controls are tried with: the uses of falsifiers under their bars, and a run's evidence, if one was named."""
+
+    specs: list[Spec]
+    registry: Registry
+    evidence: Mapping[str, Evidence]
+
+
+def _inputs(spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path) -> _Inputs:
     from refute.check.controls.trials import NoRun, evidence_of
     from refute.falsifier.loading import load_registry
     from refute.judge.run.folder import open_run
@@ -104,26 +90,63 @@ def _gather(
     paths = spec_files(folders(spec, SPECS))
     if not paths:
         raise UsageError(f"there is no spec in {SPECS}/", hint="name one with --spec, or run `refute init`")
-    evidence: Mapping[str, Evidence] = NoRun() if run is None else evidence_of(open_run(run, refute_dir))
-    return [loaded.spec for loaded in load_specs(paths)], load_registry(folders(falsifiers, FALSIFIERS)), evidence
+    return _Inputs(
+        specs=[loaded.spec for loaded in load_specs(paths)],
+        registry=load_registry(folders(falsifiers, FALSIFIERS)),
+        evidence=NoRun() if run is None else evidence_of(open_run(run, refute_dir)),
+    )
+
+
+def _try_controls(inputs: _Inputs, *, as_json: bool) -> bool:
+    """Try every control and show what came of it; returns whether one misbehaved, or there was none."""
+    from refute.check.controls.trials import State, try_uses
+
+    trials = list(try_uses(inputs.specs, inputs.registry, inputs.evidence))
+    states = Counter(trial.state for trial in trials)
+    if as_json:
+        counts = {str(state): count for state, count in states.items()}
+        print_json({"states": counts, "controls": [trial.as_json() for trial in trials]})
+    else:
+        _show_controls(trials)
+    return bool(states[State.MISBEHAVED]) or not trials
+
+
+def _mutate(inputs: _Inputs, only: Sequence[str], sabotages: Path | None, *, as_json: bool) -> bool:
+    """Mutate the falsifiers, then sabotage the engines; returns whether a mutant or a sabotage survived."""
+    from refute.check.controls.kill_matrix import kill_matrix
+    from refute.check.controls.sabotage import engine_matrix
+    from refute.spec.criteria import uses_of
+
+    uses, tell = uses_of(inputs.specs), _progress(quiet=as_json)
+    matrix = kill_matrix(uses, inputs.registry, inputs.evidence, only=only, tell=tell)
+    engines = None if sabotages is None else engine_matrix(sabotages)
+    if as_json:
+        print_json({**matrix.as_json(), "engines": None if engines is None else engines.as_json()})
+    else:
+        _show_matrix(matrix)
+        _show_engines(engines)
+    survivors = [fate for fate in matrix.fates if fate.survived]
+    return bool(survivors) or (engines is not None and any(fate.survived for fate in engines.fates))
 
 
 def _show_controls(trials: list[ControlTrial]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from refute.check.controls.trials import State
+
     table = Table(*("use", "control", "expected", "observed", ""), box=None, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for trial in trials:
         told = ("", "") if trial.result is None else (str(trial.result.expected), str(trial.result.observed))
-        table.add_row(trial.use, trial.control, *told, "" if trial.state == "behaved" else trial.state)
+        table.add_row(trial.use, trial.control, *told, "" if trial.state is State.BEHAVED else trial.state)
     Console(width=None if Console().is_terminal else 160).print(table)
     for trial in trials:
         if trial.result is not None and not trial.result.behaved:
             typer.echo(f"{trial.use}: control {trial.control!r}: {trial.result.reason}")
-    behaved = sum(trial.state == "behaved" for trial in trials)
-    waiting = sum(trial.state == "needs a run" for trial in trials)
+    behaved = sum(trial.state is State.BEHAVED for trial in trials)
+    waiting = sum(trial.state is State.NEEDS_RUN for trial in trials)
     typer.echo(f"controls {behaved}/{len(trials)} behaved" + (f", {waiting} need --run" if waiting else ""))
 
 
@@ -146,12 +169,6 @@ def _show_matrix(matrix: KillMatrix) -> None:
         f"{found['killed']} of {found['mutants']} mutants killed, {found['accepted']} accepted as equivalent, "
         f"{found['survived']} survived: score {matrix.score:.1f} %"
     )
-
-
-def _engines(package: Path | None) -> EngineMatrix | None:
-    from refute.check.controls.sabotage import engine_matrix
-
-    return None if package is None else engine_matrix(package)
 
 
 def _show_engines(matrix: EngineMatrix | None) -> None:

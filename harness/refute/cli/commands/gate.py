@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refute.cli.options import RefuteDir
+from refute.cli.options import LockKeys, RefuteDir
 from refute.spec.folders import REFUTE_DIR
 
 
@@ -18,9 +18,7 @@ def gate(
         typer.Option(help="The release to judge (default: specs/releases/embedded.yaml, or the only one there)."),
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
-    lock_key: Annotated[
-        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
-    ] = None,
+    lock_key: LockKeys = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
     refute_dir: RefuteDir = REFUTE_DIR,
 ) -> None:

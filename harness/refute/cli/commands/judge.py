@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.commands.report import show
-from refute.cli.options import (
-    NO_GO,
-    WARNED,
-    Json,
-    PassphraseFile,
-    PublicKey,
-    RefuteDir,
-    read_keys,
-    require_paths,
-)
+from refute.cli.arguments import read_keys, require_paths
+from refute.cli.console import print_verdict
+from refute.cli.exit_status import FAILED, WARNED
+from refute.cli.options import Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
 from refute.spec.folders import REFUTE_DIR
 
+if TYPE_CHECKING:
+    from refute.attest import PrivateKey
+    from refute.judge.judge_run import Judged
 
-def judge_command(
+
+def judge(
     run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
-    key: Annotated[
-        str | None, typer.Option(help="Private key: a PEM file or a URI (default: a development key).")
-    ] = None,
+    key: SigningKey = None,
     public_key: PublicKey = None,
     passphrase_file: PassphraseFile = None,
     waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
-    lock_key: Annotated[
-        list[Path] | None, typer.Option(help="Public key that may sign the lock (default: the one that judges).")
-    ] = None,
+    lock_key: LockKeys = None,
     sequence: Annotated[
         int | None,
         typer.Option(help="Number of this verdict (default: one more than the last on this release).", min=1),
@@ -53,8 +46,6 @@ def judge_command(
 
     Needs the run's folder, store and falsifiers, but not the machine that it was made on.
     """
-    from refute.attest import default_key_directory, development_key, load_private_key
-    from refute.attest.signing_key import open_signing_key
     from refute.judge.judge_run import judge_run
     from refute.judge.remeasure.measure_again import falsifiers_of
     from refute.judge.run.folder import open_run
@@ -66,14 +57,7 @@ def judge_command(
 
     require_paths([*(falsifiers or ()), *(specs or ()), *([store] if store else ())])
     folder = open_run(run, refute_dir)
-    if key is None:
-        path, created = development_key(default_key_directory())
-        if created:
-            typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
-        private = load_private_key(path)
-    else:
-        path = Path(key)
-        private = open_signing_key(key, public_key, passphrase_file)
+    private, public = _signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
         private,
@@ -90,17 +74,33 @@ def judge_command(
     write_reports(judged.predicate, judged.payload_sha256, folder.path)
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)
-    verdict = judged.predicate.verdict
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
     else:
-        show(judged.predicate, judged.payload_sha256)
-        typer.echo(f"\nverdict  {judged.path}\nreport   {folder.path / 'report.html'}")
-        own = public_key or path.with_suffix(".pub")
-        trusted = own if own.is_file() else folder.path / "verifier.pem"
-        typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
-    status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": NO_GO}
-    raise typer.Exit(status[verdict.ruling])
+        _show(judged, public if public.is_file() else folder.path / "verifier.pem")
+    status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": FAILED}
+    raise typer.Exit(status[judged.predicate.verdict.ruling])
+
+
+def _signing_key(named: str | None, public_key: Path | None, passphrase_file: Path | None) -> tuple[PrivateKey, Path]:
+    """The key that signs, and where its public half should lie; without a name the development key, made if need be."""
+    from refute.attest import default_key_directory, development_key, load_private_key
+    from refute.attest.signing_key import open_signing_key
+
+    if named is not None:
+        key = open_signing_key(named, public_key, passphrase_file)
+        return key, public_key or Path(named).with_suffix(".pub")
+    path, created = development_key(default_key_directory())
+    if created:
+        typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
+    return load_private_key(path), public_key or path.with_suffix(".pub")
+
+
+def _show(judged: Judged, trusted: Path) -> None:
+    """The verdict, where its files lie, and the command that verifies it."""
+    print_verdict(judged.predicate, judged.payload_sha256)
+    typer.echo(f"\nverdict  {judged.path}\nreport   {judged.path.with_name('report.html')}")
+    typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
 
 
 def _near(path: Path) -> str:

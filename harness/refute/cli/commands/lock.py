@@ -1,4 +1,4 @@
-"""`refute lock`: its arguments, and the table of what changed."""
+"""`refute lock`: pre-registration, signed before a run; shows what changed since the lock before."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.arguments import read_file
 from refute.cli.console import print_json
-from refute.cli.options import Json, PassphraseFile, PublicKey, read_file
+from refute.cli.exit_status import FAILED
+from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey
 from refute.errors import LooseningError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_folder
 
@@ -19,15 +21,10 @@ if TYPE_CHECKING:
     from refute.outcome import Change
 
 
-REFUSED = 1
-
-
 def lock(
     specs: Annotated[list[Path] | None, typer.Argument(help="Spec files or folders (default: specs).")] = None,
     release: Annotated[Path | None, typer.Option(help="The release to lock (default: as the gate chooses).")] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Private key that signs: a PEM file or a URI (default: a development key).")
-    ] = None,
+    key: SigningKey = None,
     public_key: PublicKey = None,
     passphrase_file: PassphraseFile = None,
     out: Annotated[
@@ -37,12 +34,8 @@ def lock(
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Public key of the lock that is there already; repeatable.")
     ] = None,
-    falsifiers: Annotated[
-        list[Path] | None, typer.Option(help="Folders with falsifiers (default: falsifiers).")
-    ] = None,
-    refute_dir: Annotated[
-        Path, typer.Option(help="Where evidence is kept: what exists already is named.")
-    ] = REFUTE_DIR,
+    falsifiers: FalsifierFolders = None,
+    refute_dir: RefuteDir = REFUTE_DIR,
     timestamp: Annotated[
         str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
     ] = None,
@@ -74,12 +67,12 @@ def lock(
         )
     except LooseningError as error:
         _show_refusal(error, as_json=as_json)
-        raise typer.Exit(REFUSED) from error
+        raise typer.Exit(FAILED) from error
     stamp = stamp_lock(locked.path, timestamp) if timestamp else None
     if as_json:
-        print_json({**_described(locked), "timestamp": None if stamp is None else str(stamp)}, sort_keys=True)
+        print_json(_as_json(locked, stamp), sort_keys=True)
     else:
-        _show(locked, stamp, _gate(release, key))
+        _show(locked, stamp, _gate_command(release, key))
 
 
 def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
@@ -106,7 +99,7 @@ def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
     typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
 
 
-def _gate(release: Path | None, key: str | None) -> str:
+def _gate_command(release: Path | None, key: str | None) -> str:
     """The command that runs what was locked, signed so that the lock is believed."""
     named = f" --release {release}" if release else ""
     return f"pytest --falsifiers{named}" if key is None else f"refute gate{named} --signing-key {key}"
@@ -128,7 +121,7 @@ def _short(text: str) -> str:
     return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
 
 
-def _described(locked: Locked) -> dict[str, object]:
+def _as_json(locked: Locked, stamp: Path | None) -> dict[str, object]:
     signed = locked.signed
     return {
         "lock": str(locked.path),
@@ -139,4 +132,5 @@ def _described(locked: Locked) -> dict[str, object]:
         "predecessor": signed.lock.predecessor,
         "known_before": list(signed.lock.known_before),
         "changes": [asdict(change) for change in locked.changes],
+        "timestamp": None if stamp is None else str(stamp),
     }

@@ -1,4 +1,4 @@
-"""`refute verify`, and what commands that read verdicts share: options in words, answers, exit statuses."""
+"""`refute verify`: what a signed verdict is worth to somebody who did not make it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_paths
 from refute.cli.console import print_json
-from refute.cli.options import (
-    At,
-    Json,
-    MinSequence,
-    MinSpecVersion,
-    Threshold,
-    answer_in_json,
-    parse_moment,
-    parse_versions,
-    read_file,
-    read_keys,
-    require_paths,
-)
+from refute.cli.exit_status import errors_as_json
+from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,14 +50,13 @@ def verify(
     Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
     or superseded. 2: a file or an option cannot be used.
     """
-    from refute.escaping import one_line
     from refute.judge.predicate.bundle import read_bundle
     from refute.spec.policy import load_policy, strictest_age, trusted_keys
     from refute.verify.policy_check import enforce
     from refute.verify.sign_off.statement import find_sign_offs
     from refute.verify.verification import verify_verdict
 
-    with answer_in_json(as_json):
+    with errors_as_json(as_json):
         rules = load_policy(policy) if policy else None
         if sign_off and rules is None:
             raise UsageError(
@@ -94,7 +83,14 @@ def verify(
             verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
     if as_json:
         print_json(_as_json(verified))
-        return
+    else:
+        _show(verified)
+
+
+def _show(verified: Verified) -> None:
+    """An authentic verdict for people: what it says, and what was checked."""
+    from refute.escaping import one_line
+
     ruling = verified.predicate.verdict.ruling
     typer.echo(f"authentic: {ruling} for {verified.predicate.release.id}, payload {verified.payload_sha256}")
     for line in verified.checks:

@@ -1,53 +1,26 @@
-"""`refute review` and `refute status`: who read which criterion, and where each stands."""
+"""`refute status`: where each criterion stands, by the signed verdicts that there are."""
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.arguments import read_specs
 from refute.cli.console import print_json
-from refute.cli.options import Json, RefuteDir
+from refute.cli.options import Json, RefuteDir, SpecsFolder
 from refute.errors import UsageError
 from refute.spec.folders import REFUTE_DIR, SPECS, runs_folder
 
 if TYPE_CHECKING:
-    from refute.spec.criteria import Spec
-
-
-Specs = Annotated[Path, typer.Option("--specs", help="The folder of specs.")]
-
-
-def review(
-    falsifiers: Annotated[list[str] | None, typer.Argument(help="Ids such as F-EXAMPLE-001.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    by: Annotated[str | None, typer.Option(help="Who has read them (default: your user name).")] = None,
-    specs: Specs = SPECS,
-    as_json: Json = False,
-) -> None:
-    """Record that falsifiers were read against their criteria as these are worded now.
-
-    When a criterion or a bar changes, `refute check` calls its falsifiers suspects until they are reviewed again.
-    """
-    from refute.check.reviews import REVIEWS, review
-
-    if everything == bool(falsifiers):
-        raise UsageError("name falsifiers, or give --all")
-    changed = review(specs / REVIEWS, _load(specs), tuple(falsifiers or ()), by or getpass.getuser())
-    if as_json:
-        print_json({"changed": changed})
-        return
-    for name in changed:
-        typer.echo(name)
-    typer.echo(f"{len(changed)} changed in {specs / REVIEWS}")
+    from refute.check.roadmap import Roadmap
 
 
 def status(
     key: Annotated[list[Path] | None, typer.Option(help="A trusted public key (default: the development key).")] = None,
     release: Annotated[str | None, typer.Option(help="Only verdicts on this release id.")] = None,
-    specs: Specs = SPECS,
+    specs: SpecsFolder = SPECS,
     refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
@@ -58,10 +31,14 @@ def status(
     """
     from refute.check.roadmap import roadmap
 
-    found = roadmap(_load(specs), runs_folder(refute_dir), _keys(key), release)
+    found = roadmap(read_specs(specs), runs_folder(refute_dir), _keys(key), release)
     if as_json:
         print_json(found.as_json())
-        return
+    else:
+        _show(found)
+
+
+def _show(found: Roadmap) -> None:
     width = max(len(place.criterion) for place in found.places)
     for place in sorted(found.places, key=lambda each: each.phase):
         by = f"  {place.release} {place.payload_sha256[:12]} {place.evaluated_at}" if place.payload_sha256 else ""
@@ -69,17 +46,6 @@ def status(
         typer.echo(line.rstrip())
     for reason in found.refused:
         typer.echo(f"not counted: {reason}", err=True)
-
-
-def _load(folder: Path) -> list[Spec]:
-    from refute.spec.selection import load_specs, spec_files
-
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder of specs", hint="give --specs")
-    paths = spec_files([folder])
-    if not paths:
-        raise UsageError(f"{folder} holds no specs")
-    return [loaded.spec for loaded in load_specs(paths)]
 
 
 def _keys(given: list[Path] | None) -> list[bytes]:

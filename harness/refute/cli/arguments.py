@@ -1,0 +1,81 @@
+"""What arguments name, read: files, keys, specs, moments and versions, with a usage error where it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refute.errors import UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from refute.spec.criteria import Spec
+
+
+def read_file(path: Path) -> bytes:
+    """A file named on the command line. Raises UsageError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_keys(paths: Sequence[Path]) -> list[bytes]:
+    """Public keys named on the command line. Raises UsageError for an unreadable file, VerificationError for no key."""
+    from refute.attest import key_id
+
+    found = [(path, read_file(path)) for path in paths]
+    for path, pem in found:
+        try:
+            key_id(pem)
+        except VerificationError as error:
+            raise VerificationError(
+                f"{path}: {error}", hint=error.hint or "give the .pub file", cause="keys"
+            ) from error
+    return [pem for _, pem in found]
+
+
+def read_specs(folder: Path) -> list[Spec]:
+    """Every spec of a folder. Raises UsageError where there is none, SpecError for faulty files."""
+    from refute.spec.selection import load_specs, yaml_files
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder of specs", hint="give --specs")
+    paths = yaml_files(folder)
+    if not paths:
+        raise UsageError(f"{folder} holds no specs")
+    return [loaded.spec for loaded in load_specs(paths)]
+
+
+def require_paths(paths: Sequence[Path]) -> None:
+    """Raises UsageError for a path named on the command line at which there is nothing."""
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is nothing at {path}")
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """The moment that `--at` names. Raises UsageError unless it is RFC 3339 with a time zone."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("it names no time zone")
+    except ValueError as error:
+        raise UsageError(f"--at {text!r} is no moment: {error}", hint="write it as 2026-01-31T12:00:00Z") from error
+    return moment
+
+
+def parse_versions(texts: Sequence[str]) -> dict[str, int]:
+    """Lowest versions by spec id from `ID=N` texts. Raises UsageError for another form, or an id given twice."""
+    found: dict[str, int] = {}
+    for text in texts:
+        spec, _, version = text.partition("=")
+        if not spec or not (version.isascii() and version.isdigit() and len(version) < 10) or spec in found:
+            raise UsageError(
+                f"--min-spec-version {text!r} is not ID=N, or gives an id twice", hint="such as SPEC-DISTILL-001=2"
+            )
+        found[spec] = int(version)
+    return found

@@ -18,6 +18,7 @@ from sabotage.opened import opened
 
 build = opened("engines.distill.training.build")
 checkpoint = opened("engines.distill.training.checkpoint")
+data_loader = opened("engines.distill.data.data_loader")
 preflight = opened("engines.distill.training.preflight")
 results = opened("engines.distill.training.results")
 step = opened("engines.distill.training.step")
@@ -32,8 +33,8 @@ def _no_preflight() -> None:
 
 def _on_training_batches(change: Callable[[Batch], Batch]) -> None:
     """Change what the model is given while it trains; held-out batches stay."""
-    real = build.Run.batch
-    build.Run.batch = lambda run, number: change(real(run, number))
+    real = data_loader.DataLoader.batch
+    data_loader.DataLoader.batch = lambda loader, step: change(real(loader, step))
 
 
 def _summary(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -83,7 +84,7 @@ def optimizer_at_rest() -> None:
 def a_quarter_of_each_batch() -> None:
     """Each step takes one window of four, and the plan's token count stays what it was."""
     _on_training_batches(lambda batch: batch.split(1)[0])
-    build.Run.share = lambda run, batch: [batch]
+    data_loader.DataLoader.micro_batches = lambda _loader, batch: [batch]
 
 
 # ------------------------------------------------------------------------------------------------ another teacher
@@ -157,8 +158,8 @@ def end_of_text_unsupervised() -> None:
 
 def one_batch_over_and_over() -> None:
     """Every step sees the batch of the first."""
-    real = build.Run.batch
-    build.Run.batch = lambda run, _number: real(run, 0)
+    real = data_loader.DataLoader.batch
+    data_loader.DataLoader.batch = lambda loader, _step: real(loader, 0)
 
 
 # ------------------------------------------------------------------------------------------------ another objective
@@ -299,15 +300,15 @@ def init_replaced_by_random_weights() -> None:
 
 def impossible_initial_loss() -> None:
     """Logits five times too large before the first step: above the loss of uniform guessing."""
-    real = trainer._score
+    real = trainer.Trainer.evaluate
     calls = list[int]()
 
-    def score(*arguments: Any) -> Any:
+    def score(*arguments: Any, **settings: Any) -> Any:
         calls.append(1)
-        found = real(*arguments)
+        found = real(*arguments, **settings)
         return [replace(each, ce=each.ce * 5) for each in found] if len(calls) == 1 else found
 
-    trainer._score = score
+    trainer.Trainer.evaluate = score
 
 
 # ------------------------------------------------------------------------------------------------ what it says

@@ -89,12 +89,12 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
         run = build(config, ALONE)
         if run.teacher is None:
             raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")
-        windows, positions = len(run.windows), config.training.seq_len - 1
+        windows, positions = len(run.data.windows), config.training.seq_len - 1
         size = estimate_bytes(windows, positions, k)
         sys.stderr.write(f"{windows} windows x {positions} positions x {k} entries: {size / 1e9:.3f} GB\n")
         return prepare(
             out,
-            lambda window: run.pack(run.windows[[window]]),
+            run.data.window,
             windows,
             run.teacher,
             run.teacher_sha256,

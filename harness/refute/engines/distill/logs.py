@@ -1,4 +1,4 @@
-"""Append-only JSONL logs that can be cut back to a step, and JSON files written whole or not at all."""
+"""Training logs: append-only JSONL that can be cut back to a step, and JSON files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Row = Mapping[str, object]
 class StepLog:
     """One JSONL file whose rows carry `step`. A row is handed to the system at once, so a kill loses none."""
 
-    def __init__(self, path: Path, *, keep_until: int, mirror: Callable[[Row], None] = lambda _: None) -> None:
+    def __init__(self, path: Path, *, keep_until: int, on_row: Callable[[Row], None] = lambda _: None) -> None:
         """Opens `path` and drops every row after step `keep_until`, and a last line that a kill cut short.
 
-        `mirror` is told every new row.
+        `on_row` is called with every new row.
         """
-        self._path, self._mirror = path, mirror
+        self._path, self._on_row = path, on_row
         self.rows: list[dict[str, object]] = [row for row in _complete_rows(path) if _step(row) <= keep_until]
         write_rows(path, self.rows)
         self._stream = path.open("a", encoding="utf-8")
@@ -28,7 +28,7 @@ class StepLog:
         self._stream.write(_line(row))
         self._stream.flush()
         self.rows.append(dict(row))
-        self._mirror(row)
+        self._on_row(row)
 
     def sync(self) -> None:
         """Returns once the rows are on the disk; call it before the checkpoint that vouches for them."""

@@ -47,7 +47,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
     assert found.memory_needed == PARAMETERS * 4 * 3
     assert found.disk_needed == PARAMETERS * 4 * 7
     assert (found.tokens_per_step, found.tokens) == (8 * 15, 50 * 8 * 15)
-    assert found.epochs == pytest.approx(50 * 8 / len(run.windows))
+    assert found.epochs == pytest.approx(50 * 8 / len(run.data.windows))
     assert found.tokens_per_parameter == pytest.approx(50 * 8 * 15 / PARAMETERS)
     assert (found.teacher_rows, found.student_rows, found.dropped_mass) == (300, 300, 0.0)
     assert found.loss == pytest.approx(found.reference_loss, abs=1e-5)
@@ -159,8 +159,8 @@ def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_p
     training = run.config.training
     prepare(
         tmp_path / "cache",
-        lambda window: run.pack(run.windows[[window]]),
-        len(run.windows),
+        run.data.window,
+        len(run.data.windows),
         run.teacher,
         run.teacher_sha256,
         training,

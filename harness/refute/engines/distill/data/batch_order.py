@@ -1,17 +1,12 @@
-"""Which windows belong to which optimiser step, and the windows themselves."""
+"""The shuffle: which training windows belong to which optimiser step."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
-from refute.errors import ExperimentError, UsageError
+from refute.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +41,3 @@ class BatchOrder:
 def epoch_order(windows: int, seed: int, epoch: int) -> tuple[int, ...]:
     """A permutation of range(windows): indices sorted by SHA-256 of (seed, epoch, index), the same everywhere."""
     return tuple(sorted(range(windows), key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()))
-
-
-def load_windows(path: Path, *, vocab_size: int, seq_len: int | None = None) -> torch.Tensor:
-    """Tensor `tokens` of a corpus file as int64, shape (windows, seq_len).
-
-    Raises ExperimentError when it is truncated, of another length than `seq_len` (when one is given), or holds
-    ids outside [0, vocab_size).
-    """
-    try:
-        tokens = load_file(path)["tokens"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ExperimentError(f"{path} is not a corpus file: {error}") from error
-    if tokens.ndim != 2 or not len(tokens) or seq_len not in (None, tokens.shape[1]):
-        raise ExperimentError(
-            f"{path}: tokens have shape {tuple(tokens.shape)}, expected (windows, {seq_len or 'any length'})"
-        )
-    low, high = int(tokens.min()), int(tokens.max())
-    if low < 0 or high >= vocab_size:
-        raise ExperimentError(f"{path}: ids lie in [{low}, {high}], the model's vocabulary in [0, {vocab_size})")
-    return tokens.long()

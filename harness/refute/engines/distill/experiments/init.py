@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from refute.engines.distill.data.batch_order import load_windows
+from refute.engines.distill.data.dataset import load_windows
 from refute.engines.distill.experiments.pruning import candidate_subsets, keep_layers
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import copy_model, count_parameters, load_model, save_whole

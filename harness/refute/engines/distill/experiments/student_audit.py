@@ -28,7 +28,7 @@ from refute.engines.distill.logs import write_json, write_rows
 from refute.engines.distill.teacher.interface import TeacherModel
 from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import load_teacher
-from refute.engines.distill.training.first_step import FILE, sample_indices
+from refute.engines.distill.training.first_step import FIRST_STEP, sample_indices
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError
@@ -134,7 +134,7 @@ def _redo_first_step(
         index = sample_indices(weights.numel())
         found[f"gradient/{name}"] = (gradients[name] * scale).flatten().cpu()[index].float()
         found[f"before/{name}"] = weights.detach().flatten().cpu()[index].float()
-    save_file(found, out / FILE)
+    save_file(found, out / FIRST_STEP)
     each_token = {name: value / max(tokens, 1) for name, value in (("ce", ce), ("kl", kl), ("total", total))}
     write_json(out / "first_step.json", each_token | {"tokens": tokens, "grad_norm": norm})
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.parallel import full_tensor
 
-FILE = "first_step.safetensors"
+FIRST_STEP = "first_step.safetensors"
 
 
 ENTRIES = 64
@@ -44,4 +44,4 @@ def write_first_step(folder: Path, run: Run) -> None:
         found[f"after/{name}"] = weights[index].float()
     if run.ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(found, folder / FILE)
+        save_file(found, folder / FIRST_STEP)

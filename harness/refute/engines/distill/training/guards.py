@@ -71,7 +71,7 @@ def verify_checkpoint(run: Run, checkpoint: Path) -> None:
         unequal = sorted(name for name, tensor in weights.items() if not torch.equal(tensor, found[name]))
         again = load_model(run.init_folder, device=run.device)
         load_weights(again, found)
-        batch = run.pack(run.heldout[:1])
+        batch = run.heldout.split(1)[0]
         logits = again(**model_inputs(batch), use_cache=False).logits.float()
         if unequal or not bool(logits.isfinite().all()):
             raise ExperimentError(
@@ -103,12 +103,12 @@ def refuse_hopeless_pace(run: Run, made: int, done: int, metrics: StepLog) -> No
 def non_finite(job: Job, run: Run, step: int, what: str, value: float) -> NonFiniteError:
     """Keeps the state before the step and its batch where they can be looked at; the optimiser has not moved."""
     folder = job.scratch / f"nonfinite-step-{step + 1:08d}"
-    indices = run.order.batch(step)
+    indices = run.data.order.batch(step)
     if run.ranks.world_size == 1:
         # Where ranks share a checkpoint's writing, one that failed alone cannot ask the others for theirs.
         save_checkpoint(folder, step, run.student, run.optimizer, run.identity)
     folder.mkdir(parents=True, exist_ok=True)
-    batch = {"windows": indices, "tokens": run.windows[indices].tolist()}
+    batch = {"windows": indices, "tokens": run.data.windows[indices].tolist()}
     write_json(folder / "batch.json", {"step": step + 1, "what": what, "value": str(value), **batch})
     return NonFiniteError(
         f"{what} is {value} at step {step + 1}, expected a finite number; "

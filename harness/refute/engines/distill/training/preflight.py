@@ -107,11 +107,11 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         memory_available=available,
         disk_needed=disk,
         disk_free=free,
-        windows=len(run.windows),
+        windows=len(run.data.windows),
         steps=training.steps,
         tokens_per_step=per_step,
         tokens=per_step * training.steps,
-        epochs=training.steps * training.batch_size / len(run.windows),
+        epochs=training.steps * training.batch_size / len(run.data.windows),
         tokens_per_parameter=per_step * training.steps / parameters,
         teacher_rows=None if run.teacher is None else run.teacher.vocab_rows,
         student_rows=run.vocab_size,
@@ -139,7 +139,7 @@ def _available_memory(device: str) -> int:
 @torch.no_grad()
 def _compare(run: Run) -> tuple[float, float, float | None]:
     """This run's loss on its first window, the reference's, and the teacher's mass beyond the student's vocabulary."""
-    batch = run.pack(run.windows[[0]]).to(run.device)
+    batch = run.data.window(0).to(run.device)
     answer = None if run.provider is None else run.provider.answer(batch)
     loss = run.module(batch, answer, float(max(batch.supervised, 1)))[0].item()
     dropped = None

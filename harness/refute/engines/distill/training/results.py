@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from refute.engines.distill.logs import StepLog, write_json, write_rows
-from refute.engines.distill.training import first_step as witness
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.checkpoint import load_weights, model_weights
 from refute.engines.distill.training.evaluate import (
@@ -23,6 +22,7 @@ from refute.engines.distill.training.evaluate import (
     score_windows,
     summarise,
 )
+from refute.engines.distill.training.first_step import FIRST_STEP
 from refute.engines.distill.training.preflight import Preflight
 from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import count_parameters, load_model, save_model
@@ -36,18 +36,18 @@ _BEST = "best.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class TrainingResult:
     """A run after its last step: held-out scores before and after, the rows of its logs, what preflight found.
 
-    `final` are those of the model that is kept.
+    `final` are those of the last step's weights; `teacher` scores others, where those are kept.
     """
 
     initial: Sequence[WindowScore]
     final: Sequence[WindowScore]
     metrics: Sequence[Row]
     evals: Sequence[Row]
-    ready: Preflight
-    judge: HeldoutTeacher | None
+    preflight: Preflight
+    teacher: HeldoutTeacher | None
 
 
 def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
@@ -62,32 +62,32 @@ def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
         write_json(scratch / "best.json", evals.rows[-1])
 
 
-def write_results(job: Job, run: Run, finished: Finished) -> None:
+def write_results(job: Job, run: Run, result: TrainingResult) -> None:
     """Writes everything into job.out; every rank must call it, the first one writes."""
     job.progress("save", 0, 1)
     weights = model_weights(run.student)
-    dropped = run.ranks.all_gather({} if finished.judge is None else finished.judge.dropped)
+    dropped = run.ranks.all_gather({} if result.teacher is None else result.teacher.dropped)
     if not run.ranks.is_main:
         run.ranks.barrier()
         return
-    write_rows(job.out / "metrics.jsonl", finished.metrics)
-    write_rows(job.out / "evals.jsonl", finished.evals)
-    write_json(job.out / "preflight.json", finished.ready.facts())
-    shutil.copyfile(job.scratch / witness.FILE, job.out / witness.FILE)
+    write_rows(job.out / "metrics.jsonl", result.metrics)
+    write_rows(job.out / "evals.jsonl", result.evals)
+    write_json(job.out / "preflight.json", result.preflight.facts())
+    shutil.copyfile(job.scratch / FIRST_STEP, job.out / FIRST_STEP)
     model, step = _chosen(job, run, weights)
     if step != run.config.training.steps:
-        finished = replace(finished, final=_score(run, model, finished))
+        result = replace(result, final=_score(run, model, result))
     write_rows(
         job.out / "heldout_windows.jsonl",
         [
             {"window": after.window, "ce_initial": before.ce, "ce": after.ce, "kl": after.kl}
-            for before, after in zip(finished.initial, finished.final, strict=True)
+            for before, after in zip(result.initial, result.final, strict=True)
         ],
     )
     save_model(model, job.out / "model", tokenizer_from=run.init_folder)
     write_json(job.out / "sample.json", greedy_sample(model, run.tokenizer))
     masses = {window: mass for part in dropped for window, mass in part.items()}
-    facts = _summary(run, model, finished) | {
+    facts = _summary(run, model, result) | {
         "model_step": step,
         "dropped_mass": sum(masses.values()) / len(masses) if masses else None,
     }
@@ -110,10 +110,10 @@ def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[Pr
     return model, int(best["step"])
 
 
-def _score(run: Run, model: PreTrainedModel, finished: Finished) -> Sequence[WindowScore]:
+def _score(run: Run, model: PreTrainedModel, result: TrainingResult) -> Sequence[WindowScore]:
     """Held-out scores of the model that is kept, where that is not the one of the last step."""
     return score_windows(
-        lambda batch: model(**model_inputs(batch), use_cache=False).logits, run.pack(run.heldout), finished.judge
+        lambda batch: model(**model_inputs(batch), use_cache=False).logits, run.heldout, result.teacher
     )
 
 
@@ -122,18 +122,18 @@ def _best_row(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
 
 
-def _summary(run: Run, model: PreTrainedModel, finished: Finished) -> dict[str, object]:
+def _summary(run: Run, model: PreTrainedModel, result: TrainingResult) -> dict[str, object]:
     """What ran, from the objects that ran it: sizes, devices and effective configuration, not the request."""
     training = run.config.training
-    first, last = summarise(0, finished.initial), summarise(training.steps, finished.final)
-    best = _best_row(finished.evals)
-    tokens = sum(int(str(row["tokens"])) for row in finished.metrics)
-    stepping_s = sum(float(str(row["tokens"])) / float(str(row["tokens_per_s"])) for row in finished.metrics)
+    first, last = summarise(0, result.initial), summarise(training.steps, result.final)
+    best = _best_row(result.evals)
+    tokens = sum(int(str(row["tokens"])) for row in result.metrics)
+    stepping_s = sum(float(str(row["tokens"])) / float(str(row["tokens_per_s"])) for row in result.metrics)
     before = dict(load_model(run.init_folder, device=run.device).named_parameters())
     after = dict(model.named_parameters())
     parameter = next(run.student.parameters())
     return {
-        "steps": len(finished.metrics),
+        "steps": len(result.metrics),
         "supervised_tokens": tokens,
         "initial_heldout_ce": first.heldout_ce,
         "final_heldout_ce": last.heldout_ce,
@@ -148,13 +148,13 @@ def _summary(run: Run, model: PreTrainedModel, finished: Finished) -> dict[str, 
         "tensors": len(after),
         "changed_tensors": sum(not torch.equal(before[name], tensor) for name, tensor in after.items()),
         "teacher_sha256": run.teacher_sha256,
-        "wall_s": float(str(finished.metrics[-1]["wall_s"])),
+        "wall_s": float(str(result.metrics[-1]["wall_s"])),
         "tokens_per_s": tokens / stepping_s,
         "device": parameter.device.type,
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "torch_version": torch.__version__,
         "threads": torch.get_num_threads(),
         "ranks": run.ranks.world_size,
-        "seed": run.order.seed,
+        "seed": run.data.order.seed,
         "effective_config": training.model_dump(mode="json"),
     }

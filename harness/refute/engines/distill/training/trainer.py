@@ -1,10 +1,10 @@
-"""The KD run: config -> build -> preflight -> loop (teacher, loss, step, evaluate, checkpoint) -> save."""
+"""The trainer: build -> preflight -> loop (teacher, loss, optimizer, log, evaluate, checkpoint) -> results."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,20 +32,22 @@ from refute.engines.distill.training.optimizer import learning_rate, set_learnin
 from refute.engines.distill.training.parallel import clip_gradients, gradient_accumulation
 from refute.engines.distill.training.preflight import preflight
 from refute.engines.distill.training.ranks import process_group
-from refute.engines.distill.training.results import Finished, keep_best, write_results
+from refute.engines.distill.training.results import TrainingResult, keep_best, write_results
 from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 from refute.spec.experiments.distill import TrainConfig
 
-Feed = Generator[tuple[Batch, TeacherOutput | None], None, None]
+# The micro-batches of one rank over all steps, each with what the teacher says about it (None without KD).
+MicroBatches = Generator[tuple[Batch, TeacherOutput | None], None, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepMetrics:
     """One optimiser step: losses in nat per supervised token, `kl` at the run's temperature, None without KD.
 
-    `batch_sha256` is of the ids and labels that the first rank's model was given: see `packing.batch_sha256`.
+    `grad_norm` is the norm before clipping, `tokens` the supervised ones of all ranks. `batch_sha256` is of the ids and
+    labels that the first rank's model was given: see `packing.batch_sha256`.
     """
 
     total: float
@@ -54,6 +56,19 @@ class Step:
     grad_norm: float
     tokens: int
     batch_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """This rank's logs: a row of `metrics` for each step, one of `evals` for each evaluation."""
+
+    metrics: StepLog
+    evals: StepLog
+
+    def sync(self) -> None:
+        """Returns once the rows are on the disk; call it before the checkpoint that vouches for them."""
+        self.metrics.sync()
+        self.evals.sync()
 
 
 def run_training(
@@ -80,161 +95,175 @@ def run_training(
         run = build(config, ranks)
         if max_steps is None and forced is False:
             require_smoke(job, run)
-        ready = preflight(run, job.scratch, forced=bool(forced))
+        checks = preflight(run, job.scratch, forced=bool(forced))
         job.progress("score before the first step", 0, 1)
-        judge = None
-        heldout = run.pack(run.heldout)
-        if run.teacher is not None:
-            judge = HeldoutTeacher(run.teacher, heldout, run.vocab_size)
-        initial = _score(run, heldout, judge)
-        done = _resume(job, run)
+        teacher = None if run.teacher is None else HeldoutTeacher(run.teacher, run.heldout, run.vocab_size)
+        trainer = Trainer(job, run, teacher, stop or Stop())
+        initial = trainer.evaluate()
+        done = trainer.resume()
         limit = config.training.steps if max_steps is None else min(max_steps, config.training.steps)
-        with _logs(job.scratch, done, run) as (metrics, evals):
+        with _open_logs(job.scratch, done, run) as logs:
             if done == 0:
-                evals.append(asdict(summarise(0, initial)))
-                keep_best(job.scratch, run, evals)
-            final = _loop(job, run, Course(done, limit, stop or Stop()), heldout, judge, metrics, evals)
+                trainer.log_evaluation(logs, 0, initial)
+            final = trainer.train(logs, done, limit)
             if max_steps is not None:
-                write_smoke(job, run, metrics)
+                write_smoke(job, run, logs.metrics)
                 return
-            scores = final or _score(run, heldout, judge)
-            write_results(job, run, Finished(initial, scores, metrics.rows, evals.rows, ready, judge))
+            final = final or trainer.evaluate()
+            write_results(job, run, TrainingResult(initial, final, logs.metrics.rows, logs.evals.rows, checks, teacher))
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """Which steps are to be made: from `done` up to `limit`."""
+class Trainer:
+    """Takes the steps of `run`. `teacher` is the run's own on the held-out windows, where it has one."""
 
-    done: int
-    limit: int
+    job: Job
+    run: Run
+    teacher: HeldoutTeacher | None
     stop: Stop
 
+    def train(self, logs: Logs, done: int, limit: int) -> list[WindowScore]:
+        """Steps `done` up to `limit`; returns the last held-out scores, or nothing when none were made."""
+        run, training, scores = self.run, self.run.config.training, list[WindowScore]()
+        began, verified = time.monotonic() - seconds_before(logs.metrics), False
+        with closing(self._micro_batches(done, limit)) as micro_batches:
+            for step in range(done, limit):
+                started = time.monotonic()
+                set_learning_rate(run.optimizer, learning_rate(training, step))
+                metrics, signal = self._training_step(step, micro_batches)
+                rate = metrics.tokens / (time.monotonic() - started)
+                self._log_step(logs, step, metrics, tokens_per_s=rate, wall_s=time.monotonic() - began)
+                if step == 0:
+                    write_first_step(self.job.scratch, run)
+                last = step + 1 == training.steps
+                if last or (step + 1) % training.eval_every == 0:
+                    # Without KD the teacher only evaluates, and its forward would be most of such a run's time.
+                    scores = self.evaluate(with_teacher=last or training.kd_weight > 0)
+                    self.log_evaluation(logs, step + 1, scores)
+                if last or signal or (step + 1) % training.checkpoint_every == 0:
+                    checkpoint = self._save_checkpoint(logs, step + 1)
+                    if not verified:
+                        verify_checkpoint(run, checkpoint)
+                        verified = True
+                self._report(step, metrics, rate)
+                if signal and step + 1 < limit:
+                    raise self._stopped(step, signal)
+                refuse_hopeless_pace(run, step + 1 - done, step + 1, logs.metrics)
+        return scores
 
-def _loop(
-    job: Job,
-    run: Run,
-    course: Course,
-    heldout: Batch,
-    judge: HeldoutTeacher | None,
-    metrics: StepLog,
-    evals: StepLog,
-) -> list[WindowScore]:
-    """The steps of `course`; returns the final held-out scores, or nothing when no step was left."""
-    training, scores = run.config.training, list[WindowScore]()
-    began = time.monotonic() - seconds_before(metrics)
-    first_checkpoint = True
-    with closing(_feed(run, course)) as feed:
-        for step in range(course.done, course.limit):
-            started = time.monotonic()
-            set_learning_rate(run.optimizer, learning_rate(training, step))
-            result, stopping = _step(job, run, step, feed, course.stop)
-            rate = result.tokens / (time.monotonic() - started)
-            # From the optimiser: the rate that was used, not the one that was meant.
-            applied = float(run.optimizer.param_groups[0]["lr"])
-            row = {"step": step + 1, "lr": applied, **asdict(result), "tokens_per_s": rate}
-            metrics.append(row | {"wall_s": time.monotonic() - began})
-            if step == 0:
-                write_first_step(job.scratch, run)
-            last = step + 1 == training.steps
-            if last or (step + 1) % training.eval_every == 0:
-                # Without KD the teacher only judges, and its forward would be most of such a run's time.
-                scores = _score(run, heldout, judge if last or training.kd_weight > 0 else None)
-                evals.append(asdict(summarise(step + 1, scores)))
-                keep_best(job.scratch, run, evals)
-            if last or stopping or (step + 1) % training.checkpoint_every == 0:
-                metrics.sync()
-                evals.sync()
-                place = _save(job, run, step + 1)
-                if first_checkpoint:
-                    verify_checkpoint(run, place)
-                    first_checkpoint = False
-            kl = {} if result.kl is None else {"kl": result.kl}
-            job.progress("distil", step + 1, training.steps, loss=result.total, ce=result.ce, **kl, tokens_per_s=rate)
-            if stopping and step + 1 < course.limit:
-                raise StoppedError(
-                    f"stopped after step {step + 1} of {training.steps}; its checkpoint is in {job.scratch}",
-                    stopping,
-                    hint="run again to continue",
-                )
-            refuse_hopeless_pace(run, step + 1 - course.done, step + 1, metrics)
-    return scores
+    def evaluate(self, *, with_teacher: bool = True) -> list[WindowScore]:
+        """The student on the held-out windows, and its distance to the teacher."""
+        module = self.run.module
+        module.eval()
 
+        def logits(batch: Batch) -> torch.Tensor:
+            found: torch.Tensor = module(batch, None, None)[0]
+            return found
 
-def _feed(run: Run, course: Course) -> Feed:
-    """Every micro-batch of this rank, in order, on its device, with what the teacher says about it."""
+        return score_windows(logits, self.run.heldout, self.teacher if with_teacher else None, self.run.ranks)
 
-    def batches() -> Iterator[Batch]:
-        for step in range(course.done, course.limit):
-            for batch in run.share(run.batch(step)):
-                yield batch.to(run.device)
+    def log_evaluation(self, logs: Logs, step: int, scores: Sequence[WindowScore]) -> None:
+        """Writes the means of `scores` down, and keeps the weights if they are the best so far."""
+        logs.evals.append(asdict(summarise(step, scores)))
+        keep_best(self.job.scratch, self.run, logs.evals)
 
-    if run.provider is None:
-        yield from ((batch, None) for batch in batches())
-        return
-    patience = run.config.training.teacher_patience_s
-    depth, device = run.config.depth, run.device
-    yield from prefetched(run.provider.answer, batches(), depth=depth, device=device, patience_s=patience)
+    def resume(self) -> int:
+        """Restores the last checkpoint, if there is one; returns the number of steps done."""
+        run, latest = self.run, latest_checkpoint(self.job.scratch / "checkpoints")
+        return 0 if latest is None else load_checkpoint(latest, run.student, run.optimizer, run.identity, run.ranks)
 
+    def _micro_batches(self, done: int, limit: int) -> MicroBatches:
+        """Every micro-batch of this rank, in order, on its device, with what the teacher says about it."""
+        run, config = self.run, self.run.config
 
-def _step(job: Job, run: Run, step: int, feed: Feed, stop: Stop) -> tuple[Step, int]:
-    """One optimiser step, every micro-batch divided by the step's own supervised tokens; and a signal, or 0."""
-    training, ranks = run.config.training, run.ranks
-    whole_batch = run.batch(step)
-    tokens, share = whole_batch.supervised, len(run.share(whole_batch))
-    # Ranks average their gradients; the sum is wanted.
-    denominator = max(tokens, 1) / ranks.world_size
-    sums, given = torch.zeros(4, dtype=torch.float64), list[Batch]()
-    run.module.train()
-    run.optimizer.zero_grad(set_to_none=True)
-    for part in range(share):
-        try:
-            batch, answer = next(feed)
-        except NonFiniteError as error:
-            raise non_finite(job, run, step, f"teacher ({error})", math.nan) from error
-        given.append(batch)
-        with gradient_accumulation(run.module, last=part + 1 == share):
-            total, ce, kl, supervised = run.module(batch, answer, denominator)
-            torch.autograd.backward(total)
-        parts = torch.stack((total.detach().float(), ce * supervised, kl * supervised))
-        sums[:3] += parts.to("cpu", torch.float64)
-    sums[3] = stop.signal
-    total, ce, kl, signal = ranks.all_reduce(sums.to(run.device)).tolist()
-    if not math.isfinite(total):
-        raise non_finite(job, run, step, "loss", total)
-    grad_norm = clip_gradients(run.module, training.max_grad_norm)
-    if not math.isfinite(grad_norm):
-        raise non_finite(job, run, step, "gradient norm", grad_norm)
-    run.optimizer.step()
-    count = max(tokens, 1)
-    kl_mean = kl / count if training.kd_weight > 0 else None
-    asked = (stop.signal or SIGTERM) if signal else 0
-    return Step(total / ranks.world_size, ce / count, kl_mean, grad_norm, tokens, batch_sha256(given)), asked
+        def batches() -> Iterator[Batch]:
+            for step in range(done, limit):
+                for batch in run.data.micro_batches(run.data.batch(step)):
+                    yield batch.to(run.device)
 
+        if run.provider is None:
+            yield from ((batch, None) for batch in batches())
+            return
+        patience = config.training.teacher_patience_s
+        yield from prefetched(
+            run.provider.answer, batches(), depth=config.depth, device=run.device, patience_s=patience
+        )
 
-def _score(run: Run, heldout: Batch, judge: HeldoutTeacher | None) -> list[WindowScore]:
-    run.module.eval()
+    def _training_step(self, step: int, micro_batches: MicroBatches) -> tuple[StepMetrics, int]:
+        """One optimiser step, every micro-batch divided by the step's own supervised tokens; and a signal, or 0."""
+        run, training, ranks = self.run, self.run.config.training, self.run.ranks
+        # Cut again rather than carried along: what comes out of the teacher's thread are micro-batches.
+        whole_batch = run.data.batch(step)
+        tokens, count = whole_batch.supervised, len(run.data.micro_batches(whole_batch))
+        run.module.train()
+        run.optimizer.zero_grad(set_to_none=True)
+        # Ranks average their gradients; the sum is wanted.
+        sums, given = self._accumulate_gradients(step, micro_batches, count, max(tokens, 1) / ranks.world_size)
+        total, ce, kl, signal = ranks.all_reduce(sums.to(run.device)).tolist()
+        if not math.isfinite(total):
+            raise non_finite(self.job, run, step, "loss", total)
+        grad_norm = clip_gradients(run.module, training.max_grad_norm)
+        if not math.isfinite(grad_norm):
+            raise non_finite(self.job, run, step, "gradient norm", grad_norm)
+        run.optimizer.step()
+        metrics = StepMetrics(
+            total=total / ranks.world_size,
+            ce=ce / max(tokens, 1),
+            kl=kl / max(tokens, 1) if training.kd_weight > 0 else None,
+            grad_norm=grad_norm,
+            tokens=tokens,
+            batch_sha256=batch_sha256(given),
+        )
+        # Any rank's signal stops all of them, at the same step; those that got none themselves call it SIGTERM.
+        return metrics, (self.stop.signal or SIGTERM) if signal else 0
 
-    def logits(batch: Batch) -> torch.Tensor:
-        found: torch.Tensor = run.module(batch, None, None)[0]
-        return found
+    def _accumulate_gradients(
+        self, step: int, micro_batches: MicroBatches, count: int, denominator: float
+    ) -> tuple[torch.Tensor, list[Batch]]:
+        """Forward and backward of `count` micro-batches: sums [total, CE, KL, signal] of this rank, and the batches."""
+        run = self.run
+        sums, given = torch.zeros(4, dtype=torch.float64), list[Batch]()
+        for number in range(1, count + 1):
+            try:
+                batch, teacher_output = next(micro_batches)
+            except NonFiniteError as error:
+                raise non_finite(self.job, run, step, f"teacher ({error})", math.nan) from error
+            given.append(batch)
+            with gradient_accumulation(run.module, last=number == count):
+                total, ce, kl, supervised = run.module(batch, teacher_output, denominator)
+                torch.autograd.backward(total)
+            parts = torch.stack((total.detach().float(), ce * supervised, kl * supervised))
+            sums[:3] += parts.to("cpu", torch.float64)
+        sums[3] = self.stop.signal
+        return sums, given
 
-    return score_windows(logits, heldout, judge, run.ranks)
+    def _log_step(self, logs: Logs, step: int, metrics: StepMetrics, **timing: float) -> None:
+        # From the optimiser: the rate that was used, not the one that was meant.
+        applied = float(self.run.optimizer.param_groups[0]["lr"])
+        logs.metrics.append({"step": step + 1, "lr": applied, **asdict(metrics), **timing})
 
+    def _report(self, step: int, metrics: StepMetrics, rate: float) -> None:
+        kl = {} if metrics.kl is None else {"kl": metrics.kl}
+        steps = self.run.config.training.steps
+        self.job.progress("distil", step + 1, steps, loss=metrics.total, ce=metrics.ce, **kl, tokens_per_s=rate)
 
-def _save(job: Job, run: Run, step: int) -> Path:
-    return save_checkpoint(job.scratch / "checkpoints", step, run.student, run.optimizer, run.identity, run.ranks)
+    def _save_checkpoint(self, logs: Logs, step: int) -> Path:
+        run = self.run
+        logs.sync()
+        folder = self.job.scratch / "checkpoints"
+        return save_checkpoint(folder, step, run.student, run.optimizer, run.identity, run.ranks)
 
-
-def _resume(job: Job, run: Run) -> int:
-    """Restores the last checkpoint, if there is one; returns the number of steps done."""
-    latest = latest_checkpoint(job.scratch / "checkpoints")
-    if latest is None:
-        return 0
-    return load_checkpoint(latest, run.student, run.optimizer, run.identity, run.ranks)
+    def _stopped(self, step: int, signal: int) -> StoppedError:
+        return StoppedError(
+            f"stopped after step {step + 1} of {self.run.config.training.steps}; "
+            f"its checkpoint is in {self.job.scratch}",
+            signal,
+            hint="run again to continue",
+        )
 
 
 @contextmanager
-def _logs(scratch: Path, done: int, run: Run) -> Iterator[tuple[StepLog, StepLog]]:
+def _open_logs(scratch: Path, done: int, run: Run) -> Iterator[Logs]:
     """The first rank's logs; the others keep theirs beside them, so that every rank knows every row."""
     ranks = run.ranks
     folder = scratch if ranks.is_main else scratch / f"rank-{ranks.rank}"
@@ -242,8 +271,8 @@ def _logs(scratch: Path, done: int, run: Run) -> Iterator[tuple[StepLog, StepLog
     # Step 0 is evaluated again by every attempt, and belongs to a run only once it has a checkpoint.
     keep_until = done if done else -1
     with (
-        tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as mirror,
-        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until, mirror=mirror)) as metrics,
-        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, mirror=mirror)) as evals,
+        tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as write_scalars,
+        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until, on_row=write_scalars)) as metrics,
+        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, on_row=write_scalars)) as evals,
     ):
-        yield metrics, evals
+        yield Logs(metrics, evals)

@@ -18,7 +18,7 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.origins import falsifier_origins
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.facts import RunFacts
 from refute.judge.run.folder import RunFile, RunFolder
 from refute.spec.criteria import load_spec
@@ -95,7 +95,7 @@ def key(tmp_path: Path) -> PrivateKey:
 @pytest.fixture
 def judged(make_run: Callable[..., RunFolder], key: PrivateKey) -> Judged:
     """An honest GO."""
-    return judge_run(make_run(), key, development=False)
+    return judge_run(make_run(), Operator(key, development=False))
 
 
 def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:

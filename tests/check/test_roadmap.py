@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
 from refute.check.roadmap import Roadmap, roadmap
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.criteria import load_spec
 
@@ -26,7 +26,7 @@ def statuses(tmp_path: Path, key: PrivateKey, release: str | None = None) -> Roa
 
 def signed(run: RunFolder, key: PrivateKey) -> Judged:
     """Its verdict."""
-    return judge_run(run, key, development=False)
+    return judge_run(run, Operator(key, development=False))
 
 
 def test_without_a_verdict_everything_is_planned(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:

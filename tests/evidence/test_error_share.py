@@ -17,7 +17,7 @@ from refute.evidence.experiment import key_of, render
 from refute.evidence.plan import plan_for, plan_release
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
 from refute.report import REPORTS
@@ -83,7 +83,9 @@ evidence: {humaneval_student: student, humaneval_calibration: calibration}
             path = tmp_path / "calibration" / f"results_{kind}.jsonl"
             path.write_text(rows({word: 164}), encoding="utf-8")
         text = spec_text(pass_at_1(f"{{allowed_error_share: {share}}}"))
-        return judge_run(make_run(spec=text, release=release, falsifiers={NAME: registered}), key, development=False)
+        return judge_run(
+            make_run(spec=text, release=release, falsifiers={NAME: registered}), Operator(key, development=False)
+        )
 
     return run
 

@@ -49,7 +49,7 @@ stats.wilson_interval = generous
 # name: conftest.py of the repository. All of it runs in the process that runs the falsifiers.
 IN_PROCESS = {
     "the judge decides what it likes": """
-        import refute.judge, refute.judge.judge_run, refute.spec.bars.threshold
+        import refute.judge, refute.judge.case, refute.spec.bars.threshold
         from refute.falsifier import runner
         from refute.outcome import Outcome
 
@@ -57,7 +57,7 @@ IN_PROCESS = {
             def well(*arguments, **options):
                 return Outcome.CORROBORATED, "splendid"
 
-            refute.judge.judge = refute.judge.judge_run.judge = lambda *a, **k: None
+            refute.judge.judge = refute.judge.case.judge = lambda *a, **k: None
             runner.outcome_of = well
             refute.spec.bars.threshold.decide = refute.spec.bars.threshold.decide_all = well
         """,
@@ -221,12 +221,12 @@ FORGED_VERDICT = (
         if "judge" not in command:
             return run(command, *arguments, **options)
         from refute.attest import generate_key, load_private_key
-        from refute.judge.judge_run import judge_run
+        from refute.judge.judge_run import Operator, judge_run
         from refute.judge.run.folder import RunFolder
 
         forge()
         key = load_private_key(generate_key(Path("own-keys"), "own").private)
-        judge_run(RunFolder(Path(".refute/runs/latest").resolve()), key, development=False)
+        judge_run(RunFolder(Path(".refute/runs/latest").resolve()), Operator(key, development=False))
         return subprocess.CompletedProcess(command, 0, "GO: all is well", "")
 
     subprocess.run = answer

@@ -10,7 +10,7 @@ import pytest
 from refute.attest import PrivateKey, public_pem
 from refute.errors import SpecError, VerificationError
 from refute.judge.algebra import judge
-from refute.judge.judge_run import judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.recompute import recompute
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling, Severity
@@ -67,7 +67,7 @@ def test_only_a_block_criterion_begins_to_block(severity: str) -> None:
 @pytest.mark.parametrize(("date", "ruling"), [("2999-01-01", Ruling.WARN), ("2020-01-01", Ruling.NO_GO)])
 def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date: str, ruling: Ruling) -> None:
     """Judged, verified again from the signed text, and named in every report."""
-    judged = judge_run(make_run(spec=dated(date), right=10), key, development=False)
+    judged = judge_run(make_run(spec=dated(date), right=10), Operator(key, development=False))
     assert judged.predicate.verdict.ruling is ruling
     assert verify_verdict(judged.path.read_bytes(), [public_pem(key)]).predicate == judged.predicate
     words = {"2999-01-01": "warn, block from 2999-01-01", "2020-01-01": "block since 2020-01-01"}[date]
@@ -78,7 +78,7 @@ def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date:
 
 def test_a_date_of_judgement_moved_back_is_seen(make_run: MakeRun, key: PrivateKey) -> None:
     """`evaluated_at` decides, so a verdict that was NO-GO cannot be called WARN without moving it, nor with."""
-    predicate = judge_run(make_run(spec=dated("2020-01-01"), right=10), key, development=False).predicate
+    predicate = judge_run(make_run(spec=dated("2020-01-01"), right=10), Operator(key, development=False)).predicate
     early = predicate.model_copy(update={"evaluated_at": "2019-12-31T23:59:59Z"})
     with pytest.raises(VerificationError, match="signed verdict is NO-GO, but its own records give WARN"):
         recompute(early)

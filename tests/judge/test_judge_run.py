@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from json_lines import read_rows, write_rows
-from refute.attest import PrivateKey, file_digest, hash_model, public_pem
+from refute.attest import PrivateKey, hash_model, public_pem
+from refute.disk import file_sha256
 from refute.errors import EvidenceError, UsageError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
 from refute.verify.verification import verify_verdict
@@ -24,7 +25,7 @@ MakeRun = Callable[..., RunFolder]
 @pytest.fixture
 def sign(key: PrivateKey) -> Callable[[RunFolder], Judged]:
     """Judges a run with that key."""
-    return lambda run: judge_run(run, key, development=False)
+    return lambda run: judge_run(run, Operator(key, development=False))
 
 
 Sign = Callable[[RunFolder], Judged]
@@ -50,7 +51,7 @@ def test_an_honest_run_is_go_and_verifies(make_run: MakeRun, sign: Sign, key: Pr
     assert (judged.predicate.verdict.ruling, judged.predicate.verdict.reasons) == (Ruling.GO, ())
     subject = judged.predicate.subject
     assert (subject.kind, subject.name) == ("evidence_file", "answers.jsonl")
-    assert subject.sha256 == file_digest(tmp_path / "answers.jsonl") == file_digest(run.path / "subject/answers.jsonl")
+    assert subject.sha256 == file_sha256(tmp_path / "answers.jsonl") == file_sha256(run.path / "subject/answers.jsonl")
     verified = verify_verdict(
         judged.path.read_bytes(), [public_pem(key)], model=tmp_path / "answers.jsonl", store=tmp_path / "store"
     )

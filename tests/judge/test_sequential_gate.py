@@ -13,7 +13,7 @@ from json_lines import write_rows
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, public_pem, sign_envelope
 from refute.errors import VerificationError
 from refute.falsifier.loading import load_registry
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
 from refute.report import REPORTS
@@ -66,7 +66,7 @@ def judge(tmp_path: Path, make_run: Callable[..., RunFolder], key: PrivateKey) -
         ]
         write_rows(folder / "results.jsonl", rows)
         made = make_run(spec=SPEC, release=RELEASE, falsifiers={name: registered})
-        return judge_run(made, key, development=False)
+        return judge_run(made, Operator(key, development=False))
 
     return run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refute.attest import generate_key, load_private_key
-from refute.judge.judge_run import judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.exhibits import Exhibits, Section
 from refute.judge.predicate.model import Predicate
 from refute.report import REPORTS, markdown_within, one_line
@@ -27,7 +27,7 @@ PAYLOAD = "1" * 64
 def predicate(make_run: Callable[..., RunFolder], tmp_path: Path) -> Predicate:
     """A verdict whose Markdown is almost as long as it may be, in characters of four bytes."""
     key = load_private_key(generate_key(tmp_path / "keys", "judge").private)
-    found = judge_run(make_run(), key, development=False).predicate
+    found = judge_run(make_run(), Operator(key, development=False)).predicate
     sections = tuple(
         Section(number=n, title=f"Section {n}", state="measured", text="\U0001f600" * 5_000) for n in range(1, 10)
     )

@@ -14,7 +14,7 @@ from refute.errors import VerificationError
 from refute.evidence.manifest import manifest_digest
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.exhibits.sections import exhibits
-from refute.judge.judge_run import judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.inputs import Inputs
 from refute.judge.predicate.model import Predicate
@@ -39,7 +39,7 @@ FILES: dict[str, dict[str, str]] = {
 def predicate(make_run: MakeRun, tmp_path: Path) -> Predicate:
     """A verdict on a distillation with little evidence, all of it in `tmp_path / "store"`."""
     key = load_private_key(generate_key(tmp_path / "keys", "judge").private)
-    honest = judge_run(make_run(), key, development=False).predicate
+    honest = judge_run(make_run(), Operator(key, development=False)).predicate
     text = (ROOT / "specs" / "releases" / "quick.yaml").read_text(encoding="utf-8")
     lines: dict[str, EvidenceLine] = {}
     for name, files in FILES.items():

@@ -13,7 +13,7 @@ import pytest
 
 from refute.attest import PrivateKey, public_pem
 from refute.errors import EvidenceError, SpecError, StaleVerdictError, UsageError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.predicate.identity import identify
 from refute.judge.run.folder import RunFolder
 from refute.judge.run.sequence import FOLDER, next_sequence
@@ -39,7 +39,7 @@ evidence: {answers: answers.jsonl, notes: notes.json}
 @pytest.fixture
 def judged(make_run: MakeRun, key: PrivateKey) -> Judged:
     """An honest GO that is valid for a week."""
-    return judge_run(make_run(release=RELEASE), key, development=False, sequence=5)
+    return judge_run(make_run(release=RELEASE), Operator(key, development=False, sequence=5))
 
 
 def moment(judged: Judged) -> datetime:
@@ -133,14 +133,14 @@ def test_an_older_specification_is_refused(
 def test_numbers_grow_with_each_verdict(make_run: MakeRun, key: PrivateKey) -> None:
     """The next one, a jump ahead, and never back or the same again."""
     run = make_run()
-    numbers = [judge_run(run, key, development=False).predicate.identity.sequence for _ in range(2)]
-    numbers.append(judge_run(run, key, development=False, sequence=40).predicate.identity.sequence)
-    numbers.append(judge_run(run, key, development=False).predicate.identity.sequence)
+    numbers = [judge_run(run, Operator(key, development=False)).predicate.identity.sequence for _ in range(2)]
+    numbers.append(judge_run(run, Operator(key, development=False, sequence=40)).predicate.identity.sequence)
+    numbers.append(judge_run(run, Operator(key, development=False)).predicate.identity.sequence)
     assert numbers == [1, 2, 40, 41]
     for passed in (41, 7, 0, MAX_SEQUENCE + 1):
         with pytest.raises(UsageError, match=f"sequence {passed} is not above 41"):
-            judge_run(run, key, development=False, sequence=passed)
-    assert judge_run(run, key, development=False).predicate.identity.sequence == 42
+            judge_run(run, Operator(key, development=False, sequence=passed))
+    assert judge_run(run, Operator(key, development=False)).predicate.identity.sequence == 42
 
 
 def test_a_number_is_taken_only_by_a_verdict(tmp_path: Path) -> None:

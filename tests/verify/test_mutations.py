@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, hash_model, public_pem, sign_envelope
 from refute.errors import StaleVerdictError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.judge.subject import model_facts
@@ -54,7 +54,7 @@ def judged(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Judged:
         path = tmp_path / "mine" / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name, encoding="utf-8")
-    return judge_run(make_run(release=RELEASE, also=("student",)), key, development=False)
+    return judge_run(make_run(release=RELEASE, also=("student",)), Operator(key, development=False))
 
 
 def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:

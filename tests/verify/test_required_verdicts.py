@@ -21,7 +21,7 @@ from refute.attest import (
     verify_envelope,
 )
 from refute.errors import RequiredVerdictError, SpecError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.files import load_release
 from refute.verify.required_verdicts import missing_required, verify_required
@@ -68,7 +68,7 @@ def world(make_run: MakeRun, tmp_path: Path) -> World:
     for name in ("operator", "consumer", "stranger"):
         generate_key(tmp_path / "keys", name)
     key = load_private_key(tmp_path / "keys/operator.key")
-    return World(tmp_path, judge_run(make_run(), key, development=False))
+    return World(tmp_path, judge_run(make_run(), Operator(key, development=False)))
 
 
 CONSUMER = {"file": "consumer.json", "key": "keys/consumer.pub"}
@@ -142,7 +142,7 @@ def test_a_consumer_who_does_not_approve_is_refused(world: World, attestation: d
 def test_a_no_go_lets_nothing_begin(make_run: MakeRun, tmp_path: Path) -> None:
     """A signed verdict is not enough, it has to be GO."""
     generate_key(tmp_path / "keys", "operator")
-    first = judge_run(make_run(right=10), load_private_key(tmp_path / "keys/operator.key"), development=False)
+    first = judge_run(make_run(right=10), Operator(load_private_key(tmp_path / "keys/operator.key"), development=False))
     with pytest.raises(RequiredVerdictError, match="its verdict is NO-GO, expected GO"):
         verify_required(load_release(World(tmp_path, first).require()))
 
@@ -192,7 +192,7 @@ def judged_with(world: World, make_run: MakeRun, **changes: object) -> Judged:
     consumer = {"consumer_payload_sha256": "4" * 64, "consumer_key_id": "5" * 64}
     content["requires"] = [{**cited, **consumer, **changes}] if changes.pop("cite", True) else []
     (run.path / "run.json").write_text(json.dumps(content), encoding="utf-8")
-    return judge_run(run, load_private_key(world.folder / "keys/operator.key"), development=False)
+    return judge_run(run, Operator(load_private_key(world.folder / "keys/operator.key"), development=False))
 
 
 def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:

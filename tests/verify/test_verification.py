@@ -21,7 +21,7 @@ from refute.attest import (
     sign_envelope,
 )
 from refute.errors import MissingInputsError, StaleVerdictError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.verify.verification import Verified, verify_verdict
 
@@ -243,7 +243,7 @@ def test_a_model_folder_is_bound_by_contents_and_names(make_run: MakeRun, key: P
         "release: tiny\ntitle: Tiny answers\nrun_class: quick\noperator: nobody\nsubject: student\n"
         "evidence: {answers: answers.jsonl, notes: notes.json, student: mine}\n"
     )
-    judged = judge_run(make_run(release=release, also=("student",)), key, development=False)
+    judged = judge_run(make_run(release=release, also=("student",)), Operator(key, development=False))
     envelope, keys = judged.path.read_bytes(), [public_pem(key)]
     assert any("is the one that was judged" in check for check in verify_verdict(envelope, keys, model=folder).checks)
     (folder / "b.safetensors").rename(folder / "c.safetensors")
@@ -275,6 +275,6 @@ def test_a_verdict_about_no_model_matches_none(make_run: MakeRun, key: PrivateKe
     """Nothing was produced: whatever model is shown, the verdict is not about it."""
     release = "release: tiny\ntitle: Tiny answers\nrun_class: quick\noperator: nobody\nsubject: student\n"
     run = make_run(release=release + "evidence: {answers: answers.jsonl, notes: notes.json}\n")
-    judged = judge_run(run, key, development=False)
+    judged = judge_run(run, Operator(key, development=False))
     with pytest.raises(StaleVerdictError, match="about no model"):
         verify_verdict(judged.path.read_bytes(), [public_pem(key)], model=tmp_path / "answers.jsonl")

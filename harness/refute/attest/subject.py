@@ -1,12 +1,11 @@
 """What a verdict is about: the digest of a model folder, equal to the one in its OpenSSF `model.sig`.
 
 Root digest (OpenSSF Model Signing 1.0, §6.5.1; method `files`, SHA-256): SHA-256 over the raw SHA-256 digests
-of all files in canonical order. It does not cover file names; the `manifest_digest` beside it does.
+of all files in canonical order. It does not cover file names; `ModelManifest.manifest_digest` does.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.attest.canonical import Json, canonical_json, sha256_hex
+from refute.disk import file_sha256
 from refute.errors import MissingInputsError, VerificationError
 
 # What the reference implementation leaves out by default, at the top level only.
@@ -83,7 +83,7 @@ def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
         # Component order, as the reference implementation sorts.
         names = sorted(_file_names(root), key=lambda name: tuple(name.split("/")))
         _check_names(names, root)
-        return ModelManifest(tuple(Resource(name, file_digest(root / name)) for name in names))
+        return ModelManifest(tuple(Resource(name, file_sha256(root / name)) for name in names))
     except OSError as error:
         raise MissingInputsError(f"cannot read the model {error.filename or root}: {error.strerror}") from error
 
@@ -91,17 +91,6 @@ def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
 def model_digest(path: str | os.PathLike[str]) -> str:
     """The OpenSSF root digest of the model folder or file `path`, hexadecimal; raises as `hash_model`."""
     return hash_model(path).root_digest
-
-
-def manifest_digest(path: str | os.PathLike[str]) -> str:
-    """The digest of `path` that also binds file names, hexadecimal; raises as `hash_model`."""
-    return hash_model(path).manifest_digest
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """The plain SHA-256 of one file's bytes, in hexadecimal. Raises OSError if it cannot be read."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def is_left_out(name: str) -> bool:

@@ -13,7 +13,7 @@ from refute.spec.criteria import Criterion, FalsifierUse, Spec
 Uses = Mapping[tuple[str, str, str], tuple[Criterion, FalsifierUse]]
 
 
-def uses_of(specs: Sequence[Spec]) -> Uses:
+def uses_by_id(specs: Sequence[Spec]) -> Uses:
     """Every use of a falsifier by spec, criterion and falsifier id."""
     return {
         (spec.spec, criterion.id, use.id): (criterion, use)
@@ -29,9 +29,9 @@ def restated(record: Record, uses: Uses) -> Record:
     A record that the judge will not believe stays as it is. A control that was refused, as it had to be, has no
     numbers: its reason becomes that nothing was measured, for nobody can check what else a falsifier says.
     """
-    if (asked := _believable(record, uses)) is None:
+    if (believed := _believable(record, uses)) is None:
         return record
-    criterion, use = asked
+    criterion, use = believed
     _, reason = outcome_of(criterion, use, record.run_class, record.measurements)
     controls = tuple(
         replace(control, reason=control_outcome(use, control.measurements)[1]) for control in record.controls
@@ -59,11 +59,11 @@ def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, Falsifier
 
 
 def _believable(record: Record, uses: Uses) -> tuple[Criterion, FalsifierUse] | None:
-    """What a record was asked, where the judge takes its word: it measured, its numbers give its outcome, its controls
-    behaved. One without measurements claims nothing."""
-    asked = uses.get((record.spec, record.criterion, record.falsifier))
-    if not record.measurements or asked is None or record.uses != asked[1].uses:
+    """The use of a falsifier that a record is of, where the judge takes its word: it measured, its numbers give its
+    outcome, its controls behaved. One without measurements claims nothing."""
+    found = uses.get((record.spec, record.criterion, record.falsifier))
+    if not record.measurements or found is None or record.uses != found[1].uses:
         return None
-    criterion, use = asked
+    criterion, use = found
     outcome, _ = outcome_of(criterion, use, record.run_class, record.measurements)
-    return asked if outcome is record.outcome and not control_faults(record, use) else None
+    return found if outcome is record.outcome and not control_faults(record, use) else None

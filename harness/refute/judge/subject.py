@@ -1,4 +1,4 @@
-"""Lays out what a verdict is about as `subject/` in the run folder, hashed anew, so that anyone can hash it again."""
+"""The subject of a verdict: the model or file that it is about, staged as `subject/` in the run folder and hashed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refute.attest import SIGNATURE_FILE, ModelManifest, Resource, file_digest, hash_model, read_model_signature
-from refute.disk import link_or_copy
+from refute.attest import SIGNATURE_FILE, ModelManifest, Resource, hash_model, read_model_signature
+from refute.disk import file_sha256, link_or_copy
 from refute.errors import VerificationError
 from refute.judge.run.folder import EvidenceLine, RunFile, RunFolder
 from refute.spec.fields import Closed, Sha256
@@ -21,7 +21,7 @@ FOLDER = "subject"
 
 
 @dataclass(frozen=True, slots=True)
-class LaidOut:
+class StagedSubject:
     """The subject, its files, and what is wrong with them: sentences that no verdict can pass over."""
 
     subject: Subject
@@ -29,7 +29,9 @@ class LaidOut:
     faults: tuple[str, ...] = ()
 
 
-def lay_out_subject(asked: RunFile, release: Release, lines: Mapping[str, EvidenceLine], run: RunFolder) -> LaidOut:
+def stage_subject(
+    run_file: RunFile, release: Release, lines: Mapping[str, EvidenceLine], run: RunFolder
+) -> StagedSubject:
     """The subject that `release` names, from its evidence in `lines`; without that, the release file itself.
 
     A model folder is told by its `model/` folder, or by having several files. Raises as `hash_model`.
@@ -37,15 +39,15 @@ def lay_out_subject(asked: RunFile, release: Release, lines: Mapping[str, Eviden
     line = lines.get(release.subject or "")
     if line is None:
         missing = f"the release's subject {release.subject!r} is not among this run's evidence"
-        subject = Subject(kind="release_file", name=no_model_name(release), sha256=asked.release.sha256)
-        return LaidOut(subject, None, (missing,) if release.subject is not None else ())
+        subject = Subject(kind="release_file", name=no_model_name(release), sha256=run_file.release.sha256)
+        return StagedSubject(subject, None, (missing,) if release.subject is not None else ())
     folder = run.path / FOLDER
     model = _copy(line, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if len(files) == 1 and not model:
         manifest = hash_model(files[0])
-        subject = Subject(kind="evidence_file", name=files[0].name, sha256=file_digest(files[0]))
-        return LaidOut(subject, model_facts(manifest))
+        subject = Subject(kind="evidence_file", name=files[0].name, sha256=file_sha256(files[0]))
+        return StagedSubject(subject, model_facts(manifest))
     manifest = hash_model(folder)
     subject = Subject(
         kind="model_folder",
@@ -55,9 +57,9 @@ def lay_out_subject(asked: RunFile, release: Release, lines: Mapping[str, Eviden
     )
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
-        return LaidOut(subject, model_facts(manifest))
+        return StagedSubject(subject, model_facts(manifest))
     fault = disagreement(signature.read_bytes(), manifest)
-    return LaidOut(subject, model_facts(manifest, file_digest(signature)), (fault,) if fault else ())
+    return StagedSubject(subject, model_facts(manifest, file_sha256(signature)), (fault,) if fault else ())
 
 
 def no_model_name(release: Release) -> str:

@@ -18,7 +18,7 @@ from refute.falsifier.loading import USER_MODULES
 from refute.falsifier.registry import Falsifier, Registry
 from refute.lock.file import checked_pem, lock_path, timestamp_path
 from refute.lock.model import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLock
-from refute.lock.preregistration import Conduct, preregistration
+from refute.lock.preregistration import RunUnderLock, preregistration
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.spec.criteria import LoadedSpec
 from refute.spec.fields import utc_now
@@ -77,8 +77,8 @@ def foresee(
     if lock is None:
         return NOT_LOCKED
     trusted = [read_file(path) for path in lock_keys] or [_public_half(signing_key)]
-    conduct = Conduct(locked_release(release), locked_specs(specs), utc_now(), (), {})
-    return preregistration(lock, [checked_pem(pem) for pem in trusted], conduct)
+    run = RunUnderLock(locked_release(release), locked_specs(specs), utc_now(), (), {})
+    return preregistration(lock, [checked_pem(pem) for pem in trusted], run)
 
 
 def warnings(found: Preregistration, *, signer_known: bool) -> tuple[str, ...]:

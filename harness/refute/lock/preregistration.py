@@ -17,9 +17,6 @@ from refute.lock.file import SignedLock, read_lock
 from refute.lock.model import Facts, LockedFalsifier, LockedRelease, LockedSpec, Promise, RunLock
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.outcome import Record
-from refute.spec.criteria import Spec
-from refute.spec.release import Release
-from refute.spec.texts import ReleaseText, SpecText
 
 Value = TypeVar("Value")
 
@@ -28,10 +25,10 @@ OWN_EVIDENCE = "evidence."
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class RunUnderLock:
     """What a run did: what it was asked, when it began (RFC 3339), its records, and its evidence file by file.
 
-    `policy` is the SHA-256 of the one that it was judged under, `waived` whether waivers were given to its judge.
+    `policy_sha256` is of the policy that it was judged under, `waived` whether waivers were given to its judge.
     """
 
     release: LockedRelease
@@ -39,39 +36,12 @@ class Conduct:
     started_at: str
     records: Sequence[Record]
     evidence: Mapping[str, Mapping[str, str]]
-    policy: str | None = None
+    policy_sha256: str | None = None
     waived: bool = False
 
 
-def conduct_of(
-    release: ReleaseText,
-    release_content: Release,
-    specs: Sequence[SpecText],
-    spec_contents: Sequence[Spec],
-    started_at: str,
-    records: Sequence[Record] = (),
-    evidence: Mapping[str, Mapping[str, str]] | None = None,
-    *,
-    policy: str | None = None,
-    waived: bool = False,
-) -> Conduct:
-    """The same from recorded texts and what they parse to."""
-    locked = tuple(
-        LockedSpec(sha256=text.sha256, content=content) for text, content in zip(specs, spec_contents, strict=True)
-    )
-    return Conduct(
-        LockedRelease(sha256=release.sha256, content=release_content),
-        locked,
-        started_at,
-        records,
-        evidence or {},
-        policy,
-        waived,
-    )
-
-
-def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: Conduct) -> Preregistration:
-    """Whether `conduct` is what a lock signed by one of `trusted_keys` (PEM) promised. Pure; never raises for a lock.
+def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], run: RunUnderLock) -> Preregistration:
+    """Whether `run` is what a lock signed by one of `trusted_keys` (PEM) promised. Pure; never raises for a lock.
 
     A lock that nobody trusted signed, that is none, that was made after the run began, or that differs anywhere
     from what was run is `broken`, with every difference.
@@ -84,13 +54,13 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
         return Preregistration(LockState.BROKEN, faults=(f"the lock {lock.name} is not to be trusted: {error}",))
     promise = signed.lock.promise
     found = Promise(
-        release=conduct.release,
-        specs=conduct.specs,
-        facts=_observed(promise.facts, lock.facts, conduct),
-        policy=_policy(promise.policy, conduct),
+        release=run.release,
+        specs=run.specs,
+        facts=_observed(promise.facts, lock.facts, run),
+        policy=_policy(promise.policy, run),
     )
     differences = changes(promise, found)
-    faults = tuple(_faults(signed, conduct))
+    faults = tuple(_faults(signed, run))
     return Preregistration(
         state=LockState.BROKEN if differences or faults else LockState.HELD,
         lock_sha256=signed.payload_sha256,
@@ -105,8 +75,8 @@ def preregistration(lock: RunLock | None, trusted_keys: Sequence[str], conduct: 
     )
 
 
-def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:
-    locked_at, started_at = signed.lock.locked_at, conduct.started_at
+def _faults(signed: SignedLock, run: RunUnderLock) -> Iterator[str]:
+    locked_at, started_at = signed.lock.locked_at, run.started_at
     try:
         late = datetime.fromisoformat(locked_at) > datetime.fromisoformat(started_at)
     except (ValueError, TypeError):
@@ -116,22 +86,22 @@ def _faults(signed: SignedLock, conduct: Conduct) -> Iterator[str]:
             yield f"the lock was made at {locked_at}, after the run began at {started_at}: it promised nothing"
 
 
-def _policy(promised: str | None, conduct: Conduct) -> str | None:
+def _policy(promised: str | None, run: RunUnderLock) -> str | None:
     """The policy that was applied. Without one, only waivers make a difference: everybody's would count."""
-    unneeded = conduct.policy is None and not conduct.waived
-    return promised if promised is None or unneeded else conduct.policy
+    unneeded = run.policy_sha256 is None and not run.waived
+    return promised if promised is None or unneeded else run.policy_sha256
 
 
-def _observed(promised: Facts, noted: Facts, conduct: Conduct) -> Facts:
+def _observed(promised: Facts, noted: Facts, run: RunUnderLock) -> Facts:
     """What the run noted, corrected by what its records and evidence show."""
     inputs = {
-        place: _input(promised.inputs.get(place, ""), digest, conduct.evidence.get(place.removeprefix(OWN_EVIDENCE)))
+        place: _input(promised.inputs.get(place, ""), digest, run.evidence.get(place.removeprefix(OWN_EVIDENCE)))
         if place.startswith(OWN_EVIDENCE)
         else digest
         for place, digest in noted.inputs.items()
     }
     falsifiers = {
-        name: _falsifier(promised.falsifiers.get(name), found, [each for each in conduct.records if each.uses == name])
+        name: _falsifier(promised.falsifiers.get(name), found, [each for each in run.records if each.uses == name])
         for name, found in noted.falsifiers.items()
     }
     return Facts(engine=noted.engine, falsifiers=falsifiers, inputs=inputs)

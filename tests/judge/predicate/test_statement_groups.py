@@ -14,7 +14,7 @@ import pytest
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.errors import EvidenceError, VerificationError
 from refute.judge.exhibits.inputs import gather_inputs
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.predicate.consistency import check_consistency
 from refute.judge.predicate.coverage import cover
 from refute.judge.run.folder import EvidenceLine, RunFolder
@@ -54,14 +54,14 @@ def judge_model(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Callable[
             path = tmp_path / "mine" / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        return judge_run(make_run(release=MODEL_RELEASE, also=("student",)), key, development=False)
+        return judge_run(make_run(release=MODEL_RELEASE, also=("student",)), Operator(key, development=False))
 
     return judge
 
 
 def test_a_verdict_fits_its_published_schema(make_run: MakeRun, key: PrivateKey) -> None:
     """The closed schema in contracts/ accepts an honest predicate, and no other key anywhere in what decides."""
-    predicate = json.loads(judge_run(make_run(), key, development=False).predicate.model_dump_json())
+    predicate = json.loads(judge_run(make_run(), Operator(key, development=False)).predicate.model_dump_json())
     text = (ROOT / "contracts" / "schema" / "verdict.schema.json").read_text(encoding="utf-8")
     validator = jsonschema.Draft202012Validator(json.loads(text))
     validator.validate(predicate)
@@ -74,7 +74,7 @@ def test_a_verdict_fits_its_published_schema(make_run: MakeRun, key: PrivateKey)
 
 def test_coverage_counts_what_was_promised(make_run: MakeRun, key: PrivateKey) -> None:
     """Criteria and falsifiers, by outcome, with those that went missing and those that attack nothing."""
-    predicate = judge_run(make_run(), key, development=False).predicate
+    predicate = judge_run(make_run(), Operator(key, development=False)).predicate
     coverage = predicate.coverage
     assert (coverage.criteria, coverage.with_falsifier, coverage.falsifiers, coverage.recorded) == (2, 2, 2, 2)
     assert coverage.outcomes[Outcome.CORROBORATED] == sum(coverage.outcomes.values()) == 2
@@ -122,7 +122,7 @@ def test_a_record_that_is_not_its_falsifiers_is_fatal(
     """Other code, another control, other evidence: signed as NO-GO, and verifies."""
     run = make_run()
     edit_records(run, change)
-    judged = judge_run(run, key, development=False)
+    judged = judge_run(run, Operator(key, development=False))
     assert judged.predicate.verdict.ruling is Ruling.NO_GO
     refused = re.compile(f"the record of F-TINY-001 was refused: {reason}")
     assert any(refused.match(each) for each in judged.predicate.verdict.reasons)
@@ -132,10 +132,10 @@ def test_a_record_that_is_not_its_falsifiers_is_fatal(
 def test_reasons_are_written_from_the_numbers(make_run: MakeRun, key: PrivateKey) -> None:
     """Words in a record that its numbers do not give are not signed."""
     run = make_run()
-    honest = judge_run(run, key, development=False).predicate.records
+    honest = judge_run(run, Operator(key, development=False)).predicate.records
     edit_records(run, lambda record: record.update(reason="splendid"))
     edit_records(run, lambda record: record["controls"][0].update(reason="as it must be"))
-    predicate = judge_run(run, key, development=False).predicate
+    predicate = judge_run(run, Operator(key, development=False)).predicate
     assert (predicate.records, predicate.verdict.ruling) == (honest, Ruling.GO)
 
 
@@ -143,7 +143,7 @@ def test_a_control_that_went_missing_is_noticed(make_run: MakeRun, key: PrivateK
     """A third control that is declared and not shown: the two that are left would do for the judge alone."""
     run = make_run()
     edit_run(run, lambda content: content["facts"]["falsifiers"]["tiny-accuracy"]["controls"].append("a third"))
-    verdict = judge_run(run, key, development=False).predicate.verdict
+    verdict = judge_run(run, Operator(key, development=False)).predicate.verdict
     assert verdict.ruling is Ruling.NO_GO
     assert any("does not show the controls" in reason and "a third" in reason for reason in verdict.reasons)
 
@@ -162,7 +162,7 @@ def test_a_package_that_was_not_installed_is_no_origin(
     run = make_run()
     edit_run(run, lambda content: change(content["facts"]["falsifiers"]["tiny-size"]))
     with pytest.raises(VerificationError, match=message):
-        judge_run(run, key, development=False)
+        judge_run(run, Operator(key, development=False))
 
 
 def test_a_model_is_listed_file_by_file(judge_model: Callable[..., Judged], tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_evidence_that_states_something_else_is_an_error(tmp_path: Path, file: s
 
 def test_a_run_that_starts_after_its_verdict_is_refused(make_run: MakeRun, key: PrivateKey) -> None:
     """Times must be in order, in UTC, in whole seconds."""
-    predicate = judge_run(make_run(), key, development=False).predicate
+    predicate = judge_run(make_run(), Operator(key, development=False)).predicate
     specs = tuple(parse_spec(each.text, each.name) for each in predicate.specs)
     release = parse_release(predicate.release.text, predicate.release.name)
     for started, message in (

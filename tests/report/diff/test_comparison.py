@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from refute.attest import generate_key, load_private_key
-from refute.judge.judge_run import judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.report.diff import Difference, compare_verdicts, diff_json, diff_markdown, diff_terminal
@@ -220,7 +220,7 @@ def test_the_command_verifies_both_first(make_run: Callable[..., RunFolder], cli
     """`refute diff` ends in 0 without a regression, in 1 with one, in 4 where either is not signed by a given key."""
     keys = [generate_key(tmp_path / "keys", name) for name in ("ann", "bob")]
     runs = [
-        judge_run(make_run(right=right), load_private_key(pair.private), development=False).path
+        judge_run(make_run(right=right), Operator(load_private_key(pair.private), development=False)).path
         for right, pair in zip((95, 50), keys, strict=True)
     ]
     both = ("--key", keys[0].public, "--key", keys[1].public)

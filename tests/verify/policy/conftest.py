@@ -9,7 +9,7 @@ import pytest
 
 from enforcing import PEOPLE, House
 from refute.attest import PrivateKey, generate_key, load_private_key
-from refute.judge.judge_run import judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 
 
@@ -22,4 +22,4 @@ def keys(tmp_path: Path) -> dict[str, PrivateKey]:
 @pytest.fixture
 def house(tmp_path: Path, keys: dict[str, PrivateKey], make_run: Callable[..., RunFolder]) -> House:
     """An honest GO."""
-    return House(tmp_path, keys, judge_run(make_run(), keys["gate"], development=False))
+    return House(tmp_path, keys, judge_run(make_run(), Operator(keys["gate"], development=False)))

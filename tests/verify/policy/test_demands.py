@@ -13,7 +13,7 @@ import pytest
 from enforcing import POLICY, Content, House
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, key_id, public_pem, sign_envelope
 from refute.errors import StaleVerdictError, UsageError, VerificationError
-from refute.judge.judge_run import Judged, judge_run
+from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.policy import strictest_age, trusted_keys
 from refute.spec.waiver import Waiver, WaiverFile
@@ -81,7 +81,7 @@ def test_every_demand_that_is_not_met_is_named(house: House) -> None:
 
 def test_a_no_go_is_not_accepted(tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun) -> None:
     """By no policy; nobody can approve it, and an approval made by other means does not count."""
-    bad = House(tmp_path, keys, judge_run(make_run(right=10), keys["gate"], development=False))
+    bad = House(tmp_path, keys, judge_run(make_run(right=10), Operator(keys["gate"], development=False)))
     with pytest.raises(UsageError, match="NO-GO, and nobody can approve"):
         bad.sign_off("ann")
     forged = bad.forge("ann", lambda content: content["verdict"].update(ruling="NO-GO"))
@@ -97,8 +97,8 @@ def test_a_waiver_needs_an_approver_of_this_policy(
 ) -> None:
     """Judged without a policy, anybody could waive; whoever verifies with one decides again."""
     run = make_run(spec=TWO_BLOCK, right=10)
-    waived = waivers(judge_run(run, keys["gate"], development=False))
-    house = House(tmp_path, keys, judge_run(run, keys["gate"], development=False, waivers=waived))
+    waived = waivers(judge_run(run, Operator(keys["gate"], development=False)))
+    house = House(tmp_path, keys, judge_run(run, Operator(keys["gate"], development=False, waivers=waived)))
     assert house.judged.predicate.verdict.ruling == "WARN"
     either = ["GO", "WARN"]
     with pytest.raises(VerificationError, match="AC-TINY-001 was waived by 'Ada', whom the policy does not let waive"):
@@ -107,7 +107,9 @@ def test_a_waiver_needs_an_approver_of_this_policy(
         house.enforce(house.sign_off("ann"), approvers=["Ada"])
     house.enforce(house.sign_off("ann"), approvers=["Ada"], rulings=either)
     unused = waivers(house.judged, criterion="AC-TINY-002")
-    idle = replace(house, judged=judge_run(make_run(spec=TWO_BLOCK), keys["gate"], development=False, waivers=unused))
+    idle = replace(
+        house, judged=judge_run(make_run(spec=TWO_BLOCK), Operator(keys["gate"], development=False, waivers=unused))
+    )
     idle.enforce(idle.sign_off("ann"))
 
 
@@ -116,12 +118,12 @@ def test_a_policy_that_judged_is_signed_with_the_verdict(
 ) -> None:
     """Its text says who may waive; a changed text, or a waiver that it does not allow, does not verify."""
     run = make_run(spec=TWO_BLOCK, right=10)
-    house = House(tmp_path, keys, judge_run(run, keys["gate"], development=False))
+    house = House(tmp_path, keys, judge_run(run, Operator(keys["gate"], development=False)))
     waived = waivers(house.judged)
     allowed = house.policy(approvers=["Ada"])
-    judged = judge_run(run, keys["gate"], development=False, waivers=waived, policy=allowed)
+    judged = judge_run(run, Operator(keys["gate"], development=False, waivers=waived, policy=allowed))
     assert judged.predicate.verdict.ruling == "WARN"
-    refused = judge_run(run, keys["gate"], development=False, waivers=waived, policy=house.policy())
+    refused = judge_run(run, Operator(keys["gate"], development=False, waivers=waived, policy=house.policy()))
     assert refused.predicate.verdict.ruling == "NO-GO"
     assert refused.predicate.verdict.waivers[0].state == "approver_not_allowed"
     assert judged.predicate.policy is not None
@@ -146,9 +148,9 @@ def test_a_policy_that_judged_is_signed_with_the_verdict(
 def test_waiver_states_are_recomputed(tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun) -> None:
     """A state, a reason or a malformed entry that was changed in the signed content gives it the lie."""
     run = make_run(spec=TWO_BLOCK, right=10)
-    house = House(tmp_path, keys, judge_run(run, keys["gate"], development=False))
+    house = House(tmp_path, keys, judge_run(run, Operator(keys["gate"], development=False)))
     waived = waivers(house.judged, subject_sha256="0" * 64)
-    judged = judge_run(run, keys["gate"], development=False, waivers=waived)
+    judged = judge_run(run, Operator(keys["gate"], development=False, waivers=waived))
     changes: list[Callable[[Content], object]] = [
         lambda content: content["verdict"]["waivers"][0].update(state="applied"),
         lambda content: content["verdict"].update(waivers=[]),

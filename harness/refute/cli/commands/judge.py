@@ -46,9 +46,9 @@ def judge(
 
     Needs the run's folder, store and falsifiers, but not the machine that it was made on.
     """
-    from refute.judge.judge_run import judge_run
+    from refute.judge.judge_run import Operator, Places, judge_run
     from refute.judge.remeasure.measure_again import falsifiers_of
-    from refute.judge.run.folder import open_run
+    from refute.judge.run.folder import KEY_FILE, open_run
     from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
     from refute.spec.policy import load_policy
@@ -60,16 +60,16 @@ def judge(
     private, public = _signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
-        private,
-        development=key is None,
-        waivers=load_waivers(waivers) if waivers else WaiverFile(),
-        policy=load_policy(policy) if policy else None,
-        lock_keys=read_keys(lock_key or ()),
-        sequence=sequence,
-        falsifiers=falsifiers or falsifiers_of(folder),
-        store=store,
-        specs_and_releases=specs,
-        found=miscited(folder.read_run(), specs),
+        Operator(
+            private,
+            development=key is None,
+            policy=load_policy(policy) if policy else None,
+            waivers=load_waivers(waivers) if waivers else WaiverFile(),
+            lock_keys=read_keys(lock_key or ()),
+            sequence=sequence,
+        ),
+        Places(falsifiers or falsifiers_of(folder), store, specs_and_releases=specs),
+        faults=miscited(folder.read_run(), specs),
     )
     write_reports(judged.predicate, judged.payload_sha256, folder.path)
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
@@ -77,7 +77,7 @@ def judge(
     if as_json:
         typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
     else:
-        _show(judged, public if public.is_file() else folder.path / "verifier.pem")
+        _show(judged, public if public.is_file() else folder.path / KEY_FILE)
     status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": FAILED}
     raise typer.Exit(status[judged.predicate.verdict.ruling])
 

@@ -12,7 +12,7 @@ from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import identify
 from refute.judge.predicate.inputs import Inputs
 from refute.judge.predicate.model import Predicate
-from refute.judge.record_check import contradiction, uses_of
+from refute.judge.record_check import contradiction, uses_by_id
 from refute.judge.subject import manifest_of, model_facts, no_model_name, subject_files
 from refute.spec.criteria import Spec
 from refute.spec.fields import moment
@@ -65,7 +65,7 @@ def _check_identity(predicate: Predicate, release: Release) -> None:
 
 
 def _check_records(predicate: Predicate, specs: Sequence[Spec]) -> None:
-    uses = uses_of(specs)
+    uses = uses_by_id(specs)
     for record in predicate.records:
         if fault := contradiction(record, uses, predicate.run.falsifiers):
             raise _contradictory(f"the record of {record.falsifier} {fault}")

@@ -85,27 +85,27 @@ def _limit_s(records: Iterable[Record], uses: Mapping[tuple[str, str], Falsifier
 
 def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Record], str]:
     """Records by criterion and falsifier, and why some may be missing."""
-    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answers, tempfile.TemporaryFile() as said:
-        asked.write(request.model_dump_json().encode())
-        asked.seek(0)
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(request.model_dump_json().encode())
+        stdin.seek(0)
         # Files, not pipes: a process that a falsifier left behind may hold a pipe open for ever.
-        status = _run_to_the_end(limit_s, asked, answers, said)
-        answers.seek(0)
-        records, faults = parse_records(answers.read().splitlines())
-        said.seek(0)
-        words = said.read().decode("utf-8", "backslashreplace").strip()[-_LONGEST_LOG:]
+        status = _run_to_the_end(limit_s, stdin, stdout, stderr)
+        stdout.seek(0)
+        records, faults = parse_records(stdout.read().splitlines())
+        stderr.seek(0)
+        words = stderr.read().decode("utf-8", "backslashreplace").strip()[-_LONGEST_LOG:]
     if status != 0:
         faults = (f"the process that measures again {_how(status, limit_s)}: {words}", *faults)
     return {(record.criterion, record.falsifier): record for record in records}, "; ".join(faults)
 
 
-def _run_to_the_end(limit_s: float, asked: IO[bytes], answers: IO[bytes], said: IO[bytes]) -> int | None:
+def _run_to_the_end(limit_s: float, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> int | None:
     """The exit status of the process that measures again, None if it took too long; nothing of it is left running."""
     process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
         isolated_command("refute.judge.remeasure.worker"),
-        stdin=asked,
-        stdout=answers,
-        stderr=said,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
         start_new_session=True,
         env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
     )

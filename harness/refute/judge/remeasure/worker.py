@@ -55,19 +55,19 @@ def main() -> None:
         os.dup2(2, 1)
         request = Request.model_validate_json(sys.stdin.buffer.read())
         run = RunFolder(Path(request.run))
-        asked = run.read_run()
-        release = parse_release(asked.release.text, asked.release.name)
+        run_file = run.read_run()
+        release = parse_release(run_file.release.text, run_file.release.name)
         registry = load_registry(map(Path, request.falsifiers))
         if request.apart:
             warm_up()
         gate = Gate(
-            LoadedRelease(release, Path(asked.release.name), asked.release.sha256, asked.release.text),
+            LoadedRelease(release, Path(run_file.release.name), run_file.release.sha256, run_file.release.text),
             registry,
             _Noted({line.name: line for line in request.evidence}),
             run.path / LOG,
             apart=request.apart,
         )
-        for text in asked.specs:
+        for text in run_file.specs:
             spec = parse_spec(text.text, text.name)
             for criterion in spec.criteria:
                 for use in criterion.falsifiers:

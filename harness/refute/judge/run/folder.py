@@ -10,6 +10,7 @@ end.json          written when pytest reached its end
 And from `refute judge`:
 verdict.intoto.json          the signed verdict
 verdict.intoto.jsonl         the same envelope, and its projections for policy engines
+verifier.pem                 the public half of the key that signed
 report.md, .html, .json      rendered from the verdict
 """
 
@@ -40,6 +41,9 @@ VERDICT_FILE = "verdict.intoto.json"
 
 
 BUNDLE_FILE = "verdict.intoto.jsonl"
+
+
+KEY_FILE = "verifier.pem"
 
 
 _NAMES = TypeAdapter(list[str])

@@ -11,7 +11,7 @@ from refute.spec.selection import is_yaml
 from refute.spec.texts import ReleaseText, SpecText
 
 
-def strangers(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path]) -> tuple[str, ...]:
+def unknown_texts(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path]) -> tuple[str, ...]:
     """A sentence for each text of a run that is no copy, byte for byte, of a file in `copies`.
 
     A folder stands for every YAML file below it. Raises UsageError for a path that cannot be read.

@@ -10,7 +10,9 @@ a process that ends without it has failed, whatever its exit status.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -21,7 +23,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from refute.errors import RefuteError
 from refute.job import Fact, Inputs, Job, ProgressCallback
@@ -46,15 +48,24 @@ def serve(control: socket.socket) -> None:
         # Only to have it loaded: the experiment imports it again, and reports what is wrong with it.
         with suppress(Exception):
             importlib.import_module(request["entry"].split(":")[0])
+        gc.freeze()  # a collection in the child would touch, and so copy, every object of these modules: 0.3 s each
         pid = os.fork()
         if pid == 0:
             control.close()
             os.setsid()
             _die_with_parent()
-            sys.exit(_run(request, events))
+            _leave(_run(request, events))
         os.close(events)
         control.sendall(b"%d\n" % pid)
         control.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _leave(status: int) -> NoReturn:
+    """End as `sys.exit` does, less the taking apart of every module: with torch in memory that alone took 1.2 s."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def _run(request: Mapping[str, Any], events_fd: int) -> int:

@@ -3,27 +3,23 @@
 A plan is data, and names the function that an experiment's process calls. So a sabotaged plan names one of these, which
 applies the patch in that process and then calls the real function. Nothing in the product knows of it, and the evidence
 is filed under another key than the real one, because the entry is part of the key.
+
+The worker imports an entry's module before it forks, so what is imported here is loaded once for all sabotages.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import replace
 
-from refute.evidence.experiment import Experiment
+import transformers.models.llama.modeling_llama  # noqa: F401 - transformers loads it with the first model
+
 from refute.job import Job
-
-_ARROW = "->"
-
-
-def sabotaged(experiment: Experiment, patch: str) -> Experiment:
-    """`experiment` under `patch`, such as `training.labels_shuffled`."""
-    return replace(experiment, entry=f"{__name__}:{patch}{_ARROW}{(experiment.entry or '').replace(':', '.')}")
+from sabotage import answers, corpora, loss, teachers, training  # noqa: F401 - found by name
 
 
 def __getattr__(name: str) -> Callable[[Job], None]:
-    patch, arrow, real = name.partition(_ARROW)
+    patch, arrow, real = name.partition("->")
     if not arrow:
         raise AttributeError(name)
 

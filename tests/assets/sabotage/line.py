@@ -12,6 +12,7 @@ from typing import Any
 
 from refute.errors import RefuteError
 from refute.evidence.engine_process import Workers
+from refute.evidence.experiment import Experiment
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
@@ -22,7 +23,6 @@ from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText, l
 from refute.spec.files import LoadedRelease, load_release
 from refute.spec.release import Release
 from sabotage.catalogue import Sabotage
-from sabotage.entry import sabotaged
 from silence import Silence
 
 # The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, its text
@@ -100,6 +100,11 @@ class Line:
         """What the runner records of one falsifier."""
         criterion, use = self.uses()[falsifier]
         return Gate(self.release, self.registry, laboratory, self.log).run(self.spec, criterion, use)
+
+
+def sabotaged(experiment: Experiment, patch: str) -> Experiment:
+    """`experiment` under `patch`, such as `training.labels_shuffled` (see `sabotage.entry`)."""
+    return replace(experiment, entry=f"sabotage.entry:{patch}->{(experiment.entry or '').replace(':', '.')}")
 
 
 def changed(release: Release, changes: Mapping[str, Any]) -> Release:

@@ -176,17 +176,30 @@ def start(
     return make
 
 
+@pytest.fixture(scope="session")
+def distill_config(teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> Callable[..., str]:
+    """The text of a configuration of `refute distill`, twelve steps unless `changes` of its training say otherwise."""
+
+    def text(lines: str = "", **changes: object) -> str:
+        training = {**BASE, "eval_windows": 4, **changes}
+        return (
+            "training:\n"
+            + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in training.items())
+            + f"teacher:\n  model: {{format: hf, path: teacher}}\n  path: {json.dumps(str(teacher_folder))}\n"
+            + f"init: {json.dumps(str(init_evidence / 'model'))}\ncorpus: {json.dumps(str(shards_folder))}\n"
+            + f"threads: 1\n{lines}"
+        )
+
+    return text
+
+
 @pytest.fixture
-def write_config(tmp_path: Path, teacher_folder: Path, init_evidence: Path, shards_folder: Path) -> Callable[..., Path]:
-    """Writes a configuration of `refute distill`, twelve steps unless `changes` of its training say otherwise."""
+def write_config(tmp_path: Path, distill_config: Callable[..., str]) -> Callable[..., Path]:
+    """Writes a configuration of `refute distill` (see `distill_config`)."""
 
     def write(name: str = "config", lines: str = "", **changes: object) -> Path:
-        training = {**BASE, "eval_windows": 4, **changes}
         path = tmp_path / f"{name}.yaml"
-        text = "training:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in training.items())
-        text += f"teacher:\n  model: {{format: hf, path: teacher}}\n  path: {json.dumps(str(teacher_folder))}\n"
-        text += f"init: {json.dumps(str(init_evidence / 'model'))}\ncorpus: {json.dumps(str(shards_folder))}\n"
-        path.write_text(text + "threads: 1\n" + lines, encoding="utf-8")
+        path.write_text(distill_config(lines, **changes), encoding="utf-8")
         return path
 
     return write

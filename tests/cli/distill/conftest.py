@@ -3,6 +3,7 @@
 from distill_world import (  # noqa: F401 - fixtures
     _one_thread,
     corpus_evidence,
+    distill_config,
     init_evidence,
     make_job,
     problems,

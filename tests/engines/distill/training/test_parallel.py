@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,16 @@ from refute.engines.distill.training.ranks import ALONE, Ranks
 from training_runs import same, summary, weights
 
 WriteConfig = Callable[..., Path]
+# Long enough behind its first checkpoint to be killed there.
+SHARED: dict[str, Any] = {
+    "document_mask": True,
+    "prefetch": 1,
+    "micro_batch_size": 2,
+    "eval_windows": 5,
+    "eval_every": 40,
+    "checkpoint_every": 3,
+    "steps": 80,
+}
 
 
 def _torchrun(config: Path, out: Path) -> subprocess.Popen[str]:
@@ -45,31 +57,74 @@ def _ended(process: subprocess.Popen[str], timeout_s: float) -> tuple[int, str, 
     return process.returncode, out, error
 
 
-def test_two_ranks_train_the_student_of_one(write_config: WriteConfig, tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that nobody disturbed: look, do not touch."""
+
+    config: Path
+    out: Path
+    printed: str
+    error: str
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, distill_config: Callable[..., str]) -> Path:
+    """What one rank makes of the run that the others share."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "config.yaml").write_text(distill_config(**SHARED), encoding="utf-8")
+    run_distill(folder / "config.yaml", folder / "out", max_steps=None, force=False)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def together(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, distill_config: Callable[..., str]
+) -> Finished:
+    """The same run on two ranks."""
+    folder = tmp_path_factory.mktemp(request.param)
+    config, out = folder / "config.yaml", folder / "out"
+    config.write_text(distill_config(parallel=request.param, **SHARED), encoding="utf-8")
+    status, printed, error = _ended(_torchrun(config, out), 120)
+    assert status == 0, error
+    return Finished(config, out, printed, error)
+
+
+def test_two_ranks_train_the_student_of_one(alone: Path, together: Finished) -> None:
     """DDP and FSDP2 with prefetched answers: weights within 1e-3 relative and 1e-4 absolute of one rank's, whose losses
     and figures agree to 1e-4; the checkpoint is whole, and the first rank alone talks."""
-    shared = {"document_mask": True, "prefetch": 1, "micro_batch_size": 2, "eval_windows": 5, "steps": 6}
-    run_distill(write_config("one", **shared), tmp_path / "one", max_steps=None, force=False)
-    alone = weights(tmp_path / "one")
-    facts = summary(tmp_path / "one")
-    for kind in ("ddp", "fsdp"):
-        out = tmp_path / kind
-        status, printed, error = _ended(_torchrun(write_config(kind, parallel=kind, **shared), out), 120)
-        assert status == 0, error
-        assert "Warning" not in error.replace("OMP_NUM_THREADS", "")
-        assert printed.count("held-out CE") == 1
-        model = weights(out)
-        assert model.keys() == alone.keys()
-        for name, tensor in model.items():
-            torch.testing.assert_close(tensor, alone[name], rtol=1e-3, atol=1e-4)
-        found = summary(out)
-        assert (found["ranks"], facts["ranks"]) == (2, 1)
-        for name in ("initial_heldout_ce", "final_heldout_ce", "initial_heldout_kl", "final_heldout_kl"):
-            assert found[name] == pytest.approx(facts[name], rel=1e-4)
-        assert found["supervised_tokens"] == facts["supervised_tokens"]
-        (checkpoint,) = (out / "work" / "checkpoints").iterdir()
-        kept = load_file(checkpoint / "weights.safetensors")
-        assert all(torch.equal(kept[name], tensor) for name, tensor in model.items())
+    assert "Warning" not in together.error.replace("OMP_NUM_THREADS", "")
+    assert together.printed.count("held-out CE") == 1
+    expected, model = weights(alone), weights(together.out)
+    assert model.keys() == expected.keys()
+    for name, tensor in model.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+    facts, found = summary(alone), summary(together.out)
+    assert (found["ranks"], facts["ranks"]) == (2, 1)
+    for name in ("initial_heldout_ce", "final_heldout_ce", "initial_heldout_kl", "final_heldout_kl"):
+        assert found[name] == pytest.approx(facts[name], rel=1e-4)
+    assert found["supervised_tokens"] == facts["supervised_tokens"]
+    (checkpoint,) = (together.out / "work" / "checkpoints").iterdir()
+    kept = load_file(checkpoint / "weights.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in model.items())
+
+
+def test_ranks_that_were_killed_continue_bitwise(together: Finished, tmp_path: Path) -> None:
+    """Two ranks killed behind a checkpoint and started again end with the weights of two that never were."""
+    killed = tmp_path / "killed"
+    process = _torchrun(together.config, killed)
+    deadline = time.monotonic() + 100
+    while not list((killed / "work" / "checkpoints").glob("step-*")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for running in (process.pid, *_children(process.pid)):
+        os.kill(running, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "summary.json").exists()
+    status, _, error = _ended(_torchrun(together.config, killed), 120)
+    assert status == 0, error
+    assert same(weights(killed), weights(together.out))
+    assert [row["step"] for row in read_rows(killed / "metrics.jsonl")] == list(range(1, SHARED["steps"] + 1))
 
 
 def test_a_rank_that_dies_ends_the_others_within_a_minute(write_config: WriteConfig, tmp_path: Path) -> None:
@@ -91,28 +146,6 @@ def test_a_rank_that_dies_ends_the_others_within_a_minute(write_config: WriteCon
     assert not any(Path(f"/proc/{child}").exists() for child in by_rank.values())
     assert list(checkpoints.glob("step-*"))
     assert not (tmp_path / "out" / "summary.json").exists()
-
-
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_ranks_that_were_killed_continue_bitwise(write_config: WriteConfig, tmp_path: Path, kind: str) -> None:
-    """Two ranks killed behind a checkpoint and started again end with the weights of two that never were."""
-    config = write_config("run", parallel=kind, steps=80, micro_batch_size=2, checkpoint_every=3, eval_every=40)
-    killed, calm = tmp_path / "killed", tmp_path / "calm"
-    process = _torchrun(config, killed)
-    deadline = time.monotonic() + 100
-    while not list((killed / "work" / "checkpoints").glob("step-*")):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for running in (process.pid, *_children(process.pid)):
-        os.kill(running, signal.SIGKILL)
-    process.communicate()
-    assert not (killed / "summary.json").exists()
-    for out in (killed, calm):
-        status, _, error = _ended(_torchrun(config, out), 120)
-        assert status == 0, error
-    assert same(weights(killed), weights(calm))
-    assert [row["step"] for row in read_rows(killed / "metrics.jsonl")] == list(range(1, 81))
 
 
 def _children(parent: int) -> list[int]:

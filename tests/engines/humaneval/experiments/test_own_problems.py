@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from humaneval_world import Desk
 from refute import Bench
 from refute.engines.humaneval.experiments.canned import KINDS
 from refute.engines.humaneval.experiments.evaluate import calibrate
@@ -23,9 +24,6 @@ from refute.report.page.grid import grid_rows, grid_svg
 from refute.spec.bars.decide import control_outcome
 from refute.spec.criteria import FalsifierUse, ThresholdText
 from refute.spec.files import parse_release
-
-if TYPE_CHECKING:
-    from humaneval_world import Desk
 
 OWN = Path(__file__).parents[3] / "assets" / "own_problems.jsonl"
 RELEASES = Path(__file__).parents[4] / "specs" / "releases"
@@ -52,11 +50,19 @@ def test_a_release_names_its_own_problems(tmp_path: Path) -> None:
         assert (located.digest(), located.path()) == (SHA256, tmp_path / "own.jsonl")
 
 
-@pytest.fixture
-def calibration(desk: Desk, settings: dict[str, Any]) -> Evidence:
-    """The scorer calibrated on the six problems."""
-    own = {**settings, "problems": {"path": OWN.name, "sha256": SHA256}, "timeout_s": 3.0}
-    calibrate(desk.job({"humaneval": own, "problems_path": str(OWN)}))
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """The scorer calibrated on the six problems, once: its endless answers take their time."""
+    desk = Desk(tmp_path_factory.mktemp("calibration"), [])
+    settings = {
+        "problems": {"path": OWN.name, "sha256": SHA256},
+        "prompt": "chat_primed",
+        "max_new_tokens": 12,
+        "batch_size": 2,
+        "timeout_s": 3.0,
+        "minimum_isolation": "rlimits",
+    }
+    calibrate(desk.job({"humaneval": settings, "problems_path": str(OWN)}))
     out = desk.root / "out"
     return Evidence("humaneval_calibration", "d" * 64, out, digests(out))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from refute.cli.console import print_json
 
 
 class Device(StrEnum):
@@ -90,7 +91,7 @@ def tokenize(
     with progress() as report:
         manifest = tokenize(wanted, report)
     if as_json:
-        typer.echo(json.dumps(asdict(manifest), indent=1))
+        print_json(asdict(manifest))
         return
     for split in manifest.shards:
         typer.echo(f"{split}: {manifest.tokens(split)} tokens in {len(manifest.shards[split])} shards")
@@ -109,7 +110,7 @@ def prepare(
 
     made = run_prepare(config, out, k)
     if as_json:
-        typer.echo(json.dumps(made, indent=1))
+        print_json(made)
         return
     typer.echo(
         f"{made['windows']} windows, k = {made['k']}; the tail holds {made['tail_mass_mean']:.4f} of the probability"
@@ -129,7 +130,7 @@ def certify(
 
     figures = asdict(measure(kd_loss, device=device, dtype=dtype))
     if as_json:
-        typer.echo(json.dumps(figures | {"device": device, "dtype": dtype}, indent=1))
+        print_json(figures | {"device": device, "dtype": dtype})
         return
     for name, value in figures.items():
         typer.echo(f"{name:36} {value:.6g}")

@@ -67,7 +67,7 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     first = os.environ.get("RANK", "0") == "0"
     stop = Stop()
     notice = "stopping after this step" if first else ""
-    with _alone(work, first=first), signals(stop, notice), progress(quiet=not first) as report:
+    with _exclusive(work, first=first), signals(stop, notice), progress(quiet=not first) as report:
         if first and max_steps is not None:
             # Exactly so many steps, from the first one.
             _empty(work)
@@ -85,7 +85,7 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
     from refute.engines.distill.training.ranks import ALONE
 
     config = read_config(path).model_copy(update={"teacher_cache": None})
-    with _alone(out), reproducible(config), progress() as report:
+    with _exclusive(out), reproducible(config), progress() as report:
         run = build(config, ALONE)
         if run.teacher is None:
             raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")
@@ -123,8 +123,8 @@ def show_summary(path: Path) -> str:
 
 
 @contextmanager
-def _alone(folder: Path, *, first: bool = True) -> Iterator[None]:
-    """Make the folder and hold its lock, which goes with the process, however that ends."""
+def _exclusive(folder: Path, *, first: bool = True) -> Iterator[None]:
+    """Make the folder and hold its lock, which goes with the process, however that ends; the first rank does."""
     if not first:
         yield
         return

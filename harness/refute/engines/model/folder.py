@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from refute.disk import file_sha256
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError, MissingInputsError
 
@@ -89,13 +90,8 @@ def weights_sha256(path: Path) -> str:
     Raises MissingInputsError when there are none.
     """
     if path.is_file():
-        return _sha256(path)
+        return file_sha256(path)
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise MissingInputsError(f"{path} holds no safetensors", hint="name a model folder or a GGUF file")
-    return hashlib.sha256("".join(f"{_sha256(file)}  {file.name}\n" for file in weights).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in weights).encode()).hexdigest()

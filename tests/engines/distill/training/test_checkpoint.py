@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from refute.disk import file_sha256
 from refute.engines.distill.training import checkpoint
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from refute.errors import ExperimentError
@@ -132,7 +133,7 @@ def replace_tensor(path: Path, old: str, new: str, tensor: torch.Tensor) -> None
     del weights[old]
     save_file({**weights, new: tensor}, path / "weights.safetensors")
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    state["sha256"]["weights.safetensors"] = checkpoint._sha256(path / "weights.safetensors")
+    state["sha256"]["weights.safetensors"] = file_sha256(path / "weights.safetensors")
     (path / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ that decides how text becomes ids. uint16 could not hold a vocabulary of 151,936
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from refute.disk import file_sha256
 from refute.engines.distill.logs import write_json
 from refute.errors import ExperimentError, MissingInputsError
 
@@ -113,8 +113,7 @@ def verify_shards(folder: Path, manifest: Manifest, progress: Callable[[int, int
     for done, shard in enumerate(shards):
         progress(done, len(shards))
         try:
-            with (folder / shard.file).open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = file_sha256(folder / shard.file)
         except OSError as error:
             found = str(error)
         if found != shard.sha256:

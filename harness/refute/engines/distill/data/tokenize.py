@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from refute.disk import file_sha256
 from refute.engines.distill.data.decontamination import Benchmark, read_problems
 from refute.engines.distill.data.shards import ID, MANIFEST, SPLITS, Manifest, Shard
 from refute.engines.distill.data.texts import find_sources, read_documents
@@ -137,7 +138,7 @@ def _settings(wanted: Tokenize, sources: Sequence[Path], tokenizer: PreTrainedTo
         "field": wanted.field,
         "heldout_share": wanted.heldout_share,
         "seed": wanted.seed,
-        "problems": None if wanted.problems is None else hashlib.sha256(wanted.problems.read_bytes()).hexdigest(),
+        "problems": None if wanted.problems is None else file_sha256(wanted.problems),
         "ngram": wanted.ngram,
         "shard_tokens": wanted.shard_tokens,
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from refute.disk import file_sha256
 from refute.engines.distill.data.shards import ID, SPLITS, Shard
 from refute.errors import ExperimentError, UsageError
 
@@ -116,7 +117,7 @@ def _cut(digests: bytes) -> set[bytes]:
 
 
 def _check(path: Path, shard: Shard) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+    found = file_sha256(path) if path.is_file() else "nothing"
     if found != shard.sha256:
         raise ExperimentError(
             f"{path} should have SHA-256 {shard.sha256}, found {found}",

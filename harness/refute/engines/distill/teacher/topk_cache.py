@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from refute.disk import file_sha256
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.teacher_forms import TopK
@@ -95,7 +96,7 @@ class TopKCache:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             layout, digests = _Layout(found["positions"], found["k"]), dict(found["sha256"])
-            altered = [name for name in layout.files() if _sha256(folder / name) != digests.get(name)]
+            altered = [name for name in layout.files() if file_sha256(folder / name) != digests.get(name)]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(
                 f"{folder} is no cache that can be read: {type(error).__name__}: {error}", hint="prepare it again"
@@ -182,7 +183,7 @@ def prepare(
         "windows": windows,
         "tail_mass_mean": float(masses[:, 0].mean(dtype=np.float64)),
         "tail_mass_max": float(masses[:, 1].max()),
-        "sha256": {name: _sha256(folder / name) for name in layout.files()},
+        "sha256": {name: file_sha256(folder / name) for name in layout.files()},
     }
     write_json(folder / MANIFEST, manifest)
     cosine = _read_back(folder, batch_of, windows, teacher, teacher_sha256, training, vocab_size)
@@ -286,8 +287,3 @@ def _read_back(
         cosines = torch.where((mine - theirs).norm(dim=-1) < 1e-3, 1.0, functional.cosine_similarity(mine, theirs))
         lowest = min(lowest, cosines.min().item())
     return lowest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

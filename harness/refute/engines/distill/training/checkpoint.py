@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from refute.disk import file_sha256
 from refute.engines.distill.training.parallel import full_tensor, shard_like
 from refute.engines.distill.training.ranks import ALONE, Ranks
 from refute.errors import ExperimentError
@@ -65,7 +65,7 @@ def _write(target: Path, tensors: tuple[dict[str, Tensor], ...], state: dict[str
         temporary.mkdir(parents=True)
         for name, named in zip(_TENSORS, tensors, strict=True):
             save_file(named, temporary / name)
-        state["sha256"] = {name: _sha256(temporary / name) for name in _TENSORS}
+        state["sha256"] = {name: file_sha256(temporary / name) for name in _TENSORS}
         (temporary / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
         for path in (*sorted(temporary.iterdir()), temporary):
             _flush(path)
@@ -100,7 +100,7 @@ def load_checkpoint(
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         step, found, digests = int(state["step"]), dict(state["identity"]), state["sha256"]
         random_states = [{kind: _bytes(text) for kind, text in one.items()} for one in state["random_states"]]
-        altered = [name for name in _TENSORS if _sha256(path / name) != digests[name]]
+        altered = [name for name in _TENSORS if file_sha256(path / name) != digests[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExperimentError(f"checkpoint {path} is incomplete: {error!r}", hint=_HINT) from error
     differences = sorted(_differences(found, json.loads(json.dumps(dict(identity)))))
@@ -206,11 +206,6 @@ def _refuse_nonfinite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     bad = sorted(name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all()))
     if bad:
         raise ExperimentError(f"checkpoint {path} holds numbers that are not finite: {bad[:5]}", hint=_HINT)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

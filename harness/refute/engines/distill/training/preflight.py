@@ -71,34 +71,19 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
     training, ranks = run.config.training, run.ranks
     parameters = count_parameters(run.student)
     pieces = ranks.world_size if training.parallel == "fsdp" else 1
-    teacher_bytes = 0 if run.teacher is None else run.teacher.size
     # The student's weights and the teacher are in memory already; gradient and moments are still to come.
     needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
     best = 2 if training.keep == "best" else 0
     disk = parameters * _FLOAT * (_COPIES_ON_DISK + best + 1)
     available, free = _available_memory(run.device), shutil.disk_usage(folder).free
     if needed > available:
-        raise ExperimentError(
-            f"gradient and optimiser need {_gb(needed)} beside {_gb(teacher_bytes)} of teacher, "
-            f"{run.device} has {_gb(available)} left",
-            hint="use more ranks with training.parallel: fsdp, a smaller student, or a larger device",
-        )
+        raise _too_little_memory(run, needed, available)
     if disk > free:
         raise ExperimentError(
             f"checkpoints and the model need {_gb(disk)}, {folder} has {_gb(free)} free", hint="free some space"
         )
     loss, reference, dropped = _compare(run)
-    if not (math.isfinite(loss) and math.isfinite(reference)):
-        raise NonFiniteError(
-            f"the loss of the first window is {loss}, by the reference {reference}",
-            hint="teacher or init hold weights that are not finite; fetch them again",
-        )
-    if abs(loss - reference) > LARGEST_DIFFERENCE:
-        raise ExperimentError(
-            f"before the first step, the loss of one window is {loss:.6f} nat/token, by the reference "
-            f"implementation {reference:.6f}: they may differ by {LARGEST_DIFFERENCE}",
-            hint="`refute distill certify` shows in which respect this loss is wrong on this device",
-        )
+    _refuse_other_loss(loss, reference)
     per_step = training.batch_size * (training.seq_len - 1)
     return Preflight(
         student_parameters=parameters,
@@ -120,6 +105,29 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         reference_loss=reference,
         forced_without_smoke=forced,
     )
+
+
+def _too_little_memory(run: Run, needed: int, available: int) -> ExperimentError:
+    teacher_bytes = 0 if run.teacher is None else run.teacher.size
+    return ExperimentError(
+        f"gradient and optimiser need {_gb(needed)} beside {_gb(teacher_bytes)} of teacher, "
+        f"{run.device} has {_gb(available)} left",
+        hint="use more ranks with training.parallel: fsdp, a smaller student, or a larger device",
+    )
+
+
+def _refuse_other_loss(loss: float, reference: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(reference)):
+        raise NonFiniteError(
+            f"the loss of the first window is {loss}, by the reference {reference}",
+            hint="teacher or init hold weights that are not finite; fetch them again",
+        )
+    if abs(loss - reference) > LARGEST_DIFFERENCE:
+        raise ExperimentError(
+            f"before the first step, the loss of one window is {loss:.6f} nat/token, by the reference "
+            f"implementation {reference:.6f}: they may differ by {LARGEST_DIFFERENCE}",
+            hint="`refute distill certify` shows in which respect this loss is wrong on this device",
+        )
 
 
 def _gb(size: int) -> str:
@@ -164,13 +172,13 @@ def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | 
     z, count = logits.cpu().double()[known], max(int(known.sum()), 1)
     total = training.ce_weight * functional.cross_entropy(z, labels[known], reduction="sum").item() / count
     if training.kd_weight > 0 and teacher_logits is not None:
-        heat = training.temperature
-        log_q = functional.log_softmax(z / heat, dim=-1)
-        log_p = functional.log_softmax(teacher_logits.cpu().double()[known] / heat, dim=-1)
+        temperature = training.temperature
+        log_q = functional.log_softmax(z / temperature, dim=-1)
+        log_p = functional.log_softmax(teacher_logits.cpu().double()[known] / temperature, dim=-1)
         if kept is not None:
             log_q, log_p = (_lumped(shares, kept[known]) for shares in (log_q, log_p))
         apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
-        total += training.kd_weight * heat**2 * apart.sum().item() / count
+        total += training.kd_weight * temperature**2 * apart.sum().item() / count
     return total
 
 

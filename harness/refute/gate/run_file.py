@@ -1,0 +1,83 @@
+"""run.json of a gate run: what was asked, by which texts, and the machine and packages that it ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from refute.falsifier.origins import falsifier_origins
+from refute.gate.inputs import GateInputs
+from refute.judge.run.facts import CitedVerdict, RunFacts
+from refute.judge.run.folder import RunFile
+from refute.lock.model import RunLock
+from refute.spec.fields import utc_now
+from refute.spec.files import LoadedRelease
+from refute.spec.folders import CONTRACTS
+from refute.spec.texts import ReleaseText, SpecText
+
+
+def describe_run(
+    run_id: str, config: pytest.Config, inputs: GateInputs, lock: RunLock | None, requires: tuple[CitedVerdict, ...]
+) -> RunFile:
+    """What is known of a run before its first experiment; `requires` are the verdicts that its release cites."""
+    return RunFile(
+        facts=_facts(run_id, config, inputs),
+        release=_release_text(inputs.release),
+        specs=tuple(
+            SpecText(id=loaded.spec.spec, name=str(loaded.path), sha256=loaded.sha256, text=loaded.text)
+            for loaded in inputs.specs
+        ),
+        store=str(inputs.store.resolve()),
+        lock=lock,
+        requires=requires,
+        falsifiers=tuple(str(folder.resolve()) for folder in inputs.falsifier_folders),
+    )
+
+
+def _facts(run_id: str, config: pytest.Config, inputs: GateInputs) -> RunFacts:
+    contracts = _contracts(inputs, config.rootpath / CONTRACTS)
+    return RunFacts(
+        id=run_id,
+        started_at=utc_now(),
+        argv=tuple(map(str, config.invocation_params.args)),
+        pytest_environment={name: os.environ[name] for name in sorted(os.environ) if name.startswith("PYTEST_")},
+        plugins={dist.project_name: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpus=os.cpu_count() or 0,
+        versions=_versions(),
+        falsifiers=falsifier_origins(inputs.registry, contracts),
+    )
+
+
+def _contracts(inputs: GateInputs, folder: Path) -> dict[str, tuple[str, ...]]:
+    """By falsifier, the contracts of this repository that cover the code behind it."""
+    if not folder.is_dir():
+        return {}
+    # Where there are some: their models cost every other gate a tenth of a second.
+    from refute.check.contracts.links import linked_contracts, readable_contracts
+
+    return linked_contracts(inputs.registry, inputs.plan, readable_contracts([folder]))
+
+
+def _release_text(loaded: LoadedRelease) -> ReleaseText:
+    release = loaded.release
+    return ReleaseText(
+        id=release.release,
+        title=release.title,
+        run_class=release.run_class,
+        operator=release.operator,
+        name=str(loaded.path),
+        sha256=loaded.sha256,
+        text=loaded.text,
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Every installed distribution with its version."""
+    found = {dist.metadata["Name"]: dist.version for dist in distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))

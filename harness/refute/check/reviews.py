@@ -5,7 +5,6 @@ A falsifier whose criterion or bars have changed since is a suspect: it may atta
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from refute.attest import canonical_json, sha256_hex
+from refute.disk import write_whole
 from refute.errors import Problem, SpecError, UsageError
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText
 from refute.spec.fields import Closed, Sha256, first_fault
@@ -79,7 +79,7 @@ def review(path: Path, specs: Sequence[Spec], names: Sequence[str], by: str) -> 
     """Record that `by` holds the falsifiers `names` (none: all) fit for their criteria as they read today.
 
     Returns the ids whose entry changed. Entries of falsifiers that are gone go. Raises UsageError for an id that no
-    spec uses, and where the file cannot be written.
+    spec uses, ExperimentError where the file cannot be written.
     """
     uses = {use.id: (criterion, use) for criterion, use in _uses(specs)}
     unknown = sorted(set(names) - set(uses))
@@ -94,7 +94,8 @@ def review(path: Path, specs: Sequence[Spec], names: Sequence[str], by: str) -> 
         old = before.reviews.get(name)
         if old is None or (old.criterion, old.fingerprint) != (found.criterion, found.fingerprint):
             after[name] = found
-    _write(path, Reviews(reviews=dict(sorted(after.items()))))
+    reviews = Reviews(reviews=dict(sorted(after.items())))
+    write_whole(path, f"{reviews.model_dump_json(indent=1)}\n".encode())
     return tuple(name for name in sorted({*after, *before.reviews}) if after.get(name) != before.reviews.get(name))
 
 
@@ -109,12 +110,3 @@ def _bars(text: ThresholdText) -> list[str]:
     threshold = text.parsed()
     parts = (threshold.holds_if, threshold.inconclusive_if, text.sequential)
     return [str(part) for part in parts if part is not None]
-
-
-def _write(path: Path, reviews: Reviews) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        staged.write_text(reviews.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        staged.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

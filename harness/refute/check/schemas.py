@@ -6,14 +6,13 @@ Use: python -m refute.check.schemas FOLDER
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from refute.check.contracts.model import Contract
+from refute.disk import write_whole
 from refute.errors import UsageError
 from refute.judge.predicate.model import Predicate
 from refute.lock.model import Lock
@@ -50,10 +49,7 @@ def write_schemas(folder: Path) -> None:
     """Write every schema into `folder`, made if need be; each file is replaced whole."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, folder / name)  # noqa: PTH105  # Path.replace reads backwards here
+        write_whole(folder / name, text.encode("utf-8"))
 
 
 def _schema(title: str, model: type[BaseModel]) -> str:

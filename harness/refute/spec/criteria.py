@@ -1,7 +1,7 @@
 """Spec YAML -> frozen models: criteria, the falsifiers that attack them, and the bars they must clear.
 
 Every bar is parsed and every id compared when the file is loaded, so a `Spec` that exists is consistent
-in itself. Whether its falsifiers exist and measure what it bars is for linting.py.
+in itself. Whether its falsifiers exist and measure what it bars is for lint.py.
 """
 
 from __future__ import annotations

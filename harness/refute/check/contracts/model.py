@@ -1,7 +1,7 @@
 """Contract YAML -> frozen models: equations, invariants, tolerances, and the executable properties that attack them.
 
 Every claim of a contract is attacked by at least one Hypothesis property, and every property names mutants: changed
-engines on which it must fail. Whether they exist is for contract_references.py, whether they do it for contract_run.py.
+engines on which it must fail. Whether they exist is for references.py, whether they do it for run.py.
 """
 
 from __future__ import annotations

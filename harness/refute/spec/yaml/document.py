@@ -2,7 +2,7 @@
 
 Refused, because a reviewer would be misled or a parser harmed: duplicate keys, anchors, aliases, merge
 keys, tags, directives, several documents, keys that are not text, unquoted words that YAML versions
-read differently (yaml_scalars.py), files above 1 MiB, nesting above 40 levels. All faults of a file
+read differently (scalars.py), files above 1 MiB, nesting above 40 levels. All faults of a file
 are reported at once; after a syntax error the rest of the file cannot be read.
 """
 

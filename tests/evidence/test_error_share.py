@@ -12,9 +12,9 @@ import pytest
 from refute.attest import PrivateKey, generate_key, load_private_key
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError
-from refute.evidence.distillation import error_shares
-from refute.evidence.experiment import key_of, render
+from refute.evidence.experiment import config_for_key, key_of
 from refute.evidence.plan import plan_for, plan_release
+from refute.evidence.spec_demands import error_shares
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
 from refute.judge.judge_run import Judged, Operator, judge_run
@@ -186,7 +186,7 @@ def test_the_engine_goes_on_up_to_the_largest_share_that_is_stated() -> None:
     plan, bare = plan_for(release, RELEASES, specs, registry), plan_release(release, RELEASES)
 
     def share(name: str) -> Any:
-        return render(plan[name].config)["allowed_error_share"]
+        return config_for_key(plan[name].config)["allowed_error_share"]
 
     assert [share(f"humaneval_{who}") for who in ("student", "init", "teacher", "null")] == [0.05, 0.05, 0.0, 0.0]
     changed = {name for name in plan if key_of(plan[name], {}) != key_of(bare[name], {})}

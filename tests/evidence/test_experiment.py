@@ -15,47 +15,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from free_config import free
 from refute.disk import file_sha256
 from refute.evidence import experiment as experiments
 from refute.evidence.experiment import (
-    Config,
     Experiment,
     FromEvidence,
     Located,
+    config_for_job,
+    config_for_key,
     environment,
     folder_digest,
     key_of,
-    render,
-    source_digest,
 )
 
-BASE = Experiment(
-    "student", "distil", "engine:train", ("init",), {"training": {"steps": 5}, "x": 1}, ("engines/distill",)
-)
+ENTRY = "refute.engines.distill.experiments.train:train"
+BASE = Experiment("student", "distil", ENTRY, free(training={"steps": 5}, x=1), ("init",))
+ASSETS = Path(__file__).parents[1] / "assets"
 INIT = {"init": "1" * 64}
 
 
 @pytest.fixture(autouse=True)
 def fresh_caches() -> Iterator[None]:
-    """Digests are remembered for a whole run; each test starts and leaves without them."""
-    for cached in (source_digest, environment):
-        cached.cache_clear()
+    """The environment is remembered for a whole run; each test starts and leaves without it."""
+    environment.cache_clear()
     yield
-    for cached in (source_digest, environment):
-        cached.cache_clear()
+    environment.cache_clear()
 
 
 def test_a_key_is_the_same_in_another_process() -> None:
     """Whatever the hash seed and the working folder: else nothing would ever be found again."""
     code = (
-        "from refute.evidence.experiment import Experiment, key_of\n"
-        'base = Experiment("student", "distil", "engine:train", ("init",), {"training": {"steps": 5}, "x": 1}, '
-        '("engines/distill",))\n'
+        "from free_config import free\nfrom refute.evidence.experiment import Experiment, key_of\n"
+        f'base = Experiment("student", "distil", {ENTRY!r}, free(training={{"steps": 5}}, x=1), ("init",))\n'
         f"print(key_of(base, {INIT!r}))"
     )
     for seed in ("1", "2"):
         command = [sys.executable, "-c", code]
-        environ = {"PYTHONHASHSEED": seed}
+        environ = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ASSETS)}
         found = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env=environ)
         assert found.stdout.strip() == key_of(BASE, INIT)
 
@@ -64,17 +61,16 @@ def test_a_key_is_the_same_in_another_process() -> None:
     "changed",
     [
         replace(BASE, name="ce_control"),
-        replace(BASE, entry="engine:other"),
-        replace(BASE, config={"x": 1, "training": {"steps": 6}}),
-        replace(BASE, config={"x": 1, "training": {"steps": 5.5}}),
-        replace(BASE, config={"x": 1, "training": {"steps": "5"}}),
-        replace(BASE, config={"x": 1, "training": {"steps": True}}),
-        replace(BASE, config={"x": 1, "training": {"steps": 5, "seed": None}}),
-        replace(BASE, config={"x": 1, "training": FromEvidence("init", "steps")}),
-        replace(BASE, config={"x": 1, "training": FromEvidence("init", "other")}),
-        replace(BASE, engine=("engines/humaneval",)),
-        replace(BASE, engine=()),
-        replace(BASE, config={"x": 1, "training": {"steps": 5}, "path": Located(lambda: "2" * 64, Path)}),
+        replace(BASE, entry="refute.engines.distill.experiments.train:other"),
+        replace(BASE, config=free(x=1, training={"steps": 6})),
+        replace(BASE, config=free(x=1, training={"steps": 5.5})),
+        replace(BASE, config=free(x=1, training={"steps": "5"})),
+        replace(BASE, config=free(x=1, training={"steps": True})),
+        replace(BASE, config=free(x=1, training={"steps": 5, "seed": None})),
+        replace(BASE, config=free(x=1, training=FromEvidence("init", "steps"))),
+        replace(BASE, config=free(x=1, training=FromEvidence("init", "other"))),
+        replace(BASE, entry="refute.engines.humaneval.experiments.evaluate:evaluate"),
+        replace(BASE, config=free(x=1, training={"steps": 5}, path=Located(lambda: "2" * 64, Path))),
     ],
 )
 def test_a_key_changes_with_what_enters(changed: Experiment) -> None:
@@ -87,7 +83,7 @@ def test_a_key_changes_with_what_enters(changed: Experiment) -> None:
     [
         replace(BASE, title="another title"),
         replace(BASE, limit_s=1.0),
-        replace(BASE, config={"x": 1, "training": {"steps": 5}}),
+        replace(BASE, config=free(x=1, training={"steps": 5})),
     ],
 )
 def test_a_key_does_not_change_with_what_cannot_change_a_number(changed: Experiment) -> None:
@@ -110,7 +106,7 @@ def test_a_key_changes_with_contents_and_not_with_paths(tmp_path: Path) -> None:
 
     def key(folder: Path) -> str:
         located = Located(lambda: folder_digest(folder), lambda: folder)
-        return key_of(replace(BASE, config={"path": located}), INIT)
+        return key_of(replace(BASE, config=free(path=located)), INIT)
 
     def fill(name: str, file: str = "config.json", data: bytes = b"{}") -> Path:
         (tmp_path / name / "sub").mkdir(parents=True)
@@ -123,40 +119,10 @@ def test_a_key_changes_with_contents_and_not_with_paths(tmp_path: Path) -> None:
     assert key(fill("fourth", file="other.json")) != first
 
 
-def test_a_key_changes_with_the_engine_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed, added or renamed Python file of an engine gives another key; a changed data file does not."""
-    engine = tmp_path / "engines" / "distill" / "deep"
-    engine.mkdir(parents=True)
-    (engine / "loss.py").write_text("x = 1\n", encoding="utf-8")
-    monkeypatch.setattr(experiments, "__file__", str(tmp_path / "evidence" / "experiment.py"))
-
-    def key() -> str:
-        source_digest.cache_clear()
-        return key_of(BASE, INIT)
-
-    keys = [key()]
-    (engine / "loss.py").write_text("x = 2\n", encoding="utf-8")
-    keys.append(key())
-    (engine / "more.py").write_text("", encoding="utf-8")
-    keys.append(key())
-    (engine / "more.py").rename(engine / "less.py")
-    keys.append(key())
-    assert len(set(keys)) == 4
-    (engine / "notes.txt").write_text("no code", encoding="utf-8")
-    assert key() == keys[-1]
-
-
-def test_engines_of_this_package_have_source() -> None:
-    """The folders that plans use are there and differ; a name that is no folder would hash nothing, and is refused."""
-    assert len({source_digest(f"engines/{name}") for name in ("distill", "humaneval", "model")}) == 3
-    with pytest.raises(FileNotFoundError, match="no package folder"):
-        source_digest("no_such_engine")
-
-
 @pytest.mark.parametrize("library", experiments.LIBRARIES)
 def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newer version, or none, of whatever computes; files that are only taken in do not care."""
-    taken_in = replace(BASE, entry=None, engine=())
+    taken_in = replace(BASE, entry=None)
     before, before_taken_in = key_of(BASE, INIT), key_of(taken_in, INIT)
     real = importlib.metadata.version
 
@@ -189,29 +155,29 @@ def test_a_key_changes_with_python_and_machine(monkeypatch: pytest.MonkeyPatch) 
     assert len(keys) == 3
 
 
-def test_render_puts_paths_or_digests() -> None:
+def test_a_configuration_holds_paths_or_digests() -> None:
     """The job gets paths, the key gets digests, at any depth; nothing is looked up that is not asked for."""
 
     def never() -> str:
         raise AssertionError
 
-    config: Config = {
-        "teacher": {"path": Located(lambda: "d" * 64, lambda: Path("/m")), "kind": "gguf"},
-        "model": FromEvidence("init", "model"),
-        "limit": None,
-    }
+    config = free(
+        teacher={"path": Located(lambda: "d" * 64, lambda: Path("/m")), "kind": "gguf"},
+        model=FromEvidence("init", "model"),
+        limit=None,
+    )
     shared = {"limit": None}
     in_the_job = {"teacher": {"path": "/m", "kind": "gguf"}, "model": "/view/model", **shared}
     in_the_key = {"teacher": {"path": "d" * 64, "kind": "gguf"}, "model": "init/model", **shared}
-    assert render(config, {"init": Path("/view")}) == in_the_job
-    assert render(config) == in_the_key
-    assert render({"p": Located(never, lambda: Path("/m"))}, {}) == {"p": "/m"}
+    assert config_for_job(config, {"init": Path("/view")}).model_dump() == in_the_job
+    assert config_for_key(config) == in_the_key
+    assert config_for_job(free(p=Located(never, lambda: Path("/m"))), {}).model_dump() == {"p": "/m"}
 
 
 @given(st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)))
-def test_render_is_json_that_keeps_every_value(config: dict[str, str | int | bool | None]) -> None:
+def test_a_configuration_is_json_that_keeps_every_value(config: dict[str, str | int | bool | None]) -> None:
     """What enters the key is JSON data equal to the configuration."""
-    assert json.loads(json.dumps(render(config))) == config
+    assert json.loads(json.dumps(config_for_key(free(**config)))) == config
 
 
 def test_folder_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:

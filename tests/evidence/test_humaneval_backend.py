@@ -12,7 +12,7 @@ import yaml
 
 from refute.errors import SpecError
 from refute.evidence import humaneval_backend as plan_backends
-from refute.evidence.experiment import Config, key_of, render
+from refute.evidence.experiment import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import input_digests, plan_release
 from refute.spec.files import load_release
@@ -50,9 +50,9 @@ def release_with(folder: Path, backend: dict[str, Any], **distillation: object) 
     return load_release(path).release
 
 
-def backend_of(release: Release, folder: Path, name: str) -> Config | None:
+def backend_of(release: Release, folder: Path, name: str) -> dict[str, Any] | None:
     """What the experiment `name` is told of the backend."""
-    found = plan_release(release, folder)[f"humaneval_{name}"].config["backend"]
+    found = config_for_key(plan_release(release, folder)[f"humaneval_{name}"].config)["backend"]
     assert found is None or isinstance(found, dict)
     return found
 
@@ -80,11 +80,11 @@ def test_each_model_is_asked_under_its_own_name(tmp_path: Path) -> None:
         }
     plan = plan_release(release, tmp_path)
     assert backend_of(release, tmp_path, "null") is None
-    assert "backend" not in plan["humaneval_replay"].config
+    assert "backend" not in config_for_key(plan["humaneval_replay"].config)
     for name in ("humaneval_calibration", "humaneval_student", "humaneval_replay"):
-        told = plan[name].config["humaneval"]
+        told = config_for_key(plan[name].config)["humaneval"]
         assert isinstance(told, dict)
-        assert "backend" not in told
+        assert told["backend"] == {"kind": "transformers"}
 
 
 def test_each_model_has_its_own_file_and_the_teacher_its_own_too(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_each_model_has_its_own_file_and_the_teacher_its_own_too(tmp_path: Path)
     for role, digest in digests.items():
         config = backend_of(release, tmp_path, role)
         assert config is not None
-        assert render(config)["path"] == digest
+        assert config["path"] == digest
     found = input_digests(release, tmp_path)
     assert {role: found[f"distillation.humaneval.backend.{role}"] for role in digests} == digests
     lines = missing_inputs(release, tmp_path)

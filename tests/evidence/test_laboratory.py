@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from free_config import free
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
 from refute.evidence.experiment import Experiment, FromEvidence
 from refute.evidence.laboratory import Laboratory
@@ -65,9 +66,7 @@ class Bench:
     def experiment(
         self, function: str, name: str = "it", needs: tuple[str, ...] = (), limit_s: float = 60
     ) -> Experiment:
-        return Experiment(
-            name, name, f"tiny_engine:{function}", needs, {"calls": str(self.root / "calls")}, (), limit_s
-        )
+        return Experiment(name, name, f"tiny_engine:{function}", free(calls=str(self.root / "calls")), needs, limit_s)
 
     def laboratory(self, *experiments: Experiment) -> Laboratory:
         plan = {experiment.name: experiment for experiment in experiments}
@@ -277,14 +276,19 @@ from pathlib import Path
 from refute.evidence.store import Store
 from refute.evidence.experiment import Experiment
 from refute.evidence.laboratory import Laboratory
+from refute.spec.fields import Closed
 
 class Watch:
     def __getattr__(self, name):
         return lambda *_: print(name, flush=True)
 
 root, function = Path(sys.argv[1]), sys.argv[2]
-config = {"calls": str(root / "calls")}
-plan = {"it": Experiment("it", "it", f"tiny_engine:{function}", (), config, (), 60)}
+
+class Calls(Closed):
+    calls: str
+
+config = Calls(calls=str(root / "calls"))
+plan = {"it": Experiment("it", "it", f"tiny_engine:{function}", lambda _at: config, (), 60)}
 Laboratory(plan, Store(root / "store"), Watch()).obtain("it")
 """
 
@@ -367,7 +371,7 @@ def test_paths_into_other_evidence_reach_the_job(bench: Bench) -> None:
     """The job's configuration holds the place of a need's file, not the words that stand in the key."""
     calls = str(bench.root / "calls")
     second = Experiment(
-        "second", "second", "tiny_engine:work", ("first",), {"calls": calls, "m": FromEvidence("first", "deep")}
+        "second", "second", "tiny_engine:work", free(calls=calls, m=FromEvidence("first", "deep")), ("first",)
     )
     laboratory = bench.laboratory(bench.experiment("work", "first"), second)
     place = Path(laboratory.obtain("second").json("deep/result.json")["config"]["m"])

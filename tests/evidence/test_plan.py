@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from refute.errors import MissingInputsError, UsageError
-from refute.evidence.distillation import sequential_design
-from refute.evidence.experiment import Config, FromEvidence, Plan, key_of, render
+from refute.evidence.experiment import Experiment, FromEvidence, Located, Plan, config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs, require_inputs
 from refute.evidence.plan import plan_release
+from refute.evidence.spec_demands import sequential_design
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import Spec, load_spec
 from refute.spec.files import load_release
@@ -32,13 +32,17 @@ def load(name: str = "quick.yaml", **changes: Any) -> Release:
     return Release.model_validate_json(json.dumps(content))
 
 
-def from_evidence(config: Config) -> Iterator[FromEvidence]:
-    """Every reference to another experiment's files, at any depth."""
-    for value in config.values():
-        if isinstance(value, FromEvidence):
-            yield value
-        elif isinstance(value, Mapping):
-            yield from from_evidence(value)
+def built_on(experiment: Experiment) -> set[str]:
+    """The evidence whose files the configuration names."""
+    found = set[str]()
+
+    def note(place: Located | FromEvidence) -> str:
+        if isinstance(place, FromEvidence):
+            found.add(place.name)
+        return ""
+
+    experiment.config(note)
+    return found
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,7 +52,7 @@ def test_every_need_is_planned_before_it_is_needed(name: str) -> None:
     for experiment in plan.values():
         assert set(experiment.needs) <= set(plan), experiment.name
         assert experiment.name not in reachable(experiment.name, plan)
-        assert {found.name for found in from_evidence(experiment.config)} <= set(experiment.needs)
+        assert built_on(experiment) <= set(experiment.needs)
         assert experiment.title
         assert experiment.limit_s > 0
 
@@ -70,9 +74,9 @@ def test_the_control_differs_from_the_student_in_its_weights_alone() -> None:
     """Same entry, inputs, limits, data order and seed: what distillation is worth is all that remains."""
     plan = plan_release(load(), RELEASES)
     student, control = plan["student"], plan["ce_control"]
-    for field in ("entry", "needs", "engine", "limit_s"):
+    for field in ("entry", "needs", "limit_s"):
         assert getattr(student, field) == getattr(control, field)
-    own, other = render(student.config), render(control.config)
+    own, other = config_for_key(student.config), config_for_key(control.config)
     assert differing(own, other) == {"training.ce_weight": (0.3, 1.0), "training.kd_weight": (0.7, 0.0)}
     assert key_of(student, {}) != key_of(control, {})
 
@@ -198,7 +202,7 @@ def test_a_release_without_a_distillation_plans_only_its_own_files(tmp_path: Pat
     )
     plan = plan_release(release, tmp_path)
     assert sorted(plan) == ["answers", "release"]
-    assert json.loads(str(plan["release"].config["json"])) == json.loads(release.model_dump_json())
+    assert json.loads(str(config_for_key(plan["release"].config)["text"])) == json.loads(release.model_dump_json())
     assert {experiment.entry for experiment in plan.values()} == {None}
 
 
@@ -211,7 +215,6 @@ def test_every_entry_names_a_function_that_exists() -> None:
         file = Path(__file__).parents[2] / "harness" / Path(*module.split(".")).with_suffix(".py")
         tree = ast.parse(file.read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, experiment.entry
-        assert experiment.engine == ("/".join(module.split(".")[1:3]), "engines/model")
 
 
 # ------------------------------------------------------------------------------------------------ sequential runs
@@ -250,10 +253,11 @@ def test_a_declared_sequential_test_plans_a_run_of_its_own() -> None:
     assert design is not None
     plan = plan_release(load("embedded.yaml"), RELEASES, sequential=design)
     found = plan["humaneval_sequential"]
-    rule = render(found.config)["sequential"]
+    rule = config_for_key(found.config)["sequential"]
     assert isinstance(rule, dict)
     assert (rule["bar"], rule["looks"][:2], rule["boundaries"][0]["stop_at_least"]) == (15.0, [8, 16], 6)
-    assert {**found.config, "sequential": None} == {**plan["humaneval_student"].config, "sequential": None}
+    whole = config_for_key(plan["humaneval_student"].config)
+    assert {**config_for_key(found.config), "sequential": None} == {**whole, "sequential": None}
     evidence = {"student": "d" * 64}
     keys = {key_of(found, evidence), key_of(plan["humaneval_student"], evidence)}
     other = sequential_design([spec_with({**RULE, "error_rate": 0.01})], registry)

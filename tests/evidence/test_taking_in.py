@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from free_config import free
 from refute.errors import MissingInputsError, RefuteError
-from refute.evidence.experiment import Experiment, Located
+from refute.evidence.experiment import Experiment, Located, TakenFiles, TakenText
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.store import Store
 
@@ -25,7 +26,9 @@ def take(tmp_path: Path, silence: Watcher) -> Take:
 
 def taken_in(path: Path) -> Experiment:
     """The experiment that files `path` as it is."""
-    return Experiment("answers", "take in", None, config={"path": Located(lambda: "0" * 64, lambda: path)})
+    return Experiment(
+        "answers", "take in", None, lambda at: TakenFiles(path=at(Located(lambda: "0" * 64, lambda: path)))
+    )
 
 
 def test_files_are_taken_in_as_they_are(take: Take, tmp_path: Path) -> None:
@@ -49,7 +52,7 @@ def test_files_are_taken_in_as_they_are(take: Take, tmp_path: Path) -> None:
 def test_a_single_file_keeps_its_name(take: Take, tmp_path: Path) -> None:
     """`evidence: {answers: path/to/mine.jsonl}` is read as `mine.jsonl`; a text becomes `<name>.json`."""
     (tmp_path / "mine.jsonl").write_text("{}\n", encoding="utf-8")
-    text = Experiment("release", "take in", None, config={"json": '{"a": 1}'})
+    text = Experiment("release", "take in", None, lambda _at: TakenText(text='{"a": 1}'))
     laboratory = take(taken_in(tmp_path / "mine.jsonl"), text)
     assert laboratory.obtain("answers").rows("mine.jsonl") == [{}]
     assert laboratory.obtain("release").json("release.json") == {"a": 1}
@@ -65,7 +68,7 @@ def test_a_missing_file_is_the_same_error_every_time(take: Take, tmp_path: Path)
         raise PermissionError(13, "Permission denied", "x")
 
     for digest, message in ((absent, "no file at x"), (unreadable, "Permission denied")):
-        experiment = Experiment("answers", "take in", None, config={"path": Located(digest, Path)})
+        experiment = Experiment("answers", "take in", None, free(path=Located(digest, Path)))
         laboratory = take(experiment)
         for _ in range(2):
             with pytest.raises(RefuteError, match=message):

@@ -12,7 +12,7 @@ import pytest
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
 from refute.errors import ExperimentError, ExperimentTimeoutError, NonFiniteError
-from refute.evidence.experiment import Experiment, Located
+from refute.evidence.experiment import Configure, Experiment, Located, TakenFiles
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.store import Store
 from refute.falsifier.records import record_from_json, record_to_json
@@ -39,6 +39,11 @@ criteria:
 """
 USE = "{id: F-A, uses: NAME, timeout_s: 5, thresholds: {count: {holds_if: '<= 1 files'}}}"
 RELEASE = "release: r\ntitle: t\nrun_class: embedded\nevidence: {corpus: a.json}\n"
+
+
+def taking_in(place: Located) -> Configure:
+    """The configuration of evidence that is the files at `place`."""
+    return lambda at: TakenFiles(path=at(place))
 
 
 def nothing(bench: Bench) -> None:
@@ -133,7 +138,7 @@ class Attack:
         release = parse_release(text.get("release", RELEASE), "r.yaml")
         (self.root / "a.json").write_text(f'{{"count": {count}}}', encoding="utf-8")
         path = self.root / "a.json"
-        taken = Experiment("corpus", "c", None, config={"path": Located(lambda: str(count), lambda: path)})
+        taken = Experiment("corpus", "c", None, taking_in(Located(lambda: str(count), lambda: path)))
         laboratory = Laboratory(plan or {"corpus": taken}, Store(self.root / "store"), self.watcher)
         log = self.root / text.get("log", "falsifiers.log")
         gate = Gate(LoadedRelease(release, path, "0" * 64, ""), registry(), laboratory, log)
@@ -256,7 +261,7 @@ def test_evidence_that_cannot_be_had_is_an_outcome(attack: Attack, error: Except
     def fail() -> str:
         raise error
 
-    plan = {"corpus": Experiment("corpus", "c", None, config={"path": Located(fail, Path)})}
+    plan = {"corpus": Experiment("corpus", "c", None, taking_in(Located(fail, Path)))}
     record = attack(plan=plan)
     assert (record.outcome, record.controls, record.evidence) == (outcome, (), ())
     assert str(error) in record.reason
@@ -264,7 +269,7 @@ def test_evidence_that_cannot_be_had_is_an_outcome(attack: Attack, error: Except
 
 def test_evidence_that_nothing_provides_is_an_error(attack: Attack) -> None:
     """The reason lists what there is."""
-    record = attack(plan={"other": Experiment("other", "o", None)})
+    record = attack(plan={"other": Experiment("other", "o", None, taking_in(Located(str, Path)))})
     assert record.outcome is Outcome.ERROR
     assert "provides no evidence 'corpus'; it provides: other" in record.reason
 
@@ -282,7 +287,7 @@ def test_ctrl_c_is_no_outcome(attack: Attack) -> None:
     def interrupt() -> str:
         raise KeyboardInterrupt
 
-    plan = {"corpus": Experiment("corpus", "c", None, config={"path": Located(interrupt, Path)})}
+    plan = {"corpus": Experiment("corpus", "c", None, taking_in(Located(interrupt, Path)))}
     with pytest.raises(KeyboardInterrupt):
         attack(plan=plan)
 

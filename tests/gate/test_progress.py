@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from free_config import free
 from refute.errors import ExperimentError
 from refute.evidence.experiment import Experiment
 from refute.gate.progress import Progress
 
-TRAIN = Experiment("student", "distil the student", None)
+TRAIN = Experiment("student", "distil the student", None, free())
 
 
 @pytest.fixture

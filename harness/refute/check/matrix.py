@@ -8,9 +8,9 @@ from pathlib import Path
 
 from refute.check.contracts.links import linked_contracts, readable_contracts
 from refute.check.controls.experiment import mutation_experiment
-from refute.evidence.distillation import sequential_design
 from refute.evidence.experiment import Experiment
 from refute.evidence.plan import plan_release
+from refute.evidence.spec_demands import sequential_design
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.spec.criteria import Spec, load_spec, uses_of

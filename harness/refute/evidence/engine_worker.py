@@ -95,7 +95,7 @@ def _run(request: Mapping[str, Any], events_fd: int) -> int:
 def _job(request: Mapping[str, Any], report: ProgressCallback) -> Job:
     return Job(
         name=request["name"],
-        config=json.dumps(request["config"]),
+        config=request["config"],
         inputs={name: Inputs(name, Path(folder)) for name, folder in request["inputs"].items()},
         out=Path(request["out"]),
         scratch=Path(request["scratch"]),

@@ -1,7 +1,7 @@
-"""The plan: which experiments a release implies, what each builds on, and the key its evidence is filed under.
+"""An experiment and its evidence key: what it runs, what it builds on, how it is configured.
 
-A key is the digest of everything that enters: configuration, input files, evidence that it builds on,
-engine source, library versions, Python, machine type. Paths never enter a key, only what they hold.
+A key is the digest of everything that enters: configuration, input files, evidence that it builds on, the source that
+its entry reaches, library versions, Python, machine type. Of a file it holds the digest, and not where it was found.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from refute.disk import file_sha256
+from refute.errors import UsageError
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.reach import entry_digest
+from refute.spec.experiments.parsing import refused_config
+from refute.spec.fields import Closed
 
 # What can change a number: everything that computes, tokenises or reads weights.
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy")
@@ -39,65 +45,94 @@ class FromEvidence:
     file: str
 
 
-Config = Mapping[str, "Config | Located | FromEvidence | str | int | float | bool | None"]
+# What stands for a place in a configuration: its digest in the key, its path in the job.
+Locate = Callable[[Located | FromEvidence], str]
+
+
+# A configuration, made once for the key and once for the job. The function at the entry parses the same model.
+Configure = Callable[[Locate], Closed]
+
+
+class TakenFiles(Closed):
+    """The configuration of evidence that is a file, or all files below a folder, as they are."""
+
+    path: str
+
+
+class TakenText(Closed):
+    """The configuration of evidence that is this text, in `<name>.json`."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One expensive step. `entry` is `module:function` taking a Job; `None` means: file `sources` as they are."""
+    """One expensive step. `entry` is `module:function` taking a Job; with None, `config` says what is taken in."""
 
     name: str
     title: str
     entry: str | None
+    config: Configure
     needs: tuple[str, ...] = ()
-    config: Config = field(default_factory=dict)
-    engine: tuple[str, ...] = ()
     limit_s: float = 3600.0
 
 
 Plan = Mapping[str, Experiment]
 
 
-def render(config: Config, folders: Mapping[str, Path] | None = None) -> dict[str, object]:
-    """`config` as JSON data: with paths for the job where the folders of its evidence are given, else for the key."""
-    out: dict[str, object] = {}
-    for name, value in sorted(config.items()):
-        if isinstance(value, Located):
-            out[name] = value.digest() if folders is None else str(value.path())
-        elif isinstance(value, FromEvidence):
-            # The evidence's digest enters the key beside the configuration.
-            out[name] = f"{value.name}/{value.file}" if folders is None else str(folders[value.name] / value.file)
-        elif isinstance(value, Mapping):
-            out[name] = render(value, folders)
-        else:
-            out[name] = value
-    return out
+def check_config(experiment: Experiment) -> None:
+    """Make the configuration of `experiment` once, without looking for its files.
+
+    Raises UsageError naming experiment and key, where its model refuses it or it builds on evidence it does not need.
+    """
+
+    def place(found: Located | FromEvidence) -> str:
+        if isinstance(found, FromEvidence) and found.name not in experiment.needs:
+            raise UsageError(
+                f"experiment {experiment.name!r} is configured with {found.file!r} of the evidence {found.name!r}, "
+                f"and needs {', '.join(experiment.needs) or 'none'}",
+                hint="this is a fault of the plan: name that evidence in the experiment's needs",
+            )
+        return "a path known at run time"
+
+    try:
+        experiment.config(place)
+    except ValidationError as error:
+        raise refused_config(experiment.name, error) from error
+
+
+def config_for_key(config: Configure) -> dict[str, object]:
+    """As JSON data, with digests where files stand. That of evidence enters the key beside the configuration."""
+
+    def digest(place: Located | FromEvidence) -> str:
+        return place.digest() if isinstance(place, Located) else f"{place.name}/{place.file}"
+
+    return config(digest).model_dump(mode="json")
+
+
+def config_for_job(config: Configure, folders: Mapping[str, Path]) -> Closed:
+    """With paths where files stand; `folders` are those of the evidence that it builds on."""
+
+    def path(place: Located | FromEvidence) -> str:
+        return str(place.path() if isinstance(place, Located) else folders[place.name] / place.file)
+
+    return config(path)
 
 
 def key_of(experiment: Experiment, evidence: Mapping[str, str]) -> str:
-    """The evidence key: `evidence` maps the names in `needs` to their manifest digests."""
+    """The evidence key: `evidence` maps the names in `needs` to their manifest digests.
+
+    Raises FileNotFoundError where the module of its entry is nowhere, and what digests of its files raise.
+    """
     entering = {
         "experiment": experiment.name,
         "entry": experiment.entry,
-        "config": render(experiment.config),
+        "config": config_for_key(experiment.config),
         "evidence": dict(sorted(evidence.items())),
-        "engine": {package: source_digest(package) for package in experiment.engine},
+        "source": entry_digest(experiment.entry) if experiment.entry else None,
         "environment": environment() if experiment.entry else {},
     }
     return hashlib.sha256(json.dumps(entering, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-@cache
-def source_digest(package: str) -> str:
-    """SHA-256 over the Python files of a package folder below `refute` (names and contents).
-
-    Raises FileNotFoundError for a name that is no folder: its digest would be that of nothing, whatever changed.
-    """
-    folder = Path(__file__).parents[1] / package
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no package folder at {folder}")
-    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.py"))}
-    return manifest_digest(files)
 
 
 @cache

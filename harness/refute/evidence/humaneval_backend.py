@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
 
-from refute.evidence.experiment import Config, Located
-from refute.spec.release import AtServer, Distillation, InLlamaCpp, Source
+from refute.evidence.experiment import Locate
+from refute.evidence.sources import located_file
+from refute.spec.experiments.humaneval import LlamaCppFile, ServedModel
+from refute.spec.release import AtServer, Distillation, InLlamaCpp
 
-_ROLES = ("teacher", "init", "student")
 
-
-def backend_of(release: Distillation, role: str, locate: Callable[[Source], Located]) -> Config | None:
-    """Whom the experiment of `role` (teacher, init or student) asks; None where it loads its model itself."""
+def backend_of(
+    release: Distillation, role: Literal["teacher", "init", "student"], base: Path, at: Locate
+) -> LlamaCppFile | ServedModel | None:
+    """Whom the experiment of `role` asks; None where it loads its model itself."""
     backend = release.humaneval.backend
     if isinstance(backend, InLlamaCpp):
         source = release.gguf_files()[role]
-        return {
-            "kind": backend.kind,
-            "version": _version(),
-            "sha256": source.sha256,
-            "path": locate(source),
-            "slots": backend.slots,
-        }
+        return LlamaCppFile(
+            kind=backend.kind,
+            version=_version(),
+            sha256=source.sha256,
+            path=at(located_file(source, base)),
+            slots=backend.slots,
+        )
     if isinstance(backend, AtServer):
-        shared = backend.model_dump(mode="json", exclude=set(_ROLES))
-        return {**shared, "model": getattr(backend, role)}
+        return ServedModel(
+            kind=backend.kind,
+            base_url=backend.base_url,
+            model={"teacher": backend.teacher, "init": backend.init, "student": backend.student}[role],
+            concurrency=backend.concurrency,
+            attempts=backend.attempts,
+            timeout_s=backend.timeout_s,
+            key_variable=backend.key_variable,
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 from refute.disk import link_or_copy
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
 from refute.evidence.engine_process import Workers
-from refute.evidence.experiment import Experiment, Located, Plan, key_of, render
+from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job, key_of
 from refute.evidence.store import Store
 from refute.falsifier.context import Evidence
 from refute.job import Fact
@@ -131,7 +131,9 @@ class Laboratory:
         request = {
             "name": experiment.name,
             "entry": experiment.entry,
-            "config": render(experiment.config, {name: evidence.folder for name, evidence in inputs.items()}),
+            "config": config_for_job(
+                experiment.config, {name: evidence.folder for name, evidence in inputs.items()}
+            ).model_dump_json(),
             "inputs": {name: str(evidence.folder) for name, evidence in inputs.items()},
             "out": str(out),
             "scratch": str(scratch),
@@ -166,12 +168,16 @@ class Laboratory:
 
 
 def _take_in(experiment: Experiment, out: Path) -> None:
-    """Evidence that needs no engine: files as they are, or a JSON text under the evidence's name."""
-    source = experiment.config.get("path", experiment.config.get("json"))
-    if not isinstance(source, Located):
-        (out / f"{experiment.name}.json").write_text(str(source), encoding="utf-8")
-        return
-    path = source.path()
+    """Evidence that needs no engine: files as they are, or a text under the evidence's name."""
+    config = config_for_job(experiment.config, {})
+    if isinstance(config, TakenText):
+        (out / f"{experiment.name}.json").write_text(config.text, encoding="utf-8")
+    elif isinstance(config, TakenFiles):
+        _link_files(Path(config.path), out)
+
+
+def _link_files(path: Path, out: Path) -> None:
+    """The file at `path`, or all files below it, in `out`."""
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
             target = out / (file.name if path.is_file() else file.relative_to(path))

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from refute.errors import UsageError
-from refute.evidence.distillation import _distillation, _refuse_self_distillation, error_shares, sequential_design
-from refute.evidence.experiment import Experiment, Plan
-from refute.evidence.sources import _folder, _model_files
+from refute.evidence.configurations import Parts
+from refute.evidence.distillation import distillation_experiments, refuse_self_distillation
+from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, check_config
+from refute.evidence.sources import located_folder, located_model
+from refute.evidence.spec_demands import error_shares, sequential_design
 from refute.falsifier.registry import Falsifier
 from refute.spec.bars.sequential import Design
 from refute.spec.criteria import Spec
+from refute.spec.evidence_files import RELEASE
 from refute.spec.release import FileCorpus, Loaded, Release
 
 
@@ -45,13 +48,14 @@ def plan_release(
     something else than the release, such as the gate.
 
     Raises:
-        UsageError: the release contradicts itself (teacher == init, an evidence name used twice).
+        UsageError: the release contradicts itself (teacher == init, an evidence name used twice), or the model of an
+            experiment's configuration refuses what was made for it.
     """
     plan = {name: _own_files(name, base / path) for name, path in sorted(release.evidence.items())}
     built_in = [_release_itself(release), *others]
     if release.distillation is not None:
-        _refuse_self_distillation(release.distillation, base)
-        built_in += _distillation(release.distillation, base, sequential, error_shares)
+        refuse_self_distillation(release.distillation, base)
+        built_in += distillation_experiments(Parts(release.distillation, base, sequential, error_shares))
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(
@@ -59,6 +63,8 @@ def plan_release(
                 hint="give yours another name",
             )
         plan[experiment.name] = experiment
+    for experiment in plan.values():
+        check_config(experiment)
     return plan
 
 
@@ -68,14 +74,16 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
     A file that comes with its own SHA-256 is not read, for it is checked against that before every use. The
     standard library as a corpus is named by its interpreter. Raises MissingInputsError for what is not there.
     """
-    found = {f"evidence.{name}": _folder(base / path).digest() for name, path in sorted(release.evidence.items())}
+    found = {
+        f"evidence.{name}": located_folder(base / path).digest() for name, path in sorted(release.evidence.items())
+    }
     distillation = release.distillation
     if distillation is not None:
-        found["distillation.teacher"] = _model_files(distillation.teacher, base).digest()
+        found["distillation.teacher"] = located_model(distillation.teacher, base).digest()
         if isinstance(distillation.init, Loaded):
-            found["distillation.init"] = _model_files(distillation.init.model, base).digest()
+            found["distillation.init"] = located_model(distillation.init.model, base).digest()
         found["distillation.corpus"] = (
-            _folder(base / Path(distillation.corpus.path).expanduser()).digest()
+            located_folder(base / Path(distillation.corpus.path).expanduser()).digest()
             if isinstance(distillation.corpus, FileCorpus)
             else f"standard library of Python {platform.python_version()}"
         )
@@ -87,8 +95,8 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
 
 def _release_itself(release: Release) -> Experiment:
     """What was declared, for falsifiers that compare it with what was done."""
-    return Experiment("release", "take in the release", None, config={"json": release.model_dump_json()})
+    return Experiment(RELEASE, "take in the release", None, lambda _at: TakenText(text=release.model_dump_json()))
 
 
 def _own_files(name: str, path: Path) -> Experiment:
-    return Experiment(name, f"take in {path.name}", None, config={"path": _folder(path)})
+    return Experiment(name, f"take in {path.name}", None, lambda at: TakenFiles(path=at(located_folder(path))))

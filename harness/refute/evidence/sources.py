@@ -1,16 +1,18 @@
-"""Files, folders and models that a release names, as content digests and as paths."""
+"""Files, folders and models that a release names, as places: digests and paths that are looked up late."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from refute.errors import MissingInputsError
-from refute.evidence.experiment import Config, Located, folder_digest
+from refute.evidence.experiment import Located, folder_digest
 from refute.evidence.fetch import fetch
 from refute.spec.release import GgufModel, ModelSource, Source
 
 
-def _folder(path: Path) -> Located:
+def located_folder(path: Path) -> Located:
+    """The folder or file at `path`. Its digest raises MissingInputsError where there is none."""
+
     def digest() -> str:
         if not path.exists():
             raise MissingInputsError(f"no file or folder at {path}", hint="correct the path in the release file")
@@ -19,16 +21,14 @@ def _folder(path: Path) -> Located:
     return Located(digest, lambda: path)
 
 
-def _file(source: Source, base: Path) -> Located:
+def located_file(source: Source, base: Path) -> Located:
+    """A file that comes with its SHA-256: fetched, and checked against that, when its path is asked for."""
     return Located(lambda: source.sha256, lambda: fetch(source, base))
 
 
-def _model_files(model: ModelSource, base: Path) -> Located:
+def located_model(model: ModelSource, base: Path) -> Located:
+    """The GGUF file or Hugging Face folder of a model."""
     if isinstance(model, GgufModel):
         # The package that delivered the file says nothing about what is in it: only the digest enters.
-        return _file(model.source, base)
-    return _folder(base / Path(model.path).expanduser())
-
-
-def _model(model: ModelSource, base: Path) -> Config:
-    return {"model": model.model_dump(mode="json"), "path": _model_files(model, base)}
+        return located_file(model.source, base)
+    return located_folder(base / Path(model.path).expanduser())

@@ -11,9 +11,9 @@ from refute.attest import default_key_directory, development_key, public_pem
 from refute.attest.signing_key import load_unattended_key
 from refute.disk import file_sha256
 from refute.errors import EvidenceError, MissingInputsError
-from refute.evidence.experiment import source_digest
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.plan import input_digests
+from refute.evidence.reach import source_digest
 from refute.falsifier.loading import USER_MODULES
 from refute.falsifier.registry import Falsifier, Registry
 from refute.lock.file import checked_pem, lock_path, timestamp_path

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from refute import stats
-from refute.check.contracts.rewrite import Rewrite, module_file
+from refute.check.contracts.rewrite import Rewrite
 from refute.engines.distill.data.batch_order import BatchOrder, epoch_order
 from refute.errors import MutationError
+from refute.evidence.reach import module_file
 from refute.judge.verdict import CriterionRuling
 from refute.outcome import Outcome, worst
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from refute.check.contracts.check import opened_contracts
 from refute.check.contracts.references import Executable
-from refute.check.contracts.rewrite import Rewrite, module_file
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import SpecError, UsageError
+from refute.evidence.reach import module_file
 
 BEGIN, END = "<!-- coverage: generated -->", "<!-- end of coverage -->"
 

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from refute.check.contracts.model import Contract, contract_files, load_contract
-from refute.check.contracts.rewrite import module_file
 from refute.errors import SpecError
 from refute.evidence.experiment import Plan
+from refute.evidence.reach import module_file
 from refute.falsifier.registry import Falsifier
 
 _NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

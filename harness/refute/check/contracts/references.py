@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import cast
 
 from refute.check.contracts.model import Attack, LoadedContract
-from refute.check.contracts.rewrite import Rewrite, module_file
+from refute.check.contracts.rewrite import Rewrite
 from refute.errors import LoadingError, MutationError, Problem
+from refute.evidence.reach import module_file
 from refute.spec.yaml.document import KeyPath
 from refute.spec.yaml.suggest import suggestion
 

@@ -14,13 +14,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 from refute.errors import MutationError
+from refute.evidence.reach import module_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +78,6 @@ class Rewrite:
         finally:
             function.__code__ = original
             forget()
-
-
-def module_file(name: str) -> Path | None:
-    """The source file of module `name`, or None; nothing is imported, packages above it included."""
-    parts = name.split(".")
-    try:
-        spec = find_spec(parts[0])  # of a name without dots this imports nothing
-    except ValueError:  # a module that was put together at run time
-        return None
-    for end in range(2, len(parts) + 1):
-        if spec is None or spec.submodule_search_locations is None:
-            return None
-        spec = PathFinder.find_spec(".".join(parts[:end]), list(spec.submodule_search_locations))
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _span(target: str, source: str, path: list[str]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from refute.check.controls.kill_matrix import ACCEPTED, kill_matrix
 from refute.check.controls.trials import NoRun, falsifier_of
 from refute.disk import file_sha256
 from refute.errors import ExperimentError
-from refute.evidence.experiment import Experiment, Located
+from refute.evidence.experiment import Experiment, Locate, Located
 from refute.evidence.manifest import manifest_digest
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
@@ -61,14 +61,13 @@ def mutation_experiment(uses: Sequence[FalsifierUse], registry: Registry, folder
         KILL_MATRIX,
         "break the falsifiers and see which control notices",
         f"{__name__}:mutate_falsifiers",
-        config={
-            "uses": json.dumps([{**use, "title": ""} for use in dumped], sort_keys=True),
-            "code": {name: falsifier.code for name, falsifier in sorted(used.items())},
-            "folders": _sources(roots),
-            "packs": _sources(packs),
-            "scipy": version("scipy"),
-        },
-        engine=(".",),
+        config=lambda at: MutationConfig(
+            uses=json.dumps([{**use, "title": ""} for use in dumped], sort_keys=True),
+            code={name: falsifier.code for name, falsifier in sorted(used.items())},
+            folders=_sources(roots, at),
+            packs=_sources(packs, at),
+            scipy=version("scipy"),
+        ),
         limit_s=_LIMIT_S,
     )
 
@@ -99,9 +98,9 @@ def mutate_falsifiers(job: Job) -> None:
     _write(job.out / "falsifiers.jsonl", [each.as_json() for each in matrix.falsifiers])
 
 
-def _sources(folders: Sequence[Path]) -> dict[str, Located]:
+def _sources(folders: Sequence[Path], at: Locate) -> dict[str, str]:
     """Folders whose place never enters a key, but what lies in them: code, and the list of excused mutants."""
-    return {str(number): _located(folder) for number, folder in enumerate(folders)}
+    return {str(number): at(_located(folder)) for number, folder in enumerate(folders)}
 
 
 def _located(folder: Path) -> Located:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from humaneval_world import Desk
 from refute import Bench
 from refute.engines.humaneval.experiments.canned import KINDS
 from refute.engines.humaneval.experiments.evaluate import calibrate
+from refute.evidence.experiment import config_for_job, config_for_key
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import plan_release
 from refute.falsifier.context import Context, Evidence
@@ -46,8 +46,9 @@ def test_a_release_names_its_own_problems(tmp_path: Path) -> None:
     assert missing_inputs(release, tmp_path) == []
     plan = plan_release(release, tmp_path)
     for name in ("humaneval_student", "humaneval_calibration", "corpus", "contamination"):
-        located: Any = plan[name].config["problems_path"]
-        assert (located.digest(), located.path()) == (SHA256, tmp_path / "own.jsonl")
+        config, folders = plan[name].config, dict.fromkeys(plan[name].needs, tmp_path)
+        assert config_for_key(config)["problems_path"] == SHA256
+        assert config_for_job(config, folders).model_dump()["problems_path"] == str(tmp_path / "own.jsonl")
 
 
 @pytest.fixture(scope="module")

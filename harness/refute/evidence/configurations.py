@@ -1,0 +1,264 @@
+"""The configuration of each built-in experiment, from the parts of a release: the models that the engines parse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.evidence.experiment import FromEvidence, Locate
+from refute.evidence.humaneval_backend import backend_of
+from refute.evidence.sources import located_file, located_folder, located_model
+from refute.spec import evidence_files as names
+from refute.spec.bars.sequential import Design
+from refute.spec.experiments import distill, humaneval
+from refute.spec.release import DepthPruned, Distillation, FileCorpus, GgufModel, HfModel, HumanEval, Loaded, Training
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What configurations are made of: a distillation, the folder of its release file, what specs demand of runs."""
+
+    release: Distillation
+    base: Path
+    sequential: Design | None
+    error_shares: Mapping[str, float]
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the teacher is dequantised once, by an experiment, before others load it."""
+        return isinstance(self.release.teacher, GgufModel)
+
+
+def dequantise(parts: Parts, at: Locate) -> distill.DequantiseConfig:
+    """The teacher as the release names it."""
+    return distill.DequantiseConfig(teacher=_original(parts, at))
+
+
+def corpus(parts: Parts, at: Locate) -> distill.CorpusConfig:
+    """The corpus in windows of the training's length, by the teacher's tokenizer."""
+    return distill.CorpusConfig(
+        corpus=parts.release.corpus,
+        path=_corpus_path(parts, at),
+        seq_len=parts.release.training.seq_len,
+        problems_path=_problems(parts, at),
+        tokenizer=_tokenizer(parts, at),
+    )
+
+
+def contamination(parts: Parts, at: Locate) -> distill.OverlapConfig:
+    """The tokenizer of the corpus, and the benchmark that is looked for."""
+    return distill.OverlapConfig(problems_path=_problems(parts, at), tokenizer=_tokenizer(parts, at))
+
+
+def init(parts: Parts, at: Locate) -> distill.InitConfig:
+    """How the init is made, on windows that do not judge the trained model."""
+    declared, release = parts.release.init, parts.release
+    return distill.InitConfig(
+        init=declared,
+        teacher=_teacher(parts, at),
+        init_path=at(located_model(declared.model, parts.base)) if isinstance(declared, Loaded) else None,
+        probe_windows=declared.probe_windows if isinstance(declared, DepthPruned) else 1,
+        skip_windows=release.training.eval_windows,
+        device=release.device,
+        threads=release.threads,
+    )
+
+
+def lineage(parts: Parts, at: Locate) -> distill.LineageConfig:
+    """The teacher as the release names it."""
+    return distill.LineageConfig(teacher=_original(parts, at))
+
+
+def teacher_probe(parts: Parts, at: Locate) -> distill.ProbeConfig:
+    """What supervises, against the file or folder that the release names."""
+    return distill.ProbeConfig(
+        teacher=_teacher(parts, at),
+        reference=_original(parts, at),
+        windows=2,
+        tokens=32,
+        device=parts.release.device,
+        threads=parts.release.threads,
+    )
+
+
+def kd_math(parts: Parts, _at: Locate) -> distill.MathConfig:
+    """The loss as the run computes it."""
+    release = parts.release
+    return distill.MathConfig(dtype=release.training.dtype, device=release.device, threads=release.threads)
+
+
+def corpus_audit(parts: Parts, at: Locate) -> distill.CorpusAuditConfig:
+    """What `corpus` was told, to be found by other means."""
+    return distill.CorpusAuditConfig(
+        corpus=parts.release.corpus,
+        path=_corpus_path(parts, at),
+        problems_path=_problems(parts, at),
+        tokenizer=_teacher(parts, at),
+    )
+
+
+def student(parts: Parts, at: Locate) -> distill.TrainConfig:
+    """The training as declared."""
+    return _training(parts, at, parts.release.training)
+
+
+def ce_control(parts: Parts, at: Locate) -> distill.TrainConfig:
+    """The student's training with the teacher's weight set to 0, and nothing else changed."""
+    declared = parts.release.training.model_dump()
+    return _training(parts, at, Training.model_validate({**declared, "ce_weight": 1.0, "kd_weight": 0.0}))
+
+
+def student_audit(parts: Parts, at: Locate) -> distill.StudentAuditConfig:
+    """What `student` was told, to be done over by other means."""
+    release = parts.release
+    return distill.StudentAuditConfig(
+        training=release.training,
+        teacher=_supervisor(parts, at),
+        processes=release.processes,
+        device=release.device,
+        threads=release.threads,
+    )
+
+
+def humaneval_calibration(parts: Parts, at: Locate) -> humaneval.CalibrateConfig:
+    """The scorer's settings; nobody answers."""
+    return humaneval.CalibrateConfig(humaneval=_settings(parts), problems_path=_problems(parts, at))
+
+
+def humaneval_teacher(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
+    """The teacher answers."""
+    place = _teacher(parts, at)
+    model = humaneval.SourceModel(kind="source", model=place.model, path=place.path)
+    return _evaluation(parts, at, names.HUMANEVAL_TEACHER, model, backend_of(parts.release, "teacher", parts.base, at))
+
+
+def humaneval_init(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
+    """The init answers."""
+    model = humaneval.EvidenceModel(kind="evidence", name=names.INIT)
+    return _evaluation(parts, at, names.HUMANEVAL_INIT, model, backend_of(parts.release, "init", parts.base, at))
+
+
+def humaneval_student(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
+    """The student answers."""
+    model = humaneval.EvidenceModel(kind="evidence", name=names.STUDENT)
+    return _evaluation(parts, at, names.HUMANEVAL_STUDENT, model, backend_of(parts.release, "student", parts.base, at))
+
+
+def humaneval_null(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
+    """Random weights answer, a few problems, always in transformers."""
+    model = humaneval.RandomModel(kind="random", name=names.INIT, layers=2, seed=17)
+    found = _evaluation(parts, at, names.HUMANEVAL_NULL, model, None)
+    return found.model_copy(update={"limit": parts.release.humaneval.null_limit})
+
+
+def humaneval_sequential(parts: Parts, at: Locate) -> humaneval.UntilDecidedConfig:
+    """The student answers until the test of the specs has decided; only planned where they declare one."""
+    design, whole = parts.sequential, humaneval_student(parts, at)
+    if design is None:
+        raise ValueError(f"{names.HUMANEVAL_SEQUENTIAL} was planned without a sequential test")
+    rule = humaneval.StoppingRule(
+        bar=design.bar,
+        error_rate=design.error_rate,
+        spending=design.spending,
+        looks=design.looks,
+        seed=design.seed,
+        boundaries=tuple(
+            humaneval.Boundary(n=look.n, stop_at_most=look.stop_at_most, stop_at_least=look.stop_at_least)
+            for look in design.boundaries()
+        ),
+    )
+    return humaneval.UntilDecidedConfig(
+        model=whole.model,
+        humaneval=whole.humaneval,
+        problems_path=whole.problems_path,
+        backend=whole.backend,
+        device=whole.device,
+        threads=whole.threads,
+        limit=whole.limit,
+        allowed_error_share=parts.error_shares.get(names.HUMANEVAL_SEQUENTIAL, 0.0),
+        sequential=rule,
+    )
+
+
+def humaneval_replay(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The student, and the run some of whose answers are made again."""
+    return humaneval.ReplayConfig(
+        model=names.STUDENT,
+        run=names.HUMANEVAL_STUDENT,
+        humaneval=_settings(parts),
+        problems_path=_problems(parts, at),
+        device=parts.release.device,
+        threads=parts.release.threads,
+    )
+
+
+def _original(parts: Parts, at: Locate) -> distill.TeacherPlace:
+    """The teacher as the release names it."""
+    model = parts.release.teacher
+    return distill.TeacherPlace(model=model, path=at(located_model(model, parts.base)))
+
+
+def _teacher(parts: Parts, at: Locate) -> distill.TeacherPlace:
+    """The teacher as most load it: transformers takes seconds to minutes over a GGUF, so it is dequantised once."""
+    if not parts.quantised:
+        return _original(parts, at)
+    path = at(FromEvidence(names.TEACHER, "model"))
+    return distill.TeacherPlace(model=HfModel(format="hf", path="model"), path=path)
+
+
+def _supervisor(parts: Parts, at: Locate) -> distill.TeacherPlace:
+    """The teacher as training asks it: llama.cpp wants the quantised file itself."""
+    model = parts.release.teacher
+    native = isinstance(model, GgufModel) and model.runtime == "llama.cpp"
+    return _original(parts, at) if native else _teacher(parts, at)
+
+
+def _tokenizer(parts: Parts, at: Locate) -> distill.SourceTokenizer:
+    place = _teacher(parts, at)
+    return distill.SourceTokenizer(kind="source", model=place.model, path=place.path)
+
+
+def _corpus_path(parts: Parts, at: Locate) -> str | None:
+    declared = parts.release.corpus
+    if not isinstance(declared, FileCorpus):
+        return None
+    return at(located_folder(parts.base / Path(declared.path).expanduser()))
+
+
+def _problems(parts: Parts, at: Locate) -> str:
+    return at(located_file(parts.release.humaneval.problems, parts.base))
+
+
+def _settings(parts: Parts) -> HumanEval:
+    """How problems are put and executed, whoever answers them: the backend is stated apart, by model."""
+    return HumanEval.model_validate(parts.release.humaneval.model_dump(exclude={"backend"}))
+
+
+def _training(parts: Parts, at: Locate, training: Training) -> distill.TrainConfig:
+    release = parts.release
+    return distill.TrainConfig(
+        training=training,
+        teacher=_supervisor(parts, at),
+        init=at(FromEvidence(names.INIT, "model")),
+        corpus=at(FromEvidence(names.CORPUS, "")),
+        budget_hours=release.limits.train_s / 3600,
+        processes=release.processes,
+        device=release.device,
+        threads=release.threads,
+    )
+
+
+def _evaluation(
+    parts: Parts, at: Locate, name: str, model: humaneval.ModelChoice, backend: humaneval.Backend | None
+) -> humaneval.EvaluateConfig:
+    return humaneval.EvaluateConfig(
+        model=model,
+        humaneval=_settings(parts),
+        backend=backend,
+        problems_path=_problems(parts, at),
+        limit=parts.release.humaneval.limit,
+        allowed_error_share=parts.error_shares.get(name, 0.0),
+        device=parts.release.device,
+        threads=parts.release.threads,
+    )

@@ -15,13 +15,21 @@ from refute.errors import ExperimentError
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of the file at `path`, or leave that as it is. Raises ExperimentError."""
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """The same for callers with an error of their own: raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
     try:
         fresh.write_bytes(data)
         fresh.replace(path)
-    except OSError as error:
+    except OSError:
         fresh.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+        raise
 
 
 def append(stream: IO[bytes], path: Path, line: bytes) -> None:

@@ -43,12 +43,17 @@ class UsageError(RefuteError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault in a YAML file: where it is and what is wrong."""
+    """One fault in a YAML file: where it is and what is wrong.
+
+    `code` names its kind for programs, such as `spec/uncovered`, and stands at the front of the message, too. It is
+    empty where nothing decides by it.
+    """
 
     file: str
     line: int
     key: str
     message: str
+    code: str = ""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}"

@@ -9,7 +9,7 @@ import pytest
 
 from refute.attest import ModelManifest, Resource
 from refute.judge.predicate.coverage import cover
-from refute.judge.predicate.exhibits import Answer, Curve, Exhibits, Fact, Grid, Prompt, Section
+from refute.judge.predicate.exhibits import CompletionExcerpt, Curve, Exhibits, Fact, Grid, Prompt, Section
 from refute.judge.predicate.identity import Identity
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.facts import RunFacts, Signer
@@ -164,12 +164,12 @@ def _curves() -> tuple[Curve, ...]:
     )
 
 
-def _answer(number: int) -> Answer:
+def _answer(number: int) -> CompletionExcerpt:
     """Hostile, empty, cut and ordinary ones."""
     whole = (HOSTILE, "", "x = 1\n" * 20_000, "    return a + b\n")[number % 4]
     reason = "" if number % 4 == 3 else f"AssertionError at: assert candidate({number}) {HOSTILE[:60]}"
     shown = whole[:400]
-    return Answer(completion=shown, completion_sha256=digest_of(whole), characters=len(whole), reason=reason)
+    return CompletionExcerpt(completion=shown, completion_sha256=digest_of(whole), characters=len(whole), reason=reason)
 
 
 def _prompts() -> tuple[Prompt, ...]:

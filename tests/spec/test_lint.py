@@ -10,7 +10,7 @@ import pytest
 
 from refute.falsifier.registry import Falsifier
 from refute.spec.criteria import LoadedSpec, load_spec
-from refute.spec.lint import check_spec, check_specs
+from refute.spec.lint import UNCOVERED, check_spec, check_specs
 
 GOOD = """\
 spec: SPEC-DEMO-001
@@ -132,6 +132,7 @@ def test_criterion_without_falsifiers_is_uncovered(tmp_path: Path) -> None:
     text = GOOD.split("    falsifiers:")[0] + "    falsifiers: []\n"
     (problem,) = check_spec(loaded(tmp_path, text), DECLARATIONS)
     assert (problem.line, problem.key) == (11, "criteria[0].falsifiers")
+    assert problem.code == UNCOVERED
     assert problem.message.startswith("[spec/uncovered] AC-DEMO-001 has no falsifier")
 
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from refute.attest.canonical import sha256_hex
 from refute.errors import MissingDependencyError, UsageError, VerificationError
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"  # RFC 3161, section 3.4
@@ -52,13 +53,13 @@ def request_timestamp(url: str, data: bytes, *, timeout_s: float = 30.0) -> byte
         ) from error
     try:
         found = _parse(client, answer)
-        fault = _refusal(client, found) or _mismatch(found, data)
-        if not fault and found.tst_info.nonce != query.nonce:
-            fault = "it is the answer to another question"
+        _check_answer(client, found, data)
+        if found.tst_info.nonce != query.nonce:
+            raise VerificationError("it is the answer to another question")
     except VerificationError as error:
-        fault = str(error)
-    if fault:
-        raise UsageError(f"the timestamp authority at {url} gave no timestamp: {fault}", hint="name another authority")
+        raise UsageError(
+            f"the timestamp authority at {url} gave no timestamp: {error}", hint="name another authority"
+        ) from error
     return answer
 
 
@@ -75,18 +76,18 @@ def read_timestamp(answer: bytes, data: bytes, roots: Sequence[bytes]) -> Timest
     found = _parse(client, answer)
     # A stranger's bytes: besides its own error the library raises what parsers of certificates raise.
     try:
-        fault = _refusal(client, found) or _mismatch(found, data)
-        if not fault:
-            builder.build().verify(found, hashlib.sha256(data).digest())
-            return Timestamp(found.tst_info.gen_time.astimezone(UTC), _authority(found))
+        _check_answer(client, found, data)
+        builder.build().verify(found, hashlib.sha256(data).digest())
+        return Timestamp(found.tst_info.gen_time.astimezone(UTC), _authority(found))
+    except VerificationError as error:
+        raise VerificationError(f"not a timestamp of this file: {error}", cause="timestamp") from error
     except Exception as error:
-        fault = f"no authority under the given roots signed it: {str(error).partition(': ErrorStack')[0]}"
+        said = str(error).partition(": ErrorStack")[0]  # behind it the library prints the stack of OpenSSL
         raise VerificationError(
-            f"not a timestamp of this file: {fault}",
+            f"not a timestamp of this file: no authority under the given roots signed it: {said}",
             hint="name the root certificate of the authority that was asked",
             cause="timestamp",
         ) from error
-    raise VerificationError(f"not a timestamp of this file: {fault}", cause="timestamp")
 
 
 def _client() -> ModuleType:
@@ -106,18 +107,16 @@ def _parse(client: ModuleType, answer: bytes) -> Any:
         raise VerificationError(f"no answer of a timestamp authority: {error}", cause="timestamp") from error
 
 
-def _refusal(client: ModuleType, found: Any) -> str:
-    if found.status == int(client.PKIStatus.GRANTED):
-        return ""
-    return f"status {found.status}: {'; '.join(found.status_string) or 'no reason given'}"
-
-
-def _mismatch(found: Any, data: bytes) -> str:
+def _check_answer(client: ModuleType, found: Any, data: bytes) -> None:
+    """Raises VerificationError unless the authority granted a timestamp of the SHA-256 of `data`."""
+    if found.status != int(client.PKIStatus.GRANTED):
+        raise VerificationError(f"status {found.status}: {'; '.join(found.status_string) or 'no reason given'}")
     imprint = found.tst_info.message_imprint
     if imprint.hash_algorithm.dotted_string != "2.16.840.1.101.3.4.2.1":  # id-sha256, RFC 5754
-        return f"its digest is of the kind {imprint.hash_algorithm.dotted_string}, not SHA-256"
-    wanted = hashlib.sha256(data).hexdigest()
-    return "" if imprint.message.hex() == wanted else f"it is of SHA-256 {imprint.message.hex()}, not {wanted}"
+        raise VerificationError(f"its digest is of the kind {imprint.hash_algorithm.dotted_string}, not SHA-256")
+    wanted = sha256_hex(data)
+    if imprint.message.hex() != wanted:
+        raise VerificationError(f"it is of SHA-256 {imprint.message.hex()}, not {wanted}")
 
 
 def _certificate(pem: bytes) -> Any:

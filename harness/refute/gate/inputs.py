@@ -19,7 +19,7 @@ from refute.gate.selection import falsifier_folders, selected
 from refute.spec.criteria import LoadedSpec, uses_of
 from refute.spec.files import LoadedRelease
 from refute.spec.folders import REFUTE_DIR, store_folder
-from refute.spec.lint import check_spec
+from refute.spec.lint import UNCOVERED, check_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,7 @@ def read_inputs(config: pytest.Config) -> GateInputs:
     release, specs = selected(config)
     registry = load_registry(folders)
     # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
-    problems = [
-        problem
-        for loaded in specs
-        for problem in check_spec(loaded, registry)
-        if not problem.message.startswith("[spec/uncovered]")
-    ]
+    problems = [problem for loaded in specs for problem in check_spec(loaded, registry) if problem.code != UNCOVERED]
     if problems:
         raise SpecError(problems, hint="`refute check` lists these without running anything")
     parsed = [loaded.spec for loaded in specs]

@@ -21,6 +21,7 @@ from refute.attest import (
 )
 from refute.errors import VerificationError
 from refute.lock.model import Lock
+from refute.spec.fields import first_fault
 
 # Beside the verdict's, and named below `.invalid` for the same reason.
 LOCK_TYPE = "https://refute.invalid/lock/v1"
@@ -65,9 +66,7 @@ def read_lock(envelope: bytes, trusted_keys: Sequence[bytes]) -> SignedLock:
     try:
         lock = Lock.model_validate_json(canonical_json(statement.predicate))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise VerificationError(f"the predicate is not a lock: {where}: {first['msg']}") from error
+        raise VerificationError(f"the predicate is not a lock: {first_fault(error)}") from error
     release = lock.promise.release
     if (statement.subject_name, statement.subject_sha256) != (release.content.release, release.sha256):
         raise VerificationError("the lock's subject is not the release that it locks")

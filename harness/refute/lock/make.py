@@ -10,6 +10,7 @@ from pathlib import Path
 
 from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
 from refute.attest.timestamp import request_timestamp
+from refute.disk import replace_file
 from refute.errors import LooseningError, SpecError, UsageError, VerificationError
 from refute.evidence.experiment import Plan, key_of
 from refute.evidence.plan import plan_for
@@ -23,7 +24,7 @@ from refute.outcome import Change
 from refute.spec.criteria import LoadedSpec
 from refute.spec.fields import utc_now
 from refute.spec.files import LoadedRelease
-from refute.spec.lint import check_specs
+from refute.spec.lint import UNCOVERED, check_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def lock_release(
         LooseningError: the new lock would promise less under the same ids and versions.
         UsageError: the lock there is another release's, or the file cannot be written.
     """
-    problems = [each for each in check_specs(specs, registry) if not each.message.startswith("[spec/uncovered]")]
+    problems = [each for each in check_specs(specs, registry) if each.code != UNCOVERED]
     if problems:
         raise SpecError(problems, hint="`refute check` lists these")
     path = out or lock_path(release.path)
@@ -152,11 +153,9 @@ def _known(plan: Plan, store: Path | None) -> tuple[str, ...]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(data)
-        staged.replace(path)
+        replace_file(path, data)
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror or error}", hint="give another file with --out"

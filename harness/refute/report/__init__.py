@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refute.disk import write_whole
 from refute.judge.predicate.model import Predicate
-from refute.report.interface import Report
+from refute.report.interface import ReportFormat
 from refute.report.machine import JsonReport
 from refute.report.page.render import HtmlReport, MarkdownReport, markdown_within
 from refute.report.report_check import check_report, report_format
@@ -15,7 +15,7 @@ from refute.report.terminal import one_line, render_terminal
 
 __all__ = [
     "REPORTS",
-    "Report",
+    "ReportFormat",
     "check_report",
     "markdown_within",
     "one_line",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-REPORTS: Mapping[str, Report] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}
+REPORTS: Mapping[str, ReportFormat] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}
 
 
 def write_reports(predicate: Predicate, payload_sha256: str, folder: Path) -> None:

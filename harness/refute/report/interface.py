@@ -7,7 +7,7 @@ from typing import Protocol
 from refute.judge.predicate.model import Predicate
 
 
-class Report(Protocol):
+class ReportFormat(Protocol):
     """A format. The same predicate and digest give the same text, on every machine and at any time."""
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from refute.errors import UsageError, VerificationError
 from refute.judge.predicate.model import Predicate
-from refute.report.interface import Report
+from refute.report.interface import ReportFormat
 
 _SHOWN = 100
 
@@ -19,7 +19,7 @@ def report_format(name: str, known: list[str]) -> str:
     return suffix
 
 
-def check_report(document: bytes, name: str, report: Report, predicate: Predicate, payload_sha256: str) -> str:
+def check_report(document: bytes, name: str, report: ReportFormat, predicate: Predicate, payload_sha256: str) -> str:
     """What was compared, in words.
 
     Raises VerificationError, quoting the first line that differs, when `document` is not what `report` renders.

@@ -20,7 +20,15 @@ from refute.spec.yaml.document import KeyPath
 from refute.spec.yaml.model_paths import has_path, keys_at
 from refute.spec.yaml.suggest import suggestion
 
+# Where, code, message.
 Fault = tuple[KeyPath, str, str]
+
+
+# A criterion without falsifiers. It stops no run: it is for the judge, and must end in a signed NO-GO.
+UNCOVERED = "spec/uncovered"
+
+
+_DUPLICATE = "spec/duplicate-id"
 
 
 class Declaration(Protocol):
@@ -50,7 +58,7 @@ def check_spec(loaded: LoadedSpec, declarations: Mapping[str, Declaration]) -> l
         faults.extend(_criterion_faults(criterion, place))
         for number, use in enumerate(criterion.falsifiers):
             faults.extend(_use_faults(use, (*place, "falsifiers", number), declarations))
-    problems = [loaded.document.problem(path, f"[spec/{code}] {message}") for path, code, message in faults]
+    problems = [loaded.document.problem(path, f"[{code}] {message}", code) for path, code, message in faults]
     return sorted(problems, key=lambda problem: (problem.line, problem.key, problem.message))
 
 
@@ -58,13 +66,13 @@ def check_specs(specs: Sequence[LoadedSpec], declarations: Mapping[str, Declarat
     """`check_spec` for each of `specs` in turn, then the ids that occur in more than one of them."""
     problems = [problem for loaded in specs for problem in check_spec(loaded, declarations)]
     repeated = duplicates_across(specs)
-    return problems + [replace(each, message=f"[spec/duplicate-id] {each.message}") for each in repeated]
+    return problems + [replace(each, message=f"[{_DUPLICATE}] {each.message}", code=_DUPLICATE) for each in repeated]
 
 
 def _criterion_faults(criterion: Criterion, place: KeyPath) -> Iterator[Fault]:
     if not criterion.falsifiers:
         message = f"{criterion.id} has no falsifier: nothing can refute it, so nothing can discharge it"
-        yield (*place, "falsifiers"), "uncovered", message
+        yield (*place, "falsifiers"), UNCOVERED, message
     for dotted_path in sorted(criterion.not_applicable_when):
         parts = dotted_path.split(".")
         if has_path(Release, parts):
@@ -72,7 +80,7 @@ def _criterion_faults(criterion: Criterion, place: KeyPath) -> Iterator[Fault]:
         depth = next(end for end in range(1, len(parts) + 1) if not has_path(Release, parts[:end]))
         known = [".".join([*parts[: depth - 1], key]) for key in keys_at(Release, parts[: depth - 1], None)]
         message = f"a release has no `{'.'.join(parts[:depth])}`{suggestion('.'.join(parts[:depth]), known)}"
-        yield (*place, "not_applicable_when", dotted_path), "unknown-release-path", message
+        yield (*place, "not_applicable_when", dotted_path), "spec/unknown-release-path", message
 
 
 def _use_faults(use: FalsifierUse, place: KeyPath, declarations: Mapping[str, Declaration]) -> Iterator[Fault]:
@@ -83,7 +91,7 @@ def _use_faults(use: FalsifierUse, place: KeyPath, declarations: Mapping[str, De
     declaration = declarations.get(use.uses)
     if declaration is None:
         message = f"no falsifier is called `{use.uses}`{suggestion(use.uses, declarations)}"
-        yield (*place, "uses"), "unknown-falsifier", message
+        yield (*place, "uses"), "spec/unknown-falsifier", message
         return
     for measurement, text in sorted(use.thresholds.items()):
         yield from _measure_faults(measurement, text, declaration, (*place, "thresholds", measurement))
@@ -95,12 +103,12 @@ def _measure_faults(measurement: str, text: ThresholdText, declaration: Declarat
     if measurement not in declaration.measures:
         known = suggestion(measurement, declaration.measures)
         message = f"`{declaration.name}` does not measure `{measurement}`{known}"
-        yield place, "unknown-measurement", message
+        yield place, "spec/unknown-measurement", message
         return
     declared, found = declaration.measures[measurement], text.parsed().holds_if.unit
     if found != declared:
         message = f"`{declaration.name}` measures `{measurement}` in {declared!r}, but the bar is in {found!r}"
-        yield (*place, "holds_if"), "unit-mismatch", message
+        yield (*place, "holds_if"), "spec/unit-mismatch", message
 
 
 def _bar_faults(text: ThresholdText, place: KeyPath) -> Iterator[Fault]:
@@ -108,9 +116,9 @@ def _bar_faults(text: ThresholdText, place: KeyPath) -> Iterator[Fault]:
     threshold = text.parsed()
     reachable = {_outcome(value, threshold) for value in _probes(threshold)}
     if Outcome.FALSIFIED not in reachable:
-        yield place, "cannot-fail", "`inconclusive_if` covers all that would falsify: this cannot fail"
+        yield place, "spec/cannot-fail", "`inconclusive_if` covers all that would falsify: this cannot fail"
     if Outcome.CORROBORATED not in reachable:
-        yield place, "cannot-hold", "`inconclusive_if` covers all that would corroborate: this cannot hold"
+        yield place, "spec/cannot-hold", "`inconclusive_if` covers all that would corroborate: this cannot hold"
 
 
 def _outcome(value: float, threshold: Threshold) -> Outcome:
@@ -128,15 +136,15 @@ def _probes(threshold: Threshold) -> list[float]:
 def _parameter_faults(parameter: str, value: Parameter, declaration: Declaration, place: KeyPath) -> Iterator[Fault]:
     if parameter not in declaration.parameters:
         known = suggestion(parameter, declaration.parameters) or "; it takes none"
-        yield place, "unknown-parameter", f"`{declaration.name}` takes no parameter `{parameter}`{known}"
+        yield place, "spec/unknown-parameter", f"`{declaration.name}` takes no parameter `{parameter}`{known}"
         return
     default = declaration.parameters[parameter]
     if not _same_kind(value, default):
         wanted, found = type(default).__name__, type(value).__name__
         message = f"`{parameter}` should be like its default {default!r} ({wanted}), found {value!r} ({found})"
-        yield place, "parameter-type", message
+        yield place, "spec/parameter-type", message
     elif parameter.endswith("_share") and isinstance(value, int | float) and not 0 <= value <= 1:
-        yield place, "parameter-range", f"`{parameter}` is a share, from 0 to 1, found {value!r}"
+        yield place, "spec/parameter-range", f"`{parameter}` is a share, from 0 to 1, found {value!r}"
 
 
 def _same_kind(value: object, default: object) -> bool:

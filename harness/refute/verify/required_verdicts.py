@@ -30,13 +30,7 @@ def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tu
 
     Raises RequiredVerdictError with everything that is wrong.
     """
-    cited: list[CitedVerdict] = []
-    faults: list[str] = []
-    for demand in release.release.requires_verdict:
-        try:
-            cited.append(_verify(demand, release, at))
-        except RefuteError as error:
-            faults.append(f"{demand.release}: {error}")
+    cited, faults = _verify_all(release, at)
     if faults:
         listing = "".join(f"\n  - {fault}" for fault in faults)
         raise RequiredVerdictError(
@@ -48,11 +42,7 @@ def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tu
 
 def missing_required(release: LoadedRelease) -> list[str]:
     """What `verify_required` would refuse, as lines for people; empty when it would let the release begin."""
-    try:
-        verify_required(release)
-    except RequiredVerdictError as error:
-        return [line.removeprefix("  - ") for line in str(error).splitlines()[1:]]
-    return []
+    return [line for fault in _verify_all(release, None)[1] for line in fault.splitlines()]
 
 
 def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, ...]:
@@ -74,6 +64,18 @@ def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, .
     if found != run.requires:
         return (f"the run cites other verdicts than those that its release names, beside {path}",)
     return ()
+
+
+def _verify_all(release: LoadedRelease, at: datetime | None) -> tuple[list[CitedVerdict], list[str]]:
+    """What is as it is required, and a fault for each that is not, in the order of the demands."""
+    cited: list[CitedVerdict] = []
+    faults: list[str] = []
+    for demand in release.release.requires_verdict:
+        try:
+            cited.append(_verify(demand, release, at))
+        except RefuteError as error:
+            faults.append(f"{demand.release}: {error}")
+    return cited, faults
 
 
 def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None) -> CitedVerdict:

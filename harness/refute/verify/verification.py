@@ -22,7 +22,7 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
-from refute.spec.fields import moment, utc_text
+from refute.spec.fields import first_fault, moment, utc_text
 from refute.verify.evidence_check import check_evidence
 from refute.verify.freshness import Expected, check_freshness
 from refute.verify.model_check import check_model
@@ -120,9 +120,7 @@ def _predicate(content: object) -> Predicate:
     try:
         return Predicate.model_validate_json(canonical_json(content))  # type: ignore[arg-type]  # parsed JSON
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise VerificationError(f"the predicate is not a verdict: {where}: {first['msg']}") from error
+        raise VerificationError(f"the predicate is not a verdict: {first_fault(error)}") from error
 
 
 def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:

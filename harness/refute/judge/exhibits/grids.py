@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from refute.judge.predicate.exhibits import Answer, Grid, Outcomes, Prompt
+from refute.judge.predicate.exhibits import CompletionExcerpt, Grid, Outcomes, Prompt
 from refute.judge.run.folder import EvidenceLine
 
 Lines = Mapping[str, EvidenceLine]
@@ -60,8 +60,8 @@ def _grid(label: str, rows: Sequence[Mapping[str, Any]], samples: Iterable[Mappi
     return Grid(name=label, problems=tasks, outcomes=outcomes, answers=answers)
 
 
-def _answer(completion: str, reason: str, share: int) -> Answer:
-    return Answer(
+def _answer(completion: str, reason: str, share: int) -> CompletionExcerpt:
+    return CompletionExcerpt(
         completion=_sound(completion)[:share],
         completion_sha256=hashlib.sha256(completion.encode("utf-8", "surrogatepass")).hexdigest(),
         characters=len(completion),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from refute.errors import EvidenceError
 from refute.judge.predicate.inputs import CorpusInput, EvaluationInput, Inputs, ModelInput, SamplerInput, TrainingInput
 from refute.judge.run.folder import EvidenceLine
-from refute.spec.fields import Closed
+from refute.spec.fields import Closed, first_fault
 
 _TRAININGS = ("student", "ce_control")
 
@@ -62,8 +62,6 @@ def _pick(kind: type[Kind], where: str, content: Mapping[str, Any] | None) -> Ki
     try:
         return kind.model_validate({name: content[name] for name in kind.model_fields if name in content})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
         raise EvidenceError(
-            f"evidence {where}: {key}: {first['msg']}", hint="it was made by another version: run the experiment again"
+            f"evidence {where}: {first_fault(error)}", hint="it was made by another version: run the experiment again"
         ) from error

@@ -43,7 +43,7 @@ class Prompt(Closed):
     characters: int
 
 
-class Answer(Closed):
+class CompletionExcerpt(Closed):
     """What a model answered to a problem: the beginning of its `characters`, the digest of all, why it failed."""
 
     completion: str
@@ -61,7 +61,7 @@ class Grid(Closed):
     name: str
     problems: tuple[str, ...]
     outcomes: tuple[Outcomes, ...]
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[CompletionExcerpt, ...] = ()
 
 
 class Exhibits(Closed):

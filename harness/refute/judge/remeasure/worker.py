@@ -1,4 +1,4 @@
-"""Runs falsifiers of a finished run once more on its evidence; started by measure_again.py as a module.
+"""Runs falsifiers of a finished run once more on its evidence; `measure_again` starts it as a module.
 
 The request is one JSON object on standard input, the answer one record a line on what was standard output. Nothing
 that a falsifier's file prints gets there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refute.judge.predicate.exhibits import Answer, Grid, Prompt
+from refute.judge.predicate.exhibits import CompletionExcerpt, Grid, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _problem(problem: str, prompt: Prompt | None, answers: tuple[AnswerView, ...
     return ProblemView(problem, prompt.text, _cut(prompt.text, prompt.characters), answers)
 
 
-def _answer_note(answer: Answer) -> str:
+def _answer_note(answer: CompletionExcerpt) -> str:
     cut = _cut(answer.completion, answer.characters)
     return f"{cut} The whole has SHA-256 {answer.completion_sha256}." if cut else ""
 

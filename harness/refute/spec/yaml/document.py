@@ -64,9 +64,9 @@ class Document:
                 return self.lines[tuple(path[:end])]
         return self.lines.get((), 1)
 
-    def problem(self, path: Sequence[str | int], message: str) -> Problem:
+    def problem(self, path: Sequence[str | int], message: str, code: str = "") -> Problem:
         """A problem at `path` of this file."""
-        return Problem(self.file, self.line_of(path), dotted(path), message)
+        return Problem(self.file, self.line_of(path), dotted(path), message, code)
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -21,7 +21,7 @@ from refute.attest import (
 from refute.disk import create_file
 from refute.errors import UsageError, VerificationError
 from refute.outcome import Ruling
-from refute.spec.fields import Closed, Sha256
+from refute.spec.fields import Closed, Sha256, first_fault
 from refute.spec.policy import RoleName
 from refute.verify.verification import Verified
 
@@ -76,7 +76,7 @@ def sign_off_verdict(
     try:
         content = SignOff(role=role, decision=decision, note=note, verdict=facts, signed_at=at)
     except ValidationError as error:
-        raise UsageError(f"this is no sign-off: {_first(error)}") from error
+        raise UsageError(f"this is no sign-off: {first_fault(error)}") from error
     predicate = parse_json(content.model_dump_json().encode("utf-8"))
     if not isinstance(predicate, dict):
         raise TypeError("a sign-off is a JSON object")
@@ -90,12 +90,7 @@ def parse_sign_off(statement: Statement) -> SignOff:
     try:
         return SignOff.model_validate_json(canonical_json(statement.predicate))
     except ValidationError as error:
-        raise VerificationError(f"it is not formed as a sign-off: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+        raise VerificationError(f"it is not formed as a sign-off: {first_fault(error)}") from error
 
 
 def default_path(verdict: Path, role: str, key: PrivateKey) -> Path:

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from measure import machine
 
-from refute.cli.eval.score import read_problems
+from refute.cli.eval.problem_set import read_problems
 from refute.engines.humaneval.backends.local.generate import generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
 from refute.engines.humaneval.backends.local.transformers_backend import prepare_process

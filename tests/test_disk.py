@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.cli.eval.generate import claim
+from refute.cli.eval.run_folder import claim
 from refute.disk import write_whole
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sample_log import SampleLog, write_samples

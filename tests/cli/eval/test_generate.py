@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from json_lines import read_rows
 from refute.attest import model_digest
-from refute.cli.eval.generate import require_sampled
+from refute.cli.eval.generation_report import require_sampled
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.diversity import diversity
 from refute.engines.humaneval.samples.sampler import GREEDY, make_sampler

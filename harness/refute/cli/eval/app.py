@@ -1,109 +1,39 @@
-"""`refute eval …`: arguments of the evaluation's commands."""
+"""The commands of `refute eval`: arguments in, figures out."""
 
 from __future__ import annotations
 
-import json
 import os
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from refute.errors import UsageError
+from refute.cli.console import print_json
+from refute.cli.eval.options import (
+    Backend,
+    Device,
+    ErrorRate,
+    ExecutionOptions,
+    LookEvery,
+    Minimum,
+    Problems,
+    Protocol,
+    Rule,
+    SequentialBar,
+    SequentialOptions,
+    ServerOptions,
+    Spending,
+    Tier,
+    Timeout,
+    Workers,
+)
+from refute.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, score samples, compare results.")
 
 
 INCOMPLETE = 1
-
-
-class Tier(StrEnum):
-    """Isolation tiers, from least to most."""
-
-    RLIMITS = "rlimits"
-    SECCOMP = "seccomp"
-    BUBBLEWRAP = "bubblewrap"
-
-
-class Device(StrEnum):
-    """Where a model computes."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-
-    @property
-    def engine_name(self) -> Literal["cpu", "cuda"]:
-        """The engine's word for it."""
-        return "cuda" if self is Device.CUDA else "cpu"
-
-
-class Backend(StrEnum):
-    """Who computes the answers."""
-
-    TRANSFORMERS = "transformers"
-    LLAMA_CPP = "llama.cpp"
-    OPENAI = "openai"
-
-    @property
-    def engine_name(self) -> Literal["transformers", "llama.cpp", "openai"]:
-        """The engine's word for it."""
-        return self.value
-
-
-class Rule(StrEnum):
-    """Spending functions of a sequential test."""
-
-    POCOCK = "pocock"
-    OBRIEN_FLEMING = "obrien_fleming"
-
-    @property
-    def engine_name(self) -> Literal["pocock", "obrien_fleming"]:
-        """The word for it in specs."""
-        return "pocock" if self is Rule.POCOCK else "obrien_fleming"
-
-
-class Protocol(StrEnum):
-    """How a problem is put to a model."""
-
-    COMPLETION = "completion"
-    CHAT = "chat"
-
-    @property
-    def engine_name(self) -> Literal["completion", "chat_primed"]:
-        """The engine's word for it: the chat template, with the answer's beginning given."""
-        return "chat_primed" if self is Protocol.CHAT else "completion"
-
-
-Problems = Annotated[
-    Path | None, typer.Option(help="Problem file of HumanEval's schema (default: the official 164, by their digest).")
-]
-
-
-Timeout = Annotated[float, typer.Option(help="Wall seconds for a program and its tests.", min=0.01)]
-
-
-Minimum = Annotated[Tier, typer.Option(help="Refuse to execute programs with less isolation than this.")]
-
-
-Workers = Annotated[int | None, typer.Option(help="Programs executed at a time (default: one a CPU).", min=1)]
-
-
-SequentialBar = Annotated[
-    float | None, typer.Option("--bar", help="Percent. Stop once pass@1 is shown to lie above or below it.")
-]
-
-
-ErrorRate = Annotated[float, typer.Option(help="With --bar: chance of a wrong decision, at most.")]
-
-
-Spending = Annotated[Rule, typer.Option(help="With --bar: how the test spends its error over the looks.")]
-
-
-LookEvery = Annotated[int, typer.Option(help="With --bar: problems from one look to the next.", min=1)]
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
@@ -125,24 +55,16 @@ def score(
 
     With --bar, problems are taken in a random order and only until the bar is decided; the interval allows for that.
     """
-    from refute.cli.eval.score import limits_of, read_problems, score_file
+    from refute.cli.eval.problem_set import read_problems
+    from refute.cli.eval.score import score_file
     from refute.cli.eval.show import show_score
 
-    limits = limits_of(timeout, minimum_isolation.value, workers)
-    if bar is not None:
-        from refute.cli.eval.score_sequential import design_for, score_until_decided
-        from refute.cli.eval.show import show_sequential
-
-        if partial:
-            raise UsageError("--bar takes one sample of every problem", hint="leave out --partial or --bar")
-        taken = read_problems(problems)
-        design = design_for(taken, bar=bar, error_rate=error_rate, spending=spending.engine_name, look_every=look_every)
-        found = score_until_decided(samples, out, problems=taken, limits=limits, design=design)
-        typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(show_sequential(found)))
-        return
-    figures = score_file(samples, out, problems=read_problems(problems), limits=limits, partial=partial)
-    typer.echo(json.dumps(figures, indent=1) if as_json else "\n".join(show_score(figures)))
-    raise typer.Exit(INCOMPLETE if figures["faulty_lines"] or figures["errors"] else 0)
+    limits = ExecutionOptions(timeout, minimum_isolation, workers).limits()
+    taken = read_problems(problems)
+    design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)
+    figures = score_file(samples, out, problems=taken, limits=limits, partial=partial, design=design)
+    _show(figures, show_score(figures), as_json=as_json)
+    raise typer.Exit(INCOMPLETE if figures.get("faulty_lines") or figures["errors"] else 0)
 
 
 @app.command()
@@ -189,43 +111,28 @@ def humaneval(
     """
     from refute.cli.eval.backend import EvalRequest
     from refute.cli.eval.generate import run_humaneval
-    from refute.cli.eval.score import limits_of, read_problems
-    from refute.cli.eval.show import show_samples, show_score, show_sequential
+    from refute.cli.eval.problem_set import read_problems
+    from refute.cli.eval.show import show_samples, show_score
     from refute.engines.humaneval.samples.sampler import make_sampler
 
-    limits = limits_of(timeout, minimum_isolation.value, workers)
-    sampler = make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed)
-    server = None
-    if backend is Backend.OPENAI:
-        from refute.engines.humaneval.backends.servers.http_client import Server
-        from refute.errors import UsageError
-
-        if key_variable is not None and key_variable not in os.environ:
-            raise UsageError(f"there is no environment variable {key_variable}", hint="set it to the server's API key")
-        server = Server(base_url or "", model, concurrency, attempts, key=os.environ.get(key_variable or ""))
+    limits = ExecutionOptions(timeout, minimum_isolation, workers).limits()
+    at_server = ServerOptions(base_url, concurrency, attempts, key_variable)
     request = EvalRequest(
         model=Path(model),
         protocol=protocol.engine_name,
-        sampler=sampler,
+        sampler=make_sampler(n=n, temperature=temperature, top_p=top_p, seed=seed),
         max_new_tokens=max_new_tokens,
         batch_size=batch_size or (1 if backend is Backend.LLAMA_CPP else 8),
         device=device.engine_name,
         threads=threads or os.cpu_count() or 1,
         backend=backend.engine_name,
-        server=server,
+        server=at_server.server(model) if backend is Backend.OPENAI else None,
         allowed_errors=allowed_errors,
     )
     taken = read_problems(problems, limit)
-    if bar is None:
-        summary = run_humaneval(request, taken, out, limits)
-    else:
-        from refute.cli.eval.generate_sequential import run_until_decided
-        from refute.cli.eval.score_sequential import design_for
-
-        design = design_for(taken, bar=bar, error_rate=error_rate, spending=spending.engine_name, look_every=look_every)
-        summary = run_until_decided(request, taken, out, limits, design)
-    shown = show_score(summary) if bar is None else show_sequential(summary)
-    typer.echo(json.dumps(summary, indent=1) if as_json else "\n".join([*shown, *show_samples(summary)]))
+    design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)
+    summary = run_humaneval(request, taken, out, limits, design)
+    _show(summary, [*show_score(summary), *show_samples(summary)], as_json=as_json)
 
 
 @app.command(name="compare")
@@ -241,4 +148,12 @@ def compare_command(
     from refute.cli.eval.show import show_comparison
 
     found = compare_files(a, b, partial=partial, seed=seed)
-    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(show_comparison(found)))
+    _show(found, show_comparison(found), as_json=as_json)
+
+
+def _show(figures: Mapping[str, object], lines: Sequence[str], *, as_json: bool) -> None:
+    """Print figures: for programs, or in lines for people."""
+    if as_json:
+        print_json(figures)
+    else:
+        typer.echo("\n".join(lines))

@@ -1,23 +1,22 @@
-"""Who answers in `refute eval humaneval`: a model in transformers or llama.cpp, or a server."""
+"""The backend of `refute eval humaneval`: a model in transformers or llama.cpp, or a server."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from refute.cli.console import progress, signals
-from refute.cli.eval.score import NOTICE, ProblemSet
+from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import RunConsole
 from refute.disk import file_sha256
 from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationSettings
 from refute.engines.humaneval.problems.prompts import ProtocolName
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sampler import Sampler
-from refute.errors import StoppedError, UsageError
-from refute.job import ProgressCallback, Stop
+from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from refute.engines.humaneval.backends.servers.http_client import Server
@@ -48,42 +47,16 @@ class EvalRequest:
         return GenerationSettings(self.protocol, self.max_new_tokens, self.batch_size, self.sampler)
 
 
-@dataclass(frozen=True, slots=True)
-class RunConsole:
-    """The console while a run is under way: where progress goes, and whether a signal asked for the end."""
-
-    report: ProgressCallback
-    stop: Stop
-    out: Path
-
-    def check_stop(self) -> None:
-        """Raise StoppedError once a signal came."""
-        if self.stop():
-            raise StoppedError(
-                f"stopped; finished samples are kept in {self.out}",
-                self.stop.signal,
-                hint="the same command goes on from there",
-            )
-
-
-@contextmanager
-def run_console(out: Path) -> Iterator[RunConsole]:
-    """Progress on the console, and signals taken as requests to stop, for a run in the folder `out`."""
-    stop = Stop()
-    with signals(stop, NOTICE), progress() as report:
-        yield RunConsole(report, stop, out)
-
-
 def open_backend(
     request: EvalRequest,
     problems: ProblemSet,
     log: Path,
     identity: Mapping[str, object],
-    at: RunConsole,
+    console: RunConsole,
     failures: Failures,
 ) -> AbstractContextManager[Backend]:
     """Whoever answers `order`; samples that `log` holds from before under the same identity are not made again."""
-    context = GenerationContext(log, identity, failures, at.report, at.check_stop)
+    context = GenerationContext(log, identity, failures, console.report, console.check_stop)
     if request.backend == "transformers":
         return _load(request, context)
     # Here, and not above: neither http nor llama.cpp is needed by a model that is loaded.

@@ -1,4 +1,4 @@
-"""`refute eval humaneval --bar …`: a model is asked, and its answers are executed, only until the bar is decided."""
+"""`refute eval humaneval --bar …`: completions generated and executed batch by batch, until the bar is decided."""
 
 from __future__ import annotations
 
@@ -8,21 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from refute.cli.eval.backend import EvalRequest, open_backend, run_console
-from refute.cli.eval.generate import (
-    GENERATION,
-    LOG,
-    SAMPLES,
-    SUMMARY,
-    claim,
-    evidence,
-    identity_of_run,
-    read_json,
-    require_sampled,
-    write_json,
-)
-from refute.cli.eval.score import ProblemSet
-from refute.cli.eval.score_sequential import Fetch, Sequential
+from refute.cli.eval.backend import EvalRequest, open_backend
+from refute.cli.eval.generation_report import generation_report, require_sampled
+from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import run_console
+from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, read_json, write_json
+from refute.cli.eval.score_sequential import Fetch, SequentialRun
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion, Key
@@ -32,45 +23,38 @@ from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_file import RESULTS
-from refute.errors import ExperimentError, UsageError
+from refute.errors import ExperimentError
 from refute.spec.bars.sequential import Design
 
 
-def run_until_decided(
-    request: EvalRequest, problems: ProblemSet, out: Path, limits: Limits, design: Design
+def generate_until_decided(
+    request: EvalRequest,
+    problems: ProblemSet,
+    out: Path,
+    limits: Limits,
+    design: Design,
+    identity: Mapping[str, object],
 ) -> dict[str, object]:
-    """Generate and score in the seeded order up to the look that decides, into `out`; returns the summary.
+    """Generate and score in the seeded order up to the look that decides, into `out`; returns the figures.
 
     Files, errors and interruptions are those of `run_humaneval`, and the model is asked for no more than was executed.
-    Within the allowed share, here of the problems that were put, one without an answer or a verdict counts as failed.
-    Raises UsageError for several samples a problem.
+    The allowed share of errors is of the problems that were put.
     """
-    if request.sampler.n != 1:
-        raise UsageError(f"--bar takes one sample a problem, not {request.sampler.n}", hint="leave out --bar, or -n")
-    identity = {**identity_of_run(request, problems), "sequential": design.rule()}
-    claim(out, identity)
     failures = Failures(len(problems.problems), request.allowed_errors)
     run_sha256 = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    with run_console(out) as at:
-        run = Sequential(problems, design, limits, out / RESULTS, at, failures)
+    with run_console(out) as console:
+        run = SequentialRun(problems, design, limits, out / RESULTS, console, failures)
         if (out / GENERATION).exists():
-            figures = run.execute(_answered_before(out, problems, failures), run_sha256=run_sha256)
-        else:
-            told = replace(at, report=run.report)
-            with open_backend(request, problems, out / LOG, identity, told, failures) as backend:
-                asked = _Asked(backend, request.sampler)
-                figures = run.execute(asked.fetch, run_sha256=run_sha256)
-                asked.write(out, failures)
-    summary = {
-        **figures,
-        "allowed_errors": request.allowed_errors,
-        "generation": {**identity, **read_json(out / GENERATION)},
-    }
-    write_json(out / SUMMARY, summary)
-    return summary
+            return run.execute(_generated_before(out, problems, failures), run_sha256=run_sha256)
+        told = replace(console, report=run.report)
+        with open_backend(request, problems, out / LOG, identity, told, failures) as backend:
+            batches = _GeneratedBatches(backend, request.sampler)
+            figures = run.execute(batches.fetch, run_sha256=run_sha256)
+            batches.write(out, failures)
+            return figures
 
 
-class _Asked:
+class _GeneratedBatches:
     """Samples as a model gives them, batch after batch; and whether they are what its sampler should give."""
 
     def __init__(self, backend: Backend, sampler: Sampler) -> None:
@@ -83,24 +67,24 @@ class _Asked:
         found = self._backend.generate(batch)
         self._completions += found
         if not self._checked and len(self._completions) >= PROBED:
-            self._evidence({})
+            self._report({})
         return [Sample(each.task_id, each.sample, each.text, line=0) for each in found]
 
     def write(self, out: Path, failures: Failures) -> None:
         """samples.jsonl in the order in which the problems were put, then generation.json."""
         answered = {completion.key for completion in self._completions}
-        generation = self._evidence({key: why for key, why in failures.reasons.items() if key not in answered})
+        generation = self._report({key: why for key, why in failures.reasons.items() if key not in answered})
         write_samples(out / SAMPLES, self._completions)
         write_json(out / GENERATION, generation)
 
-    def _evidence(self, unanswered: Mapping[Key, str]) -> dict[str, object]:
-        found = evidence(self._backend.facts(), self._completions, unanswered)
+    def _report(self, unanswered: Mapping[Key, str]) -> dict[str, object]:
+        found = generation_report(self._backend.facts(), self._completions, unanswered)
         require_sampled(self._sampler, found)
         self._checked = True
         return found
 
 
-def _answered_before(out: Path, problems: ProblemSet, failures: Failures) -> Fetch:
+def _generated_before(out: Path, problems: ProblemSet, failures: Failures) -> Fetch:
     """The samples of a run that has ended, and its failures."""
     for each in read_json(out / GENERATION)["errors"]:
         failures.reasons[each["task_id"], each["sample"]] = each["reason"]

@@ -1,69 +1,50 @@
-"""`refute eval`: scoring samples and comparing results, without a release around them."""
+"""`refute eval score`: samples executed into a results file, all of them or until a sequential test has decided."""
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 
-from refute.cli.console import progress, signals
 from refute.cli.eval.figures import pass_intervals, percent
-from refute.engines.humaneval.problems.official import OFFICIAL_PROBLEMS
-from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import run_console
+from refute.cli.eval.run_identity import results_identity
+from refute.cli.eval.score_sequential import score_until_decided
 from refute.engines.humaneval.samples.completion import Key
 from refute.engines.humaneval.samples.sample_file import SampleFile, read_samples, uneven_tasks
-from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
 from refute.engines.humaneval.scoring.score_samples import Scored, score_samples
 from refute.engines.humaneval.scoring.tally import count, mean_pass_at_k, timeouts, with_failed
-from refute.errors import StoppedError, UsageError
-from refute.evidence.fetch import fetch
-from refute.job import ProgressCallback, Stop
+from refute.errors import UsageError
+from refute.job import ProgressCallback
+from refute.spec.bars.sequential import Design
 
 _SHOWN = 12
-
-
-NOTICE = "stopping after what runs now"
 
 
 _TELL_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemSet:
-    """Problems, and the SHA-256 of the file that they come from."""
-
-    problems: tuple[Problem, ...]
-    sha256: str
-    tasks: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", tuple(problem.task_id for problem in self.problems))
-
-
-def read_problems(path: Path | None, limit: int | None = None) -> ProblemSet:
-    """The problems at `path`, whatever their digest; without a path the official 164, by theirs. The first `limit`.
-
-    Raises DigestMismatchError where the official file was changed, MissingInputsError where one cannot be read.
-    """
-    place = fetch(OFFICIAL_PROBLEMS, Path()) if path is None else path
-    problems = load_problems(place, limit=limit)
-    return ProblemSet(problems, hashlib.sha256(place.read_bytes()).hexdigest())
-
-
-def limits_of(timeout_s: float, minimum_isolation: str, workers: int | None) -> Limits:
-    """Limits at the strongest tier of this machine. Raises ExperimentError where that is less than the minimum."""
-    isolation = require_isolation(Isolation(minimum_isolation))
-    return Limits(timeout_s, isolation) if workers is None else Limits(timeout_s, isolation, workers=workers)
-
-
 def score_file(
+    path: Path, out: Path, *, problems: ProblemSet, limits: Limits, partial: bool, design: Design | None
+) -> dict[str, object]:
+    """Execute the samples of `path`, append their results to `out`, and return the figures.
+
+    With a `design`, as `score_until_decided` does, else as `score_whole_file` does. Raises UsageError for a `partial`
+    file with a design.
+    """
+    if design is None:
+        return score_whole_file(path, out, problems=problems, limits=limits, partial=partial)
+    if partial:
+        raise UsageError("--bar takes one sample of every problem", hint="leave out --partial or --bar")
+    return score_until_decided(path, out, problems=problems, limits=limits, design=design)
+
+
+def score_whole_file(
     path: Path,
     out: Path,
     *,
@@ -83,41 +64,25 @@ def score_file(
     uneven = uneven_tasks(found.samples, problems.tasks)
     if uneven and not partial and not found.faults:
         raise _uneven(path, uneven)
-    identity = identity_of(problems, limits, samples_sha256=found.sha256)
-    stop = Stop()
-    with open_results(out, identity) as log, signals(stop, NOTICE), progress() as report:
+    with (
+        open_results(out, results_identity(problems, limits, samples_sha256=found.sha256)) as log,
+        run_console(out) as console,
+    ):
         if log.rows:
             sys.stderr.write(f"{len(log.rows)} samples were scored before\n")
-        board = _Board(log, found, report)
-        scored = score_samples(problems.problems, found.samples, log, limits, on_row=board.add, stop=stop)
+        shown = _ScoringProgress(log, found, console.report)
+        scored = score_samples(problems.problems, found.samples, log, limits, on_row=shown.add, stop=console.stop)
         if scored.stopped:
-            raise StoppedError(
-                f"stopped; {len(log.rows)} of {len(found.samples)} samples are scored, in {out}",
-                stop.signal,
-                hint="the same command goes on from there",
-            )
-        log.sort((sample.task_id, sample.index) for sample in found.samples)
-    return figures(log, found, scored, uneven, problems, unanswered) | {
-        "executed_now": board.new,
-        "wall_s": round(board.seconds, 3),
+            raise console.stopped(f"{len(log.rows)} of {len(found.samples)} samples are scored, in {out}")
+        log.sort(sample.key for sample in found.samples)
+    return _figures(log, found, scored, uneven, problems, unanswered) | {
+        "executed_now": shown.new,
+        "wall_s": round(shown.seconds, 3),
         "results": str(out),
     }
 
 
-def identity_of(problems: ProblemSet, limits: Limits, **samples: object) -> dict[str, object]:
-    """What results are results of, `samples` among it: a change of any of these makes them another run's."""
-    return {
-        **samples,
-        "problems_sha256": problems.sha256,
-        "timeout_s": limits.timeout_s,
-        "memory_mib": limits.memory_mib,
-        "isolation": limits.isolation.value,
-        "python": platform.python_version(),
-        "refute": version("refute"),
-    }
-
-
-def figures(
+def _figures(
     log: ResultLog,
     found: SampleFile,
     scored: Scored,
@@ -149,7 +114,7 @@ def figures(
     }
 
 
-class _Board:
+class _ScoringProgress:
     """Keeps the console informed: problems done, passes, interval, samples a second; at most every 2 s."""
 
     def __init__(self, log: ResultLog, found: SampleFile, report: ProgressCallback) -> None:

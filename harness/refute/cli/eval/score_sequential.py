@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from refute.cli.eval.backend import RunConsole, run_console
-from refute.cli.eval.score import ProblemSet, identity_of
+from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import RunConsole, run_console
+from refute.cli.eval.run_identity import results_identity
+from refute.disk import file_sha256
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_file import Sample, read_samples
@@ -18,23 +19,15 @@ from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
 from refute.engines.humaneval.scoring.score_samples import score_samples
 from refute.engines.humaneval.scoring.tally import timeouts
-from refute.errors import ExperimentError, StoppedError, UsageError
+from refute.errors import ExperimentError, UsageError
 from refute.job import Fact
-from refute.spec.bars.sequential import Design, Look, Spending, every
+from refute.spec.bars.sequential import Design, Look
 
 _SHOWN = 12
 
 
 # The samples of these problems, one each, but for those that could not be had.
 Fetch = Callable[[Sequence[Problem]], Sequence[Sample]]
-
-
-def design_for(problems: ProblemSet, *, bar: float, error_rate: float, spending: Spending, look_every: int) -> Design:
-    """The test of all `problems`. Raises UsageError where it has no sense."""
-    try:
-        return Design(bar, error_rate, spending, every(look_every, len(problems.tasks)))
-    except ValueError as error:
-        raise UsageError(f"no such sequential test: {error}", hint="see `refute eval score --help`") from error
 
 
 def score_until_decided(
@@ -46,37 +39,37 @@ def score_until_decided(
     results; ExperimentError for a sample without a verdict, for then the order is broken; StoppedError after a signal.
     """
     by_task = _one_each(path, problems)
-    with run_console(out) as at:
-        run = Sequential(problems, design, limits, out, at, Failures(len(problems.tasks)))
+    with run_console(out) as console:
+        run = SequentialRun(problems, design, limits, out, console, Failures(len(problems.tasks)))
         return run.execute(
             lambda batch: [by_task[problem.task_id] for problem in batch],
-            samples_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            samples_sha256=file_sha256(path),
         )
 
 
 @dataclass(slots=True)
-class Sequential:
+class SequentialRun:
     """One run of `design` over `problems`, whose results go to `out`. Whatever has no verdict is in `failures`."""
 
     problems: ProblemSet
     design: Design
     limits: Limits
     out: Path
-    at: RunConsole
+    console: RunConsole
     failures: Failures
     _passed: int = 0
 
     def report(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
         """Progress of any stage, with how the test stands."""
         standing: dict[str, Fact] = {"passed": self._passed, "bar %": self.design.bar, "interval": "sequential"}
-        self.at.report(stage, step, total, {**facts, **standing})
+        self.console.report(stage, step, total, {**facts, **standing})
 
     def execute(self, fetch: Fetch, **samples: object) -> dict[str, object]:
         """Execute what `fetch` gives, batch after batch, until the design is decided; the figures of the run.
 
         `samples` says which these are, and is part of what the results are results of.
         """
-        identity = identity_of(self.problems, self.limits, **samples, sequential=self.design.rule())
+        identity = results_identity(self.problems, self.limits, **samples, sequential=self.design.rule())
         order = seeded_order(self.problems.problems, self.design.seed)
         began, done = time.monotonic(), list[Sample]()
         with open_results(self.out, identity) as log:
@@ -123,13 +116,9 @@ class Sequential:
             self._passed += row.passed
             self.report("execute", len(log.rows), len(self.problems.tasks), {})
 
-        scored = score_samples(self.problems.problems, samples, log, self.limits, on_row=tell, stop=self.at.stop)
+        scored = score_samples(self.problems.problems, samples, log, self.limits, on_row=tell, stop=self.console.stop)
         if scored.stopped:
-            raise StoppedError(
-                f"stopped; {len(log.rows)} samples are scored, in {log.path}",
-                self.at.stop.signal,
-                hint="the same command goes on from there",
-            )
+            raise self.console.stopped(f"{len(log.rows)} samples are scored, in {log.path}")
         for key, reason in scored.errors.items():
             self.failures.add(key, _no_verdict(key[0], reason))
         return [_row_of(sample, log) for sample in samples if sample.key not in scored.errors]

@@ -9,7 +9,12 @@ _SHOWN = 20
 
 
 def show_score(figures: Mapping[str, Any]) -> list[str]:
-    """The figures of a scored file, in lines."""
+    """The figures of a run, in lines."""
+    return _show_sequential(figures) if figures["mode"] == "sequential" else _show_whole(figures)
+
+
+def _show_whole(figures: Mapping[str, Any]) -> list[str]:
+    """The figures of a run over all samples."""
     few, many = figures["samples_a_problem"]
     each = f"{few} sample{'s' if few != 1 else ''} each" if few == many else f"{few} to {many} samples each"
     lines = [
@@ -24,8 +29,8 @@ def show_score(figures: Mapping[str, Any]) -> list[str]:
     return [*lines, *_conditions(figures), *_gaps(figures)]
 
 
-def show_sequential(found: Mapping[str, Any]) -> list[str]:
-    """The figures of a run that stopped when it was decided, in lines."""
+def _show_sequential(found: Mapping[str, Any]) -> list[str]:
+    """The figures of a run that stopped when it was decided."""
     saved = found["problems_in_file"] - found["problems"]
     decision = {
         "above": f"lies above {found['bar']:g} %",

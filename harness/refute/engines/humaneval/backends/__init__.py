@@ -1,1 +1,1 @@
-"""Who answers prompts: a model in this process, or a server."""
+"""Generation backends: models loaded in this process, llama.cpp, and servers, behind one interface."""

@@ -1,4 +1,4 @@
-"""The interface of generation backends: what each is given, what it does, and what it says of how samples were made."""
+"""The interface of generation backends: what each is given, does, and says of how samples were made."""
 
 from __future__ import annotations
 

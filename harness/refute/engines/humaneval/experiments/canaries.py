@@ -1,4 +1,4 @@
-"""Answers whose verdict is known, hidden among a model's own: they meet whatever that very run does to an answer.
+"""Canaries: answers whose verdict is known, hidden among a model's own, so that they meet whatever that run does.
 
 Calibration shows that the scorer can tell right from wrong; canaries show that it did so in this run. They take the
 way of a completion from the program's assembly to the written row, under names that say nothing, in mixed order.

@@ -1,4 +1,4 @@
-"""Answers whose score is known beforehand: the right ones, none at all, and the ways to cheat a scorer."""
+"""Canned answers, whose score is known beforehand: the right ones, none at all, and the ways to cheat a scorer."""
 
 from __future__ import annotations
 

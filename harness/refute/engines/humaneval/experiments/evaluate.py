@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from refute.disk import file_sha256, write_whole
 from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
 from refute.engines.humaneval.experiments.release_backend import account_of, open_release_backend, require_repeatable
@@ -117,7 +117,7 @@ def calibrate(job: Job) -> None:
 def checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
     """The problems at `path`, or the first `limit`. Raises DigestMismatchError where they are not the release's."""
     problems = load_problems(Path(path), limit=limit)
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = file_sha256(Path(path))
     if digest != settings.problems.sha256:
         raise DigestMismatchError(
             f"{path} has SHA-256 {digest}, the release names {settings.problems.sha256}",
@@ -233,15 +233,15 @@ def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write `results` as JSON Lines, in their order and without clock readings."""
     keys = ("task_id", "passed", "outcome", "detail")
     rows = ({key: getattr(result, key) for key in keys} for result in results)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
 
 
 def write_prompts(path: Path, problems: Iterable[Problem]) -> None:
     """Write the prompts of `problems`, for whoever reads the answers."""
     rows = ({"task_id": problem.task_id, "prompt": problem.prompt} for problem in problems)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
 
 
 def write_json(path: Path, content: Json) -> None:
     """Write `content` with sorted keys."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("ascii"))

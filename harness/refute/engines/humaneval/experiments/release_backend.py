@@ -1,4 +1,4 @@
-"""The answers of a release's model: asked for as the release says, and refused where they do not come out again."""
+"""The backend that a release names, opened as the release says; and what a summary says of how it generated."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from refute.disk import write_whole
 from refute.engines.humaneval.backends.local.generate import end_ids
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
@@ -85,7 +86,7 @@ def replay(job: Job) -> None:
             }
         )
         job.progress("replay", done, len(chosen))
-    (job.out / "replay.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    write_whole(job.out / "replay.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
 
 
 def choose(results: dict[str, dict[str, Any]], count: int) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Reads a file of HumanEval-shaped problems, strictly: a wrong line is named, never skipped."""
+"""A HumanEval problem, and the strict reader of files of them: a wrong line is named, never skipped."""
 
 from __future__ import annotations
 

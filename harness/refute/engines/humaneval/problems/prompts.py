@@ -1,4 +1,4 @@
-"""The two declared ways of putting a problem to a model: text in, text out, no model involved.
+"""Prompt protocols: the two declared ways of putting a problem to a model. Text in, text out, no model involved.
 
 A protocol is data. What a model is asked, where its answer ends and how the program is put together enter
 the evidence through `template_sha256` and `Protocol.stops`; protocols are never mixed within one measurement.

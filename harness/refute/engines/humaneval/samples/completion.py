@@ -1,4 +1,4 @@
-"""A sample as every backend hands it over."""
+"""One completion (a sample of a problem), as every backend hands it over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an isolation tier starts the sandboxed interpreter on this machine: command, user, visible folders."""
+"""How the sandboxed interpreter is started for an isolation tier: bubblewrap or not, which user, visible folders."""
 
 from __future__ import annotations
 

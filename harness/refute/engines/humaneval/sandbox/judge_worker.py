@@ -1,4 +1,4 @@
-"""The trusted side of one problem: run its own `check` against a proxy, and say what came of it.
+"""The judge process, the trusted side: runs the problem's own `check` against a proxy, and says what came of it.
 
 A fork of the template that `preload` starts under a bare interpreter, so that a check can be killed at its deadline.
 It takes jobs of one problem, one after the other: a test meets traces of nothing but itself, and programs leave none,

@@ -1,4 +1,4 @@
-"""The sandboxed side: confine itself, execute one program, then answer calls of its entry point.
+"""The sandboxed process: confines itself, executes one program, then answers calls of its entry point.
 
 A fork of the template that `preload` starts under a bare interpreter. It never sees the problem's tests, and its exit
 status means nothing. Messages it sends: `("ready",)` once confined or `("unfit", reason)`; then `("loaded",)`; then one

@@ -78,6 +78,7 @@ class Station:
 
     def run(self, task: Task) -> JudgeMessage:
         """Judge `task`. Never hangs: past every allowance both processes are killed, a timeout."""
+        # Twice: a template that was killed between two tasks is the machine's fault and not the program's.
         try:
             return self._run(task)
         except OSError:
@@ -91,18 +92,21 @@ class Station:
     def _run(self, task: Task) -> JudgeMessage:
         sandbox, judge = self._ready()
         jobs = self._jobs_of(task, judge)
-        token = secrets.token_hex(16)
+        token = secrets.token_hex(16)  # unknown to the program: without it no message of the judge counts
         ours, theirs = socket.socketpair()
         request, asked = socket.socketpair()
         reading, writing = os.pipe()
         with ours, theirs, request, asked, os.fdopen(reading, "rb") as report:
             try:
+                # The program's side of the channel goes to the sandbox, ours to the judge: from here on the two speak
+                # to each other alone, and this process only waits for the judge's message on the pipe.
                 sandbox.begin([theirs.fileno()])
                 socket.send_fds(jobs, [b"!"], [ours.fileno(), asked.fileno(), writing])
             finally:
                 os.close(writing)
             for end in (ours, theirs, asked):
                 end.close()
+            # A job may be larger than the socket's buffer, and the judge may never read it.
             request.settimeout(START_LIMIT_S)
             request.sendall(self._job(task, token))
             request.close()

@@ -1,4 +1,4 @@
-"""A bare interpreter, ready to work, that forks one fresh process for each program.
+"""A template process: a bare interpreter, ready to work, that forks one fresh process for each program.
 
 164 canonical solutions took 5.4 s on two cores with new interpreters, and 0.9 s with forks.
 

@@ -1,4 +1,4 @@
-"""Which isolation this machine gives to untrusted programs, found out by running one in it."""
+"""Isolation tiers: which of them this machine gives to untrusted programs, found out by running one in it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Programs to verdicts, verdicts to pass@k."""
+"""Programs to results, results to pass@k: executing, early stopping, results files, counts."""

@@ -1,4 +1,4 @@
-"""The unbiased estimator of pass@k."""
+"""pass@k: the unbiased estimator of Chen et al. 2021."""
 
 from __future__ import annotations
 

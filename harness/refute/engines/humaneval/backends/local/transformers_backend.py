@@ -1,4 +1,4 @@
-"""Answers from a model that is loaded here, in transformers."""
+"""The backend of models that are loaded here, in transformers."""
 
 from __future__ import annotations
 

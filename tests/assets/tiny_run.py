@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, generate_key, load_private_key
+from refute.attest import PrivateKey, generate_key, load_private_key, sha256_hex
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
@@ -36,8 +35,14 @@ operator: nobody
 subject: answers
 evidence: {answers: answers.jsonl, notes: notes.json}
 """
-
-
+MODEL_RELEASE = """\
+release: tiny
+title: Tiny answers
+run_class: quick
+operator: nobody
+subject: student
+evidence: {answers: answers.jsonl, notes: notes.json, student: mine}
+"""
 FALSIFIERS = Path(__file__).parents[1] / "assets" / "tiny_falsifiers"
 TINY = load_registry([FALSIFIERS])
 
@@ -121,11 +126,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -
             sha256=asked.sha256,
             text=asked.text,
         ),
-        specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=_sha256(spec), text=spec),),
+        specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=sha256_hex(spec.encode()), text=spec),),
         store=str(root / "store"),
         falsifiers=(str(FALSIFIERS),),
     )
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

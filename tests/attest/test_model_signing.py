@@ -15,20 +15,11 @@ from typing import Any
 
 import pytest
 
+from model_folder import SIGNATURE, SIGNED, write_model
 from refute.attest import hash_model, is_left_out, read_model_signature
 from refute.errors import VerificationError
 
 Files = dict[str, bytes]
-# `model_signing sign key --private_key ec.key --signature m/model.sig m`, over SIGNED.
-SIGNATURE = (Path(__file__).parents[1] / "assets" / "model_signing" / "model.sig").read_bytes()
-SIGNED: Files = {
-    "config.json": b"{}",
-    "model.safetensors": b"\0\1\2",
-    "tokenizer/merges.txt": b"a b",
-    "tokenizer/vocab.json": b"",
-    ".hidden": b"h",
-    "sub/.gitattributes": b"kept",
-}
 GOLDEN: dict[str, tuple[Files, str]] = {
     "flat": (
         {"config.json": b"{}", "model.safetensors": b"\0\1"},
@@ -92,19 +83,11 @@ GOLDEN: dict[str, tuple[Files, str]] = {
 }
 
 
-def write(folder: Path, files: Files) -> Path:
-    """A model folder with these files."""
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
 @pytest.mark.parametrize("layout", GOLDEN)
 def test_root_digests_are_the_reference_implementations(tmp_path: Path, layout: str) -> None:
     """Every layout that has one digest has the digest of the reference implementation."""
     files, digest = GOLDEN[layout]
-    assert hash_model(write(tmp_path / "m", files)).root_digest == digest
+    assert hash_model(write_model(tmp_path / "m", files)).root_digest == digest
 
 
 def test_a_lone_file_has_the_reference_implementations_digest(tmp_path: Path) -> None:
@@ -118,7 +101,7 @@ def test_a_lone_file_has_the_reference_implementations_digest(tmp_path: Path) ->
 @pytest.mark.parametrize("prefix", ["", "x/"])
 def test_names_that_sort_around_the_slash_are_refused(tmp_path: Path, name: str, prefix: str) -> None:
     """The reference implementation sorts by path component, its specification by code point: there is no one digest."""
-    folder = write(tmp_path / "m", {f"{prefix}{name}": b"1", f"{prefix}a/b": b"2"})
+    folder = write_model(tmp_path / "m", {f"{prefix}{name}": b"1", f"{prefix}a/b": b"2"})
     with pytest.raises(VerificationError, match="two root digests") as refusal:
         hash_model(folder)
     assert "rename" in refusal.value.hint
@@ -126,7 +109,7 @@ def test_names_that_sort_around_the_slash_are_refused(tmp_path: Path, name: str,
 
 def test_a_hub_cache_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """A snapshot folder of a Hugging Face cache is all links; the hint says how to make files of it."""
-    write(tmp_path / "blobs", {"0a1b": b"{}"})
+    write_model(tmp_path / "blobs", {"0a1b": b"{}"})
     snapshot = tmp_path / "snapshots" / "main"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").symlink_to("../../blobs/0a1b")
@@ -138,7 +121,7 @@ def test_a_hub_cache_is_refused_with_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [".git", "model.sig", ".gitignore"])
 def test_links_under_ignored_names_are_refused(tmp_path: Path, name: str) -> None:
     """As by the reference implementation: an ignored name is no place to hide a link."""
-    folder = write(tmp_path / "m", SIGNED)
+    folder = write_model(tmp_path / "m", SIGNED)
     (folder / name).symlink_to("config.json")
     with pytest.raises(VerificationError, match="is a symbolic link"):
         hash_model(folder)
@@ -153,7 +136,7 @@ def test_what_is_left_out_is_told_by_name() -> None:
 
 def test_a_model_sig_says_what_was_hashed(tmp_path: Path) -> None:
     """Root digest and files in the signature of the reference implementation are those found here, in that order."""
-    manifest = hash_model(write(tmp_path / "m", SIGNED | {"model.sig": SIGNATURE}))
+    manifest = hash_model(write_model(tmp_path / "m", SIGNED | {"model.sig": SIGNATURE}))
     root, signed = read_model_signature(SIGNATURE)
     assert (root, signed) == (manifest.root_digest, manifest)
 

@@ -9,33 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from model_folder import SIGNED, write_model
 from refute.attest import hash_model, model_digest
 from refute.errors import MissingInputsError, VerificationError
 
-FILES = {
-    "config.json": b"{}",
-    "model.safetensors": b"\0\1\2",
-    "tokenizer/merges.txt": b"a b",
-    "tokenizer/vocab.json": b"",
-    ".hidden": b"h",
-    "sub/.gitattributes": b"kept",
-}
 # Signed with model_signing 1.1.1 (`model_signing sign key`), read from the subject of its model.sig.
 REFERENCE_DIGEST = "c95eefc211210330ba601de073b247a22666ffdb103ec4b4b0bb5848a326353d"
 
 
-def write(folder: Path, files: dict[str, bytes]) -> Path:
-    """A model folder with these files."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
-
-
 def test_the_root_digest_is_the_one_in_model_sig(tmp_path: Path) -> None:
     """The digest equals what the reference implementation signed for the same files."""
-    assert model_digest(write(tmp_path / "m", FILES)) == REFERENCE_DIGEST
+    assert model_digest(write_model(tmp_path / "m", SIGNED)) == REFERENCE_DIGEST
 
 
 def test_the_root_digest_by_hand(tmp_path: Path) -> None:
@@ -48,9 +32,9 @@ def test_the_root_digest_by_hand(tmp_path: Path) -> None:
         "tokenizer/merges.txt",
         "tokenizer/vocab.json",
     ]
-    by_hand = hashlib.sha256(b"".join(hashlib.sha256(FILES[name]).digest() for name in order)).hexdigest()
-    assert model_digest(write(tmp_path / "one", FILES)) == by_hand
-    assert model_digest(write(tmp_path / "two", dict(reversed(FILES.items())))) == by_hand
+    by_hand = hashlib.sha256(b"".join(hashlib.sha256(SIGNED[name]).digest() for name in order)).hexdigest()
+    assert model_digest(write_model(tmp_path / "one", SIGNED)) == by_hand
+    assert model_digest(write_model(tmp_path / "two", dict(reversed(SIGNED.items())))) == by_hand
 
 
 def test_a_single_file_is_a_model_of_one(tmp_path: Path) -> None:
@@ -63,27 +47,27 @@ def test_a_single_file_is_a_model_of_one(tmp_path: Path) -> None:
 
 def test_every_content_and_every_file_counts(tmp_path: Path) -> None:
     """Changing any one byte, adding or removing any one file gives another root digest."""
-    digests = [model_digest(write(tmp_path / "base", FILES))]
-    for number, name in enumerate(FILES):
-        digests.append(model_digest(write(tmp_path / f"c{number}", FILES | {name: FILES[name] + b"!"})))
-        fewer = {other: content for other, content in FILES.items() if other != name}
-        digests.append(model_digest(write(tmp_path / f"r{number}", fewer)))
-    digests.append(model_digest(write(tmp_path / "added", FILES | {"sub/.git/x": b""})))
+    digests = [model_digest(write_model(tmp_path / "base", SIGNED))]
+    for number, name in enumerate(SIGNED):
+        digests.append(model_digest(write_model(tmp_path / f"c{number}", SIGNED | {name: SIGNED[name] + b"!"})))
+        fewer = {other: content for other, content in SIGNED.items() if other != name}
+        digests.append(model_digest(write_model(tmp_path / f"r{number}", fewer)))
+    digests.append(model_digest(write_model(tmp_path / "added", SIGNED | {"sub/.git/x": b""})))
     assert len(set(digests)) == len(digests)
 
 
 def test_a_rename_changes_the_manifest_digest(tmp_path: Path) -> None:
     """The root digest is blind to a rename that keeps the order; the manifest digest is not."""
-    one = write(tmp_path / "one", FILES)
-    renamed = {("configs.json" if name == "config.json" else name): data for name, data in FILES.items()}
-    two = write(tmp_path / "two", renamed)
+    one = write_model(tmp_path / "one", SIGNED)
+    renamed = {("configs.json" if name == "config.json" else name): data for name, data in SIGNED.items()}
+    two = write_model(tmp_path / "two", renamed)
     assert model_digest(one) == model_digest(two)
     assert hash_model(one).manifest_digest != hash_model(two).manifest_digest
 
 
 def test_the_manifest_digest_by_hand(tmp_path: Path) -> None:
     """The names-binding digest is SHA-256 of the RFC 8785 form of the published structure."""
-    model = write(tmp_path, {"b": b"2", "a": b"1"})
+    model = write_model(tmp_path, {"b": b"2", "a": b"1"})
     value = {
         "serialization": {
             "method": "files",
@@ -104,21 +88,21 @@ def test_the_manifest_digest_by_hand(tmp_path: Path) -> None:
 def test_git_files_and_the_signature_are_left_out_at_the_top_only(tmp_path: Path) -> None:
     """The reference's ignored paths change nothing at the top level, and count below it."""
     ignored = {".git/HEAD": b"x", ".github/w/c.yml": b"x", ".gitattributes": b"x", ".gitignore": b"x"}
-    plain = model_digest(write(tmp_path / "plain", FILES))
-    assert model_digest(write(tmp_path / "ignored", FILES | ignored | {"model.sig": b"x"})) == plain
+    plain = model_digest(write_model(tmp_path / "plain", SIGNED))
+    assert model_digest(write_model(tmp_path / "ignored", SIGNED | ignored | {"model.sig": b"x"})) == plain
     for number, name in enumerate([*ignored, "model.sig"]):
-        assert model_digest(write(tmp_path / str(number), FILES | {f"sub/{name}": b"x"})) != plain
+        assert model_digest(write_model(tmp_path / str(number), SIGNED | {f"sub/{name}": b"x"})) != plain
 
 
 def test_a_folder_named_like_the_signature_hides_nothing(tmp_path: Path) -> None:
     """Only a file can be the signature; files in a folder `model.sig` are part of the model."""
-    plain = model_digest(write(tmp_path / "plain", FILES))
-    assert model_digest(write(tmp_path / "hidden", FILES | {"model.sig/weights": b"x"})) != plain
+    plain = model_digest(write_model(tmp_path / "plain", SIGNED))
+    assert model_digest(write_model(tmp_path / "hidden", SIGNED | {"model.sig/weights": b"x"})) != plain
 
 
 def test_empty_folders_and_modes_change_nothing(tmp_path: Path) -> None:
     """What the reference does not cover is not covered here either."""
-    plain = model_digest(write(tmp_path, FILES))
+    plain = model_digest(write_model(tmp_path, SIGNED))
     (tmp_path / "nothing" / "here").mkdir(parents=True)
     (tmp_path / "config.json").chmod(0o700)
     assert model_digest(tmp_path) == plain
@@ -127,7 +111,7 @@ def test_empty_folders_and_modes_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["config.json", "tokenizer", "absent"])
 def test_symbolic_links_are_refused(tmp_path: Path, target: str) -> None:
     """A link to a file, to a folder or to nothing is refused by name, with what to do instead."""
-    write(tmp_path, FILES)
+    write_model(tmp_path, SIGNED)
     (tmp_path / "sub" / "link").symlink_to(tmp_path / target)
     with pytest.raises(VerificationError, match="sub/link is a symbolic link") as refusal:
         model_digest(tmp_path)
@@ -136,7 +120,7 @@ def test_symbolic_links_are_refused(tmp_path: Path, target: str) -> None:
 
 def test_a_link_to_the_folder_is_refused(tmp_path: Path) -> None:
     """The model itself may not be a link, as in the reference."""
-    write(tmp_path / "model", FILES)
+    write_model(tmp_path / "model", SIGNED)
     (tmp_path / "latest").symlink_to("model")
     with pytest.raises(VerificationError, match="latest is a symbolic link"):
         model_digest(tmp_path / "latest")
@@ -144,7 +128,7 @@ def test_a_link_to_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_layouts_with_two_orders_are_refused(tmp_path: Path) -> None:
     """Where specification and reference implementation sort differently, two names are given, no digest."""
-    write(tmp_path, {"tokenizer.json": b"1", "tokenizer/vocab.json": b"2"})
+    write_model(tmp_path, {"tokenizer.json": b"1", "tokenizer/vocab.json": b"2"})
     with pytest.raises(VerificationError, match=r"'tokenizer\.json' and 'tokenizer/vocab\.json' differently"):
         model_digest(tmp_path)
 
@@ -152,7 +136,7 @@ def test_layouts_with_two_orders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [{}, {".git/HEAD": b"x", "model.sig": b"x"}])
 def test_a_folder_without_model_files_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
     """An empty model, or one of which everything is ignored, has no digest."""
-    write(tmp_path, files)
+    write_model(tmp_path, files)
     (tmp_path / "empty").mkdir()
     with pytest.raises(VerificationError, match="holds no files"):
         model_digest(tmp_path)
@@ -160,7 +144,7 @@ def test_a_folder_without_model_files_is_refused(tmp_path: Path, files: dict[str
 
 def test_pipes_are_refused(tmp_path: Path) -> None:
     """A named pipe is refused at once instead of being waited for."""
-    os.mkfifo(write(tmp_path, FILES) / "pipe")
+    os.mkfifo(write_model(tmp_path, SIGNED) / "pipe")
     with pytest.raises(VerificationError, match="pipe is neither a file nor a folder"):
         model_digest(tmp_path)
 

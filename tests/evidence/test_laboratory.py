@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from free_config import free
+from processes import is_running
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
 from refute.evidence.experiment import Experiment, FromEvidence
 from refute.evidence.laboratory import Laboratory
@@ -91,15 +92,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "lib"), *known]))
     return Bench(tmp_path)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process still runs; a zombie that nobody reaps does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:

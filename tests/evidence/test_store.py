@@ -18,6 +18,7 @@ from refute.disk import file_sha256, link_or_copy
 from refute.errors import EvidenceError
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.store import Store
+from tampering import overwrite
 
 KEY = "k" * 64
 FILES = {"a.json": b"{}", "model/config.json": b"config", "model/weights": b"\x00" * 5000}
@@ -41,12 +42,6 @@ def the_object(store: Store, data: bytes) -> Path:
     """Where the store keeps `data`."""
     digest = hashlib.sha256(data).hexdigest()
     return store.root / "objects" / digest[:2] / digest
-
-
-def overwrite(path: Path, data: bytes) -> None:
-    """Change a read-only file in place, as a broken disk or a saboteur does."""
-    path.chmod(0o644)
-    path.write_bytes(data)
 
 
 def test_what_was_added_is_found_by_its_key(store: Store, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
 from refute.verify.verification import verify_verdict
+from tampering import overwrite
 
 MakeRun = Callable[..., RunFolder]
 
@@ -29,12 +30,6 @@ def sign(key: PrivateKey) -> Callable[[RunFolder], Judged]:
 
 
 Sign = Callable[[RunFolder], Judged]
-
-
-def overwrite(path: Path, data: bytes) -> None:
-    """Change a read-only file in place."""
-    path.chmod(0o644)
-    path.write_bytes(data)
 
 
 def edit(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:

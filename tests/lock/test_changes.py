@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
+from refute.attest import sha256_hex
 from refute.lock.changes import changes, loosened
 from refute.lock.model import Facts, LockedFalsifier, LockedRelease, LockedSpec, Promise
 from refute.outcome import Direction, Outcome
@@ -53,16 +52,11 @@ FACTS = Facts(
 )
 
 
-def sha256(text: str) -> str:
-    """Of its UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def promise(spec: str = SPEC, release: str = RELEASE, facts: Facts = FACTS, policy: str | None = None) -> Promise:
     """A promise of these texts."""
     return Promise(
-        release=LockedRelease(sha256=sha256(release), content=parse_release(release, "release")),
-        specs=(LockedSpec(sha256=sha256(spec), content=parse_spec(spec, "spec")),),
+        release=LockedRelease(sha256=sha256_hex(release.encode()), content=parse_release(release, "release")),
+        specs=(LockedSpec(sha256=sha256_hex(spec.encode()), content=parse_spec(spec, "spec")),),
         facts=facts,
         policy=policy,
     )

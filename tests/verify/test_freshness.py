@@ -23,17 +23,10 @@ from refute.spec.files import parse_release
 from refute.spec.waiver import Waiver
 from refute.verify.freshness import Expected, check_freshness
 from refute.verify.verification import verify_verdict
+from tiny_run import RELEASE as TINY_RELEASE
 
 MakeRun = Callable[..., RunFolder]
-RELEASE = """\
-release: tiny
-title: Tiny answers
-run_class: quick
-operator: nobody
-subject: answers
-valid_days: 7
-evidence: {answers: answers.jsonl, notes: notes.json}
-"""
+RELEASE = TINY_RELEASE + "valid_days: 7\n"
 
 
 @pytest.fixture

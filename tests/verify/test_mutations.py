@@ -25,17 +25,10 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.judge.subject import model_facts
 from refute.verify.verification import verify_verdict
+from tiny_run import MODEL_RELEASE
 
 MakeRun = Callable[..., RunFolder]
 Path_ = tuple[str | int, ...]
-RELEASE = """\
-release: tiny
-title: Tiny answers
-run_class: quick
-operator: nobody
-subject: student
-evidence: {answers: answers.jsonl, notes: notes.json, student: mine}
-"""
 # Facts of the machine and names of files; how a measurement was made, as far as its outcome and its reason do not
 # say; which files of its evidence it read. Nobody but the signer saw them.
 ATTESTED = re.compile(
@@ -54,7 +47,7 @@ def judged(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Judged:
         path = tmp_path / "mine" / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name, encoding="utf-8")
-    return judge_run(make_run(release=RELEASE, also=("student",)), Operator(key, development=False))
+    return judge_run(make_run(release=MODEL_RELEASE, also=("student",)), Operator(key, development=False))
 
 
 def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from processes import is_running
 from refute import Bench, Context, known_good
 from refute.errors import EvidenceError
 from refute.falsifier.context import Evidence, Parameter
@@ -194,15 +195,6 @@ def test_a_forged_answer_is_a_fault(log: Path, data: bytes) -> None:
     answer = attempt(writing_into_its_pipe(data), log).real
     assert "gave a measurement that is not one" in answer.fault
     assert answer.measurements == ()
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process still runs; a zombie that nobody reaps does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in "ZX"
 
 
 @pytest.mark.parametrize("hangs", [False, True])

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from model_folder import SIGNATURE, SIGNED, write_model
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.errors import EvidenceError, VerificationError
 from refute.judge.exhibits.inputs import gather_inputs
@@ -22,27 +23,10 @@ from refute.outcome import Outcome, Ruling
 from refute.spec.criteria import parse_spec
 from refute.spec.files import parse_release
 from refute.verify.verification import verify_verdict
+from tiny_run import MODEL_RELEASE
 
 MakeRun = Callable[..., RunFolder]
 ROOT = Path(__file__).parents[3]
-SIGNATURE = ROOT / "tests" / "assets" / "model_signing" / "model.sig"
-# The files that SIGNATURE was made for.
-SIGNED = {
-    "config.json": b"{}",
-    "model.safetensors": b"\0\1\2",
-    "tokenizer/merges.txt": b"a b",
-    "tokenizer/vocab.json": b"",
-    ".hidden": b"h",
-    "sub/.gitattributes": b"kept",
-}
-MODEL_RELEASE = """\
-release: tiny
-title: Tiny answers
-run_class: quick
-operator: nobody
-subject: student
-evidence: {answers: answers.jsonl, notes: notes.json, student: mine}
-"""
 
 
 @pytest.fixture
@@ -50,10 +34,7 @@ def judge_model(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Callable[
     """Judges a run whose subject is a model folder of these files."""
 
     def judge(files: dict[str, bytes]) -> Judged:
-        for name, data in files.items():
-            path = tmp_path / "mine" / "model" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        write_model(tmp_path / "mine" / "model", files)
         return judge_run(make_run(release=MODEL_RELEASE, also=("student",)), Operator(key, development=False))
 
     return judge
@@ -167,7 +148,7 @@ def test_a_package_that_was_not_installed_is_no_origin(
 
 def test_a_model_is_listed_file_by_file(judge_model: Callable[..., Judged], tmp_path: Path) -> None:
     """Names and digests in order; the digests that follow from them; the signature beside it, by digest."""
-    judged = judge_model(SIGNED | {"model.sig": SIGNATURE.read_bytes()})
+    judged = judge_model(SIGNED | {"model.sig": SIGNATURE})
     model, manifest = judged.predicate.model, hash_model(tmp_path / "mine" / "model")
     assert judged.predicate.verdict.ruling is Ruling.GO
     assert model is not None
@@ -193,7 +174,7 @@ def test_a_folder_of_one_file_is_a_folder(judge_model: Callable[..., Judged], tm
 def test_a_signature_of_another_model_is_fatal(judge_model: Callable[..., Judged], signature: bytes | None) -> None:
     """A `model.sig` that cannot be read, or speaks of other files, makes no release: NO-GO, naming the files."""
     files = SIGNED | {"config.json": b"{ }"} if signature is None else SIGNED
-    verdict = judge_model(files | {"model.sig": signature or SIGNATURE.read_bytes()}).predicate.verdict
+    verdict = judge_model(files | {"model.sig": signature or SIGNATURE}).predicate.verdict
     assert verdict.ruling is Ruling.NO_GO
     expected = "it differs in config.json" if signature is None else "cannot be compared"
     assert any(expected in reason for reason in verdict.reasons)
@@ -204,7 +185,7 @@ def test_a_signature_is_compared_where_the_reader_has_one(
 ) -> None:
     """Added after the verdict: it must speak of the same files."""
     judged, folder = judge_model(SIGNED), tmp_path / "mine" / "model"
-    (folder / "model.sig").write_bytes(SIGNATURE.read_bytes())
+    (folder / "model.sig").write_bytes(SIGNATURE)
     checks = verify_verdict(judged.path.read_bytes(), [public_pem(key)], model=folder).checks
     assert "model.sig is about the same files; who signed it was not checked" in checks
     (folder / "model.sig").write_bytes(b"{}")

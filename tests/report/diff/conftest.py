@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import pytest
 
+from refute.attest import sha256_hex
 from refute.judge.algebra import judge
 from refute.judge.predicate.coverage import cover
 from refute.judge.predicate.identity import identify
@@ -53,11 +53,6 @@ RELEASE = "release: tiny\ntitle: Tiny\nrun_class: quick\noperator: nobody\nevide
 VALUES = {"accuracy": 95.0, "speed": 40.0, "steadiness": 2.0, "rows": 100.0}
 SUBJECT = "5" * 64
 AT = "2026-06-01T12:00:00Z"
-
-
-def sha256(text: str) -> str:
-    """Hex digest of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _record(spec: str, criterion: Criterion, use: FalsifierUse, values: Mapping[str, float]) -> Record | None:
@@ -140,10 +135,10 @@ def make_predicate() -> Callable[..., Predicate]:
                 run_class=RunClass.QUICK,
                 operator="nobody",
                 name="specs/releases/tiny.yaml",
-                sha256=sha256(RELEASE),
+                sha256=sha256_hex(RELEASE.encode()),
                 text=RELEASE,
             ),
-            specs=(SpecText(id=parsed.spec, name="/repo/specs/a.yaml", sha256=sha256(spec), text=spec),),
+            specs=(SpecText(id=parsed.spec, name="/repo/specs/a.yaml", sha256=sha256_hex(spec.encode()), text=spec),),
             records=tuple(records),
             waivers=tuple(waivers),
             evidence={"answers": {"a.jsonl": answers}},

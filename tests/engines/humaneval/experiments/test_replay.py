@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from json_lines import read_rows
 from refute.engines.humaneval.experiments.evaluate import evaluate
 from refute.engines.humaneval.experiments.replay import choose, replay
 from refute.engines.humaneval.problems.problems import Problem
@@ -59,7 +60,7 @@ def again(desk: Desk, settings: Json, problem_file: Path, student: Path, run: Pa
         }
         job = desk.job(config, "replayed", student=student, humaneval_student=run)
         replay(job)
-        return rows(job.out / "replay.jsonl")
+        return read_rows(job.out / "replay.jsonl")
 
     return replayed
 
@@ -67,20 +68,15 @@ def again(desk: Desk, settings: Json, problem_file: Path, student: Path, run: Pa
 Again = Callable[..., list[Row]]
 
 
-def rows(path: Path) -> list[Row]:
-    """A JSONL file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def change(path: Path, task: str, **values: object) -> None:
     """Other values in the row of one task."""
-    changed = [row | values if row["task_id"] == task else row for row in rows(path)]
+    changed = [row | values if row["task_id"] == task else row for row in read_rows(path)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in changed), encoding="utf-8")
 
 
 def test_the_released_models_own_answers_come_again(again: Again, run: Path) -> None:
     """By the plainest means, token for token, of answers that were generated in batches; verdicts, too."""
-    recorded = {row["task_id"]: row["completion"] for row in rows(run / "samples.jsonl")}
+    recorded = {row["task_id"]: row["completion"] for row in read_rows(run / "samples.jsonl")}
     assert len(recorded) == 3
     assert len(set(recorded.values())) > 1, "answers that can be told apart"
     found = again()

@@ -6,14 +6,20 @@ BIN    := $(VENV)/bin
 RELEASE ?=
 PYTEST_ARGS ?=
 
-.PHONY: gate test lint types bench install clean
+.PHONY: gate test test-fast lint types bench install clean
 
 # A verdict that was signed is a success of the command, whatever it says; STRICT=1 ends as the judge does.
 gate: $(VENV)/.gate
 	@$(BIN)/python -m refute gate $(if $(RELEASE),--release $(RELEASE)) $(if $(STRICT),--strict) $(PYTEST_ARGS)
 
+# A file's tests stay together, since they share what was expensive to make; tests/conftest.py puts the longest first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.dev
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

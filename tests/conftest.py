@@ -19,10 +19,22 @@ pytest_plugins = ["pytester", "tiny_run"]
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 # A shell starts what it runs in the background deaf to Ctrl-C, and so would be every process that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
+# Whole files go to a worker (`--dist loadfile`, so that what a module shares is made once). These take longest: begun
+# last, they would leave the other workers idle.
+LONGEST = ("tests/sabotage/", "tests/engines/distill/training/test_parallel.py", "tests/gate/", "tests/engines/")
 
 Ended = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ended]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; within a file, and among the others, pytest's own order."""
+
+    def place(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

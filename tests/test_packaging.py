@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 # What a checkout holds and a build needs; not the virtual environments and evidence that may lie beside it.
 NEEDED = ("pyproject.toml", "README.md", "LICENSE", "harness", "falsifiers", "specs", "contracts", "tests")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Honest, Repo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def warned(repo: Repo) -> Repo:

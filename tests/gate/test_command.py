@@ -16,6 +16,8 @@ from refute.cli.commands.init import scaffold
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio")
 LIE = """
 import pytest

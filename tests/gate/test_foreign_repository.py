@@ -12,6 +12,8 @@ from refute.attest import generate_key, key_id
 if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
+pytestmark = pytest.mark.slow
+
 BROKEN = "raise RuntimeError('a file of the repository was imported')\n"
 SECOND_SPEC = """\
 spec: SPEC-OWN-001

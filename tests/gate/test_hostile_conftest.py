@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 # name: (conftest.py, exit status of pytest, verdicts signed); the release's first criterion is false.
 TRICKS: dict[str, tuple[str, int, list[str]]] = {
     "skip all items": (

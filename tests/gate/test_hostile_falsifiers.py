@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
+pytestmark = pytest.mark.slow
+
 # The controls see honest code, so that what is tested happens on the real evidence alone.
 FALSIFIERS = '''
 import os, signal, sys, time

@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 SLOW = """
     import os, time

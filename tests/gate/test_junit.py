@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 SKIPPED = """
   - id: AC-EXAMPLE-003
     title: It answers

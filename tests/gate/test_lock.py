@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from refute.judge.predicate.model import Predicate
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 LOCK = "specs/releases/example.lock.intoto.json"
 SECOND = """\

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 SPEC, RELEASE, OWN = "specs/example.yaml", "specs/releases/example.yaml", "falsifiers/answers.py"
 Change = Callable[["Repo"], object]
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_gate_refuses_before_anything_is_run(repo: Repo) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Honest
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, Any]
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Repo
 
+pytestmark = pytest.mark.slow
+
 # What several tricks share: records as they would be, had all answers been right.
 FORGE = """
 import json

@@ -10,6 +10,8 @@ import pytest
 
 from refute.cli.commands.init import scaffold
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "transformers", "numpy", "scipy", "pydantic", "yaml", "cryptography", "jinja2", "rich"}
 
 

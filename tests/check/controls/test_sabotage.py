@@ -104,6 +104,7 @@ def test_the_command_shows_both_matrices(
     assert lines[-1] == "1 of 2 sabotages of the engines killed: score 50.0 %"
 
 
+@pytest.mark.slow
 def test_where_there_are_no_sabotages_the_command_says_so(
     cli: Cli, repo: Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def _steps(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_stopped_runs_keep_a_checkpoint_and_continue_bitwise(
     write_config: WriteConfig, cli: Cli, tmp_path: Path
 ) -> None:
@@ -246,6 +247,7 @@ def test_certify_prints_the_figures_of_the_loss(cli: Cli) -> None:
     assert len(figures) > 5
 
 
+@pytest.mark.slow
 def test_a_second_signal_is_not_held_back(write_config: WriteConfig, tmp_path: Path) -> None:
     """Ctrl-C once waits for the step; asked for again while it waits, the process ends without it."""
     process = subprocess.Popen(

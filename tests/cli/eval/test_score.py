@@ -132,6 +132,7 @@ def test_results_of_other_samples_are_not_mixed(cli: Cli, tmp_path: Path) -> Non
     assert "timeout_s was 10.0, is 7.0" in slower.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, number: int, status: int) -> None:
     """Ctrl-C says so and keeps what is done; after a kill the rows are there too. Nothing is executed twice."""
@@ -153,6 +154,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, number: int, st
     assert f"{kept} samples were scored before" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_the_rows_before_it_count(tmp_path: Path) -> None:
     """Where the file may not grow the command ends with the reason; with room it goes on from the rows that fitted."""
     long = {"own/2": "    # " + "x" * 4000 + "\n    return 2 * n - 1\n"}

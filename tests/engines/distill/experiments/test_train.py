@@ -13,6 +13,8 @@ from refute.errors import MissingInputsError, NonFiniteError, RefuteError
 from refute.job import Job
 from training_runs import BASE, each_step, run_config, summary, weights
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"steps": 3, "batch_size": 4, "micro_batch_size": 2, "eval_every": 2, "eval_windows": 3, "checkpoint_every": 2}
 TRAINING = {**BASE, **SHORT}
 

@@ -248,6 +248,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers(change: dict[str, object
         kd_loss(**arguments | change)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_torch() -> None:
     """`import refute.distill` stays cheap; only asking for `kd_loss` pays for torch."""
     script = (

@@ -22,6 +22,8 @@ from refute.errors import DigestMismatchError, ExperimentError, NonFiniteError, 
 if TYPE_CHECKING:
     from humaneval_world import Desk
 
+pytestmark = pytest.mark.slow
+
 Json = dict[str, object]
 
 

@@ -68,6 +68,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return Evidence("humaneval_calibration", "d" * 64, out, digests(out))
 
 
+@pytest.mark.slow
 def test_the_scorer_is_calibrated_on_them(calibration: Evidence) -> None:
     """Six of six canonical solutions, none of the empty or forged answers, and the loop ends."""
     counts = calibration.json("calibration.json")
@@ -77,6 +78,7 @@ def test_the_scorer_is_calibrated_on_them(calibration: Evidence) -> None:
     assert found == {"canonical_failures": 0, "forged_passes": 0, "endless_passes": 0}
 
 
+@pytest.mark.slow
 def test_their_number_is_the_specs_to_say(calibration: Evidence, tmp_path: Path) -> None:
     """`humaneval-complete` under a bar of six: its controls follow, and so does the real answer."""
     use = FalsifierUse.model_validate_json(
@@ -105,6 +107,7 @@ def test_their_number_is_the_specs_to_say(calibration: Evidence, tmp_path: Path)
     assert control_outcome(use, tuple(falsifier.measure(bench.context())))[0] == "corroborated"
 
 
+@pytest.mark.slow
 def test_the_grid_draws_their_ids(calibration: Evidence, tmp_path: Path) -> None:
     """Six cells with the names of the set, whatever they are called."""
     folder = tmp_path / "scored"

@@ -8,6 +8,8 @@ import pytest
 
 from refute.humaneval import Isolation, Result
 
+pytestmark = pytest.mark.slow
+
 Judge = Callable[..., Result]
 every_tier = pytest.mark.parametrize("contained", ["rlimits", "seccomp", "bubblewrap"], indirect=True)
 

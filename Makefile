@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 RELEASE ?=
 PYTEST_ARGS ?=
 
-.PHONY: gate test test-fast lint types bench install clean
+.PHONY: gate test test-fast lint types mypy pyright contracts bench install clean
 
 # A verdict that was signed is a success of the command, whatever it says; STRICT=1 ends as the judge does.
 gate: $(VENV)/.gate
@@ -25,9 +25,17 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev
+types: mypy pyright
+
+mypy: $(VENV)/.dev
 	$(BIN)/mypy
+
+pyright: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# On examples that no run before had.
+contracts: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=deep $(BIN)/refute check --contracts
 
 bench: $(VENV)-bench/.ready
 	@for script in kd_loss kd_step checkpoints prefetch kd_curve generation; do \

@@ -23,6 +23,8 @@ from refute.job import Job
 from refute.spec.release import Training
 from training_runs import KilledError, each_step, kill_at, same, summary, untimed, weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("mask", [True, False])
 def test_prefetched_answers_give_bitwise_the_same_run(

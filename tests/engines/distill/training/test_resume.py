@@ -15,6 +15,8 @@ from refute.errors import ExperimentError, StoppedError
 from refute.job import Job, Stop
 from training_runs import KilledError, each_step, kill_at, run, same, summary, untimed, weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("stop", [2, 4, 7, 12])
 def test_a_killed_run_resumes_bitwise(start: Callable[..., Job], stop: int) -> None:

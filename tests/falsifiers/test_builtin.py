@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
 import importlib
@@ -28,6 +27,9 @@ from refute.humaneval import Result
 from refute.spec.bars.decide import control_outcome
 from refute.spec.bars.sequential import Design, every
 from refute.spec.criteria import FalsifierUse, ThresholdText, load_spec
+from refute.spec.experiments.evidence.distill import LossFigures
+from refute.spec.experiments.evidence.humaneval import Result as ResultRow
+from refute.spec.experiments.evidence_files import FILES, ArraysFile, JsonFile, RowsFile
 
 ROOT = Path(__file__).parents[2]
 SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
@@ -207,40 +209,103 @@ def test_every_control_lays_out_what_is_needed(name: str, real: dict[str, Eviden
         assert read.asked <= set(REGISTRY[name].needs)
 
 
+class Keys(dict[str, Any]):
+    """A mapping that notes which keys are taken out of it."""
+
+    def __init__(self, content: Mapping[str, Any], taken: set[str]) -> None:
+        super().__init__(content)
+        self._taken = taken
+
+    def __getitem__(self, key: str) -> Any:
+        self._taken.add(key)
+        return super().__getitem__(key)
+
+
+class ReadFiles:
+    """Evidence that notes which files are read, and which keys of them."""
+
+    def __init__(self, evidence: Evidence, read: list[tuple[str, str, set[str]]]) -> None:
+        self.name = evidence.name
+        self._evidence, self._read = evidence, read
+
+    def _note(self, file: str) -> set[str]:
+        taken = set[str]()
+        self._read.append((self.name, file, taken))
+        return taken
+
+    def json(self, file: str) -> Any:
+        """As the evidence's, with a note."""
+        return Keys(self._evidence.json(file), self._note(file))
+
+    def rows(self, file: str) -> list[dict[str, Any]]:
+        """As the evidence's, with a note."""
+        taken = self._note(file)
+        return [Keys(row, taken) for row in self._evidence.rows(file)]
+
+    def arrays(self, file: str) -> dict[str, Any]:
+        """As the evidence's, with a note; of a tensor of each parameter, what stands before the parameter's name."""
+        arrays = self._evidence.arrays(file)
+        self._note(file).update(name.partition("/")[0] + "/" if "/" in name else name for name in arrays)
+        return arrays
+
+
 class ReadLog:
-    """A context that notes which evidence is asked for."""
+    """A context that notes which evidence is asked for, and what is read of it."""
 
     def __init__(self, context: Context) -> None:
         self.parameters = context.parameters
         self.asked: set[str] = set()
+        self.read: list[tuple[str, str, set[str]]] = []
         self._context = context
 
-    def evidence(self, name: str) -> Evidence:
+    def evidence(self, name: str) -> ReadFiles:
         """As the context's, with a note."""
         self.asked.add(name)
-        return self._context.evidence(name)
+        return ReadFiles(self._context.evidence(name), self.read)
 
 
 # --------------------------------------------------------------------------------------- formats and hostile files
 
 
+def test_every_need_of_a_built_in_falsifier_is_planned_evidence() -> None:
+    """What nothing makes would leave its falsifier without a verdict; `humaneval_previous` is a release's own."""
+    needs = {need for falsifier in REGISTRY.values() for need in falsifier.needs}
+    assert needs - FILES.keys() == {"humaneval_previous"}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_what_is_read_is_what_engines_write(name: str, real: dict[str, Evidence], tmp_path: Path) -> None:
+    """Every file that a falsifier opens, and every key that it takes out of one, is in the model of that file."""
+    for number, control in enumerate(REGISTRY[name].controls):
+        bench = Bench(tmp_path / str(number), dict(REGISTRY[name].parameters), real)
+        control.build(bench)
+        notes = ReadLog(bench.context())
+        with suppress(ValueError) if control.expected is Outcome.ERROR else nullcontext():
+            list(REGISTRY[name].measure(notes))  # type: ignore[arg-type]  # a context that takes notes
+        for need, file, keys in notes.read:
+            assert keys <= keys_of(need, file), f"{need}/{file}"
+
+
+def keys_of(need: str, file: str) -> set[str]:
+    """The keys of the model that engines write there; of `humaneval_previous`, of another run of them."""
+    (known,) = [
+        each for each in FILES["humaneval_student" if need == "humaneval_previous" else need] if each.name == file
+    ]
+    if isinstance(known, ArraysFile):
+        return set(known.tensors)
+    assert isinstance(known, JsonFile | RowsFile)
+    return set(known.model.model_fields)
+
+
 def test_the_loss_certificate_has_every_number_that_is_read() -> None:
-    """The keys that falsifiers read of math.json are fields of what the engine writes; the engine is not imported."""
-    tree = ast.parse((ROOT / "harness/refute/engines/distill/certificate/certify.py").read_text(encoding="utf-8"))
-    (certificate,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Certificate"]
-    fields = {
-        node.target.id
-        for node in certificate.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
+    """Also those that no control asks for."""
     module = importlib.import_module("refute_falsifiers.kd_loss")
-    assert set(module._RIGHT) <= fields
+    assert set(module._RIGHT) <= set(LossFigures.model_fields)
 
 
-def test_results_are_read_as_the_engine_writes_them() -> None:
-    """Keys and words of results.jsonl, from the engine's own dataclass; importing it loads no torch."""
-    fields = {field.name for field in dataclasses.fields(Result)}
-    assert {"task_id", "passed", "outcome"} <= fields
+def test_results_are_written_in_the_words_of_the_scorer() -> None:
+    """The outcomes in results.jsonl are those that the engine's own dataclass has; importing it loads no torch."""
+    assert {field.name for field in dataclasses.fields(Result)} >= set(ResultRow.model_fields)
     assert set(get_args(get_type_hints(Result)["outcome"])) == {"passed", "failed", "timeout", "error"}
 
 

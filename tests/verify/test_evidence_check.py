@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evidence_examples import TRAINING_SUMMARY, evaluation, result
 from refute.attest import generate_key, load_private_key
 from refute.errors import VerificationError
 from refute.evidence.manifest import manifest_digest
@@ -23,14 +24,13 @@ from refute.verify.evidence_check import check_evidence
 
 MakeRun = Callable[..., RunFolder]
 ROOT = Path(__file__).parents[2]
-SHA = "cd" * 32
 FILES: dict[str, dict[str, str]] = {
     "student": {
-        "summary.json": json.dumps({"teacher_sha256": SHA, "seed": 17, "parameters": 5, "tensors": 2}),
-        "evals.jsonl": '{"step": 0, "heldout_ce": 3.5}\n{"step": 9, "heldout_ce": 2.25}\n',
+        "summary.json": json.dumps(TRAINING_SUMMARY),
+        "evals.jsonl": "".join(f"{json.dumps(evaluation(step, ce))}\n" for step, ce in ((0, 3.5), (9, 2.25))),
     },
     "humaneval_student": {
-        "results.jsonl": '{"task_id": "HumanEval/0", "outcome": "passed"}\n',
+        "results.jsonl": json.dumps(result("HumanEval/0", "passed")) + "\n",
     },
 }
 

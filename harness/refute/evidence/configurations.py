@@ -9,9 +9,10 @@ from pathlib import Path
 from refute.evidence.experiment import FromEvidence, Locate
 from refute.evidence.humaneval_backend import backend_of
 from refute.evidence.sources import located_file, located_folder, located_model
-from refute.spec import evidence_files as names
 from refute.spec.bars.sequential import Design
 from refute.spec.experiments import distill, humaneval
+from refute.spec.experiments import evidence_files as names
+from refute.spec.experiments.evidence.humaneval import Boundary, SequentialRule
 from refute.spec.release import DepthPruned, Distillation, FileCorpus, GgufModel, HfModel, HumanEval, Loaded, Training
 
 
@@ -157,14 +158,14 @@ def humaneval_sequential(parts: Parts, at: Locate) -> humaneval.UntilDecidedConf
     design, whole = parts.sequential, humaneval_student(parts, at)
     if design is None:
         raise ValueError(f"{names.HUMANEVAL_SEQUENTIAL} was planned without a sequential test")
-    rule = humaneval.StoppingRule(
+    rule = SequentialRule(
         bar=design.bar,
         error_rate=design.error_rate,
         spending=design.spending,
         looks=design.looks,
         seed=design.seed,
         boundaries=tuple(
-            humaneval.Boundary(n=look.n, stop_at_most=look.stop_at_most, stop_at_least=look.stop_at_least)
+            Boundary(n=look.n, stop_at_most=look.stop_at_most, stop_at_least=look.stop_at_least)
             for look in design.boundaries()
         ),
     )

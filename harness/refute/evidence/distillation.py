@@ -12,7 +12,7 @@ from refute.errors import UsageError
 from refute.evidence import configurations
 from refute.evidence.configurations import Parts
 from refute.evidence.experiment import Experiment, Locate
-from refute.spec import evidence_files as names
+from refute.spec.experiments import evidence_files as names
 from refute.spec.fields import Closed
 from refute.spec.release import Distillation, GgufModel, Limits, Loaded, ModelSource
 

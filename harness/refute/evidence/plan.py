@@ -16,7 +16,7 @@ from refute.evidence.spec_demands import error_shares, sequential_design
 from refute.falsifier.registry import Falsifier
 from refute.spec.bars.sequential import Design
 from refute.spec.criteria import Spec
-from refute.spec.evidence_files import RELEASE
+from refute.spec.experiments.evidence_files import RELEASE
 from refute.spec.release import FileCorpus, Loaded, Release
 
 

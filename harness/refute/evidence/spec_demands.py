@@ -8,7 +8,7 @@ from refute.errors import UsageError
 from refute.falsifier.registry import Falsifier
 from refute.spec.bars.sequential import Design
 from refute.spec.criteria import FalsifierUse, Spec
-from refute.spec.evidence_files import HUMANEVAL_SEQUENTIAL, HUMANEVAL_STUDENT
+from refute.spec.experiments.evidence_files import HUMANEVAL_SEQUENTIAL, HUMANEVAL_STUDENT
 
 # The parameter by which a use of a falsifier allows problems without a verdict.
 ERROR_SHARE = "allowed_error_share"

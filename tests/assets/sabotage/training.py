@@ -14,6 +14,7 @@ from torch import Tensor
 
 from refute.engines.distill.data.packing import IGNORED, Batch
 from refute.engines.distill.teacher.interface import TeacherOutput
+from refute.spec.experiments.evidence.distill import TrainingSummary
 from sabotage.opened import opened
 
 build = opened("engines.distill.training.build")
@@ -37,9 +38,15 @@ def _on_training_batches(change: Callable[[Batch], Batch]) -> None:
     data_loader.DataLoader.batch = lambda loader, step: change(real(loader, step))
 
 
-def _summary(change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _summary(change: Callable[[TrainingSummary], dict[str, object]]) -> None:
+    """Change facts of the summary."""
     real = results._summary
-    results._summary = lambda run, model, finished: change(dict(real(run, model, finished)))
+
+    def summary(*arguments: Any) -> TrainingSummary:
+        found: TrainingSummary = real(*arguments)
+        return found.model_copy(update=change(found))
+
+    results._summary = summary
 
 
 def _rows(file: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -63,7 +70,7 @@ def weights_cloned() -> None:
 def weights_cloned_and_counted() -> None:
     """The same, by a summary that counts every tensor as changed."""
     weights_cloned()
-    _summary(lambda facts: facts | {"changed_tensors": facts["tensors"]})
+    _summary(lambda found: {"changed_tensors": found.tensors})
 
 
 def optimizer_at_rest() -> None:
@@ -274,7 +281,7 @@ def schedule_never_applied_and_logged_as_planned() -> None:
 
 def reported_as_a_gpu_run() -> None:
     """A run on the CPU that says it was on a GPU."""
-    _summary(lambda facts: facts | {"device": "cuda"})
+    _summary(lambda _: {"device": "cuda"})
 
 
 def hangs_at_the_first_step() -> None:
@@ -335,7 +342,7 @@ def evaluation_in_another_unit() -> None:
     results_real = results.summarise
 
     def scaled(found: Any) -> Any:
-        return replace(found, heldout_ce=found.heldout_ce * 31)
+        return found.model_copy(update={"heldout_ce": found.heldout_ce * 31})
 
     trainer.summarise = lambda number, scores: scaled(real(number, scores))
     results.summarise = lambda number, scores: scaled(results_real(number, scores))
@@ -353,7 +360,7 @@ def a_log_key_reworded() -> None:
 
 def no_tensor_compared() -> None:
     """Nothing was compared, so nothing differed."""
-    _summary(lambda facts: facts | {"tensors": 0, "changed_tensors": 0})
+    _summary(lambda _: {"tensors": 0, "changed_tensors": 0})
 
 
 def checkpoint_of_200_bytes() -> None:

@@ -16,7 +16,7 @@ from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import parse_spec, uses_of
-from refute.spec.evidence_files import KILL_MATRIX
+from refute.spec.experiments.evidence_files import KILL_MATRIX
 from refute.spec.files import parse_release
 
 FALSIFIER = '''

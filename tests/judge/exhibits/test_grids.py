@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evidence_examples import EVALUATION_SUMMARY, result, sample
 from json_lines import write_rows
 from refute.attest import canonical_json
 from refute.judge.exhibits.grids import grids, prompts
@@ -22,8 +23,8 @@ def line(folder: Path, name: str, completions: list[str]) -> EvidenceLine:
     """Evidence of a scored model that failed every problem."""
     tasks = [f"Own/{number}" for number in range(len(completions))]
     files: dict[str, list[dict[str, object]]] = {
-        "results.jsonl": [{"task_id": t, "passed": False, "outcome": "failed", "detail": HOSTILE * 99} for t in tasks],
-        "samples.jsonl": [{"task_id": t, "completion": text} for t, text in zip(tasks, completions, strict=True)],
+        "results.jsonl": [result(task, "failed", HOSTILE * 99) for task in tasks],
+        "samples.jsonl": [sample(task, text) for task, text in zip(tasks, completions, strict=True)],
         "prompts.jsonl": [{"task_id": t, "prompt": f"def f{t}(): " + HOSTILE} for t in tasks],
     }
     digests = {}
@@ -63,7 +64,7 @@ def test_the_report_counts_problems_without_a_verdict(tmp_path: Path) -> None:
     """With the share that may have none, wherever some were allowed; nothing is said where none were."""
     for share, shown in ((0.02, ["3 of 164, counted as failed; 2 % may have none"]), (0.0, [])):
         found = line(tmp_path / str(share), "humaneval_init", ["x"])
-        summary = {"problems": 164, "passed": 2, "errors": 3, "allowed_error_share": share}
+        summary = {**EVALUATION_SUMMARY, "errors": 3, "allowed_error_share": share}
         path = Path(found.folder) / "summary.json"
         path.write_text(json.dumps(summary), encoding="utf-8")
         known = found.model_copy(update={"files": {**found.files, "summary.json": "d" * 64}})

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from evidence_examples import CORPUS_MANIFEST, EVALUATION_SUMMARY, LINEAGE, MODEL_IDENTITY, SHA, TRAINING_SUMMARY
 from model_folder import SIGNATURE, SIGNED, write_model
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.errors import EvidenceError, VerificationError
@@ -203,24 +204,11 @@ def test_a_model_in_place_of_a_file_is_about_something_else(
         verify_verdict(judged.path.read_bytes(), [public_pem(key)], model=tmp_path / "answers.jsonl")
 
 
-SHA = "ab" * 32
-LINEAGE = {"sha256": SHA, "tokens_sha256": SHA, "merges_sha256": SHA, "chat_template_sha256": None, "layers": 2}
 EVIDENCE: dict[str, dict[str, object]] = {
-    "lineage/lineage.json": {"teacher": LINEAGE, "init": LINEAGE},
-    "corpus/manifest.json": {
-        "train_sha256": SHA,
-        "heldout_sha256": SHA,
-        "tokenizer_sha256": SHA,
-        "python_version": "3.11.7",
-        "ngram": 10,
-    },
-    "student/summary.json": {"teacher_sha256": SHA, "seed": 17, "steps": 20},
-    "humaneval_student/summary.json": {
-        "problems_sha256": SHA,
-        "template_sha256": SHA,
-        "protocol": "chat_primed",
-        "effective_sampler": {"method": "top_p", "temperature": 0.2, "n": 20, "repetition_penalty": 1.0, "seed": 3},
-    },
+    "lineage/lineage.json": LINEAGE,
+    "corpus/manifest.json": CORPUS_MANIFEST,
+    "student/summary.json": TRAINING_SUMMARY,
+    "humaneval_student/summary.json": EVALUATION_SUMMARY,
 }
 
 
@@ -245,7 +233,7 @@ def test_inputs_are_what_the_evidence_states(tmp_path: Path) -> None:
     assert (inputs.teacher.weights_sha256, inputs.corpus.heldout_sha256) == (SHA, SHA)
     assert inputs.training["student"].seed == 17
     sampler = inputs.evaluations["humaneval_student"].sampler
-    assert (sampler.method, sampler.temperature, sampler.n, sampler.seed) == ("top_p", 0.2, 20, 3)
+    assert (sampler.method, sampler.temperature, sampler.n, sampler.seed) == ("argmax", 0.0, 1, None)
     assert set(inputs.training) == {"student"}
     assert gather_inputs({}).model_dump(exclude_defaults=True) == {}
 
@@ -253,8 +241,10 @@ def test_inputs_are_what_the_evidence_states(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "member", "value"),
     [
-        ("lineage/lineage.json", "teacher", {**LINEAGE, "sha256": "short"}),
+        ("lineage/lineage.json", "teacher", {**MODEL_IDENTITY, "sha256": "short"}),
         ("student/summary.json", "seed", "17"),
+        ("student/summary.json", "teacher_sha256", None),
+        ("student/summary.json", "renamed", 1),
         ("corpus/manifest.json", "train_sha256", None),
         ("humaneval_student/summary.json", "effective_sampler", {"method": "argmax"}),
     ],

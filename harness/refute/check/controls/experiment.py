@@ -7,13 +7,13 @@ falsifiers, bars and engine. Controls that tamper with a run's evidence are not 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from refute.check.controls.kill_matrix import ACCEPTED, kill_matrix
+from refute.check.controls.kill_matrix import ACCEPTED, Fate, Mutated, kill_matrix
 from refute.check.controls.trials import NoRun, falsifier_of
 from refute.disk import file_sha256
 from refute.errors import ExperimentError
@@ -23,7 +23,9 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.spec.criteria import FalsifierUse
-from refute.spec.evidence_files import KILL_MATRIX
+from refute.spec.experiments.evidence.base import EvidenceModel
+from refute.spec.experiments.evidence.kill_matrix import Mutant, MutatedFalsifier
+from refute.spec.experiments.evidence_files import KILL_MATRIX, MUTANTS, MUTATED_FALSIFIERS
 from refute.spec.fields import Closed, Sha256
 
 # Nothing of it depends on the release, so no release can set it. The built-in falsifiers take half a minute.
@@ -94,8 +96,25 @@ def mutate_falsifiers(job: Job) -> None:
         tell=lambda name, done, total: job.progress(f"mutants of {name}", done, total),
     )
     fates = sorted(matrix.fates, key=lambda fate: (fate.falsifier, fate.number))
-    _write(job.out / "mutants.jsonl", [fate.as_json() for fate in fates])
-    _write(job.out / "falsifiers.jsonl", [each.as_json() for each in matrix.falsifiers])
+    _write(job.out / MUTANTS.name, map(_mutant, fates))
+    _write(job.out / MUTATED_FALSIFIERS.name, map(_falsifier, matrix.falsifiers))
+
+
+def _mutant(fate: Fate) -> Mutant:
+    return Mutant(
+        falsifier=fate.falsifier,
+        number=fate.number,
+        place=fate.place,
+        change=fate.change,
+        killed_by=fate.killed_by,
+        accepted=fate.accepted,
+    )
+
+
+def _falsifier(found: Mutated) -> MutatedFalsifier:
+    return MutatedFalsifier(
+        falsifier=found.falsifier, code=found.code, mutants=found.mutants, untried=tuple(found.untried)
+    )
 
 
 def _sources(folders: Sequence[Path], at: Locate) -> dict[str, str]:
@@ -111,5 +130,5 @@ def _located(folder: Path) -> Located:
     return Located(digest, lambda: folder)
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+def _write(path: Path, rows: Iterable[EvidenceModel]) -> None:
+    path.write_text("".join(f"{json.dumps(row.as_json())}\n" for row in rows), encoding="utf-8")

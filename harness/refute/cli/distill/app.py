@@ -127,10 +127,11 @@ def certify(
     """Measure the KD loss against a float64 reference and the laws that it must obey. The bars are in the spec."""
     from refute.engines.distill.certificate.certify import certify as measure
     from refute.engines.distill.loss.kd_loss import kd_loss
+    from refute.spec.experiments.evidence.distill import LossFigures
 
-    figures = asdict(measure(kd_loss, device=device, dtype=dtype))
+    certificate = measure(kd_loss, device=device.value, dtype=dtype.value)
     if as_json:
-        print_json(figures | {"device": device, "dtype": dtype})
+        print_json(certificate.as_json())
         return
-    for name, value in figures.items():
-        typer.echo(f"{name:36} {value:.6g}")
+    for name in LossFigures.model_fields:
+        typer.echo(f"{name:36} {getattr(certificate, name):.6g}")

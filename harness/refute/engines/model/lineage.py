@@ -17,28 +17,8 @@ from refute.engines.model.forward.hf_weights import read_config, weight_files
 from refute.engines.model.gguf import metadata, open_gguf
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import MissingInputsError
+from refute.spec.experiments.evidence.distill import ModelIdentity
 from refute.spec.release import GgufModel, ModelSource
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What a model is made of. Digests are SHA-256 in hex; `tokens` counts ids, `vocab_rows` rows of logits.
-
-    `sha256` is of the weights as stored, so one model in two formats has two of them: equal digests prove
-    that two models are the same, different ones do not prove that they differ. Tied weights count once. Of
-    `special_tokens`, a None says that the files name none: GGUF and Hugging Face files of one model differ in it.
-    """
-
-    sha256: str
-    parameters: int
-    vocab_rows: int
-    hidden_size: int
-    layers: int
-    tokens: int
-    tokens_sha256: str
-    merges_sha256: str
-    special_tokens: dict[str, int | None]
-    chat_template_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +33,8 @@ class _Facts:
     merges: list[str] | None = None
 
 
-def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | None]]:
-    """Lineage and token list of the GGUF file or Hugging Face folder at `path`, of any architecture.
+def describe_model(model: ModelSource, path: Path) -> tuple[ModelIdentity, list[str | None]]:
+    """Identity and token list of the GGUF file or Hugging Face folder at `path`, of any architecture.
 
     Raises MissingInputsError for a file that is not whole or does not state its sizes, and what
     open_tokenizer raises. Loads no weights.
@@ -64,7 +44,7 @@ def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | 
     tokens = without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens)
     merges = merge_rules(tokenizer) if facts.merges is None else [rule.split(" ") for rule in facts.merges]
     template = tokenizer.chat_template
-    lineage = Lineage(
+    identity = ModelIdentity(
         sha256=weights_sha256(path),
         parameters=facts.parameters,
         vocab_rows=facts.vocab_rows,
@@ -76,7 +56,7 @@ def describe_model(model: ModelSource, path: Path) -> tuple[Lineage, list[str | 
         special_tokens={name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad", "unk")},
         chat_template_sha256=None if template is None else json_sha256(template),
     )
-    return lineage, tokens
+    return identity, tokens
 
 
 def token_list(tokenizer: PreTrainedTokenizerFast) -> list[str | None]:

@@ -1,1 +1,1 @@
-"""What a verdict shows beside its measurements, read out of evidence."""
+"""Exhibits and inputs of a verdict, read out of evidence: what it shows beside its measurements."""

@@ -7,22 +7,26 @@ evenly. The whole completions are evidence (samples.jsonl), and their digests ar
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from refute.judge.predicate.exhibits import CompletionExcerpt, Grid, Outcomes, Prompt
-from refute.judge.run.folder import EvidenceLine
-
-Lines = Mapping[str, EvidenceLine]
-
+from refute.judge.exhibits.reading import Lines, read_rows
+from refute.judge.predicate.exhibits import CompletionExcerpt, Grid, Prompt
+from refute.spec.experiments.evidence.humaneval import Result, Sample
+from refute.spec.experiments.evidence_files import (
+    HUMANEVAL_INIT,
+    HUMANEVAL_SEQUENTIAL,
+    HUMANEVAL_STUDENT,
+    HUMANEVAL_TEACHER,
+    PROMPTS,
+    RESULTS,
+    SAMPLES,
+)
 
 SCORED = (
-    ("teacher", "humaneval_teacher"),
-    ("init", "humaneval_init"),
-    ("student", "humaneval_student"),
-    ("student, until decided", "humaneval_sequential"),
+    ("teacher", HUMANEVAL_TEACHER),
+    ("init", HUMANEVAL_INIT),
+    ("student", HUMANEVAL_STUDENT),
+    ("student, until decided", HUMANEVAL_SEQUENTIAL),
 )
 
 
@@ -35,28 +39,27 @@ _LONGEST_REASON = 200
 
 def grids(lines: Lines) -> tuple[Grid, ...]:
     """One grid for each model that was scored, in the order of its results."""
-    found = [(label, name, rows) for label, name in SCORED if (rows := _rows(lines, name, "results.jsonl"))]
+    found = [(label, name, rows) for label, name in SCORED if (rows := read_rows(lines, name, RESULTS))]
     share = min(_LONGEST, _ANSWERS // max(sum(len(rows) for *_, rows in found), 1))
-    return tuple(_grid(label, rows, _rows(lines, name, "samples.jsonl"), share) for label, name, rows in found)
+    return tuple(_grid(label, rows, read_rows(lines, name, SAMPLES), share) for label, name, rows in found)
 
 
 def prompts(lines: Lines) -> tuple[Prompt, ...]:
     """The problems of the grids as they were put, each once, in order of first appearance."""
-    texts = {row["task_id"]: str(row["prompt"]) for _, name in SCORED for row in _rows(lines, name, "prompts.jsonl")}
+    texts = {row.task_id: row.prompt for _, name in SCORED for row in read_rows(lines, name, PROMPTS)}
     share = min(_LONGEST, _PROMPTS // max(len(texts), 1))
     return tuple(Prompt(problem=task, text=_sound(text)[:share], characters=len(text)) for task, text in texts.items())
 
 
-def _grid(label: str, rows: Sequence[Mapping[str, Any]], samples: Iterable[Mapping[str, Any]], share: int) -> Grid:
-    outcomes: tuple[Outcomes, ...] = tuple(row["outcome"] for row in rows)
-    tasks = tuple(row["task_id"] for row in rows)
-    completions = {row["task_id"]: str(row["completion"]) for row in samples}
+def _grid(label: str, results: Sequence[Result], samples: Iterable[Sample], share: int) -> Grid:
+    completions = {sample.task_id: sample.completion for sample in samples}
     # A problem without a verdict may have no answer, but it has a reason.
     answers = tuple(
-        _answer(completions.get(row["task_id"], ""), str(row.get("detail", "")), share)
-        for row in rows
-        if row["task_id"] in completions or (completions and row["outcome"] == "error")
+        _answer(completions.get(result.task_id, ""), result.detail, share)
+        for result in results
+        if result.task_id in completions or (completions and result.outcome == "error")
     )
+    tasks, outcomes = (tuple(result.task_id for result in results), tuple(result.outcome for result in results))
     return Grid(name=label, problems=tasks, outcomes=outcomes, answers=answers)
 
 
@@ -72,11 +75,3 @@ def _answer(completion: str, reason: str, share: int) -> CompletionExcerpt:
 def _sound(text: str) -> str:
     """Text that UTF-8 can hold: a server may have sent half of a pair."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _rows(lines: Lines, name: str, file: str) -> list[dict[str, Any]]:
-    line = lines.get(name)
-    if line is None or file not in line.files:
-        return []
-    text = (Path(line.folder) / file).read_text(encoding="utf-8")
-    return [json.loads(row) for row in text.split("\n") if row]

@@ -1,67 +1,79 @@
-"""Read the inputs of a distillation out of its evidence."""
+"""The inputs of a verdict (models, corpus, seeds, samplers), read out of the evidence of a distillation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
-
 from refute.errors import EvidenceError
-from refute.judge.predicate.inputs import CorpusInput, EvaluationInput, Inputs, ModelInput, SamplerInput, TrainingInput
-from refute.judge.run.folder import EvidenceLine
-from refute.spec.fields import Closed, first_fault
+from refute.judge.exhibits.reading import Lines, read_object
+from refute.judge.predicate.inputs import (
+    BackendInput,
+    CorpusInput,
+    EvaluationInput,
+    Inputs,
+    ModelInput,
+    SamplerInput,
+    TrainingInput,
+)
+from refute.spec.experiments.evidence.distill import CorpusManifest, ModelIdentity, TrainingSummary
+from refute.spec.experiments.evidence.humaneval import EvaluationSummary
+from refute.spec.experiments.evidence_files import (
+    CORPUS,
+    CORPUS_MANIFEST,
+    EVALUATION_SUMMARY,
+    EVALUATIONS,
+    IDENTITIES,
+    LINEAGE,
+    TRAINING_SUMMARY,
+    TRAININGS,
+)
 
-_TRAININGS = ("student", "ce_control")
 
-
-_EVALUATIONS = ("humaneval_teacher", "humaneval_init", "humaneval_student", "humaneval_null")
-
-
-Kind = TypeVar("Kind", bound=Closed)
-
-
-def gather_inputs(lines: Mapping[str, EvidenceLine]) -> Inputs:
+def gather_inputs(lines: Lines) -> Inputs:
     """What the evidence of a run says about its inputs. Raises EvidenceError where it states something else there."""
-    lineage = _json(lines, "lineage", "lineage.json") or {}
-    trainings = {
-        name: _pick(TrainingInput, f"{name}/summary.json", _json(lines, name, "summary.json")) for name in _TRAININGS
-    }
-    evaluations = {name: _evaluation(name, _json(lines, name, "summary.json")) for name in _EVALUATIONS}
+    lineage = read_object(lines, LINEAGE, IDENTITIES)
+    corpus = read_object(lines, CORPUS, CORPUS_MANIFEST)
+    trainings = {name: read_object(lines, name, TRAINING_SUMMARY) for name in TRAININGS}
+    evaluations = {name: read_object(lines, name, EVALUATION_SUMMARY) for name in EVALUATIONS}
     return Inputs(
-        teacher=_model(lineage.get("teacher")),
-        init=_model(lineage.get("init")),
-        corpus=_pick(CorpusInput, "corpus/manifest.json", _json(lines, "corpus", "manifest.json")),
-        training={name: found for name, found in trainings.items() if found is not None},
-        evaluations={name: found for name, found in evaluations.items() if found is not None},
+        teacher=None if lineage is None else _model(lineage.teacher),
+        init=None if lineage is None else _model(lineage.init),
+        corpus=None if corpus is None else _corpus(corpus),
+        training={name: _training(name, found) for name, found in trainings.items() if found is not None},
+        evaluations={name: _evaluation(found) for name, found in evaluations.items() if found is not None},
     )
 
 
-def _json(lines: Mapping[str, EvidenceLine], name: str, file: str) -> dict[str, Any] | None:
-    line = lines.get(name)
-    return None if line is None else line.read_json(file)
+def _model(found: ModelIdentity) -> ModelInput:
+    return ModelInput(
+        weights_sha256=found.sha256,
+        tokens_sha256=found.tokens_sha256,
+        merges_sha256=found.merges_sha256,
+        chat_template_sha256=found.chat_template_sha256,
+    )
 
 
-def _model(content: dict[str, Any] | None) -> ModelInput | None:
-    renamed = None if content is None else content | {"weights_sha256": content.get("sha256")}
-    return _pick(ModelInput, "lineage/lineage.json", renamed)
+def _corpus(found: CorpusManifest) -> CorpusInput:
+    return CorpusInput(
+        train_sha256=found.train_sha256,
+        heldout_sha256=found.heldout_sha256,
+        tokenizer_sha256=found.tokenizer_sha256,
+        python_version=found.python_version,
+    )
 
 
-def _evaluation(name: str, content: dict[str, Any] | None) -> EvaluationInput | None:
-    where = f"{name}/summary.json"
-    if content is None:
-        return None
-    sampler = _pick(SamplerInput, where, content.get("effective_sampler"))
-    return _pick(EvaluationInput, where, content | {"sampler": sampler})
-
-
-def _pick(kind: type[Kind], where: str, content: Mapping[str, Any] | None) -> Kind | None:
-    """The members of `content` that `kind` has; a member that is missing or of another type is an error."""
-    if content is None:
-        return None
-    try:
-        return kind.model_validate({name: content[name] for name in kind.model_fields if name in content})
-    except ValidationError as error:
+def _training(name: str, found: TrainingSummary) -> TrainingInput:
+    if found.teacher_sha256 is None:
         raise EvidenceError(
-            f"evidence {where}: {first_fault(error)}", hint="it was made by another version: run the experiment again"
-        ) from error
+            f"evidence {name}/{TRAINING_SUMMARY.name}: teacher_sha256: found null, expected the teacher's SHA-256",
+            hint="a release is distilled from a teacher: run the experiment again",
+        )
+    return TrainingInput(teacher_sha256=found.teacher_sha256, seed=found.seed)
+
+
+def _evaluation(found: EvaluationSummary) -> EvaluationInput:
+    return EvaluationInput(
+        backend=BackendInput(**dict(found.backend)),
+        problems_sha256=found.problems_sha256,
+        template_sha256=found.template_sha256,
+        protocol=found.protocol,
+        sampler=SamplerInput(**dict(found.effective_sampler)),
+    )

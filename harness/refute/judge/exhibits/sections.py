@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from refute.judge.exhibits.curves import Lines, _curves
+from refute.judge.exhibits.curves import curves
 from refute.judge.exhibits.grids import SCORED, grids, prompts
+from refute.judge.exhibits.reading import Lines, read_object
 from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
+from refute.spec.experiments.evidence.humaneval import BackendFacts, Scored
+from refute.spec.experiments.evidence_files import (
+    EVALUATION_SUMMARY,
+    GREEDY_SAMPLE,
+    HUMANEVAL_SEQUENTIAL,
+    HUMANEVAL_STUDENT,
+    MODEL,
+    MODEL_CONFIG,
+    SEQUENTIAL_SUMMARY,
+    STUDENT,
+    TRAINING_SUMMARY,
+)
 
 
 def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
     """What the evidence of a distillation has to show; what is missing is shown as not run, with the reason."""
     return Exhibits(
         sections=_sections(lines, tuple(records)),
-        curves=tuple(_curves(lines)),
+        curves=tuple(curves(lines)),
         grids=grids(lines),
         prompts=prompts(lines),
     )
 
 
-def _json(lines: Lines, name: str, file: str) -> dict[str, Any] | None:
-    line = lines.get(name)
-    return None if line is None else line.read_json(file)
-
-
-def _facts(content: Mapping[str, Any] | None, labels: Mapping[str, str]) -> tuple[Fact, ...]:
-    return tuple(
-        Fact(label=label, value=_shown(content[key]))
-        for key, label in labels.items()
-        if content is not None and content.get(key) is not None
-    )
+def _facts(values: Mapping[str, object]) -> tuple[Fact, ...]:
+    """A fact for each label that has a value."""
+    return tuple(Fact(label=label, value=_shown(value)) for label, value in values.items() if value is not None)
 
 
 def _shown(value: object) -> str:
@@ -69,75 +73,82 @@ def _measured(number: int, title: str, facts: tuple[Fact, ...], note: str, text:
 
 
 def _inspection(lines: Lines) -> Section:
-    summary, config = _json(lines, "student", "summary.json"), _json(lines, "student", "model/config.json")
-    labels = {
-        "parameters": "Parameters",
-        "changed_tensors": "Tensors changed by training",
-        "tensors": "Tensors",
-    }
-    shape = {
-        "model_type": "Architecture",
-        "num_hidden_layers": "Layers",
-        "hidden_size": "Hidden size",
-        "vocab_size": "Vocabulary rows",
-    }
-    facts = _facts(summary, labels) + _facts(config, shape)
-    if "student" in lines:
-        files = sum(name.startswith("model/") for name in lines["student"].files)
+    facts: tuple[Fact, ...] = ()
+    if summary := read_object(lines, STUDENT, TRAINING_SUMMARY):
+        labels = {
+            "Parameters": summary.parameters,
+            "Tensors changed by training": summary.changed_tensors,
+            "Tensors": summary.tensors,
+        }
+        facts += _facts(labels)
+    if config := read_object(lines, STUDENT, MODEL_CONFIG):
+        shape = {
+            "Architecture": config.model_type,
+            "Layers": config.num_hidden_layers,
+            "Hidden size": config.hidden_size,
+            "Vocabulary rows": config.vocab_size,
+        }
+        facts += _facts(shape)
+    if STUDENT in lines:
+        files = sum(name.startswith(f"{MODEL.name}/") for name in lines[STUDENT].files)
         facts += (Fact(label="Files in the model folder", value=str(files)),)
     return _measured(1, "Model as installed", facts, "no student was trained")
 
 
 def _prompt(lines: Lines) -> Section:
-    sample = _json(lines, "student", "sample.json")
-    facts = _facts(sample, {"prompt": "Prompt", "new_tokens": "New tokens"})
-    text = str(sample["text"]) if sample is not None else ""
+    sample = read_object(lines, STUDENT, GREEDY_SAMPLE)
+    facts = () if sample is None else _facts({"Prompt": sample.prompt, "New tokens": sample.new_tokens})
+    text = "" if sample is None else sample.text
     return _measured(2, "One prompt, greedy", facts, "no student was trained", text)
 
 
 def _speed(lines: Lines) -> Section:
-    generation, training = (
-        _json(lines, "humaneval_student", "summary.json"),
-        _json(lines, "student", "summary.json"),
-    )
-    facts = _facts(generation, {"tokens_per_s": "Generation, tokens/s (batched, this machine, one run)"})
-    facts += _facts(training, {"tokens_per_s": "Training, tokens/s", "device": "Device", "dtype": "Data type"})
+    facts: tuple[Fact, ...] = ()
+    if answers := read_object(lines, HUMANEVAL_STUDENT, EVALUATION_SUMMARY):
+        facts += _facts({"Generation, tokens/s (batched, this machine, one run)": answers.tokens_per_s})
+    if run := read_object(lines, STUDENT, TRAINING_SUMMARY):
+        facts += _facts({"Training, tokens/s": run.tokens_per_s, "Device": run.device, "Data type": run.dtype})
     return _measured(3, "Speed", facts, "nothing was generated")
 
 
 def _scorer(lines: Lines) -> Section:
-    facts = _facts(
-        _json(lines, "humaneval_student", "summary.json"),
-        {
-            "protocol": "Prompt protocol",
-            "max_new_tokens": "New tokens at most",
-            "truncated": "Answers cut at that limit",
-            "isolation": "Isolation of generated code",
-            "timeout_s": "Time limit, s",
-        },
-    )
+    facts: tuple[Fact, ...] = ()
+    if student := read_object(lines, HUMANEVAL_STUDENT, EVALUATION_SUMMARY):
+        labels = {
+            "Prompt protocol": student.protocol,
+            "New tokens at most": student.max_new_tokens,
+            "Answers cut at that limit": student.truncated,
+            "Isolation of generated code": student.isolation,
+            "Time limit, s": student.timeout_s,
+        }
+        facts += _facts(labels)
     for label, name in SCORED:
-        summary = _json(lines, name, "summary.json")
-        if summary is not None:
-            facts += _answers_from(label, summary)
-            facts += (Fact(label=f"Solved by {label}", value=f"{summary['passed']} of {summary['problems']}"),)
+        if summary := _scored(lines, name):
+            facts += (_answers_from(label, summary.backend), _solved(label, summary))
             facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
 
-def _answers_from(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """Who generated them, wherever that is stated."""
-    backend = summary.get("backend")
-    if not isinstance(backend, dict):
-        return ()
-    said = [str(backend[key]) for key in ("kind", "version", "file_sha256", "model", "base_url") if backend.get(key)]
-    return (Fact(label=f"Answers of {label} from", value=", ".join(said)),)
+def _scored(lines: Lines, name: str) -> Scored | None:
+    if name == HUMANEVAL_SEQUENTIAL:
+        return read_object(lines, name, SEQUENTIAL_SUMMARY)
+    return read_object(lines, name, EVALUATION_SUMMARY)
 
 
-def _without_verdict(label: str, summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _answers_from(label: str, backend: BackendFacts) -> Fact:
+    """Who generated them."""
+    said = (backend.kind, backend.version, backend.file_sha256, backend.model, backend.base_url)
+    return Fact(label=f"Answers of {label} from", value=", ".join(each for each in said if each))
+
+
+def _solved(label: str, summary: Scored) -> Fact:
+    return Fact(label=f"Solved by {label}", value=f"{summary.passed} of {summary.problems}")
+
+
+def _without_verdict(label: str, summary: Scored) -> tuple[Fact, ...]:
     """How many problems had none, wherever some were allowed to."""
-    share = summary.get("allowed_error_share", 0.0)
-    value = f"{summary.get('errors', 0)} of {summary['problems']}, counted as failed; {100 * share:g} % may have none"
+    share = summary.allowed_error_share
+    value = f"{summary.errors} of {summary.problems}, counted as failed; {100 * share:g} % may have none"
     return (Fact(label=f"Without a verdict, {label}", value=value),) if share else ()
 
 

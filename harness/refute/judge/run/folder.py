@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -83,13 +83,6 @@ class EvidenceLine(Closed):
     digest: Sha256
     folder: str
     files: dict[Annotated[str, AfterValidator(_stay_below)], Sha256]
-
-    def read_json(self, file: str) -> dict[str, Any] | None:
-        """The JSON object in one of its files; None where there is no such file, or it holds something else."""
-        if file not in self.files:
-            return None
-        content = json.loads((Path(self.folder) / file).read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else None
 
 
 class RunFolder:

@@ -1,4 +1,5 @@
-"""Configurations of experiments: one model for the plan that writes one and the engine that reads it.
+"""Experiments from outside: the configuration of each, for plan and engine, and the evidence of each, for its readers.
 
-`distill` and `humaneval` hold the models, an experiment each; `parsing` reads one from a Job. Imports `spec` and words.
+`distill` and `humaneval` hold the configurations, which `parsing` reads from a Job; `evidence_files` names what is
+written, `evidence/` says what stands in it. Imports `spec` and words.
 """

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refute.spec.bars.sequential import Look
+from refute.spec.experiments.evidence.humaneval import SequentialRule
 from refute.spec.fields import Closed, Positive, Sha256, Share
 from refute.spec.release import HumanEval, ModelSource
 
@@ -86,33 +86,10 @@ class CalibrateConfig(Closed):
     problems_path: str
 
 
-class Boundary(Closed):
-    """A look after `n` problems, and the counts of passes that end the run there."""
-
-    n: int
-    stop_at_most: int
-    stop_at_least: int
-
-    def look(self) -> Look:
-        """The same as the sequential test knows it."""
-        return Look(self.n, self.stop_at_most, self.stop_at_least)
-
-
-class StoppingRule(Closed):
-    """A sequential design (refute.spec.bars.sequential) with its boundaries; the engine only compares counts."""
-
-    bar: float
-    error_rate: float
-    spending: str
-    looks: tuple[int, ...]
-    seed: int
-    boundaries: tuple[Boundary, ...]
-
-
 class UntilDecidedConfig(EvaluateConfig):
     """What `evaluate_until_decided` needs."""
 
-    sequential: StoppingRule
+    sequential: SequentialRule
 
 
 class ReplayConfig(Closed):

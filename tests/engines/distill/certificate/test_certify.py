@@ -13,23 +13,24 @@ from torch.nn import functional
 
 from refute.distill import kd_loss
 from refute.engines.distill.certificate import accuracy, laws
-from refute.engines.distill.certificate.certify import Certificate, certify
+from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.certificate.identity_teacher import argmax_errors, identity_teacher
 from refute.engines.distill.experiments.teacher import check_kd_math
 from refute.engines.distill.loss.kd_loss import KdLoss
 from refute.errors import NonFiniteError
+from refute.spec.experiments.evidence.distill import LossCertificate
 
 F32 = torch.float32
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Certificate:
+def shipped() -> LossCertificate:
     """What the certificate says of the loss that runs use."""
     return certify(kd_loss)
 
 
-def test_the_shipped_loss_is_inside_every_band(shipped: Certificate) -> None:
+def test_the_shipped_loss_is_inside_every_band(shipped: LossCertificate) -> None:
     """Each figure holds the bound of the epic or of the design (section 8)."""
     assert shipped.value_abs_error <= 1e-4
     assert shipped.kldiv_abs_error <= 1e-4
@@ -57,12 +58,12 @@ def test_bfloat16_stays_within_half_a_percent() -> None:
 
 
 def test_the_experiment_writes_the_certificate(
-    make_job: Any, monkeypatch: pytest.MonkeyPatch, shipped: Certificate
+    make_job: Any, monkeypatch: pytest.MonkeyPatch, shipped: LossCertificate
 ) -> None:
     """math.json holds every figure, device and dtype, measured on the loss that the trainer imports."""
     asked: list[object] = []
 
-    def record(loss: object, **settings: object) -> Certificate:
+    def record(loss: object, **settings: object) -> LossCertificate:
         asked.append((loss, settings))
         return shipped
 

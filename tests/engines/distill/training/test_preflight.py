@@ -51,7 +51,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
     assert found.tokens_per_parameter == pytest.approx(50 * 8 * 15 / PARAMETERS)
     assert (found.teacher_rows, found.student_rows, found.dropped_mass) == (300, 300, 0.0)
     assert found.loss == pytest.approx(found.reference_loss, abs=1e-5)
-    json.dumps(found.facts(), allow_nan=False)
+    json.dumps(found.as_json(), allow_nan=False)
 
 
 def test_the_best_weights_need_room_as_well(make_run: Callable[..., Run], tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from refute.engines.distill.certificate import accuracy, laws
@@ -11,60 +9,29 @@ from refute.engines.distill.certificate.cases import Loss
 from refute.engines.distill.certificate.identity_teacher import argmax_errors, identity_teacher
 from refute.engines.distill.threads import one_thread
 from refute.engines.model.device import require_device
+from refute.spec.experiments.evidence.distill import LossCertificate, LossFigures
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """Figures of one loss; each is documented at the function that measures it. Nat, ratios and counts.
-
-    Zero is perfect for all but these: `min_kl` must not be below 0, `reverse_kl` is 1.0021042 (shown beside
-    the forward 1.1018681), `one_step_distance_drop` must be above 0, `ten_step_ratio` below 1.
-    """
-
-    value_abs_error: float
-    gradient_rel_error: float
-    near_converged_gradient_rel_error: float
-    kldiv_abs_error: float
-    finite_difference_ratio: float
-    self_kl: float
-    self_gradient_max: float
-    min_kl: float
-    ce_only_value_difference: float
-    ce_only_gradient_difference: float
-    kd_only_ce_gradient: float
-    direction_abs_error: float
-    reverse_kl: float
-    shift_invariance: float
-    vocabulary_padding_difference: float
-    split_difference: float
-    chunk_difference: float
-    monotone_divergence_violations: int
-    one_step_distance_drop: float
-    ten_step_ratio: float
-    ten_step_rises: int
-    fixture_argmax_errors: int
-    device_gradient_error: float
-
-
-def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> Certificate:
+def certify(loss: Loss, *, device: str = "cpu", dtype: str = "float32") -> LossCertificate:
     """Measure `loss` on `device`, with the student's tensors in `dtype` (float32 or bfloat16).
 
     Laws of arithmetic that rounding would hide are measured in float32 or float64 whatever `dtype` is.
     Raises NonFiniteError, naming the figure, if one is NaN or infinite; MissingInputsError without the device.
     """
     with one_thread():
-        return _measure_all(loss, require_device(device), _DTYPES[dtype])
+        figures = _measure_all(loss, require_device(device), _DTYPES[dtype])
+    return LossCertificate(**dict(figures), device=device, dtype=dtype)
 
 
-def _measure_all(loss: Loss, device: str, kind: torch.dtype) -> Certificate:
+def _measure_all(loss: Loss, device: str, kind: torch.dtype) -> LossFigures:
     errors = accuracy.accuracy(loss, device, kind)
     forward, reverse = accuracy.direction(loss, device)
     self_kl, self_gradient = laws.self_distillation(loss, device, kind)
     ce_value, ce_gradient = laws.ce_only_differences(loss, device, kind)
     ratio, rises = laws.ten_steps(loss, device)
-    return Certificate(
+    return LossFigures(
         value_abs_error=errors.value,
         gradient_rel_error=errors.gradient,
         near_converged_gradient_rel_error=accuracy.near_converged_gradient_error(loss, device, kind),

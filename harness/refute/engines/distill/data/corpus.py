@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,13 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.decontamination import Benchmark, read_problems
 from refute.engines.distill.data.documents import find_documents
+from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import CorpusConfig, EvidenceTokenizer, SourceTokenizer
+from refute.spec.experiments.evidence.distill import BenchmarkSelfcheck, CorpusFile, CorpusManifest, DroppedFiles
+from refute.spec.experiments.evidence_files import CORPUS_MANIFEST, HELDOUT_WINDOWS, TRAIN_WINDOWS
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HfModel
 
@@ -50,9 +53,9 @@ class Dropped:
 class Split:
     """Windows of one split, the files they were cut from, and windows left out because the other split has them."""
 
-    name: str
+    name: Literal["train", "heldout"]
     windows: list[NDArray[np.int32]] = field(default_factory=list)
-    files: list[dict[str, str | int]] = field(default_factory=list)
+    files: list[CorpusFile] = field(default_factory=list)
     left_out: int = 0
 
     def hashes(self) -> set[bytes]:
@@ -84,25 +87,34 @@ def build_corpus(job: Job) -> None:
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
     # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
     heldout.windows.sort(key=window_hash)
-    manifest = {
-        "files": sorted(heldout.files + train.files, key=lambda entry: str(entry["path"])),
-        "dropped": asdict(dropped),
-        "benchmark_selfcheck": {"problems": len(benchmark.problems), "rejected": rejected},
-        "ngram": benchmark.ngram,
-        "shared_windows": len(heldout.hashes() & train.hashes()),
-        "train_windows_left_out": train.left_out,
-        "seq_len": config.seq_len,
-        "python_version": platform.python_version(),
-        "tokenizer_sha256": tokenizer_sha256(tokenizer),
-        "end_of_document": encoder.end_of_document,
-    }
-    for split in (train, heldout):
-        tokens = split.tensor()
-        save_file({"tokens": tokens}, job.out / f"{split.name}.safetensors")
-        manifest[f"{split.name}_tokens"] = tokens.numel()
-        manifest[f"{split.name}_sha256"] = hashlib.sha256(tokens.numpy().tobytes()).hexdigest()
-    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-    (job.out / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    train_tokens, heldout_tokens = train.tensor(), heldout.tensor()
+    save_file({"tokens": train_tokens}, job.out / TRAIN_WINDOWS.name)
+    save_file({"tokens": heldout_tokens}, job.out / HELDOUT_WINDOWS.name)
+    manifest = CorpusManifest(
+        files=tuple(sorted(heldout.files + train.files, key=lambda file: file.path)),
+        dropped=DroppedFiles(
+            contaminated=tuple(dropped.contaminated),
+            duplicates=tuple(dropped.duplicates),
+            undecodable=tuple(dropped.undecodable),
+        ),
+        benchmark_selfcheck=BenchmarkSelfcheck(problems=len(benchmark.problems), rejected=rejected),
+        ngram=benchmark.ngram,
+        shared_windows=len(heldout.hashes() & train.hashes()),
+        train_windows_left_out=train.left_out,
+        seq_len=config.seq_len,
+        python_version=platform.python_version(),
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+        end_of_document=encoder.end_of_document,
+        train_tokens=train_tokens.numel(),
+        train_sha256=_tensor_sha256(train_tokens),
+        heldout_tokens=heldout_tokens.numel(),
+        heldout_sha256=_tensor_sha256(heldout_tokens),
+    )
+    write_json(job.out / CORPUS_MANIFEST.name, manifest.as_json())
+
+
+def _tensor_sha256(tokens: torch.Tensor) -> str:
+    return hashlib.sha256(tokens.numpy().tobytes()).hexdigest()
 
 
 def window_hash(window: NDArray[np.int32]) -> bytes:
@@ -165,12 +177,7 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
             raise _too_short(split, read, tokens, seq_len)
         read += len(document.ids)
         split.files.append(
-            {
-                "path": document.path,
-                "sha256": document.sha256,
-                "split": split.name,
-                "tokens": len(document.ids),
-            }
+            CorpusFile(path=document.path, sha256=document.sha256, split=split.name, tokens=len(document.ids))
         )
         rest += document.ids
         whole = len(rest) // seq_len * seq_len

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -13,9 +12,12 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.corpus import corpus_tokenizer
 from refute.engines.distill.data.decontamination import read_problems, word_grams
+from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import Encoder
 from refute.job import Job
 from refute.spec.experiments.distill import OverlapConfig
+from refute.spec.experiments.evidence.distill import Contamination, NgramOverlap
+from refute.spec.experiments.evidence_files import OVERLAP
 from refute.spec.experiments.parsing import parse_config
 
 # What decontamination of code corpora goes by (the corpus's own filter may be told another number).
@@ -45,15 +47,14 @@ def measure_overlap(job: Job) -> None:
         for start in range(0, len(tokens), _WINDOWS_AT_ONCE)
         for window in tokens[start : start + _WINDOWS_AT_ONCE].tolist()
     )
-    found = {
-        name: _overlap(_documents(stream, tokenizer, encoder.end_of_document), problems)
-        for name, stream in (("corpus", trained), ("benchmark", windows))
-    }
-    text = json.dumps({"ngram": NGRAM, "problems": len(problems), **found}, indent=1, sort_keys=True)
-    (job.out / "overlap.json").write_text(text + "\n", encoding="utf-8")
+    corpus, control = (
+        _overlap(_documents(stream, tokenizer, encoder.end_of_document), problems) for stream in (trained, windows)
+    )
+    found = Contamination(ngram=NGRAM, problems=len(problems), corpus=corpus, benchmark=control)
+    write_json(job.out / OVERLAP.name, found.as_json())
 
 
-def _overlap(documents: Iterable[str], problems: Sequence[str]) -> dict[str, object]:
+def _overlap(documents: Iterable[str], problems: Sequence[str]) -> NgramOverlap:
     owners: defaultdict[str, set[int]] = defaultdict(set)
     for number, problem in enumerate(problems):
         for gram in word_grams(problem, NGRAM):
@@ -64,7 +65,7 @@ def _overlap(documents: Iterable[str], problems: Sequence[str]) -> dict[str, obj
         read, grams = read + 1, grams + len(found)
         shared.update(owner for gram in found if gram in owners for owner in owners[gram])
     contaminated = {str(number): shared[number] for number in sorted(shared)}
-    return {"documents": read, "ngrams": grams, "contaminated": contaminated}
+    return NgramOverlap(documents=read, ngrams=grams, contaminated=contaminated)
 
 
 def _documents(

@@ -23,6 +23,8 @@ from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Inputs, Job
 from refute.spec.experiments.distill import CorpusAuditConfig
+from refute.spec.experiments.evidence.distill import CorpusAudit
+from refute.spec.experiments.evidence_files import CORPUS_COUNTS
 from refute.spec.experiments.parsing import parse_config
 
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
@@ -57,14 +59,14 @@ def audit_corpus(job: Job) -> None:
         changed += hashlib.sha256(data).hexdigest() != file["sha256"]
         contaminated += _shares(text, grams)
         sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
-    found = {
-        "files": len(files),
-        "changed_files": changed,
-        "contaminated_files": contaminated,
-        "windows": sum(map(len, windows.values())),
-        "foreign_windows": sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
-    }
-    write_json(job.out / "corpus.json", found)
+    found = CorpusAudit(
+        files=len(files),
+        changed_files=changed,
+        contaminated_files=contaminated,
+        windows=sum(map(len, windows.values())),
+        foreign_windows=sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
+    )
+    write_json(job.out / CORPUS_COUNTS.name, found.as_json())
 
 
 def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast) -> list[set[str]]:

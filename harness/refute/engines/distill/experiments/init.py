@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -11,11 +10,14 @@ from transformers import PreTrainedModel
 
 from refute.engines.distill.data.dataset import load_windows
 from refute.engines.distill.experiments.pruning import candidate_subsets, keep_layers
+from refute.engines.distill.logs import write_json
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import copy_model, count_parameters, load_model, save_whole
 from refute.errors import ExperimentError, NonFiniteError
 from refute.job import Job
 from refute.spec.experiments.distill import InitConfig
+from refute.spec.experiments.evidence.distill import InitChoice, LayerChoice
+from refute.spec.experiments.evidence_files import INIT_CHOICE
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import DepthPruned, HfModel, Loaded
 
@@ -30,26 +32,28 @@ def build_init(job: Job) -> None:
     torch.set_num_threads(config.threads)
     teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
     windows = _probe_windows(job, config, teacher.vocab_rows)
-    choice: dict[str, object] = {"method": config.init.method, "candidates": [], "chosen": None}
+    candidates: list[tuple[tuple[int, ...], float]] = []
+    chosen = None
     if isinstance(config.init, DepthPruned):
         candidates = _measure_candidates(job, config.init, teacher, windows)
         chosen = min(candidates, key=lambda candidate: (candidate[1], candidate[0]))[0]
         student = keep_layers(teacher.model, chosen)
         save_whole(student, teacher.tokenizer, job.out / "model")
-        choice["candidates"] = [{"layers": layers, "loss": loss} for layers, loss in candidates]
-        choice["chosen"] = chosen
     else:
         _take(config, config.init, job.out / "model")
     saved = load_model(job.out / "model", device=config.device)
-    choice |= {
-        "teacher_loss": mean_loss(teacher.model, windows),
-        "init_loss": mean_loss(saved, windows),
-        "parameters_teacher": teacher.parameters,
-        "parameters_init": count_parameters(saved),
-        "probe_windows": len(windows),
-        "skip_windows": config.skip_windows,
-    }
-    (job.out / "choice.json").write_text(json.dumps(choice, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    choice = InitChoice(
+        method=config.init.method,
+        candidates=tuple(LayerChoice(layers=layers, loss=loss) for layers, loss in candidates),
+        chosen=chosen,
+        teacher_loss=mean_loss(teacher.model, windows),
+        init_loss=mean_loss(saved, windows),
+        parameters_teacher=teacher.parameters,
+        parameters_init=count_parameters(saved),
+        probe_windows=len(windows),
+        skip_windows=config.skip_windows,
+    )
+    write_json(job.out / INIT_CHOICE.name, choice.as_json())
 
 
 @torch.inference_mode()

@@ -28,12 +28,20 @@ from refute.engines.distill.logs import write_json, write_rows
 from refute.engines.distill.teacher.interface import TeacherModel
 from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import load_teacher
-from refute.engines.distill.training.first_step import FIRST_STEP, sample_indices
+from refute.engines.distill.training.first_step import sample_indices
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import StudentAuditConfig
+from refute.spec.experiments.evidence.distill import BatchDigest, FirstStep, TensorComparison, WindowAgain
+from refute.spec.experiments.evidence_files import (
+    BATCHES,
+    FIRST_STEP_AGAIN,
+    FIRST_STEP_TENSORS_AGAIN,
+    HELDOUT_SCORES_AGAIN,
+    TENSORS,
+)
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import GgufModel, Training
 
@@ -69,17 +77,16 @@ def audit_student(job: Job) -> None:
     job.progress("redo the first step", 0, 2)
     _redo_first_step(job.out, config, init, windows["train"], end)
     digests = _digests(windows["train"], config, end)
-    write_rows(
-        job.out / "batches.jsonl", [{"step": n, "batch_sha256": each} for n, each in enumerate(digests, start=1)]
-    )
-    write_json(job.out / "tensors.json", _compare_tensors(init, released))
+    due = [BatchDigest(step=step, batch_sha256=each) for step, each in enumerate(digests, start=1)]
+    write_rows(job.out / BATCHES.name, [each.as_json() for each in due])
+    write_json(job.out / TENSORS.name, _compare_tensors(init, released).as_json())
     job.progress("score the files again", 1, 2)
     before, after = (Reference(open_weights(folder)) for folder in (init, released))
     rows = [
-        {"window": number, "ce_initial": _cross_entropy(before, ids, end), "ce": _cross_entropy(after, ids, end)}
+        WindowAgain(window=number, ce_initial=_cross_entropy(before, ids, end), ce=_cross_entropy(after, ids, end))
         for number, ids in enumerate(windows["heldout"][: min(config.windows, config.training.eval_windows)])
     ]
-    write_rows(job.out / "heldout.jsonl", rows)
+    write_rows(job.out / HELDOUT_SCORES_AGAIN.name, [each.as_json() for each in rows])
     job.progress("score the files again", 2, 2)
 
 
@@ -134,9 +141,10 @@ def _redo_first_step(
         index = sample_indices(weights.numel())
         found[f"gradient/{name}"] = (gradients[name] * scale).flatten().cpu()[index].float()
         found[f"before/{name}"] = weights.detach().flatten().cpu()[index].float()
-    save_file(found, out / FIRST_STEP)
-    each_token = {name: value / max(tokens, 1) for name, value in (("ce", ce), ("kl", kl), ("total", total))}
-    write_json(out / "first_step.json", each_token | {"tokens": tokens, "grad_norm": norm})
+    save_file(found, out / FIRST_STEP_TENSORS_AGAIN.name)
+    count = max(tokens, 1)
+    again = FirstStep(ce=ce / count, kl=kl / count, total=total / count, tokens=tokens, grad_norm=norm)
+    write_json(out / FIRST_STEP_AGAIN.name, again.as_json())
 
 
 def _loss(student: PreTrainedModel, teacher: TeacherModel | None, ids: Tensor, training: Training) -> _Sums:
@@ -190,7 +198,7 @@ def _cross_entropy(model: Reference, window: NDArray[np.int32], end: int | None)
     return float(np.concatenate(losses).mean()) if losses else 0.0
 
 
-def _compare_tensors(init: Path, released: Path) -> dict[str, int]:
+def _compare_tensors(init: Path, released: Path) -> TensorComparison:
     """Tensors of the released files, and how many of them are those of the init to the last bit."""
     before, after = (
         {name: (file, name) for file in sorted(folder.glob("*.safetensors")) for name in _names(file)}
@@ -202,7 +210,7 @@ def _compare_tensors(init: Path, released: Path) -> dict[str, int]:
     if reshaped:
         raise ExperimentError(f"tensors of the student have other shapes than those of its init: {reshaped[:3]}")
     same = sum(np.array_equal(_tensor(*before[name]), _tensor(*after[name])) for name in sorted(before))
-    return {"tensors": len(after), "unchanged": same}
+    return TensorComparison(tensors=len(after), unchanged=same)
 
 
 def _names(file: Path) -> list[str]:

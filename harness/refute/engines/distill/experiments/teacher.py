@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,8 @@ from refute.engines.model.lineage import describe_model, first_difference
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import KEPT_POSITIONS, DequantiseConfig, LineageConfig, MathConfig, ProbeConfig
+from refute.spec.experiments.evidence.distill import Lineage, Parity, TeacherProbe
+from refute.spec.experiments.evidence_files import IDENTITIES, LOSS_CERTIFICATE, PROBE, PROBE_LOGITS
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import GgufModel, HfModel
 
@@ -39,8 +40,8 @@ def lineage(job: Job) -> None:
     init, init_tokens = describe_model(HfModel(format="hf", path="model"), folder)
     job.progress("identify", 2, 2, parameters=init.parameters)
     difference = first_difference(teacher_tokens, init_tokens)
-    found = {"teacher": asdict(teacher), "init": asdict(init), "first_token_difference": difference}
-    write_json(job.out / "lineage.json", found)
+    found = Lineage(teacher=teacher, init=init, first_token_difference=difference)
+    write_json(job.out / IDENTITIES.name, found.as_json())
 
 
 def dequantise(job: Job) -> None:
@@ -83,39 +84,38 @@ def probe_teacher(job: Job) -> None:
             "provider": np.ascontiguousarray(provided[:, -KEPT_POSITIONS:]),
             "reference": np.stack(expected)[:, -KEPT_POSITIONS:].astype(np.float32),
         },
-        job.out / "probe.safetensors",
+        job.out / PROBE_LOGITS.name,
     )
-    facts = {
-        "second_forward_max_abs": float(np.abs(provided - again).max()),
-        "vocab_rows": teacher.vocab_rows,
-        "provider_device": str(teacher.device),
-        "backend": f"transformers, from {config.reference.model.format}",
-        "reference": "numpy float64, straight from the model file",
-        "native": _native_parity(config, input_ids, np.stack(expected)),
-    }
-    write_json(job.out / "probe.json", asdict(parity) | facts)
+    probe = TeacherProbe(
+        **dict(parity),
+        second_forward_max_abs=float(np.abs(provided - again).max()),
+        vocab_rows=teacher.vocab_rows,
+        provider_device=str(teacher.device),
+        backend=f"transformers, from {config.reference.model.format}",
+        reference="numpy float64, straight from the model file",
+        native=_native_parity(config, input_ids, np.stack(expected)),
+    )
+    write_json(job.out / PROBE.name, probe.as_json())
 
 
-def _native_parity(
-    config: ProbeConfig, input_ids: NDArray[np.int32], expected: NDArray[np.float64]
-) -> dict[str, object] | None:
+def _native_parity(config: ProbeConfig, input_ids: NDArray[np.int32], expected: NDArray[np.float64]) -> Parity | None:
     """How far llama.cpp's quantised arithmetic is from the reference, where a run learns from it."""
     model = config.reference.model
     if not isinstance(model, GgufModel) or model.runtime != "llama.cpp":
         return None
     path, context = Path(config.reference.path), input_ids.shape[1]
     native = open_llama_teacher(model, path, context=context, threads=config.threads, device="cpu")
-    return asdict(compare_logits(native.logits(torch.from_numpy(input_ids)).numpy(), expected))
+    return compare_logits(native.logits(torch.from_numpy(input_ids)).numpy(), expected)
 
 
 def check_kd_math(job: Job) -> None:
-    """Write math.json: the `Certificate` of `kd_loss` on the device and dtype of a release."""
+    """Write math.json: the `LossCertificate` of `kd_loss` on the device and dtype of a release."""
     config = parse_config(MathConfig, job)
     torch.set_num_threads(config.threads)
     job.progress("certify", 0, 1)
     certificate = certify(kd_loss, device=config.device, dtype=config.dtype)
     job.progress("certify", 1, 1)
-    write_json(job.out / "math.json", asdict(certificate) | {"device": config.device, "dtype": config.dtype})
+    write_json(job.out / LOSS_CERTIFICATE.name, certificate.as_json())
 
 
 def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:

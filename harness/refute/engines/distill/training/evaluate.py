@@ -16,6 +16,7 @@ from refute.engines.distill.teacher.interface import TeacherModel
 from refute.engines.distill.training.ranks import ALONE, Ranks
 from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import NonFiniteError
+from refute.spec.experiments.evidence.distill import GreedySample, HeldoutEvaluation
 
 # Teacher logits of the evaluation windows are kept in memory up to here and recomputed beyond.
 CACHE_MIB = 512
@@ -39,17 +40,6 @@ class WindowScore:
     ce: float
     kl: float | None
     cosine: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Means over the predicted tokens at one step; distances are None where no teacher was asked."""
-
-    step: int
-    heldout_ce: float
-    heldout_kl: float | None
-    probe_cosine: float | None
-    windows: int
 
 
 class HeldoutTeacher:
@@ -94,10 +84,10 @@ def score_windows(
     return sorted((score for part in ranks.all_gather(mine) for score in part), key=lambda score: score.window)
 
 
-def summarise(step: int, scores: Sequence[WindowScore]) -> Evaluation:
+def summarise(step: int, scores: Sequence[WindowScore]) -> HeldoutEvaluation:
     """The means of `scores` over their tokens."""
     judged = [score for score in scores if score.kl is not None]
-    return Evaluation(
+    return HeldoutEvaluation(
         step=step,
         heldout_ce=_mean(scores, lambda score: score.ce),
         heldout_kl=_mean(judged, lambda score: score.kl or 0.0) if judged else None,
@@ -112,7 +102,7 @@ def _mean(scores: Sequence[WindowScore], value: Callable[[WindowScore], float]) 
 
 
 @torch.no_grad()
-def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> dict[str, object]:
+def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> GreedySample:
     """The student's own continuation of a fixed prompt, the most likely token each time, past any end token."""
     was_training = student.training
     student.eval()
@@ -125,7 +115,7 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
         ids = torch.cat((ids, unseen), dim=1)
     student.train(was_training)
     text = tokenizer.decode(ids[0, prompt_tokens:].tolist())
-    return {"prompt": SAMPLE_PROMPT, "text": text, "new_tokens": SAMPLE_TOKENS, "greedy": True}
+    return GreedySample(prompt=SAMPLE_PROMPT, text=text, new_tokens=SAMPLE_TOKENS, greedy=True)
 
 
 def _score(student: Callable[[Batch], Tensor], index: int, batch: Batch, teacher_logits: Tensor | None) -> WindowScore:

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.parallel import full_tensor
-
-FIRST_STEP = "first_step.safetensors"
-
+from refute.spec.experiments.evidence_files import FIRST_STEP
 
 ENTRIES = 64
 
@@ -44,4 +42,4 @@ def write_first_step(folder: Path, run: Run) -> None:
         found[f"after/{name}"] = weights[index].float()
     if run.ranks.is_main:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(found, folder / FIRST_STEP)
+        save_file(found, folder / FIRST_STEP.name)

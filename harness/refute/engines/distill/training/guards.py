@@ -15,6 +15,8 @@ from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import load_model
 from refute.errors import ExperimentError, NonFiniteError, UsageError
 from refute.job import Job
+from refute.spec.experiments.evidence.distill import SmokeRun, TrainingStep
+from refute.spec.experiments.evidence_files import SMOKE_RUN
 
 # After so many steps of a run the pace is known, and a run that cannot end in time is stopped.
 _PACE_STEPS = 20
@@ -33,7 +35,7 @@ def require_smoke(job: Job, run: Run) -> None:
     """
     if run.config.training.steps < _LONG_STEPS:
         return
-    path = job.out / "smoke.json"
+    path = job.out / SMOKE_RUN.name
     found = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else None
     if found != json.loads(json.dumps(dict(run.identity))):
         raise UsageError(
@@ -47,16 +49,14 @@ def write_smoke(job: Job, run: Run, metrics: StepLog) -> None:
     """What a smoke run is for: this configuration ran, so many steps, and how long all of them would take."""
     steps, seconds = len(metrics.rows), seconds_before(metrics)
     if run.ranks.is_main:
-        write_json(
-            job.out / "smoke.json",
-            {
-                "identity": dict(run.identity),
-                "steps": steps,
-                "seconds": seconds,
-                "projected_hours": seconds / max(steps, 1) * run.config.training.steps / 3600,
-                "last": metrics.rows[-1] if metrics.rows else None,
-            },
+        smoke = SmokeRun(
+            identity=dict(run.identity),
+            steps=steps,
+            seconds=seconds,
+            projected_hours=seconds / max(steps, 1) * run.config.training.steps / 3600,
+            last=TrainingStep.model_validate(metrics.rows[-1]) if metrics.rows else None,
         )
+        write_json(job.out / SMOKE_RUN.name, smoke.as_json())
 
 
 @torch.no_grad()

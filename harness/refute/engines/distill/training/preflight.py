@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from refute.engines.distill.training.build import Run
 from refute.engines.model.folder import count_parameters
 from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError
+from refute.spec.experiments.evidence.distill import Preflight
 
 # nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
 LARGEST_DIFFERENCE = 0.01
@@ -31,34 +31,6 @@ _COPIES_IN_MEMORY = 4
 
 # Weights and two moments; a new checkpoint is whole before the old one goes.
 _COPIES_ON_DISK = 3 * 2
-
-
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """What was found. Bytes are lower bounds: what certainly will be needed, activations not counted."""
-
-    student_parameters: int
-    teacher_parameters: int | None
-    memory_needed: int
-    memory_available: int
-    disk_needed: int
-    disk_free: int
-    windows: int
-    steps: int
-    tokens_per_step: int
-    tokens: int
-    epochs: float
-    tokens_per_parameter: float
-    teacher_rows: int | None
-    student_rows: int
-    dropped_mass: float | None
-    loss: float
-    reference_loss: float
-    forced_without_smoke: bool
-
-    def facts(self) -> dict[str, object]:
-        """As JSON."""
-        return asdict(self)
 
 
 def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:

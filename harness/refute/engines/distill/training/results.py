@@ -22,12 +22,27 @@ from refute.engines.distill.training.evaluate import (
     score_windows,
     summarise,
 )
-from refute.engines.distill.training.first_step import FIRST_STEP
-from refute.engines.distill.training.preflight import Preflight
 from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import count_parameters, load_model, save_model
 from refute.errors import ExperimentError
 from refute.job import Job
+from refute.spec.experiments.evidence.distill import (
+    HeldoutEvaluation,
+    HeldoutWindow,
+    Preflight,
+    TrainingStep,
+    TrainingSummary,
+)
+from refute.spec.experiments.evidence_files import (
+    FIRST_STEP,
+    GREEDY_SAMPLE,
+    HELDOUT_EVALUATIONS,
+    HELDOUT_SCORES,
+    MODEL,
+    PREFLIGHT,
+    STEPS,
+    TRAINING_SUMMARY,
+)
 
 Row = Mapping[str, object]
 
@@ -70,28 +85,24 @@ def write_results(job: Job, run: Run, result: TrainingResult) -> None:
     if not run.ranks.is_main:
         run.ranks.barrier()
         return
-    write_rows(job.out / "metrics.jsonl", result.metrics)
-    write_rows(job.out / "evals.jsonl", result.evals)
-    write_json(job.out / "preflight.json", result.preflight.facts())
-    shutil.copyfile(job.scratch / FIRST_STEP, job.out / FIRST_STEP)
+    write_rows(job.out / STEPS.name, result.metrics)
+    write_rows(job.out / HELDOUT_EVALUATIONS.name, result.evals)
+    write_json(job.out / PREFLIGHT.name, result.preflight.as_json())
+    shutil.copyfile(job.scratch / FIRST_STEP.name, job.out / FIRST_STEP.name)
     model, step = _chosen(job, run, weights)
     if step != run.config.training.steps:
         result = replace(result, final=_score(run, model, result))
-    write_rows(
-        job.out / "heldout_windows.jsonl",
-        [
-            {"window": after.window, "ce_initial": before.ce, "ce": after.ce, "kl": after.kl}
-            for before, after in zip(result.initial, result.final, strict=True)
-        ],
-    )
-    save_model(model, job.out / "model", tokenizer_from=run.init_folder)
-    write_json(job.out / "sample.json", greedy_sample(model, run.tokenizer))
+    windows = [
+        HeldoutWindow(window=after.window, ce_initial=before.ce, ce=after.ce, kl=after.kl)
+        for before, after in zip(result.initial, result.final, strict=True)
+    ]
+    write_rows(job.out / HELDOUT_SCORES.name, [window.as_json() for window in windows])
+    save_model(model, job.out / MODEL.name, tokenizer_from=run.init_folder)
+    write_json(job.out / GREEDY_SAMPLE.name, greedy_sample(model, run.tokenizer).as_json())
     masses = {window: mass for part in dropped for window, mass in part.items()}
-    facts = _summary(run, model, result) | {
-        "model_step": step,
-        "dropped_mass": sum(masses.values()) / len(masses) if masses else None,
-    }
-    write_json(job.out / "summary.json", facts)
+    dropped_mass = sum(masses.values()) / len(masses) if masses else None
+    summary = _summary(run, model, result, step, dropped_mass)
+    write_json(job.out / TRAINING_SUMMARY.name, summary.as_json())
     job.progress("save", 1, 1)
     run.ranks.barrier()
 
@@ -122,39 +133,43 @@ def _best_row(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
 
 
-def _summary(run: Run, model: PreTrainedModel, result: TrainingResult) -> dict[str, object]:
+def _summary(
+    run: Run, model: PreTrainedModel, result: TrainingResult, model_step: int, dropped_mass: float | None
+) -> TrainingSummary:
     """What ran, from the objects that ran it: sizes, devices and effective configuration, not the request."""
     training = run.config.training
     first, last = summarise(0, result.initial), summarise(training.steps, result.final)
-    best = _best_row(result.evals)
-    tokens = sum(int(str(row["tokens"])) for row in result.metrics)
-    stepping_s = sum(float(str(row["tokens"])) / float(str(row["tokens_per_s"])) for row in result.metrics)
+    steps = [TrainingStep.model_validate(row) for row in result.metrics]
+    best = HeldoutEvaluation.model_validate(_best_row(result.evals))
+    tokens = sum(step.tokens for step in steps)
     before = dict(load_model(run.init_folder, device=run.device).named_parameters())
     after = dict(model.named_parameters())
     parameter = next(run.student.parameters())
-    return {
-        "steps": len(result.metrics),
-        "supervised_tokens": tokens,
-        "initial_heldout_ce": first.heldout_ce,
-        "final_heldout_ce": last.heldout_ce,
-        "initial_heldout_kl": first.heldout_kl,
-        "final_heldout_kl": last.heldout_kl,
-        "initial_probe_cosine": first.probe_cosine,
-        "final_probe_cosine": last.probe_cosine,
-        "best_heldout_ce": best["heldout_ce"],
-        "best_step": best["step"],
-        "eval_windows": last.windows,
-        "parameters": count_parameters(model),
-        "tensors": len(after),
-        "changed_tensors": sum(not torch.equal(before[name], tensor) for name, tensor in after.items()),
-        "teacher_sha256": run.teacher_sha256,
-        "wall_s": float(str(result.metrics[-1]["wall_s"])),
-        "tokens_per_s": tokens / stepping_s,
-        "device": parameter.device.type,
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-        "torch_version": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "ranks": run.ranks.world_size,
-        "seed": run.data.order.seed,
-        "effective_config": training.model_dump(mode="json"),
-    }
+    return TrainingSummary(
+        steps=len(steps),
+        supervised_tokens=tokens,
+        initial_heldout_ce=first.heldout_ce,
+        final_heldout_ce=last.heldout_ce,
+        initial_heldout_kl=first.heldout_kl,
+        final_heldout_kl=last.heldout_kl,
+        initial_probe_cosine=first.probe_cosine,
+        final_probe_cosine=last.probe_cosine,
+        best_heldout_ce=best.heldout_ce,
+        best_step=best.step,
+        eval_windows=last.windows,
+        parameters=count_parameters(model),
+        tensors=len(after),
+        changed_tensors=sum(not torch.equal(before[name], tensor) for name, tensor in after.items()),
+        teacher_sha256=run.teacher_sha256,
+        wall_s=steps[-1].wall_s,
+        tokens_per_s=tokens / sum(step.tokens / step.tokens_per_s for step in steps),
+        device=parameter.device.type,
+        dtype=str(parameter.dtype).removeprefix("torch."),
+        torch_version=torch.__version__,
+        threads=torch.get_num_threads(),
+        ranks=run.ranks.world_size,
+        seed=run.data.order.seed,
+        effective_config=training,
+        model_step=model_step,
+        dropped_mass=dropped_mass,
+    )

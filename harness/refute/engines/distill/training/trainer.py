@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
@@ -37,6 +37,8 @@ from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 from refute.spec.experiments.distill import TrainConfig
+from refute.spec.experiments.evidence.distill import TrainingStep
+from refute.spec.experiments.evidence_files import HELDOUT_EVALUATIONS, STEPS
 
 # The micro-batches of one rank over all steps, each with what the teacher says about it (None without KD).
 MicroBatches = Generator[tuple[Batch, TeacherOutput | None], None, None]
@@ -56,6 +58,21 @@ class StepMetrics:
     grad_norm: float
     tokens: int
     batch_sha256: str
+
+    def row(self, *, step: int, lr: float, tokens_per_s: float, wall_s: float) -> TrainingStep:
+        """The step as it is logged: after which step, at which rate and pace."""
+        return TrainingStep(
+            step=step,
+            lr=lr,
+            total=self.total,
+            ce=self.ce,
+            kl=self.kl,
+            grad_norm=self.grad_norm,
+            tokens=self.tokens,
+            batch_sha256=self.batch_sha256,
+            tokens_per_s=tokens_per_s,
+            wall_s=wall_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +181,7 @@ class Trainer:
 
     def log_evaluation(self, logs: Logs, step: int, scores: Sequence[WindowScore]) -> None:
         """Writes the means of `scores` down, and keeps the weights if they are the best so far."""
-        logs.evals.append(asdict(summarise(step, scores)))
+        logs.evals.append(summarise(step, scores).as_json())
         keep_best(self.job.scratch, self.run, logs.evals)
 
     def resume(self) -> int:
@@ -237,10 +254,11 @@ class Trainer:
         sums[3] = self.stop.signal
         return sums, given
 
-    def _log_step(self, logs: Logs, step: int, metrics: StepMetrics, **timing: float) -> None:
+    def _log_step(self, logs: Logs, step: int, metrics: StepMetrics, *, tokens_per_s: float, wall_s: float) -> None:
         # From the optimiser: the rate that was used, not the one that was meant.
         applied = float(self.run.optimizer.param_groups[0]["lr"])
-        logs.metrics.append({"step": step + 1, "lr": applied, **asdict(metrics), **timing})
+        row = metrics.row(step=step + 1, lr=applied, tokens_per_s=tokens_per_s, wall_s=wall_s)
+        logs.metrics.append(row.as_json())
 
     def _report(self, step: int, metrics: StepMetrics, rate: float) -> None:
         kl = {} if metrics.kl is None else {"kl": metrics.kl}
@@ -272,7 +290,7 @@ def _open_logs(scratch: Path, done: int, run: Run) -> Iterator[Logs]:
     keep_until = done if done else -1
     with (
         tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as write_scalars,
-        closing(StepLog(folder / "metrics.jsonl", keep_until=keep_until, on_row=write_scalars)) as metrics,
-        closing(StepLog(folder / "evals.jsonl", keep_until=keep_until, on_row=write_scalars)) as evals,
+        closing(StepLog(folder / STEPS.name, keep_until=keep_until, on_row=write_scalars)) as metrics,
+        closing(StepLog(folder / HELDOUT_EVALUATIONS.name, keep_until=keep_until, on_row=write_scalars)) as evals,
     ):
         yield Logs(metrics, evals)

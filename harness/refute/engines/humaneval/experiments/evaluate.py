@@ -11,7 +11,7 @@ from pathlib import Path
 from refute.disk import file_sha256, write_whole
 from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
-from refute.engines.humaneval.experiments.release_backend import account_of, open_release_backend, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import generation_of, open_release_backend, require_repeatable
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.samples.failures import Failures
@@ -21,6 +21,18 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.score import score
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
+from refute.spec.experiments.evidence.base import EvidenceModel
+from refute.spec.experiments.evidence.humaneval import Calibration, Count, EvaluationSummary, Prompt
+from refute.spec.experiments.evidence.humaneval import Result as ResultRow
+from refute.spec.experiments.evidence_files import (
+    CALIBRATION,
+    CANARIES,
+    EVALUATION_SUMMARY,
+    PROMPTS,
+    RESULTS,
+    SAMPLES,
+    results_of,
+)
 from refute.spec.experiments.humaneval import CalibrateConfig, EvaluateConfig
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HumanEval
@@ -57,29 +69,27 @@ def evaluate(job: Job) -> None:
         completions = backend.generate(problems)
         made = backend.facts()
     require_repeatable(made)
-    write_samples(job.out / "samples.jsonl", completions)
+    write_samples(job.out / SAMPLES.name, completions)
     texts = {completion.task_id: completion.text for completion in completions}
     results, canaries = _execute_among_canaries(job, config, isolation, problems, texts, failures)
     passed = sum(result.passed for result in results)
-    write_results(job.out / "results.jsonl", results)
-    write_results(job.out / "canaries.jsonl", canaries)
-    write_prompts(job.out / "prompts.jsonl", problems)
-    write_json(
-        job.out / "summary.json",
-        {
-            **account_of(config, made, completions, failures),
-            "problems": len(problems),
-            "passed": passed,
-            "pass_at_1": passed / len(problems),
-            "outcomes": dict(Counter(result.outcome for result in results)),
-            "timeouts_retried": sum(result.retried for result in results),
-            "isolation": isolation.value,
-            "timeout_s": config.humaneval.timeout_s,
-            "wall_s": time.monotonic() - began,
-            "slowest_program_s": max(result.wall_s for result in results),
-            "problems_sha256": config.humaneval.problems.sha256,
-        },
+    write_results(job.out / RESULTS.name, results)
+    write_results(job.out / CANARIES.name, canaries)
+    write_prompts(job.out / PROMPTS.name, problems)
+    summary = EvaluationSummary(
+        **dict(generation_of(config, made, completions, failures)),
+        problems=len(problems),
+        passed=passed,
+        pass_at_1=passed / len(problems),
+        outcomes=dict(Counter(result.outcome for result in results)),
+        timeouts_retried=sum(result.retried for result in results),
+        isolation=isolation.value,
+        timeout_s=config.humaneval.timeout_s,
+        wall_s=time.monotonic() - began,
+        slowest_program_s=max(result.wall_s for result in results),
+        problems_sha256=config.humaneval.problems.sha256,
     )
+    write_json(job.out / EVALUATION_SUMMARY.name, summary.as_json())
 
 
 def calibrate(job: Job) -> None:
@@ -92,26 +102,28 @@ def calibrate(job: Job) -> None:
     config = parse_config(CalibrateConfig, job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = checked_problems(config.humaneval, config.problems_path, config.humaneval.calibration_limit)
-    counts: dict[str, object] = {}
+    counts: dict[str, Count] = {}
     for kind in KINDS:
         programs = {problem.task_id: canned_program(problem, kind) for problem in problems}
         results = execute_programs(job, config.humaneval, isolation, problems, programs, stage=kind)
-        write_results(job.out / f"results_{kind}.jsonl", results)
-        counts[kind] = {"passed": sum(result.passed for result in results), "problems": len(results)}
+        write_results(job.out / results_of(kind).name, results)
+        counts[kind] = Count(passed=sum(result.passed for result in results), problems=len(results))
     loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
     # It uses up whatever it is given, twice: a timeout is tried again alone.
     brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
     results = execute_programs(job, brief, isolation, problems[:1], loop, stage="endless loop")
-    write_results(job.out / "results_loop.jsonl", results)
-    write_json(
-        job.out / "calibration.json",
-        {
-            **counts,
-            "isolation": isolation.value,
-            "timeout_s": config.humaneval.timeout_s,
-            "loop_outcome": results[0].outcome,
-        },
+    write_results(job.out / results_of("loop").name, results)
+    calibration = Calibration(
+        canonical=counts["canonical"],
+        empty=counts["empty"],
+        always_equal=counts["always_equal"],
+        system_exit=counts["system_exit"],
+        os_exit=counts["os_exit"],
+        isolation=isolation.value,
+        timeout_s=config.humaneval.timeout_s,
+        loop_outcome=results[0].outcome,
     )
+    write_json(job.out / CALIBRATION.name, calibration.as_json())
 
 
 def checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:
@@ -231,15 +243,18 @@ def _refuse_faults(results: Sequence[Result]) -> None:
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write `results` as JSON Lines, in their order and without clock readings."""
-    keys = ("task_id", "passed", "outcome", "detail")
-    rows = ({key: getattr(result, key) for key in keys} for result in results)
-    write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
+    rows = (ResultRow(task_id=r.task_id, passed=r.passed, outcome=r.outcome, detail=r.detail) for r in results)
+    write_rows(path, rows)
 
 
 def write_prompts(path: Path, problems: Iterable[Problem]) -> None:
     """Write the prompts of `problems`, for whoever reads the answers."""
-    rows = ({"task_id": problem.task_id, "prompt": problem.prompt} for problem in problems)
-    write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
+    write_rows(path, (Prompt(task_id=problem.task_id, prompt=problem.prompt) for problem in problems))
+
+
+def write_rows(path: Path, rows: Iterable[EvidenceModel]) -> None:
+    """Write `rows` as JSON Lines, their keys in the order of the model's fields."""
+    write_whole(path, "".join(f"{json.dumps(row.as_json())}\n" for row in rows).encode("ascii"))
 
 
 def write_json(path: Path, content: Json) -> None:

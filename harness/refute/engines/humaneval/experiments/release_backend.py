@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
+from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated
+from refute.spec.experiments.evidence_files import SAMPLES
 from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
 
 # Of each sample that is asked for once more: enough to tell, at a fraction of the price.
@@ -33,7 +35,7 @@ def open_release_backend(
     Raises UsageError where the backend cannot ask by the release's protocol: a score under another is another score.
     """
     settings = config.humaneval
-    context = GenerationContext(job.scratch / "samples.jsonl", config.model_dump(mode="json"), failures, job.report)
+    context = GenerationContext(job.scratch / SAMPLES.name, config.model_dump(mode="json"), failures, job.report)
     with _open(job, config, problems, context) as backend:
         protocol = backend.prompt_format.protocol
         if protocol != settings.prompt:
@@ -92,34 +94,37 @@ def require_repeatable(made: GenerationFacts) -> None:
         )
 
 
-def account_of(
+def generation_of(
     config: EvaluateConfig, made: GenerationFacts, completions: Sequence[Completion], failures: Failures
-) -> Mapping[str, object]:
+) -> Generation:
     """What a summary says of how the answers were made, and of those that are not there."""
     stops = Counter(completion.stop for completion in completions)
-    return {
-        **asdict(made.prompt_format),
-        "backend": _backend_facts(config),
-        "max_new_tokens": config.humaneval.max_new_tokens,
-        "batch_size": config.humaneval.batch_size,
-        "effective_sampler": dict(made.sampler),
-        "sampler_reported_by": made.sampler_reported_by,
-        "samples_depend_on": made.depends_on,
-        "repeated": {"samples": made.repeated, "identical": made.identical},
-        "stops": dict(stops),
-        "truncated": stops["length"],
-        "generated_tokens": sum(completion.new_tokens for completion in completions),
-        "tokens_per_s": made.tokens_per_s,
-        "errors": len(failures.reasons),
-        "allowed_error_share": failures.share,
-    }
+    return Generation(
+        protocol=made.prompt_format.protocol,
+        stop_sequences=made.prompt_format.stop_sequences,
+        extraction=made.prompt_format.extraction,
+        template_sha256=made.prompt_format.template_sha256,
+        backend=_backend_facts(config),
+        max_new_tokens=config.humaneval.max_new_tokens,
+        batch_size=config.humaneval.batch_size,
+        effective_sampler=EffectiveSampler.model_validate(made.sampler),
+        sampler_reported_by=made.sampler_reported_by,
+        samples_depend_on=made.depends_on,
+        repeated=Repeated(samples=made.repeated, identical=made.identical),
+        stops={**stops},
+        truncated=stops["length"],
+        generated_tokens=sum(completion.new_tokens for completion in completions),
+        tokens_per_s=made.tokens_per_s,
+        errors=len(failures.reasons),
+        allowed_error_share=failures.share,
+    )
 
 
-def _backend_facts(config: EvaluateConfig) -> Mapping[str, object]:
+def _backend_facts(config: EvaluateConfig) -> BackendFacts:
     """Who answered, for evidence: neither a path nor a key is in it."""
     backend = config.backend
     if isinstance(backend, LlamaCppFile):
-        return {"kind": backend.kind, "version": backend.version, "file_sha256": backend.sha256}
+        return BackendFacts(kind=backend.kind, version=backend.version, file_sha256=backend.sha256)
     if isinstance(backend, ServedModel):
-        return {"kind": backend.kind, "base_url": backend.base_url, "model": backend.model}
-    return {"kind": "transformers", "version": version("transformers")}
+        return BackendFacts(kind=backend.kind, base_url=backend.base_url, model=backend.model)
+    return BackendFacts(kind="transformers", version=version("transformers"))

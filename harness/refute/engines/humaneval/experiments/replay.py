@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from refute.disk import write_whole
 from refute.engines.humaneval.backends.local.generate import end_ids
+from refute.engines.humaneval.experiments.evaluate import write_rows
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.problems.prompts import (
@@ -31,6 +31,8 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.execute import run_check
 from refute.errors import ExperimentError
 from refute.job import Job
+from refute.spec.experiments.evidence.humaneval import Replayed
+from refute.spec.experiments.evidence_files import REPLAY, RESULTS, SAMPLES
 from refute.spec.experiments.humaneval import ReplayConfig
 from refute.spec.experiments.parsing import parse_config
 
@@ -48,8 +50,8 @@ def replay(job: Job) -> None:
     settings, protocol = config.humaneval, PROTOCOLS[config.humaneval.prompt]
     isolation = require_isolation(Isolation(settings.minimum_isolation))
     run = job.inputs[config.run]
-    samples = {row["task_id"]: row for row in _rows(run.path("samples.jsonl"))}
-    put = {row["task_id"]: row for row in _rows(run.path("results.jsonl"))}
+    samples = {row["task_id"]: row for row in _rows(run.path(SAMPLES.name))}
+    put = {row["task_id"]: row for row in _rows(run.path(RESULTS.name))}
     # A problem without a verdict may be without an answer.
     results = {task: row for task, row in put.items() if row["outcome"] != "error"}
     known = {problem.task_id: problem for problem in load_problems(Path(config.problems_path))}
@@ -77,16 +79,16 @@ def replay(job: Job) -> None:
             )
         text = _greedy(model, tokenizer, problem, protocol, settings.max_new_tokens)
         rows.append(
-            {
-                "task_id": task,
-                "completion": text,
-                "recorded": recorded,
-                "passed": verdict.passed,
-                "recorded_passed": results[task]["passed"],
-            }
+            Replayed(
+                task_id=task,
+                completion=text,
+                recorded=recorded,
+                passed=verdict.passed,
+                recorded_passed=results[task]["passed"],
+            )
         )
         job.progress("replay", done, len(chosen))
-    write_whole(job.out / "replay.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows).encode("ascii"))
+    write_rows(job.out / REPLAY.name, rows)
 
 
 def choose(results: dict[str, dict[str, Any]], count: int) -> Sequence[str]:

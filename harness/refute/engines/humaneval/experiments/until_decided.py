@@ -11,7 +11,7 @@ from refute.engines.humaneval.experiments.evaluate import (
     write_prompts,
     write_results,
 )
-from refute.engines.humaneval.experiments.release_backend import account_of, open_release_backend, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import generation_of, open_release_backend, require_repeatable
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
@@ -21,6 +21,8 @@ from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
 from refute.errors import UsageError
 from refute.job import Job
+from refute.spec.experiments.evidence.humaneval import SequentialDesign, SequentialSummary
+from refute.spec.experiments.evidence_files import DESIGN, PROMPTS, RESULTS, SAMPLES, SEQUENTIAL_SUMMARY
 from refute.spec.experiments.humaneval import UntilDecidedConfig
 from refute.spec.experiments.parsing import parse_config
 
@@ -54,24 +56,23 @@ def evaluate_until_decided(job: Job) -> None:
         put_until_decided(order, [boundary.look() for boundary in rule.boundaries], passes)
         made = backend.facts()
     failures.require_few(len(results))
-    write_samples(job.out / "samples.jsonl", completions)
-    write_results(job.out / "results.jsonl", results)
-    write_prompts(job.out / "prompts.jsonl", order[: len(results)])
-    write_json(job.out / "design.json", {**rule.model_dump(mode="json"), "order": [each.task_id for each in order]})
-    write_json(
-        job.out / "summary.json",
-        {
-            **account_of(config, made, completions, failures),
-            "mode": "sequential",
-            "problems": len(results),
-            "problems_at_most": len(order),
-            "passed": sum(result.passed for result in results),
-            "isolation": isolation.value,
-            "timeout_s": config.humaneval.timeout_s,
-            "timeouts_retried": sum(result.retried for result in results),
-            "problems_sha256": config.humaneval.problems.sha256,
-        },
+    write_samples(job.out / SAMPLES.name, completions)
+    write_results(job.out / RESULTS.name, results)
+    write_prompts(job.out / PROMPTS.name, order[: len(results)])
+    design = SequentialDesign(**dict(rule), order=tuple(problem.task_id for problem in order))
+    write_json(job.out / DESIGN.name, design.as_json())
+    summary = SequentialSummary(
+        **dict(generation_of(config, made, completions, failures)),
+        mode="sequential",
+        problems=len(results),
+        problems_at_most=len(order),
+        passed=sum(result.passed for result in results),
+        isolation=isolation.value,
+        timeout_s=config.humaneval.timeout_s,
+        timeouts_retried=sum(result.retried for result in results),
+        problems_sha256=config.humaneval.problems.sha256,
     )
+    write_json(job.out / SEQUENTIAL_SUMMARY.name, summary.as_json())
 
 
 def _order(config: UntilDecidedConfig) -> list[Problem]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Stop = Literal["eos", "stop", "length"]
-
+from refute.spec.experiments.evidence.humaneval import Stop
 
 # What tells samples apart: the task, and the sample's number among its task's.
 Key = tuple[str, int]

@@ -7,23 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from refute.disk import append, unwritable, write_whole
-from refute.engines.humaneval.samples.completion import Completion, Stop
-
-
-class _SampleRow(BaseModel):
-    """One line: the two keys of openai/human-eval, which of the task's samples, how it ended, and of which run."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    task_id: str
-    completion: str
-    new_tokens: int
-    stop: Stop
-    sample: int
-    key: str | None = None
+from refute.engines.humaneval.samples.completion import Completion
+from refute.spec.experiments.evidence.humaneval import Sample
 
 
 class SampleLog:
@@ -81,8 +69,8 @@ def write_samples(path: Path, completions: Iterable[Completion]) -> None:
     write_whole(path, b"".join(_line(_row_of(completion, None)) for completion in completions))
 
 
-def _row_of(completion: Completion, key: str | None) -> _SampleRow:
-    return _SampleRow(
+def _row_of(completion: Completion, key: str | None) -> Sample:
+    return Sample(
         task_id=completion.task_id,
         completion=completion.text,
         new_tokens=completion.new_tokens,
@@ -92,17 +80,17 @@ def _row_of(completion: Completion, key: str | None) -> _SampleRow:
     )
 
 
-def _line(row: _SampleRow) -> bytes:
-    return json.dumps(row.model_dump(exclude_none=True), sort_keys=True).encode("ascii") + b"\n"
+def _line(row: Sample) -> bytes:
+    return json.dumps(row.as_json(), sort_keys=True).encode("ascii") + b"\n"
 
 
-def _readable_rows(path: Path) -> list[_SampleRow]:
+def _readable_rows(path: Path) -> list[Sample]:
     if not path.exists():
         return []
-    rows: list[_SampleRow] = []
+    rows: list[Sample] = []
     for line in path.read_bytes().splitlines():
         try:
-            rows.append(_SampleRow.model_validate_json(line))
+            rows.append(Sample.model_validate_json(line))
         except ValidationError:
             # A torn or foreign line costs its own sample only, which is generated again.
             continue

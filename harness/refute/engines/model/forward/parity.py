@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refute.errors import ExperimentError
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """Figures over all positions. `kl_nats` is the mean KL(reference || provider) a position.
-
-    `max_abs` is the largest difference of two logits, `top1_agreement` the share of positions with the same
-    most likely token, `cosine_min` the smallest cosine of two logit vectors.
-    """
-
-    max_abs: float
-    top1_agreement: float
-    kl_nats: float
-    cosine_min: float
-    positions: int
+from refute.spec.experiments.evidence.distill import Parity
 
 
 def compare_logits(provider: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Parity:

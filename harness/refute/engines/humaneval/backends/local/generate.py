@@ -16,9 +16,10 @@ from refute.engines.humaneval.backends.local.batch import Batch, Choice, Pick, m
 from refute.engines.humaneval.backends.local.top_p_sampling import sample_top_p
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
-from refute.engines.humaneval.samples.completion import Completion, Key, Stop
+from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
+from refute.spec.experiments.evidence.humaneval import Stop
 
 
 @dataclass(frozen=True, slots=True)

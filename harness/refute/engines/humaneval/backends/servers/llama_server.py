@@ -20,9 +20,10 @@ from refute.engines.humaneval.problems.prompts import (
     template_sha256,
     truncate,
 )
-from refute.engines.humaneval.samples.completion import Completion, Stop
+from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
+from refute.spec.experiments.evidence.humaneval import Stop
 
 Found = TypeVar("Found", list[int], str)
 

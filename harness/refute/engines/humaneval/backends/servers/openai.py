@@ -19,9 +19,10 @@ from refute.engines.humaneval.problems.prompts import (
     find_stop,
     truncate,
 )
-from refute.engines.humaneval.samples.completion import Completion, Stop
+from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError
+from refute.spec.experiments.evidence.humaneval import Stop
 
 _BARE = PROTOCOLS["completion"]
 

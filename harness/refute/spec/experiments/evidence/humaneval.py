@@ -1,0 +1,178 @@
+"""What the HumanEval engine writes: answers, verdicts on them, and how both were made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from refute.spec.bars.sequential import Look, Spending
+from refute.spec.experiments.evidence.base import EvidenceModel, Several, SparseModel
+from refute.spec.fields import Sha256
+
+Outcome = Literal["passed", "failed", "timeout", "error"]
+Stop = Literal["eos", "stop", "length"]
+
+
+class Sample(SparseModel):
+    """An answer: the two keys of openai/human-eval, which of the task's samples it is, and how it ended.
+
+    `new_tokens` counts every token decoded. `key` is there in a log that more than one run may write to.
+    """
+
+    task_id: str
+    completion: str
+    new_tokens: int
+    stop: Stop
+    sample: int
+    key: str | None = None
+
+
+class Result(EvidenceModel):
+    """The verdict on a program; `detail` is hostile text of bounded length."""
+
+    task_id: str
+    passed: bool
+    outcome: Outcome
+    detail: str
+
+
+class Prompt(EvidenceModel):
+    """A problem as it was put."""
+
+    task_id: str
+    prompt: str
+
+
+class BackendFacts(SparseModel):
+    """Who answered: a library, with the GGUF file that it read, or a server that was asked for a model."""
+
+    kind: str
+    version: str | None = None
+    file_sha256: Sha256 | None = None
+    base_url: str | None = None
+    model: str | None = None
+
+
+class EffectiveSampler(EvidenceModel):
+    """How tokens were chosen, as the sampler states it."""
+
+    method: str
+    temperature: float
+    n: int
+    repetition_penalty: float
+    top_p: float
+    seed: int | None
+
+
+class Repeated(EvidenceModel):
+    """Of `samples` that were asked for once more, how many came out the same."""
+
+    samples: int
+    identical: int
+
+
+class Generation(EvidenceModel):
+    """How answers were made, and how many there are not; the digest is None where there is no template."""
+
+    protocol: str
+    stop_sequences: Several[str]
+    extraction: str
+    template_sha256: Sha256 | None
+    backend: BackendFacts
+    max_new_tokens: int
+    batch_size: int
+    effective_sampler: EffectiveSampler
+    sampler_reported_by: str
+    samples_depend_on: str
+    repeated: Repeated
+    stops: dict[Stop, int]
+    truncated: int
+    generated_tokens: int
+    tokens_per_s: float
+    errors: int
+    allowed_error_share: float
+
+
+class Scored(Generation):
+    """How answers were made and what they came to."""
+
+    problems: int
+    passed: int
+    timeouts_retried: int
+    isolation: str
+    timeout_s: float
+    problems_sha256: Sha256
+
+
+class EvaluationSummary(Scored):
+    """All problems were put. `pass_at_1` is a share."""
+
+    pass_at_1: float
+    outcomes: dict[Outcome, int]
+    wall_s: float
+    slowest_program_s: float
+
+
+class SequentialSummary(Scored):
+    """Problems were put until a sequential test had decided, at most `problems_at_most`."""
+
+    mode: Literal["sequential"]
+    problems_at_most: int
+
+
+class Boundary(EvidenceModel):
+    """A look after `n` problems, and the counts of passes that end the run there."""
+
+    n: int
+    stop_at_most: int
+    stop_at_least: int
+
+    def look(self) -> Look:
+        """The same as the sequential test knows it."""
+        return Look(self.n, self.stop_at_most, self.stop_at_least)
+
+
+class SequentialRule(EvidenceModel):
+    """A sequential test (`bars.sequential.Design`) with its boundaries: whoever obeys it only compares counts."""
+
+    bar: float
+    error_rate: float
+    spending: Spending
+    looks: Several[int]
+    seed: int
+    boundaries: Several[Boundary]
+
+
+class SequentialDesign(SequentialRule):
+    """The test, and the order in which problems are put."""
+
+    order: Several[str]
+
+
+class Count(EvidenceModel):
+    """Passes among problems."""
+
+    passed: int
+    problems: int
+
+
+class Calibration(EvidenceModel):
+    """What answers of a known kind came to; `loop_outcome` is that of one that never ends."""
+
+    canonical: Count
+    empty: Count
+    always_equal: Count
+    system_exit: Count
+    os_exit: Count
+    isolation: str
+    timeout_s: float
+    loop_outcome: Outcome
+
+
+class Replayed(EvidenceModel):
+    """An answer generated again; `recorded` is the run's, `passed` the verdict on that one, executed again."""
+
+    task_id: str
+    completion: str
+    recorded: str
+    passed: bool
+    recorded_passed: bool

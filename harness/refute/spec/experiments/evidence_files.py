@@ -1,0 +1,202 @@
+"""Evidence by its names: what the built-in experiments are called, which files each writes, and what stands in them.
+
+Engines write the models of `evidence/`; whoever reads a file back gets that model, or an EvidenceError that names
+file and field: evidence of another version is no evidence, and never half of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from refute.errors import EvidenceError
+from refute.spec.experiments.evidence import distill, humaneval, kill_matrix
+from refute.spec.fields import first_fault
+from refute.spec.release import Release
+
+RELEASE: Final = "release"
+TEACHER: Final = "teacher"
+CORPUS: Final = "corpus"
+CONTAMINATION: Final = "contamination"
+CORPUS_AUDIT: Final = "corpus_audit"
+INIT: Final = "init"
+LINEAGE: Final = "lineage"
+TEACHER_PROBE: Final = "teacher_probe"
+KD_MATH: Final = "kd_math"
+STUDENT: Final = "student"
+STUDENT_AUDIT: Final = "student_audit"
+CE_CONTROL: Final = "ce_control"
+HUMANEVAL_CALIBRATION: Final = "humaneval_calibration"
+HUMANEVAL_TEACHER: Final = "humaneval_teacher"
+HUMANEVAL_INIT: Final = "humaneval_init"
+HUMANEVAL_STUDENT: Final = "humaneval_student"
+HUMANEVAL_SEQUENTIAL: Final = "humaneval_sequential"
+HUMANEVAL_NULL: Final = "humaneval_null"
+HUMANEVAL_REPLAY: Final = "humaneval_replay"
+KILL_MATRIX: Final = "kill_matrix"
+
+TRAININGS: Final = (STUDENT, CE_CONTROL)
+# Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
+EVALUATIONS: Final = (HUMANEVAL_TEACHER, HUMANEVAL_INIT, HUMANEVAL_STUDENT, HUMANEVAL_NULL)
+
+Content = TypeVar("Content", bound=BaseModel)
+
+_HINT = "it was made by another version: run the experiment again"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile(Generic[Content]):
+    """A file with one JSON object."""
+
+    name: str
+    model: type[Content]
+
+    def read(self, folder: Path, evidence: str) -> Content:
+        """What stands in it. Raises EvidenceError for anything else than the model."""
+        where = f"{evidence}/{self.name}"
+        return _parse(_text(folder / self.name, where), self.model, where)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFile(Generic[Content]):
+    """A file with one JSON object a line."""
+
+    name: str
+    model: type[Content]
+
+    def read(self, folder: Path, evidence: str) -> tuple[Content, ...]:
+        """The rows in file order. Raises EvidenceError, with the line, for one that is anything else than the model."""
+        where = f"{evidence}/{self.name}"
+        # Not `splitlines`: JSON text may hold U+2028 and other characters at which that would cut.
+        lines = enumerate(_text(folder / self.name, where).split("\n"), start=1)
+        return tuple(_parse(line, self.model, f"{where}: line {number}") for number, line in lines if line.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class ArraysFile:
+    """A safetensors file. A tensor's name that ends in / stands for one of each parameter of a model."""
+
+    name: str
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A Hugging Face model folder."""
+
+    name: str
+
+
+def _text(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvidenceError(f"evidence {where} cannot be read: {error}") from error
+
+
+def _parse(text: str, model: type[Content], where: str) -> Content:
+    """Not by pydantic's own JSON parser: a server may have sent half of a surrogate pair, which that refuses."""
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]["input"]
+        raise EvidenceError(f"evidence {where}: {first_fault(error)}, found {_short(found)}", hint=_HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"evidence {where}: expected a JSON object: {error}", hint=_HINT) from error
+
+
+def _short(found: object) -> str:
+    text = ascii(found)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+MODEL: Final = Folder("model")
+MODEL_CONFIG: Final = JsonFile(f"{MODEL.name}/config.json", distill.ModelConfig)
+
+CORPUS_MANIFEST: Final = JsonFile("manifest.json", distill.CorpusManifest)
+TRAIN_WINDOWS: Final = ArraysFile("train.safetensors", ("tokens",))
+HELDOUT_WINDOWS: Final = ArraysFile("heldout.safetensors", ("tokens",))
+OVERLAP: Final = JsonFile("overlap.json", distill.Contamination)
+CORPUS_COUNTS: Final = JsonFile("corpus.json", distill.CorpusAudit)
+INIT_CHOICE: Final = JsonFile("choice.json", distill.InitChoice)
+IDENTITIES: Final = JsonFile("lineage.json", distill.Lineage)
+PROBE: Final = JsonFile("probe.json", distill.TeacherProbe)
+PROBE_LOGITS: Final = ArraysFile("probe.safetensors", ("input_ids", "provider", "reference"))
+LOSS_CERTIFICATE: Final = JsonFile("math.json", distill.LossCertificate)
+
+TRAINING_SUMMARY: Final = JsonFile("summary.json", distill.TrainingSummary)
+STEPS: Final = RowsFile("metrics.jsonl", distill.TrainingStep)
+HELDOUT_EVALUATIONS: Final = RowsFile("evals.jsonl", distill.HeldoutEvaluation)
+HELDOUT_SCORES: Final = RowsFile("heldout_windows.jsonl", distill.HeldoutWindow)
+PREFLIGHT: Final = JsonFile("preflight.json", distill.Preflight)
+GREEDY_SAMPLE: Final = JsonFile("sample.json", distill.GreedySample)
+FIRST_STEP: Final = ArraysFile("first_step.safetensors", ("index/", "gradient/", "after/"))
+SMOKE_RUN: Final = JsonFile("smoke.json", distill.SmokeRun)
+
+FIRST_STEP_AGAIN: Final = JsonFile("first_step.json", distill.FirstStep)
+FIRST_STEP_TENSORS_AGAIN: Final = ArraysFile("first_step.safetensors", ("gradient/", "before/"))
+BATCHES: Final = RowsFile("batches.jsonl", distill.BatchDigest)
+HELDOUT_SCORES_AGAIN: Final = RowsFile("heldout.jsonl", distill.WindowAgain)
+TENSORS: Final = JsonFile("tensors.json", distill.TensorComparison)
+
+SAMPLES: Final = RowsFile("samples.jsonl", humaneval.Sample)
+RESULTS: Final = RowsFile("results.jsonl", humaneval.Result)
+CANARIES: Final = RowsFile("canaries.jsonl", humaneval.Result)
+PROMPTS: Final = RowsFile("prompts.jsonl", humaneval.Prompt)
+EVALUATION_SUMMARY: Final = JsonFile("summary.json", humaneval.EvaluationSummary)
+SEQUENTIAL_SUMMARY: Final = JsonFile("summary.json", humaneval.SequentialSummary)
+DESIGN: Final = JsonFile("design.json", humaneval.SequentialDesign)
+CALIBRATION: Final = JsonFile("calibration.json", humaneval.Calibration)
+REPLAY: Final = RowsFile("replay.jsonl", humaneval.Replayed)
+
+MUTANTS: Final = RowsFile("mutants.jsonl", kill_matrix.Mutant)
+MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFalsifier)
+
+
+def results_of(kind: str) -> RowsFile[humaneval.Result]:
+    """The verdicts on canned answers of one kind, or, for `loop`, on the one that never ends."""
+    return RowsFile(f"results_{kind}.jsonl", humaneval.Result)
+
+
+File = JsonFile[Any] | RowsFile[Any] | ArraysFile | Folder
+
+_TRAINING: tuple[File, ...] = (
+    *(TRAINING_SUMMARY, STEPS, HELDOUT_EVALUATIONS, HELDOUT_SCORES, PREFLIGHT, GREEDY_SAMPLE, FIRST_STEP),
+    *(MODEL, MODEL_CONFIG),
+)
+_ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS)
+_EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)
+_CANNED = ("canonical", "empty", "always_equal", "system_exit", "os_exit", "loop")
+
+FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
+    {
+        RELEASE: (JsonFile("release.json", Release),),
+        TEACHER: (MODEL,),
+        CORPUS: (CORPUS_MANIFEST, TRAIN_WINDOWS, HELDOUT_WINDOWS),
+        CONTAMINATION: (OVERLAP,),
+        CORPUS_AUDIT: (CORPUS_COUNTS,),
+        INIT: (INIT_CHOICE, MODEL),
+        LINEAGE: (IDENTITIES,),
+        TEACHER_PROBE: (PROBE, PROBE_LOGITS),
+        KD_MATH: (LOSS_CERTIFICATE,),
+        STUDENT: _TRAINING,
+        STUDENT_AUDIT: (FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, HELDOUT_SCORES_AGAIN, TENSORS),
+        CE_CONTROL: _TRAINING,
+        HUMANEVAL_CALIBRATION: (CALIBRATION, *map(results_of, _CANNED)),
+        HUMANEVAL_TEACHER: _EVALUATION,
+        HUMANEVAL_INIT: _EVALUATION,
+        HUMANEVAL_STUDENT: _EVALUATION,
+        HUMANEVAL_SEQUENTIAL: (*_ANSWERS, DESIGN, SEQUENTIAL_SUMMARY),
+        HUMANEVAL_NULL: _EVALUATION,
+        HUMANEVAL_REPLAY: (REPLAY,),
+        KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
+    }
+)

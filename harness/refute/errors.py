@@ -12,6 +12,8 @@ RefuteError                     base; `hint` says what to do next
     MissingDependencyError      a package that is not installed by default is needed; names the extra
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
     NoRunError                  … or a control tampers with a run's evidence, and no run was named
+  UnbarredError                 a control is about a measurement that the use under test sets no bar for
+  UntestableBarError            a bar that no control can clear, or none can fail
   ExperimentError               an experiment ended without producing its evidence
     ExperimentTimeoutError      … because its time limit ran out
     NonFiniteError              … because a number that must be finite was not
@@ -105,6 +107,14 @@ class EvidenceError(RefuteError):
 
 class NoRunError(EvidenceError):
     """A control tampers with a copy of a run's own evidence, and controls are tried without a run."""
+
+
+class UnbarredError(RefuteError):
+    """A control would fail a bar that the use under test does not set: it does not apply there."""
+
+
+class UntestableBarError(RefuteError):
+    """Under this bar no measurement could hold, or none could fail: nothing can be shown about it."""
 
 
 class ExperimentError(RefuteError):

@@ -119,8 +119,8 @@ class ControlResult:
 
     @property
     def behaved(self) -> bool:
-        """Whether the falsifier gave the outcome that this control demands."""
-        return self.observed is self.expected
+        """Whether the falsifier gave the outcome that this control demands; none, where no bar asks for it."""
+        return self.observed in (self.expected, Outcome.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)

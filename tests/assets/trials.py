@@ -28,7 +28,7 @@ def attempt(
 ) -> Trial:
     """One trial of `measure`."""
     declared = Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, "", Path())
-    return try_falsifier(declared, parameters or {}, evidence or {}, timeout_s=timeout_s, log=log)
+    return try_falsifier(declared, parameters or {}, evidence or {}, bars={}, timeout_s=timeout_s, log=log)
 
 
 def giving(*found: Any) -> Measure:

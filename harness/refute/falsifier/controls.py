@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from refute.errors import RegistrationError
+from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
-from refute.outcome import Outcome
+from refute.outcome import Measurement, Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,18 +23,87 @@ if TYPE_CHECKING:
 Content = bytes | str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
+T = TypeVar("T")
+
+
+_NOTHING_WRONG: Mapping[str, float] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Bench:
     """Where a control lays out evidence by hand, below a folder that is thrown away afterwards.
 
-    `parameters` are those of the use under test, so that a control can stay on the right side of them;
-    `real` is the evidence of the run itself, for controls that tamper with a copy of it.
+    `parameters` are those of the use under test, and `bar(name)` is its bar for a measurement, so that a control stays
+    on its side of them wherever they lie; `real` is the evidence of the run itself, for controls that tamper with a
+    copy of it.
     """
 
     folder: Path
     parameters: dict[str, Parameter]
     real: Mapping[str, Evidence]
+    bars: Mapping[str, BenchBar] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def bar(self, measurement: str) -> BenchBar:
+        """What the use under test demands of `measurement`: maybe nothing."""
+        return self.bars.get(measurement, BenchBar(measurement))
+
+    def values(
+        self,
+        right: Mapping[str, float],
+        wrong: Mapping[str, float] = _NOTHING_WRONG,
+        *,
+        low: float = -math.inf,
+        high: float = math.inf,
+        whole: bool = False,
+        clear: bool = False,
+    ) -> dict[str, Any]:
+        """What each measurement of `right` should come to, so that those in `wrong` fail their bars and no other does.
+
+        The numbers given are taken wherever the bars allow; otherwise others between `low` and `high`, as `BenchBar`
+        chooses them. Raises UnbarredError where none of `wrong` has a bar, UntestableBarError where a bar has no value.
+        """
+        failed = [name for name in wrong if name in self.bars]
+        if wrong and not failed:
+            self.bar(next(iter(wrong))).failing()
+        found: dict[str, Any] = {}
+        for name, value in {**right, **wrong}.items():
+            find = self.bar(name).failing if name in failed else self.bar(name).holding
+            found[name] = find(value, low=low, high=high, whole=whole, clear=clear)
+        return found
+
+    def choose(
+        self,
+        candidates: Iterable[T],
+        measure: Callable[[T], Iterable[Measurement]],
+        *,
+        failing: Collection[str] = (),
+        unsure: Collection[str] = (),
+    ) -> T:
+        """The first candidate whose measurements fail the bars of `failing`, straddle those of `unsure`, clear others.
+
+        For measurements with an interval, or of which one follows from another. A measurement that straddles its bar
+        must clear it by its value. Raises as `values` does.
+        """
+        named = [*failing, *unsure]
+        if named and not any(name in self.bars for name in named):
+            self.bar(named[0]).failing()
+        wanted = dict.fromkeys(failing, Outcome.FALSIFIED) | dict.fromkeys(unsure, Outcome.INCONCLUSIVE)
+        for candidate in candidates:
+            if all(self._is(wanted, found) for found in measure(candidate)):
+                return candidate
+        what = "fail" if failing else "leave open" if unsure else "clear"
+        name = next((name for name in named or self.bars if name in self.bars), "")
+        alone = " alone" if failing else ""
+        raise self.bar(name).refuse(f"is one that no evidence of this kind can {what}{alone}")
+
+    def _is(self, wanted: Mapping[str, Outcome], found: Measurement) -> bool:
+        bar = self.bar(found.name)
+        if bar.threshold is None:
+            return True
+        outcome = wanted.get(found.name, Outcome.CORROBORATED)
+        clears = outcome is not Outcome.INCONCLUSIVE or bar.threshold.holds_if.holds(found.value)
+        return bar.outcome(found.value, found.interval) is outcome and clears
 
     def put(self, need: str, file: str, content: Content) -> None:
         """Write one file of the evidence `need`: bytes and text as they are, mappings as JSON, rows as JSON Lines."""

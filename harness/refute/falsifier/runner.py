@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from refute.errors import ExperimentTimeoutError, RefuteError
+from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Evidence, Parameter
 from refute.falsifier.controls import Control
 from refute.falsifier.registry import Falsifier, Registry
@@ -18,7 +19,11 @@ from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
 from refute.spec.files import LoadedRelease
 
 # What a control without measurements has shown, by the kind of its fault; of any other kind, nothing: `not_run`.
-_OBSERVED = {FaultKind.TIMED_OUT: Outcome.TIMEOUT, FaultKind.REFUSED: Outcome.ERROR}
+_OBSERVED = {
+    FaultKind.TIMED_OUT: Outcome.TIMEOUT,
+    FaultKind.REFUSED: Outcome.ERROR,
+    FaultKind.UNBARRED: Outcome.NOT_APPLICABLE,
+}
 
 
 class Source(Protocol):
@@ -70,7 +75,15 @@ class Gate:
         evidence: Mapping[str, Evidence],
     ) -> Record:
         parameters = parameters_of(falsifier, use)
-        trial = try_falsifier(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=self.log, apart=self.apart)
+        trial = try_falsifier(
+            falsifier,
+            parameters,
+            evidence,
+            bars=bench_bars(use),
+            timeout_s=use.timeout_s,
+            log=self.log,
+            apart=self.apart,
+        )
         controls = tuple(control_result(use, control, trial.controls[control.name]) for control in falsifier.controls)
         real = trial.real
         outcome, reason = Outcome.ERROR, real.fault
@@ -113,11 +126,18 @@ def parameters_of(falsifier: Falsifier, use: FalsifierUse) -> dict[str, Paramete
     return {**falsifier.parameters, **given}
 
 
+def bench_bars(use: FalsifierUse) -> dict[str, BenchBar]:
+    """The bars of `use` by measurement, as its controls see them."""
+    designs = use.designs()
+    return {name: BenchBar(name, bar, designs.get(name)) for name, bar in use.parsed_thresholds().items()}
+
+
 def control_result(use: FalsifierUse, control: Control, result: TrialResult) -> ControlResult:
     """What the result of a control comes to under the bars of `use`.
 
-    An `error` is the falsifier's own refusal. A control that could not be laid out, a process that died and an
-    exception that nobody expects of this falsifier have shown nothing: `not_run`.
+    An `error` is the falsifier's own refusal, and a control about a measurement without a bar is `not_applicable`. A
+    control that could not be laid out, a process that died and an exception that nobody expects of this falsifier have
+    shown nothing: `not_run`.
     """
     if result.kind is not None:
         observed = _OBSERVED.get(result.kind, Outcome.NOT_RUN)

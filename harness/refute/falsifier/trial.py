@@ -15,7 +15,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from refute.errors import NoRunError, RefuteError
+from refute.errors import NoRunError, RefuteError, UnbarredError, UntestableBarError
+from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.controls import Bench, Control
 from refute.falsifier.forked import Reply, replies_of
@@ -25,12 +26,25 @@ from refute.outcome import Interval, Measurement
 
 
 class FaultKind(StrEnum):
-    """Why a call gave no measurements. `refused`: the falsifier itself raised what its control lets it raise."""
+    """Why a call gave no measurements. `refused`: the falsifier itself raised what its control lets it raise.
+
+    `unbarred` and `untestable`: the control is about a bar that this use does not set, or that has no such side.
+    """
 
     TIMED_OUT = "timed_out"
     REFUSED = "refused"
     NEEDS_RUN = "needs_run"
+    UNBARRED = "unbarred"
+    UNTESTABLE = "untestable"
     FAILED = "failed"
+
+
+# Why a control may be unable to lay out its evidence without being broken.
+_NOT_LAID_OUT: Mapping[type[Exception], FaultKind] = {
+    NoRunError: FaultKind.NEEDS_RUN,
+    UnbarredError: FaultKind.UNBARRED,
+    UntestableBarError: FaultKind.UNTESTABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,7 @@ def try_falsifier(
     parameters: Mapping[str, Parameter],
     evidence: Mapping[str, Evidence],
     *,
+    bars: Mapping[str, BenchBar],
     timeout_s: float,
     log: Path,
     apart: bool = True,
@@ -64,7 +79,7 @@ def try_falsifier(
     The child's output goes to `log`. A child that ends without answering is a fault, whatever its status.
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
-    controls = try_controls(falsifier, parameters, evidence, timeout_s=timeout_s, log=log, apart=apart)
+    controls = try_controls(falsifier, parameters, evidence, bars=bars, timeout_s=timeout_s, log=log, apart=apart)
     (real,) = _call(falsifier, [(lambda: Context(dict(parameters), evidence), ())], timeout_s, log, apart=apart)
     return Trial(controls, real)
 
@@ -74,6 +89,7 @@ def try_controls(
     parameters: Mapping[str, Parameter],
     evidence: Mapping[str, Evidence],
     *,
+    bars: Mapping[str, BenchBar],
     timeout_s: float,
     log: Path,
     apart: bool = True,
@@ -84,7 +100,7 @@ def try_controls(
         for number, control in enumerate(falsifier.controls):
             bench = Path(folder) / str(number)
             bench.mkdir()
-            calls.append((partial(_on_bench(control, parameters, evidence), bench), control.raises))
+            calls.append((partial(_on_bench(control, parameters, evidence, bars), bench), control.raises))
         results = _call(falsifier, calls, timeout_s, log, apart=apart)
     return {control.name: result for control, result in zip(falsifier.controls, results, strict=True)}
 
@@ -110,10 +126,13 @@ def _call(
 
 
 def _on_bench(
-    control: Control, parameters: Mapping[str, Parameter], evidence: Mapping[str, Evidence]
+    control: Control,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    bars: Mapping[str, BenchBar],
 ) -> Callable[[Path], Context]:
     def make(folder: Path) -> Context:
-        bench = Bench(folder, dict(parameters), evidence)
+        bench = Bench(folder, dict(parameters), evidence, bars)
         control.build(bench)
         return bench.context()
 
@@ -137,7 +156,7 @@ def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, 
     try:
         context = make()
     except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
-        kind = FaultKind.NEEDS_RUN if isinstance(error, NoRunError) else FaultKind.FAILED
+        kind = next((kind for cause, kind in _NOT_LAID_OUT.items() if isinstance(error, cause)), FaultKind.FAILED)
         return {"fault": f"could not be laid out: {_told(error)}", "kind": kind}
     try:
         found = list(_plain(falsifier, context))

@@ -163,6 +163,72 @@ def test_misbehaviour_names_every_control() -> None:
     assert misbehaviour([GOOD_CONTROL, BAD_CONTROL]) == ""
 
 
+# ------------------------------------------------------------------------------------------------ bar by bar
+
+TWO_BARS = FalsifierUse(
+    id="F-T",
+    uses="two-counts",
+    thresholds={"count": ThresholdText(holds_if="<= 1 files"), "lost": ThresholdText(holds_if="== 0 files")},
+)
+
+
+def shown(name: str, expected: Outcome, **values: float) -> ControlResult:
+    """A control that behaved, with these counts of files."""
+    return ControlResult(name, expected, expected, "", tuple(replace(GOOD, name=n, value=v) for n, v in values.items()))
+
+
+BOTH_HOLD = shown("good", Outcome.CORROBORATED, count=0, lost=0)
+COUNT_ALONE = shown("many", Outcome.FALSIFIED, count=2, lost=0)
+LOST_ALONE = shown("lost", Outcome.FALSIFIED, count=0, lost=1)
+BOTH_FAIL = shown("both", Outcome.FALSIFIED, count=2, lost=1)
+
+
+def faults_of_two(*controls: ControlResult) -> str:
+    """What is wrong with a record under two bars."""
+    found = BOTH_HOLD.measurements
+    return control_faults(
+        Record("S", "AC-A", "F-T", "two-counts", Outcome.CORROBORATED, "", RunClass.FULL, found, controls), TWO_BARS
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "unshown"),
+    [
+        ((COUNT_ALONE, LOST_ALONE), ()),
+        ((COUNT_ALONE, LOST_ALONE, BOTH_FAIL), ()),
+        ((COUNT_ALONE, BOTH_FAIL), ("lost: == 0 files",)),
+        ((LOST_ALONE,), ("count: <= 1 files",)),
+        ((BOTH_FAIL,), ("count: <= 1 files", "lost: == 0 files")),
+    ],
+)
+def test_each_bar_must_be_failed_alone(bad: tuple[ControlResult, ...], unshown: tuple[str, ...]) -> None:
+    """A bar that only ever fails beside another one might as well not be there."""
+    expected = "; ".join(f"no control shows that {bar} can fail: none fails it alone" for bar in unshown)
+    assert faults_of_two(BOTH_HOLD, *bad) == expected
+
+
+def test_a_straddled_bar_beside_it_is_not_held() -> None:
+    """What is left open by one bar shows nothing about another."""
+    beside = replace(GOOD, name="count", value=1.0, interval=Interval(0.0, 2.0, 0.95, "Wilson"))
+    wide = replace(LOST_ALONE, measurements=(beside, LOST_ALONE.measurements[1]))
+    assert "lost: == 0 files can fail" in faults_of_two(BOTH_HOLD, COUNT_ALONE, wide)
+
+
+def test_a_control_applies_wherever_every_measurement_has_a_bar() -> None:
+    """Nobody is let off by saying so: only a measurement without a bar makes a control inapplicable."""
+    excused = ControlResult("more", Outcome.FALSIFIED, Outcome.NOT_APPLICABLE, "no bar")
+    assert excused.behaved
+    assert "there is a bar for every measurement" in faults_of_two(BOTH_HOLD, COUNT_ALONE, LOST_ALONE, excused)
+    beyond = replace(GOOD, name="more")
+    controls = (GOOD_CONTROL, BAD_CONTROL, excused)
+    record = Record("S", "AC-A", "F-A", "a", Outcome.CORROBORATED, "", RunClass.FULL, (GOOD, beyond), controls)
+    assert control_faults(record, USE) == ""
+    only = replace(
+        record, controls=(replace(GOOD_CONTROL, observed=Outcome.NOT_APPLICABLE, measurements=()), BAD_CONTROL)
+    )
+    assert control_faults(only, USE) == "no control was expected to be corroborated"
+
+
 # ------------------------------------------------------------------------------------------------ sequential tests
 
 SEQUENTIAL = ThresholdText(

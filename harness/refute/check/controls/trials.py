@@ -12,7 +12,7 @@ from pathlib import Path
 from refute.errors import LoadingError, NoRunError
 from refute.falsifier.context import Evidence
 from refute.falsifier.registry import Falsifier, Registry
-from refute.falsifier.runner import control_result, parameters_of
+from refute.falsifier.runner import bench_bars, control_result, parameters_of
 from refute.falsifier.trial import FaultKind, try_controls
 from refute.judge.run.folder import RunFolder
 from refute.outcome import ControlResult
@@ -93,7 +93,9 @@ def try_use(
     with tempfile.TemporaryDirectory(prefix="refute-controls-") as folder:
         log = Path(folder) / "log.txt"
         parameters = parameters_of(falsifier, use)
-        results = try_controls(falsifier, parameters, evidence, timeout_s=use.timeout_s, log=log, apart=apart)
+        results = try_controls(
+            falsifier, parameters, evidence, bars=bench_bars(use), timeout_s=use.timeout_s, log=log, apart=apart
+        )
     return [
         ControlTrial(
             use.id,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from refute.outcome import ControlResult, Measurement, Outcome, Record, RunClass
 from refute.spec.bars.sequential import Design
-from refute.spec.bars.threshold import decide_all
+from refute.spec.bars.threshold import decide, decide_all
 from refute.spec.criteria import Criterion, FalsifierUse
 
 # Percent points: the last digits of an interval differ between machines.
@@ -96,16 +96,47 @@ def misbehaviour(controls: Iterable[ControlResult]) -> str:
 
 
 def control_faults(record: Record, use: FalsifierUse) -> str:
-    """What is wrong with a record's controls, recomputed from their measurements; empty when nothing is."""
-    faults = [misbehaviour(record.controls)]
-    for control in record.controls:
-        if control.measurements:
-            outcome, _ = control_outcome(use, control.measurements)
-            if outcome is not control.observed:
-                faults.append(f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}")
-        elif control.observed in _MEASURED:
-            faults.append(f"control {control.name!r} is recorded as {control.observed} without a measurement")
+    """What is wrong with a record's controls, recomputed from their measurements; empty when nothing is.
+
+    The first law, bar by bar: a bar counts only if a known-bad control has just failed it alone, every other bar held.
+    """
+    faults = [misbehaviour(record.controls), *(_told_otherwise(control, record, use) for control in record.controls)]
+    shown = [control for control in record.controls if control.observed is not Outcome.NOT_APPLICABLE]
     for expected in (Outcome.CORROBORATED, Outcome.FALSIFIED):
-        if not any(control.expected is expected for control in record.controls):
+        if not any(control.expected is expected for control in shown):
             faults.append(f"no control was expected to be {expected}")
+    if not any(faults):
+        faults += [f"no control shows that {bar} can fail: none fails it alone" for bar in unshown_bars(shown, use)]
     return "; ".join(fault for fault in faults if fault)
+
+
+def unshown_bars(controls: Iterable[ControlResult], use: FalsifierUse) -> list[str]:
+    """The bars of `use`, as "name: bar", that no known-bad control among `controls` fails with all others held."""
+    shown = {_failed_alone(use, control.measurements) for control in controls if control.expected is Outcome.FALSIFIED}
+    return [f"{name}: {bar.holds_if}" for name, bar in use.parsed_thresholds().items() if name not in shown]
+
+
+def _failed_alone(use: FalsifierUse, measurements: Sequence[Measurement]) -> str:
+    """The one bar that is failed where all others hold; empty where there is none."""
+    found = {each.name: each for each in measurements}
+    bars = use.parsed_thresholds()
+    if not found.keys() >= bars.keys():
+        return ""
+    outcomes = {name: decide(found[name], bar)[0] for name, bar in bars.items()}
+    missed = [name for name, outcome in outcomes.items() if outcome is not Outcome.CORROBORATED]
+    return missed[0] if len(missed) == 1 and outcomes[missed[0]] is Outcome.FALSIFIED else ""
+
+
+def _told_otherwise(control: ControlResult, record: Record, use: FalsifierUse) -> str:
+    """What a control's recorded outcome has that its numbers do not give."""
+    if control.measurements:
+        outcome, _ = control_outcome(use, control.measurements)
+        if outcome is not control.observed:
+            return f"control {control.name!r} is recorded as {control.observed}, its numbers say {outcome}"
+    elif control.observed in _MEASURED:
+        return f"control {control.name!r} is recorded as {control.observed} without a measurement"
+    elif control.observed is Outcome.NOT_APPLICABLE and all(
+        each.name in use.thresholds for each in record.measurements
+    ):
+        return f"control {control.name!r} is recorded as not applicable, yet there is a bar for every measurement"
+    return ""

@@ -15,7 +15,7 @@ from refute.errors import EvidenceError
 from refute_contracts.refusing import refuses
 
 _KEY = "k" * 64
-_STORE = "refute.evidence.store:Store"
+_STORE = "refute.evidence.store.local:Store"
 FILES = st.dictionaries(
     st.sampled_from(["a", "b", "model/config.json", "model/weights"]), st.binary(max_size=40), min_size=1
 )
@@ -107,21 +107,20 @@ def names_that_lead_elsewhere_are_refused(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
         digest = store.add("x", "j" * 64, write(Path(folder) / "out", {"a": b"data"})).files["a"]
-        (store.root / "keys" / f"{_KEY}.json").write_text(json.dumps({name: digest}), encoding="utf-8")
+        text = json.dumps({"name": "x", "files": {name: digest}, "made_from": {}})
+        store.manifest_path(_KEY).write_text(text, encoding="utf-8")
         assert refuses(EvidenceError, lambda: store.find("x", _KEY))
 
 
 read_without_hashing = Rewrite(f"{_STORE}._check", {"if found != digest:": "if found == 'nothing':"})
 earlier_files_stay = Rewrite(f"{_STORE}.add", {'shutil.rmtree(self.root / "views" / key, ignore_errors=True)': "pass"})
 names_not_bound = Rewrite(
-    "refute.evidence.manifest:_manifest_bytes", {"dict(sorted(files.items()))": "sorted(files.values())"}
+    "refute.evidence.manifest:manifest_digest", {"_canonical(dict(files))": "repr(sorted(files.values())).encode()"}
 )
-order_shows = Rewrite(
-    "refute.evidence.manifest:_manifest_bytes", {"dict(sorted(files.items()))": "dict(files)", ", sort_keys=True": ""}
-)
+order_shows = Rewrite("refute.evidence.manifest:_canonical", {", sort_keys=True": ""})
 names_not_checked = Rewrite(
-    "refute.evidence.manifest:_parse_manifest",
-    {'if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:': "if False:"},
+    "refute.evidence.manifest:_stay_below",
+    {'if path.is_absolute() or not path.parts or ".." in path.parts or "\\0" in name:': "if False:"},
 )
 one_file_kept = Rewrite(f"{_STORE}.add", {'sorted(folder.rglob("*"))': 'sorted(folder.rglob("*"))[-1:]'})
 damaged_objects_stay = Rewrite(f"{_STORE}._keep", {" or file_sha256(target) != digest": ""})

@@ -35,6 +35,7 @@ COMMANDS = {
     "report",
     "diff",
     "sign-off",
+    "store",
 }
 
 

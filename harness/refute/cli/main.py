@@ -30,6 +30,7 @@ from refute.cli.commands.verify import verify
 from refute.cli.distill.app import app as distill
 from refute.cli.eval.app import app as evaluation
 from refute.cli.exit_status import exit_status
+from refute.cli.store.app import app as store
 from refute.errors import RefuteError, StoppedError, UsageError
 
 app = typer.Typer(
@@ -72,7 +73,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "review": review,
     "status": status,
 }
-_GROUPS = {"distill": distill, "eval": evaluation}
+_GROUPS = {"distill": distill, "eval": evaluation, "store": store}
 # What `refute gate` does not know is pytest's.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gate": {

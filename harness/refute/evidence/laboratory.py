@@ -108,7 +108,7 @@ class Laboratory:
                 _take_in(experiment, out)
             else:
                 self._run_process(experiment, work, out, inputs)
-            evidence = self.store.add(experiment.name, key, out)
+            evidence = self.store.add(experiment.name, key, out, {need: found.digest for need, found in inputs.items()})
         except OSError as error:
             unwritable = EvidenceError(
                 f"experiment {experiment.name!r} could not use the disk: {error}",

@@ -21,13 +21,13 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Annotated
+from pathlib import Path
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from refute.errors import EvidenceError, UsageError
+from refute.evidence.manifest import FileName
 from refute.falsifier.context import Evidence
 from refute.falsifier.records import record_to_json
 from refute.judge.run.facts import CitedVerdict, RunFacts
@@ -69,20 +69,13 @@ class RunFile(Closed):
     falsifiers: tuple[str, ...] | None = None
 
 
-def _stay_below(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts:
-        raise ValueError(f"{name!r} is not the name of a file below its folder")
-    return name
-
-
 class EvidenceLine(Closed):
     """One line of evidence.jsonl."""
 
     name: str
     digest: Sha256
     folder: str
-    files: dict[Annotated[str, AfterValidator(_stay_below)], Sha256]
+    files: dict[FileName, Sha256]
 
 
 class RunFolder:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,18 +84,18 @@ def test_one_content_is_kept_once(store: Store, tmp_path: Path) -> None:
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from refute.evidence import store
+from refute.evidence.store import local
 
-def crash(*_):
+def crash(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-place = Path if sys.argv[3] == "replace" else store
+place = Path if sys.argv[3] == "replace" else local
 setattr(place, sys.argv[3], crash)
-store.Store(Path(sys.argv[1])).add("student", "k" * 64, Path(sys.argv[2]))
+local.Store(Path(sys.argv[1])).add("student", "k" * 64, Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("moment", ["link_or_copy", "_write_atomically", "file_sha256", "_manifest_bytes", "replace"])
+@pytest.mark.parametrize("moment", ["link_or_copy", "_write_atomically", "file_sha256", "Manifest", "replace"])
 def test_a_crash_before_the_key_leaves_no_evidence(store: Store, tmp_path: Path, moment: str) -> None:
     """Killed at any step of filing, the evidence is either whole or not there, and filing again completes it."""
     out = write(tmp_path / "out")
@@ -171,17 +173,18 @@ def test_a_view_holds_nothing_of_an_earlier_result(store: Store, tmp_path: Path)
         "[]",
         "{}",
         "null",
-        '{"a": 1}',
-        '{"a": "short"}',
-        '{"../../escaped": "%s"}' % ("0" * 64),
-        '{"/etc/escaped": "%s"}' % ("0" * 64),
+        '{"a": "%s"}' % ("0" * 64),
+        '{"name": "student", "files": {}, "made_from": {}}',
+        '{"name": "student", "files": {"a": "short"}, "made_from": {}}',
+        '{"name": "student", "files": {"../../escaped": "%s"}, "made_from": {}}' % ("0" * 64),
+        '{"name": "student", "files": {"/etc/escaped": "%s"}, "made_from": {}}' % ("0" * 64),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(store: Store, tmp_path: Path, text: str) -> None:
     """Empty, truncated, of another form, or leading out of the folder: an error that says what to delete."""
     manifest = store.root / "keys" / f"{KEY}.json"
     manifest.write_text(text, encoding="utf-8")
-    with pytest.raises(EvidenceError, match="'student' is no manifest") as caught:
+    with pytest.raises(EvidenceError, match="is no manifest") as caught:
         store.find("student", KEY)
     assert caught.value.hint == f"delete {manifest}: the experiment will run again"
     assert not list(tmp_path.rglob("escaped"))
@@ -207,7 +210,8 @@ def test_a_file_name_that_is_no_text_is_refused(store: Store, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["objects", "keys", "work"])
 def test_an_unwritable_folder_is_a_clear_error(tmp_path: Path, name: str) -> None:
     """A file where a folder must be: as root, permissions stop nobody, so this stands for them."""
-    (tmp_path / "store").mkdir()
+    Store(tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / name)
     (tmp_path / "store" / name).write_bytes(b"")
     with pytest.raises(EvidenceError, match=r"the evidence store .* cannot be written") as caught:
         Store(tmp_path / "store")
@@ -298,3 +302,42 @@ def test_link_or_copy_replaces_what_was_there(
         assert target.read_bytes() == b"new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
     assert source.samefile(target) == (link is not None)
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        (("objects/ab/abcd", "keys/k.json"), "as refute 0.1.0 kept it"),
+        (
+            ("thesis.tex", "a", "b", "c", "d"),
+            "it has no store.json, and holds a, b, c and 2 more",
+        ),
+        (("store.json",), "marks a store of another layout"),
+    ],
+)
+def test_another_folder_is_not_taken_for_a_store(tmp_path: Path, files: tuple[str, ...], what: str) -> None:
+    """A store of an older refute, or a folder of other things, is refused with what to do, and left as it is."""
+    write(tmp_path / "old", dict.fromkeys(files, b""))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(EvidenceError, match=what) as caught:
+        Store(tmp_path / "old")
+    assert "--store" in caught.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_many_may_make_one_store_at_once(tmp_path: Path) -> None:
+    """Workers of one gate open a store that is not there yet: each finds it a store, and none a foreign folder."""
+    with ThreadPoolExecutor(8) as pool:
+        roots = {store.root for store in pool.map(lambda _: Store(tmp_path / "store"), range(64))}
+    assert roots == {(tmp_path / "store").resolve()}
+
+
+def test_nobody_is_alone_in_a_store_that_others_have_open(store: Store) -> None:
+    """Whoever cleans up waits for nobody: it is refused while another has the store open, and not afterwards."""
+    other = Store(store.root)
+    with pytest.raises(EvidenceError, match="in use by another process"), store.alone():
+        pass
+    del other
+    with store.alone():
+        pass
+    Store(store.root)

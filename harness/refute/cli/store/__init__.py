@@ -1,0 +1,1 @@
+"""`refute store`: evidence listed, cleaned, packed and taken in."""

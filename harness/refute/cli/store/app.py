@@ -1,0 +1,87 @@
+"""`refute store …`: what a store holds, what can go, and what travels to other machines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refute.cli.console import print_json, progress
+from refute.cli.options import Json, RefuteDir
+from refute.cli.store.show import inventory_as_json, pruned_as_json, show_inventory, show_pruned
+from refute.errors import UsageError
+from refute.spec.folders import REFUTE_DIR, runs_folder, store_folder
+
+app = typer.Typer(no_args_is_help=True, help="List, clean, pack and take in evidence.")
+
+StoreFolder = Annotated[Path | None, typer.Option("--store", help="The evidence store (default: <refute-dir>/store).")]
+
+
+@app.command("list")
+def list_evidence(
+    store: StoreFolder = None,
+    refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show the evidence in a store: name, size, age, key, and which runs cite it."""
+    from refute.evidence.store import Store
+    from refute.evidence.store.inventory import take_inventory
+    from refute.judge.run.citing import citing_runs
+
+    place = _existing(store, refute_dir)
+    inventory, runs = take_inventory(Store(place)), citing_runs(runs_folder(refute_dir))
+    if as_json:
+        print_json(inventory_as_json(place, inventory, runs))
+    else:
+        show_inventory(place, inventory, runs)
+
+
+@app.command("prune")
+def prune_store(
+    keep_runs: Annotated[
+        int | None, typer.Option(help="Keep what the newest N runs cite (default: what any run cites).", min=0)
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option(metavar="DAYS", help="Remove only evidence that is older.", min=0, max=36_500)
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    store: StoreFolder = None,
+    refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Remove evidence that no kept run cites, and what is left over from unfinished work.
+
+    What is younger than an hour stays, and what such a run cites; while a gate uses the store, nothing is removed. Run
+    folders and their verdicts stay: the evidence of a run that is not kept can no longer be hashed again.
+    """
+    from refute.evidence.store import Store
+    from refute.evidence.store.prune import YOUNG_S, Kept, prune
+    from refute.judge.run.citing import citing_runs, kept_runs
+
+    place, now = _existing(store, refute_dir), time.time()
+    kept = kept_runs(citing_runs(runs_folder(refute_dir)), keep_runs, now - YOUNG_S)
+    with progress(quiet=as_json) as report:
+        pruned = prune(
+            Store(place),
+            Kept(
+                digests=frozenset[str]().union(*(run.digests for run in kept)),
+                objects=frozenset[str]().union(*(run.objects for run in kept)),
+            ),
+            before=now - max(YOUNG_S, older_than * 86_400),
+            dry_run=dry_run,
+            report=lambda done, total: report("remove", done, total, {}),
+        )
+    if as_json:
+        print_json(pruned_as_json(pruned, dry_run=dry_run))
+    else:
+        show_pruned(pruned, dry_run=dry_run)
+
+
+def _existing(store: Path | None, refute_dir: Path) -> Path:
+    """The store's folder. Raises UsageError where there is none: to look at a store must not make one."""
+    place = store or store_folder(refute_dir)
+    if not place.is_dir():
+        raise UsageError(f"there is no evidence store at {place}", hint="name one with --store or --refute-dir")
+    return place

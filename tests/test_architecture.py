@@ -23,7 +23,7 @@ FLOORS = (
     ("errors", "outcome", "job", "escaping", "disk"),
     ("attest",),
     ("spec",),
-    ("stats", "engines", "falsifier"),
+    ("stats", "engines", "auditors", "falsifier"),
     ("evidence",),
     ("lock",),
     ("judge",),
@@ -97,14 +97,14 @@ def test_every_room_has_its_floor() -> None:
 
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
 def test_imports_go_down(path: Path) -> None:
-    """A file imports from its own room and from floors below; only the engines' commands import engines."""
+    """A file imports from its own room and from floors below; engines only for their commands, auditors never."""
     part, imported = room(path), rooms_imported(path)
     if part in FACES:
         allowed = FACES[part]
     elif part in WORDS:
         allowed = set(WORDS)
     else:
-        allowed = {each for floor in FLOORS[: floor_of(part)] for each in floor} - {"engines"}
+        allowed = {each for floor in FLOORS[: floor_of(part)] for each in floor} - {"engines", "auditors"}
         if path.relative_to(HARNESS).as_posix().startswith(ENGINE_COMMANDS):
             allowed |= {"engines"}
     assert imported <= allowed, f"{path.name} imports {sorted(imported - allowed)}"
@@ -156,9 +156,9 @@ def test_the_harness_knows_no_falsifiers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OWN, ids=names(OWN))
-def test_only_the_engines_use_torch(path: Path) -> None:
+def test_only_engines_and_auditors_use_torch(path: Path) -> None:
     """The process that plans, forks falsifiers and judges never loads it."""
-    if room(path) != "engines":
+    if room(path) not in ("engines", "auditors"):
         assert not [module for module in imports(path) if module.split(".")[0] in HEAVY]
 
 

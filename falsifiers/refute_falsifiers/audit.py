@@ -50,15 +50,16 @@ def _step(
         step = had.astype(np.float64) / (np.abs(had) + _EPSILON) + decay * weights
         own[f"gradient/{name}"], own[f"after/{name}"] = had, (weights - rate * peak * step).astype(np.float32)
         audited[f"gradient/{name}"], audited[f"before/{name}"] = slope, weights
-    bench.put_arrays("student", "first_step.safetensors", own)
-    bench.put_arrays("student_audit", "first_step.safetensors", audited)
+    run = str(bench.parameters["run"])
+    bench.put_arrays(run, "first_step.safetensors", own)
+    bench.put_arrays(f"{run}_redo", "first_step.safetensors", audited)
     logged = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
     rows = [logged | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, first)]
-    bench.put("student", "metrics.jsonl", rows)
+    bench.put(run, "metrics.jsonl", rows)
     due = [{"step": n, "batch_sha256": b} for n, b in enumerate("abcd", first)]
-    bench.put("student_audit", "batches.jsonl", due)
+    bench.put(f"{run}_redo", "batches.jsonl", due)
     right = {"ce": 3.0, "kl": 0.0 if row.get("kl", 0.5) is None else 0.5, "total": 2.3, "tokens": 8}
-    bench.put("student_audit", "first_step.json", right)
+    bench.put(f"{run}_redo", "first_step.json", right)
     bench.put("release", "release.json", {"distillation": {"training": _TRAINING | {"warmup_steps": warmup}}})
 
 
@@ -142,16 +143,14 @@ def a_step_that_is_missing(bench: Bench) -> None:
     _step(bench, batches="abc")
 
 
-@falsifier(
-    "first-step",
-    needs=("student", "student_audit", "release"),
-    measures={
+_FIRST_STEP: dict[str, Any] = {
+    "measures": {
         "loss_error": "nat/token",
         "gradient_error": "relative",
         "rate_error": "relative",
         "foreign_batches": "steps",
     },
-    controls=(
+    "controls": (
         known_good(a_first_step_as_declared),
         known_bad(a_gradient_of_half_the_batch),
         known_bad(a_gradient_uphill),
@@ -169,6 +168,15 @@ def a_step_that_is_missing(bench: Bench) -> None:
         known_good(no_teacher),
         known_unusable(a_log_that_begins_later, raises=ValueError),
     ),
+}
+
+
+@falsifier("first-step", needs=("student", "student_redo", "release"), parameters={"run": "student"}, **_FIRST_STEP)
+@falsifier(
+    "control-first-step",
+    needs=("ce_control", "ce_control_redo", "release"),
+    parameters={"run": "ce_control"},
+    **_FIRST_STEP,
 )
 def first_step(context: Context) -> Iterator[Measurement]:
     """Refuted when loss, gradient or rate of the first step are not the declared ones, or any step had another batch.
@@ -176,7 +184,8 @@ def first_step(context: Context) -> Iterator[Measurement]:
     `rate_error` is the least-squares scale of the step that was made against AdamW's first step (Loshchilov & Hutter
     2019, arXiv:1711.05101) at the declared rate, minus 1.
     """
-    student, audit = context.evidence("student"), context.evidence("student_audit")
+    name = str(context.parameters["run"])
+    student, audit = context.evidence(name), context.evidence(f"{name}_redo")
     training = context.evidence("release").json("release.json")["distillation"]["training"]
     rows, expected = student.rows("metrics.jsonl"), audit.json("first_step.json")
     row, given = rows[0], {each["step"]: each["batch_sha256"] for each in rows}
@@ -185,7 +194,7 @@ def first_step(context: Context) -> Iterator[Measurement]:
     yield Measurement("foreign_batches", foreign, "steps", n=len(due))
     if row["step"] != 1:
         raise ValueError(f"the first row of metrics.jsonl is of step {row['step']}, expected step 1")
-    parts = [(row[name], expected[name]) for name in ("ce", "kl", "total")]
+    parts = [(row[each], expected[each]) for each in ("ce", "kl", "total")]
     wrong = max(abs((found or 0.0) - right) for found, right in parts)
     yield Measurement("loss_error", wrong, "nat/token", n=expected["tokens"])
     own, theirs = student.arrays("first_step.safetensors"), audit.arrays("first_step.safetensors")
@@ -193,7 +202,7 @@ def first_step(context: Context) -> Iterator[Measurement]:
     error = float(np.linalg.norm(gradient - right) / np.linalg.norm(right))
     yield Measurement("gradient_error", error, "relative", n=len(right))
     before, after = _together(theirs, "before/"), _together(own, "after/")
-    matrix = np.concatenate([np.full(len(own[name]), _decays(name)) for name in _names(own, "gradient/")])
+    matrix = np.concatenate([np.full(len(own[each]), _decays(each)) for each in _names(own, "gradient/")])
     whole = gradient / (np.abs(gradient) + _EPSILON) + training["weight_decay"] * matrix * before
     made = before - after
     scale = float(made @ whole / (whole @ whole)) / _first_rate(training)
@@ -231,14 +240,15 @@ def _account(
     first: float = 0.0,
     only: int | None = None,
 ) -> None:
+    run = str(bench.parameters["run"])
     windows = [{"window": n, "ce_initial": 4.0 + n, "ce": 2.0 + n, "kl": 0.5} for n in range(6)]
-    bench.put("student", "heldout_windows.jsonl", windows)
+    bench.put(run, "heldout_windows.jsonl", windows)
     evals = [
         {"step": 0, "heldout_ce": 6.5 + first, "heldout_kl": 2.0},
         {"step": 9, "heldout_ce": 4.5 + log, "heldout_kl": 0.5},
     ]
-    bench.put("student", "evals.jsonl", evals)
-    bench.put("student", "summary.json", {"model_step": 9})
+    bench.put(run, "evals.jsonl", evals)
+    bench.put(run, "summary.json", {"model_step": 9})
     rows = [
         {
             "window": n,
@@ -247,8 +257,8 @@ def _account(
         }
         for n in range(4)
     ]
-    bench.put("student_audit", "heldout.jsonl", rows)
-    bench.put("student_audit", "tensors.json", {"tensors": 9, "unchanged": unchanged})
+    bench.put(f"{run}_audit", "heldout.jsonl", rows)
+    bench.put(f"{run}_audit", "tensors.json", {"tensors": 9, "unchanged": unchanged})
 
 
 def an_account_that_holds(bench: Bench) -> None:
@@ -291,16 +301,14 @@ def one_window_of_another_model(bench: Bench) -> None:
     _account(bench, initial=0.5, final=0.5, only=2)
 
 
-@falsifier(
-    "released-files",
-    needs=("student", "student_audit"),
-    measures={
+_RELEASED: dict[str, Any] = {
+    "measures": {
         "initial_difference": "nat/token",
         "final_difference": "nat/token",
         "curve_difference": "nat/token",
         "unchanged_tensors": "tensors",
     },
-    controls=(
+    "controls": (
         known_good(an_account_that_holds),
         known_bad(files_of_another_model),
         known_bad(a_run_that_began_elsewhere),
@@ -310,13 +318,20 @@ def one_window_of_another_model(bench: Bench) -> None:
         known_bad(a_curve_that_begins_too_low),
         known_bad(one_window_of_another_model),
     ),
+}
+
+
+@falsifier("released-files", needs=("student", "student_audit"), parameters={"run": "student"}, **_RELEASED)
+@falsifier(
+    "control-released-files", needs=("ce_control", "ce_control_audit"), parameters={"run": "ce_control"}, **_RELEASED
 )
 def released_files(context: Context) -> Iterator[Measurement]:
     """Refuted when held-out losses, scored again from the files of init and student, are not those of the run.
 
     `curve_difference` compares the first evaluation, and the one at the released step, with the windows' means.
     """
-    student, audit = context.evidence("student"), context.evidence("student_audit")
+    run = str(context.parameters["run"])
+    student, audit = context.evidence(run), context.evidence(f"{run}_audit")
     windows = {row["window"]: row for row in student.rows("heldout_windows.jsonl")}
     again = audit.rows("heldout.jsonl")
     for name, key in (("initial_difference", "ce_initial"), ("final_difference", "ce")):

@@ -19,12 +19,14 @@ _TRAINING = {
     "dtype": "float32",
     "seed": 17,
 }
+# What the control of a release is trained with in place of its weights.
+_WITHOUT_TEACHER = {"ce_weight": 1.0, "kd_weight": 0.0}
 
 
 def _training(context: Context) -> dict[str, Any]:
     distillation: dict[str, Any] = context.evidence("release").json("release.json")["distillation"]
-    training: dict[str, Any] = distillation["training"]
-    return {**training, "device": distillation["device"]}
+    changes = _WITHOUT_TEACHER if context.parameters["run"] == "ce_control" else {}
+    return {**distillation["training"], **changes, "device": distillation["device"]}
 
 
 # ------------------------------------------------------------------------------------------------ the run itself
@@ -44,10 +46,12 @@ def _run(
     off: float = 0.0,
     alone: bool = False,
 ) -> None:
-    used = {**_TRAINING, "ce_weight": 1.0, "kd_weight": 0.0} if alone else _TRAINING
-    training = {**used, **(declared or {})}
+    run = str(bench.parameters["run"])
+    without = {**_TRAINING, **_WITHOUT_TEACHER}
+    used = without if alone or run == "ce_control" else _TRAINING
+    training = {**(without if alone else _TRAINING), **(declared or {})}
     bench.put("release", "release.json", {"distillation": {"training": training, "device": "cpu"}})
-    ce, kl = 3.0, None if alone else 0.5
+    ce, kl = 3.0, 0.5 if used["kd_weight"] else None
     loss = (ce if kl is None else 0.3 * ce + 0.7 * 2.0**2 * kl) if total is None else total
     metrics = [
         {"step": n + 1, "ce": ce, "kl": kl, "total": loss, "lr": peak / (n + 1), "tokens": tokens} for n in range(rows)
@@ -55,9 +59,9 @@ def _run(
     metrics[-1]["total"] = loss + off
     if repeated:
         metrics[-1]["step"] = rows - 1
-    bench.put("student", "metrics.jsonl", metrics)
+    bench.put(run, "metrics.jsonl", metrics)
     summary = {"tensors": 9, "changed_tensors": changed, "device": device, "dtype": "float32", "seed": 17}
-    bench.put("student", "summary.json", {**summary, "effective_config": used})
+    bench.put(run, "summary.json", {**summary, "effective_config": used})
 
 
 def a_complete_run(bench: Bench) -> None:
@@ -85,22 +89,24 @@ def a_step_made_twice(bench: Bench) -> None:
     _run(bench, repeated=True)
 
 
-@falsifier(
-    "training-happened",
-    needs=("student", "release"),
-    measures={"missing_tokens": "tokens", "unchanged_tensors": "tensors", "missing_steps": "steps"},
-    controls=(
+_HAPPENED: dict[str, Any] = {
+    "measures": {"missing_tokens": "tokens", "unchanged_tensors": "tensors", "missing_steps": "steps"},
+    "controls": (
         known_good(a_complete_run),
         known_bad(weights_copied),
         known_bad(one_supervised_position),
         known_bad(a_run_cut_short),
         known_bad(a_step_made_twice),
     ),
-)
+}
+
+
+@falsifier("training-happened", needs=("student", "release"), parameters={"run": "student"}, **_HAPPENED)
+@falsifier("control-training-happened", needs=("ce_control", "release"), parameters={"run": "ce_control"}, **_HAPPENED)
 def training_happened(context: Context) -> Iterator[Measurement]:
     """Refuted when steps or supervised tokens are missing, or a tensor is still what it was."""
     declared = _training(context)
-    student = context.evidence("student")
+    student = context.evidence(str(context.parameters["run"]))
     metrics, summary = student.rows("metrics.jsonl"), student.json("summary.json")
     steps: int = declared["steps"]
     expected = steps * declared["batch_size"] * (declared["seq_len"] - 1)
@@ -156,11 +162,9 @@ def cross_entropy_alone(bench: Bench) -> None:
     _run(bench, alone=True)
 
 
-@falsifier(
-    "effective-configuration",
-    needs=("student", "release"),
-    measures={"deviations": "settings"},
-    controls=(
+_EFFECTIVE: dict[str, Any] = {
+    "measures": {"deviations": "settings"},
+    "controls": (
         known_good(a_complete_run),
         known_bad(silently_on_the_cpu),
         known_bad(recorded_but_never_passed_on),
@@ -172,11 +176,17 @@ def cross_entropy_alone(bench: Bench) -> None:
         known_good(totals_that_were_rounded),
         known_good(cross_entropy_alone),
     ),
+}
+
+
+@falsifier("effective-configuration", needs=("student", "release"), parameters={"run": "student"}, **_EFFECTIVE)
+@falsifier(
+    "control-effective-configuration", needs=("ce_control", "release"), parameters={"run": "ce_control"}, **_EFFECTIVE
 )
 def effective_configuration(context: Context) -> Iterator[Measurement]:
     """Refuted when the trainer's settings, device or logged loss are not those that the release declares."""
     declared = _training(context)
-    student = context.evidence("student")
+    student = context.evidence(str(context.parameters["run"]))
     summary, metrics = student.json("summary.json"), student.rows("metrics.jsonl")
     effective = {
         **summary["effective_config"],

@@ -106,20 +106,27 @@ def student(parts: Parts, at: Locate) -> distill.TrainConfig:
 
 def ce_control(parts: Parts, at: Locate) -> distill.TrainConfig:
     """The student's training with the teacher's weight set to 0, and nothing else changed."""
-    declared = parts.release.training.model_dump()
-    return _training(parts, at, Training.model_validate({**declared, "ce_weight": 1.0, "kd_weight": 0.0}))
+    return _training(parts, at, _without_teacher(parts))
 
 
-def student_audit(parts: Parts, at: Locate) -> distill.StudentAuditConfig:
+def student_audit(parts: Parts, _at: Locate) -> distill.StudentAuditConfig:
+    """What `student` was told, for the files that it left."""
+    return distill.StudentAuditConfig(run=names.STUDENT, training=parts.release.training)
+
+
+def student_redo(parts: Parts, at: Locate) -> distill.RedoConfig:
     """What `student` was told, to be done over by other means."""
-    release = parts.release
-    return distill.StudentAuditConfig(
-        training=release.training,
-        teacher=_supervisor(parts, at),
-        processes=release.processes,
-        device=release.device,
-        threads=release.threads,
-    )
+    return _redo(parts, at, names.STUDENT, parts.release.training)
+
+
+def ce_control_audit(parts: Parts, _at: Locate) -> distill.StudentAuditConfig:
+    """What `ce_control` was told, for the files that it left."""
+    return distill.StudentAuditConfig(run=names.CE_CONTROL, training=_without_teacher(parts))
+
+
+def ce_control_redo(parts: Parts, at: Locate) -> distill.RedoConfig:
+    """What `ce_control` was told, to be done over by other means."""
+    return _redo(parts, at, names.CE_CONTROL, _without_teacher(parts))
 
 
 def humaneval_calibration(parts: Parts, at: Locate) -> humaneval.CalibrateConfig:
@@ -244,6 +251,23 @@ def _training(parts: Parts, at: Locate, training: Training) -> distill.TrainConf
         init=at(FromEvidence(names.INIT, "model")),
         corpus=at(FromEvidence(names.CORPUS, "")),
         budget_hours=release.limits.train_s / 3600,
+        processes=release.processes,
+        device=release.device,
+        threads=release.threads,
+    )
+
+
+def _without_teacher(parts: Parts) -> Training:
+    declared = parts.release.training.model_dump()
+    return Training.model_validate({**declared, "ce_weight": 1.0, "kd_weight": 0.0})
+
+
+def _redo(parts: Parts, at: Locate, run: distill.TrainingName, training: Training) -> distill.RedoConfig:
+    release = parts.release
+    return distill.RedoConfig(
+        run=run,
+        training=training,
+        teacher=_supervisor(parts, at),
         processes=release.processes,
         device=release.device,
         threads=release.threads,

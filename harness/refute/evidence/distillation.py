@@ -22,18 +22,22 @@ class Kind(Enum):
 
     PREPARE = "prepare"
     TRAIN = "train"
+    REDO = "redo"
     HUMANEVAL = "humaneval"
 
     @property
     def engine(self) -> str:
         """The package that its function lies in."""
-        return "refute.engines.humaneval" if self is Kind.HUMANEVAL else "refute.engines.distill"
+        return {Kind.HUMANEVAL: "refute.engines.humaneval", Kind.REDO: "refute.auditors"}.get(
+            self, "refute.engines.distill"
+        )
 
     def limit_s(self, limits: Limits) -> int:
         """Seconds after which one is stopped."""
         return {
             Kind.PREPARE: limits.prepare_s,
             Kind.TRAIN: limits.train_s,
+            Kind.REDO: limits.train_s,
             Kind.HUMANEVAL: limits.humaneval_s,
         }[self]
 
@@ -135,11 +139,19 @@ ROWS = (
     ),
     Row(
         names.STUDENT_AUDIT,
-        "redo the student's first step and its held-out losses by other means",
+        "score the student's files again by other means",
         Kind.PREPARE,
         "experiments.student_audit:audit_student",
-        (names.TEACHER, names.CORPUS, names.INIT, names.STUDENT),
+        (names.CORPUS, names.INIT, names.STUDENT),
         configurations.student_audit,
+    ),
+    Row(
+        names.STUDENT_REDO,
+        "make segments of the student's run again",
+        Kind.REDO,
+        "training_redo:redo_training",
+        (names.TEACHER, names.CORPUS, names.INIT, names.STUDENT),
+        configurations.student_redo,
     ),
     Row(
         names.CE_CONTROL,
@@ -148,6 +160,22 @@ ROWS = (
         "experiments.train:train",
         (names.TEACHER, names.CORPUS, names.INIT),
         configurations.ce_control,
+    ),
+    Row(
+        names.CE_CONTROL_AUDIT,
+        "score the control's files again by other means",
+        Kind.PREPARE,
+        "experiments.student_audit:audit_student",
+        (names.CORPUS, names.INIT, names.CE_CONTROL),
+        configurations.ce_control_audit,
+    ),
+    Row(
+        names.CE_CONTROL_REDO,
+        "make segments of the control's run again",
+        Kind.REDO,
+        "training_redo:redo_training",
+        (names.TEACHER, names.CORPUS, names.INIT, names.CE_CONTROL),
+        configurations.ce_control_redo,
     ),
     Row(
         names.HUMANEVAL_CALIBRATION,

@@ -13,6 +13,9 @@ from refute.spec.release import DepthPruned, FileCorpus, Loaded, ModelSource, St
 KEPT_POSITIONS = 8
 
 
+TrainingName = Literal["student", "ce_control"]
+
+
 class TeacherPlace(Closed):
     """A model source and where it was found."""
 
@@ -150,11 +153,18 @@ class TrainConfig(Closed):
 
 
 class StudentAuditConfig(Closed):
-    """What enters `audit_student`: the run's declared training, its teacher, and how many held-out windows to redo."""
+    """What enters `audit_student`: the evidence of the run whose files are scored, and its declared training."""
 
+    run: TrainingName
+    training: Training
+
+
+class RedoConfig(Closed):
+    """What enters `redo_training`: the evidence of the run whose steps are redone, and how the release declares it."""
+
+    run: TrainingName
     training: Training
     teacher: TeacherPlace
-    windows: Positive = 4
     processes: Positive = 1
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2

@@ -16,7 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from refute.errors import EvidenceError
-from refute.spec.experiments.evidence import distill, humaneval, kill_matrix
+from refute.spec.experiments.custody import Custody
+from refute.spec.experiments.evidence import distill, humaneval, kill_matrix, redo
 from refute.spec.fields import first_fault
 from refute.spec.release import Release
 
@@ -31,7 +32,10 @@ TEACHER_PROBE: Final = "teacher_probe"
 KD_MATH: Final = "kd_math"
 STUDENT: Final = "student"
 STUDENT_AUDIT: Final = "student_audit"
+STUDENT_REDO: Final = "student_redo"
 CE_CONTROL: Final = "ce_control"
+CE_CONTROL_AUDIT: Final = "ce_control_audit"
+CE_CONTROL_REDO: Final = "ce_control_redo"
 HUMANEVAL_CALIBRATION: Final = "humaneval_calibration"
 HUMANEVAL_TEACHER: Final = "humaneval_teacher"
 HUMANEVAL_INIT: Final = "humaneval_init"
@@ -140,10 +144,18 @@ PREFLIGHT: Final = JsonFile("preflight.json", distill.Preflight)
 GREEDY_SAMPLE: Final = JsonFile("sample.json", distill.GreedySample)
 FIRST_STEP: Final = ArraysFile("first_step.safetensors", ("index/", "gradient/", "after/"))
 SMOKE_RUN: Final = JsonFile("smoke.json", distill.SmokeRun)
+CUSTODY: Final = JsonFile("custody.json", Custody)
+TRACE: Final = ArraysFile("trace.safetensors", ("weights", "first_moment", "second_moment"))
 
-FIRST_STEP_AGAIN: Final = JsonFile("first_step.json", distill.FirstStep)
+FIRST_STEP_AGAIN: Final = JsonFile("first_step.json", redo.FirstStep)
 FIRST_STEP_TENSORS_AGAIN: Final = ArraysFile("first_step.safetensors", ("gradient/", "before/"))
-BATCHES: Final = RowsFile("batches.jsonl", distill.BatchDigest)
+BATCHES: Final = RowsFile("batches.jsonl", redo.BatchDigest)
+SEGMENTS: Final = RowsFile("segments.jsonl", redo.RedoneSegment)
+STEPS_AGAIN: Final = RowsFile("steps.jsonl", redo.RedoneStep)
+TRACE_AGAIN: Final = ArraysFile("redone.safetensors", ("weights", "decays"))
+RELEASED_LINK: Final = JsonFile("released.json", redo.ReleasedLink)
+HELDOUT_DISTANCES: Final = RowsFile("heldout.jsonl", redo.WindowDistance)
+
 HELDOUT_SCORES_AGAIN: Final = RowsFile("heldout.jsonl", distill.WindowAgain)
 TENSORS: Final = JsonFile("tensors.json", distill.TensorComparison)
 
@@ -170,7 +182,12 @@ File = JsonFile[Any] | RowsFile[Any] | ArraysFile | Folder
 
 _TRAINING: tuple[File, ...] = (
     *(TRAINING_SUMMARY, STEPS, HELDOUT_EVALUATIONS, HELDOUT_SCORES, PREFLIGHT, GREEDY_SAMPLE, FIRST_STEP),
-    *(MODEL, MODEL_CONFIG),
+    *(MODEL, MODEL_CONFIG, CUSTODY, TRACE),
+)
+_AUDIT: tuple[File, ...] = (HELDOUT_SCORES_AGAIN, TENSORS)
+_REDO: tuple[File, ...] = (
+    *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
+    *(RELEASED_LINK, HELDOUT_DISTANCES),
 )
 _ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS)
 _EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)
@@ -188,8 +205,11 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         TEACHER_PROBE: (PROBE, PROBE_LOGITS),
         KD_MATH: (LOSS_CERTIFICATE,),
         STUDENT: _TRAINING,
-        STUDENT_AUDIT: (FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, HELDOUT_SCORES_AGAIN, TENSORS),
+        STUDENT_AUDIT: _AUDIT,
+        STUDENT_REDO: _REDO,
         CE_CONTROL: _TRAINING,
+        CE_CONTROL_AUDIT: _AUDIT,
+        CE_CONTROL_REDO: _REDO,
         HUMANEVAL_CALIBRATION: (CALIBRATION, *map(results_of, _CANNED)),
         HUMANEVAL_TEACHER: _EVALUATION,
         HUMANEVAL_INIT: _EVALUATION,

@@ -1,4 +1,4 @@
-"""The audit of a run agrees with an honest one, in every way that a run can be made."""
+"""The files of an honest run score what it says that they score."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file
 
@@ -51,45 +49,26 @@ def audited(
         job = make_job("student", config | {"init": str(init_evidence / "model"), "corpus": str(corpus)})
         run(job)
         spoil(job.out)
-        again = make_job("audit", config, {"init": init_evidence, "corpus": corpus, "student": job.out})
+        declared = {"run": "student", "training": training}
+        again = make_job("audit", declared, {"init": init_evidence, "corpus": corpus, "student": job.out})
         audit_student(again)
         return job.out, again.out
 
     return audit
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"document_mask": True}, {"ce_weight": 1.0, "kd_weight": 0.0}, {"max_grad_norm": 0.01}, {"prefetch": 2}],
-    ids=["plain", "documents apart", "no teacher", "clipped", "prefetched"],
-)
-def test_an_honest_run_is_found_again(audited: Callable[..., tuple[Path, Path]], changes: dict[str, Any]) -> None:
-    """Gradient, losses, batches and held-out scores, by an implementation that shares none of the loop's code."""
-    student, audit = audited(**changes)
-    own, expected = (load_file(folder / "first_step.safetensors") for folder in (student, audit))
-    for name in (name for name in own if name.startswith("gradient/")):
-        np.testing.assert_allclose(own[name], expected[name], rtol=1e-3, atol=1e-6)
-    first, again = read_rows(student / "metrics.jsonl")[0], json.loads((audit / "first_step.json").read_text("utf-8"))
-    assert [first["ce"], first["kl"] or 0.0, first["total"]] == pytest.approx(
-        [again["ce"], again["kl"], again["total"]], abs=1e-5
-    )
-    assert first["tokens"] == again["tokens"]
-    batches = [(row["step"], row["batch_sha256"]) for row in read_rows(student / "metrics.jsonl")]
-    assert batches == [(row["step"], row["batch_sha256"]) for row in read_rows(audit / "batches.jsonl")]
-    windows = {row["window"]: row for row in read_rows(student / "heldout_windows.jsonl")}
-    for row in read_rows(audit / "heldout.jsonl"):
-        assert [row["ce_initial"], row["ce"]] == pytest.approx(
-            [windows[row["window"]]["ce_initial"], windows[row["window"]]["ce"]], abs=1e-4
+@pytest.mark.parametrize("document_mask", [False, True])
+def test_the_files_score_what_the_run_says(audited: Callable[..., tuple[Path, Path]], document_mask: bool) -> None:
+    """Every held-out window of init and student, by a forward that shares nothing with transformers."""
+    student, audit = audited(document_mask=document_mask)
+    windows = read_rows(student / "heldout_windows.jsonl")
+    again = read_rows(audit / "heldout.jsonl")
+    assert len(again) == len(windows) == SHORT["eval_windows"]
+    for own, row in zip(windows, again, strict=True):
+        assert [row["window"], row["ce_initial"], row["ce"]] == pytest.approx(
+            [own["window"], own["ce_initial"], own["ce"]], abs=1e-4
         )
     assert json.loads((audit / "tensors.json").read_text("utf-8"))["unchanged"] == 0
-
-
-def test_the_order_of_several_epochs_is_found_again(audited: Callable[..., tuple[Path, Path]]) -> None:
-    """Forty windows, twelve steps of four: one epoch and a bit, a batch over the seam included."""
-    student, audit = audited(steps=12, micro_batch_size=4)
-    batches = [row["batch_sha256"] for row in read_rows(audit / "batches.jsonl")]
-    assert batches == [row["batch_sha256"] for row in read_rows(student / "metrics.jsonl")]
-    assert len(set(batches)) == 12
 
 
 def test_tensors_that_stayed_are_counted_in_the_files(

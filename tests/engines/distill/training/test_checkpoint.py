@@ -68,13 +68,14 @@ def test_a_run_before_its_first_step_restores(tmp_path: Path) -> None:
     assert torch.equal(model.embed.weight, other.embed.weight)
 
 
-def test_only_the_newest_is_kept_and_leftovers_go(tmp_path: Path) -> None:
-    """Older checkpoints and a half-written one disappear once a newer one is whole."""
+def test_the_newest_two_are_kept_and_leftovers_go(tmp_path: Path) -> None:
+    """Older checkpoints and a half-written one disappear once a newer one is whole; the way to that one stays known."""
     model, optimizer = build(1)
     save_checkpoint(tmp_path, 1, model, optimizer, MINE)
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    save_checkpoint(tmp_path, 3, model, optimizer, MINE)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+    save_checkpoint(tmp_path, 2, model, optimizer, MINE)
+    (tmp_path / ".step-00000003.tmp").mkdir()
+    save_checkpoint(tmp_path, 4, model, optimizer, MINE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000004"]
 
 
 def test_half_written_checkpoint_is_not_seen(tmp_path: Path) -> None:

@@ -42,7 +42,28 @@ def save_checkpoint(
     identity: Identity,
     ranks: Ranks = ALONE,
 ) -> Path:
-    """Writes folder/step-<step>/ (`step` optimiser steps are done) and then removes older ones.
+    """`save_state`, and then removes what is older than the checkpoint before it.
+
+    That one stays, so that the way to a checkpoint that is resumed can be made again by somebody else.
+    """
+    target = save_state(folder, step, model, optimizer, identity, ranks)
+    if ranks.is_main:
+        kept = checkpoints(folder)[-2:]
+        for path in folder.iterdir():
+            if path not in kept and (_NAME.match(path.name) or path.name.endswith(".tmp")):
+                _remove(path)
+    return target
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    identity: Identity,
+    ranks: Ranks = ALONE,
+) -> Path:
+    """Writes folder/step-<step>/ (`step` optimiser steps are done).
 
     It is written under another name, flushed to the disk and renamed, so a kill or a full disk leaves the
     previous checkpoint in place. `identity` is everything that must be equal on resuming. Every rank must call
@@ -77,15 +98,17 @@ def _write(target: Path, tensors: tuple[dict[str, Tensor], ...], state: dict[str
             f"checkpoint {target.name} cannot be written to {folder}: {error}",
             hint="free disk space; the previous checkpoint is intact and the next run resumes from it",
         ) from error
-    for path in folder.iterdir():
-        if path != target and (_NAME.match(path.name) or path.name.endswith(".tmp")):
-            _remove(path)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step, or None; unfinished ones have another name and are not seen."""
-    found = sorted(path for path in folder.glob("step-*") if _NAME.match(path.name))
+    """The checkpoint of the highest step, or None."""
+    found = checkpoints(folder)
     return found[-1] if found else None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, the newest last; unfinished ones have another name and are not seen."""
+    return sorted(path for path in folder.glob("step-*") if _NAME.match(path.name))
 
 
 def load_checkpoint(

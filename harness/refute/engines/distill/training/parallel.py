@@ -59,6 +59,22 @@ def shard_like(tensor: Tensor, place: Tensor) -> Tensor:
     return tensor
 
 
+def local_entries(tensor: Tensor, index: Tensor, ranks: Ranks) -> Tensor:
+    """`tensor.flatten()[index]` as far as this rank answers for it, zero elsewhere; the ranks' sum is all of it.
+
+    For a tensor in pieces it answers for its own; for one that every rank holds, the main rank does.
+    """
+    if not isinstance(tensor, DTensor):
+        return tensor.flatten()[index] * float(ranks.is_main)
+    # FSDP cuts the first dimension into pieces of equal size, of which the last ones may be short or empty.
+    mesh, piece = tensor.device_mesh, tensor.to_local().flatten()
+    start = mesh.get_local_rank() * -(-tensor.shape[0] // mesh.size()) * (tensor.numel() // tensor.shape[0])
+    here = (index >= start) & (index < start + len(piece))
+    found = torch.zeros(len(index), dtype=tensor.dtype, device=piece.device)
+    found[here] = piece[index[here] - start]
+    return found
+
+
 def clip_gradients(module: nn.Module, largest: float) -> float:
     """Scale the gradient to a norm of at most `largest`; returns the norm before."""
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), largest)

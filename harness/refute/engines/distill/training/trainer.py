@@ -18,6 +18,7 @@ from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.prefetch import prefetched
 from refute.engines.distill.training.build import Run, build, reproducible
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from refute.engines.distill.training.custody import Witness, witnessed
 from refute.engines.distill.training.evaluate import HeldoutTeacher, WindowScore, score_windows, summarise
 from refute.engines.distill.training.first_step import write_first_step
 from refute.engines.distill.training.guards import (
@@ -77,15 +78,17 @@ class StepMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """This rank's logs: a row of `metrics` for each step, one of `evals` for each evaluation."""
+    """This rank's logs: a row of `metrics` for each step, one of `evals` for each evaluation; and what a redo needs."""
 
     metrics: StepLog
     evals: StepLog
+    witness: Witness
 
     def sync(self) -> None:
         """Returns once the rows are on the disk; call it before the checkpoint that vouches for them."""
         self.metrics.sync()
         self.evals.sync()
+        self.witness.sync()
 
 
 def run_training(
@@ -100,7 +103,7 @@ def run_training(
 
     A run that is killed at any moment and started again ends with bitwise the same weights (CPU, same threads).
     Writes model/, metrics.jsonl, evals.jsonl, heldout_windows.jsonl, first_step.safetensors, sample.json,
-    preflight.json and summary.json.
+    preflight.json, summary.json, and what `spec.experiments.custody` describes.
     `max_steps` makes a smoke run: exactly so many steps, smoke.json in job.out, no model. With `forced` False, a run
     of 5,000 steps or more needs the smoke.json of the same configuration; True does without, and is recorded.
     Raises NonFiniteError at the step in which a loss or gradient is NaN or infinite, with the state before
@@ -127,7 +130,8 @@ def run_training(
                 write_smoke(job, run, logs.metrics)
                 return
             final = final or trainer.evaluate()
-            write_results(job, run, TrainingResult(initial, final, logs.metrics.rows, logs.evals.rows, checks, teacher))
+            rows = logs.metrics.rows, logs.evals.rows
+            write_results(job, run, TrainingResult(initial, final, *rows, checks, teacher, logs.witness))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Trainer:
                 metrics, signal = self._training_step(step, micro_batches)
                 rate = metrics.tokens / (time.monotonic() - started)
                 self._log_step(logs, step, metrics, tokens_per_s=rate, wall_s=time.monotonic() - began)
+                logs.witness.after(step + 1)
                 if step == 0:
                     write_first_step(self.job.scratch, run)
                 last = step + 1 == training.steps
@@ -292,5 +297,6 @@ def _open_logs(scratch: Path, done: int, run: Run) -> Iterator[Logs]:
         tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as write_scalars,
         closing(StepLog(folder / STEPS.name, keep_until=keep_until, on_row=write_scalars)) as metrics,
         closing(StepLog(folder / HELDOUT_EVALUATIONS.name, keep_until=keep_until, on_row=write_scalars)) as evals,
+        witnessed(scratch, run, done) as witness,
     ):
-        yield Logs(metrics, evals)
+        yield Logs(metrics, evals, witness)

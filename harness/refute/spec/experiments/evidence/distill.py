@@ -299,6 +299,7 @@ class TrainingSummary(EvidenceModel):
     ranks: int
     seed: int
     effective_config: Training
+    identity: dict[str, Any]
     model_step: int
     dropped_mass: float | None
 
@@ -325,23 +326,6 @@ class ModelConfig(BaseModel):
 
 
 # ------------------------------------------------------------------------------------------------ the student's audit
-
-
-class FirstStep(EvidenceModel):
-    """The first step, done again: losses per supervised token, the norm of the gradient before it is clipped."""
-
-    ce: float
-    kl: float
-    total: float
-    tokens: int
-    grad_norm: float
-
-
-class BatchDigest(EvidenceModel):
-    """What `TrainingStep.batch_sha256` must be."""
-
-    step: int
-    batch_sha256: Sha256
 
 
 class WindowAgain(EvidenceModel):

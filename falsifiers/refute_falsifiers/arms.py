@@ -1,0 +1,126 @@
+"""Do the student's run and its control differ in the loss, and in nothing else?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+
+# What must differ between the two runs, and how.
+_WEIGHTS = {"ce_weight": 1.0, "kd_weight": 0.0}
+_TRAINING = {"steps": 4, "ce_weight": 0.3, "kd_weight": 0.7, "temperature": 2.0, "learning_rate": 0.001, "seed": 17}
+
+
+def _arms(bench: Bench, *, tail: str = "", start: float = 0.0, lr: float = 1.0, rows: int = 4, **changes: Any) -> None:
+    """Two runs of four steps; the control's identity is changed by `changes`, those of its training by name."""
+    for run in ("student", "ce_control"):
+        control = run == "ce_control"
+        training = {**_TRAINING, **(_WEIGHTS if control else {})}
+        identity = {"training": training, "init": "a" * 64, "corpus": {"train": "b" * 64}, "ranks": 1}
+        if control:
+            identity |= {name: each for name, each in changes.items() if name in identity}
+            training |= {name: each for name, each in changes.items() if name in training}
+        bench.put(run, "summary.json", {"identity": identity, "effective_config": training})
+        steps: list[dict[str, Any]] = [
+            {"step": n, "batch_sha256": f"{n}" * 8, "lr": 0.001 / n, "tokens": 8} for n in range(1, 5)
+        ]
+        if control:
+            steps[-1] |= {"batch_sha256": steps[-1]["batch_sha256"] + tail, "lr": steps[-1]["lr"] * lr}
+            steps = steps[:rows]
+        bench.put(run, "metrics.jsonl", steps)
+        first = [{"window": n, "ce_initial": 4.0 + n + (start if control else 0.0)} for n in range(3)]
+        bench.put(run, "heldout_windows.jsonl", first)
+
+
+def arms_of_one_comparison(bench: Bench) -> None:
+    """All is equal but the weights of the loss."""
+    _arms(bench)
+
+
+def a_control_of_another_seed(bench: Bench) -> None:
+    """The control declares another seed than it uses: its batches are the student's."""
+    _arms(bench, seed=18)
+
+
+def a_control_with_a_teacher(bench: Bench) -> None:
+    """The control had the student's weights: nothing was compared."""
+    _arms(bench, ce_weight=0.3, kd_weight=0.7)
+
+
+def a_control_of_another_init(bench: Bench) -> None:
+    """The files that the control began with are not the student's."""
+    _arms(bench, init="c" * 64)
+
+
+def a_control_on_other_text(bench: Bench) -> None:
+    """The control was trained on another corpus."""
+    _arms(bench, corpus={"train": "d" * 64})
+
+
+def a_control_with_one_batch_of_its_own(bench: Bench) -> None:
+    """The last batch of the control is not the student's."""
+    _arms(bench, tail="x")
+
+
+def a_control_at_another_rate(bench: Bench) -> None:
+    """The last step of the control is at a tenth of the student's rate."""
+    _arms(bench, lr=0.1)
+
+
+def a_control_that_stopped_early(bench: Bench) -> None:
+    """The control has a step less."""
+    _arms(bench, rows=3)
+
+
+def a_control_that_began_elsewhere(bench: Bench) -> None:
+    """Before its first step the control's loss is not the student's."""
+    _arms(bench, start=0.2)
+
+
+@falsifier(
+    "arms-alike",
+    needs=("student", "ce_control"),
+    measures={"differing_settings": "settings", "differing_steps": "steps", "start_difference": "nat/token"},
+    controls=(
+        known_good(arms_of_one_comparison),
+        known_bad(a_control_of_another_seed),
+        known_bad(a_control_with_a_teacher),
+        known_bad(a_control_of_another_init),
+        known_bad(a_control_on_other_text),
+        known_bad(a_control_with_one_batch_of_its_own),
+        known_bad(a_control_at_another_rate),
+        known_bad(a_control_that_stopped_early),
+        known_bad(a_control_that_began_elsewhere),
+    ),
+)
+def arms_alike(context: Context) -> Iterator[Measurement]:
+    """Refuted when student and control differ in anything but the weights of the loss.
+
+    In what each run says that it was made of (settings, init, corpus, teacher, ranks, versions), in the batch, rate and
+    tokens of every step, and in the held-out losses before the first.
+    """
+    student, control = (context.evidence(name) for name in ("student", "ce_control"))
+    own, other = (_settings(each.json("summary.json")["identity"]) for each in (student, control))
+    due = own | {f"training.{name}": each for name, each in _WEIGHTS.items()}
+    differing = sum(due.get(name) != other.get(name) for name in due.keys() | other.keys())
+    yield Measurement("differing_settings", differing, "settings", n=len(due))
+    steps, others = (
+        {row["step"]: (row["batch_sha256"], row["lr"], row["tokens"]) for row in each.rows("metrics.jsonl")}
+        for each in (student, control)
+    )
+    different = sum(steps.get(step) != others.get(step) for step in steps.keys() | others.keys())
+    yield Measurement("differing_steps", different, "steps", n=len(steps))
+    first, second = (
+        {row["window"]: row["ce_initial"] for row in each.rows("heldout_windows.jsonl")} for each in (student, control)
+    )
+    apart = max(abs(first[window] - second[window]) for window in first)
+    yield Measurement("start_difference", apart, "nat/token", n=len(first))
+
+
+def _settings(identity: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value by its dotted place."""
+    found: dict[str, Any] = {}
+    for name, value in identity.items():
+        found |= _settings(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

@@ -1,0 +1,339 @@
+"""Do steps of a run, made again by the auditors, lead where the run says that they led?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+
+Array = NDArray[np.float64]
+
+# ------------------------------------------------------------------------------------------------ segments of the run
+
+_ENTRIES = 16
+# Start, end, and what the end is compared with: the first steps, drawn ones, the last ones.
+_SEGMENTS = ((0, 2, "trace"), (7, 9, "trace"), (18, 20, "model"))
+
+
+def _redone(
+    bench: Bench,
+    *,
+    segments: Sequence[tuple[int, int, str]] = _SEGMENTS,
+    resumed: Sequence[tuple[int, int]] = (),
+    astray: float = 0.0,
+    only: int | None = None,
+    whole: float = 1e-6,
+    broken: int = 0,
+    released: int = 0,
+    stands: bool = False,
+    steps: int = 20,
+    **logged: float | None,
+) -> None:
+    """A run of `steps` and its redone segments; `astray` is how far redone steps end from it, by how far it moved."""
+    run = str(bench.parameters["run"])
+    chance = np.random.default_rng(17)
+    moves = chance.normal(0.0, 1e-3, (steps, _ENTRIES)) * (not stands)
+    trace = np.cumsum(np.concatenate([chance.normal(0.0, 0.05, (1, _ENTRIES)), moves]), axis=0)
+    rows: list[dict[str, Any]] = []
+    weights: list[Array] = []
+    for number, (start, end, _) in enumerate(segments):
+        for step in range(start + 1, end + 1):
+            rows.append({"segment": number, "step": step, "ce": 3.0, "kl": 0.5, "total": 2.3})
+            away = astray * (only in (None, step)) * (trace[step] - trace[start])
+            weights.append(trace[step] + away[::-1] + 1e-9 + 1e-3 * stands)
+    metrics: list[dict[str, Any]] = [{"step": n, "ce": 3.0, "kl": 0.5, "total": 2.3} for n in range(1, steps + 1)]
+    metrics[-1] |= logged
+    if logged.get("kl", 0.5) is None:
+        rows = [row | {"kl": 0.0} for row in rows]
+        metrics = [row | {"kl": None} for row in metrics]
+    parts = [
+        {"segment": n, "start": start, "end": end, "target": target, "broken": 0}
+        | {"distance": None if target == "trace" else whole}
+        for n, (start, end, target) in enumerate(segments)
+    ]
+    parts[0]["broken"] = broken
+    custody = {"entropy": "0" * 32, "resumed": [{"since": since, "at": at} for since, at in resumed]}
+    bench.put(run, "custody.json", custody)
+    bench.put(run, "metrics.jsonl", metrics)
+    bench.put_arrays(run, "trace.safetensors", {"weights": trace.astype(np.float32)})
+    bench.put(f"{run}_redo", "segments.jsonl", parts)
+    bench.put(f"{run}_redo", "steps.jsonl", rows)
+    bench.put(f"{run}_redo", "released.json", {"broken": released})
+    bench.put_arrays(f"{run}_redo", "redone.safetensors", {"weights": np.stack(weights).astype(np.float32)})
+
+
+def a_run_found_again(bench: Bench) -> None:
+    """Every redone step ends where the run says, up to rounding."""
+    _redone(bench)
+
+
+def a_run_found_again_after_a_kill(bench: Bench) -> None:
+    """Interrupted once; the steps that led to its checkpoint, and those after it, were made again."""
+    _redone(bench, segments=(*_SEGMENTS, (5, 10, "state"), (10, 12, "trace")), resumed=[(5, 10)])
+
+
+def a_run_without_a_teacher(bench: Bench) -> None:
+    """Cross-entropy alone: there is no KL in the log."""
+    _redone(bench, kl=None)
+
+
+def steps_that_lead_elsewhere(bench: Bench) -> None:
+    """The gradient was another from the second step on, as with a teacher switched off."""
+    _redone(bench, astray=0.3)
+
+
+def one_step_that_leads_elsewhere(bench: Bench) -> None:
+    """All redone steps but one end where the run says."""
+    _redone(bench, astray=0.3, only=8)
+
+
+def weights_that_stand_still(bench: Bench) -> None:
+    """The run did not move where the redone steps do."""
+    _redone(bench, stands=True)
+
+
+def another_model_at_the_end(bench: Bench) -> None:
+    """The sampled entries are those of the run; others of the released weights are not."""
+    _redone(bench, whole=0.4)
+
+
+def a_state_edited(bench: Bench) -> None:
+    """A kept state is not what the trace says of that step."""
+    _redone(bench, broken=3)
+
+
+def both_ends_edited(bench: Bench) -> None:
+    """Entries of a kept state and as many of the released weights are not what the trace says."""
+    _redone(bench, broken=3, released=3)
+
+
+def a_release_of_another_step(bench: Bench) -> None:
+    """The released weights are not what the trace says of the last step."""
+    _redone(bench, released=5)
+
+
+def a_loss_of_other_labels(bench: Bench) -> None:
+    """The weights are right; the cross-entropy of a redone step is not what the log says."""
+    _redone(bench, ce=3.2)
+
+
+def a_kl_to_another_teacher(bench: Bench) -> None:
+    """The weights are right; the KL of a redone step is not what the log says."""
+    _redone(bench, kl=0.7)
+
+
+def a_total_of_other_weights(bench: Bench) -> None:
+    """The weights are right; the loss of a redone step is not what the log says."""
+    _redone(bench, total=1.9)
+
+
+def a_resumption_that_nobody_redid(bench: Bench) -> None:
+    """The run was interrupted; its way to the checkpoint that was loaded is not among the redone steps."""
+    _redone(bench, segments=(*_SEGMENTS, (10, 12, "trace")), resumed=[(5, 10)])
+
+
+def a_resumption_redone_up_to_it(bench: Bench) -> None:
+    """The steps after the checkpoint that was loaded are not among the redone ones."""
+    _redone(bench, segments=(*_SEGMENTS, (5, 10, "state")), resumed=[(5, 10)])
+
+
+def a_run_interrupted_all_the_time(bench: Bench) -> None:
+    """Each time what led to the checkpoint and what followed was made again; nobody saw the machine so often."""
+    segments = (*_SEGMENTS, (5, 10, "state"), (10, 12, "trace"))
+    _redone(bench, segments=segments, resumed=[(5, 10)] * 101)
+
+
+def hardly_a_step_of_many(bench: Bench) -> None:
+    """One step of four hundred was made again, in the middle."""
+    _redone(bench, segments=[(200, 201, "trace")], steps=400)
+
+
+def steps_where_no_fault_would_be(bench: Bench) -> None:
+    """Two steps of four hundred were made again, both at the very beginning."""
+    _redone(bench, segments=[(0, 2, "trace")], steps=400)
+
+
+def a_run_of_which_nothing_was_redone(bench: Bench) -> None:
+    """There are weights of other steps than there are rows."""
+    _redone(bench)
+    bench.put_arrays(f"{bench.parameters['run']}_redo", "redone.safetensors", {"weights": np.zeros((1, 16), "f4")})
+
+
+_REDONE: dict[str, Any] = {
+    "measures": {
+        "distance": "relative",
+        "loss_difference": "nat/token",
+        "broken_links": "entries",
+        "unredone_resumptions": "resumptions",
+        "resumptions": "resumptions",
+        "redone_share": "%",
+        "missed_if_a_tenth": "%",
+    },
+    "controls": (
+        known_good(a_run_found_again),
+        known_good(a_run_found_again_after_a_kill),
+        known_good(a_run_without_a_teacher),
+        known_bad(steps_that_lead_elsewhere),
+        known_bad(one_step_that_leads_elsewhere),
+        known_bad(weights_that_stand_still),
+        known_bad(another_model_at_the_end),
+        known_bad(a_state_edited),
+        known_bad(a_release_of_another_step),
+        known_bad(both_ends_edited),
+        known_bad(a_loss_of_other_labels),
+        known_bad(a_kl_to_another_teacher),
+        known_bad(a_total_of_other_weights),
+        known_bad(a_resumption_that_nobody_redid),
+        known_bad(a_resumption_redone_up_to_it),
+        known_bad(a_run_interrupted_all_the_time),
+        known_bad(hardly_a_step_of_many),
+        known_bad(steps_where_no_fault_would_be),
+        known_unusable(a_run_of_which_nothing_was_redone, raises=ValueError),
+    ),
+}
+
+
+@falsifier("segments-redone", needs=("student", "student_redo"), parameters={"run": "student"}, **_REDONE)
+@falsifier(
+    "control-segments-redone", needs=("ce_control", "ce_control_redo"), parameters={"run": "ce_control"}, **_REDONE
+)
+def segments_redone(context: Context) -> Iterator[Measurement]:
+    """Refuted when steps made again, from a state that the run kept, do not lead to the weights that it claims.
+
+    `distance` is that of weights, by how far they moved within the segment: the worst over all redone steps, and over
+    whole models where the run's are known. A fault of the gradient that lasts one step is missed unless it falls into
+    `redone_share`; one that lasts a tenth of the run, at `missed_if_a_tenth` of its places; one that lasts, never.
+    """
+    name = str(context.parameters["run"])
+    run, redo = context.evidence(name), context.evidence(f"{name}_redo")
+    segments, steps = redo.rows("segments.jsonl"), redo.rows("steps.jsonl")
+    trace = run.arrays("trace.safetensors")["weights"].astype(np.float64)
+    again = redo.arrays("redone.safetensors")["weights"].astype(np.float64)
+    far = [row["distance"] for row in segments if row["distance"] is not None]
+    for row, weights in zip(steps, again, strict=True):
+        far.append(_distance(trace[segments[row["segment"]]["start"]], trace[row["step"]], weights))
+    yield Measurement("distance", max(far), "relative", n=len(steps))
+    logged = {row["step"]: row for row in run.rows("metrics.jsonl")}
+    wrong = [abs((logged[row["step"]][key] or 0.0) - row[key]) for row in steps for key in ("ce", "kl", "total")]
+    yield Measurement("loss_difference", max(wrong), "nat/token", n=len(steps))
+    broken = sum(row["broken"] for row in segments) + redo.json("released.json")["broken"]
+    yield Measurement("broken_links", broken, "entries", n=len(segments) + 1)
+    resumed = run.json("custody.json")["resumed"]
+    made = {row["step"] for row in steps}
+    yield Measurement("resumptions", len(resumed), "resumptions", n=len(trace))
+    yield Measurement("unredone_resumptions", _unredone(resumed, made, len(trace)), "resumptions", n=len(trace))
+    total = len(trace) - 1
+    yield Measurement("redone_share", 100.0 * len(made) / total, "%", n=total)
+    yield Measurement("missed_if_a_tenth", _missed(made, total), "%", n=total)
+
+
+def _distance(start: Array, claimed: Array, redone: Array) -> float:
+    moved = max(float(np.linalg.norm(claimed - start)), float(np.linalg.norm(redone - start)))
+    return float(np.linalg.norm(redone - claimed)) / moved
+
+
+def _unredone(resumed: list[dict[str, int]], made: set[int], rows: int) -> int:
+    """Resumptions of which a step up to the loaded checkpoint, or the one after it, was not made again."""
+    around = [set(range(each["since"] + 1, min(each["at"] + 2, rows))) for each in resumed]
+    return sum(not steps <= made for steps in around)
+
+
+def _missed(made: set[int], total: int) -> float:
+    """Share, in percent, of the places of a tenth of all steps, in a row, that hold none of those made again."""
+    length = max(total // 10, 1)
+    unseen = np.array([step not in made for step in range(1, total + 1)])
+    places = np.lib.stride_tricks.sliding_window_view(unseen, length)
+    return 100.0 * float(places.all(axis=1).mean())
+
+
+# ------------------------------------------------------------------------------------------------ the teacher again
+
+
+def _scored(bench: Bench, *, only: int | None = None, curve: float = 0.0, cosine: float = 0.0, **off: float) -> None:
+    """Six windows of eight tokens: what the run says, and the same scored again but for what is `off`."""
+    run = str(bench.parameters["run"])
+    names = ("kl_initial", "kl", "cosine_initial", "cosine")
+    rows = [
+        {"window": n, "tokens": 8}
+        | {name: 0.5 + n / 10 + (off.get(name, 0.0) if only in (None, n) else 0.0) for name in names}
+        for n in range(6)
+    ]
+    bench.put(f"{run}_redo", "heldout.jsonl", rows)
+    bench.put(run, "heldout_windows.jsonl", [{"window": n, "kl": 0.5 + n / 10} for n in range(6)])
+    first = {"step": 0, "heldout_kl": 0.75, "probe_cosine": 0.75}
+    bench.put(run, "evals.jsonl", [first, {"step": 9, "heldout_kl": 0.75 + curve, "probe_cosine": 0.75 + cosine}])
+    bench.put(run, "summary.json", {"model_step": 9})
+
+
+def a_distance_that_holds(bench: Bench) -> None:
+    """KL and cosine, before and after, are what the files give."""
+    _scored(bench)
+
+
+def one_window_closer_than_it_is(bench: Bench) -> None:
+    """One window's KL to the teacher is larger than the run says, another's is as much smaller."""
+    _scored(bench, only=3, kl=0.02)
+
+
+def a_curve_that_ends_too_low(bench: Bench) -> None:
+    """The curve of the KL ends below that of the windows."""
+    _scored(bench, curve=-0.2)
+
+
+def an_init_further_than_it_is(bench: Bench) -> None:
+    """The KL before the first step is smaller than the curve says: there is less to gain."""
+    _scored(bench, kl_initial=-0.3)
+
+
+def a_cosine_that_was_made_up(bench: Bench) -> None:
+    """The cosine of the released step is higher than that of the files."""
+    _scored(bench, cosine=0.1)
+
+
+def a_cosine_that_began_higher(bench: Bench) -> None:
+    """The cosine before the first step is higher than the curve says."""
+    _scored(bench, cosine_initial=0.1)
+
+
+_TEACHER: dict[str, Any] = {
+    "measures": {"window_difference": "nat/token", "curve_difference": "nat/token", "cosine_difference": "cosine"},
+    "controls": (
+        known_good(a_distance_that_holds),
+        known_bad(one_window_closer_than_it_is),
+        known_bad(a_curve_that_ends_too_low),
+        known_bad(an_init_further_than_it_is),
+        known_bad(a_cosine_that_was_made_up),
+        known_bad(a_cosine_that_began_higher),
+    ),
+}
+
+
+@falsifier("teacher-distance", needs=("student", "student_redo"), parameters={"run": "student"}, **_TEACHER)
+@falsifier(
+    "control-teacher-distance", needs=("ce_control", "ce_control_redo"), parameters={"run": "ce_control"}, **_TEACHER
+)
+def teacher_distance(context: Context) -> Iterator[Measurement]:
+    """Refuted when KL or cosine to the teacher, computed anew from the files of init and model, are not the run's.
+
+    `curve_difference` and `cosine_difference` compare the first evaluation, and the one at the released step.
+    """
+    name = str(context.parameters["run"])
+    run, again = context.evidence(name), context.evidence(f"{name}_redo").rows("heldout.jsonl")
+    windows = {row["window"]: row["kl"] for row in run.rows("heldout_windows.jsonl")}
+    worst = max(abs(row["kl"] - windows[row["window"]]) for row in again)
+    yield Measurement("window_difference", worst, "nat/token", n=len(again))
+    evals = {row["step"]: row for row in run.rows("evals.jsonl")}
+    first, last = evals[0], evals[run.json("summary.json")["model_step"]]
+    off = [abs(_mean(again, f"kl{part}") - row["heldout_kl"]) for part, row in (("_initial", first), ("", last))]
+    yield Measurement("curve_difference", max(off), "nat/token", n=len(again))
+    off = [abs(_mean(again, f"cosine{part}") - row["probe_cosine"]) for part, row in (("_initial", first), ("", last))]
+    yield Measurement("cosine_difference", max(off), "cosine", n=len(again))
+
+
+def _mean(rows: list[dict[str, Any]], key: str) -> float:
+    """Over all predicted tokens."""
+    return float(sum(row[key] * row["tokens"] for row in rows) / sum(row["tokens"] for row in rows))

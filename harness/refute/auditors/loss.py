@@ -1,0 +1,59 @@
+"""The loss of a text, on all logits at once, by torch's own functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from refute.auditors.models import Answer
+from refute.spec.release import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Sums over supervised tokens, in nat: `total` is ce_weight * CE + kd_weight * T^2 * KL(teacher || student)."""
+
+    total: float = 0.0
+    ce: float = 0.0
+    kl: float = 0.0
+    tokens: int = 0
+
+    def __add__(self, other: Losses) -> Losses:
+        return Losses(self.total + other.total, self.ce + other.ce, self.kl + other.kl, self.tokens + other.tokens)
+
+    def means(self) -> dict[str, float]:
+        """`ce`, `kl` and `total` in nat per supervised token."""
+        return {name: getattr(self, name) / max(self.tokens, 1) for name in ("ce", "kl", "total")}
+
+
+def add_gradient(student: PreTrainedModel, teacher: Answer | None, ids: Tensor, training: Training) -> Losses:
+    """The losses of one text (1, L), summed over its L - 1 predictions; adds their gradient to the student's.
+
+    The models run in the run's dtype; everything after their logits is float64.
+    """
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
+        logits = student(input_ids=ids, use_cache=False).logits[0, :-1]
+    z = logits.double()
+    ce = functional.cross_entropy(z, ids[0, 1:], reduction="sum")
+    kl = torch.zeros((), dtype=torch.float64, device=ids.device)
+    if teacher is not None:
+        kl = divergence(teacher(ids)[:-1].to(z.device), z, training.temperature).sum()
+    total = training.ce_weight * ce + training.kd_weight * training.temperature**2 * kl
+    torch.autograd.backward(total)
+    return Losses(total.item(), ce.item(), kl.item(), len(z))
+
+
+def divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(teacher || student) at each position, nat, float64, over the student's vocabulary V.
+
+    `teacher` (N, >= V) and `student` (N, V) are logits; of the teacher's, those beyond V are cut off.
+    """
+    width = student.shape[-1]
+    log_p = functional.log_softmax(teacher[:, :width].double() / temperature, dim=-1)
+    log_q = functional.log_softmax(student.double() / temperature, dim=-1)
+    # A teacher may pad its vocabulary with -inf: no probability there, nothing to add.
+    return torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0).sum(dim=-1)

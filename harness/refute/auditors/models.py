@@ -1,0 +1,71 @@
+"""Student and teacher by plain transformers (a natively quantised teacher by llama.cpp), asked one text at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from refute.errors import ExperimentError, MissingDependencyError
+from refute.spec.experiments.distill import TeacherPlace
+from refute.spec.release import GgufModel, Training
+
+# Logits (length, vocabulary) at every position of a text (1, length), on the text's device.
+Answer = Callable[[Tensor], Tensor]
+
+
+def open_model(folder: Path, device: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """The causal model in a Hugging Face folder. Raises ExperimentError where weights are missing or misshapen."""
+    # Progress bars of a library that has no switch for them.
+    with contextlib.redirect_stderr(io.StringIO()):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    model, info = loaded
+    if any(info[kind] for kind in ("missing_keys", "mismatched_keys")):
+        raise ExperimentError(
+            f"{folder}: weights do not fit their config: {info}", hint="the folder is not whole; make it again"
+        )
+    ready: PreTrainedModel = model.to(device)
+    return ready
+
+
+def open_teacher(place: TeacherPlace, training: Training, *, device: str, threads: int) -> Answer:
+    """The teacher as the run has it: in the run's dtype, or in llama.cpp where its GGUF stays quantised.
+
+    Raises what `open_model` raises, and MissingDependencyError without llama-cpp-python where that is asked for.
+    """
+    if isinstance(place.model, GgufModel) and place.model.runtime == "llama.cpp":
+        return _llama_cpp(Path(place.path), training.seq_len, threads)
+    dtype = torch.bfloat16 if training.dtype == "bfloat16" else torch.float32
+    model = open_model(Path(place.path), device, dtype).eval()
+
+    @torch.no_grad()
+    def answer(ids: Tensor) -> Tensor:
+        logits: Tensor = model(input_ids=ids, use_cache=False).logits[0]
+        return logits
+
+    return answer
+
+
+def _llama_cpp(path: Path, context: int, threads: int) -> Answer:
+    try:
+        from llama_cpp import Llama  # pyright: ignore[reportMissingImports]  # an extra
+    except ImportError as error:
+        raise MissingDependencyError("natively quantised GGUF teachers", "llama") from error
+    llama: Any = Llama(str(path), n_ctx=context, n_batch=context, n_threads=threads, logits_all=True, verbose=False)
+
+    def answer(ids: Tensor) -> Tensor:
+        llama.reset()
+        llama.eval(ids[0].tolist())
+        scores = np.array(llama.scores[: ids.shape[1]], dtype=np.float32)
+        return torch.from_numpy(scores).to(ids.device)
+
+    return answer

@@ -31,6 +31,12 @@ def key_of(name: str) -> str:
     return name.encode().hex().ljust(64, "0")
 
 
+def age(path: Path, seconds: float = 2 * HOUR) -> None:
+    """Make `path` as old as that."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
 def fill(store: Store, made_from: dict[str, list[str]], age_s: float = 2 * HOUR, shared: bytes = b"shared") -> None:
     """Evidence by name, each made from the named ones before it, with a file of its own and one that all share."""
     digests: dict[str, str] = {}
@@ -41,7 +47,7 @@ def fill(store: Store, made_from: dict[str, list[str]], age_s: float = 2 * HOUR,
         (out / "shared").write_bytes(shared)
         digests[name] = store.add(name, key_of(name), out, {need: digests[need] for need in needs}).digest
         store.discard_scratch(key_of(name))
-        os.utime(store.manifest_path(key_of(name)), (time.time() - age_s,) * 2)
+        age(store.manifest_path(key_of(name)), age_s)
 
 
 def kept(store: Store, *names: str) -> Kept:
@@ -105,7 +111,7 @@ def test_leftovers_go_and_checkpoints_stay(tmp_path: Path) -> None:
     for part in parts:
         part.parent.mkdir(exist_ok=True)
         part.write_bytes(b"half")
-        os.utime(part, (time.time() - 2 * HOUR,) * 2)
+        age(part)
     pruned = clean(store, kept(store, "it"))
     assert {kind: len(paths) for kind, paths in pruned.paths.items()} == {
         "evidence": 0,
@@ -175,7 +181,7 @@ def test_the_command_keeps_what_runs_cite(cli: Cli, make_run: Callable[..., RunF
     assert run.path.name in cli("store", "list", *options).stdout
     assert "removed 0 evidence" in cli("store", "prune", *options, "--keep-runs", 0).stdout
     for path in (*run.path.iterdir(), run.path, *(tmp_path / "store" / "keys").iterdir()):
-        os.utime(path, (time.time() - 2 * HOUR,) * 2)
+        age(path)
     assert json.loads(cli("store", "prune", *options, "--json").stdout)["evidence"] == []
     assert "would remove 2 evidence" in cli("store", "prune", *options, "--keep-runs", 0, "--dry-run").stdout
     gone = json.loads(cli("store", "prune", *options, "--keep-runs", 0, "--json").stdout)

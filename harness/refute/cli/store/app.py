@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refute.cli.console import print_json, progress
 from refute.cli.options import Json, RefuteDir
-from refute.cli.store.show import inventory_as_json, pruned_as_json, show_inventory, show_pruned
+from refute.cli.store.show import inventory_as_json, pruned_as_json, show_imported, show_inventory, show_pruned
 from refute.errors import UsageError
 from refute.spec.folders import REFUTE_DIR, runs_folder, store_folder
+
+if TYPE_CHECKING:
+    from refute.evidence.store import Store
+    from refute.judge.run.citing import CitingRun
 
 app = typer.Typer(no_args_is_help=True, help="List, clean, pack and take in evidence.")
 
@@ -77,6 +82,87 @@ def prune_store(
         print_json(pruned_as_json(pruned, dry_run=dry_run))
     else:
         show_pruned(pruned, dry_run=dry_run)
+
+
+@app.command("export")
+def export_archive(
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN|NAME...", help="Runs (id, folder, or `latest`) and evidence (name or key)."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The tar file to make.")],
+    store: StoreFolder = None,
+    refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Pack runs, with their verdicts and the evidence that they cite, into one file to carry to another machine."""
+    from refute.evidence.store import Store
+    from refute.evidence.store.export import Packing, export
+
+    opened = Store(_existing(store, refute_dir))
+    runs, keys = _found(what, opened, refute_dir)
+    packing = Packing(
+        runs={run.id: run.path for run in runs},
+        digests=frozenset[str]().union(*(run.digests for run in runs)),
+        objects=frozenset[str]().union(*(run.objects for run in runs)),
+        keys=keys,
+    )
+    with progress(quiet=as_json) as report:
+        contents = export(opened, packing, to, lambda done, total: report("pack bytes", done, total, {}))
+    if as_json:
+        print_json({"archive": str(to), "runs": contents.runs, "keys": contents.keys, "bytes": contents.size})
+    else:
+        typer.echo(f"packed {len(contents.runs)} runs, {len(contents.keys)} pieces of evidence: {to}")
+        typer.echo(f"next, on the other machine: refute store import {to.name}")
+
+
+@app.command("import")
+def import_into(
+    file: Annotated[Path, typer.Argument(help="An archive that `refute store export` made.")],
+    store: StoreFolder = None,
+    refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Take runs and evidence of another machine in; every file is checked before the first of them appears.
+
+    The verdicts among them are not verified: `refute verify` does that.
+    """
+    from refute.evidence.store import Store
+    from refute.evidence.store.importing import import_archive
+
+    place = store or store_folder(refute_dir)
+    with progress(quiet=as_json) as report:
+        taken = import_archive(
+            Store(place), runs_folder(refute_dir), file, lambda done, total: report("take in bytes", done, total, {})
+        )
+    if as_json:
+        evidence = [{"name": name, "key": key} for name, key in taken.evidence]
+        print_json({"store": str(place), "runs": taken.runs, "evidence": evidence})
+    else:
+        show_imported(taken, place, runs_folder(refute_dir))
+
+
+def _found(what: Sequence[str], store: Store, refute_dir: Path) -> tuple[list[CitingRun], frozenset[str]]:
+    """The runs and the keys of evidence that are named. Raises UsageError for a word that names neither."""
+    from refute.evidence.store.export import keys_named
+    from refute.judge.run.citing import citing_run
+
+    runs: list[CitingRun] = []
+    keys: set[str] = set()
+    for text in what:
+        folder = next(
+            (path for path in (runs_folder(refute_dir) / text, Path(text)) if (path / "run.json").is_file()), None
+        )
+        if folder is not None:
+            runs.append(citing_run(folder.resolve()))
+        elif named := keys_named(store, text):
+            keys |= named
+        else:
+            raise UsageError(
+                f"no run below {runs_folder(refute_dir)} and no evidence in {store.root} is called {text!r}",
+                hint="`refute store list` shows both",
+            )
+    return runs, frozenset(keys)
 
 
 def _existing(store: Path | None, refute_dir: Path) -> Path:

@@ -13,6 +13,7 @@ import typer
 from refute.escaping import one_line
 
 if TYPE_CHECKING:
+    from refute.evidence.store.importing import Imported
     from refute.evidence.store.inventory import Entry, Inventory
     from refute.evidence.store.prune import Pruned
     from refute.judge.run.citing import CitingRun
@@ -80,6 +81,17 @@ def show_pruned(pruned: Pruned, *, dry_run: bool) -> None:
         typer.echo(f"{one_line(name)}  {key[:12]}")
     counts = ", ".join(f"{len(paths)} {kind}" for kind, paths in pruned.paths.items())
     typer.echo(f"{'would remove' if dry_run else 'removed'} {counts}: {_size(pruned.size)}")
+
+
+def show_imported(taken: Imported, store: Path, runs: Path) -> None:
+    """What was taken in, and what can be done with it."""
+    for run in taken.runs:
+        typer.echo(f"run {runs / run}")
+    for name, key in taken.evidence:
+        typer.echo(f"{one_line(name)}  {key[:12]}")
+    typer.echo(f"took in {len(taken.runs)} runs, {len(taken.evidence)} pieces of evidence")
+    if taken.runs:
+        typer.echo(f"next: refute judge {runs / taken.runs[-1]} --store {store} --falsifiers FOLDER")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

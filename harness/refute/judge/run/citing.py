@@ -32,8 +32,12 @@ class CitingRun:
 def citing_runs(runs: Path) -> tuple[CitingRun, ...]:
     """The runs below `runs`, the last written first. Raises EvidenceError where one does not say what it cites."""
     folders = [path for path in sorted(runs.iterdir()) if _is_run(path)] if runs.is_dir() else []
-    found = [CitingRun(path.name, path, _last_written(path), RunFolder(path).read_evidence()) for path in folders]
-    return tuple(sorted(found, key=lambda run: run.last_written, reverse=True))
+    return tuple(sorted(map(citing_run, folders), key=lambda run: run.last_written, reverse=True))
+
+
+def citing_run(path: Path) -> CitingRun:
+    """The run whose folder is `path`. Raises EvidenceError where it does not say what it cites."""
+    return CitingRun(path.name, path, _last_written(path), RunFolder(path).read_evidence())
 
 
 def kept_runs(runs: Sequence[CitingRun], count: int | None, young_since: float) -> tuple[CitingRun, ...]:

@@ -20,24 +20,30 @@ from refute_contracts.verdict_cases import (
     AT,
     BAD,
     CONTROLS,
+    DERIVED,
+    ELSEWHERE,
     GOOD,
     HOLDS,
+    NEEDS,
     NUMBERS,
     RECORDED,
+    RELEASE,
     SUBJECT,
     Case,
     build,
     criterion,
     record,
     rule,
+    spec,
     waiver,
 )
 
 _OUTCOMES = st.lists(st.sampled_from(RECORDED), max_size=3)
-CASES = st.lists(st.builds(Case, st.sampled_from(Severity), _OUTCOMES, st.booleans(), st.booleans()), max_size=4)
+_ANY = st.builds(Case, st.sampled_from(Severity), _OUTCOMES, st.booleans(), st.booleans(), st.booleans())
+CASES = st.lists(_ANY, max_size=4)
 # Properties about outcomes alone leave waivers out.
 _MEASURED = st.lists(st.sampled_from(RECORDED), min_size=1, max_size=2)
-_UNWAIVED = st.builds(Case, st.sampled_from(Severity), _MEASURED, st.just(False), st.booleans())
+_UNWAIVED = st.builds(Case, st.sampled_from(Severity), _MEASURED, st.just(False), st.booleans(), st.booleans())
 UNWAIVED = st.lists(_UNWAIVED, min_size=1, max_size=4)
 
 
@@ -65,7 +71,7 @@ def a_criterion_weighs_what_its_worst_falsifier_weighs(outcomes: list[Outcome], 
         case = Case(severity, outcomes, waived, lenient)
         criteria, records, waivers = build([case])
         verdict = rule([ANCHOR, *criteria], [HOLDS, *records], *waivers)
-        assert verdict.ruling is weight(*case)
+        assert verdict.ruling is weight(severity, outcomes, waived, lenient)
         assert verdict.criteria[1].outcome is max([*outcomes] or [Outcome.NOT_RUN], key=list(Outcome).index)
 
 
@@ -95,19 +101,21 @@ def less_is_never_better(cases: list[Case], data: st.DataObject) -> None:
     assert (less.ruling, less.partial) == (Ruling.NO_GO, True)
 
 
-@given(cases=UNWAIVED, worse=st.sampled_from(RECORDED), data=st.data())
-def worse_is_never_better(cases: list[Case], worse: Outcome, data: st.DataObject) -> None:
+@given(cases=UNWAIVED, data=st.data())
+def worse_is_never_better(cases: list[Case], data: st.DataObject) -> None:
     """Without waivers, a worse outcome of one falsifier never improves the verdict, whatever is beside it."""
     place = data.draw(st.integers(0, len(cases) - 1))
     changed = cases[place]
-    first = max(changed.outcomes[0], worse, key=list(Outcome).index)
-    spoilt = [*cases[:place], changed._replace(outcomes=[first, *changed.outcomes[1:]]), *cases[place + 1 :]]
-    assert heaviness(_ruling(cases)) <= heaviness(_ruling(spoilt))
+    before, rank = heaviness(_ruling(cases)), list(Outcome).index
+    for worse in (each for each in RECORDED if rank(each) > rank(changed.outcomes[0])):
+        spoilt = [*cases[:place], changed._replace(outcomes=[worse, *changed.outcomes[1:]]), *cases[place + 1 :]]
+        assert before <= heaviness(_ruling(spoilt))
 
 
 @given(cases=UNWAIVED, more=UNWAIVED)
 def more_is_never_better(cases: list[Case], more: list[Case]) -> None:
-    """Without waivers, further criteria never improve a verdict that rests on a corroborated, blocking one.
+    """Without waivers, further criteria never improve a verdict that rests on a corroborated, blocking one about the
+    subject.
 
     Where there is none, a criterion weighs beside others what it weighs alone.
     """
@@ -116,11 +124,36 @@ def more_is_never_better(cases: list[Case], more: list[Case]) -> None:
 
 
 def _anchored(cases: Sequence[Case]) -> bool:
-    return any(case.severity is Severity.BLOCK and set(case.outcomes) == {Outcome.CORROBORATED} for case in cases)
+    return any(
+        case.severity is Severity.BLOCK and set(case.outcomes) == {Outcome.CORROBORATED} and not case.aside
+        for case in cases
+    )
+
+
+@given(severities=st.lists(st.sampled_from(Severity), max_size=3))
+def go_rests_on_the_subject(severities: list[Severity]) -> None:
+    """Where all hold, one of them on some evidence and the others on none of the subject's."""
+    aside = [Case(severity, [Outcome.CORROBORATED], aside=True) for severity in (Severity.BLOCK, *severities)]
+    criteria, records, _ = build(aside)
+    for on, severity in product((*NEEDS, "unknown"), Severity):
+        one = criterion("ONE", severity)
+        ruling = rule([one, *criteria], [record(one, Outcome.CORROBORATED, on=on), *records]).ruling
+        carried = severity is Severity.BLOCK and on in ("corpus", "probe", DERIVED)
+        assert ruling is (Ruling.GO if carried else Ruling.WARN)
+
+
+@given(named=st.sampled_from([None, "corpus", "probe", ELSEWHERE]))
+def specs_are_about_their_subject(named: str | None) -> None:
+    """A spec that names another subject than the release's stops it; one that names none does not."""
+    from refute.judge.algebra import judge
+
+    asked = spec(ANCHOR).model_copy(update={"subject": named})
+    verdict = judge(asked, [HOLDS], release=RELEASE, evidence_needs=NEEDS)
+    assert verdict.ruling is (Ruling.GO if named in (None, "corpus") else Ruling.NO_GO)
 
 
 def _heaviest(cases: Sequence[Case]) -> Ruling:
-    return max([Ruling.GO, *(weight(*case) for case in cases)], key=heaviness)
+    return max([Ruling.GO, *(weight(*case[:4]) for case in cases)], key=heaviness)
 
 
 def _ruling(cases: list[Case]) -> Ruling:
@@ -193,7 +226,7 @@ def numbers_rest_on_evidence(severity: Severity, outcome: Outcome) -> None:
     subject=st.just(SUBJECT) | st.sampled_from(["6" * 64, None]),
 )
 def waivers_are_bound(seconds: int | None, subject: str | None) -> None:
-    """In force exactly for its criterion and subject, before it ends, and under a policy given by its approvers."""
+    """In force exactly for its criterion and subject, before it ends, and given by an approver of the policy."""
     one = criterion("ONE")
     records = [HOLDS, record(one, Outcome.FALSIFIED)]
     for of, approvers in product((one, criterion("OTHER")), (None, (), ("Ann",), ("Bob",))):
@@ -203,7 +236,7 @@ def waivers_are_bound(seconds: int | None, subject: str | None) -> None:
         faults = {
             WaiverState.WRONG_SUBJECT: subject != SUBJECT,
             WaiverState.EXPIRED: seconds is None or seconds >= 0,
-            WaiverState.APPROVER_NOT_ALLOWED: approvers is not None and "Ann" not in approvers,
+            WaiverState.APPROVER_NOT_ALLOWED: "Ann" not in (approvers or ()),
             WaiverState.UNKNOWN_CRITERION: of is not one,
         }
         expected = {state for state, is_so in faults.items() if is_so} or {WaiverState.APPLIED}
@@ -230,16 +263,16 @@ def only_what_was_measured_can_be_waived(outcomes: list[Outcome]) -> None:
 @given(
     days=st.lists(st.integers(-40, 40), max_size=4),
     malformed=st.integers(0, 2),
-    notice=st.none() | st.integers(0, 30),
+    notice=st.integers(0, 30),
     outcome=st.sampled_from(list(NUMBERS)),
 )
-def every_waiver_is_listed(days: list[int], malformed: int, notice: int | None, outcome: Outcome) -> None:
+def every_waiver_is_listed(days: list[int], malformed: int, notice: int, outcome: Outcome) -> None:
     """Used or not, in the order of the file, malformed ones last; those in force that end within the notice say so."""
     one = criterion("ONE")
     dates = [f"{AT + timedelta(days=each):%Y-%m-%dT%H:%M:%SZ}" for each in days] + ["2026-02-30T00:00:00Z"]
     waivers = [waiver(one).model_copy(update={"expires_at": date}) for date in dates]
     broken = [MalformedWaiver(criterion=f"AC-{n}", approver="", fault=f"no entry {n}") for n in range(malformed)]
-    policy = None if notice is None else Policy(approvers=("Ann",), waiver_notice_days=notice)
+    policy = Policy(approvers=("Ann",), waiver_notice_days=notice)
     verdict = rule([ANCHOR, one], [HOLDS, record(one, outcome)], *waivers, policy=policy, malformed=broken)
     listed = verdict.waivers
     assert [each.expires_at for each in listed] == [*dates, *[""] * malformed]
@@ -247,8 +280,7 @@ def every_waiver_is_listed(days: list[int], malformed: int, notice: int | None, 
     in_force = WaiverState.NOT_NEEDED if outcome is Outcome.CORROBORATED else WaiverState.APPLIED
     states = [in_force if each > 0 else WaiverState.EXPIRED for each in days]
     assert [each.state for each in listed] == [*states, *[WaiverState.MALFORMED] * (1 + malformed)]
-    within = 14 if notice is None else notice
-    assert [each.expires_soon for each in listed] == [0 < each <= within for each in days] + [False] * (1 + malformed)
+    assert [each.expires_soon for each in listed] == [0 < each <= notice for each in days] + [False] * (1 + malformed)
     used = in_force in states and in_force is WaiverState.APPLIED
     assert verdict.ruling is (Ruling.WARN if used else weight(Severity.BLOCK, [outcome], waived=False))
 
@@ -286,6 +318,12 @@ doubt_covers_everything = Rewrite(_MERELY_OPEN, {"self.outcome is Outcome.INCONC
 absence_is_fatal = Rewrite(
     _WEIGH, {'doubts.append("no blocking criterion was': 'fatal.append("no blocking criterion was'}
 )
+_CARRIES = "refute.judge.verdict:CriterionRuling.carries"
+anything_carries = Rewrite(_CARRIES, {" and self.about_subject": ""})
+warnings_carry = Rewrite(_CARRIES, {"self.severity is Severity.BLOCK and ": ""})
+derived_is_forgotten = Rewrite("refute.judge.about:evidence_about", {"found |= more": "break"})
+anything_rests = Rewrite("refute.judge.about:rests_on", {"name in evidence": "True"})
+any_subject_will_do = Rewrite("refute.judge.about:other_subjects", {"spec.subject is not None and": "False and"})
 
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
@@ -306,6 +344,9 @@ misbehaviour_forgiven = Rewrite("refute.spec.bars.decide:misbehaviour", {"if not
 numbers_without_evidence = Rewrite("refute.spec.bars.decide:outcome_of", {"if without:": "if False:"})
 _IN_FORCE = "refute.judge.waivers:_not_in_force"
 waivers_for_any_subject = Rewrite(_IN_FORCE, {"if waiver.subject_sha256 != subject_sha256:": "if False:"})
+waivers_without_policy = Rewrite(
+    _IN_FORCE, {'WaiverState.APPROVER_NOT_ALLOWED, "no policy says who may waive; give one with --policy"': "None"}
+)
 waivers_for_ever = Rewrite(_IN_FORCE, {"if at >= expires:": "if False:"})
 waivers_to_the_last_second = Rewrite(_IN_FORCE, {"if at >= expires:": "if at > expires:"})
 waivers_at_no_moment = Rewrite(
@@ -314,9 +355,7 @@ waivers_at_no_moment = Rewrite(
         'WaiverState.EXPIRED, "no moment of judgement was given, so it cannot be shown to be in force"': "None",
     },
 )
-waivers_by_anyone = Rewrite(
-    _IN_FORCE, {"if policy is not None and waiver.approver not in policy.approvers:": "if False:"}
-)
+waivers_by_anyone = Rewrite(_IN_FORCE, {"if waiver.approver not in policy.approvers:": "if False:"})
 _UNMEASURED = "refute.judge.waivers:_unmeasured"
 waivers_for_errors = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.ERROR)"})
 waivers_for_skips = Rewrite(_UNMEASURED, {"not in _MEASURED": "not in (*_MEASURED, Outcome.SKIPPED)"})

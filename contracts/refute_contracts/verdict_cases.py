@@ -27,19 +27,27 @@ CONTROLS = (
     ControlResult("unusable", Outcome.ERROR, Outcome.ERROR, "refused"),
 )
 RELEASE = Release.model_validate(
-    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "evidence": {"corpus": "a"}}
+    {"release": "r", "title": "t", "run_class": RunClass.EMBEDDED, "subject": "corpus", "evidence": {"corpus": "a"}}
 )
+# What the gate does not know of the subject, and what it made of it.
+ELSEWHERE, DERIVED = "gate", "answers"
+NEEDS = {"corpus": (), ELSEWHERE: (), "probe": ("corpus", ELSEWHERE), DERIVED: ("probe",)}
+POLICY = Policy(approvers=("Ann",))
 # Outcomes that a record may have by itself; `not_applicable` is the spec's to grant.
 RECORDED = [outcome for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE]
 
 
 class Case(NamedTuple):
-    """One criterion: its severity, the outcomes of its falsifiers, whether it is waived, and open only as a warning."""
+    """One criterion: its severity, the outcomes of its falsifiers, whether it is waived, and open only as a warning.
+
+    `aside`: measured on evidence that is not the subject's.
+    """
 
     severity: Severity
     outcomes: list[Outcome]
     waived: bool = False
     lenient: bool = False
+    aside: bool = False
 
 
 def criterion(
@@ -70,8 +78,8 @@ def spec(*criteria: Criterion) -> Spec:
     return Spec(spec="SPEC-A", version=1, title="t", criteria=criteria)
 
 
-def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
-    """An honest record: its numbers give its outcome, its controls behaved."""
+def record(of: Criterion, outcome: Outcome, number: int = 0, *, on: str = "corpus") -> Record:
+    """An honest record on a piece of evidence: its numbers give its outcome, its controls behaved."""
     measured = outcome in NUMBERS
     return Record(
         "SPEC-A",
@@ -83,7 +91,7 @@ def record(of: Criterion, outcome: Outcome, number: int = 0) -> Record:
         RunClass.EMBEDDED,
         NUMBERS.get(outcome, ()),
         CONTROLS if measured else (),
-        (("corpus", "d" * 64),) if measured else (),
+        ((on, "d" * 64),) if measured else (),
         "c" * 64,
     )
 
@@ -104,7 +112,7 @@ def rule(
     *waivers: Waiver,
     at: datetime | None = AT,
     subject: str | None = SUBJECT,
-    policy: Policy | None = None,
+    policy: Policy | None = POLICY,
     malformed: Sequence[MalformedWaiver] = (),
 ) -> Verdict:
     """The verdict on the embedded release, with everything that a judge is given."""
@@ -118,6 +126,7 @@ def rule(
         malformed_waivers=malformed,
         at=at,
         release=RELEASE,
+        evidence_needs=NEEDS,
         subject_sha256=subject,
         faults=(),
     )
@@ -130,7 +139,7 @@ def build(cases: Sequence[Case]) -> tuple[list[Criterion], list[Record], list[Wa
         for n, case in enumerate(cases)
     ]
     records = [
-        record(of, outcome, number)
+        record(of, outcome, number, on=ELSEWHERE if case.aside else "corpus")
         for of, case in zip(criteria, cases, strict=True)
         for number, outcome in enumerate(case.outcomes)
     ]

@@ -116,6 +116,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -
             cpus=2,
             versions={"refute": version("refute")},
             falsifiers=falsifier_origins(registry),
+            evidence_needs={"answers": ("student",), "notes": ()},
         ),
         release=ReleaseText(
             id=asked.release.release,

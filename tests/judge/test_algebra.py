@@ -16,7 +16,10 @@ from refute.spec.policy import Policy
 from refute_contracts.verdict_cases import (
     ANCHOR,
     AT,
+    DERIVED,
+    ELSEWHERE,
     HOLDS,
+    POLICY,
     RECORDED,
     RELEASE,
     SUBJECT,
@@ -71,9 +74,7 @@ def test_the_verdict_does_not_depend_on_the_machine() -> None:
 
     def ruling(at: datetime) -> Ruling:
         records = [HOLDS, record(one, Outcome.FALSIFIED)]
-        return judge(
-            spec(ANCHOR, one), records, waivers=[expires], at=at, release=RELEASE, subject_sha256=SUBJECT
-        ).ruling
+        return rule([ANCHOR, one], records, expires, at=at).ruling
 
     elsewhere = AT.astimezone(timezone(timedelta(hours=9)))
     assert (ruling(AT), ruling(elsewhere)) == (Ruling.WARN, Ruling.WARN)
@@ -192,18 +193,18 @@ def test_waivers_count_only_with_a_moment_and_a_subject() -> None:
     one = criterion("ONE")
     records = [HOLDS, record(one, Outcome.FALSIFIED)]
 
-    def ruling(at: datetime | None, subject: str | None, policy: Policy | None = None) -> Ruling:
+    def ruling(at: datetime | None, subject: str | None, policy: Policy | None = POLICY) -> Ruling:
         return judge(
             spec(ANCHOR, one), records, waivers=[waiver(one)], at=at, subject_sha256=subject, policy=policy
         ).ruling
 
     assert ruling(AT, SUBJECT) is Ruling.WARN
-    assert ruling(AT, SUBJECT, Policy(approvers=("Ann",))) is Ruling.WARN
     for refused in (
         ruling(None, SUBJECT),
         ruling(AT, None),
         ruling(AT, "6" * 64),
         ruling(AT + timedelta(days=30), SUBJECT),
+        ruling(AT, SUBJECT, None),
         ruling(AT, SUBJECT, Policy()),
         ruling(AT, SUBJECT, Policy(approvers=("Bob",))),
     ):
@@ -216,6 +217,35 @@ def test_a_waiver_repairs_no_partial_run_and_no_control() -> None:
     assert rule([ANCHOR, one], [HOLDS], waiver(one)).ruling is Ruling.NO_GO
     lies = [HOLDS, record(one, Outcome.FALSIFIED), replace(TRUE, criterion="AC-TWO", falsifier="F-TWO-0", controls=())]
     assert rule([ANCHOR, one, two], lies, waiver(one), waiver(two)).ruling is Ruling.NO_GO
+
+
+@pytest.mark.parametrize(
+    ("on", "ruling"),
+    [("corpus", Ruling.GO), (DERIVED, Ruling.GO), (ELSEWHERE, Ruling.WARN), ("unknown", Ruling.WARN)],
+)
+def test_go_rests_on_the_subject(on: str, ruling: Ruling) -> None:
+    """What was measured on other evidence than the subject's, or than what was made of it, shows nothing of it."""
+    verdict = rule([ONE], [record(ONE, Outcome.CORROBORATED, on=on)])
+    assert verdict.ruling is ruling
+    assert verdict.criteria[0].about_subject == (ruling is Ruling.GO)
+
+
+def test_a_release_without_a_subject_is_about_what_it_brings() -> None:
+    """Its own evidence counts, and the gate's never does."""
+    bare = RELEASE.model_copy(update={"subject": None})
+    for on, ruling in (("corpus", Ruling.GO), (ELSEWHERE, Ruling.WARN)):
+        assert judge(spec(ONE), [record(ONE, Outcome.CORROBORATED, on=on)], release=bare).ruling is ruling
+
+
+def test_another_subject_than_the_specs_is_no_go() -> None:
+    """One line of a release must not put another model in the student's place; nor may it leave the line out."""
+    asked = spec(ANCHOR).model_copy(update={"subject": "student"})
+    for subject in ("ce_control", None):
+        verdict = judge(asked, [HOLDS], release=RELEASE.model_copy(update={"subject": subject}))
+        assert verdict.ruling is Ruling.NO_GO
+        assert verdict.reasons[0].startswith(
+            f"SPEC-A is about the evidence 'student', and the release's subject is {subject!r}"
+        )
 
 
 def test_reasons_come_most_severe_first() -> None:

@@ -27,6 +27,7 @@ FIELDS = {
     "expires_at": "2027-01-31T00:00:00Z",
 }
 EXPIRES = datetime(2027, 1, 31, tzinfo=UTC)
+POLICY = Policy(approvers=("Ann",))
 BEFORE = EXPIRES - timedelta(days=90)
 
 
@@ -50,7 +51,7 @@ def rule(
     criteria: Sequence[CriterionRuling] = SHORT,
     subject: str | None = SUBJECT,
     at: datetime | None = BEFORE,
-    policy: Policy | None = None,
+    policy: Policy | None = POLICY,
 ) -> tuple[WaiverRuling, ...]:
     """What becomes of the waivers, of one in force by default."""
     return rule_waivers(waivers or (waiver(),), criteria, subject_sha256=subject, at=at, policy=policy)
@@ -126,6 +127,7 @@ def test_the_last_moments_of_the_calendar_are_no_overflow() -> None:
     [
         ({}, WaiverState.APPLIED, "in force until 2027-01-31T00:00:00Z"),
         ({"policy": Policy(approvers=("Bob", "Ann"))}, WaiverState.APPLIED, "in force"),
+        ({"policy": None}, WaiverState.APPROVER_NOT_ALLOWED, "give one with --policy"),
         ({"policy": Policy()}, WaiverState.APPROVER_NOT_ALLOWED, "does not let 'Ann' waive"),
         ({"policy": Policy(approvers=("ann",))}, WaiverState.APPROVER_NOT_ALLOWED, "'Ann'"),
         ({"subject": "6" * 64}, WaiverState.WRONG_SUBJECT, "6" * 64),
@@ -168,16 +170,17 @@ def test_a_criterion_of_two_specs_is_waived_whole_or_not_at_all() -> None:
 @pytest.mark.parametrize(
     ("days_left", "policy", "soon"),
     [
-        (14, None, True),
-        (15, None, False),
+        (14, POLICY, True),
+        (15, POLICY, False),
         (3, Policy(approvers=("Ann",), waiver_notice_days=3), True),
         (4, Policy(approvers=("Ann",), waiver_notice_days=3), False),
         (0.5, Policy(approvers=("Ann",), waiver_notice_days=0), False),
-        (-1, None, False),
+        (-1, POLICY, False),
+        (1, None, False),
     ],
 )
 def test_notice_is_given_before_the_end(days_left: float, policy: Policy | None, soon: bool) -> None:
-    """Within the days that the policy asks for, two weeks without one; never for a waiver that is not in force."""
+    """Within the days that the policy asks for, two weeks unless it says; never for a waiver that is not in force."""
     assert rule(at=EXPIRES - timedelta(days=days_left), policy=policy)[0].expires_soon is soon
 
 
@@ -193,7 +196,7 @@ def test_all_are_listed_and_none_hides_another() -> None:
     old = waiver(expires_at="2020-01-01T00:00:00Z")
     broken = MalformedWaiver(criterion="AC-B", approver="", fault="line 3: reason: this required key is missing")
     for both in ([old, waiver()], [waiver(), old]):
-        found = rule_waivers(both, SHORT, subject_sha256=SUBJECT, at=BEFORE, policy=None, malformed=[broken])
+        found = rule_waivers(both, SHORT, subject_sha256=SUBJECT, at=BEFORE, policy=POLICY, malformed=[broken])
         assert {each.state for each in found[:2]} == {WaiverState.EXPIRED, WaiverState.APPLIED}
         assert [each.expires_at for each in found[:2]] == [each.expires_at for each in both]
         assert (found[2].state, found[2].criterion, found[2].why) == (WaiverState.MALFORMED, "AC-B", broken.fault)

@@ -51,6 +51,7 @@ def _facts(run_id: str, config: pytest.Config, inputs: GateInputs) -> RunFacts:
         cpus=os.cpu_count() or 0,
         versions=_versions(),
         falsifiers=falsifier_origins(inputs.registry, contracts),
+        evidence_needs={name: tuple(inputs.plan[name].needs) for name in sorted(inputs.plan)},
     )
 
 

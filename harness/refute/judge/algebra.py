@@ -6,11 +6,13 @@ The algebra, worst first:
   verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
               WARN: every block criterion corroborated or waived, or open where its spec says `inconclusive: warn`;
                     a warn criterion does not hold, a waiver applied, or no block criterion was corroborated
+                    by evidence of the subject (judge/about)
                     (a block criterion weighs as warn before the date in its `effective_on`)
-              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock
+              NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock,
+                    a spec that is about another subject
 
 Without waivers it is monotone: a worse outcome never improves a verdict. Nor does another criterion, but where none
-that blocks was corroborated before: nobody may go on nothing.
+that blocks was corroborated on the subject before: nobody may go on nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
+from refute.judge.about import evidence_about, other_subjects, rests_on
 from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict, WaiverRuling, WaiverState
 from refute.judge.waivers import rule_waivers
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
@@ -44,16 +48,18 @@ def judge(
     malformed_waivers: Sequence[MalformedWaiver] = (),
     at: datetime | None = None,
     release: Release | None = None,
+    evidence_needs: Mapping[str, Sequence[str]] = MappingProxyType({}),
     subject_sha256: str | None = None,
     faults: Sequence[str] = (),
     preregistration: Preregistration = NOT_LOCKED,
 ) -> Verdict:
     """The verdict that `records` earn under `spec`.
 
-    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject; with a
-    `policy`, only those of its approvers. Without `at` every block criterion blocks, whatever its `effective_on`.
+    Waivers count only when `at` and `subject_sha256` are given, for they expire and are bound to a subject, and only
+    those of the approvers of a `policy`. Without `at` every block criterion blocks, whatever its `effective_on`.
     `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
-    a record is an error. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
+    a record is an error, and all evidence counts as the subject's. `evidence_needs` says of which evidence other was
+    made. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
 
     Raises ValueError when `at` names no time zone: the verdict would depend on where it is made.
     """
@@ -62,14 +68,18 @@ def judge(
     specs = (spec,) if isinstance(spec, Spec) else tuple(spec)
     by_key = _index(records)
     moment = None if at is None else at.astimezone(UTC)
+    about = None if release is None else evidence_about(release, evidence_needs)
     criteria = tuple(
-        _rule_criterion(one.spec, criterion, by_key, release, moment) for one in specs for criterion in one.criteria
+        _rule_criterion(one.spec, criterion, by_key, release, about, moment)
+        for one in specs
+        for criterion in one.criteria
     )
     waived = rule_waivers(
         waivers, criteria, subject_sha256=subject_sha256, at=moment, policy=policy, malformed=malformed_waivers
     )
     broken = preregistration.reasons if preregistration.state is LockState.BROKEN else ()
-    faults = (*broken, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
+    others = () if release is None else other_subjects(specs, release)
+    faults = (*broken, *others, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
     return replace(_weigh(specs, criteria, records, waived, faults), preregistration=preregistration)
 
 
@@ -107,12 +117,11 @@ def _rule_criterion(
     criterion: Criterion,
     by_key: Mapping[_Key, list[Record]],
     release: Release | None,
+    about: frozenset[str] | None,
     moment: datetime | None,
 ) -> CriterionRuling:
-    rulings = tuple(
-        _rule_falsifier(criterion, use, by_key.get((spec_id, criterion.id, use.id), []), release)
-        for use in criterion.falsifiers
-    )
+    records = {use.id: by_key.get((spec_id, criterion.id, use.id), []) for use in criterion.falsifiers}
+    rulings = tuple(_rule_falsifier(criterion, use, records[use.id], release) for use in criterion.falsifiers)
     return CriterionRuling(
         spec=spec_id,
         criterion=criterion.id,
@@ -124,6 +133,7 @@ def _rule_criterion(
         falsifiers=rulings,
         effective_on=criterion.effective_on or "",
         inconclusive=criterion.inconclusive,
+        about_subject=about is None or any(rests_on(each, about) for each in records.values()),
     )
 
 
@@ -199,8 +209,8 @@ def _weigh(
     for each in criteria:
         if not each.holds and each.criterion not in waived:
             _file(each, fatal, doubts)
-    if weighing and not any(each.severity is Severity.BLOCK and each.corroborated for each in weighing):
-        doubts.append("no blocking criterion was corroborated: nothing shows that this release is ready")
+    if weighing and not any(each.carries for each in weighing):
+        doubts.append("no blocking criterion was corroborated on the subject: nothing shows that this release is ready")
     accepted = tuple(
         f"{each.criterion} waived by {each.approver} until {each.expires_at}: {each.reason}" for each in applied
     )

@@ -80,6 +80,7 @@ class Case:
             malformed_waivers=self.waivers.malformed,
             at=moment(self.evaluated_at),
             release=self.texts.release,
+            evidence_needs=self.run.evidence_needs,
             subject_sha256=self.subject.sha256,
             faults=(*self.record_faults, *unmet(self.texts.release, self.requires, self.signer.key_id)),
             preregistration=preregistration(self.lock, self.lock_keys, self._under_lock()),

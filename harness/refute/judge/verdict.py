@@ -28,6 +28,7 @@ class CriterionRuling:
 
     `severity` is what it weighed at the moment of judgement: a criterion with a date in `effective_on` (UTC, such as
     2027-01-31) weighs as `warn` before it. `inconclusive` is what its spec says that it does while it is open.
+    `about_subject`: it was measured on evidence of the verdict's subject, or on what was made of that.
     """
 
     spec: str
@@ -40,12 +41,18 @@ class CriterionRuling:
     falsifiers: tuple[FalsifierRuling, ...]
     effective_on: str = ""
     inconclusive: Literal["block", "warn"] = "block"
+    about_subject: bool = False
     __pydantic_config__ = _CLOSED
 
     @property
     def corroborated(self) -> bool:
         """Whether it was attacked and stands."""
         return self.outcome is Outcome.CORROBORATED and not self.uncovered
+
+    @property
+    def carries(self) -> bool:
+        """Whether a GO can rest on it: it blocks, and the subject itself was attacked and stands."""
+        return self.severity is Severity.BLOCK and self.corroborated and self.about_subject
 
     @property
     def excused(self) -> bool:

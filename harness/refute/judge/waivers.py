@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from refute.judge.verdict import CriterionRuling, WaiverRuling, WaiverState
 from refute.outcome import Outcome
 from refute.spec.policy import Policy
-from refute.spec.waiver import NOTICE_DAYS, MalformedWaiver, Waiver
+from refute.spec.waiver import MalformedWaiver, Waiver
 
 _MEASURED = (Outcome.CORROBORATED, Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE, Outcome.FALSIFIED)
 
@@ -29,13 +29,12 @@ def rule_waivers(
 ) -> tuple[WaiverRuling, ...]:
     """What becomes of each waiver at the moment `at` (with a time zone); malformed ones come last.
 
-    Without a subject or a moment no waiver is in force. Without a policy any approver will do; with one, only those
-    whom it names.
+    Without a subject or a moment no waiver is in force, nor without a policy, which names those who may waive.
     """
     by_id: dict[str, list[CriterionRuling]] = {}
     for ruling in criteria:
         by_id.setdefault(ruling.criterion, []).append(ruling)
-    notice = timedelta(days=NOTICE_DAYS if policy is None else policy.waiver_notice_days)
+    notice = timedelta(days=0 if policy is None else policy.waiver_notice_days)
     ruled = [_rule(waiver, by_id, subject_sha256, at, policy, notice) for waiver in waivers]
     broken = [
         WaiverRuling(each.criterion, each.approver, "", "", WaiverState.MALFORMED, each.fault) for each in malformed
@@ -71,7 +70,9 @@ def _not_in_force(
         return WaiverState.EXPIRED, "no moment of judgement was given, so it cannot be shown to be in force"
     if at >= expires:
         return WaiverState.EXPIRED, f"ended at {waiver.expires_at}"
-    if policy is not None and waiver.approver not in policy.approvers:
+    if policy is None:
+        return WaiverState.APPROVER_NOT_ALLOWED, "no policy says who may waive; give one with --policy"
+    if waiver.approver not in policy.approvers:
         return WaiverState.APPROVER_NOT_ALLOWED, f"the policy does not let {waiver.approver!r} waive"
     return None
 

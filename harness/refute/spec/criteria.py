@@ -234,6 +234,9 @@ class Spec(Closed):
     spec: Annotated[str, Field(pattern=f"^SPEC-{_WORDS}", description="The id of this specification.")]
     version: Annotated[int, Field(ge=1, description="Counted up with every change of meaning.")]
     title: Text
+    subject: Text | None = Field(
+        default=None, description="Evidence that the criteria are about: a release with another subject is NO-GO."
+    )
     criteria: tuple[Criterion, ...] = Field(json_schema_extra={"minItems": 1})
     retired: tuple[Retired, ...] = ()
 

@@ -77,9 +77,6 @@ def _malformed(entry: Value, fault: str) -> MalformedWaiver:
     )
 
 
-NOTICE_DAYS = 14
-
-
 _UTC = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
 
 

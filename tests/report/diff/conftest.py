@@ -18,6 +18,7 @@ from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record
 from refute.spec.bars.decide import outcome_of
 from refute.spec.criteria import Criterion, FalsifierUse, parse_spec
 from refute.spec.files import parse_release
+from refute.spec.policy import Policy
 from refute.spec.texts import ReleaseText, SpecText
 from refute.spec.waiver import Waiver
 
@@ -118,6 +119,7 @@ def make_predicate() -> Callable[..., Predicate]:
         verdict = judge(
             parsed,
             records,
+            policy=Policy(approvers=("Ann",)),
             waivers=waivers,
             at=datetime.fromisoformat(at),
             release=release,

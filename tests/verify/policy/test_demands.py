@@ -95,10 +95,13 @@ def test_a_no_go_is_not_accepted(tmp_path: Path, keys: dict[str, PrivateKey], ma
 def test_a_waiver_needs_an_approver_of_this_policy(
     tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun
 ) -> None:
-    """Judged without a policy, anybody could waive; whoever verifies with one decides again."""
+    """Judged under another policy, others could waive; whoever verifies with one decides again."""
     run = make_run(spec=TWO_BLOCK, right=10)
-    waived = waivers(judge_run(run, Operator(keys["gate"], development=False)))
-    house = House(tmp_path, keys, judge_run(run, Operator(keys["gate"], development=False, waivers=waived)))
+    house = House(tmp_path, keys, judge_run(run, Operator(keys["gate"], development=False)))
+    theirs = Operator(
+        keys["gate"], development=False, waivers=waivers(house.judged), policy=house.policy(approvers=["Ada"])
+    )
+    house = replace(house, judged=judge_run(run, theirs))
     assert house.judged.predicate.verdict.ruling == "WARN"
     either = ["GO", "WARN"]
     with pytest.raises(VerificationError, match="AC-TINY-001 was waived by 'Ada', whom the policy does not let waive"):

@@ -11,7 +11,8 @@ from refute.spec.fields import Closed, Sha256
 class RunFacts(Closed):
     """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC.
 
-    `falsifiers` has every falsifier that was registered, used or not.
+    `falsifiers` has every falsifier that was registered, used or not. `evidence_needs` says of every planned evidence
+    which other it is made of.
     """
 
     id: str
@@ -24,6 +25,7 @@ class RunFacts(Closed):
     cpus: int
     versions: dict[str, str]
     falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
+    evidence_needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Signer(Closed):

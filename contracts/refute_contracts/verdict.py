@@ -377,10 +377,10 @@ dates_never_come = Rewrite(
     {"criterion.severity_at(moment)": "Severity.WARN if criterion.effective_on else criterion.severity"},
 )
 controls_without_numbers = Rewrite(
-    "refute.spec.bars.decide:control_faults", {"elif control.observed in _MEASURED:": "elif False:"}
+    "refute.spec.bars.decide:_told_otherwise", {"elif control.observed in _MEASURED:": "elif False:"}
 )
 controls_believed = Rewrite(
-    "refute.spec.bars.decide:control_faults", {"if outcome is not control.observed:": "if False:"}
+    "refute.spec.bars.decide:_told_otherwise", {"if outcome is not control.observed:": "if False:"}
 )
 claims_without_numbers = Rewrite(
     "refute.judge.algebra:_outcome",

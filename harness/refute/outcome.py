@@ -127,8 +127,8 @@ class ControlResult:
 class Record:
     """One falsifier's run against one criterion: everything that the judge is allowed to know about it.
 
-    `evidence` maps experiment names to the digest of their manifest, `code` is the SHA-256 of the
-    file that defines the falsifier. Nothing in a record depends on the clock.
+    `evidence` maps experiment names to the digest of their manifest, `code` is the digest of the
+    file that defines the falsifier, and of its helpers. Nothing in a record depends on the clock.
     """
 
     spec: str

@@ -42,9 +42,9 @@ def test_a_file_beside_the_evidence_cannot_be_reached(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, text: str) -> None:
     """In JSON and in rows, as constants and as decimals too large for a float."""
     found = evidence(tmp_path, a__json=f'{{"x": [{text}]}}'.encode(), a__jsonl=f'{{"x": {text}}}\n'.encode())
-    with pytest.raises(EvidenceError, match=f"the number {text}, which is not finite"):
+    with pytest.raises(EvidenceError, match=f"a.json: holds the number {text}, which is not finite"):
         found.json("a.json")
-    with pytest.raises(EvidenceError, match=f"the number {text}, which is not finite"):
+    with pytest.raises(EvidenceError, match=f"a.jsonl:1: holds the number {text}, which is not finite"):
         found.rows("a.jsonl")
 
 
@@ -57,16 +57,23 @@ def test_rows_keep_order_and_odd_characters(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["[1]", "3", "null", '"text"'])
 def test_a_row_must_be_an_object(tmp_path: Path, line: str) -> None:
-    """A line that is another JSON value is named by its number."""
-    with pytest.raises(EvidenceError, match=r"row 2 of 'a\.jsonl' is no JSON object"):
-        evidence(tmp_path, a__jsonl=f"{{}}\n{line}\n".encode()).rows("a.jsonl")
+    """A line that is another JSON value is named by its number, blank lines counted as an editor counts them."""
+    with pytest.raises(EvidenceError, match=r"evidence 'student': a\.jsonl:3: expected a JSON object, found "):
+        evidence(tmp_path, a__jsonl=f"{{}}\n\n{line}\n".encode()).rows("a.jsonl")
 
 
 @pytest.mark.parametrize("data", [b"{", b"", b"\xff\xfe", b"{} {}"])
 def test_a_file_that_is_not_json_is_an_error(tmp_path: Path, data: bytes) -> None:
-    """Truncated, empty, wrongly encoded and trailing text all raise; nothing is made up."""
-    with pytest.raises(ValueError, match=r"Expect|codec|Extra"):
+    """Truncated, empty, wrongly encoded and trailing text all raise and name the file; nothing is made up."""
+    with pytest.raises(EvidenceError, match=r"evidence 'student': a\.json: is not (JSON: (Expect|Extra)|UTF-8)"):
         evidence(tmp_path, a__json=data).json("a.json")
+
+
+@pytest.mark.parametrize("line", ['{"x": ', "{'x': 1}", '{"x": NaN}', '{"x": 1e999}'])
+def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, line: str) -> None:
+    """Whatever is wrong with it, so that nobody has to look for it among a hundred thousand."""
+    with pytest.raises(EvidenceError, match=r"evidence 'student': a\.jsonl:4: (is not JSON|holds the number)"):
+        evidence(tmp_path, a__jsonl=f"{{}}\n\n{{}}\n{line}\n".encode()).rows("a.jsonl")
 
 
 def test_every_file_that_is_read_is_noted(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_an_honest_falsifier_gives_what_its_number_says(attack: Attack, count: i
 @pytest.mark.parametrize(
     ("name", "count", "outcome", "reason"),
     [
-        ("raising", 1, Outcome.ERROR, "raised ValueError: bad "),
+        ("raising", 1, Outcome.ERROR, "test_runner.py:86: ValueError: bad "),
         ("hanging", 1, Outcome.TIMEOUT, "gave no answer within 0.5 s"),
         ("silent", 1, Outcome.ERROR, "count was not measured"),
         ("blind", 1, Outcome.ERROR, "control 'many' must be falsified, but was corroborated"),
@@ -182,7 +182,7 @@ def test_an_honest_falsifier_gives_what_its_number_says(attack: Attack, count: i
         ("without-evidence", 1, Outcome.ERROR, "control 'many' must be falsified"),
         ("honest", "null", Outcome.ERROR, "'count' = None, which is not a number"),
         ("honest", "NaN", Outcome.ERROR, "NaN, which is not finite"),
-        ("honest", "", Outcome.ERROR, "raised JSONDecodeError"),
+        ("honest", "", Outcome.ERROR, "corpus': a.json: is not JSON"),
         ("no-such-falsifier", 1, Outcome.ERROR, "no falsifier is called 'no-such-falsifier'"),
     ],
 )

@@ -64,7 +64,7 @@ def careless(context):
 
 # name: (what it does, outcome, part of the reason)
 BEHAVIOURS = {
-    "raises": ("raise RuntimeError('on purpose')", "error", "raised RuntimeError: on purpose"),
+    "raises": ("raise RuntimeError('on purpose')", "error", ": RuntimeError: on purpose"),
     "hangs": ("time.sleep(600)", "timeout", "gave no answer within 1.5 s"),
     "stops": ("os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "gave no answer within 1.5 s"),
     "nan": ("return [point(float('nan'))]", "error", "not finite"),
@@ -76,9 +76,9 @@ BEHAVIOURS = {
     "stranger": ("return [point(name='other')]", "error", "does not declare"),
     "percent": ("return [point(unit='%')]", "error", "declares 'points'"),
     "exits": ("os._exit(0)", "error", "ended with exit status 0 before it answered"),
-    "leaves": ("sys.exit(0)", "error", "raised SystemExit"),
-    "skips": ("pytest.skip('not today')", "error", "raised Skipped: not today"),
-    "interrupts": ("raise KeyboardInterrupt", "error", "raised KeyboardInterrupt"),
+    "leaves": ("sys.exit(0)", "error", ": SystemExit"),
+    "skips": ("pytest.skip('not today')", "error", ": Skipped: not today"),
+    "interrupts": ("raise KeyboardInterrupt", "error", ": KeyboardInterrupt"),
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "error", "ended with signal 9"),
     "closes": ("os.closerange(3, 256)\nreturn [point()]", "error", "before it answered"),
     "reads": ("input()", "error", "EOFError"),

@@ -58,7 +58,10 @@ def test_error_failure_and_skip_are_told_apart(repo: Repo, workers: tuple[str, .
         "F-EXAMPLE-003": "skipped",
     }
     assert "accuracy = 0 %" in str(found["F-EXAMPLE-001"][1])
-    assert "raised OSError: lost" in str(found["F-EXAMPLE-002"][1])
+    told = str(found["F-EXAMPLE-002"][1])
+    assert "falsifiers/answers.py:" in told
+    assert "OSError: lost" in told
+    assert told.endswith('; see falsifiers.log"')
     for name, outcome in (("F-EXAMPLE-001", "falsified"), ("F-EXAMPLE-002", "error")):
         properties = found[name][2]
         assert (properties["outcome"], properties["severity"], properties["phase"]) == (outcome, "block", "1")

@@ -101,7 +101,7 @@ JUDGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a run class": (record(lambda each: each.update(run_class="full")), "the release says quick"),
     "another falsifier": (record(lambda each: each.update(uses="answers-complete")), "the spec uses 'answer-accuracy'"),
     "a control's number": (record(measured("mostly wrong", value=99.0, interval=None)), "its numbers say corroborated"),
-    "a value that changes nothing": (record(measured("real", value=98.0)), "accuracy was recorded as (98.0"),
+    "a value that changes nothing": (record(measured("real", value=98.0)), "was 98.0 %"),
     "a count": (record(measured("real", n=81)), "('accuracy', '%', 81"),
     "the code": (record(lambda each: each.update(code="0" * 64)), "which this run did not register"),
     "no controls": (record(lambda each: each.update(controls=[])), "no control was expected to be falsified"),

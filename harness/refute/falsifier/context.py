@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refute.errors import EvidenceError
+from refute.falsifier.tables import read_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 Parameter = bool | int | float | str
+
+
+# Characters of a line that is no row.
+_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +42,26 @@ class Evidence:
         return self.folder / file
 
     def json(self, file: str) -> Any:
-        """The parsed JSON file. NaN and infinity in it are errors."""
-        return _parse(self.path(file).read_text(encoding="utf-8"))
+        """The parsed JSON file. Raises EvidenceError where it is not JSON, or holds NaN or infinity."""
+        return self._parse(file, self._text(file))
 
     def rows(self, file: str) -> list[dict[str, Any]]:
-        """The objects of a JSON Lines file, in file order. A line that holds something else is an error."""
+        """The objects of a JSON Lines file, in file order; blank lines are none.
+
+        Raises EvidenceError, which names file and line, for a line that holds anything else.
+        """
         # Not `splitlines`: JSON text may hold U+2028 and other characters at which that would cut.
-        lines = self.path(file).read_text(encoding="utf-8").split("\n")
-        rows = [_parse(line) for line in lines if line.strip()]
-        for number, row in enumerate(rows, start=1):
-            if not isinstance(row, dict):
-                raise EvidenceError(f"evidence {self.name!r}: row {number} of {file!r} is no JSON object")
-        return rows
+        lines = enumerate(self._text(file).split("\n"), start=1)
+        return [self._row(f"{file}:{number}", line) for number, line in lines if line.strip()]
+
+    def table(self, file: str, *, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a Parquet or Arrow file (.parquet, .arrow, .feather), one by one: it may be larger than memory.
+
+        With `columns`, no others are read. Values are plain Python's, absent ones None. Needs the extra `data`.
+        Raises EvidenceError, which names file and row, for what cannot be read and numbers that are not finite, and
+        MissingDependencyError without that extra.
+        """
+        return read_rows(self.path(file), self._label(file), columns)
 
     def arrays(self, file: str) -> dict[str, NDArray[Any]]:
         """The arrays of a safetensors file."""
@@ -56,15 +69,38 @@ class Evidence:
 
         return load_file(self.path(file))
 
+    def _row(self, place: str, line: str) -> dict[str, Any]:
+        row = self._parse(place, line)
+        if not isinstance(row, dict):
+            raise EvidenceError(f"{self._label(place)}: expected a JSON object, found {line.strip()[:_SHOWN]}")
+        return row
 
-def _parse(text: str) -> Any:
-    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    def _text(self, file: str) -> str:
+        try:
+            return self.path(file).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise EvidenceError(f"{self._label(file)}: is not UTF-8: {error.reason} at byte {error.start}") from error
+
+    def _parse(self, place: str, text: str) -> Any:
+        try:
+            return json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except json.JSONDecodeError as error:
+            raise EvidenceError(f"{self._label(place)}: is not JSON: {error}") from error
+        except _NotFiniteError as error:
+            raise EvidenceError(f"{self._label(place)}: holds the number {error}, which is not finite") from error
+
+    def _label(self, place: str) -> str:
+        return f"evidence {self.name!r}: {place}"
+
+
+class _NotFiniteError(Exception):
+    """A number of JSON text, as it stands there."""
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise EvidenceError(f"evidence holds the number {text}, which is not finite")
+        raise _NotFiniteError(text)
     return number
 
 

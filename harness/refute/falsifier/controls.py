@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from refute.errors import RegistrationError
 from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
+from refute.falsifier.tables import table_bytes
 from refute.outcome import Measurement, Outcome
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ class Bench:
         from safetensors.numpy import save
 
         self._add(need, file, save(dict(arrays)))
+
+    def put_table(self, need: str, file: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write one table of the evidence `need`: Parquet or Arrow, as its suffix says. Needs the extra `data`."""
+        self._add(need, file, table_bytes(file, rows))
 
     def _add(self, need: str, file: str, data: bytes) -> None:
         path = self.folder / need / file

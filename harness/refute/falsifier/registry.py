@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TypeVar
 from refute.errors import LoadingError, RegistrationError
 from refute.falsifier.context import Context, Parameter
 from refute.falsifier.controls import Control
+from refute.falsifier.helpers import code_digest
 from refute.outcome import Measurement, Outcome
 
 Measure = Callable[[Context], Iterable[Measurement]]
@@ -38,7 +38,8 @@ _BY_POSITION = (
 class Falsifier:
     """A declared falsifier. `measures` maps measurement names to units, `parameters` names to defaults.
 
-    `code` is the SHA-256 of the file that defines it, taken at the declaration: what runs is what was loaded then.
+    `code` is the digest of the file that defines it and of the helpers that this imports (`code_digest`), taken at the
+    declaration: what runs is what was loaded then.
     """
 
     name: str
@@ -87,7 +88,7 @@ def falsifier(
             tuple(controls),
             inspect.getdoc(function) or "",
             file,
-            hashlib.sha256(file.read_bytes()).hexdigest(),
+            code_digest(file),
         )
         _declared(function).append(declared)
         return function

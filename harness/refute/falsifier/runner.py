@@ -93,6 +93,8 @@ class Gate:
             outcome, reason = outcome_of(criterion, use, self.release.release.run_class, real.measurements)
         if fault := misbehaviour(controls):
             outcome, reason = Outcome.ERROR, fault
+        if (fault or real.fault) and self.log.name not in reason:
+            reason = f"{reason}; see {self.log.name}"
         return Record(
             spec=spec.spec,
             criterion=criterion.id,

@@ -20,6 +20,7 @@ from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.controls import Bench, Control
 from refute.falsifier.forked import Reply, replies_of
+from refute.falsifier.place import place_of
 from refute.falsifier.records import measurement_from_json
 from refute.falsifier.registry import Falsifier
 from refute.outcome import Interval, Measurement
@@ -64,6 +65,15 @@ class Trial:
     real: TrialResult
 
 
+# Who is shown an exception before it becomes the words of a result.
+Noted = Callable[[BaseException], None]
+
+
+def log_traceback(error: BaseException) -> None:
+    """On standard error, which is the log in a child."""
+    traceback.print_exception(error)
+
+
 def try_falsifier(
     falsifier: Falsifier,
     parameters: Mapping[str, Parameter],
@@ -80,8 +90,15 @@ def try_falsifier(
     Not `apart`, every call is made in this very process, fast and without any of that: for a process to spare.
     """
     controls = try_controls(falsifier, parameters, evidence, bars=bars, timeout_s=timeout_s, log=log, apart=apart)
-    (real,) = _call(falsifier, [(lambda: Context(dict(parameters), evidence), ())], timeout_s, log, apart=apart)
+    (real,) = _call(falsifier, [_on_evidence(parameters, evidence)], timeout_s, log, apart=apart)
     return Trial(controls, real)
+
+
+def try_evidence(
+    falsifier: Falsifier, parameters: Mapping[str, Parameter], evidence: Mapping[str, Evidence], noted: Noted
+) -> TrialResult:
+    """The result of the real evidence, in this very process, with no limit of time: for a debugger."""
+    return _result(_measure(falsifier, *_on_evidence(parameters, evidence), noted))
 
 
 def try_controls(
@@ -93,6 +110,7 @@ def try_controls(
     timeout_s: float,
     log: Path,
     apart: bool = True,
+    noted: Noted = log_traceback,
 ) -> dict[str, TrialResult]:
     """The result of each control, by name, as `try_falsifier` gets it."""
     calls: list[Call] = []
@@ -101,7 +119,7 @@ def try_controls(
             bench = Path(folder) / str(number)
             bench.mkdir()
             calls.append((partial(_on_bench(control, parameters, evidence, bars), bench), control.raises))
-        results = _call(falsifier, calls, timeout_s, log, apart=apart)
+        results = _call(falsifier, calls, timeout_s, log, apart=apart, noted=noted)
     return {control.name: result for control, result in zip(falsifier.controls, results, strict=True)}
 
 
@@ -116,13 +134,23 @@ Call = tuple[Make, Refusals]
 
 
 def _call(
-    falsifier: Falsifier, calls: Sequence[Call], timeout_s: float, log: Path, *, apart: bool
+    falsifier: Falsifier,
+    calls: Sequence[Call],
+    timeout_s: float,
+    log: Path,
+    *,
+    apart: bool,
+    noted: Noted = log_traceback,
 ) -> list[TrialResult]:
     """The results of `calls` in their order, each from a child of its own, or all from this very process."""
     if not apart:
-        return [_result(_measure(falsifier, make, refusals)) for make, refusals in calls]
+        return [_result(_measure(falsifier, make, refusals, noted)) for make, refusals in calls]
     works = [partial(_measured, falsifier, make, refusals) for make, refusals in calls]
     return [_parse(reply) for reply in replies_of(works, timeout_s, log)]
+
+
+def _on_evidence(parameters: Mapping[str, Parameter], evidence: Mapping[str, Evidence]) -> Call:
+    return (lambda: Context(dict(parameters), evidence)), ()
 
 
 def _on_bench(
@@ -140,7 +168,7 @@ def _on_bench(
 
 
 def _measured(falsifier: Falsifier, make: Make, refusals: Refusals) -> str:
-    return json.dumps(_measure(falsifier, make, refusals))
+    return json.dumps(_measure(falsifier, make, refusals, log_traceback))
 
 
 def _parse(reply: Reply) -> TrialResult:
@@ -152,26 +180,31 @@ def _parse(reply: Reply) -> TrialResult:
         return TrialResult(fault=f"gave a measurement that is not one: {error}", kind=FaultKind.FAILED)
 
 
-def _measure(falsifier: Falsifier, make: Make, refusals: Refusals) -> dict[str, Any]:
+def _measure(falsifier: Falsifier, make: Make, refusals: Refusals, noted: Noted) -> dict[str, Any]:
     try:
         context = make()
     except BaseException as error:  # noqa: BLE001  # whatever a control's `build` raises
         kind = next((kind for cause, kind in _NOT_LAID_OUT.items() if isinstance(error, cause)), FaultKind.FAILED)
-        return {"fault": f"could not be laid out: {_told(error)}", "kind": kind}
+        if kind is FaultKind.FAILED:
+            noted(error)
+        return {"fault": f"could not be laid out: {_told(error, falsifier)}", "kind": kind}
     try:
         found = list(_plain(falsifier, context))
     except BaseException as error:  # noqa: BLE001  # SystemExit, a skip, anything: an outcome with a name
         kind = FaultKind.REFUSED if isinstance(error, refusals) else FaultKind.FAILED
-        return {"fault": _told(error), "kind": kind}
+        noted(error)
+        return {"fault": _told(error, falsifier), "kind": kind}
     return {"measurements": [asdict(measurement) for measurement in found]}
 
 
-def _told(error: BaseException) -> str:
-    """An exception in the words of a record; the traceback of one that nobody raised on purpose goes to the log."""
+def _told(error: BaseException, falsifier: Falsifier) -> str:
+    """An exception in the words of a record, with the author's own line that it came from."""
+    place = place_of(error, falsifier.file.parent)
     if isinstance(error, RefuteError):
-        return str(error) + (f" ({error.hint})" if error.hint else "")
-    traceback.print_exception(error)
-    return f"raised {type(error).__name__}: {error}"
+        text = str(error) + (f" ({error.hint})" if error.hint else "")
+    else:
+        text = f"{'' if place else 'raised '}{type(error).__name__}: {error}"
+    return f"{place}: {text}" if place else text
 
 
 def _plain(falsifier: Falsifier, context: Context) -> Iterator[Measurement]:

@@ -14,7 +14,7 @@ from refute.errors import EvidenceError, MissingInputsError
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.plan import input_digests
 from refute.evidence.reach import source_digest
-from refute.falsifier.loading import USER_MODULES
+from refute.falsifier.own_folder import USER_MODULES
 from refute.falsifier.registry import Falsifier, Registry
 from refute.lock.file import checked_pem, lock_path, timestamp_path
 from refute.lock.model import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLock

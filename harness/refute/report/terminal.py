@@ -152,7 +152,9 @@ def _closing(view: View) -> Iterable[str]:
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(text, max(width, 20), subsequent_indent=indent) or [""]
+    lines = textwrap.wrap(text, max(width, 20), subsequent_indent=indent) or [""]
+    # Where a break puts them first in a line, a CI system takes a stranger's words for its command.
+    return [f"{indent}| {line.lstrip()}" if line.lstrip().startswith("::") else line for line in lines]
 
 
 # Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).

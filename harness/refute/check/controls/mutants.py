@@ -79,6 +79,8 @@ def bring_to_life(mutant: Mutant, falsifier: Falsifier) -> Falsifier | None:
     name = f"{falsifier.measure.__module__}.mutant"
     module = ModuleType(name)
     module.__file__ = str(mutant.file)
+    # It imports what the original does, helpers beside its file among them.
+    vars(module)["__builtins__"] = vars(sys.modules[falsifier.measure.__module__])["__builtins__"]
     sys.modules[name] = module
     registry = Registry()
     try:

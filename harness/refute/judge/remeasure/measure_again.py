@@ -36,6 +36,10 @@ _STARTING_S = 120.0
 _LONGEST_LOG = 400
 
 
+# By far the commonest cause of another number from the same files.
+_RANDOM = "does the falsifier use random numbers without a seed?"
+
+
 def falsifiers_of(run: RunFolder) -> tuple[Path, ...]:
     """The folders of falsifiers that a run names. Raises UsageError where it names none: nothing is taken on trust."""
     named = run.read_run().falsifiers
@@ -140,9 +144,11 @@ def _difference(record: Record, again: Record) -> str:
         return (
             f"it was recorded by code {record.code or 'unknown'}, the judge has {again.code or f'none: {again.reason}'}"
         )
+    different = _different(record.measurements, again.measurements)
     if record.outcome is not again.outcome:
-        return f"recorded as {record.outcome}, measured again it is {again.outcome}: {again.reason}"
-    if different := _different(record.measurements, again.measurements):
+        why = different if again.measurements else again.reason
+        return f"recorded as {record.outcome}, measured again it is {again.outcome}: {why or again.reason}"
+    if different:
         return different
     told, shown = ([(c.name, c.expected, c.observed) for c in each.controls] for each in (record, again))
     if told != shown:
@@ -154,8 +160,9 @@ def _different(old: Sequence[Measurement], new: Sequence[Measurement]) -> str:
     if [_facts(each) for each in old] != [_facts(each) for each in new]:
         return f"recorded with {[_facts(each) for each in old]}, measured again with {[_facts(each) for each in new]}"
     for was, now in zip(old, new, strict=True):
-        if not all(map(_close, _numbers(was), _numbers(now))):
-            return f"{was.name} was recorded as {_numbers(was)}, measured again as {_numbers(now)} {now.unit}"
+        for before, after in zip(_numbers(was), _numbers(now), strict=True):  # as long: the facts are equal
+            if not _close(before, after):
+                return f"{was.name} measured again gave {after!r}, was {before!r} {was.unit}: {_RANDOM}"
     return ""
 
 

@@ -45,7 +45,7 @@ def attempt(folder: Path, log: Path, *, reader: str = "rows('a.jsonl')", key: st
     folder.mkdir()
     (folder / "own.py").write_text(FALSIFIER.replace("FIELD", reader), encoding="utf-8")
     (folder / "_scores.py").write_text(HELPER.replace("KEY", key), encoding="utf-8")
-    return try_falsifier(load_registry([folder])["own"], {}, {}, timeout_s=30, log=log)
+    return try_falsifier(load_registry([folder])["own"], {}, {}, bars={}, timeout_s=30, log=log)
 
 
 @pytest.mark.parametrize(

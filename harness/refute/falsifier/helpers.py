@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from refute.attest.canonical import canonical_json
-
 
 def helpers_of(file: Path) -> dict[str, Path]:
     """The files beside `file` that it imports by a name with one leading underscore, wherever in it; by that name.
@@ -23,7 +21,7 @@ def helpers_of(file: Path) -> dict[str, Path]:
 def code_digest(file: Path) -> str:
     """What a record says of a falsifier's code: the SHA-256 of its file.
 
-    Where it has helpers, directly or through others, that of the canonical JSON of {file name: SHA-256} over all.
+    Where it has helpers, directly or through others, that of what `sha256sum` prints of all of them, sorted by name.
     """
     digests, open_ends = dict[str, str](), [file]
     while open_ends:
@@ -31,8 +29,8 @@ def code_digest(file: Path) -> str:
         if path.name not in digests:
             digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
             open_ends += helpers_of(path).values()
-    alone = len(digests) == 1
-    return digests[file.name] if alone else hashlib.sha256(canonical_json(digests)).hexdigest()
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return digests[file.name] if len(digests) == 1 else hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _imported(file: Path) -> Iterator[str]:

@@ -20,7 +20,7 @@ PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Rooms from the ground up; those of one floor do not import each other. ARCHITECTURE.md says the same in one line.
 FLOORS = (
-    ("errors", "outcome", "job", "escaping", "disk"),
+    ("errors", "outcome", "job", "escaping", "disk", "output"),
     ("attest",),
     ("spec",),
     ("stats", "engines", "auditors", "falsifier"),
@@ -37,7 +37,7 @@ WORDS = FLOORS[0]
 FACES = {
     "distill": {"engines"},
     "humaneval": {"engines"},
-    "plugin": {"errors", "gate"},
+    "plugin": {"errors", "gate", "output"},
     "__main__": {"cli"},
     "__init__": {"errors", "outcome", "stats", "falsifier"},
 }
@@ -202,7 +202,7 @@ def test_the_plugin_costs_nothing_where_it_is_not_used() -> None:
 def test_the_gate_and_the_judge_load_no_torch() -> None:
     """Neither the process that forks falsifiers nor the one that signs."""
     loaded = modules_after(
-        "import refute.gate.session, refute.judge.judge_run, refute.verify.verification, refute.cli.main\n"
+        "import refute.gate.session, refute.judge.judge_run, refute.verify.verification, refute.cli.app\n"
         "from refute.falsifier.loading import load_registry\nassert load_registry([])"
     )
     assert loaded & set(HEAVY) == set()

@@ -315,9 +315,7 @@ not_run_is_doubt = Rewrite(
 )
 open_always_passes = Rewrite(_MERELY_OPEN, {' and self.inconclusive == "warn"': ""})
 doubt_covers_everything = Rewrite(_MERELY_OPEN, {"self.outcome is Outcome.INCONCLUSIVE and ": ""})
-absence_is_fatal = Rewrite(
-    _WEIGH, {'doubts.append("no blocking criterion was': 'fatal.append("no blocking criterion was'}
-)
+absence_is_fatal = Rewrite(_WEIGH, {"doubts.append(_Reason(nothing))": "fatal.append(_Reason(nothing))"})
 _CARRIES = "refute.judge.verdict:CriterionRuling.carries"
 anything_carries = Rewrite(_CARRIES, {" and self.about_subject": ""})
 warnings_carry = Rewrite(_CARRIES, {"self.severity is Severity.BLOCK and ": ""})
@@ -327,7 +325,7 @@ any_subject_will_do = Rewrite("refute.judge.about:other_subjects", {"spec.subjec
 
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
-    _WEIGH, {"reasons=(*fatal, *doubts, *accepted)": "reasons=(*fatal, *doubts, *accepted, records[0].falsifier)"}
+    _WEIGH, {"for each in found), *accepted)": "for each in found), *accepted, records[0].falsifier)"}
 )
 controls_not_asked = Rewrite(_REMEASURE, {"if fault := control_faults(record, use):": "if fault := '':"})
 records_believed = Rewrite(

@@ -6,13 +6,16 @@ at the end in a process of its own: what pytest thinks of its items is not evide
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refute.gate.options import FALSIFIER_PATHS, SESSION, SPEC_PATHS
+from refute.gate.options import FALSIFIER_PATHS, INTERRUPTED, SESSION, SPEC_PATHS
+from refute.output import lossy
 
 if TYPE_CHECKING:
     from refute.gate.session import GateSession
@@ -52,15 +55,31 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     for phase in range(10):
         config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
+    # pytest's terminal takes these: a closed pipe must not end the run that a verdict is about.
+    sys.stdout, sys.stderr = lossy(sys.stdout), lossy(sys.stderr)
+    with _interruptible():
+        session = _session(config)
+    config.stash[SESSION] = session
+    config.pluginmanager.register(_GatePlugin(session), "refute-gate")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A Ctrl-C before the first test: pytest would end in 2, as after a mistake."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.exit("interrupted: nothing was run", returncode=INTERRUPTED)
+
+
+def _session(config: pytest.Config) -> GateSession:
     from refute.errors import RefuteError
     from refute.gate.session import GateSession
 
     try:
-        session = GateSession.from_config(config)
+        return GateSession.from_config(config)
     except RefuteError as error:
         raise pytest.UsageError(str(error) + (f"\nhint: {error.hint}" if error.hint else "")) from error
-    config.stash[SESSION] = session
-    config.pluginmanager.register(_GatePlugin(session), "refute-gate")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -106,7 +125,15 @@ class _GatePlugin:
 
     def pytest_sessionstart(self) -> None:
         """Open the run folder, unless this is a worker or only a listing."""
-        self.session.open()
+        with _interruptible():
+            self.session.open()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """After the falsifiers, take in what the verdict is about; not after -x or Ctrl-C."""
+        result = yield
+        self.session.take_in_subject()
+        return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember whether an ordinary test failed: no verdict speaks for it."""

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from refute.attest import key_id
-from refute.cli.main import app
+from refute.cli.app import app
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -163,7 +163,7 @@ def test_check_ends_in_1_for_problems_and_2_for_what_cannot_be_loaded(
 def test_no_command_imports_a_model_library() -> None:
     """Checking, judging, verifying and reporting import neither torch nor transformers."""
     program = (
-        "import sys, refute.cli.main, refute.check.repository, refute.judge.judge_run\n"
+        "import sys, refute.cli.app, refute.check.repository, refute.judge.judge_run\n"
         "import refute.verify.verification, refute.report\n"
         "sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
     )

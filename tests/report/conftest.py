@@ -96,7 +96,7 @@ def _cases() -> list[tuple[CriterionRuling, tuple[Record, ...]]]:
                Measurement("steps_completed", 500.0, "step", 1))),
         _case(3, "Held-out loss of the student is below 3.0 nat per token", block, falsified, "F-DISTILL-V2-001",
               "heldout_ce = 3.41207 nat/token [3.398, 3.4262] misses < 3 nat/token by 0.412071 nat/token",
-              (Measurement("heldout_ce", 3.4120712345, "nat/token", 65536, interval),)),
+              (Measurement("heldout_ce", 3.4120712345, "nat/token", 65536, interval, (digest_of("weights"),)),)),
         _case(4, "HumanEval pass@1 is at least 15 %", block, falsified, "F-HUMANEVAL-V2-001",
               "pass_at_1 = 1.82927 % [0.624, 5.25] misses >= 15 % by 13.1707 %",
               (Measurement("pass_at_1", 100 * 3 / 164, "%", 164, Interval(0.624, 5.25, 0.95, "wilson")),)),

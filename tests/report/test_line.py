@@ -12,7 +12,7 @@ from refute.report.terminal import LINE_LIMIT
 def test_it_says_verdict_release_reason_and_digest(predicate: Predicate, payload: str) -> None:
     """Ruling first, then the release, why, and where to look it up."""
     line = one_line(predicate, payload)
-    assert line.startswith("NO-GO embedded: 5 of 7 blocking criteria do not hold")
+    assert line.startswith("NO-GO embedded: 1 of 18 controls misbehaved")
     assert line.endswith(f"(sha256 {payload[:12]})")
 
 

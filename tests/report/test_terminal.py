@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -12,9 +14,22 @@ from rich.console import Console
 from refute.judge.predicate.model import Predicate
 from refute.report import render_terminal
 
+# Lines that part the sections of a report, and end its boxes and tables.
+MOST_BLANK = 14
 
-def _printed(predicate: Predicate, payload: str, *, terminal: bool, no_color: bool = False, width: int = 80) -> str:
-    stream = io.StringIO()
+
+def _printed(
+    predicate: Predicate,
+    payload: str,
+    *,
+    terminal: bool,
+    no_color: bool = False,
+    width: int = 80,
+    encoding: str = "utf-8",
+) -> str:
+    """What a stream of that encoding gets; it raises for a character that it lacks."""
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding, write_through=True)
     console = Console(
         file=stream,
         width=width,
@@ -23,7 +38,7 @@ def _printed(predicate: Predicate, payload: str, *, terminal: bool, no_color: bo
         no_color=no_color,
     )
     render_terminal(predicate, payload, console)
-    return stream.getvalue()
+    return written.getvalue().decode(encoding)
 
 
 def _bare(text: str) -> str:
@@ -40,18 +55,39 @@ def test_terminal_shows_verdict_reasons_and_gaps(predicate: Predicate, payload: 
     assert [one for one in (*ids, *wanted) if one not in text] == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 @pytest.mark.parametrize("terminal", [True, False])
-@pytest.mark.parametrize("width", [60, 80, 132])
-def test_terminal_keeps_within_its_width(predicate: Predicate, payload: str, terminal: bool, width: int) -> None:
-    """No line is wider than the console, but for digest and commands, which must stay whole to be copied."""
-    lines = _bare(_printed(predicate, payload, terminal=terminal, width=width)).splitlines()
-    whole = ("payload sha256", "report.html,", "  refute verify")
-    assert [line for line in lines if cell_len(line) > width and not line.startswith(whole)] == []
+@pytest.mark.parametrize("width", [20, 40, 69, 70, 80, 200])
+def test_terminal_keeps_within_its_width(
+    predicate: Predicate, payload: str, terminal: bool, width: int, encoding: str
+) -> None:
+    """No line is wider than the console, whatever its encoding; blank lines only part what is said."""
+    lines = _bare(_printed(predicate, payload, terminal=terminal, width=width, encoding=encoding)).splitlines()
+    assert [line for line in lines if cell_len(line) > width] == []
+    assert sum(not line.strip() for line in lines) <= MOST_BLANK
+    text = re.sub(r"\s", "", "".join(lines))
+    assert [one.criterion for one in predicate.verdict.criteria if one.criterion not in text] == []
+
+
+def test_wide_characters_count_as_two_cells(predicate: Predicate, payload: str) -> None:
+    """A reason in Chinese is as wide as it looks."""
+    verdict = replace(predicate.verdict, reasons=("\u6a21\u578b" * 100,))
+    shown = _printed(predicate.model_copy(update={"verdict": verdict}), payload, terminal=False, width=40)
+    assert [line for line in shown.splitlines() if cell_len(line) > 40] == []
+
+
+def test_a_command_in_several_lines_can_be_pasted(predicate: Predicate, payload: str) -> None:
+    """In a narrow console, a shell that reads what is printed gets the words of the command."""
+    shown = _printed(predicate, payload, terminal=False, width=40)
+    command = shown[shown.index("  refute verify") :]
+    assert command.count("\n") > 1
+    said = subprocess.run(["/bin/sh", "-c", f"echo {command}"], capture_output=True, text=True, check=True).stdout
+    assert said == "refute verify verdict.intoto.json --key PUB --model DIR\n"
 
 
 def test_terminal_begins_with_the_verdict_on_plain_output(predicate: Predicate, payload: str) -> None:
     """The first line of a log is the verdict."""
-    assert _printed(predicate, payload, terminal=False).startswith("NO-GO: 5 of 7 blocking criteria do not hold")
+    assert _printed(predicate, payload, terminal=False).startswith("NO-GO: 1 of 18 controls misbehaved")
 
 
 @pytest.mark.parametrize(("terminal", "no_color"), [(False, False), (True, True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,12 +12,16 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.subject import Subject
 from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict
 from refute.outcome import Outcome, Ruling, RunClass, Severity
+from refute.report.machine import JsonReport
 from refute.report.view import View, view_of
 
 
 def _criterion(outcome: Outcome, severity: Severity = Severity.BLOCK, *, uncovered: bool = False) -> CriterionRuling:
     falsifiers = () if uncovered else (FalsifierRuling("F-1", outcome, "because"),)
     return CriterionRuling("S", "AC-1", "claim", severity, 1, outcome, uncovered, falsifiers)
+
+
+HELD = _criterion(Outcome.CORROBORATED)
 
 
 def _view(predicate: Predicate, ruling: Ruling, *criteria: CriterionRuling, **changes: object) -> View:
@@ -26,10 +31,10 @@ def _view(predicate: Predicate, ruling: Ruling, *criteria: CriterionRuling, **ch
 
 
 def test_headline_counts_blocking_criteria_by_outcome(predicate: Predicate, payload: str) -> None:
-    """The first line names how many blocking criteria do not hold, and why, and the misbehaving control."""
+    """The first line names the cause, the misbehaving control, and then how many blocking criteria do not hold."""
     assert view_of(predicate, payload).headline == (
-        "NO-GO: 5 of 7 blocking criteria do not hold (2 falsified, 1 error, 1 not run, 1 inconclusive); "
-        "1 of 18 controls misbehaved"
+        "NO-GO: 1 of 18 controls misbehaved: their falsifiers prove nothing; "
+        "5 of 7 blocking criteria do not hold (2 falsified, 1 error, 1 not run, 1 inconclusive)"
     )
 
 
@@ -37,14 +42,37 @@ def test_headline_of_go_claims_only_what_holds(predicate: Predicate) -> None:
     """GO counts what was attacked and held, and has no reason against it."""
     view = _view(predicate, Ruling.GO, _criterion(Outcome.CORROBORATED))
     assert view.headline == "GO: 1 of 1 criterion held, 4 of 4 controls behaved"
-    assert view.unopposed == "Every blocking and warning criterion was attacked and held."
+    assert view.unopposed == "Every blocking and warning criterion that applies was attacked and held."
 
 
 def test_headline_of_warn_names_the_warning_criterion(predicate: Predicate) -> None:
     """A warn criterion that does not hold is what WARN reports."""
     warned = _criterion(Outcome.FALSIFIED, Severity.WARN)
-    view = _view(predicate, Ruling.WARN, _criterion(Outcome.CORROBORATED), warned)
-    assert view.headline == "WARN: 1 of 1 warning criterion does not hold (1 falsified)"
+    verdict = Verdict(
+        Ruling.WARN, ("AC-1 (warn) falsified: F-1: because",), (HELD, warned), 4, 4, False, decided_by="AC-1"
+    )
+    view = view_of(predicate.model_copy(update={"records": (), "verdict": verdict}), "0" * 64)
+    assert view.headline == "WARN: AC-1 (warn) falsified; 1 of 1 warning criterion does not hold (1 falsified)"
+
+
+def test_what_does_not_apply_is_counted_apart(predicate: Predicate) -> None:
+    """An excused criterion is no held one: not in the headline, the tally, or report.json."""
+    excused = replace(_criterion(Outcome.NOT_APPLICABLE), criterion="AC-2")
+    go = _view(predicate, Ruling.GO, HELD, excused)
+    assert go.headline == "GO: 1 of 1 criterion held, 1 not applicable, 4 of 4 controls behaved"
+    assert dict(go.tally) == {"corroborated": 1, "not applicable": 1}
+    counts = json.loads(JsonReport().render(go.predicate, "0" * 64))["counts"]
+    assert (counts["corroborated"], counts["not_applicable"]) == (1, 1)
+    no_go = _view(predicate, Ruling.NO_GO, replace(_criterion(Outcome.FALSIFIED), criterion="AC-3"), HELD, excused)
+    assert no_go.headline.endswith("1 of 2 blocking criteria does not hold (1 falsified)")
+
+
+def test_a_subject_that_nobody_read_is_told(predicate: Predicate) -> None:
+    """Where no measurement comes from a file of the model, a reader is warned; where one does, not."""
+    told = "No falsifier read a file of the subject itself"
+    assert not any(told in warning for warning in view_of(predicate, "0" * 64).warnings)
+    unread = _view(predicate, Ruling.GO, HELD)
+    assert any(told in warning for warning in unread.warnings)
 
 
 def test_headline_without_criteria_says_that_nothing_was_judged(predicate: Predicate) -> None:

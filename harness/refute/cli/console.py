@@ -11,25 +11,46 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from refute.errors import UsageError
 from refute.gate.progress import Progress
 from refute.job import ProgressCallback, Stop
+from refute.output import columns, refusal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from refute.judge.predicate.model import Predicate
 
 
+def print_document(text: str) -> None:
+    """Print what a program may read, to the last byte. Raises UsageError where not all of it could be written.
+
+    A reader that closes the pipe has read enough.
+    """
+    typer.echo(text, nl=False)
+    if (lost := refusal(sys.stdout)) is not None:
+        raise UsageError(
+            f"standard output cannot be written: {lost.strerror}", hint="make room, or send it somewhere else"
+        )
+
+
 def print_json(content: object, *, sort_keys: bool = False) -> None:
-    """Print `content` on standard output as JSON for programs: what `--json` promises."""
-    typer.echo(json.dumps(content, indent=1, sort_keys=sort_keys))
+    """Print `content` on standard output as JSON for programs: what `--json` promises. Raises as `print_document`."""
+    print_document(f"{json.dumps(content, indent=1, sort_keys=sort_keys)}\n")
+
+
+def rich_console() -> Console:
+    """Standard output for tables and colour: as wide as it is, with boxes that its encoding has."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=columns(sys.stdout))
 
 
 def print_verdict(predicate: Predicate, payload_sha256: str) -> None:
     """Print a verdict for people: the terminal report."""
-    from rich.console import Console
-
     from refute.report import render_terminal
 
-    render_terminal(predicate, payload_sha256, Console())
+    render_terminal(predicate, payload_sha256, rich_console())
 
 
 @contextmanager
@@ -38,7 +59,7 @@ def progress(*, quiet: bool = False) -> Iterator[ProgressCallback]:
     if quiet:
         yield lambda *_: None
         return
-    shown = Progress(sys.stderr, sys.stderr.isatty())
+    shown = Progress(sys.stderr, sys.stderr.isatty(), columns(sys.stderr))
     try:
         yield shown.progressed
     finally:

@@ -19,6 +19,18 @@ from refute.spec.folders import runs_folder
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
 
 
+# As `-m pytest`, but a Ctrl-C while it loads its plugins is no traceback. It imports nothing of ours: pytest is first.
+_PYTEST = """\
+import sys
+sys.argv[0] = "pytest"
+try:
+    import pytest
+    sys.exit(pytest.console_main())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
 # What pytest may end with where the run is complete, beside NOT_JUDGED.
 _ENDED, _FAILED = 0, 1
 
@@ -46,7 +58,7 @@ def run_gate(
     latest = runs_folder(refute_dir) / "latest"
     before = _target(latest)
     # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
-    command = [sys.executable, "-P", "-m", "pytest", "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]
+    command = [sys.executable, "-P", "-c", _PYTEST, "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]
     command += ["--no-judge", *(f"--lock-key={path}" for path in lock_keys), *pytest_arguments]
     secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}
     status = _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter

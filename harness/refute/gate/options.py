@@ -10,3 +10,7 @@ import pytest
 SESSION = pytest.StashKey[Any]()
 FALSIFIER_PATHS = "falsifier_paths"
 SPEC_PATHS = "falsifier_specs"
+
+
+# A shell's status for what Ctrl-C ended.
+INTERRUPTED = 130

@@ -102,7 +102,7 @@ class Progress:
 
     def _rewrite(self, text: str) -> None:
         self._start_line()
-        width = max(20, self.width - 1)
+        width = max(1, self.width - 1)
         self.out.write("\r" + text[:width].ljust(width))
         self.out.flush()
         self._open_line = True
@@ -115,7 +115,7 @@ class Progress:
     def _line(self, text: str) -> None:
         self._start_line()
         if self._open_line:
-            self.out.write("\r" + " " * max(20, self.width - 1) + "\r")
+            self.out.write("\r" + " " * max(1, self.width - 1) + "\r")
             self._open_line = False
         self.out.write(text + "\n")
         self.out.flush()

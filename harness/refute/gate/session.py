@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from refute.evidence.store import Store
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
 from refute.gate.inputs import GateInputs, read_inputs
-from refute.gate.options import SESSION
+from refute.gate.options import INTERRUPTED, SESSION
 from refute.gate.progress import Progress
 from refute.gate.run_file import describe_run
 from refute.gate.terminal import capture_off, progress_in_file, progress_on_terminal
@@ -29,12 +31,11 @@ from refute.judge.run.folder import NOT_JUDGED, RunFolder
 from refute.lock.facts import foresee, record_lock, warnings
 from refute.lock.model import RunLock
 from refute.outcome import Record
+from refute.output import columns
 from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec, Spec
 from refute.spec.files import refuse_outputs_inside
 from refute.spec.folders import runs_folder
 from refute.verify.required_verdicts import verify_required
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class GateSession:
         return self._path_option("--signing-key")
 
     @property
+    def _subject(self) -> str | None:
+        return self.inputs.release.release.subject
+
+    @property
     def _lock_keys(self) -> list[Path]:
         return [self.config.invocation_params.dir / named for named in self.config.getoption("--lock-key") or ()]
 
@@ -98,9 +103,9 @@ class GateSession:
     def choose(self, uses: Sequence[FalsifierUse]) -> None:
         """Note which experiments the selected falsifiers will want, so that progress can say `i of n`."""
         wanted: list[str] = []
-        for use in uses:
-            for need in self.inputs.registry[use.uses].needs if use.uses else ():
-                _add_with_needs(need, self.inputs.plan, wanted)
+        needs = [need for use in uses if use.uses for need in self.inputs.registry[use.uses].needs]
+        for need in [*needs, *filter(None, [self._subject])]:
+            _add_with_needs(need, self.inputs.plan, wanted)
         self._wanted = tuple(wanted)
         if self._open is not None:
             self._open.laboratory.wanted = self._wanted
@@ -161,16 +166,33 @@ class GateSession:
             raise pytest.UsageError("the gate was not opened: pytest_sessionstart did not run")
         run = self._open
         warm_up()
-        with capture_off(self.config):
-            run.progress.begin()
-            try:
-                record = run.gate.run(spec, criterion, use)
-            finally:
-                run.progress.close()
+        with self._shown(run.progress):
+            record = run.gate.run(spec, criterion, use)
         used = dict(record.evidence)
         run.folder.append_evidence({n: e for n, e in run.laboratory.evidence().items() if n in used})
         run.folder.append_record(record)
         return record
+
+    def take_in_subject(self) -> None:
+        """Note the evidence that the verdict is about, also where no falsifier needed it.
+
+        Where it cannot be had, progress says why, and the judge that it is missing.
+        """
+        if self._open is None or self._worker is not None or self._subject is None:
+            return
+        run = self._open
+        with self._shown(run.progress), suppress(RefuteError):
+            run.folder.append_evidence({self._subject: run.laboratory.obtain(self._subject)})
+
+    @contextmanager
+    def _shown(self, progress: Progress) -> Iterator[None]:
+        """Let `progress` reach the console."""
+        with capture_off(self.config):
+            progress.begin()
+            try:
+                yield
+            finally:
+                progress.close()
 
     def close(self, exitstatus: int) -> int | None:
         """Have the run judged. Returns the exit status that pytest should end with, or None to leave it."""
@@ -203,7 +225,7 @@ class GateSession:
             errors="backslashreplace",
             check=False,
             stdin=subprocess.DEVNULL,
-            env=clean_environment(os.environ),
+            env={**clean_environment(os.environ), "COLUMNS": str(columns(sys.stdout))},
         )
         self.summary = (judged.stdout + judged.stderr).rstrip()
         return judged.returncode == 0

@@ -11,20 +11,19 @@ import pytest
 
 from refute.gate.progress import Progress
 from refute.judge.run.folder import RunFolder
-
-# Of a console that does not say how wide it is.
-_WIDTH = 100
+from refute.output import columns, lossy
 
 
 def progress_on_terminal() -> Progress:
     """Progress on standard output: live where it is a terminal that can rewrite a line, plain lines elsewhere."""
-    live = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Progress(sys.stdout, live=live, width=_width())
+    out = lossy(sys.stdout)
+    live = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Progress(out, live=live, width=columns(out))
 
 
 def progress_in_file(run: RunFolder) -> Progress:
     """Progress in the run's folder, for workers of xdist: their standard output belongs to the controller."""
-    return Progress((run.path / "progress.log").open("a", encoding="utf-8", buffering=1), live=False)
+    return Progress(lossy((run.path / "progress.log").open("a", encoding="utf-8")), live=False)
 
 
 @contextmanager
@@ -33,10 +32,3 @@ def capture_off(config: pytest.Config) -> Iterator[None]:
     manager = config.pluginmanager.get_plugin("capturemanager")
     with manager.global_and_fixture_disabled() if manager is not None else nullcontext():
         yield
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return _WIDTH

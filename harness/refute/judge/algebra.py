@@ -18,7 +18,7 @@ that blocks was corroborated on the subject before: nobody may go on nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -191,53 +191,64 @@ def _weigh(
 ) -> Verdict:
     controls = [control for record in records for control in record.controls]
     behaved = sum(control.behaved for control in controls)
-    fatal, doubts = list(faults), list[str]()
+    fatal, doubts = [_Reason(fault) for fault in faults], list[_Reason]()
     applied = [each for each in waivers if each.state is WaiverState.APPLIED]
     waived = {each.criterion for each in applied}
     if not criteria:
-        fatal.append("the spec has no criteria: nothing was promised, so nothing can hold")
+        fatal.append(_Reason("the spec has no criteria: nothing was promised, so nothing can hold"))
     if behaved < len(controls):
-        fatal.append(
-            f"{len(controls) - behaved} of {len(controls)} controls misbehaved: their falsifiers prove nothing"
-        )
+        misbehaved = f"{len(controls) - behaved} of {len(controls)} controls misbehaved"
+        fatal.append(_Reason(f"{misbehaved}: their falsifiers prove nothing"))
     weighing = [each for each in criteria if each.severity is not Severity.INFO and not each.excused]
     if not weighing:
-        fatal.append("no blocking or warning criterion applies: there is nothing to go on")
+        fatal.append(_Reason("no blocking or warning criterion applies: there is nothing to go on"))
     partial = _partial(specs, records)
     if partial:
-        fatal.append("partial run: not every falsifier of the spec has a record")
+        fatal.append(_Reason("partial run: not every falsifier of the spec has a record"))
     for each in criteria:
         if not each.holds and each.criterion not in waived:
             _file(each, fatal, doubts)
     if weighing and not any(each.carries for each in weighing):
-        doubts.append("no blocking criterion was corroborated on the subject: nothing shows that this release is ready")
+        nothing = "no blocking criterion was corroborated on the subject: nothing shows that this release is ready"
+        doubts.append(_Reason(nothing))
     accepted = tuple(
         f"{each.criterion} waived by {each.approver} until {each.expires_at}: {each.reason}" for each in applied
     )
     ruling = Ruling.NO_GO if fatal else Ruling.WARN if doubts or applied else Ruling.GO
+    found = (*fatal, *doubts)
     return Verdict(
         ruling=ruling,
-        reasons=(*fatal, *doubts, *accepted),
+        reasons=(*(each.text for each in found), *accepted),
         criteria=tuple(criteria),
         controls_behaved=behaved,
         controls_total=len(controls),
         partial=partial,
         waivers_applied=accepted,
         waivers=tuple(waivers),
+        decided_by=found[0].criterion if found else "",
     )
 
 
-def _file(ruling: CriterionRuling, fatal: list[str], doubts: list[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """Why a release is not GO, and the criterion that this is about, if it is about one."""
+
+    text: str
+    criterion: str = ""
+
+
+def _file(ruling: CriterionRuling, fatal: list[_Reason], doubts: list[_Reason]) -> None:
     """Put what is wrong with a criterion where its severity says it belongs."""
     state = "uncovered" if ruling.uncovered else ruling.outcome.replace("_", " ")
     because = "; ".join(
         f"{each.falsifier}: {each.reason}" for each in ruling.falsifiers if each.outcome is ruling.outcome
     )
     text = f"{ruling.criterion} ({ruling.severity}) {state}" + (f": {because}" if because else "")
+    reason = _Reason(text, ruling.criterion)
     if ruling.severity is Severity.BLOCK and not ruling.merely_open:
-        fatal.append(text)
+        fatal.append(reason)
     elif ruling.severity is not Severity.INFO or ruling.uncovered:
-        doubts.append(text)
+        doubts.append(reason)
 
 
 def _partial(specs: Sequence[Spec], records: Sequence[Record]) -> bool:

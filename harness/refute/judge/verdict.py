@@ -102,7 +102,11 @@ class WaiverRuling:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The whole judgement. `reasons` says, most severe first, what stands between this run and GO."""
+    """The whole judgement. `reasons` says, most severe first, what stands between this run and GO.
+
+    `decided_by` is the criterion that the first of them is about, which alone would have made this ruling; it is empty
+    where that reason is about the run as a whole, or a waiver, and for GO.
+    """
 
     ruling: Ruling
     reasons: tuple[str, ...]
@@ -113,4 +117,5 @@ class Verdict:
     waivers_applied: tuple[str, ...] = ()
     preregistration: Preregistration = NOT_LOCKED
     waivers: tuple[WaiverRuling, ...] = ()
+    decided_by: str = ""
     __pydantic_config__ = _CLOSED

@@ -16,32 +16,31 @@ _SECTION_NUMBERS = range(1, 10)
 
 
 def because(verdict: Verdict) -> str:
-    """What follows the verdict's word: `3 of 12 blocking criteria do not hold (2 falsified, 1 not run)`."""
+    """What follows the verdict's word: what made it so, then the counts.
+
+    Such as `AC-1 (block) falsified; 3 of 12 blocking criteria do not hold (2 falsified, 1 not run)`.
+    """
     if not verdict.criteria:
         return "nothing was judged"
-    broken = verdict.preregistration.state is LockState.BROKEN
-    parts = ["what was locked before the run is not what was run"] if broken else []
-    parts += [part for severity in (Severity.BLOCK, Severity.WARN) for part in _unmet(verdict, severity)]
-    if verdict.ruling is Ruling.NO_GO and _open(verdict, Severity.BLOCK):
-        parts = parts[: 1 + broken]
-    astray = verdict.controls_total - verdict.controls_behaved
-    if astray:
-        parts.append(f"{astray} of {count(verdict.controls_total, 'control', 'controls')} misbehaved")
-    if verdict.partial:
-        parts.append("only part of the specification was run")
-    if verdict.waivers_applied:
-        parts.append(f"{count(len(verdict.waivers_applied), 'waiver', 'waivers')} applied")
-    if parts:
-        return "; ".join(parts)
     if verdict.ruling is Ruling.GO:
         return _all_hold(verdict)
+    severities = [Severity.BLOCK] if verdict.ruling is Ruling.NO_GO else [Severity.BLOCK, Severity.WARN]
+    unmet = [sentence for severity in severities for sentence in _unmet(verdict, severity)]
+    return "; ".join([_cause(verdict), *unmet])
+
+
+def _cause(verdict: Verdict) -> str:
+    """The first reason; where it is about a criterion, without what was found, for which a line is too short."""
+    for ruling in verdict.criteria:
+        if ruling.criterion == verdict.decided_by and not ruling.holds:
+            return f"{ruling.criterion} ({ruling.severity}) {criterion_outcome(ruling)}"
     return verdict.reasons[0] if verdict.reasons else "no reason was recorded"
 
 
 def unopposed(verdict: Verdict) -> str:
     """What stands where the reasons would, when there are none."""
     if verdict.ruling is Ruling.GO:
-        return "Every blocking and warning criterion was attacked and held."
+        return "Every blocking and warning criterion that applies was attacked and held."
     return "No reason was recorded."
 
 
@@ -85,6 +84,8 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         )
     if predicate.subject.kind == "release_file":
         yield "No model was produced: the verdict is about the release file alone."
+    elif not _subject_was_read(predicate):
+        yield "No falsifier read a file of the subject itself: all that was measured is evidence beside it."
     for fault in predicate.record_faults:
         yield f"A fault in what the run left behind: {fault}"
     for waiver in verdict.waivers_applied:
@@ -96,6 +97,11 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
             yield f"A waiver is malformed and was not applied: {ruling.criterion or 'no criterion'}: {ruling.why}"
     yield from _strays(predicate)
     yield from _exhibit_gaps(predicate.exhibits)
+
+
+def _subject_was_read(predicate: Predicate) -> bool:
+    files = {file.sha256 for file in predicate.model.files} if predicate.model is not None else set()
+    return any(not files.isdisjoint(each.evidence) for record in predicate.records for each in record.measurements)
 
 
 def _strays(predicate: Predicate) -> Iterable[str]:
@@ -159,13 +165,9 @@ def limits(predicate: Predicate) -> tuple[str, ...]:
     )
 
 
-def _open(verdict: Verdict, severity: Severity) -> list[CriterionRuling]:
-    return [item for item in verdict.criteria if item.severity is severity and not item.holds]
-
-
 def _unmet(verdict: Verdict, severity: Severity) -> Iterable[str]:
-    unmet = _open(verdict, severity)
-    total = sum(item.severity is severity for item in verdict.criteria)
+    applying = [item for item in verdict.criteria if item.severity is severity and not item.excused]
+    unmet, total = [item for item in applying if not item.holds], len(applying)
     if unmet:
         kind = "blocking" if severity is Severity.BLOCK else "warning"
         noun = "criterion" if total == 1 else "criteria"
@@ -179,7 +181,9 @@ def _counts(unmet: Sequence[CriterionRuling]) -> str:
 
 
 def _all_hold(verdict: Verdict) -> str:
-    judged = sum(item.severity is not Severity.INFO for item in verdict.criteria)
-    noun = "criterion" if judged == 1 else "criteria"
+    judged = [item for item in verdict.criteria if item.severity is not Severity.INFO]
+    held, excused = sum(item.corroborated for item in judged), sum(item.excused for item in judged)
+    noun = "criterion" if held == 1 else "criteria"
+    beside = f", {excused} not applicable" if excused else ""
     controls = f"{verdict.controls_behaved} of {count(verdict.controls_total, 'control', 'controls')}"
-    return f"{judged} of {judged} {noun} held, {controls} behaved"
+    return f"{held} of {held} {noun} held{beside}, {controls} behaved"

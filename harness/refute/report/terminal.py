@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from rich import box
@@ -14,6 +13,7 @@ from rich.text import Text
 from refute.escaping import clip
 from refute.judge.predicate.model import Predicate
 from refute.outcome import Outcome
+from refute.report.paper import Paper
 from refute.report.view import Row, View, view_of
 from refute.report.wording import SIGNS, measurement, outcome, waiver
 
@@ -35,36 +35,42 @@ _OUTCOME_COLOURS = {
 _REASON_LIMIT = 240
 
 
+# A shell reads a command on, so that one in several lines can still be pasted.
+_CONTINUED = " \\"
+
+
 def render_terminal(predicate: Predicate, payload_sha256: str, console: Console) -> None:
     """Print the verdict, why, what was not run, and every criterion, within the console's width.
 
-    Without a terminal, or when colour is refused (NO_COLOR), it prints wrapped lines and draws no boxes.
+    Without a terminal, in a narrow one, or when colour is refused (NO_COLOR), it prints wrapped lines and draws no
+    boxes. What the console's encoding lacks is spelt out first, so that this counts, too.
     """
-    view = view_of(predicate, payload_sha256)
-    if console.is_terminal and not console.no_color and not console.is_dumb_terminal:
-        _print_rich(view, console)
+    view, paper = view_of(predicate, payload_sha256), Paper(console)
+    shows_colour = console.is_terminal and not console.no_color and not console.is_dumb_terminal
+    if shows_colour and paper.is_wide:
+        _print_rich(view, console, paper)
     else:
-        for line in _plain(view, console.width):
+        for line in _plain(view, paper):
             console.print(Text(line), soft_wrap=True)
 
 
-def _print_rich(view: View, console: Console) -> None:
+def _print_rich(view: View, console: Console, paper: Paper) -> None:
     colour = _COLOURS[view.word]
-    about = [Text(line, style="dim") for line in (_about(view), clip(view.preregistration, _REASON_LIMIT))]
-    lines = [Text(clip(view.because, _REASON_LIMIT), style="bold"), *about]
+    about = [paper.text(line, "dim") for line in (_about(view), clip(view.preregistration, _REASON_LIMIT))]
+    lines = [paper.text(clip(view.because, _REASON_LIMIT), "bold"), *about]
     title = Text(f" {view.word} ", style=f"bold reverse {colour}")
     console.print(Panel(Group(*lines), title=title, title_align="left", border_style=colour, box=box.HEAVY))
     for heading, items in _lists(view):
         console.print(Text(heading, style="bold"))
         for item in items:
-            console.print(Text("\n".join(_wrapped(f"  {item}", console.width, "    "))))
+            console.print(Text("\n".join(paper.wrapped(f"  {item}", "    "))))
         console.print()
-    console.print(_table(view))
-    for line in _closing(view):
+    console.print(_table(view, paper))
+    for line in _closing(view, paper):
         console.print(Text(line), soft_wrap=True)
 
 
-def _table(view: View) -> Table:
+def _table(view: View, paper: Paper) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("criterion", overflow="fold", min_width=17, max_width=24)
     table.add_column("outcome", no_wrap=True)
@@ -73,33 +79,33 @@ def _table(view: View) -> Table:
     for row in view.rows:
         ruling = row.ruling
         table.add_row(
-            Text(f"{clip(ruling.criterion, 60)}\n({row.severity})"),
-            Text(f"{SIGNS[ruling.outcome]} {row.outcome}", style=_OUTCOME_COLOURS[ruling.outcome]),
-            Text("\n".join(_found(row))),
-            Text(_controls(row)),
+            paper.text(f"{clip(ruling.criterion, 60)}\n({row.severity})"),
+            paper.text(f"{SIGNS[ruling.outcome]} {row.outcome}", _OUTCOME_COLOURS[ruling.outcome]),
+            paper.text("\n".join(_found(row))),
+            paper.text(_controls(row)),
         )
     return table
 
 
-def _plain(view: View, width: int) -> Iterable[str]:
-    yield from _wrapped(clip(view.headline, _REASON_LIMIT), width, "  ")
-    yield from _wrapped(_about(view), width, "  ")
-    yield from _wrapped(clip(view.preregistration, _REASON_LIMIT), width, "  ")
+def _plain(view: View, paper: Paper) -> Iterable[str]:
+    yield from paper.wrapped(clip(view.headline, _REASON_LIMIT), "  ")
+    yield from paper.wrapped(_about(view), "  ")
+    yield from paper.wrapped(clip(view.preregistration, _REASON_LIMIT), "  ")
     for heading, items in _lists(view):
         yield ""
-        yield heading
+        yield from paper.wrapped(heading)
         for item in items:
-            yield from _wrapped(f"  {item}", width, "    ")
+            yield from paper.wrapped(f"  {item}", "    ")
     yield ""
-    yield "Criteria, worst first:"
+    yield from paper.wrapped("Criteria, worst first:")
     for row in view.rows:
         ruling = row.ruling
         line = f"  {clip(ruling.criterion, 60)} ({row.severity}): {row.outcome}, controls {_controls(row)}"
-        yield from _wrapped(line, width, "    ")
+        yield from paper.wrapped(line, "    ")
         for found in _found(row):
-            yield from _wrapped(f"    {found}", width, "      ")
+            yield from paper.wrapped(f"    {found}", "      ")
     yield ""
-    yield from _closing(view)
+    yield from _closing(view, paper)
 
 
 def _about(view: View) -> str:
@@ -145,16 +151,10 @@ def _controls(row: Row) -> str:
     return f"{row.controls_behaved}/{row.controls_total}"
 
 
-def _closing(view: View) -> Iterable[str]:
-    yield f"payload sha256 {clip(view.payload_sha256, 64)}"
-    yield "report.html, report.md and report.json lie beside verdict.intoto.json. To check it:"
-    yield f"  {view.verify_commands[0]}"
-
-
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    lines = textwrap.wrap(text, max(width, 20), subsequent_indent=indent) or [""]
-    # Where a break puts them first in a line, a CI system takes a stranger's words for its command.
-    return [f"{indent}| {line.lstrip()}" if line.lstrip().startswith("::") else line for line in lines]
+def _closing(view: View, paper: Paper) -> Iterable[str]:
+    yield from paper.wrapped(f"payload sha256 {clip(view.payload_sha256, 64)}")
+    yield from paper.wrapped("report.html, report.md and report.json lie beside verdict.intoto.json. To check it:")
+    yield from paper.wrapped(f"  {view.verify_commands[0]}", "    ", end=_CONTINUED)
 
 
 # Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).

@@ -133,7 +133,7 @@ def test_html_shows_hostile_text_as_text(page: _Page, html: str) -> None:
 def test_html_begins_with_the_verdict(page: _Page) -> None:
     """Title and first heading are the verdict in words, and it is the only first-level heading."""
     shown = "".join(page.text)
-    assert shown.count("NO-GO: 5 of 7 blocking criteria do not hold") == 2
+    assert shown.count("NO-GO: 1 of 18 controls misbehaved") == 2
     assert page.tags.count("h1") == 1
 
 
@@ -153,7 +153,7 @@ def test_html_tables_have_headers(page: _Page) -> None:
 
 def test_markdown_begins_with_the_verdict(markdown: str) -> None:
     """The first line is the verdict, as a heading."""
-    assert markdown.startswith("# NO-GO: 5 of 7 blocking criteria do not hold (2 falsified,")
+    assert markdown.startswith("# NO-GO: 1 of 18 controls misbehaved: their falsifiers prove nothing; 5 of 7 block")
 
 
 def test_markdown_holds_only_our_own_structure(markdown: str) -> None:
@@ -216,10 +216,10 @@ def test_markdown_stays_within_its_limit_for_hundreds_of_failures(predicate: Pre
         for index in range(400)
     )
     reasons = tuple(ruling.falsifiers[0].reason for ruling in criteria)
-    verdict = replace(predicate.verdict, criteria=criteria, reasons=reasons)
+    verdict = replace(predicate.verdict, criteria=criteria, reasons=reasons, decided_by="AC-0")
     text = REPORTS["md"].render(predicate.model_copy(update={"verdict": verdict}), payload)
     assert len(text) <= MARKDOWN_LIMIT
-    assert text.startswith("# NO-GO: 400 of 400 blocking criteria do not hold (400 falsified)")
+    assert text.startswith("# NO-GO: AC-0 (block) falsified; 400 of 400 blocking criteria do not hold (400 f")
     assert payload in text
 
 

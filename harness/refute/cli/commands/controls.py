@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.console import print_json
+from refute.cli.console import print_json, rich_console
 from refute.cli.exit_status import FAILED
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.errors import UsageError
@@ -130,7 +130,6 @@ def _mutate(inputs: _Inputs, only: Sequence[str], sabotages: Path | None, *, as_
 
 
 def _show_controls(trials: list[ControlTrial]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from refute.check.controls.trials import State
@@ -141,7 +140,10 @@ def _show_controls(trials: list[ControlTrial]) -> None:
     for trial in trials:
         told = ("", "") if trial.result is None else (str(trial.result.expected), str(trial.result.observed))
         table.add_row(trial.use, trial.control, *told, "" if trial.state is State.BEHAVED else trial.state)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    console = rich_console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
     for trial in trials:
         if trial.result is not None and not trial.result.behaved:
             typer.echo(f"{trial.use}: control {trial.control!r}: {trial.result.reason}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from refute.cli.arguments import parse_moment, read_file, read_keys
+from refute.cli.console import print_document, rich_console
 from refute.cli.exit_status import FAILED
 from refute.cli.options import At, Json, TrustedKeys
 
@@ -44,11 +45,9 @@ def diff(
         before.predicate, after.predicate, old_payload=before.payload_sha256, new_payload=after.payload_sha256
     )
     if as_json or output_format is Format.JSON:
-        typer.echo(diff_json(difference), nl=False)
+        print_document(diff_json(difference))
     elif output_format is Format.MARKDOWN:
-        typer.echo(diff_markdown(difference), nl=False)
+        print_document(diff_markdown(difference))
     else:
-        from rich.console import Console
-
-        diff_terminal(difference, Console())
+        diff_terminal(difference, rich_console())
     raise typer.Exit(FAILED if difference.regressions else 0)

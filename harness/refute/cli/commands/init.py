@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -34,7 +37,7 @@ _IGNORED = b".refute/\n"
 def scaffold(folder: Path) -> list[Path]:
     """Write the example below `folder` and return what was written. Never overwrites: raises UsageError first.
 
-    Raises UsageError also where the folder cannot be written.
+    Raises UsageError also where not all of it can be written: then nothing is.
     """
     with as_file(files("refute.cli") / "example") as example:
         sources = sorted(p for p in example.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
@@ -45,14 +48,35 @@ def scaffold(folder: Path) -> list[Path]:
     ignore = folder / ".gitignore"
     if not os.path.lexists(ignore):
         targets[ignore] = _IGNORED
+    _write_all(folder, targets)
+    return list(targets)
+
+
+def _write_all(folder: Path, targets: Mapping[Path, bytes]) -> None:
+    """Write all of `targets` or none: first beside them, where a full disk or a Ctrl-C does no harm, then in place."""
+    path = folder
     try:
-        for parent in sorted({target.parent for target in targets}):
-            parent.mkdir(parents=True, exist_ok=True)
-        for target, content in targets.items():
-            with target.open("xb") as stream:
-                stream.write(content)
+        with ExitStack() as undo:
+            _make_folders(folder, undo)
+            with TemporaryDirectory(dir=folder, prefix=".refute-init-") as staging:
+                drafts = {path: Path(staging) / str(number) for number, path in enumerate(targets)}
+                for path, draft in drafts.items():
+                    draft.write_bytes(targets[path])
+                for path, draft in drafts.items():
+                    _make_folders(path.parent, undo)
+                    path.touch(exist_ok=False)  # unlike a rename, it fails where the name is taken
+                    undo.callback(path.unlink)
+                    draft.replace(path)
+            undo.pop_all()
     except OSError as error:
         raise UsageError(
-            f"cannot write {error.filename or folder}: {error.strerror or error}", hint="run it in an empty folder"
+            f"cannot write {path}: {error.strerror or error}; nothing was written",
+            hint="make room, or name another folder: an empty one, or one that does not exist yet",
         ) from error
-    return list(targets)
+
+
+def _make_folders(folder: Path, undo: ExitStack) -> None:
+    """Make `folder` and those above it that are missing."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir()
+        undo.callback(missing.rmdir)

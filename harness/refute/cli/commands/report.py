@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.arguments import parse_moment, read_file, read_keys
-from refute.cli.console import print_verdict
+from refute.cli.console import print_document, print_verdict
 from refute.cli.options import At, TrustedKeys
 from refute.errors import UsageError
 
@@ -51,9 +51,9 @@ def report(
     elif output_format == "line":
         typer.echo(one_line(predicate, digest))
     elif output_format == "sarif":
-        typer.echo(_sarif(verified, baseline, keys, moment), nl=False)
+        print_document(_sarif(verified, baseline, keys, moment))
     elif output_format in REPORTS:
-        typer.echo(REPORTS[output_format].render(predicate, digest), nl=False)
+        print_document(REPORTS[output_format].render(predicate, digest))
     else:
         formats = ", ".join(["terminal", *sorted(REPORTS), "line", "sarif"])
         raise UsageError(f"no format {output_format!r}; there are: {formats}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from rich import box
@@ -15,6 +15,7 @@ from refute.escaping import clip, markdown
 from refute.report.diff.difference import Difference
 from refute.report.diff.tables import Table, headline, tables_of
 from refute.report.page.render import fit
+from refute.report.paper import Paper
 
 SCHEMA_VERSION = 1
 
@@ -26,17 +27,41 @@ _MOST_ROWS = 200
 
 
 def diff_terminal(difference: Difference, console: Console) -> None:
-    """Print the headline, the regressions, and a table for each part that differs."""
-    console.print(Text(headline(difference), style="bold red" if difference.regressions else "bold green"))
+    """Print the headline, the regressions, and what differs: in tables, or in lines where tables do not fit."""
+    paper = Paper(console)
+    console.print(paper.text(headline(difference), "bold red" if difference.regressions else "bold green"))
     for sentence in difference.regressions:
-        console.print(Text(f"  regression: {clip(sentence, _LONGEST_CELL)}"), soft_wrap=True)
+        _print_lines(console, paper.wrapped(f"  regression: {clip(sentence, _LONGEST_CELL)}", "    "))
     for table in tables_of(difference):
-        shown = RichTable(*table.columns, title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for row in table.rows[:_MOST_ROWS]:
-            shown.add_row(*(Text(clip(cell, _LONGEST_CELL), overflow="fold") for cell in row))
-        console.print(shown)
+        if paper.is_wide:
+            _print_table(console, paper, table)
+        else:
+            _print_lines(console, _listed(paper, table))
         if len(table.rows) > _MOST_ROWS:
-            console.print(Text(_more(table)))
+            _print_lines(console, paper.wrapped(_more(table)))
+
+
+def _print_table(console: Console, paper: Paper, table: Table) -> None:
+    shown = RichTable(*table.columns, title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in shown.columns:
+        column.overflow = "fold"
+    for row in table.rows[:_MOST_ROWS]:
+        shown.add_row(*(paper.text(clip(cell, _LONGEST_CELL)) for cell in row))
+    console.print(shown)
+
+
+def _listed(paper: Paper, table: Table) -> Iterator[str]:
+    """A row a paragraph: its first cell, and below it the others behind their columns' names."""
+    yield from ("", *paper.wrapped(table.title))
+    for first, *others in table.rows[:_MOST_ROWS]:
+        yield from paper.wrapped(f"  {clip(first, _LONGEST_CELL)}", "    ")
+        for name, cell in zip(table.columns[1:], others, strict=True):
+            yield from paper.wrapped(f"    {name}: {clip(cell, _LONGEST_CELL)}", "      ")
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
 def diff_markdown(difference: Difference) -> str:

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refute.check.contracts.rewrite import Rewrite
-from refute.outcome import Interval, Measurement, Outcome
+from refute.outcome import Interval, Measurement, Outcome, RunClass
+from refute.spec.bars.decide import outcome_of
+from refute.spec.bars.text import ThresholdText
 from refute.spec.bars.threshold import Bar, Threshold, decide, decide_all
+from refute.spec.criteria import FalsifierUse
+from refute_contracts.verdict_cases import criterion
 
 _NUMBER = st.floats(-1e6, 1e6)
 BARS = st.builds(Bar, st.sampled_from(["<", "<=", ">", ">=", "=="]), st.sampled_from([-1.0, 0.0, 2.5]), st.just("u"))
@@ -59,6 +63,30 @@ def several_bars_are_the_worst_of_them(pairs: list[tuple[Measurement, Bar]], mis
     assert found is max(expected, key=list(Outcome).index)
 
 
+_FLOORS = st.dictionaries(st.sampled_from(RunClass), st.integers(1, 9), max_size=3)
+
+
+@given(floors=_FLOORS, n=st.integers(1, 9), value=st.sampled_from([0.0, 2.0]))
+def few_observations_decide_nothing(floors: dict[RunClass, int], n: int, value: float) -> None:
+    """A run corroborates only with all that its class, and each smaller one, asks for; what it falsifies, stays so."""
+    text = ThresholdText(holds_if="<= 1 u", min_n=floors)
+    use = FalsifierUse(id="F-ONE-0", uses="one", thresholds={"m": text})
+    claim = criterion("ONE").model_copy(update={"falsifiers": (use,)})
+    measured = [Measurement("m", value, "u", n, evidence=("e" * 64,))]
+    for place, run_class in enumerate(RunClass):
+        asked = [floors[each] for each in list(RunClass)[: place + 1] if each in floors]
+        enough = Outcome.CORROBORATED if n >= max(asked, default=1) else Outcome.INCONCLUSIVE
+        found = outcome_of(claim, use, run_class, measured)[0]
+        assert found is (enough if value == 0.0 else Outcome.FALSIFIED)
+
+
+floors_unseen = Rewrite("refute.spec.bars.decide:_too_few", {"if each.n <": "if 0 <"})
+floors_of_another_class = Rewrite(
+    "refute.spec.bars.text:ThresholdText.least_n", {"if run_class.reaches(each)": "if run_class is each"}
+)
+floors_hide_failures = Rewrite(
+    "refute.spec.bars.decide:outcome_of", {"if outcome is Outcome.CORROBORATED and (short": "if (short"}
+)
 _DECIDE = "refute.spec.bars.threshold:decide"
 value_for_interval = Rewrite(_DECIDE, {"low, high = _range(measurement)": "low = high = measurement.value"})
 any_point_corroborates = Rewrite(_DECIDE, {"if every:": "if some:"})

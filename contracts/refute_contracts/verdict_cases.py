@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from refute.judge.verdict import Verdict
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
-from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText
+from refute.spec.bars.text import ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse, Spec
 from refute.spec.policy import Policy
 from refute.spec.release import Release
 from refute.spec.waiver import MalformedWaiver, Waiver

@@ -26,7 +26,8 @@ from refute.falsifier.registry import Falsifier
 from refute.humaneval import Result
 from refute.spec.bars.decide import control_outcome
 from refute.spec.bars.sequential import Design, every
-from refute.spec.criteria import FalsifierUse, ThresholdText, load_spec
+from refute.spec.bars.text import ThresholdText
+from refute.spec.criteria import FalsifierUse, load_spec
 from refute.spec.experiments.evidence.distill import LossFigures
 from refute.spec.experiments.evidence.humaneval import Result as ResultRow
 from refute.spec.experiments.evidence_files import FILES, ArraysFile, JsonFile, RowsFile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refute.outcome import Direction, RunClass, Severity
+from refute.spec.bars.text import SequentialText, ThresholdText
 from refute.spec.compare import (
     compare_dates,
     compare_excuses,
@@ -13,7 +14,6 @@ from refute.spec.compare import (
     compare_thresholds,
     compare_timeouts,
 )
-from refute.spec.criteria import SequentialText, ThresholdText
 
 LOOSER, TIGHTER, CHANGED, NEUTRAL = Direction.LOOSER, Direction.TIGHTER, Direction.CHANGED, Direction.NEUTRAL
 
@@ -32,6 +32,22 @@ def test_another_sequential_test_is_another_bar(edit: dict[str, object]) -> None
     assert compare_thresholds(old, ThresholdText(holds_if=">= 15 %")) is CHANGED
     assert compare_thresholds(old, old.model_copy(update={"holds_if": ">= 14.5 %"})) is LOOSER
     assert str(old.sequential) != str(new.sequential)
+
+
+def test_fewer_observations_demand_less() -> None:
+    """A lower floor is looser in any class of run, beside a bar that stays; one that goes up elsewhere is `changed`."""
+
+    def bar(embedded: int, full: int, holds_if: str = ">= 15 %") -> ThresholdText:
+        return ThresholdText(holds_if=holds_if, min_n={RunClass.EMBEDDED: embedded, RunClass.FULL: full})
+
+    without = ThresholdText(holds_if=">= 15 %")
+    assert compare_thresholds(bar(24, 164), bar(20, 164)) is LOOSER
+    assert compare_thresholds(bar(24, 164), without) is LOOSER
+    assert compare_thresholds(without, bar(24, 24)) is TIGHTER
+    assert compare_thresholds(bar(24, 164), bar(32, 100)) is CHANGED
+    assert compare_thresholds(bar(24, 164), bar(20, 164, ">= 16 %")) is CHANGED
+    assert compare_thresholds(bar(24, 24), ThresholdText(holds_if=">= 15 %", min_n={RunClass.EMBEDDED: 24})) is NEUTRAL
+    assert str(bar(24, 164)) == ">= 15 %, n >= 24 in a run of class embedded, n >= 164 in a run of class full"
 
 
 def test_a_later_date_demands_less() -> None:

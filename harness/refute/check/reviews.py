@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 from refute.attest import canonical_json, sha256_hex
 from refute.disk import write_whole
 from refute.errors import Problem, SpecError, UsageError
-from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText
+from refute.spec.bars.text import ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse, Spec
 from refute.spec.fields import Closed, Sha256, first_fault
 
 REVIEWS = "reviews.json"
@@ -108,5 +109,5 @@ def _uses(specs: Sequence[Spec]) -> Iterator[tuple[Criterion, FalsifierUse]]:
 
 def _bars(text: ThresholdText) -> list[str]:
     threshold = text.parsed()
-    parts = (threshold.holds_if, threshold.inconclusive_if, text.sequential)
+    parts = (threshold.holds_if, threshold.inconclusive_if, text.sequential, text.floors() or None)
     return [str(part) for part in parts if part is not None]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from refute.lock.model import LockedSpec, Promise
 from refute.outcome import Change, Direction
+from refute.spec.bars.text import ThresholdText
 from refute.spec.compare import (
     compare_dates,
     compare_excuses,
@@ -19,7 +20,7 @@ from refute.spec.compare import (
     compare_thresholds,
     compare_timeouts,
 )
-from refute.spec.criteria import Criterion, FalsifierUse, ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse
 
 Value = TypeVar("Value")
 
@@ -152,10 +153,7 @@ def _use_changes(place: str, old: FalsifierUse, new: FalsifierUse, spec: str) ->
 
 
 def _bar(text: ThresholdText | None) -> str:
-    if text is None:
-        return ABSENT
-    doubt = f", inconclusive {text.inconclusive_if}" if text.inconclusive_if else ""
-    return f"{text.holds_if}{doubt}{f', {text.sequential}' if text.sequential else ''}"
+    return ABSENT if text is None else str(text)
 
 
 def _bar_direction(old: ThresholdText | None, new: ThresholdText | None) -> Direction:

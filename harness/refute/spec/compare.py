@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from refute.outcome import Direction, Interval, Measurement, RunClass, Severity
+from refute.spec.bars.text import ThresholdText
 from refute.spec.bars.threshold import Bar, Threshold, decide
-from refute.spec.criteria import Constant, ThresholdText
+from refute.spec.criteria import Constant
 
 # From least to most demanding.
 _SEVERITIES = (Severity.INFO, Severity.WARN, Severity.BLOCK)
@@ -17,7 +18,16 @@ def compare_thresholds(old: ThresholdText, new: ThresholdText) -> Direction:
     """As `compare_bars`; `changed` where another sequential test decides: another chance of error, looks or order."""
     if old.sequential != new.sequential:
         return Direction.CHANGED
-    return compare_bars(old.parsed(), new.parsed())
+    found = {compare_bars(old.parsed(), new.parsed()), compare_floors(old, new)}
+    if Direction.CHANGED in found:
+        return Direction.CHANGED
+    return direction_of(looser=Direction.LOOSER in found, tighter=Direction.TIGHTER in found)
+
+
+def compare_floors(old: ThresholdText, new: ThresholdText) -> Direction:
+    """More observations, in a run of any class, demand more."""
+    pairs = [(old.least_n(each), new.least_n(each)) for each in RunClass]
+    return direction_of(looser=any(b < a for a, b in pairs), tighter=any(b > a for a, b in pairs))
 
 
 def compare_severities(old: Severity, new: Severity) -> Direction:

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from refute.errors import Problem
 from refute.outcome import Measurement, Outcome
+from refute.spec.bars.text import ThresholdText
 from refute.spec.bars.threshold import Threshold, decide
-from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec, Parameter, ThresholdText, duplicates_across
+from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec, Parameter, duplicates_across
 from refute.spec.release import Release
 from refute.spec.yaml.document import KeyPath
 from refute.spec.yaml.model_paths import has_path, keys_at

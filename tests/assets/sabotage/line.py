@@ -19,7 +19,8 @@ from refute.evidence.store import Store
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
 from refute.outcome import Outcome, Record
-from refute.spec.criteria import Criterion, FalsifierUse, Spec, ThresholdText, load_spec
+from refute.spec.bars.text import ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, load_spec
 from refute.spec.files import LoadedRelease, load_release
 from refute.spec.release import Release
 from sabotage.catalogue import Sabotage

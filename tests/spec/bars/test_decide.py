@@ -10,7 +10,8 @@ import pytest
 from refute import stats
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass, Severity
 from refute.spec.bars.decide import control_faults, control_outcome, misbehaviour, outcome_of
-from refute.spec.criteria import Criterion, FalsifierUse, SequentialText, ThresholdText
+from refute.spec.bars.text import SequentialText, ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse
 
 USE = FalsifierUse(id="F-A", uses="a-count", thresholds={"count": ThresholdText(holds_if="<= 1 files")})
 CRITERION = Criterion(id="AC-A", title="t", statement="s", severity=Severity.BLOCK, phase=1, falsifiers=(USE,))
@@ -278,3 +279,22 @@ def test_an_interval_that_the_declared_test_does_not_give_is_an_error(found: Mea
     outcome, reason = outcome_of(CRITERION, SHARE_USE, RunClass.FULL, [found])
     assert outcome is Outcome.ERROR
     assert re.search(message, reason), reason
+
+
+def test_a_sample_below_the_floor_decides_nothing() -> None:
+    """One observation that satisfies the bar is inconclusive where the spec asks for more in such a run."""
+    bar = ThresholdText(holds_if="<= 1 files", min_n={RunClass.EMBEDDED: 24, RunClass.FULL: 164})
+    use = FalsifierUse(id="F-ONE-0", uses="a-count", thresholds={"count": bar})
+    claim = CRITERION.model_copy(update={"falsifiers": (use,)})
+
+    def outcome(n: int, run_class: RunClass) -> tuple[Outcome, str]:
+        return outcome_of(claim, use, run_class, [replace(GOOD, n=n)])
+
+    assert outcome(1, RunClass.QUICK)[0] is Outcome.CORROBORATED
+    assert outcome(1, RunClass.EMBEDDED) == (
+        Outcome.INCONCLUSIVE,
+        "count: n = 1, the spec asks for at least 24 in a run of class embedded",
+    )
+    assert outcome(24, RunClass.EMBEDDED)[0] is Outcome.CORROBORATED
+    assert outcome(163, RunClass.FULL)[0] is Outcome.INCONCLUSIVE
+    assert control_outcome(use, [replace(GOOD, n=1)])[0] is Outcome.CORROBORATED, "a control has no run class"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from refute.outcome import Direction
 from refute.report.diff.difference import BarDifference, TermDifference
 from refute.spec.bars.decide import required_class
+from refute.spec.bars.text import ThresholdText
 from refute.spec.compare import (
     compare_dates,
     compare_excuses,
@@ -16,7 +17,7 @@ from refute.spec.compare import (
     compare_severities,
     compare_thresholds,
 )
-from refute.spec.criteria import Criterion, FalsifierUse, ThresholdText
+from refute.spec.criteria import Criterion, FalsifierUse
 
 # What cannot be compared is not called as strict as it was.
 _WEAKER = (Direction.LOOSER, Direction.CHANGED)
@@ -53,9 +54,7 @@ def compare_all_bars(old: Criteria, new: Criteria) -> Iterator[BarDifference]:
 
 def bar_text(text: ThresholdText) -> str:
     """A threshold in words, the same for every spelling of its numbers."""
-    threshold = text.parsed()
-    doubt = f", inconclusive {threshold.inconclusive_if}" if threshold.inconclusive_if is not None else ""
-    return f"{threshold.holds_if}{doubt}{f', {text.sequential}' if text.sequential else ''}"
+    return str(text)
 
 
 def _bar(

@@ -24,12 +24,15 @@ def outcome_of(
     """What `measurements` come to under the thresholds of `use` in a run of `run_class`.
 
     A run below the required class never discharges: what it corroborates or leaves open becomes `not_run`,
-    with the numbers in the reason. What it falsifies stays falsified, for it is this very model that fails.
+    with the numbers in the reason. What it falsifies stays falsified, for it is this very model that fails. A
+    measurement of fewer observations than the spec asks for in such a run corroborates nothing.
     """
     without = sorted({each.name for each in measurements if not each.evidence})
     if without:
         return Outcome.ERROR, f"rests on no evidence file: {', '.join(without)}"
     outcome, reason = _by_bars(use, measurements)
+    if outcome is Outcome.CORROBORATED and (short := _too_few(use, run_class, measurements)):
+        outcome, reason = Outcome.INCONCLUSIVE, "; ".join(short)
     required = required_class(criterion, use)
     open_outcomes = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE)
     if outcome in open_outcomes and not run_class.reaches(required):
@@ -38,6 +41,16 @@ def outcome_of(
             f"needs a run of class {required}, this one is {run_class}; it measured: {reason}",
         )
     return outcome, reason
+
+
+def _too_few(use: FalsifierUse, run_class: RunClass, measurements: Sequence[Measurement]) -> list[str]:
+    """A sentence for each measurement of fewer observations than its bar asks for in a run of this class."""
+    needed = {name: bar.least_n(run_class) for name, bar in use.thresholds.items()}
+    return [
+        f"{each.name}: n = {each.n}, the spec asks for at least {needed[each.name]} in a run of class {run_class}"
+        for each in measurements
+        if each.n < needed.get(each.name, 1)
+    ]
 
 
 def required_class(criterion: Criterion, use: FalsifierUse) -> RunClass:

@@ -22,7 +22,8 @@ from refute.judge.run.folder import EvidenceLine
 from refute.outcome import Outcome
 from refute.report.page.grid import grid_rows, grid_svg
 from refute.spec.bars.decide import control_outcome
-from refute.spec.criteria import FalsifierUse, ThresholdText
+from refute.spec.bars.text import ThresholdText
+from refute.spec.criteria import FalsifierUse
 from refute.spec.files import parse_release
 
 OWN = Path(__file__).parents[3] / "assets" / "own_problems.jsonl"

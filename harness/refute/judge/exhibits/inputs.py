@@ -14,7 +14,7 @@ from refute.judge.predicate.inputs import (
     TrainingInput,
 )
 from refute.spec.experiments.evidence.distill import CorpusManifest, ModelIdentity, TrainingSummary
-from refute.spec.experiments.evidence.humaneval import EvaluationSummary
+from refute.spec.experiments.evidence.humaneval import EffectiveSampler, EvaluationSummary
 from refute.spec.experiments.evidence_files import (
     CORPUS,
     CORPUS_MANIFEST,
@@ -75,5 +75,16 @@ def _evaluation(found: EvaluationSummary) -> EvaluationInput:
         problems_sha256=found.problems_sha256,
         template_sha256=found.template_sha256,
         protocol=found.protocol,
-        sampler=SamplerInput(**dict(found.effective_sampler)),
+        sampler=_sampler(found.effective_sampler),
+    )
+
+
+def _sampler(found: EffectiveSampler) -> SamplerInput:
+    return SamplerInput(
+        method=found.method,
+        temperature=found.temperature,
+        n=found.n,
+        repetition_penalty=found.repetition_penalty,
+        top_p=found.top_p,
+        seed=found.seed,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from refute.spec.bars.sequential import Look, Spending
 from refute.spec.experiments.evidence.base import EvidenceModel, Several, SparseModel
 from refute.spec.fields import Sha256
@@ -53,7 +55,9 @@ class BackendFacts(SparseModel):
 
 
 class EffectiveSampler(EvidenceModel):
-    """How tokens were chosen, as the sampler states it."""
+    """How tokens were chosen, as the sampler states it; a server's own settings (min_p, mirostat ...) stand beside."""
+
+    model_config = ConfigDict(extra="allow")
 
     method: str
     temperature: float

@@ -25,6 +25,7 @@ COMMANDS = {
     "eval",
     "init",
     "check",
+    "try",
     "lock",
     "review",
     "status",

@@ -39,12 +39,14 @@ def test_helpers_are_found_by_pytest_its_workers_and_the_judge(sharing: Repo, wo
     """GO: the judge, too, measured with the helper of this folder."""
     ended = sharing.gate(*workers)
     assert (ended.returncode, sharing.rulings()) == (0, ["GO"]), ended.stdout
+    again = sharing.python("-P", "-m", "refute", "try", "answer-accuracy", "--run", "latest")
+    assert (again.returncode, "F-EXAMPLE-001: evidence, is corroborated: behaved" in again.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("command", ["gate", "check", "controls"])
+@pytest.mark.parametrize("command", ["gate", "check", "controls", "try answer-accuracy"])
 def test_helpers_are_found_by_every_command(sharing: Repo, command: str) -> None:
     """In processes of their own, started in the repository."""
-    ended = sharing.python("-P", "-m", "refute", command)
+    ended = sharing.python("-P", "-m", "refute", *command.split())
     assert ended.returncode == 0, ended.stdout
 
 

@@ -22,6 +22,7 @@ from refute.cli.commands.report import report
 from refute.cli.commands.review import review
 from refute.cli.commands.sign_off import sign_off
 from refute.cli.commands.status import status
+from refute.cli.commands.try_one import try_one
 from refute.cli.commands.verify import verify
 from refute.cli.distill.app import app as distill
 from refute.cli.eval.app import app as evaluation
@@ -71,6 +72,7 @@ def options(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "init": init,
     "check": check,
+    "try": try_one,
     "gate": gate,
     "keygen": keygen,
     "judge": judge,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,42 +27,70 @@ _TRAINING = {
 }
 
 
+# Entries of each of three tensors.
+_ENTRIES = 64
+
+
 def _step(
     bench: Bench,
+    wrong: Mapping[str, float] = MappingProxyType({}),
     *,
-    gradient: float = 1.0,
-    rate: float = 1.0,
+    off: str = "ce",
+    sign: float = 1.0,
     lost: int = 0,
-    batches: str = "abcd",
+    rounded: float = 0.0,
+    batches: Callable[[list[str], int], list[str]] | None = None,
     first: int = 1,
     warmup: int = 4,
-    **row: float | None,
+    alone: bool = False,
 ) -> None:
-    """A first step as it should be: `gradient` and `rate` scale what the optimiser had, `lost` entries are none."""
+    """A first step as it should be, but for the measurements in `wrong`, which fail their bars.
+
+    The error of the loss lies in its part `off`; that of the gradient is a scale with this `sign`, besides `lost`
+    entries that are none. `batches` makes of the right ones, and a number of steps, those that were given.
+    """
+    right = {"loss_error": 0.0, "gradient_error": rounded, "rate_error": 0.0}
+    found = bench.values(right, wrong, low=0.0, clear=True)
+    foreign = bench.bar("foreign_batches")
+    count = int((foreign.failing if batches else foreign.holding)(1 if batches else 0, low=0, whole=True))
+    _tensors(bench, found["gradient_error"], found["rate_error"], sign, lost, warmup)
+    parts = {"ce": 3.0, "kl": 0.0 if alone else 0.5, "total": 2.3}
+    logged: dict[str, Any] = {**parts, "tokens": 8, off: parts[off] + found["loss_error"]}
+    if alone:
+        logged["kl"] = None
+    due = [f"batch {number}" for number in range(4 + count)]
+    given = batches(due, count) if batches else [f"foreign {n}" if n < count else batch for n, batch in enumerate(due)]
+    rows = [logged | {"step": n, "batch_sha256": batch} for n, batch in enumerate(given, first)]
+    run = str(bench.parameters["run"])
+    bench.put(run, "metrics.jsonl", rows)
+    expected = [{"step": n, "batch_sha256": batch} for n, batch in enumerate(due, first)]
+    bench.put(f"{run}_redo", "batches.jsonl", expected)
+    bench.put(f"{run}_redo", "first_step.json", parts | {"tokens": 8})
+    bench.put("release", "release.json", {"distillation": {"training": _TRAINING | {"warmup_steps": warmup}}})
+
+
+def _tensors(bench: Bench, gradient: float, rate: float, sign: float, lost: int, warmup: int) -> None:
+    """A first step whose gradient and rate are off by these shares."""
     chance = np.random.default_rng(17)
     peak = float(_TRAINING["learning_rate"]) / max(warmup, 1)
     own: dict[str, NDArray[Any]] = {}
     audited: dict[str, NDArray[Any]] = {}
     # A matrix decays; a norm and a bias do not. Weights lean with their gradients, so that decay shows.
     for name, decay, size in (("q.weight", 0.5, 2.0), ("norm.weight", 0.0, 3.0), ("q.bias", 0.0, 3.0)):
-        slope = chance.normal(0.0, 1.0, 64).astype(np.float32)
-        weights = (np.sign(slope) * np.abs(chance.normal(size, size / 4, 64))).astype(np.float32)
-        had = (slope * gradient).astype(np.float32)
-        had[:lost] = 0.0
-        step = had.astype(np.float64) / (np.abs(had) + _EPSILON) + decay * weights
-        own[f"gradient/{name}"], own[f"after/{name}"] = had, (weights - rate * peak * step).astype(np.float32)
+        slope = chance.normal(0.0, 1.0, _ENTRIES)
+        weights = np.sign(slope) * np.abs(chance.normal(size, size / 4, _ENTRIES))
+        had = slope * (1.0 + sign * gradient)
+        if lost:
+            # What the other entries must be so that the whole is off by `gradient`.
+            none, kept = float(slope[:lost] @ slope[:lost]), float(slope[lost:] @ slope[lost:])
+            had = slope * (1.0 + math.sqrt(max(0.0, gradient**2 * (none + kept) - none) / kept))
+            had[:lost] = 0.0
+        step = had / (np.abs(had) + _EPSILON) + decay * weights
+        own[f"gradient/{name}"], own[f"after/{name}"] = had, weights - (1.0 + rate * sign) * peak * step
         audited[f"gradient/{name}"], audited[f"before/{name}"] = slope, weights
     run = str(bench.parameters["run"])
     bench.put_arrays(run, "first_step.safetensors", own)
     bench.put_arrays(f"{run}_redo", "first_step.safetensors", audited)
-    logged = {"ce": 3.0, "kl": 0.5, "total": 2.3, "tokens": 8} | row
-    rows = [logged | {"step": n, "batch_sha256": b} for n, b in enumerate(batches, first)]
-    bench.put(run, "metrics.jsonl", rows)
-    due = [{"step": n, "batch_sha256": b} for n, b in enumerate("abcd", first)]
-    bench.put(f"{run}_redo", "batches.jsonl", due)
-    right = {"ce": 3.0, "kl": 0.0 if row.get("kl", 0.5) is None else 0.5, "total": 2.3, "tokens": 8}
-    bench.put(f"{run}_redo", "first_step.json", right)
-    bench.put("release", "release.json", {"distillation": {"training": _TRAINING | {"warmup_steps": warmup}}})
 
 
 def a_first_step_as_declared(bench: Bench) -> None:
@@ -70,57 +100,57 @@ def a_first_step_as_declared(bench: Bench) -> None:
 
 def a_gradient_of_half_the_batch(bench: Bench) -> None:
     """The loss of the whole batch is logged, the gradient of a part of it applied."""
-    _step(bench, lost=32)
+    _step(bench, {"gradient_error": 0.8}, lost=_ENTRIES // 2)
 
 
 def a_gradient_uphill(bench: Bench) -> None:
     """The sign is wrong."""
-    _step(bench, gradient=-1.0)
+    _step(bench, {"gradient_error": 2.0}, sign=-1.0)
 
 
 def a_rate_never_passed_on(bench: Bench) -> None:
     """The optimiser keeps the rate that it was made with."""
-    _step(bench, rate=4.0)
+    _step(bench, {"rate_error": 3.0})
 
 
 def weights_that_stay(bench: Bench) -> None:
     """The optimiser has the gradient and does not step."""
-    _step(bench, rate=0.0)
+    _step(bench, {"rate_error": 1.0}, sign=-1.0)
 
 
 def a_kl_to_another_teacher(bench: Bench) -> None:
     """The KL of the first batch is not the KL to the released teacher."""
-    _step(bench, kl=0.9)
+    _step(bench, {"loss_error": 0.4}, off="kl")
 
 
 def a_cross_entropy_of_other_labels(bench: Bench) -> None:
     """The cross-entropy of the first batch is not that of its text."""
-    _step(bench, ce=5.7)
+    _step(bench, {"loss_error": 2.7}, off="ce")
 
 
 def a_total_of_other_weights(bench: Bench) -> None:
     """Both parts are right, their sum is another."""
-    _step(bench, total=1.25)
+    _step(bench, {"loss_error": 1.05}, off="total")
 
 
 def one_batch_over_and_over(bench: Bench) -> None:
-    """Every step sees the batch of the first."""
-    _step(bench, batches="aaaa")
+    """Steps see the batch of the first."""
+    _step(bench, batches=lambda due, wrong: [due[0] if 0 < n <= wrong else batch for n, batch in enumerate(due)])
 
 
 def a_step_with_labels_of_its_own(bench: Bench) -> None:
-    """One batch is not that of the corpus."""
-    _step(bench, batches="abxd")
+    """A batch in the middle is not that of the corpus."""
+    _step(bench, batches=lambda due, wrong: [f"own {n}" if 1 < n < 2 + wrong else b for n, b in enumerate(due)])
 
 
 def a_step_too_many(bench: Bench) -> None:
-    """One batch more than was declared."""
-    _step(bench, batches="abcde")
+    """More batches than were declared."""
+    _step(bench, batches=lambda due, wrong: [*due, *(f"more {n}" for n in range(wrong))])
 
 
 def a_gradient_in_bfloat16(bench: Bench) -> None:
     """Three per cent off, as rounding may make it."""
-    _step(bench, gradient=1.03)
+    _step(bench, rounded=0.03)
 
 
 def no_warm_up(bench: Bench) -> None:
@@ -130,7 +160,7 @@ def no_warm_up(bench: Bench) -> None:
 
 def no_teacher(bench: Bench) -> None:
     """Cross-entropy alone: there is no KL in the log."""
-    _step(bench, kl=None)
+    _step(bench, alone=True)
 
 
 def a_log_that_begins_later(bench: Bench) -> None:
@@ -139,8 +169,8 @@ def a_log_that_begins_later(bench: Bench) -> None:
 
 
 def a_step_that_is_missing(bench: Bench) -> None:
-    """The last batch was never given."""
-    _step(bench, batches="abc")
+    """The last batches were never given."""
+    _step(bench, batches=lambda due, wrong: due[: len(due) - wrong])
 
 
 _FIRST_STEP: dict[str, Any] = {
@@ -230,35 +260,46 @@ def _first_rate(training: dict[str, Any]) -> float:
 # ------------------------------------------------------------------------------------------------ the released files
 
 
+_RIGHT_ACCOUNT = {"initial_difference": 0.0, "final_difference": 0.0, "curve_difference": 0.0}
+
+
 def _account(
     bench: Bench,
+    wrong: Mapping[str, float] = MappingProxyType({}),
     *,
-    initial: float = 0.0,
-    final: float = 0.0,
     unchanged: int = 0,
-    log: float = 0.0,
-    first: float = 0.0,
+    sign: float = 1.0,
+    at: str = "last",
     only: int | None = None,
 ) -> None:
+    """An account that holds, but for the differences in `wrong` and `unchanged` tensors, which fail their bars.
+
+    Differences have this `sign`; that of the curve lies `at` its "first" or "last" evaluation, those of the losses in
+    all windows or `only` in one.
+    """
+    found = bench.values(_RIGHT_ACCOUNT, wrong, low=0.0, clear=True)
+    tensors = bench.bar("unchanged_tensors")
+    same = int((tensors.failing if unchanged else tensors.holding)(unchanged, low=0, whole=True))
     run = str(bench.parameters["run"])
     windows = [{"window": n, "ce_initial": 4.0 + n, "ce": 2.0 + n, "kl": 0.5} for n in range(6)]
     bench.put(run, "heldout_windows.jsonl", windows)
+    curve = sign * found["curve_difference"]
     evals = [
-        {"step": 0, "heldout_ce": 6.5 + first, "heldout_kl": 2.0},
-        {"step": 9, "heldout_ce": 4.5 + log, "heldout_kl": 0.5},
+        {"step": 0, "heldout_ce": 6.5 + curve * (at == "first"), "heldout_kl": 2.0},
+        {"step": 9, "heldout_ce": 4.5 + curve * (at == "last"), "heldout_kl": 0.5},
     ]
     bench.put(run, "evals.jsonl", evals)
     bench.put(run, "summary.json", {"model_step": 9})
     rows = [
         {
             "window": n,
-            "ce_initial": 4.0 + n + initial * (only in (None, n)),
-            "ce": 2.0 + n + final * (only in (None, n)),
+            "ce_initial": 4.0 + n + sign * found["initial_difference"] * (only in (None, n)),
+            "ce": 2.0 + n + sign * found["final_difference"] * (only in (None, n)),
         }
         for n in range(4)
     ]
     bench.put(f"{run}_audit", "heldout.jsonl", rows)
-    bench.put(f"{run}_audit", "tensors.json", {"tensors": 9, "unchanged": unchanged})
+    bench.put(f"{run}_audit", "tensors.json", {"tensors": max(9, same), "unchanged": same})
 
 
 def an_account_that_holds(bench: Bench) -> None:
@@ -268,12 +309,12 @@ def an_account_that_holds(bench: Bench) -> None:
 
 def files_of_another_model(bench: Bench) -> None:
     """The released weights do not have the loss that the run ended with."""
-    _account(bench, final=0.5)
+    _account(bench, {"final_difference": 0.5})
 
 
 def a_run_that_began_elsewhere(bench: Bench) -> None:
     """The loss before the first step is not the init's: it was replaced by random weights."""
-    _account(bench, initial=-3.0)
+    _account(bench, {"initial_difference": 3.0}, sign=-1.0)
 
 
 def the_init_in_the_folder(bench: Bench) -> None:
@@ -283,22 +324,22 @@ def the_init_in_the_folder(bench: Bench) -> None:
 
 def a_curve_of_another_loss(bench: Bench) -> None:
     """The curve over the run ends with the training loss, not the held-out one."""
-    _account(bench, log=-1.0)
+    _account(bench, {"curve_difference": 1.0}, sign=-1.0)
 
 
 def a_curve_that_begins_too_high(bench: Bench) -> None:
     """The curve begins above the loss of the init, so that it can fall."""
-    _account(bench, first=1.0)
+    _account(bench, {"curve_difference": 1.0}, at="first")
 
 
 def a_curve_that_begins_too_low(bench: Bench) -> None:
     """The curve begins below the loss of the init."""
-    _account(bench, first=-1.0)
+    _account(bench, {"curve_difference": 1.0}, sign=-1.0, at="first")
 
 
 def one_window_of_another_model(bench: Bench) -> None:
     """All windows but one score what the run says."""
-    _account(bench, initial=0.5, final=0.5, only=2)
+    _account(bench, {"initial_difference": 0.5, "final_difference": 0.5}, only=2)
 
 
 _RELEASED: dict[str, Any] = {

@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
 
+# What can still be laid out by hand: four million tokens, 16 MiB.
+_MOST_TOKENS = 2**22
 
-def _lay_out(
-    bench: Bench,
-    *,
-    train_first: int = 1000,
-    heldout_first: int = 90000,
-    train_file: str = "a.py",
-    rejected: int = 164,
-    heldout_windows: int = 32,
-) -> None:
-    windows = np.arange(64 * 64, dtype=np.int32).reshape(64, 64)
-    bench.put_arrays("corpus", "train.safetensors", {"tokens": windows + np.int32(train_first)})
-    bench.put_arrays("corpus", "heldout.safetensors", {"tokens": windows[:heldout_windows] + np.int32(heldout_first)})
+
+def _splits(bench: Bench, **wrong: int) -> None:
+    """A corpus as the bars want it, but for the measurements in `wrong`, which fail theirs."""
+    counts = {"shared_windows": 0, "shared_files": 0, "benchmark_missed": 0}
+    # Anything else than tokens may be wrong beside a corpus of any size.
+    own = {name: value for name, value in wrong.items() if name in counts}
+    found = bench.values(counts, own, low=0, high=10_000, whole=True)
+    tokens, shared = bench.bar("heldout_tokens"), found["shared_windows"]
+    limits: dict[str, Any] = {"low": max(1, shared), "high": _MOST_TOKENS, "whole": True}
+    size = int(
+        tokens.failing(wrong["heldout_tokens"], **limits)
+        if "heldout_tokens" in wrong
+        else tokens.holding(2048, **limits)
+    )
+    # Windows of 64 tokens or, where these would be too few or leave the bar's side, of a single token.
+    whole = size - size % 64
+    width = 64 if whole >= 64 * max(1, shared) and tokens.outcome(whole) is tokens.outcome(size) else 1
+    size = whole if width == 64 else size
+    heldout = np.arange(90_000, 90_000 + size, dtype=np.int32).reshape(-1, width)
+    others = np.arange(64 * width, dtype=np.int32).reshape(64, width)
+    bench.put_arrays("corpus", "train.safetensors", {"tokens": np.concatenate([others, heldout[:shared]])})
+    bench.put_arrays("corpus", "heldout.safetensors", {"tokens": heldout})
+    files = [("a.py", "train"), ("b.py", "heldout")]
+    files += [(f"{n}.py", split) for n in range(found["shared_files"]) for split in ("train", "heldout")]
+    problems = max(164, found["benchmark_missed"])
     manifest: dict[str, Any] = {
-        "files": [
-            {"path": train_file, "sha256": train_file, "split": "train"},
-            {"path": "b.py", "sha256": "b.py", "split": "heldout"},
-        ],
-        "benchmark_selfcheck": {"problems": 164, "rejected": rejected},
+        "files": [{"path": name, "sha256": name, "split": split} for name, split in files],
+        "benchmark_selfcheck": {"problems": problems, "rejected": problems - found["benchmark_missed"]},
     }
     bench.put("corpus", "manifest.json", manifest)
 
 
 def disjoint_splits(bench: Bench) -> None:
     """Two splits without a window or file in common, and a filter that knows the benchmark."""
-    _lay_out(bench)
+    _splits(bench)
 
 
 def held_out_inside_training(bench: Bench) -> None:
     """Held-out windows that were trained on."""
-    _lay_out(bench, heldout_first=1000)
+    _splits(bench, shared_windows=32)
 
 
 def one_file_in_both_splits(bench: Bench) -> None:
     """A file on both sides of the split."""
-    _lay_out(bench, train_file="b.py")
+    _splits(bench, shared_files=1)
 
 
 def filter_that_filters_nothing(bench: Bench) -> None:
     """A decontamination that lets the benchmark itself through."""
-    _lay_out(bench, rejected=0)
+    _splits(bench, benchmark_missed=164)
 
 
 def too_little_held_out(bench: Bench) -> None:
     """Four windows: whatever is measured on them says little."""
-    _lay_out(bench, heldout_windows=4)
+    _splits(bench, heldout_tokens=256)
 
 
 @falsifier(
@@ -96,58 +108,63 @@ def corpus_hygiene(context: Context) -> Iterator[Measurement]:
 _PROBLEMS = 164
 
 
-def _overlap(bench: Bench, corpus: dict[str, Any], benchmark: dict[str, Any] | None = None, ngram: int = 10) -> None:
-    found = {"problems": _PROBLEMS, "ngram": ngram, "corpus": corpus, "benchmark": benchmark or _all_shared()}
-    bench.put("contamination", "overlap.json", found)
+def _overlap(
+    bench: Bench, wrong: Mapping[str, float], *, corpus: Sequence[str] = (), benchmark: Mapping[str, Any] | None = None
+) -> None:
+    """What a search found, as the bars want it, but for the measurements in `wrong`.
 
-
-def _all_shared() -> dict[str, Any]:
-    return {**_nothing_shared(_PROBLEMS), "contaminated": {str(number): 9 for number in range(_PROBLEMS)}}
-
-
-def _nothing_shared(documents: int = 100) -> dict[str, Any]:
-    return {"documents": documents, "ngrams": 1000 * documents, "contaminated": {}}
+    `corpus`: the problems that it may have found in the text first, by number; `benchmark`: what it found there.
+    """
+    counts = {"contaminated_problems": 0, "benchmark_missed": 0, "searched": 100_000}
+    found = bench.values({**counts, "ngram": 10}, wrong, low=0, whole=True)
+    problems = max(_PROBLEMS, found["contaminated_problems"], found["benchmark_missed"])
+    names = [*corpus, *(str(n) for n in range(problems) if str(n) not in corpus)][: found["contaminated_problems"]]
+    known = range(problems - found["benchmark_missed"])
+    whole = {"documents": problems, "ngrams": 1000 * problems, "contaminated": {str(number): 9 for number in known}}
+    text = {"documents": 100, "ngrams": found["searched"], "contaminated": dict.fromkeys(names, 1)}
+    report = {"problems": problems, "ngram": found["ngram"], "corpus": text, "benchmark": benchmark or whole}
+    bench.put("contamination", "overlap.json", report)
 
 
 def nothing_shared(bench: Bench) -> None:
     """Much text, and none of the benchmark's; the search finds the benchmark in itself."""
-    _overlap(bench, _nothing_shared())
+    _overlap(bench, {})
 
 
 def nothing_shared_by_this_search(bench: Bench) -> None:
     """The same, with what this very search found where the benchmark itself was the corpus."""
-    real = bench.real["contamination"].json("overlap.json")
-    bench.put("contamination", "overlap.json", {**real, "corpus": _nothing_shared()})
+    _overlap(bench, {}, benchmark=bench.real["contamination"].json("overlap.json")["benchmark"])
 
 
 def benchmark_trained_on(bench: Bench) -> None:
     """What this very search found where the benchmark itself was the corpus."""
-    _overlap(bench, bench.real["contamination"].json("overlap.json")["benchmark"])
+    found = list(bench.real["contamination"].json("overlap.json")["benchmark"]["contaminated"])
+    _overlap(bench, {"contaminated_problems": len(found)}, corpus=found)
 
 
 def every_problem_trained_on(bench: Bench) -> None:
     """The benchmark is the corpus."""
-    _overlap(bench, _all_shared())
+    _overlap(bench, {"contaminated_problems": _PROBLEMS})
 
 
 def one_problem_trained_on(bench: Bench) -> None:
     """A single problem, by a single run of words."""
-    _overlap(bench, {**_nothing_shared(), "contaminated": {"3": 1}})
+    _overlap(bench, {"contaminated_problems": 1})
 
 
 def search_that_finds_nothing(bench: Bench) -> None:
     """A search that misses the benchmark in itself: its silence about the corpus means nothing."""
-    _overlap(bench, _nothing_shared(), _nothing_shared(_PROBLEMS))
+    _overlap(bench, {"benchmark_missed": _PROBLEMS})
 
 
 def search_for_longer_runs(bench: Bench) -> None:
     """Runs of fifty words: a copied problem with one word changed would pass."""
-    _overlap(bench, _nothing_shared(), ngram=50)
+    _overlap(bench, {"ngram": 50})
 
 
 def nothing_read(bench: Bench) -> None:
     """No text was searched."""
-    _overlap(bench, _nothing_shared(documents=0))
+    _overlap(bench, {"searched": 0})
 
 
 @falsifier(
@@ -181,9 +198,11 @@ def benchmark_overlap(context: Context) -> Iterator[Measurement]:
     yield Measurement("ngram", found["ngram"], "words", n=problems)
 
 
-def _audited(bench: Bench, **found: int) -> None:
-    counts = {"files": 20, "changed_files": 0, "contaminated_files": 0, "windows": 64, "foreign_windows": 0}
-    bench.put("corpus_audit", "corpus.json", {**counts, **found})
+def _audited(bench: Bench, **wrong: int) -> None:
+    found = bench.values({"foreign_windows": 0, "contaminated_files": 0, "changed_files": 0}, wrong, low=0, whole=True)
+    files = max(20, found["contaminated_files"], found["changed_files"])
+    audit = {**found, "files": files, "windows": max(64, found["foreign_windows"])}
+    bench.put("corpus_audit", "corpus.json", audit)
 
 
 def windows_out_of_their_files(bench: Bench) -> None:

@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Rows = list[dict[str, Any]]
-_FALSIFIERS = 10
+_FALSIFIERS = 20
 _MUTANTS = 40
 
 
-def _lay_out(bench: Bench, *, alive: int = 0, excused: int = 0, holes: int = 0, without: int = 0) -> Rows:
-    """Ten falsifiers of forty mutants each.
+@dataclass(frozen=True, slots=True)
+class _Fates:
+    """Twenty falsifiers of forty mutants each: of each, `alive` are noticed by nobody, and `excused` have a reason.
 
-    Of each, `alive` are noticed by nobody and `excused` have a reason; of the first, `holes` more are alive. The last
-    `without` falsifiers have no mutant.
+    Of the first, `holes` more are alive. Beside them are falsifiers `without` a mutant.
     """
+
+    alive: int = 0
+    holes: int = 0
+    excused: int = 0
+    without: int = 0
+
+    def measured(self) -> Iterator[Measurement]:
+        """What they come to."""
+        counted = _MUTANTS - self.excused
+        survivors = _FALSIFIERS * self.alive + self.holes
+        n = _FALSIFIERS * counted
+        yield Measurement("kill_score", 100 * (n - survivors) / n, "%", n)
+        yield Measurement("weakest_score", 100 * (counted - self.alive - self.holes) / counted, "%", _FALSIFIERS)
+        yield Measurement("excused", 100 * self.excused / _MUTANTS, "%", _FALSIFIERS * _MUTANTS)
+        yield Measurement("unmutated", self.without, "falsifiers", _FALSIFIERS + self.without)
+
+
+def _fates(bench: Bench, preferred: _Fates, failing: str = "") -> _Fates:
+    """`preferred`, or others that fail this bar alone; none, all hold."""
+    unmutated = bench.bar("unmutated")
+    find = unmutated.failing if failing == "unmutated" else unmutated.holding
+    without = int(find(preferred.without, low=0, whole=True))
+    excused = bench.choose(
+        [replace(preferred, without=without), *(_Fates(excused=n, without=without) for n in range(_MUTANTS))],
+        lambda fates: [each for each in fates.measured() if each.name == "excused"],
+        failing=[failing] if failing == "excused" else [],
+    ).excused
+    counted = _MUTANTS - excused
+    others = (_Fates(a, h, excused, without) for a in range(counted + 1) for h in range(counted + 1 - a))
+    first = replace(preferred, excused=excused, without=without)
+    scores = [failing] if failing in ("kill_score", "weakest_score") else []
+    return bench.choose(
+        [first, *others], lambda fates: [each for each in fates.measured() if "score" in each.name], failing=scores
+    )
+
+
+def _lay_out(bench: Bench, fates: _Fates) -> Rows:
     mutants = [
-        _mutant(f"f{place}", number, alive=number <= alive + holes * (place == 0), excused=number > _MUTANTS - excused)
-        for place in range(_FALSIFIERS - without)
+        _mutant(
+            f"f{place}",
+            number,
+            alive=number <= fates.alive + fates.holes * (place == 0),
+            excused=number > _MUTANTS - fates.excused,
+        )
+        for place in range(_FALSIFIERS)
         for number in range(1, _MUTANTS + 1)
     ]
     rows = [
-        {"falsifier": f"f{place}", "mutants": _MUTANTS * (place < _FALSIFIERS - without)}
-        for place in reversed(range(_FALSIFIERS))
+        {"falsifier": f"f{place}", "mutants": _MUTANTS * (place < _FALSIFIERS)}
+        for place in reversed(range(_FALSIFIERS + fates.without))
     ]
     bench.put("kill_matrix", "falsifiers.jsonl", rows)
     bench.put("kill_matrix", "mutants.jsonl", mutants)
@@ -43,52 +86,53 @@ def _mutant(name: str, number: int, *, alive: bool, excused: bool) -> dict[str, 
 
 def every_mutant_noticed(bench: Bench) -> None:
     """A control for each of them."""
-    _lay_out(bench)
+    _lay_out(bench, _fates(bench, _Fates()))
 
 
 def a_few_set_aside(bench: Bench) -> None:
     """One in twenty has a reason, and one in forty is a hole."""
-    _lay_out(bench, alive=1, excused=2)
+    _lay_out(bench, _fates(bench, _Fates(alive=1, excused=2)))
 
 
 def controls_that_notice_too_little(bench: Bench) -> None:
     """Three of forty get through everywhere: no falsifier is bad, all of them together are."""
-    _lay_out(bench, alive=3)
+    _lay_out(bench, _fates(bench, _Fates(alive=3), "kill_score"))
 
 
 def one_falsifier_with_poor_controls(bench: Bench) -> None:
     """The others hide it in the mean."""
-    _lay_out(bench, holes=12)
+    _lay_out(bench, _fates(bench, _Fates(holes=12), "weakest_score"))
 
 
 def excuses_for_every_survivor(bench: Bench) -> None:
     """A fifth of the mutants is called equivalent."""
-    _lay_out(bench, excused=8)
+    _lay_out(bench, _fates(bench, _Fates(excused=8), "excused"))
 
 
 def a_falsifier_without_mutants(bench: Bench) -> None:
     """Nobody has seen whether its controls notice anything."""
-    _lay_out(bench, without=1)
+    _lay_out(bench, _fates(bench, _Fates(without=1), "unmutated"))
 
 
 def a_falsifier_with_excuses_only(bench: Bench) -> None:
-    """All of its mutants are set aside, so none of them was noticed."""
-    _lay_out(bench)
-    bench.put(
-        "kill_matrix", "falsifiers.jsonl", [{"falsifier": "f0", "mutants": 40}, {"falsifier": "f1", "mutants": 1}]
-    )
-    others = [_mutant("f0", number, alive=False, excused=False) for number in range(1, 41)]
-    bench.put("kill_matrix", "mutants.jsonl", [*others, _mutant("f1", 1, alive=False, excused=True)])
+    """The mutants of those that are unmutated are all set aside, so none of them was noticed."""
+    fates = _fates(bench, _Fates(without=1), "unmutated")
+    mutants = _lay_out(bench, replace(fates, without=0))
+    names = [f"f{place}" for place in range(_FALSIFIERS + fates.without)]
+    rows = [{"falsifier": name, "mutants": _MUTANTS if place < _FALSIFIERS else 1} for place, name in enumerate(names)]
+    bench.put("kill_matrix", "falsifiers.jsonl", rows)
+    excused = [_mutant(name, 1, alive=False, excused=True) for name in names[_FALSIFIERS:]]
+    bench.put("kill_matrix", "mutants.jsonl", [*mutants, *excused])
 
 
 def survivors_left_out(bench: Bench) -> None:
     """Fewer rows than mutants."""
-    bench.put("kill_matrix", "mutants.jsonl", _lay_out(bench)[1:])
+    bench.put("kill_matrix", "mutants.jsonl", _lay_out(bench, _Fates())[1:])
 
 
 def one_killed_mutant_over_and_over(bench: Bench) -> None:
     """As many rows as mutants, and not of them."""
-    rows = _lay_out(bench)
+    rows = _lay_out(bench, _Fates())
     bench.put("kill_matrix", "mutants.jsonl", [rows[1], *rows[1:]])
 
 

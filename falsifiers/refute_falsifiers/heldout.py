@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
@@ -13,41 +13,54 @@ _WEIGHTS = ("ce_weight", "kd_weight")
 _BUMPS = (0.3, -0.2, 0.1, 0.25, -0.15, 0.05, -0.3, 0.2, -0.1, 0.15, -0.25, 0.0)
 
 
-def _windows(initial: float, final: float, spread: float = 0.9) -> list[dict[str, Any]]:
+def _windows(drop: float, loss: float, *, drop_varies: float = 0.1, loss_varies: float = 0.9) -> list[dict[str, Any]]:
+    """Losses of each window before and after, with these means; both vary by so many times `_BUMPS`."""
+    after = [loss + loss_varies * bump for bump in _BUMPS]
     return [
-        {"window": n, "ce_initial": initial + bump, "ce": final + spread * bump, "kl": 1.0}
-        for n, bump in enumerate(_BUMPS)
+        {"window": n, "ce_initial": ce + drop + drop_varies * bump, "ce": ce, "kl": 1.0}
+        for n, (ce, bump) in enumerate(zip(after, _BUMPS, strict=True))
     ]
 
 
-def _heldout(bench: Bench, initial: float, final: float, steps: int = 500, spread: float = 0.9) -> None:
-    bench.put("student", "heldout_windows.jsonl", _windows(initial, final, spread))
-    bench.put("student", "summary.json", {"steps": steps})
+def _vary(bench: Bench, name: str, mean: float, at_most: float) -> float:
+    """So much that the interval of `mean` stays on its side of the bar: of twelve windows it is an eighth of it."""
+    return min(at_most, 2 * bench.bar(name).room(mean))
+
+
+def _straddle(bench: Bench, name: str, mean: float, at_least: float) -> float:
+    """So much that the interval of `mean` reaches over the bar; raises UnbarredError where there is none."""
+    return max(at_least, 16 * abs(mean - bench.bar(name).bound))
+
+
+def _gain(bench: Bench, wrong: Collection[str] = (), drop: float = 8.0, *, unsure: bool = False) -> None:
+    """A run of which the measurements in `wrong` fail; or whose drop, `unsure`, straddles its bar."""
+    steps = bench.bar("steps")
+    made = steps.failing(3, low=0, whole=True) if "steps" in wrong else steps.holding(500, low=0, whole=True)
+    bar = bench.bar("ce_drop")
+    mean = bar.failing(drop, clear=True) if "ce_drop" in wrong else bar.holding(drop, clear=True)
+    varies = _straddle(bench, "ce_drop", mean, 19.0) if unsure else _vary(bench, "ce_drop", mean, 0.1)
+    bench.put("student", "heldout_windows.jsonl", _windows(mean, 1.0, drop_varies=varies))
+    bench.put("student", "summary.json", {"steps": made})
 
 
 def loss_that_falls(bench: Bench) -> None:
-    """From 9 to 1 nat per token, far below any bar of the spec."""
-    _heldout(bench, 9.0, 1.0)
+    """From 9 to 1 nat per token, or as far as the bar wants it."""
+    _gain(bench)
 
 
-def loss_that_stays(bench: Bench) -> None:
-    """9 nat per token before and after."""
-    _heldout(bench, 9.0, 9.5)
+def loss_that_rises(bench: Bench) -> None:
+    """9 nat per token before, and more after."""
+    _gain(bench, ("ce_drop",), drop=-0.5)
 
 
 def too_few_steps(bench: Bench) -> None:
     """The loss falls, in a run of three steps."""
-    _heldout(bench, 9.0, 1.0, steps=3)
+    _gain(bench, ("steps",))
 
 
 def loss_that_falls_in_some_windows(bench: Bench) -> None:
     """Lower on the whole, and by less than it varies."""
-    _heldout(bench, 9.0, 8.9, spread=20.0)
-
-
-def loss_that_varies(bench: Bench) -> None:
-    """Below both bars in the mean, and by less than it varies."""
-    _heldout(bench, 9.0, 2.1, spread=12.0)
+    _gain(bench, drop=0.1, unsure=True)
 
 
 @falsifier(
@@ -56,7 +69,7 @@ def loss_that_varies(bench: Bench) -> None:
     measures={"steps": "steps", "ce_drop": "nat/token"},
     controls=(
         known_good(loss_that_falls),
-        known_bad(loss_that_stays),
+        known_bad(loss_that_rises),
         known_bad(too_few_steps),
         known_open(loss_that_falls_in_some_windows),
     ),
@@ -70,11 +83,33 @@ def held_out_gain(context: Context) -> Iterator[Measurement]:
     yield Measurement("steps", student.json("summary.json")["steps"], "steps", n=1)
 
 
+def _loss(bench: Bench, *preferred: float, failing: bool = False, unsure: bool = False) -> None:
+    bar = bench.bar("heldout_ce")
+    mean = (bar.failing if failing else bar.holding)(*preferred, low=0.0, clear=True)
+    varies = _straddle(bench, "heldout_ce", mean, 12.0) if unsure else _vary(bench, "heldout_ce", mean, 0.9)
+    bench.put("student", "heldout_windows.jsonl", _windows(8.0, mean, loss_varies=varies))
+
+
+def low_loss(bench: Bench) -> None:
+    """1 nat per token, or as little as the bar wants."""
+    _loss(bench, 1.0)
+
+
+def high_loss(bench: Bench) -> None:
+    """9.5 nat per token, as of a model that learnt nothing."""
+    _loss(bench, 9.5, failing=True)
+
+
+def loss_that_varies(bench: Bench) -> None:
+    """Below the bar in the mean, and by less than it varies."""
+    _loss(bench, 2.1, unsure=True)
+
+
 @falsifier(
     "held-out-loss",
     needs=("student",),
     measures={"heldout_ce": "nat/token"},
-    controls=(known_good(loss_that_falls), known_bad(loss_that_stays), known_open(loss_that_varies)),
+    controls=(known_good(low_loss), known_bad(high_loss), known_open(loss_that_varies)),
 )
 def held_out_loss(context: Context) -> Iterator[Measurement]:
     """Refuted when cross-entropy on held-out windows, at the released weights, does not clear the bar."""
@@ -86,44 +121,67 @@ def held_out_loss(context: Context) -> Iterator[Measurement]:
 # ------------------------------------------------------------------------------------------------ against CE alone
 
 
+# The control's settings where they differ from the student's, in the order in which they are taken for it.
+_OTHERS = {"steps": 2, "temperature": 4.0, "learning_rate": 0.01, "seed": 18, "weights": None}
+
+
 def _against_control(
-    bench: Bench, student: float, control: float, spread: float = 0.9, windows: int = len(_BUMPS), **settings: Any
+    bench: Bench,
+    gain: float = 0.5,
+    *,
+    differing: Sequence[str] = (),
+    failing: bool = False,
+    unsure: bool = False,
+    windows: int = len(_BUMPS),
 ) -> None:
-    bench.put("student", "heldout_windows.jsonl", _windows(9.0, student)[:windows])
-    bench.put("ce_control", "heldout_windows.jsonl", _windows(9.0, control, spread))
+    """A control that ends `gain` above the student, or as the bar wants it; not, where it is to be `failing`.
+
+    Its settings differ in `differing`, and in as many others as the bar then allows or demands.
+    """
+    bar, settings = bench.bar("ce_gain"), bench.bar("differing_settings")
+    mean = (bar.failing if failing else bar.holding)(gain, clear=True)
+    varies = _straddle(bench, "ce_gain", mean, 9.1) if unsure else _vary(bench, "ce_gain", mean, 0.1)
+    limits: dict[str, Any] = {"low": len(differing), "high": len(_OTHERS), "whole": True}
+    count = int(settings.failing(len(differing), **limits) if differing else settings.holding(0, **limits))
+    unlike = [*differing, *(name for name in _OTHERS if name not in differing)][:count]
+    # The control is what the student was "before": their difference is the drop.
+    rows = _windows(mean, 3.0, drop_varies=varies)
+    bench.put("student", "heldout_windows.jsonl", rows[:windows])
+    bench.put("ce_control", "heldout_windows.jsonl", [{**row, "ce": row["ce_initial"]} for row in rows])
     bench.put("student", "summary.json", {"effective_config": _SETTINGS})
-    alone = {**_SETTINGS, "ce_weight": 1.0, "kd_weight": 0.0, **settings}
-    bench.put("ce_control", "summary.json", {"effective_config": alone})
+    alone = {} if "weights" in unlike else {"ce_weight": 1.0, "kd_weight": 0.0}
+    other = {name: _OTHERS[name] for name in unlike if name != "weights"}
+    bench.put("ce_control", "summary.json", {"effective_config": {**_SETTINGS, **alone, **other}})
 
 
 def a_teacher_that_helps(bench: Bench) -> None:
     """The student ends below its control."""
-    _against_control(bench, 3.0, 3.5)
+    _against_control(bench)
 
 
 def a_teacher_that_harms(bench: Bench) -> None:
     """The student ends above its control."""
-    _against_control(bench, 3.5, 3.0)
+    _against_control(bench, -0.5, failing=True)
 
 
 def a_control_with_fewer_steps(bench: Bench) -> None:
     """The student wins against a control that was given half the steps."""
-    _against_control(bench, 3.0, 3.5, steps=2)
+    _against_control(bench, differing=("steps",))
 
 
 def a_control_that_was_taught_too(bench: Bench) -> None:
     """The control had the teacher as well: nothing was compared."""
-    _against_control(bench, 3.0, 3.5, ce_weight=0.3, kd_weight=0.7)
+    _against_control(bench, differing=("weights",))
 
 
 def a_gain_that_may_be_chance(bench: Bench) -> None:
     """Lower in the mean, and by less than the difference varies."""
-    _against_control(bench, 3.0, 3.1, spread=10.0)
+    _against_control(bench, 0.1, unsure=True)
 
 
 def other_windows(bench: Bench) -> None:
     """The student was evaluated on a part of its control's windows."""
-    _against_control(bench, 3.0, 3.5, windows=8)
+    _against_control(bench, windows=8)
 
 
 @falsifier(

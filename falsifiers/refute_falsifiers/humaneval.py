@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +13,7 @@ from refute import (
     Control,
     Evidence,
     Measurement,
+    RefuteError,
     falsifier,
     known_bad,
     known_good,
@@ -68,8 +70,13 @@ def _verdicts(evidence: Evidence, file: str = "results.jsonl", *, allowed_error_
 _HALVES: Rows = [{"passed": True, "outcome": "failed"}, {"passed": False, "outcome": "passed"}]
 
 
+def _but_half(rows: Rows) -> Rows:
+    """The same, where what does not pass does so by half."""
+    return [row if _passed(row) else row | _HALVES[n % 2] for n, row in enumerate(rows)]
+
+
 def _half_passes() -> Rows:
-    return [row | _HALVES[n % 2] for n, row in enumerate(_results(()))]
+    return _but_half(_results(()))
 
 
 def _unusable(
@@ -106,11 +113,22 @@ def _unjudged(
 # ------------------------------------------------------------------------------------------------ calibration
 
 
-def _calibration(bench: Bench, **passed: int) -> None:
-    counts = {"canonical": PROBLEMS, "empty": 0, "always_equal": 0, "system_exit": 0, "os_exit": 0, **passed}
-    for kind, n in counts.items():
-        bench.put("humaneval_calibration", f"results_{kind}.jsonl", _results(range(n)))
-    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": "timeout"})
+_FORGED = ("empty", "always_equal", "system_exit", "os_exit")
+
+
+def _calibration(bench: Bench, forged_as: str = "always_equal", **wrong: int) -> None:
+    """A calibration as the bars want it, but for the measurements in `wrong`; forged passes are all of one kind."""
+    counted = {name: value for name, value in wrong.items() if name != "endless_passes"}
+    found = bench.values({"canonical_failures": 0, "forged_passes": 0}, counted, low=0, whole=True)
+    endless = bench.bar("endless_passes")
+    find = endless.failing if "endless_passes" in wrong else endless.holding
+    problems = max(PROBLEMS, *found.values())
+    passed = {"canonical": problems - found["canonical_failures"], forged_as: found["forged_passes"]}
+    for kind in ("canonical", *_FORGED):
+        rows = _results(range(passed.get(kind, 0)), problems)
+        bench.put("humaneval_calibration", f"results_{kind}.jsonl", rows)
+    loop = "passed" if find(1 if "endless_passes" in wrong else 0, low=0, high=1, whole=True) else "timeout"
+    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": loop})
 
 
 def scorer_that_works(bench: Bench) -> None:
@@ -120,23 +138,22 @@ def scorer_that_works(bench: Bench) -> None:
 
 def scorer_fooled_by_equality(bench: Bench) -> None:
     """An object that equals everything passes most problems."""
-    _calibration(bench, always_equal=157)
+    _calibration(bench, forged_passes=157)
 
 
 def scorer_fooled_by_exit(bench: Bench) -> None:
     """A program that exits with status 0 passes."""
-    _calibration(bench, system_exit=PROBLEMS)
+    _calibration(bench, "system_exit", forged_passes=PROBLEMS)
 
 
 def scorer_that_fails_the_right_answer(bench: Bench) -> None:
     """One canonical solution is marked wrong."""
-    _calibration(bench, canonical=PROBLEMS - 1)
+    _calibration(bench, canonical_failures=1)
 
 
 def endless_loop_that_passes(bench: Bench) -> None:
     """A loop without end counts as solved."""
-    _calibration(bench)
-    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": "passed"})
+    _calibration(bench, endless_passes=1)
 
 
 def forgeries_that_half_pass(bench: Bench) -> None:
@@ -164,26 +181,33 @@ def scorer_calibration(context: Context) -> Iterator[Measurement]:
     evidence = context.evidence("humaneval_calibration")
     canonical, _ = _verdicts(evidence, "results_canonical.jsonl")
     yield Measurement("canonical_failures", len(canonical) - _passes(canonical), "problems", n=len(canonical))
-    kinds = ("empty", "always_equal", "system_exit", "os_exit")
-    forged = [row for kind in kinds for row in _verdicts(evidence, f"results_{kind}.jsonl")[0]]
+    forged = [row for kind in _FORGED for row in _verdicts(evidence, f"results_{kind}.jsonl")[0]]
     yield Measurement("forged_passes", _passes(forged), "problems", n=len(forged))
     ended = evidence.json("calibration.json")["loop_outcome"] == "timeout"
     yield Measurement("endless_passes", int(not ended), "problems", n=1)
 
 
+def _solving(bench: Bench, need: str, preferred: int, *, failing: bool = False, half: bool = False) -> None:
+    """A model that solves so many problems, or as many as the bar wants; the others half pass, or fail."""
+    bar = bench.bar("passes")
+    passes = int((bar.failing if failing else bar.holding)(preferred, low=0, whole=True))
+    rows = _results(range(passes), max(PROBLEMS, passes))
+    bench.put(need, "results.jsonl", _but_half(rows) if half else rows)
+
+
 def nothing_solved(bench: Bench) -> None:
     """A model with random weights solves nothing."""
-    bench.put("humaneval_null", "results.jsonl", _results(()))
+    _solving(bench, "humaneval_null", 0)
 
 
 def one_solved(bench: Bench) -> None:
     """A model with random weights solves a problem: the harness solved it."""
-    bench.put("humaneval_null", "results.jsonl", _results((3,)))
+    _solving(bench, "humaneval_null", 1, failing=True)
 
 
 def solved_by_half(bench: Bench) -> None:
-    """Rows whose flag and outcome contradict each other: nothing is solved."""
-    bench.put("humaneval_null", "results.jsonl", _half_passes())
+    """Rows whose flag and outcome contradict each other: nothing is solved by them."""
+    _solving(bench, "humaneval_null", 0, half=True)
 
 
 @falsifier(
@@ -205,17 +229,17 @@ def null_model(context: Context) -> Iterator[Measurement]:
 
 def a_teacher_that_scores(bench: Bench) -> None:
     """A teacher that solves a few problems under this protocol."""
-    bench.put("humaneval_teacher", "results.jsonl", _results(range(7)))
+    _solving(bench, "humaneval_teacher", 7)
 
 
 def a_protocol_that_breaks_the_prompt(bench: Bench) -> None:
     """The same weights under another protocol: not one problem solved."""
-    bench.put("humaneval_teacher", "results.jsonl", _results(()))
+    _solving(bench, "humaneval_teacher", 0, failing=True)
 
 
 def a_teacher_that_half_scores(bench: Bench) -> None:
-    """Rows whose flag and outcome contradict each other: nothing is solved."""
-    bench.put("humaneval_teacher", "results.jsonl", _half_passes())
+    """Rows whose flag and outcome contradict each other: nothing is solved by them."""
+    _solving(bench, "humaneval_teacher", 0, failing=True, half=True)
 
 
 @falsifier(
@@ -238,64 +262,108 @@ def teacher_scores(context: Context) -> Iterator[Measurement]:
 # ------------------------------------------------------------------------------------------------ the student
 
 
-def _real_canonical(bench: Bench) -> Rows:
-    return bench.real["humaneval_calibration"].rows("results_canonical.jsonl")
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """So many of all problems solved, and so many without a verdict."""
+
+    passed: int
+    errors: int = 0
+    problems: int = PROBLEMS
+
+    def measured(self) -> Iterator[Measurement]:
+        """What it comes to."""
+        interval = stats.wilson_interval(self.passed, self.problems).noting_errors(self.errors)
+        yield Measurement("pass_at_1", 100 * self.passed / self.problems, "%", self.problems, interval)
+
+
+def _allowed(bench: Bench) -> int:
+    """How many problems may have no verdict by the share of this use. Raises where all of them may."""
+    share = Fraction(str(bench.parameters["allowed_error_share"]))
+    if share >= 1:
+        raise RefuteError(
+            f"allowed_error_share: {float(share):g} lets every problem go without a verdict: nothing would be refused",
+            hint="state a share below 1",
+        )
+    return int(share * PROBLEMS)
+
+
+def _scored(bench: Bench, preferred: _Score, *, failing: bool = False, unsure: bool = False) -> _Score:
+    """`preferred`, or another score with its errors or fewer, on the side of the bar that is asked for."""
+    named = ["pass_at_1"]
+    others = (
+        _Score(passed, errors)
+        for errors in range(preferred.errors, -1, -1)
+        for passed in (PROBLEMS - errors, 0, *(range(1, PROBLEMS) if errors == 0 else ()))
+    )
+    return bench.choose(
+        [preferred, *others], _Score.measured, failing=named if failing else [], unsure=named if unsure else []
+    )
+
+
+def _put_score(bench: Bench, score: _Score, *, half: bool = False) -> None:
+    """Errors come first and claim to be passes; what is not solved fails, or passes by half."""
+    rows = _results(range(score.errors, score.errors + score.passed))
+    rows = _but_half(rows) if half else rows
+    lost = [{**row, "passed": True, "outcome": "error"} for row in rows[: score.errors]]
+    bench.put("humaneval_student", "results.jsonl", [*lost, *rows[score.errors :]])
+
+
+def _put_real(bench: Bench, *, failing: bool) -> None:
+    """What this very scorer said of canonical solutions or, where the bar is about few passes, of empty answers."""
+    evidence = bench.real["humaneval_calibration"]
+    problems = len(evidence.rows("results_canonical.jsonl"))
+    all_pass, none_pass = _Score(problems, problems=problems), _Score(0, problems=problems)
+    order = [none_pass, all_pass] if failing else [all_pass, none_pass]
+    chosen = bench.choose(order, _Score.measured, failing=["pass_at_1"] if failing else [])
+    kind = "canonical" if chosen is all_pass else "empty"
+    bench.put("humaneval_student", "results.jsonl", evidence.rows(f"results_{kind}.jsonl"))
 
 
 def canonical_solutions(bench: Bench) -> None:
     """What this very scorer said about the canonical solutions: all of them pass."""
-    bench.put("humaneval_student", "results.jsonl", _real_canonical(bench))
+    _put_real(bench, failing=False)
 
 
 def empty_answers(bench: Bench) -> None:
     """What this very scorer said about answers without a body: none of them passes."""
-    rows = bench.real["humaneval_calibration"].rows("results_empty.jsonl")
-    bench.put("humaneval_student", "results.jsonl", rows)
+    _put_real(bench, failing=True)
 
 
 def many_solved(bench: Bench) -> None:
-    """Half of the problems, far above any bar of the spec."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(82)))
+    """Half of the problems, or as many as the bar wants."""
+    _put_score(bench, _scored(bench, _Score(82)))
 
 
 def nothing_solved_by_the_student(bench: Bench) -> None:
     """Not one problem."""
-    bench.put("humaneval_student", "results.jsonl", _results(()))
+    _put_score(bench, _scored(bench, _Score(0), failing=True))
 
 
 def solved_by_half_only(bench: Bench) -> None:
-    """Rows whose flag and outcome contradict each other: nothing is solved."""
-    bench.put("humaneval_student", "results.jsonl", _half_passes())
+    """Rows whose flag and outcome contradict each other: nothing is solved by them."""
+    _put_score(bench, _scored(bench, _Score(0), failing=True), half=True)
 
 
-def a_fifth_solved(bench: Bench) -> None:
-    """33 of 164: the interval reaches from 14.7 to 26.9 %, over both bars of the spec."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(33)))
-
-
-def _with_errors(bench: Bench, *, passed: bool, more: int = 0) -> None:
-    """As many errors as the share of this use allows, and `more`; they claim to be passes. The rest as given."""
-    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * PROBLEMS)
-    rows = [
-        {**row, "passed": True, "outcome": "error"} if number < allowed + more else row
-        for number, row in enumerate(_results(range(PROBLEMS) if passed else ()))
-    ]
-    bench.put("humaneval_student", "results.jsonl", rows)
+def too_close_to_tell(bench: Bench) -> None:
+    """33 of 164, whose interval reaches from 14.7 to 26.9 %, or another score that straddles the bar."""
+    _put_score(bench, _scored(bench, _Score(33), unsure=True))
 
 
 def errors_within_the_share(bench: Bench) -> None:
     """All but the problems that may have no verdict are solved."""
-    _with_errors(bench, passed=True)
+    allowed = _allowed(bench)
+    _put_score(bench, _scored(bench, _Score(PROBLEMS - allowed, allowed)))
 
 
 def errors_that_claim_to_be_passes(bench: Bench) -> None:
     """Nothing is solved but what has no verdict."""
-    _with_errors(bench, passed=False)
+    _put_score(bench, _scored(bench, _Score(0, _allowed(bench)), failing=True))
 
 
 def one_error_more_than_the_share(bench: Bench) -> None:
     """Everything else is solved, and it is no measurement."""
-    _with_errors(bench, passed=True, more=1)
+    errors = _allowed(bench) + 1
+    _put_score(bench, _Score(PROBLEMS - errors, errors))
 
 
 @falsifier(
@@ -309,7 +377,7 @@ def one_error_more_than_the_share(bench: Bench) -> None:
         known_good(many_solved),
         known_bad(nothing_solved_by_the_student),
         known_bad(solved_by_half_only),
-        known_open(a_fifth_solved),
+        known_open(too_close_to_tell),
         known_good(errors_within_the_share),
         known_bad(errors_that_claim_to_be_passes),
         known_unusable(one_error_more_than_the_share, raises=ValueError),
@@ -328,9 +396,17 @@ def pass_at_1(context: Context) -> Iterator[Measurement]:
     yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)
 
 
-def _judged(bench: Bench, missing: int = 0, other: str = "failed") -> None:
-    problems = int(bench.parameters["problems"])
-    bench.put("humaneval_student", "results.jsonl", _results(range(problems // 8), problems - missing, other))
+def _judged(bench: Bench, **wrong: int) -> None:
+    """As many results as there are problems, some without a verdict where the bar is to fail by that."""
+    counted, lost = bench.bar("problems"), bench.bar("errors")
+    find = counted.failing if "problems" in wrong else counted.holding
+    problems = int(find(int(wrong.get("problems", bench.parameters["problems"])), low=1, whole=True))
+    find = lost.failing if "errors" in wrong else lost.holding
+    errors = int(find(wrong.get("errors", 0), low=0, high=problems, whole=True))
+    solved = range(errors, errors + (problems - errors) // 8)
+    rows = _results(solved, problems)
+    unjudged = [{**row, "outcome": "error"} for row in rows[:errors]]
+    bench.put("humaneval_student", "results.jsonl", [*unjudged, *rows[errors:]])
 
 
 def all_problems_judged(bench: Bench) -> None:
@@ -340,12 +416,12 @@ def all_problems_judged(bench: Bench) -> None:
 
 def a_problem_left_out(bench: Bench) -> None:
     """One problem has no result."""
-    _judged(bench, missing=1)
+    _judged(bench, problems=int(bench.parameters["problems"]) - 1)
 
 
 def errors_counted_as_failures(bench: Bench) -> None:
     """Problems that could not be judged, mixed with ones that were."""
-    _judged(bench, other="error")
+    _judged(bench, errors=int(bench.parameters["problems"]) // 2)
 
 
 @falsifier(

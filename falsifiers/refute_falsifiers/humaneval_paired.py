@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +12,7 @@ from refute import (
     Context,
     Evidence,
     Measurement,
+    RefuteError,
     falsifier,
     known_bad,
     known_good,
@@ -74,10 +76,70 @@ def _pairs(new: dict[str, bool], old: dict[str, bool]) -> tuple[int, int, int, i
     return both, gained, lost, neither
 
 
-def _lost(bench: Bench, more: int = 0) -> range:
-    """The places of as many problems as may have no verdict under the share of this use, and `more`."""
-    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * PROBLEMS)
-    return range(20, 20 + allowed + more)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Of all problems, how many both solve, the new one alone, the old one alone; and how many have no verdict.
+
+    An error of the student counts as unsolved; of the init or the release before, as solved.
+    """
+
+    both: int
+    gained: int
+    lost: int
+    errors: int = 0
+    of_student: bool = True
+
+    def won_share(self) -> Iterator[Measurement]:
+        """What `humaneval-gain` makes of it."""
+        share, interval = stats.mcnemar_share(self.gained, self.lost)
+        yield Measurement("won_share", share, "%", PROBLEMS, interval)
+
+    def difference(self) -> Iterator[Measurement]:
+        """What `humaneval-against-previous` makes of it."""
+        neither = PROBLEMS - self.both - self.gained - self.lost
+        interval = stats.paired_difference(self.both, self.gained, self.lost, neither)
+        yield Measurement("difference", 100 * (self.gained - self.lost) / PROBLEMS, "%", PROBLEMS, interval)
+
+    def student(self) -> Rows:
+        """Its results: what both solve, what it gains, what it loses; then what has no verdict, then the rest."""
+        solved = self.both + self.gained
+        rows = _results(range(solved))
+        # The student claims to pass what the other one has no verdict on, and the other way round.
+        place = solved + self.lost
+        if self.of_student:
+            return _with_errors(rows, range(place, place + self.errors))
+        return _results([*range(solved), *range(place, place + self.errors)])
+
+    def other(self) -> Rows:
+        """The results of the other model."""
+        place = self.both + self.gained + self.lost
+        rows = _results([*range(self.both), *range(self.both + self.gained, place)])
+        return rows if self.of_student else _with_errors(rows, range(place, place + self.errors))
+
+
+def _allowed(bench: Bench) -> int:
+    """How many problems may have no verdict by the share of this use. Raises where all of them may."""
+    share = Fraction(str(bench.parameters["allowed_error_share"]))
+    if share >= 1:
+        raise RefuteError(
+            f"allowed_error_share: {float(share):g} lets every problem go without a verdict: nothing would be refused",
+            hint="state a share below 1",
+        )
+    return int(share * PROBLEMS)
+
+
+def _tables(preferred: _Table) -> Iterator[_Table]:
+    """`preferred`, then others with its errors or, where that decides nothing, with fewer."""
+    yield preferred
+    for errors in dict.fromkeys([preferred.errors, preferred.errors // 2, preferred.errors // 8, 0]):
+        for both in dict.fromkeys([preferred.both, 0]):
+            left = PROBLEMS - errors - both
+            if left > 0:
+                ends = [(left, 0), (0, left)]
+                few = [(gained, lost) for gained in range(6) for lost in range(6) if gained + lost <= left]
+                mixed = [(gained, left - gained) for gained in range(0, left + 1, 2)]
+                for gained, lost in (*ends, *few, *mixed):
+                    yield replace(preferred, both=both, gained=gained, lost=lost, errors=errors)
 
 
 def _with_errors(rows: Rows, lost: range) -> Rows:
@@ -88,76 +150,82 @@ def _with_errors(rows: Rows, lost: range) -> Rows:
 # ------------------------------------------------------------------------------------------------ against its init
 
 
-def _pair(bench: Bench, student: Iterable[int], init: Iterable[int]) -> None:
-    bench.put("humaneval_student", "results.jsonl", _results(student))
-    bench.put("humaneval_init", "results.jsonl", _results(init))
+def _pair(bench: Bench, student: Rows, init: Rows) -> None:
+    bench.put("humaneval_student", "results.jsonl", student)
+    bench.put("humaneval_init", "results.jsonl", init)
+
+
+def _won(bench: Bench, preferred: _Table, *, failing: bool = False, unsure: bool = False) -> _Table:
+    """Lays out `preferred`, or another table on the side of the bar that is asked for."""
+    named = ["won_share"]
+    table = bench.choose(
+        _tables(preferred), _Table.won_share, failing=named if failing else [], unsure=named if unsure else []
+    )
+    _pair(bench, table.student(), table.other())
+    return table
 
 
 def student_solves_more(bench: Bench) -> None:
     """Thirty problems gained, two lost."""
-    _pair(bench, range(10, 42), range(12))
+    _won(bench, _Table(2, 30, 2))
 
 
 def student_solves_less(bench: Bench) -> None:
     """Two problems gained, thirty lost."""
-    _pair(bench, range(12), range(10, 42))
+    _won(bench, _Table(2, 2, 30), failing=True)
 
 
 def both_solve_much_and_the_init_more(bench: Bench) -> None:
     """A hundred problems in common, twenty that only the init solves."""
-    _pair(bench, range(100), range(120))
+    _won(bench, _Table(100, 0, 20), failing=True)
 
 
 def both_solve_much_and_the_student_more(bench: Bench) -> None:
     """A hundred problems in common, twenty that only the student solves."""
-    _pair(bench, range(120), range(100))
+    _won(bench, _Table(100, 20, 0))
 
 
 def a_gain_that_may_be_luck(bench: Bench) -> None:
     """Three gained and one lost."""
-    _pair(bench, range(13), [*range(10), 50])
+    _won(bench, _Table(10, 3, 1), unsure=True)
 
 
 def an_init_that_half_passes(bench: Bench) -> None:
     """Rows of the init whose flag and outcome contradict each other count for nothing."""
-    _pair(bench, range(30), ())
-    bench.put("humaneval_init", "results.jsonl", _half_passes())
+    table = _won(bench, _Table(0, 30, 0))
+    solved = [row["passed"] for row in table.other()]
+    halves = [own if passed else half for own, half, passed in zip(table.other(), _half_passes(), solved, strict=True)]
+    bench.put("humaneval_init", "results.jsonl", halves)
 
 
 def other_problems(bench: Bench) -> None:
     """The student was given the problems that suit it."""
-    bench.put("humaneval_student", "results.jsonl", _results(range(30), problems=40))
-    bench.put("humaneval_init", "results.jsonl", _results(range(12)))
+    _pair(bench, _results(range(30), problems=40), _results(range(12)))
 
 
 def no_result_of_the_student(bench: Bench) -> None:
     """Nothing was judged."""
-    _pair(bench, (), ())
-    bench.put("humaneval_student", "results.jsonl", "")
+    _pair(bench, [], _results(()))
 
 
 def one_problem_of_the_student_twice(bench: Bench) -> None:
     """A problem counts double."""
-    _pair(bench, (), ())
-    bench.put("humaneval_student", "results.jsonl", [*_results(()), _results(())[0]])
+    _pair(bench, [*_results(()), _results(())[0]], _results(()))
 
 
 def an_init_without_verdicts(bench: Bench) -> None:
     """Six problems lost, and solved is only what the init has no verdict on: nothing gained."""
-    _pair(bench, _lost(bench), ())
-    bench.put("humaneval_init", "results.jsonl", _with_errors(_results(range(6)), _lost(bench)))
+    _won(bench, _Table(0, 0, 6, min(_allowed(bench), PROBLEMS - 6), of_student=False), failing=True)
 
 
 def a_student_without_verdicts(bench: Bench) -> None:
     """Six problems lost, and nothing gained but what has no verdict."""
-    _pair(bench, (), range(6))
-    bench.put("humaneval_student", "results.jsonl", _with_errors(_results(()), _lost(bench)))
+    _won(bench, _Table(0, 0, 6, min(_allowed(bench), PROBLEMS - 6)), failing=True)
 
 
 def one_verdict_too_few_of_the_init(bench: Bench) -> None:
     """One problem more without a verdict than the share allows."""
-    _pair(bench, range(100), ())
-    bench.put("humaneval_init", "results.jsonl", _with_errors(_results(()), _lost(bench, more=1)))
+    _pair(bench, _results(range(100)), _with_errors(_results(()), range(_allowed(bench) + 1)))
 
 
 @falsifier(
@@ -198,59 +266,74 @@ def humaneval_gain(context: Context) -> Iterator[Measurement]:
 # ------------------------------------------------------------------------------------------------ against the past
 
 
-def _against_previous(bench: Bench, student: Iterable[int], previous: Iterable[int]) -> None:
-    solved = set(previous)
-    bench.put("humaneval_student", "results.jsonl", _results(student))
-    rows = [
-        {"task_id": f"HumanEval/{n}", "passed": n in solved, "result": "passed" if n in solved else "failed: x"}
-        for n in range(PROBLEMS)
+def _previous(rows: Rows) -> Rows:
+    """As `refute eval score` writes them: a failure is a `result` with its reason."""
+    return [
+        {"task_id": row["task_id"], "passed": row["passed"], "result": "passed" if row["passed"] else "failed: x"}
+        for row in rows
     ]
-    bench.put("humaneval_previous", "results.jsonl", rows)
+
+
+def _against_previous(
+    bench: Bench, preferred: _Table, *, failing: bool = False, unsure: bool = False, half: bool = False
+) -> None:
+    """Lays out `preferred`, or another table on the side of the bar that is asked for.
+
+    `half`: what the release before does not solve, flag and outcome of its rows contradict each other on.
+    """
+    named = ["difference"]
+    table = bench.choose(
+        _tables(preferred), _Table.difference, failing=named if failing else [], unsure=named if unsure else []
+    )
+    bench.put("humaneval_student", "results.jsonl", table.student())
+    rows = table.other()
+    halves = [row if row["passed"] else other for row, other in zip(rows, _half_passes(), strict=True)]
+    bench.put("humaneval_previous", "results.jsonl", halves if half else _previous(rows))
 
 
 def as_good_as_before(bench: Bench) -> None:
     """The same problems as the previous release, and forty more."""
-    _against_previous(bench, range(80), range(40))
+    _against_previous(bench, _Table(40, 40, 0))
 
 
 def worse_than_before(bench: Bench) -> None:
     """Forty of the problems that the previous release solved are lost."""
-    _against_previous(bench, range(40), range(80))
+    _against_previous(bench, _Table(40, 0, 40), failing=True)
 
 
 def a_past_that_half_passes(bench: Bench) -> None:
     """Rows of the past whose flag and outcome contradict each other count for nothing."""
-    _against_previous(bench, range(40), ())
-    bench.put("humaneval_previous", "results.jsonl", _half_passes())
+    _against_previous(bench, _Table(0, 40, 0), half=True)
 
 
 def six_lost(bench: Bench) -> None:
-    """Six problems fewer, 3.7 % of them: the interval reaches over the bar."""
-    _against_previous(bench, range(40), range(46))
+    """Six problems fewer, 3.7 % of them, or another difference whose interval reaches over the bar."""
+    _against_previous(bench, _Table(40, 0, 6), unsure=True)
+
+
+def _unusable_past(bench: Bench, student: Rows, previous: Rows) -> None:
+    bench.put("humaneval_student", "results.jsonl", student)
+    bench.put("humaneval_previous", "results.jsonl", previous)
 
 
 def other_problems_before(bench: Bench) -> None:
     """The release before was given more problems."""
-    _against_previous(bench, (), range(20))
-    bench.put("humaneval_student", "results.jsonl", _results(range(30), problems=40))
+    _unusable_past(bench, _results(range(30), problems=40), _previous(_results(range(20))))
 
 
 def no_result_before(bench: Bench) -> None:
     """Nothing was judged."""
-    _against_previous(bench, (), ())
-    bench.put("humaneval_previous", "results.jsonl", "")
+    _unusable_past(bench, _results(()), [])
 
 
 def one_problem_twice_before(bench: Bench) -> None:
     """A problem counts double."""
-    _against_previous(bench, (), ())
-    bench.put("humaneval_previous", "results.jsonl", [*_results(()), _results(())[0]])
+    _unusable_past(bench, _results(()), [*_results(()), _results(())[0]])
 
 
 def one_verdict_too_few_before(bench: Bench) -> None:
     """One problem more without a verdict than the share allows."""
-    _against_previous(bench, range(80), ())
-    bench.put("humaneval_previous", "results.jsonl", _with_errors(_results(()), _lost(bench, more=1)))
+    _unusable_past(bench, _results(range(80)), _with_errors(_results(()), range(_allowed(bench) + 1)))
 
 
 @falsifier(

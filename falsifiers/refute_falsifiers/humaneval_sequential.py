@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable, stats
+from refute import Bench, Context, Measurement, RefuteError, falsifier, known_bad, known_good, known_unusable, stats
 
 
-def _decided(bench: Bench, *, passed: bool, more: int = 0, backwards: bool = False) -> None:
-    """The run of this release's own design, up to where one outcome for every problem ends it.
+def _design(bench: Bench) -> dict[str, Any]:
+    """The test that this use declares, and the problems in their order."""
+    bar = bench.bar("pass_at_1")
+    if bar.design is None:
+        raise RefuteError(
+            "pass_at_1: its bar declares no `sequential` test, by which a run could have been stopped",
+            hint="add `sequential:` beside `holds_if`, or use humaneval-pass-at-1",
+        )
+    design = bar.design.as_json()
+    return {**design, "order": [f"HumanEval/{number}" for number in range(design["looks"][-1])]}
 
-    Where nothing is solved, so many problems have no verdict as the share allows, and `more`; they claim to be passes.
-    """
-    design = bench.real["humaneval_sequential"].json("design.json")
+
+def _stopped(design: Mapping[str, Any], *, passed: bool) -> int:
+    """After how many problems one outcome for all of them ends the run."""
     ends = (
         look["n"]
         for look in design["boundaries"]
         if (look["n"] >= look["stop_at_least"] if passed else look["stop_at_most"] >= 0)
     )
-    tasks = design["order"][: next(ends, len(design["order"]))]
-    allowed = int(Fraction(str(bench.parameters["allowed_error_share"])) * len(tasks))
-    lost = 0 if passed else allowed + more
+    return int(next(ends, design["looks"][-1]))
+
+
+def _decided(bench: Bench, *, failing: bool, more: int = 0, backwards: bool = False) -> None:
+    """A run of this design in which all problems are solved or none is, up to where that ends it.
+
+    Which of both, the bar says. Where nothing is solved, so many problems have no verdict as the share allows, and
+    `more`; they claim to be passes.
+    """
+    design = _design(bench)
+    rule = {name: design[name] for name in ("bar", "error_rate", "spending", "looks")}
+
+    def measured(all_pass: bool) -> Iterator[Measurement]:
+        n = _stopped(design, passed=all_pass)
+        share, interval = stats.sequential_share([all_pass] * n, **rule)
+        yield Measurement("pass_at_1", share, "%", n=n, interval=interval)
+
+    order = [False, True] if failing else [True, False]
+    passed = bench.choose(order, measured, failing=["pass_at_1"] if failing else [])
+    tasks = design["order"][: _stopped(design, passed=passed)]
+    share = Fraction(str(bench.parameters["allowed_error_share"]))
+    if share >= 1:
+        raise RefuteError(
+            f"allowed_error_share: {float(share):g} lets every problem go without a verdict: nothing would be refused",
+            hint="state a share below 1",
+        )
+    lost = 0 if passed and not more else int(share * len(tasks)) + more
     rows = [{"task_id": task, "passed": True, "outcome": "passed"} for task in tasks]
     if not passed:
         # Neither is a pass: flag and outcome must agree.
@@ -33,23 +66,23 @@ def _decided(bench: Bench, *, passed: bool, more: int = 0, backwards: bool = Fal
 
 
 def decided_above(bench: Bench) -> None:
-    """Every problem solved, until that was enough."""
-    _decided(bench, passed=True)
+    """One outcome for every problem, until that was enough for the bar to hold."""
+    _decided(bench, failing=False)
 
 
 def decided_below(bench: Bench) -> None:
-    """No problem solved, until that was enough."""
-    _decided(bench, passed=False)
+    """One outcome for every problem, until that was enough for the bar to fail."""
+    _decided(bench, failing=True)
 
 
 def decided_in_another_order(bench: Bench) -> None:
-    """Every problem solved, but they were not put in the order of the design."""
-    _decided(bench, passed=True, backwards=True)
+    """Decided, but the problems were not put in the order of the design."""
+    _decided(bench, failing=False, backwards=True)
 
 
 def one_error_too_many_in_a_decided_run(bench: Bench) -> None:
-    """No problem solved, and more of them without a verdict than the share allows."""
-    _decided(bench, passed=False, more=1)
+    """Decided, with more problems without a verdict than the share allows."""
+    _decided(bench, failing=True, more=1)
 
 
 def _require_few(errors: int, n: int, share: float) -> None:

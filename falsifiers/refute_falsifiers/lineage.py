@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
@@ -22,41 +22,53 @@ def _model(**changes: Any) -> dict[str, Any]:
     return {**model, **changes}
 
 
-def _lay_out(
-    bench: Bench, teacher: dict[str, Any], init: dict[str, Any], step0_kl: float = 2.0, first: int = 0
-) -> None:
-    bench.put("lineage", "lineage.json", {"teacher": teacher, "init": init})
-    bench.put("student", "evals.jsonl", [{"step": first, "heldout_kl": step0_kl, "windows": 8}])
+def _divergence(bench: Bench, wrong: Collection[str] = (), first: int = 0) -> None:
+    """A teacher and an init that are as far apart as the bars demand, but for what is in `wrong`."""
+    if not any(name in bench.bars for name in wrong):
+        for name in wrong:
+            bench.bar(name).failing()
+
+    def measured(name: str, right: float, otherwise: float, **limits: Any) -> float:
+        bar = bench.bar(name)
+        failed = name in wrong and name in bench.bars
+        return bar.failing(otherwise, **limits) if failed else bar.holding(right, **limits)
+
+    same = measured("identical_digests", 0, 1, low=0, high=1, whole=True)
+    surplus = measured("parameter_surplus", 1000, 0, whole=True)
+    kl = measured("step0_kl", 2.0, 0.0, low=0.0)
+    init = _model(parameters=max(1000, 1 - surplus), sha256=("1" if same else "2") * 64)
+    bench.put("lineage", "lineage.json", {"teacher": _model(parameters=init["parameters"] + surplus), "init": init})
+    bench.put("student", "evals.jsonl", [{"step": first, "heldout_kl": kl, "windows": 8}])
 
 
 def two_different_models(bench: Bench) -> None:
     """A larger teacher with another digest and the same tokens."""
-    _lay_out(bench, _model(parameters=2000), _model(sha256="2" * 64))
+    _divergence(bench)
 
 
 def teacher_is_the_init(bench: Bench) -> None:
     """The thirty lost GPU-hours: one file in both roles."""
-    _lay_out(bench, _model(parameters=2000), _model(parameters=2000), step0_kl=0.0)
+    _divergence(bench, ("identical_digests", "parameter_surplus", "step0_kl"))
 
 
 def one_digest_and_another_size(bench: Bench) -> None:
     """The weights of the init under the teacher's name, beside figures that look right."""
-    _lay_out(bench, _model(parameters=2000), _model())
+    _divergence(bench, ("identical_digests",))
 
 
 def teacher_is_no_larger(bench: Bench) -> None:
     """Two different models of the same size."""
-    _lay_out(bench, _model(), _model(sha256="2" * 64))
+    _divergence(bench, ("parameter_surplus",))
 
 
 def teacher_saved_again(bench: Bench) -> None:
     """Another digest and a padded size, but the same distribution: the same model in other clothes."""
-    _lay_out(bench, _model(parameters=2000), _model(sha256="2" * 64), step0_kl=1e-6)
+    _divergence(bench, ("step0_kl",))
 
 
 def first_measured_after_training(bench: Bench) -> None:
     """The distance before the first step is not known."""
-    _lay_out(bench, _model(parameters=2000), _model(sha256="2" * 64), first=50)
+    _divergence(bench, first=50)
 
 
 @falsifier(
@@ -84,36 +96,64 @@ def teacher_divergence(context: Context) -> Iterator[Measurement]:
     yield Measurement("step0_kl", first["heldout_kl"], "nat/token", n=first["windows"])
 
 
+# The special ids of teacher and init: alike, and with another end of text.
+_SAME = ({"eos": 2}, {"eos": 2})
+_MOVED = ({"eos": 2}, {"eos": 3})
+Ids = tuple[dict[str, int | None], dict[str, int | None]]
+
+
+def _vocabulary(bench: Bench, *differing: str, rows: bool = False, alike: Ids = _SAME, moved: Ids = _MOVED) -> None:
+    """Two vocabularies that differ in these lists ("tokens", "merges", "ids"), and in more where the bar allows some.
+
+    With `rows`, the teacher has too few of them.
+    """
+    bar, missing = bench.bar("differing_lists"), bench.bar("missing_rows")
+    limits: dict[str, Any] = {"low": len(differing), "high": 3, "whole": True}
+    count = int(bar.failing(len(differing), **limits) if differing else bar.holding(0, **limits))
+    others = [name for name in ("tokens", "merges", "ids") if name not in differing]
+    unlike = {*differing, *others[: count - len(differing)]}
+    fewer = int(missing.failing(1, whole=True) if rows else missing.holding(0, whole=True))
+    ids = moved if "ids" in unlike else alike
+    lists = {f"{name}_sha256": "c" * 64 for name in ("tokens", "merges") if name in unlike}
+    width = max(64, 1 + fewer)
+    teacher = _model(vocab_rows=width - fewer, special_tokens=ids[0])
+    init = _model(vocab_rows=width, special_tokens=ids[1], **lists)
+    bench.put("lineage", "lineage.json", {"teacher": teacher, "init": init})
+
+
+def the_same_vocabulary(bench: Bench) -> None:
+    """Token lists, merges and ids alike, and a logit for each row."""
+    _vocabulary(bench)
+
+
 def other_tokens_of_the_same_size(bench: Bench) -> None:
     """Equal sizes, another token list: the size rule would accept it."""
-    _lay_out(bench, _model(), _model(tokens_sha256="c" * 64))
+    _vocabulary(bench, "tokens")
 
 
 def student_wider_than_its_teacher(bench: Bench) -> None:
     """The student has rows for which the teacher has no logit."""
-    _lay_out(bench, _model(), _model(vocab_rows=65))
+    _vocabulary(bench, rows=True)
 
 
 def moved_end_of_text(bench: Bench) -> None:
     """The same tokens, but the student ends its text elsewhere."""
-    _lay_out(bench, _model(), _model(special_tokens={"eos": 3}))
+    _vocabulary(bench, "ids")
 
 
 def an_id_that_one_side_does_not_name(bench: Bench) -> None:
     """A GGUF names no padding id, the folder does not speak of one for unknown tokens: nothing differs."""
-    _lay_out(
-        bench, _model(special_tokens={"eos": 2, "pad": None}), _model(special_tokens={"eos": 2, "pad": 0, "unk": 1})
-    )
+    _vocabulary(bench, alike=({"eos": 2, "pad": None}, {"eos": 2, "pad": 0, "unk": 1}))
 
 
 def one_of_two_ids_moved(bench: Bench) -> None:
     """The text begins in the same way and ends elsewhere."""
-    _lay_out(bench, _model(special_tokens={"bos": 1, "eos": 2}), _model(special_tokens={"bos": 1, "eos": 3}))
+    _vocabulary(bench, "ids", moved=({"bos": 1, "eos": 2}, {"bos": 1, "eos": 3}))
 
 
 def an_id_that_only_the_teacher_names(bench: Bench) -> None:
     """The other way round: nothing differs."""
-    _lay_out(bench, _model(special_tokens={"eos": 2, "pad": 0}), _model(special_tokens={"eos": 2, "pad": None}))
+    _vocabulary(bench, alike=({"eos": 2, "pad": 0}, {"eos": 2, "pad": None}))
 
 
 @falsifier(
@@ -121,7 +161,7 @@ def an_id_that_only_the_teacher_names(bench: Bench) -> None:
     needs=("lineage",),
     measures={"differing_lists": "lists", "missing_rows": "rows"},
     controls=(
-        known_good(two_different_models),
+        known_good(the_same_vocabulary),
         known_bad(other_tokens_of_the_same_size),
         known_bad(student_wider_than_its_teacher),
         known_bad(moved_end_of_text),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,45 +10,57 @@ from numpy.typing import NDArray
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 
-def _logits() -> NDArray[np.float32]:
-    return np.random.default_rng(17).normal(0.0, 3.0, (2, 4, 32)).astype(np.float32)
+def _logits() -> NDArray[np.float64]:
+    return np.random.default_rng(17).normal(0.0, 3.0, (2, 4, 32))
 
 
-def _lay_out(bench: Bench, provider: NDArray[np.float32], *, max_abs: float, repeat: float = 0.0) -> None:
+def _lay_out(
+    bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.float64] | None = None, stored: bool = True
+) -> None:
+    """Logits that differ as much as the bars allow or, where in `wrong`, forbid.
+
+    `towards`: in which direction the stored ones do, by default all alike; not `stored`, only the summary knows of it.
+    """
+    found = bench.values({"max_abs_difference": 1e-5, "repeat_difference": 0.0}, wrong, low=0.0, clear=True)
+    away = np.ones_like(_logits()) if towards is None else towards / np.abs(towards).max()
+    provider = _logits() + (found["max_abs_difference"] if stored else 0.0) * away
     bench.put_arrays("teacher_probe", "probe.safetensors", {"provider": provider, "reference": _logits()})
-    facts = {"max_abs": max_abs, "second_forward_max_abs": repeat, "positions": 8}
+    summary = 0.0 if stored else found["max_abs_difference"]
+    facts = {"max_abs": summary, "second_forward_max_abs": found["repeat_difference"], "positions": 8}
     bench.put("teacher_probe", "probe.json", facts)
 
 
 def the_same_logits(bench: Bench) -> None:
-    """Provider and reference agree up to float32 rounding."""
-    _lay_out(bench, _logits() + np.float32(1e-5), max_abs=1e-5)
+    """Provider and reference agree up to rounding."""
+    _lay_out(bench, {})
 
 
 def synthetic_logits(bench: Bench) -> None:
     """Noise in place of the teacher, with a summary that claims agreement: the arrays must be looked at."""
-    noise = np.random.default_rng(18).normal(0.0, 3.0, (2, 4, 32)).astype(np.float32)
-    _lay_out(bench, noise, max_abs=0.0)
+    noise = np.random.default_rng(18).normal(0.0, 3.0, (2, 4, 32))
+    _lay_out(bench, {"max_abs_difference": 10.0}, towards=noise - _logits())
 
 
 def logits_of_another_position(bench: Bench) -> None:
     """Right numbers, shifted by one position."""
-    _lay_out(bench, np.roll(_logits(), 1, axis=1), max_abs=0.0)
+    _lay_out(bench, {"max_abs_difference": 10.0}, towards=np.roll(_logits(), 1, axis=1) - _logits())
 
 
 def difference_outside_the_sample(bench: Bench) -> None:
     """The stored positions agree; the maximum over all positions does not."""
-    _lay_out(bench, _logits(), max_abs=0.5)
+    _lay_out(bench, {"max_abs_difference": 0.5}, stored=False)
 
 
 def logits_that_change(bench: Bench) -> None:
     """A provider that answers differently when asked again."""
-    _lay_out(bench, _logits(), max_abs=0.0, repeat=0.01)
+    _lay_out(bench, {"repeat_difference": 0.01})
 
 
 def one_position_for_many(bench: Bench) -> None:
     """A single position's logits, which would be compared with every one."""
-    _lay_out(bench, _logits()[:, :1].copy(), max_abs=0.0)
+    _lay_out(bench, {})
+    one = {"provider": _logits()[:, :1].copy(), "reference": _logits()}
+    bench.put_arrays("teacher_probe", "probe.safetensors", one)
 
 
 @falsifier(

@@ -60,7 +60,7 @@ def test_values_stay_within_their_limits_or_the_bar_is_refused(operator: str, bo
 def test_a_bar_that_cannot_fail_is_named(text: str) -> None:
     """Bar, limits and what to do."""
     with pytest.raises(
-        UntestableBarError, match=f"count: the bar `{text}` cannot fail: no value from 0 to 100"
+        UntestableBarError, match=f"the bar `count: {text}` cannot fail: there is no value from 0 to 100"
     ) as found:
         bar(text).failing(low=0, high=100)
     assert "it can fail" in found.value.hint
@@ -69,7 +69,7 @@ def test_a_bar_that_cannot_fail_is_named(text: str) -> None:
 @pytest.mark.parametrize("text", ["> 100 %", "< 0 %"])
 def test_a_bar_that_cannot_hold_is_named(text: str) -> None:
     """The other way round."""
-    with pytest.raises(UntestableBarError, match=f"`{text}` cannot hold"):
+    with pytest.raises(UntestableBarError, match=f"`count: {text}` cannot hold"):
         bar(text).holding(low=0, high=100)
 
 
@@ -139,7 +139,7 @@ def test_estimates_are_chosen_with_their_intervals(operator: str, bound: float) 
         if fitting:
             assert on.choose(range(101), shares, failing=failing, unsure=unsure) == fitting[0]
         else:
-            with pytest.raises(UntestableBarError, match="no evidence of this kind can"):
+            with pytest.raises(UntestableBarError, match="no evidence of this kind can make"):
                 on.choose(range(101), shares, failing=failing, unsure=unsure)
 
 

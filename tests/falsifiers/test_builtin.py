@@ -23,6 +23,7 @@ from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.controls import Control
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Falsifier
+from refute.falsifier.runner import bench_bars
 from refute.humaneval import Result
 from refute.spec.bars.decide import control_outcome
 from refute.spec.bars.sequential import Design, every
@@ -122,13 +123,14 @@ def measured(real: dict[str, Evidence], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("benches")
 
     @cache
-    def of(name: str, control: Control, parameters: tuple[tuple[str, Parameter], ...]) -> tuple[Measurement, ...]:
-        place = folder / hashlib.sha256(f"{name}{control.name}{parameters}".encode()).hexdigest()[:16]
-        bench = Bench(place, dict(parameters), real)
+    def of(use_id: str, control: Control) -> tuple[Measurement, ...]:
+        (use,) = [use for use in USES if use.id == use_id]
+        place = folder / hashlib.sha256(f"{use_id}{control.name}".encode()).hexdigest()[:16]
+        bench = Bench(place, parameters_of(use), real, bench_bars(use))
         control.build(bench)
-        return tuple(REGISTRY[name].measure(bench.context()))
+        return tuple(falsifier_of(use).measure(bench.context()))
 
-    return lambda use, control: of(use.uses or "", control, tuple(sorted(parameters_of(use).items())))
+    return lambda use, control: of(use.id, control)
 
 
 # ------------------------------------------------------------------------------------------------ every use
@@ -201,8 +203,9 @@ def test_every_control_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_control_lays_out_what_is_needed(name: str, real: dict[str, Evidence], tmp_path: Path) -> None:
     """And nothing that the falsifier does not declare: it would not be there in a run."""
+    use = next(use for use in USES if use.uses == name)
     for number, control in enumerate(REGISTRY[name].controls):
-        bench = Bench(tmp_path / str(number), dict(REGISTRY[name].parameters), real)
+        bench = Bench(tmp_path / str(number), parameters_of(use), real, bench_bars(use))
         control.build(bench)
         read = ReadLog(bench.context())
         with suppress(ValueError) if control.expected is Outcome.ERROR else nullcontext():
@@ -277,8 +280,9 @@ def test_every_need_of_a_built_in_falsifier_is_planned_evidence() -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_what_is_read_is_what_engines_write(name: str, real: dict[str, Evidence], tmp_path: Path) -> None:
     """Every file that a falsifier opens, and every key that it takes out of one, is in the model of that file."""
+    use = next(use for use in USES if use.uses == name)
     for number, control in enumerate(REGISTRY[name].controls):
-        bench = Bench(tmp_path / str(number), dict(REGISTRY[name].parameters), real)
+        bench = Bench(tmp_path / str(number), parameters_of(use), real, bench_bars(use))
         control.build(bench)
         notes = ReadLog(bench.context())
         with suppress(ValueError) if control.expected is Outcome.ERROR else nullcontext():

@@ -12,6 +12,8 @@ from refute.outcome import Interval, Measurement, Outcome
 from refute.spec.bars.sequential import Design
 from refute.spec.bars.threshold import Threshold, decide
 
+UNTESTABLE = "choose a bar that a measurement can clear and can miss: a check counts only if it can fail"
+
 
 @dataclass(frozen=True, slots=True)
 class BenchBar:
@@ -23,6 +25,9 @@ class BenchBar:
     measurement: str
     threshold: Threshold | None = None
     design: Design | None = None
+
+    def __str__(self) -> str:
+        return f"`{self.measurement}: {'no bar' if self.threshold is None else self.threshold.holds_if}`"
 
     @property
     def bound(self) -> float:
@@ -74,14 +79,6 @@ class BenchBar:
         """How far `value` lies from the bar, in its unit; infinity where there is none."""
         return min((abs(value - corner) for corner in self._corners()), default=math.inf)
 
-    def refuse(self, what: str) -> UntestableBarError:
-        """The error to raise where a control cannot be laid out under this bar; `what` says what it cannot do."""
-        bar = self.threshold.holds_if if self.threshold is not None else "no bar"
-        return UntestableBarError(
-            f"{self.measurement}: the bar `{bar}` {what}",
-            hint="choose a bar that a measurement can clear, and can miss: a check counts only if it can fail",
-        )
-
     def _first(
         self, wanted: Outcome, preferred: Iterable[float], low: float, high: float, *, whole: bool, clear: bool
     ) -> float:
@@ -93,7 +90,8 @@ class BenchBar:
         if wanted is Outcome.FALSIFIED:
             self._demanded()
         verb = "cannot hold" if wanted is Outcome.CORROBORATED else "cannot fail"
-        raise self.refuse(f"{verb}: no {'whole ' * whole}value from {low:g} to {high:g} does that")
+        kind = f"{'whole ' * whole}value from {low:g} to {high:g}{' that is not the bound' * clear}"
+        raise UntestableBarError(f"the bar {self} {verb}: there is no {kind} for it", hint=UNTESTABLE)
 
     def _demanded(self) -> Threshold:
         if self.threshold is None:

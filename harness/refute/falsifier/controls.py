@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from refute.errors import RegistrationError
-from refute.falsifier.bench_bar import BenchBar
+from refute.errors import RegistrationError, UntestableBarError
+from refute.falsifier.bench_bar import UNTESTABLE, BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.tables import table_bytes
 from refute.outcome import Measurement, Outcome
@@ -90,13 +90,16 @@ class Bench:
         if named and not any(name in self.bars for name in named):
             self.bar(named[0]).failing()
         wanted = dict.fromkeys(failing, Outcome.FALSIFIED) | dict.fromkeys(unsure, Outcome.INCONCLUSIVE)
+        seen: set[str] = set()
         for candidate in candidates:
-            if all(self._is(wanted, found) for found in measure(candidate)):
+            found = list(measure(candidate))
+            if all(self._is(wanted, each) for each in found):
                 return candidate
-        what = "fail" if failing else "leave open" if unsure else "clear"
-        name = next((name for name in named or self.bars if name in self.bars), "")
-        alone = " alone" if failing else ""
-        raise self.bar(name).refuse(f"is one that no evidence of this kind can {what}{alone}")
+            seen |= {each.name for each in found}
+        goal = [f"{name} fail alone" for name in failing] or [f"{name} stay open" for name in unsure] or ["them hold"]
+        bars = ", ".join(str(self.bar(name)) for name in sorted(seen & self.bars.keys()))
+        message = f"under {bars}, no evidence of this kind can make {' or '.join(goal)}"
+        raise UntestableBarError(message, hint=UNTESTABLE)
 
     def _is(self, wanted: Mapping[str, Outcome], found: Measurement) -> bool:
         bar = self.bar(found.name)

@@ -17,6 +17,7 @@ from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import plan_release
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
+from refute.falsifier.runner import bench_bars
 from refute.judge.exhibits.grids import grids
 from refute.judge.run.folder import EvidenceLine
 from refute.outcome import Outcome
@@ -95,7 +96,7 @@ def test_their_number_is_the_specs_to_say(calibration: Evidence, tmp_path: Path)
     assert isinstance(use.thresholds["errors"], ThresholdText)
     falsifier = load_registry([])["humaneval-complete"]
     for number, control in enumerate(falsifier.controls):
-        bench = Bench(tmp_path / str(number), {"problems": 6}, {})
+        bench = Bench(tmp_path / str(number), {"problems": 6}, {}, bench_bars(use))
         control.build(bench)
         if control.expected is Outcome.ERROR:
             with pytest.raises(ValueError, match="one result a problem"):

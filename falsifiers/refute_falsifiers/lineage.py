@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
@@ -97,9 +97,9 @@ def teacher_divergence(context: Context) -> Iterator[Measurement]:
 
 
 # The special ids of teacher and init: alike, and with another end of text.
-_SAME = ({"eos": 2}, {"eos": 2})
-_MOVED = ({"eos": 2}, {"eos": 3})
-Ids = tuple[dict[str, int | None], dict[str, int | None]]
+Ids = tuple[Mapping[str, int | None], Mapping[str, int | None]]
+_SAME: Ids = ({"eos": 2}, {"eos": 2})
+_MOVED: Ids = ({"eos": 2}, {"eos": 3})
 
 
 def _vocabulary(bench: Bench, *differing: str, rows: bool = False, alike: Ids = _SAME, moved: Ids = _MOVED) -> None:

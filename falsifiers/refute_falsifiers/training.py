@@ -121,8 +121,9 @@ def _configured(
     alone: bool = False,
 ) -> None:
     """A run whose settings deviate in `own` places, given by the rest, and in as many more as the bar then wants."""
-    bar, limits = bench.bar("deviations"), {"low": own, "high": own + len(_SPARE)}
-    count = int(bar.failing(own, **limits, whole=True) if own else bar.holding(0, **limits, whole=True))
+    bar = bench.bar("deviations")
+    limits: dict[str, Any] = {"low": own, "high": own + len(_SPARE), "whole": True}
+    count = int(bar.failing(own, **limits) if own else bar.holding(0, **limits))
     run = str(bench.parameters["run"])
     without = {**_TRAINING, **_WITHOUT_TEACHER}
     used = without if alone or run == "ce_control" else _TRAINING

@@ -1,8 +1,8 @@
-"""Can the scorer tell right from wrong, and what does the student solve?"""
+"""What does the student solve, and was it asked and judged everywhere?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -27,10 +27,10 @@ Rows = list[dict[str, Any]]
 Controls = tuple[Control, ...]
 
 
-def _results(passed: Iterable[int], problems: int = PROBLEMS, other: str = "failed") -> Rows:
+def _results(passed: Iterable[int], problems: int = PROBLEMS) -> Rows:
     solved = set(passed)
     return [
-        {"task_id": f"HumanEval/{n}", "passed": n in solved, "outcome": "passed" if n in solved else other}
+        {"task_id": f"HumanEval/{n}", "passed": n in solved, "outcome": "passed" if n in solved else "failed"}
         for n in range(problems)
     ]
 
@@ -44,10 +44,10 @@ def _passes(rows: Rows) -> int:
     return sum(_passed(row) for row in rows)
 
 
-def _unique(evidence: Evidence, file: str = "results.jsonl") -> Rows:
-    rows = evidence.rows(file)
+def _unique(evidence: Evidence) -> Rows:
+    rows = evidence.rows("results.jsonl")
     if not rows or len({row["task_id"] for row in rows}) != len(rows):
-        raise ValueError(f"{evidence.name}/{file} must have one result a problem, found {len(rows)} rows")
+        raise ValueError(f"{evidence.name}/results.jsonl must have one result a problem, found {len(rows)} rows")
     return rows
 
 
@@ -58,9 +58,9 @@ def _require_few(errors: int, n: int, share: float) -> None:
         raise ValueError(f"{errors} of {n} have no verdict ({float(found):.2%}), and {share:.2%} may have none")
 
 
-def _verdicts(evidence: Evidence, file: str = "results.jsonl", *, allowed_error_share: float = 0.0) -> tuple[Rows, int]:
+def _verdicts(evidence: Evidence, allowed_error_share: float) -> tuple[Rows, int]:
     """One result a problem, and how many of them are errors. Raises ValueError for more than the share allows."""
-    rows = _unique(evidence, file)
+    rows = _unique(evidence)
     errors = sum(row["outcome"] == "error" for row in rows)
     _require_few(errors, len(rows), allowed_error_share)
     return rows, errors
@@ -75,191 +75,19 @@ def _but_half(rows: Rows) -> Rows:
     return [row if _passed(row) else row | _HALVES[n % 2] for n, row in enumerate(rows)]
 
 
-def _half_passes() -> Rows:
-    return _but_half(_results(()))
-
-
-def _unusable(
-    need: str, file: str = "results.jsonl", others: Callable[[Bench], None] = lambda _bench: None
-) -> Controls:
+def _unusable(need: str) -> Controls:
     """A run without a result, and one that counts a problem twice."""
 
     def nothing(bench: Bench) -> None:
-        others(bench)
-        bench.put(need, file, "")
+        bench.put(need, "results.jsonl", "")
 
     def twice(bench: Bench) -> None:
-        others(bench)
-        bench.put(need, file, [*_results(range(20)), _results(range(20))[0]])
+        bench.put(need, "results.jsonl", [*_results(range(20)), _results(range(20))[0]])
 
     return (
         known_unusable(nothing, name=f"no result in {need}", raises=ValueError),
         known_unusable(twice, name=f"one problem twice in {need}", raises=ValueError),
     )
-
-
-def _unjudged(
-    need: str, file: str = "results.jsonl", others: Callable[[Bench], None] = lambda _bench: None
-) -> Controls:
-    """A run in which one problem has no verdict, which is neither a pass nor a failure; and those of `_unusable`."""
-
-    def without_verdict(bench: Bench) -> None:
-        others(bench)
-        bench.put(need, file, [*_results(range(20))[:-1], {**_results(())[-1], "outcome": "error"}])
-
-    return known_unusable(without_verdict, name=f"no verdict in {need}"), *_unusable(need, file, others)
-
-
-# ------------------------------------------------------------------------------------------------ calibration
-
-
-_FORGED = ("empty", "always_equal", "system_exit", "os_exit")
-
-
-def _calibration(bench: Bench, forged_as: str = "always_equal", **wrong: int) -> None:
-    """A calibration as the bars want it, but for the measurements in `wrong`; forged passes are all of one kind."""
-    counted = {name: value for name, value in wrong.items() if name != "endless_passes"}
-    found = bench.values({"canonical_failures": 0, "forged_passes": 0}, counted, low=0, whole=True)
-    endless = bench.bar("endless_passes")
-    find = endless.failing if "endless_passes" in wrong else endless.holding
-    problems = max(PROBLEMS, *found.values())
-    passed = {"canonical": problems - found["canonical_failures"], forged_as: found["forged_passes"]}
-    for kind in ("canonical", *_FORGED):
-        rows = _results(range(passed.get(kind, 0)), problems)
-        bench.put("humaneval_calibration", f"results_{kind}.jsonl", rows)
-    loop = "passed" if find(1 if "endless_passes" in wrong else 0, low=0, high=1, whole=True) else "timeout"
-    bench.put("humaneval_calibration", "calibration.json", {"loop_outcome": loop})
-
-
-def scorer_that_works(bench: Bench) -> None:
-    """Every canonical solution passes, nothing else does."""
-    _calibration(bench)
-
-
-def scorer_fooled_by_equality(bench: Bench) -> None:
-    """An object that equals everything passes most problems."""
-    _calibration(bench, forged_passes=157)
-
-
-def scorer_fooled_by_exit(bench: Bench) -> None:
-    """A program that exits with status 0 passes."""
-    _calibration(bench, "system_exit", forged_passes=PROBLEMS)
-
-
-def scorer_that_fails_the_right_answer(bench: Bench) -> None:
-    """One canonical solution is marked wrong."""
-    _calibration(bench, canonical_failures=1)
-
-
-def endless_loop_that_passes(bench: Bench) -> None:
-    """A loop without end counts as solved."""
-    _calibration(bench, endless_passes=1)
-
-
-def forgeries_that_half_pass(bench: Bench) -> None:
-    """Flag and outcome of the forged answers contradict each other: none of them is a pass."""
-    _calibration(bench)
-    bench.put("humaneval_calibration", "results_empty.jsonl", _half_passes())
-
-
-@falsifier(
-    "scorer-calibration",
-    needs=("humaneval_calibration",),
-    measures={"canonical_failures": "problems", "forged_passes": "problems", "endless_passes": "problems"},
-    controls=(
-        known_good(scorer_that_works),
-        known_bad(scorer_fooled_by_equality),
-        known_bad(scorer_fooled_by_exit),
-        known_bad(scorer_that_fails_the_right_answer),
-        known_bad(endless_loop_that_passes),
-        known_good(forgeries_that_half_pass),
-        *_unjudged("humaneval_calibration", "results_canonical.jsonl", _calibration),
-    ),
-)
-def scorer_calibration(context: Context) -> Iterator[Measurement]:
-    """Refuted when a canonical solution fails, or an empty, forged or endless answer passes."""
-    evidence = context.evidence("humaneval_calibration")
-    canonical, _ = _verdicts(evidence, "results_canonical.jsonl")
-    yield Measurement("canonical_failures", len(canonical) - _passes(canonical), "problems", n=len(canonical))
-    forged = [row for kind in _FORGED for row in _verdicts(evidence, f"results_{kind}.jsonl")[0]]
-    yield Measurement("forged_passes", _passes(forged), "problems", n=len(forged))
-    ended = evidence.json("calibration.json")["loop_outcome"] == "timeout"
-    yield Measurement("endless_passes", int(not ended), "problems", n=1)
-
-
-def _solving(bench: Bench, need: str, preferred: int, *, failing: bool = False, half: bool = False) -> None:
-    """A model that solves so many problems, or as many as the bar wants; the others half pass, or fail."""
-    bar = bench.bar("passes")
-    passes = int((bar.failing if failing else bar.holding)(preferred, low=0, whole=True))
-    rows = _results(range(passes), max(PROBLEMS, passes))
-    bench.put(need, "results.jsonl", _but_half(rows) if half else rows)
-
-
-def nothing_solved(bench: Bench) -> None:
-    """A model with random weights solves nothing."""
-    _solving(bench, "humaneval_null", 0)
-
-
-def one_solved(bench: Bench) -> None:
-    """A model with random weights solves a problem: the harness solved it."""
-    _solving(bench, "humaneval_null", 1, failing=True)
-
-
-def solved_by_half(bench: Bench) -> None:
-    """Rows whose flag and outcome contradict each other: nothing is solved by them."""
-    _solving(bench, "humaneval_null", 0, half=True)
-
-
-@falsifier(
-    "null-model",
-    needs=("humaneval_null",),
-    measures={"passes": "problems"},
-    controls=(
-        known_good(nothing_solved),
-        known_good(solved_by_half),
-        known_bad(one_solved),
-        *_unjudged("humaneval_null"),
-    ),
-)
-def null_model(context: Context) -> Iterator[Measurement]:
-    """Refuted when a model with random weights solves anything."""
-    rows, _ = _verdicts(context.evidence("humaneval_null"))
-    yield Measurement("passes", _passes(rows), "problems", n=len(rows))
-
-
-def a_teacher_that_scores(bench: Bench) -> None:
-    """A teacher that solves a few problems under this protocol."""
-    _solving(bench, "humaneval_teacher", 7)
-
-
-def a_protocol_that_breaks_the_prompt(bench: Bench) -> None:
-    """The same weights under another protocol: not one problem solved."""
-    _solving(bench, "humaneval_teacher", 0, failing=True)
-
-
-def a_teacher_that_half_scores(bench: Bench) -> None:
-    """Rows whose flag and outcome contradict each other: nothing is solved by them."""
-    _solving(bench, "humaneval_teacher", 0, failing=True, half=True)
-
-
-@falsifier(
-    "teacher-scores",
-    needs=("humaneval_teacher",),
-    measures={"passes": "problems"},
-    controls=(
-        known_good(a_teacher_that_scores),
-        known_bad(a_protocol_that_breaks_the_prompt),
-        known_bad(a_teacher_that_half_scores),
-        *_unjudged("humaneval_teacher"),
-    ),
-)
-def teacher_scores(context: Context) -> Iterator[Measurement]:
-    """Refuted when the teacher itself solves nothing: then the protocol is broken, not the student."""
-    rows, _ = _verdicts(context.evidence("humaneval_teacher"))
-    yield Measurement("passes", _passes(rows), "problems", n=len(rows))
-
-
-# ------------------------------------------------------------------------------------------------ the student
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +218,7 @@ def pass_at_1(context: Context) -> Iterator[Measurement]:
     A problem without an answer or a verdict is not solved, and more of them than `allowed_error_share` are an error.
     """
     share = float(context.parameters["allowed_error_share"])
-    rows, errors = _verdicts(context.evidence("humaneval_student"), allowed_error_share=share)
+    rows, errors = _verdicts(context.evidence("humaneval_student"), share)
     passed = _passes(rows)
     interval = stats.wilson_interval(passed, len(rows)).noting_errors(errors)
     yield Measurement("pass_at_1", 100 * passed / len(rows), "%", n=len(rows), interval=interval)

@@ -20,6 +20,9 @@ SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml")
 USES = [use for use in uses_of(SPECS) if use.uses is not None]
 REGISTRY = load_registry([])
 SHIPPED = {use.uses or "": use for use in USES}
+# The controls of these files are whole training runs, whose errors are those of the arithmetic: their bars are fixed.
+FIXED = ("arms", "optimizer", "redo")
+MOVING = [name for name in REGISTRY if REGISTRY[name].file.stem not in FIXED]
 
 # Where somebody may put a bar, by unit; of everything that is counted, from 0 to 12.
 SENSIBLE = {
@@ -90,14 +93,14 @@ def moves_with_its_bars(name: str, many: int) -> None:
     assert behaved, "not all of these bars are nonsense"
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", MOVING)
 def test_controls_move_with_the_bars(name: str) -> None:
     """A few random uses of every falsifier."""
     moves_with_its_bars(name, 8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", MOVING)
 def test_controls_move_with_two_hundred_bars(name: str) -> None:
     """The same, for longer."""
     moves_with_its_bars(name, 200)

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the release to judge (default: specs/releases/embedded.yaml, or the only one there)",
     )
     group.addoption("--refute-dir", metavar="DIR", help="where runs and evidence go (default: .refute)")
-    group.addoption("--store", metavar="DIR", help="where evidence is kept (default: <refute-dir>/store)")
+    group.addoption("--store", metavar="DIR|URL", help="where evidence is kept (default: <refute-dir>/store)")
     group.addoption(
         "--signing-key", metavar="PEM", help="private key that signs the verdict (default: a development key)"
     )

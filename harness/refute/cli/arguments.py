@@ -55,6 +55,12 @@ def require_paths(paths: Sequence[Path]) -> None:
             raise UsageError(f"there is nothing at {path}")
 
 
+def require_store(named: str | None) -> None:
+    """Raises UsageError for a folder named as a store that is not there; a URL is looked at when it is opened."""
+    if named is not None and "://" not in named:
+        require_paths([Path(named)])
+
+
 def parse_moment(text: str | None) -> datetime | None:
     """The moment that `--at` names. Raises UsageError unless it is RFC 3339 with a time zone."""
     if text is None:

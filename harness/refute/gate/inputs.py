@@ -13,6 +13,7 @@ from refute.check.controls.experiment import mutation_experiment
 from refute.errors import SpecError, UsageError
 from refute.evidence.experiment import Plan
 from refute.evidence.plan import plan_for
+from refute.evidence.store.opening import is_url
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.gate.selection import falsifier_folders, selected
@@ -24,7 +25,10 @@ from refute.spec.lint import UNCOVERED, check_spec
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What a run is about and where it writes. All paths are absolute; `spec_files` are by resolved path."""
+    """What a run is about and where it writes. All paths are absolute; `spec_files` are by resolved path.
+
+    `store` is a path, or a URL.
+    """
 
     release: LoadedRelease
     spec_files: Mapping[Path, LoadedSpec]
@@ -32,7 +36,7 @@ class GateInputs:
     plan: Plan
     falsifier_folders: tuple[Path, ...]
     refute_dir: Path
-    store: Path
+    store: str | Path
 
     @property
     def specs(self) -> tuple[LoadedSpec, ...]:
@@ -56,6 +60,7 @@ def read_inputs(config: pytest.Config) -> GateInputs:
     # Absolute, because a falsifier's file or a conftest may change the working folder.
     here = config.invocation_params.dir
     refute_dir = here / (config.getoption("--refute-dir") or config.rootpath / REFUTE_DIR)
+    named = config.getoption("--store") or store_folder(refute_dir)
     return GateInputs(
         release=release,
         spec_files={loaded.path.resolve(): loaded for loaded in specs},
@@ -63,5 +68,5 @@ def read_inputs(config: pytest.Config) -> GateInputs:
         plan=plan_for(release.release, release.path.parent, parsed, registry, others=[mutation]),
         falsifier_folders=folders,
         refute_dir=refute_dir,
-        store=here / (config.getoption("--store") or store_folder(refute_dir)),
+        store=named if is_url(named) else here / named,
     )

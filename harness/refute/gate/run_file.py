@@ -31,7 +31,7 @@ def describe_run(
             SpecText(id=loaded.spec.spec, name=str(loaded.path), sha256=loaded.sha256, text=loaded.text)
             for loaded in inputs.specs
         ),
-        store=str(inputs.store.resolve()),
+        store=str(inputs.store.resolve() if isinstance(inputs.store, Path) else inputs.store),
         lock=lock,
         requires=requires,
         falsifiers=tuple(str(folder.resolve()) for folder in inputs.falsifier_folders),

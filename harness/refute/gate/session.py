@@ -19,6 +19,7 @@ from refute.evidence.experiment import Plan
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.missing_inputs import require_inputs
 from refute.evidence.store import Store
+from refute.evidence.store.opening import open_store
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
 from refute.gate.inputs import GateInputs, read_inputs
@@ -129,17 +130,18 @@ class GateSession:
         release = self.inputs.release
         require_inputs(release.release, release.path.parent)
         for outputs in (self.inputs.refute_dir, self.inputs.store):
-            refuse_outputs_inside(release, outputs)
+            if isinstance(outputs, Path):
+                refuse_outputs_inside(release, outputs)
         if self._signing_key is not None:
             load_unattended_key(self._signing_key)
 
     def _store_and_folder(self) -> tuple[Store, RunFolder]:
         """The store, and a new run folder with its run.json or, in a worker, the controller's."""
         if self._worker is not None:
-            return Store(self.inputs.store), RunFolder(Path(self._worker["refute_run"]))
+            return open_store(self.inputs.store), RunFolder(Path(self._worker["refute_run"]))
         requires = verify_required(self.inputs.release)
         lock = self._take_lock()
-        store = Store(self.inputs.store)  # nothing is written for a release that may not begin
+        store = open_store(self.inputs.store)  # nothing is written for a release that may not begin
         run = RunFolder.create(runs_folder(self.inputs.refute_dir))
         run.write_run(describe_run(run.path.name, self.config, self.inputs, lock, requires))
         return store, run

@@ -84,12 +84,13 @@ class Places:
     """Where the judge's own things lie.
 
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
-    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, if not
-    where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by copies of them.
+    WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, a folder or
+    a URL, if not where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by
+    copies of them.
     """
 
     falsifiers: Sequence[Path] | None = None
-    store: Path | None = None
+    store: str | Path | None = None
     specs_and_releases: Sequence[Path] | None = None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from refute.disk import file_sha256
 from refute.errors import EvidenceError, VerificationError
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.store.opening import open_objects
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.exhibits.sections import exhibits
 from refute.judge.predicate.exhibits import Exhibits
@@ -18,16 +19,18 @@ from refute.judge.run.folder import EvidenceLine
 from refute.spec.files import parse_release
 
 
-def check_evidence(predicate: Predicate, store: Path) -> list[str]:
+def check_evidence(predicate: Predicate, store: str | Path) -> list[str]:
     """Hash every evidence file in `store` again, derive exhibits and inputs anew, and say what was done.
+
+    `store` is a folder, or a URL.
 
     Raises VerificationError for a file that is missing or changed, and for an exhibit or input that the files do not
     give.
     """
-    paths: dict[tuple[str, str], Path] = {}
+    objects, paths = open_objects(store), dict[tuple[str, str], Path]()
     for name, files in sorted(predicate.evidence.items()):
         for file, digest in sorted(files.items()):
-            path = store / "objects" / digest[:2] / digest
+            path = objects(digest)
             found = file_sha256(path) if path.is_file() else "nothing"
             if found != digest:
                 raise VerificationError(

@@ -43,7 +43,7 @@ def verify_verdict(
     *,
     threshold: int = 1,
     model: Path | None = None,
-    store: Path | None = None,
+    store: str | Path | None = None,
     expected_release: str | None = None,
     max_age: timedelta | None = None,
     at: datetime | None = None,

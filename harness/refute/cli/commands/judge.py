@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import read_keys, require_paths
+from refute.cli.arguments import read_keys, require_paths, require_store
 from refute.cli.console import print_verdict
 from refute.cli.exit_status import FAILED, WARNED
 from refute.cli.options import Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
@@ -36,7 +36,9 @@ def judge(
     specs: Annotated[
         list[Path] | None, typer.Option(help="Your own specs and releases, files or folders: the run's must be these.")
     ] = None,
-    store: Annotated[Path | None, typer.Option(help="Where the evidence lies now, if it was moved.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where the evidence lies now, if it was moved: a folder or a URL.")
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
     fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
     refute_dir: RefuteDir = REFUTE_DIR,
@@ -55,7 +57,8 @@ def judge(
     from refute.spec.waiver import WaiverFile, load_waivers
     from refute.verify.required_verdicts import miscited
 
-    require_paths([*(falsifiers or ()), *(specs or ()), *([store] if store else ())])
+    require_paths([*(falsifiers or ()), *(specs or ())])
+    require_store(store)
     folder = open_run(run, refute_dir)
     private, public = _signing_key(key, public_key, passphrase_file)
     judged = judge_run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_paths
+from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_store
 from refute.cli.console import print_json
 from refute.cli.exit_status import errors_as_json
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
@@ -29,7 +29,9 @@ def verify(
         list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
-    store: Annotated[Path | None, typer.Option(help="An evidence store, to hash its files again.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="An evidence store, a folder or a URL, to hash its files again.")
+    ] = None,
     release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
@@ -62,7 +64,7 @@ def verify(
             raise UsageError(
                 "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
             )
-        require_paths([store] if store else [])
+        require_store(store)
         keys, envelope = read_keys(key or ()), read_file(verdict)
         verified = verify_verdict(
             envelope,

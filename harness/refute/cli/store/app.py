@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,26 +17,33 @@ from refute.spec.folders import REFUTE_DIR, runs_folder, store_folder
 
 if TYPE_CHECKING:
     from refute.evidence.store import Store
+    from refute.evidence.store.prune import Pruned
     from refute.judge.run.citing import CitingRun
+
+Report = Callable[[int, int], None]
 
 app = typer.Typer(no_args_is_help=True, help="List, clean, pack and take in evidence.")
 
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="The evidence store (default: <refute-dir>/store).")]
+StorePlace = Annotated[
+    str | None, typer.Option("--store", help="The evidence store, a folder or a URL (default: <refute-dir>/store).")
+]
 
 
 @app.command("list")
-def list_evidence(
-    store: StoreFolder = None,
-    refute_dir: RefuteDir = REFUTE_DIR,
-    as_json: Json = False,
-) -> None:
+def list_evidence(store: StorePlace = None, refute_dir: RefuteDir = REFUTE_DIR, as_json: Json = False) -> None:
     """Show the evidence in a store: name, size, age, key, and which runs cite it."""
     from refute.evidence.store import Store
     from refute.evidence.store.inventory import take_inventory
+    from refute.evidence.store.opening import connect, is_url
     from refute.judge.run.citing import citing_runs
 
-    place = _existing(store, refute_dir)
-    inventory, runs = take_inventory(Store(place)), citing_runs(runs_folder(refute_dir))
+    if store is not None and is_url(store):
+        place, inventory = store, take_inventory(connect(store))
+    else:
+        folder = _existing(store, refute_dir)
+        place, inventory = str(folder), take_inventory(Store(folder))
+    runs = citing_runs(runs_folder(refute_dir))
     if as_json:
         print_json(inventory_as_json(place, inventory, runs))
     else:
@@ -52,36 +59,62 @@ def prune_store(
         float, typer.Option(metavar="DAYS", help="Remove only evidence that is older.", min=0, max=36_500)
     ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
-    store: StoreFolder = None,
+    store: StorePlace = None,
     refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
     """Remove evidence that no kept run cites, and what is left over from unfinished work.
 
     What is younger than an hour stays, and what such a run cites; while a gate uses the store, nothing is removed. Run
-    folders and their verdicts stay: the evidence of a run that is not kept can no longer be hashed again.
+    folders and their verdicts stay: the evidence of a run that is not kept can no longer be hashed again. At a URL no
+    evidence goes, for the runs of others are not known here: only uploads that died, and locks that expired.
     """
-    from refute.evidence.store import Store
-    from refute.evidence.store.prune import YOUNG_S, Kept, prune
-    from refute.judge.run.citing import citing_runs, kept_runs
+    from refute.evidence.store.opening import is_url
 
-    place, now = _existing(store, refute_dir), time.time()
-    kept = kept_runs(citing_runs(runs_folder(refute_dir)), keep_runs, now - YOUNG_S)
     with progress(quiet=as_json) as report:
-        pruned = prune(
-            Store(place),
-            Kept(
-                digests=frozenset[str]().union(*(run.digests for run in kept)),
-                objects=frozenset[str]().union(*(run.objects for run in kept)),
-            ),
-            before=now - max(YOUNG_S, older_than * 86_400),
-            dry_run=dry_run,
-            report=lambda done, total: report("remove", done, total, {}),
-        )
+
+        def count(done: int, total: int) -> None:
+            report("remove", done, total, {})
+
+        if store is not None and is_url(store):
+            pruned = _prune_remote(store, keep_runs, older_than, dry_run=dry_run, report=count)
+        else:
+            pruned = _prune_folder(
+                _existing(store, refute_dir), refute_dir, keep_runs, older_than, dry_run=dry_run, report=count
+            )
     if as_json:
         print_json(pruned_as_json(pruned, dry_run=dry_run))
     else:
         show_pruned(pruned, dry_run=dry_run)
+
+
+def _prune_folder(
+    place: Path, refute_dir: Path, keep_runs: int | None, older_than: float, *, dry_run: bool, report: Report
+) -> Pruned:
+    from refute.evidence.store import Store
+    from refute.evidence.store.prune import YOUNG_S, Kept, prune
+    from refute.judge.run.citing import citing_runs, kept_runs
+
+    now = time.time()
+    kept = kept_runs(citing_runs(runs_folder(refute_dir)), keep_runs, now - YOUNG_S)
+    keep = Kept(
+        digests=frozenset[str]().union(*(run.digests for run in kept)),
+        objects=frozenset[str]().union(*(run.objects for run in kept)),
+    )
+    before = now - max(YOUNG_S, older_than * 86_400)
+    return prune(Store(place), keep, before=before, dry_run=dry_run, report=report)
+
+
+def _prune_remote(url: str, keep_runs: int | None, older_than: float, *, dry_run: bool, report: Report) -> Pruned:
+    from refute.evidence.store.opening import connect
+    from refute.evidence.store.prune import prune_remote
+
+    if keep_runs is not None or older_than:
+        raise UsageError(
+            "--keep-runs and --older-than do not go with a URL: which runs of others cite its evidence is not known",
+            hint="leave them out, to remove what uploads that died have left",
+        )
+    return prune_remote(connect(url), now=time.time(), dry_run=dry_run, report=report)
 
 
 @app.command("export")
@@ -165,9 +198,9 @@ def _found(what: Sequence[str], store: Store, refute_dir: Path) -> tuple[list[Ci
     return runs, frozenset(keys)
 
 
-def _existing(store: Path | None, refute_dir: Path) -> Path:
+def _existing(store: str | Path | None, refute_dir: Path) -> Path:
     """The store's folder. Raises UsageError where there is none: to look at a store must not make one."""
-    place = store or store_folder(refute_dir)
+    place = Path(store or store_folder(refute_dir))
     if not place.is_dir():
         raise UsageError(f"there is no evidence store at {place}", hint="name one with --store or --refute-dir")
     return place

@@ -23,10 +23,10 @@ def _citing(entry: Entry, runs: Sequence[CitingRun]) -> list[str]:
     return [run.id for run in runs if entry.manifest.digest in run.digests]
 
 
-def inventory_as_json(place: Path, inventory: Inventory, runs: Sequence[CitingRun]) -> dict[str, Any]:
+def inventory_as_json(place: str, inventory: Inventory, runs: Sequence[CitingRun]) -> dict[str, Any]:
     """An inventory for programs: sizes in bytes, times in RFC 3339."""
     return {
-        "store": str(place),
+        "store": place,
         "bytes": inventory.size,
         "shared_bytes": inventory.shared,
         "loose_bytes": inventory.loose,
@@ -45,7 +45,7 @@ def inventory_as_json(place: Path, inventory: Inventory, runs: Sequence[CitingRu
     }
 
 
-def show_inventory(place: Path, inventory: Inventory, runs: Sequence[CitingRun]) -> None:
+def show_inventory(place: str, inventory: Inventory, runs: Sequence[CitingRun]) -> None:
     """An inventory for people, one piece of evidence a line."""
     rows = [
         (

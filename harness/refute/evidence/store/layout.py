@@ -19,7 +19,7 @@ def claim(root: Path) -> None:
         # Hidden files do not count: one may be the marker that another process is just writing.
         there = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
         if there and MARKER not in there:
-            raise _not_a_store(root, there)
+            raise not_a_store(str(root), there)
         create_file(root / MARKER, CONTENT, 0o644)
     check_marker((root / MARKER).read_bytes(), str(root / MARKER))
 
@@ -34,7 +34,8 @@ def check_marker(found: bytes, where: str) -> None:
         )
 
 
-def _not_a_store(root: Path, there: list[str]) -> EvidenceError:
+def not_a_store(root: str, there: list[str]) -> EvidenceError:
+    """Why the place `root`, in which `there` lies, is not written into."""
     if {"objects", "keys"} <= set(there):
         return EvidenceError(
             f"{root} is an evidence store as refute 0.1.0 kept it: it has no {MARKER}",

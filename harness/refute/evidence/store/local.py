@@ -30,7 +30,7 @@ from refute.evidence.manifest import Manifest, manifest_digest, parse_manifest
 from refute.evidence.store.layout import FOLDERS, claim
 from refute.falsifier.context import Evidence
 
-_NOTHING: Mapping[str, str] = {}
+NOTHING: Mapping[str, str] = {}
 
 
 def _file_name(path: Path, folder: Path) -> str:
@@ -152,7 +152,7 @@ class Store:
                 )
         return self._view(manifest_digest(files), files)
 
-    def add(self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = _NOTHING) -> Evidence:
+    def add(self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = NOTHING) -> Evidence:
         """Copy every file below `folder` into the store and record them under `key`, atomically.
 
         `made_from` are the digests of the evidence that it builds on, by name: who keeps this keeps that.
@@ -164,10 +164,14 @@ class Store:
             # What an earlier result of this key left there would be read along with the new one.
             shutil.rmtree(self.root / "views" / key, ignore_errors=True)
             manifest = Manifest(name=name, files=files, made_from=dict(made_from))
-            _write_atomically(self.manifest_path(key), manifest.to_bytes())
+            self.record(key, manifest)
         except OSError as error:
             raise unwritable(self.root, error) from error
         return Evidence(name, manifest_digest(files), self._view(key, files), files)
+
+    def record(self, key: str, manifest: Manifest) -> None:
+        """Record `manifest`, whose objects are here, for `key`: atomically, whatever was recorded before."""
+        _write_atomically(self.manifest_path(key), manifest.to_bytes())
 
     def _keep(self, path: Path) -> str:
         digest = file_sha256(path)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from refute.evidence.manifest import Manifest
+from refute.evidence.store.lease import has_expired
 from refute.evidence.store.local import Store, unwritable
+from refute.evidence.store.remote import Remote
 
 # Seconds. What is younger may belong to a run that has not cited it yet, or wait for its judge.
 YOUNG_S = 3600.0
+# No upload of one experiment takes longer.
+UPLOAD_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Pruned:
     """What was, or would be, removed: evidence as (name, key), paths by kind, and the bytes that this frees."""
 
     evidence: tuple[tuple[str, str], ...]
-    paths: Mapping[str, tuple[Path, ...]]
+    paths: Mapping[str, tuple[Path | str, ...]]
     size: int
 
 
@@ -50,6 +54,33 @@ def prune(store: Store, kept: Kept, *, before: float, dry_run: bool, report: Cal
         if not dry_run:
             _remove(store, [path for kind in paths.values() for path in kind], report)
         return Pruned(tuple(sorted((manifest.name, key) for key, manifest in gone.items())), paths, size)
+
+
+def prune_remote(remote: Remote, *, now: float, dry_run: bool, report: Callable[[int, int], None]) -> Pruned:
+    """Remove what a store at a URL has left over: uploads a day old, objects as old that no evidence names, locks that
+    have expired. Whose age the store does not say stays.
+
+    Raises EvidenceError where the store cannot be reached, or a manifest cannot be read.
+    """
+    named = {digest for manifest in remote.manifests().values() for digest in manifest.files.values()}
+    objects = {name: size for name, size in remote.find("objects").items() if PurePosixPath(name).name not in named}
+    uploads, locks = remote.find("uploads"), remote.find("locks")
+
+    def old(name: str) -> bool:
+        written_at = remote.written_at(name)
+        return written_at is not None and written_at < now - UPLOAD_S
+
+    paths = {
+        "objects": tuple(filter(old, objects)),
+        "half-written": tuple(filter(old, uploads)),
+        "locks": tuple(name for name in locks if has_expired(remote.read(name), now)),
+    }
+    going = [name for kind in paths.values() for name in kind]
+    for done, name in enumerate([] if dry_run else going, start=1):
+        remote.remove(name)
+        report(done, len(going))
+    sizes = {**objects, **uploads, **locks}
+    return Pruned((), paths, sum(sizes[name] for name in going))
 
 
 def _unneeded(store: Store, kept: Kept, before: float) -> dict[str, Manifest]:

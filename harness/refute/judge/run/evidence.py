@@ -9,6 +9,7 @@ from pathlib import Path
 from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.store import Store
+from refute.evidence.store.opening import open_store
 from refute.judge.run.folder import EvidenceLine, RunFolder
 
 
@@ -30,19 +31,20 @@ class HashedEvidence:
         return {name: dict(line.files) for name, line in sorted(self.sound.items())}
 
 
-def hash_evidence(run: RunFolder, store: Path | None) -> HashedEvidence:
+def hash_evidence(run: RunFolder, store: str | Path | None) -> HashedEvidence:
     """Hash what `run` noted, where it noted it or, such as on another machine, in `store`.
 
     Raises EvidenceError where evidence.jsonl cannot be read, or `store` does not hold what it names.
     """
     noted = run.read_evidence()
     if store is not None:
-        noted = {name: _found_in(store, line) for name, line in noted.items()}
+        opened = open_store(store)
+        noted = {name: _found_in(opened, line) for name, line in noted.items()}
     return HashedEvidence(noted, {name: fault for name, line in noted.items() if (fault := _damage(line))})
 
 
-def _found_in(store: Path, line: EvidenceLine) -> EvidenceLine:
-    return line.model_copy(update={"folder": str(Store(store).view(line.name, line.files))})
+def _found_in(store: Store, line: EvidenceLine) -> EvidenceLine:
+    return line.model_copy(update={"folder": str(store.view(line.name, line.files))})
 
 
 def _damage(line: EvidenceLine) -> str:

@@ -12,11 +12,11 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 
-class FlakyFiles(MemoryFileSystem):
+class FlakyFiles(MemoryFileSystem):  # type: ignore[misc]  # fsspec ships no types
     """Files in memory, shared by all of a process; `before(operation, path)` may raise or sleep."""
 
     protocol = "flaky"
-    store: ClassVar[dict[str, Any]] = {}
+    store: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]  # it is one there, too
     pseudo_dirs: ClassVar[list[str]] = [""]
     before: ClassVar[Callable[[str, str], None]] = staticmethod(lambda _operation, _path: None)
     cut: ClassVar[int | None] = None
@@ -60,7 +60,7 @@ class FlakyFiles(MemoryFileSystem):
         super().mv(old, new, *arguments, **options)
 
 
-class SlowFiles(LocalFileSystem):
+class SlowFiles(LocalFileSystem):  # type: ignore[misc]  # fsspec ships no types
     """Files on this disk, each operation a moment late: for several processes at once."""
 
     protocol = "slow"

@@ -165,7 +165,7 @@ def test_what_is_kept_is_whole_and_what_is_freed_is_free(tmp_path_factory: pytes
     before, keep = disk_usage(store.root / "objects"), kept(store, *cited)
     rehearsal = clean(store, keep, dry_run=True)
     assert disk_usage(store.root / "objects") == before
-    manifests = sum(path.stat().st_size for path in rehearsal.paths["evidence"])
+    manifests = sum(Path(path).stat().st_size for path in rehearsal.paths["evidence"])
     done = clean(store, keep)
     assert done == rehearsal
     assert before - disk_usage(store.root / "objects") == done.size - manifests

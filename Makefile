@@ -8,9 +8,10 @@ PYTEST_ARGS ?=
 
 .PHONY: gate test test-fast lint types mypy pyright contracts bench install clean
 
-# A verdict that was signed is a success of the command, whatever it says; STRICT=1 ends as the judge does.
+# A newcomer's first run succeeds once a verdict is signed, whatever it says; STRICT=1 ends as `refute gate` does.
 gate: $(VENV)/.gate
-	@$(BIN)/python -m refute gate $(if $(RELEASE),--release $(RELEASE)) $(if $(STRICT),--strict) $(PYTEST_ARGS)
+	@$(if $(STRICT),,echo "make gate ends in 0 once a verdict is signed, whatever it says; STRICT=1 make gate does not")
+	@$(BIN)/python -m refute gate $(if $(RELEASE),--release $(RELEASE)) $(if $(STRICT),,--exit-zero) $(PYTEST_ARGS)
 
 # A file's tests stay together, since they share what was expensive to make; tests/conftest.py puts the longest first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -9,7 +9,9 @@ RefuteError                     base; `hint` says what to do next
   MissingInputsError            files, packages or hardware that a release names are not there
     RequiredVerdictError        … or a verdict that it requires: absent, of another key, not GO
     DigestMismatchError         a file is there, but is not the file that was named
+    UnreadableInputError        … or a file that a person named, such as a key, cannot be read
     MissingDependencyError      a package that is not installed by default is needed; names the extra
+  GateError                     pytest or a judge ended without a verdict, or a run is not the one that was asked for
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
     NoRunError                  … or a control tampers with a run's evidence, and no run was named
   UnbarredError                 a control is about a measurement that the use under test sets no bar for
@@ -94,11 +96,19 @@ class DigestMismatchError(MissingInputsError):
     """A file exists but its SHA-256 is not the one that the release names."""
 
 
+class UnreadableInputError(MissingInputsError):
+    """A file that a person named, not a release, cannot be read: a key, a passphrase, a model to compare with."""
+
+
 class MissingDependencyError(MissingInputsError):
     """A part needs a package that is not installed; `extra` is what to install."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} need a package that is not installed", hint=f"pip install 'refute[{extra}]'")
+
+
+class GateError(RefuteError):
+    """A gate came to no verdict: pytest or the judge broke off, or the run is not the one that was asked for."""
 
 
 class EvidenceError(RefuteError):

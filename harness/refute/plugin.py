@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the release to judge (default: specs/releases/embedded.yaml, or the only one there)",
     )
     group.addoption("--refute-dir", metavar="DIR", help="where runs and evidence go (default: .refute)")
+    group.addoption("--refute-run", metavar="DIR", help="the empty folder of this run, as `refute gate` made it")
     group.addoption("--store", metavar="DIR|URL", help="where evidence is kept (default: <refute-dir>/store)")
     group.addoption(
         "--signing-key", metavar="PEM", help="private key that signs the verdict (default: a development key)"
@@ -136,20 +137,20 @@ class _GatePlugin:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember whether an ordinary test failed: no verdict speaks for it."""
-        if report.failed and not self.session.is_falsifier(report.nodeid):
-            self.session.other_failures = True
+        """Count falsifiers that failed, as pytest counts: what it counts beyond them no verdict speaks for."""
+        if report.failed and not hasattr(report, "wasxfail") and self.session.is_falsifier(report.nodeid):
+            self.session.falsifiers_failed += 1
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_keyboard_interrupt(self) -> Generator[None, None, None]:
-        """Remember that a person stopped the run."""
-        self.session.interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Generator[None, None, None]:
+        """Remember what broke the run off: a person, or one of pytest's own words for an early end."""
+        self.session.broken_off = excinfo.value
         return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Let a separate process judge the records; its answer decides the exit status."""
-        status = self.session.close(exitstatus)
+        status = self.session.close(session, exitstatus)
         if status is not None:
             session.exitstatus = status
 

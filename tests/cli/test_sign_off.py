@@ -131,8 +131,9 @@ def test_a_verdict_judged_again_needs_a_new_review(cli: Cli, verdict: Path, tmp_
     (tmp_path / "waivers.yaml").write_text("waivers: [{criterion: AC-TINY-001}]\n", encoding="utf-8")
     again = ["judge", verdict.parent, "--key", tmp_path / "keys/gate.key", "--waivers", tmp_path / "waivers.yaml"]
     assert cli(*again).returncode == 0
-    ended = cli("verify", verdict, "--policy", tmp_path / "policy.yaml")
+    ended = cli("verify", verdict.with_name("verdict-2.intoto.json"), "--policy", tmp_path / "policy.yaml")
     assert (ended.returncode, "speaks of another verdict" in ended.stderr) == (4, True)
+    assert cli("verify", verdict, "--policy", tmp_path / "policy.yaml").returncode == 0
 
 
 def test_keys_and_policy_together_demand_both(cli: Cli, verdict: Path, tmp_path: Path) -> None:
@@ -199,13 +200,16 @@ def test_waivers_are_listed_whatever_their_state(cli: Cli, make_run: MakeRun, ve
     (tmp_path / "waivers.yaml").write_text(json.dumps({"waivers": entries}), encoding="utf-8")
     options = ["--waivers", tmp_path / "waivers.yaml", "--policy", tmp_path / "policy.yaml"]
     ended = cli("judge", run.path, "--key", tmp_path / "keys/gate.key", *options)
-    assert ended.returncode == 0
-    report = json.loads((run.path / "report.json").read_text(encoding="utf-8"))
+    assert ended.returncode == 3
+    report = json.loads((run.path / "report-2.json").read_text(encoding="utf-8"))
     states = ["applied", "approver_not_allowed", "wrong_subject", "malformed"]
     assert (report["verdict"], [each["state"] for each in report["waivers"]]) == ("WARN", states)
-    for text in (ended.stdout, *((run.path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))):
+    for text in (
+        ended.stdout,
+        *((run.path / f"report-2.{kind}").read_text(encoding="utf-8") for kind in ("md", "html")),
+    ):
         assert [state for state in states if state.replace("_", " ") not in text] == []
-    again = cli("verify", run.path / "verdict.intoto.json", "--key", tmp_path / "keys/gate.pub")
+    again = cli("verify", run.path / "verdict-2.intoto.json", "--key", tmp_path / "keys/gate.pub")
     assert (again.returncode, "WARN" in again.stdout) == (0, True)
 
 

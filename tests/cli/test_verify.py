@@ -34,7 +34,7 @@ def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeR
     pair, run = generate_key(tmp_path / "keys", "judge"), make_run()
     assert f"--key {pair.public}\n" in cli("judge", run.path, "--key", pair.private).stdout
     pair.public.unlink()
-    assert f"--key {run.path / 'verifier.pem'}\n" in cli("judge", run.path, "--key", pair.private).stdout
+    assert f"--key {run.path / 'verifier-2.pem'}\n" in cli("judge", run.path, "--key", pair.private).stdout
 
 
 def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from refute.cli.commands.init import scaffold
 from refute.judge.predicate.model import Predicate
+from refute.judge.run.verdict_files import verdicts_in
 from refute.verify.verification import verify_verdict
 
 Ended = subprocess.CompletedProcess[str]
@@ -86,8 +87,8 @@ class Repo:
 
     @property
     def run(self) -> Path:
-        """The folder of the newest run."""
-        return (self.path / ".refute/runs/latest").resolve()
+        """The folder of the newest run, judged or not."""
+        return max(self.path.glob(".refute/runs/2*"))
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The records of the newest run by falsifier."""
@@ -96,11 +97,8 @@ class Repo:
 
     def predicates(self) -> list[Predicate]:
         """Every verdict that was signed here, verified, oldest first."""
-        runs = sorted(path.parent for path in self.path.glob(".refute/runs/2*/verdict.intoto.json"))
-        return [
-            verify_verdict((run / "verdict.intoto.json").read_bytes(), [(run / "verifier.pem").read_bytes()]).predicate
-            for run in runs
-        ]
+        found = [files for run in sorted(self.path.glob(".refute/runs/2*")) for files in verdicts_in(run)]
+        return [verify_verdict(each.verdict.read_bytes(), [each.key.read_bytes()]).predicate for each in found]
 
     def rulings(self) -> list[str]:
         """The words of those verdicts."""

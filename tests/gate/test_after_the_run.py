@@ -17,24 +17,52 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+REQUIRED = ("--require", "GO")
+
 
 @pytest.fixture
-def warned(repo: Repo) -> Repo:
-    """A run with one answer missing, where that is only worth a warning; recorded, not judged yet."""
+def warned(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Repo:
+    """A run with one answer missing, where that is only worth a warning; recorded, not judged yet, in the folder that
+    the commands are called in."""
     head, second = (repo.path / "specs/example.yaml").read_text(encoding="utf-8").split("- id: AC-EXAMPLE-002")
     text = head + "- id: AC-EXAMPLE-002" + second.replace("severity: block", "severity: warn")
     repo.write("specs/example.yaml", text)
     answers = (repo.path / "evidence/answers.jsonl").read_text(encoding="utf-8")
     repo.write("evidence/answers.jsonl", answers.replace('"answer": 0}', '"answer": null}', 1))
     assert repo.gate("--no-judge").returncode == 6
+    monkeypatch.chdir(repo.path)
     return repo
 
 
-def test_warn_is_a_success_unless_asked_otherwise(warned: Repo, cli: Cli) -> None:
-    """A run that only taints the release is WARN: status 0, and 3 with --fail-on-warn."""
-    assert cli("judge", warned.run).returncode == 0
-    assert warned.rulings() == ["WARN"]
-    assert cli("judge", warned.run, "--fail-on-warn").returncode == 3
+def test_warn_is_a_status_of_its_own_unless_it_is_accepted(warned: Repo, cli: Cli) -> None:
+    """A run that only taints the release is WARN: 3, and 0 with --accept-warn; for who verifies it, too."""
+    ended = cli("judge")
+    assert (ended.returncode, warned.rulings()) == (3, ["WARN"])
+    assert cli("judge", warned.run, "--accept-warn").returncode == 0
+    verify = ("verify", warned.run / "verdict.intoto.json", "--key", warned.keys / "development.pub")
+    statuses = {
+        options: cli(*verify, *options).returncode for options in ((), REQUIRED, (*REQUIRED, "--accept", "WARN"))
+    }
+    assert list(statuses.values()) == [0, 3, 0]
+    assert json.loads(cli(*verify, *REQUIRED, "--json").stdout)["status"] == 3
+    assert cli(*verify, "--accept", "WARN").returncode == 2
+
+
+def test_a_verdict_is_never_overwritten(warned: Repo, cli: Cli) -> None:
+    """Judging again signs a second verdict beside the first, with its own reports, and says its name; `latest` leads
+    to the run, and without a name there is nothing left to judge."""
+    for number in ("", "-2"):
+        ended = cli("judge", warned.run)
+        assert (
+            f"verdict  {warned.run}/verdict{number}.intoto.json\nreport   {warned.run}/report{number}.html"
+            in ended.stdout
+        )
+    first, second = (warned.run / name for name in ("verdict.intoto.json", "verdict-2.intoto.json"))
+    assert first.read_bytes() != second.read_bytes()
+    assert [each.identity.sequence for each in warned.predicates()] == [1, 2]
+    assert (warned.path / ".refute/runs/latest").resolve() == warned.run
+    ended = cli("judge")
+    assert (ended.returncode, "is judged already" in ended.stderr) == (2, True)
 
 
 def test_a_waiver_turns_no_go_into_warn_for_its_subject_alone(warned: Repo, cli: Cli, tmp_path: Path) -> None:
@@ -47,11 +75,11 @@ def test_a_waiver_turns_no_go_into_warn_for_its_subject_alone(warned: Repo, cli:
     content["specs"][0] |= {"text": spec, "sha256": hashlib.sha256(spec.encode()).hexdigest()}
     (warned.run / "run.json").write_text(json.dumps(content), encoding="utf-8")
     waivers = tmp_path / "waivers.yaml"
-    for digest, status in ((subject, 0), ("0" * 64, 1)):
+    for digest, status, applied in ((subject, 3, 1), ("0" * 64, 1, 0)):
         waiver = {"criterion": "AC-EXAMPLE-002", "subject_sha256": digest, "approver": "Ada", "reason": "known"}
         waivers.write_text(json.dumps({"waivers": [waiver | {"expires_at": "2999-01-01T00:00:00Z"}]}), encoding="utf-8")
         assert cli("judge", warned.run, "--waivers", waivers).returncode == status
-        assert [len(each.verdict.waivers_applied) for each in warned.predicates()] == [1 - status]
+        assert len(warned.predicates()[-1].verdict.waivers_applied) == applied
 
 
 def test_judge_finds_the_latest_run_and_signs_with_the_given_key(finished: Repo, cli: Cli, tmp_path: Path) -> None:

@@ -41,35 +41,57 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_signed_no_go_is_a_success_unless_strict(repo: Path, cli: Cli) -> None:
-    """The command has done its work once NO-GO is signed (0), in the folder given; --strict ends as the verdict does
-    (1), even where a conftest.py makes pytest itself end in 0."""
-    assert cli("gate", "--refute-dir", "out", *LEAN).returncode == 0
+def test_a_no_go_is_a_failure_unless_told_otherwise(repo: Path, cli: Cli) -> None:
+    """1 for NO-GO, in the folder given, also where a conftest.py makes pytest itself end in 0; with --exit-zero 0, and
+    it says so."""
+    (repo / "conftest.py").write_text(LIE, encoding="utf-8")
+    assert cli("gate", "--refute-dir", "out", *LEAN).returncode == 1
     report = json.loads((repo / "out/runs/latest/report.json").read_text(encoding="utf-8"))
     assert report["verdict"] == "NO-GO"
-    (repo / "conftest.py").write_text(LIE, encoding="utf-8")
-    assert cli("gate", "--strict", "--refute-dir", "out", *LEAN).returncode == 1
+    ended = cli("gate", "--exit-zero", "--refute-dir", "out", *LEAN)
+    assert (ended.returncode, ended.stderr) == (0, "NO-GO: signed, and so this command ends in 0 (--exit-zero)\n")
     assert len(list(repo.glob("out/runs/2*/verdict.intoto.json"))) == 2
 
 
 def test_ending_well_without_a_verdict_is_a_failure(repo: Path, cli: Cli) -> None:
-    """A conftest.py that ends pytest in 0 before anything is judged: status 2 and a message, not success."""
+    """A conftest.py that ends pytest in 0 before anything is judged: 7 and a message, not success."""
     (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os._exit(0)\n", encoding="utf-8")
     ended = cli("gate", *LEAN)
-    assert (ended.returncode, "no verdict was signed" in ended.stderr) == (2, True)
+    assert (ended.returncode, "no verdict was signed" in ended.stderr) == (7, True)
 
 
-def test_what_stops_pytest_stops_the_command(repo: Path, cli: Cli) -> None:
-    """pytest's own failures keep their status, --release is passed on, and an earlier run's verdict does not help."""
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--release", "absent.yaml"), 2, "absent.yaml"),
+        (("--signing-key", "absent.key"), 2, "cannot read the private key"),
+        (("--no-such-option",), 2, "pytest refused to run"),
+        (("-k", "nothing"), 2, "pytest refused to run"),
+        (("--collect-only",), 7, "did not get through the run"),
+    ],
+)
+def test_what_stops_it_is_told_and_signs_nothing(
+    repo: Path, cli: Cli, arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    """What was called wrongly is 2, whoever finds it; an earlier run's verdict does not help."""
     earlier = repo / ".refute/runs/20200101T000000Z-000000"
     earlier.mkdir(parents=True)
     (earlier / "verdict.intoto.json").write_text("{}", encoding="utf-8")
     (repo / ".refute/runs/latest").symlink_to(earlier.name)
-    assert cli("gate", "--release", "absent.yaml", *LEAN).returncode == 4
+    ended = cli("gate", *arguments, *LEAN)
+    assert (ended.returncode, says in ended.stderr) == (status, True), ended.stderr
+    assert [path.parent for path in repo.glob(".refute/runs/2*/verdict*")] == [earlier]
+
+
+def test_inputs_that_are_missing_are_not_a_wrong_call(repo: Path, cli: Cli) -> None:
+    """7 before anything runs, with all that the release names and this machine lacks."""
+    (repo / "evidence/answers.jsonl").unlink()
+    ended = cli("gate", *LEAN)
+    assert (ended.returncode, "cannot run here; missing:" in ended.stderr) == (7, True)
 
 
 def test_a_signal_is_told_as_a_shell_tells_it(repo: Path, cli: Cli) -> None:
-    """Where pytest, or the judge after it, is ended by signal n, the command ends in 128 + n."""
+    """Where pytest is ended by signal n, the command ends in 128 + n."""
     (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os.kill(os.getpid(), 15)\n", "utf-8")
     assert cli("gate", *LEAN).returncode == 143
 
@@ -99,7 +121,7 @@ def preregistration(repo: Path) -> str:
 def test_a_lock_holds_under_its_own_key(locked: Path, named: tuple[str, str]) -> None:
     """Signing with the key that locked, or naming its public half, is enough; nothing foretells NO-GO meanwhile."""
     ended = gate(*named)
-    assert (ended.returncode, preregistration(locked)) == (0, "held"), ended.stderr
+    assert (ended.returncode, preregistration(locked)) == (1, "held"), ended.stderr
     assert "can only end in NO-GO" not in ended.stdout
 
 
@@ -120,7 +142,7 @@ def test_an_encrypted_key_signs_and_pytest_never_sees_its_passphrase(
     monkeypatch.setenv("REFUTE_KEY_PASSPHRASE", "a secret")
     cli("keygen", "owner", "--directory", "keys")
     ended = gate("--signing-key", "keys/owner.key")
-    assert (ended.returncode, (repo / "seen").read_text(encoding="utf-8")) == (0, "False"), ended.stderr
+    assert (ended.returncode, (repo / "seen").read_text(encoding="utf-8")) == (1, "False"), ended.stderr
     monkeypatch.delenv("REFUTE_KEY_PASSPHRASE")
     ended = gate("--signing-key", "keys/owner.key")
     assert (ended.returncode, "set REFUTE_KEY_PASSPHRASE" in ended.stderr) == (2, True)

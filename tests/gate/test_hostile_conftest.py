@@ -57,7 +57,7 @@ TRICKS: dict[str, tuple[str, int, list[str]]] = {
         ["NO-GO"],
     ),
     "run nothing": ("def pytest_runtestloop():\n    return True\n", 1, ["NO-GO"]),
-    "leave politely": ("def pytest_runtest_setup():\n    pytest.exit('done', returncode=0)\n", 130, []),
+    "leave politely": ("def pytest_runtest_setup():\n    pytest.exit('done', returncode=0)\n", 2, []),
     "leave at once": ("def pytest_runtest_setup():\n    import os\n    os._exit(0)\n", 0, []),
     "leave before judging": ("def pytest_sessionfinish():\n    import os\n    os._exit(0)\n", 0, []),
     "break the end": ("def pytest_sessionfinish():\n    raise ValueError\n", 1, []),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
     from refute.judge.predicate.model import Predicate
+from refute.judge.run.verdict_files import verdicts_in
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +80,8 @@ def copy(kept: Locked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
 
 def latest(repo: Repo) -> Predicate:
     """The newest verdict, verified, which judges it again."""
-    envelope, key = (repo.run / "verdict.intoto.json").read_bytes(), (repo.run / "verifier.pem").read_bytes()
-    return verify_verdict(envelope, [key]).predicate
+    newest = verdicts_in(repo.run)[-1]
+    return verify_verdict(newest.verdict.read_bytes(), [newest.key.read_bytes()]).predicate
 
 
 def test_an_honest_run_under_a_lock_is_go_and_says_so(kept: Locked) -> None:

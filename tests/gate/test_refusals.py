@@ -78,20 +78,19 @@ def test_it_is_refused_with_its_cause(repo: Repo, name: str) -> None:
     assert not list(repo.path.glob(".refute/runs/*"))
 
 
-@pytest.mark.parametrize(
-    ("variable", "blocker", "message"),
-    [
-        ("\udcff", "README", "so that they are UTF-8"),
-        ("fine", ".refute/runs/latest/file", "runs/latest: Is a directory"),
-    ],
-)
-def test_a_run_that_cannot_be_recorded_is_refused(repo: Repo, variable: str, blocker: str, message: str) -> None:
-    """A variable that is not UTF-8, or a folder in place of the link `latest`, is an error with its cause."""
-    repo.write(blocker, "")
-    ended = repo.gate(env={"PYTEST_OTHER": variable})
-    assert (ended.returncode, message in ended.stdout) == (4, True), ended.stdout
+def test_a_run_that_cannot_be_recorded_is_refused(repo: Repo) -> None:
+    """A variable that is not UTF-8 is an error with its cause."""
+    ended = repo.gate(env={"PYTEST_OTHER": "\udcff"})
+    assert (ended.returncode, "so that they are UTF-8" in ended.stdout) == (4, True), ended.stdout
     assert "INTERNALERROR" not in ended.stdout
     assert repo.rulings() == []
+
+
+def test_a_folder_in_place_of_the_link_is_worth_a_note(repo: Repo) -> None:
+    """`latest` is for people: where it cannot be made, the verdict is signed all the same."""
+    repo.write(".refute/runs/latest/file", "")
+    ended = repo.gate()
+    assert (ended.returncode, "runs/latest does not point to the run" in ended.stdout) == (0, True), ended.stdout
 
 
 def test_an_optimised_interpreter_is_refused(repo: Repo) -> None:

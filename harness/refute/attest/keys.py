@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
 from refute.disk import create_file
-from refute.errors import MissingInputsError, UsageError
+from refute.errors import UnreadableInputError, UsageError
 
 DEVELOPMENT_KEY = "development"
 
@@ -50,13 +50,22 @@ class KeyPair:
 
 
 def default_key_directory() -> Path:
-    """$REFUTE_KEYS, else $XDG_CONFIG_HOME/refute/keys, else ~/.config/refute/keys."""
+    """$REFUTE_KEYS, else $XDG_CONFIG_HOME/refute/keys, else ~/.config/refute/keys.
+
+    Raises UsageError where there is no home folder, as for a user id without an entry while HOME is unset.
+    """
     own = os.environ.get("REFUTE_KEYS")
     if own:
         return Path(own)
     configuration = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     # The XDG base directory specification says that a relative path is to be ignored.
-    base = configuration if configuration.is_absolute() else Path.home() / ".config"
+    try:
+        base = configuration if configuration.is_absolute() else Path.home() / ".config"
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no folder for keys: user {os.getuid()} has no home folder, and HOME is not set",
+            hint="set REFUTE_KEYS to a folder for keys, or name the key that signs",
+        ) from error
     return base / "refute" / "keys"
 
 
@@ -89,7 +98,7 @@ def development_key(directory: Path) -> tuple[Path, bool]:
 def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
     """The private key in the PEM file `path`. A function as `passphrase` is called only if the key is encrypted.
 
-    Raises MissingInputsError if it cannot be read; UsageError if group or others may read it, if the
+    Raises UnreadableInputError if it cannot be read; UsageError if group or others may read it, if the
     passphrase is wrong, missing or superfluous, if it is no private key, or one of a kind that cannot sign
     here.
     """
@@ -99,7 +108,7 @@ def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
 def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
     """The bytes of a file that only its owner may read, at most 64 KiB.
 
-    Raises MissingInputsError, with `hint`, if it cannot be read; UsageError if group or others may read it, or if it
+    Raises UnreadableInputError, with `hint`, if it cannot be read; UsageError if group or others may read it, or if it
     is a public key.
     """
     try:
@@ -107,7 +116,7 @@ def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
             mode = os.fstat(handle.fileno()).st_mode
             data = handle.read(_MAX_SECRET_BYTES)
     except OSError as error:
-        raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
+        raise UnreadableInputError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
     if data.startswith(b"-----BEGIN PUBLIC KEY-----"):
         raise UsageError(f"{path} is a public key, and not the {what}", hint="give the .key file that was made with it")
     if mode & _OPEN_TO_OTHERS:

@@ -16,7 +16,7 @@ VARIABLE = "REFUTE_KEY_PASSPHRASE"
 def given_passphrase(file: Path | None) -> bytes | None:
     """The passphrase in `file` (one line end at its end is not part of it), else in $REFUTE_KEY_PASSPHRASE, else None.
 
-    Raises MissingInputsError if the file cannot be read; UsageError if others may read it, or for an empty passphrase.
+    Raises UnreadableInputError if the file cannot be read; UsageError if others may read it, or it is empty.
     """
     if file is not None:
         found, where = read_secret(file, "passphrase file").removesuffix(b"\n").removesuffix(b"\r"), str(file)

@@ -7,14 +7,14 @@ from pathlib import Path
 from refute.attest import PrivateKey, load_private_key
 from refute.attest.kms import is_key_uri, remote_key
 from refute.attest.passphrase import ask_passphrase, given_passphrase
-from refute.errors import MissingInputsError, UsageError
+from refute.errors import UnreadableInputError, UsageError
 
 
 def open_signing_key(key: str, public_key: Path | None, passphrase_file: Path | None) -> PrivateKey:
     """The private key that `key` names. A URI also needs its public half, in the PEM file `public_key`.
 
     A passphrase comes from `passphrase_file`, else from $REFUTE_KEY_PASSPHRASE, else from the person at the terminal;
-    nobody is asked for one that is not needed. Raises MissingInputsError, MissingDependencyError or UsageError.
+    nobody is asked for one that is not needed. Raises UnreadableInputError, MissingDependencyError or UsageError.
     """
     if is_key_uri(key):
         if public_key is None:
@@ -35,14 +35,14 @@ def open_signing_key(key: str, public_key: Path | None, passphrase_file: Path | 
 def load_unattended_key(path: Path) -> PrivateKey:
     """The private key in the PEM file `path` where nobody can be asked: only $REFUTE_KEY_PASSPHRASE may open it.
 
-    Raises MissingInputsError or UsageError, as `load_private_key` does.
+    Raises UnreadableInputError or UsageError, as `load_private_key` does.
     """
     return load_private_key(path, lambda: given_passphrase(None))
 
 
 def read_public_key(path: Path) -> bytes:
-    """The bytes of a public key file. Raises MissingInputsError if it cannot be read."""
+    """The bytes of a public key file. Raises UnreadableInputError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise MissingInputsError(f"cannot read the public key {path}: {error.strerror}") from error
+        raise UnreadableInputError(f"cannot read the public key {path}: {error.strerror}") from error

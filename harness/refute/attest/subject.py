@@ -14,7 +14,7 @@ from pathlib import Path
 
 from refute.attest.canonical import Json, canonical_json, sha256_hex
 from refute.disk import file_sha256
-from refute.errors import MissingInputsError, VerificationError
+from refute.errors import UnreadableInputError, VerificationError
 
 # What the reference implementation leaves out by default, at the top level only.
 _GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
@@ -73,7 +73,7 @@ class ModelManifest:
 def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
     """Hash every file of the model folder `path`, or the one file that it is (named `.`).
 
-    Raises MissingInputsError if nothing is there or a file cannot be read. Raises VerificationError where a
+    Raises UnreadableInputError if nothing is there or a file cannot be read. Raises VerificationError where a
     digest would be ambiguous or empty: symbolic links, sockets and devices, names that are not UTF-8, a
     folder without files, layouts that the OpenSSF specification and its reference implementation order
     differently.
@@ -85,7 +85,7 @@ def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
         _check_names(names, root)
         return ModelManifest(tuple(Resource(name, file_sha256(root / name)) for name in names))
     except OSError as error:
-        raise MissingInputsError(f"cannot read the model {error.filename or root}: {error.strerror}") from error
+        raise UnreadableInputError(f"cannot read the model {error.filename or root}: {error.strerror}") from error
 
 
 def model_digest(path: str | os.PathLike[str]) -> str:

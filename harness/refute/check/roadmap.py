@@ -8,7 +8,7 @@ from pathlib import Path
 
 from refute.check.reviews import fingerprint
 from refute.errors import SpecError, VerificationError
-from refute.judge.run.folder import VERDICT_FILE
+from refute.judge.run.verdict_files import verdicts_in
 from refute.outcome import Outcome, Ruling, RunClass
 from refute.spec.criteria import Criterion, Spec, parse_spec
 from refute.verify.verification import Verified, verify_verdict
@@ -59,9 +59,7 @@ def roadmap(specs: Sequence[Spec], runs: Path, trusted_keys: Sequence[bytes], re
     """
     verdicts: list[Verified] = []
     refused: list[str] = []
-    for path in sorted(runs.glob(f"*/{VERDICT_FILE}")):
-        if path.parent.is_symlink():
-            continue  # `latest`
+    for path in _newest_verdicts(runs):
         try:
             verified = verify_verdict(path.read_bytes(), trusted_keys)
         except (VerificationError, OSError) as error:
@@ -73,6 +71,12 @@ def roadmap(specs: Sequence[Spec], runs: Path, trusted_keys: Sequence[bytes], re
     found = {place: each for each in verdicts for place in _measured(each)}
     places = (_place(spec, criterion, found) for spec in specs for criterion in spec.criteria)
     return Roadmap(tuple(places), tuple(refused))
+
+
+def _newest_verdicts(runs: Path) -> Iterator[Path]:
+    """Of each run the verdict that was signed last; `latest` is a second name of one of them."""
+    for run in sorted(path for path in runs.glob("*") if not path.is_symlink()):
+        yield from (files.verdict for files in verdicts_in(run)[-1:])
 
 
 _Wording = tuple[str, frozenset[str]]

@@ -5,55 +5,31 @@ Commands are imported after the start, so that a Ctrl-C while they load is answe
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from typing import NoReturn
 
-from refute.errors import RefuteError, StoppedError, UsageError
+from refute.cli.failures import tell_failure
+from refute.errors import StoppedError
 from refute.output import lossy_output, refusal
 
 
 def main() -> None:
-    """Run the command line; every deliberate error, and a file that the system refuses, ends in one message."""
+    """Run the command line; whatever goes wrong ends in one message and a status of the table."""
     with lossy_output():
         try:
-            _run()
-        except RefuteError as error:
-            _fail(error)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(UsageError(f"{where}{error.strerror or error}", hint="check the path, its permissions and the disk"))
+            status = _run()
         except KeyboardInterrupt:
-            _fail(StoppedError("interrupted", signal.SIGINT))
-        finally:
-            _tell_of_loss()
+            status = tell_failure(StoppedError("interrupted", signal.SIGINT), sys.argv[1:])
+        except Exception as error:  # noqa: BLE001  # an accident must not look like a NO-GO, which is what 1 means
+            status = tell_failure(error, sys.argv[1:])
+        _tell_of_loss()
+    sys.exit(status)
 
 
-def _run() -> None:
+def _run() -> int:
     from refute.cli.app import app
 
-    app()
-
-
-def _fail(error: RefuteError) -> NoReturn:
-    if isinstance(error, StoppedError):
-        if os.environ.get("RANK", "0") == "0":  # the first rank says it for all
-            _show(error)
-        sys.exit(128 + error.signal)
-    from refute.cli.exit_status import exit_status
-
-    _show(error)
-    sys.exit(exit_status(error))
-
-
-def _show(error: RefuteError) -> None:
-    text = f"refute: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
-    if not text.replace("\n", "").isprintable():  # it may quote what a stranger wrote, or a file name that is no text
-        from refute.escaping import visible
-
-        text = visible(text)
-    sys.stderr.write(f"{text}\n")
+    return int(app(standalone_mode=False) or 0)
 
 
 def _tell_of_loss() -> None:

@@ -11,6 +11,10 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+# What ends well.
+AcceptWarn = Annotated[bool, typer.Option("--accept-warn", help="WARN is good enough: end in 0, not in 3.")]
+
+
 # Where things lie. The defaults are in spec/folders.py.
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
 

@@ -1,4 +1,4 @@
-"""`refute gate`: pytest --falsifiers, then the judge; succeeds once a verdict is signed, whatever it says."""
+"""`refute gate`: pytest --falsifiers, then the judge; what counts is the verdict that it signs, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from refute.attest.passphrase import VARIABLE as PASSPHRASE
-from refute.attest.signing_key import load_unattended_key
-from refute.errors import UsageError
-from refute.judge.remeasure.isolation import clean_environment, judge_command
-from refute.judge.run.folder import NOT_JUDGED, RunFolder
-from refute.spec.folders import runs_folder
+from refute.errors import GateError, StoppedError, UsageError
+from refute.evidence.missing_inputs import require_inputs
+from refute.gate.judging import JudgeOptions, judge_recorded
+from refute.gate.options import NOT_JUDGED
+from refute.gate.own_run import OwnRun
+from refute.judge.answer import Signed
+from refute.spec.files import load_release, refuse_outputs_inside
+from refute.spec.folders import SPECS, runs_folder
+from refute.spec.selection import choose_release
+from refute.verify.required_verdicts import verify_required
 
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
@@ -31,52 +37,62 @@ except KeyboardInterrupt:
 """
 
 
-# What pytest may end with where the run is complete, beside NOT_JUDGED.
-_ENDED, _FAILED = 0, 1
+# pytest's own statuses: it ended well; it was called wrongly, or there was nothing to try.
+_ENDED, _REFUSALS = 0, (4, 5)
 
 
-_NO_GO = 1
+# The status that a shell gives a process that signal n ended is this and n.
+_SIGNALLED = 128
 
 
-def run_gate(
-    refute_dir: Path,
-    pytest_arguments: Sequence[str],
-    *,
-    key: Path | None,
-    lock_keys: Sequence[Path] = (),
-    strict: bool,
-) -> int:
-    """Run the gate in the working folder, judge what it recorded, sign with `key`; returns the exit status.
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A signed verdict, and the status of pytest where something else than a falsifier failed beside it, else 0."""
 
-    0 once a verdict is signed, and with `strict` only for GO and WARN; else pytest's own status, which is
-    130 when a person interrupted it, or the judge's; 128 + n where signal n ended one of them. pytest's word alone is
-    never a success: raises UsageError when it ended well without a complete run. `lock_keys` are public keys that may
-    have signed the lock, if not `key`. Raises also what `load_unattended_key` does, before anything is run.
+    signed: Signed
+    pytest: int
+
+
+def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: JudgeOptions) -> Gated:
+    """Run the gate in the working folder, judge what it recorded, and return what was signed.
+
+    `release` is the file to judge, by default the one that `choose_release` finds in the folder of specs; it is read
+    here, and the run must turn out to be about it. Raises, before anything is run, what reading it, its inputs and the
+    key raises; UsageError where pytest refused; StoppedError where a signal ended pytest; GateError where it broke
+    off otherwise, where the run is not this one, or the judge signed nothing.
     """
-    if key is not None:
-        load_unattended_key(key)
-    latest = runs_folder(refute_dir) / "latest"
-    before = _target(latest)
-    # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
-    command = [sys.executable, "-P", "-c", _PYTEST, "--falsifiers", "--refute-dir", str(refute_dir), *_QUIET]
-    command += ["--no-judge", *(f"--lock-key={path}" for path in lock_keys), *pytest_arguments]
-    secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}
-    status = _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
-    run = RunFolder(latest.resolve())
-    complete = _target(latest) != before and run.has_ended
-    if not complete and status in (_ENDED, NOT_JUDGED):
-        raise UsageError(
-            f"pytest ended with status {status}, but no verdict was signed: it did not get through the run",
-            hint="options such as --collect-only try nothing; else a plugin or conftest.py ended the run early",
-        )
-    if not complete or status not in (_ENDED, _FAILED, NOT_JUDGED):
-        return status
+    loaded = load_release(release or choose_release([SPECS]))
+    require_inputs(loaded.release, loaded.path.parent)
+    refuse_outputs_inside(loaded, options.refute_dir)
+    verify_required(loaded)
+    options.check_key()
+    own = OwnRun.make(runs_folder(options.refute_dir.resolve()), loaded)
+    status = _run_pytest(own, pytest_arguments, options)
+    if status > _SIGNALLED:
+        raise StoppedError("no verdict: a signal ended it", status - _SIGNALLED, hint="run it again: evidence is kept")
+    if not own.folder.has_ended:
+        own.discard()
+        raise _unfinished(status)
+    own.check_recorded()
     # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
-    judge = judge_command(run.path, refute_dir, key, lock_keys)
-    judged = _wait(subprocess.Popen(judge, env=clean_environment(os.environ)))  # noqa: S603  # our own module
-    if judged not in (0, _NO_GO):
-        return judged
-    return max(judged, int(status == _FAILED)) if strict else 0
+    signed = judge_recorded(own.folder, options, _start)
+    own.check_signed(signed)
+    return Gated(signed, 0 if status in (_ENDED, NOT_JUDGED) else status)
+
+
+def _run_pytest(own: OwnRun, arguments: Sequence[str], options: JudgeOptions) -> int:
+    """Its status; without the passphrase of the key, and what this gate decides after what anybody else asks."""
+    # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
+    command = [sys.executable, "-P", "-c", _PYTEST, "--falsifiers", *_QUIET, *arguments]
+    command += ["--no-judge", f"--refute-dir={options.refute_dir}", f"--refute-run={own.folder.path}"]
+    command += [f"--release={own.release.path.resolve()}", *(f"--lock-key={path}" for path in options.lock_keys)]
+    secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}
+    return _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
+
+
+def _start(command: Sequence[str], environment: dict[str, str], descriptor: int) -> int:
+    judge = subprocess.Popen(command, env=environment, pass_fds=(descriptor,))  # noqa: S603  # our own module
+    return _wait(judge)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -84,10 +100,15 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
     while True:
         try:
             status = process.wait()
-            return 128 - status if status < 0 else status
+            return _SIGNALLED - status if status < 0 else status
         except KeyboardInterrupt:
             continue
 
 
-def _target(link: Path) -> str:
-    return os.readlink(link) if link.is_symlink() else ""  # noqa: PTH115  # the text of the link, not its target
+def _unfinished(status: int) -> UsageError | GateError:
+    if status in _REFUSALS:
+        return UsageError(f"no verdict: pytest refused to run (its status {status})", hint="it says above why")
+    return GateError(
+        f"no verdict was signed: pytest ended with status {status} and did not get through the run",
+        hint="options such as --collect-only try nothing; else a plugin or conftest.py ended the run early",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest.signing_key import load_unattended_key
-from refute.errors import EvidenceError, RefuteError
+from refute.errors import EvidenceError, GateError, RefuteError
 from refute.escaping import clip
 from refute.evidence.experiment import Plan
 from refute.evidence.laboratory import Laboratory
@@ -23,15 +21,15 @@ from refute.evidence.store.opening import open_store
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
 from refute.gate.inputs import GateInputs, read_inputs
-from refute.gate.options import INTERRUPTED, SESSION
+from refute.gate.judging import JudgeOptions, judge_recorded
+from refute.gate.options import INTERRUPTED, NOT_JUDGED, SESSION
 from refute.gate.progress import Progress
 from refute.gate.run_file import describe_run
 from refute.gate.terminal import capture_off, progress_in_file, progress_on_terminal
-from refute.judge.remeasure.isolation import clean_environment, judge_command
-from refute.judge.run.folder import NOT_JUDGED, RunFolder
+from refute.judge.run.folder import RunFolder
 from refute.lock.facts import foresee, record_lock, warnings
 from refute.lock.model import RunLock
-from refute.outcome import Record
+from refute.outcome import Record, Ruling
 from refute.output import columns
 from refute.spec.criteria import Criterion, FalsifierUse, LoadedSpec, Spec
 from refute.spec.files import refuse_outputs_inside
@@ -55,8 +53,8 @@ class GateSession:
 
     config: pytest.Config
     inputs: GateInputs
-    interrupted: bool = False
-    other_failures: bool = False
+    broken_off: BaseException | None = None
+    falsifiers_failed: int = 0
     summary: str = ""
     _open: _OpenRun | None = None
     _wanted: tuple[str, ...] = ()
@@ -92,6 +90,10 @@ class GateSession:
     @property
     def _lock_keys(self) -> list[Path]:
         return [self.config.invocation_params.dir / named for named in self.config.getoption("--lock-key") or ()]
+
+    @property
+    def _judge_options(self) -> JudgeOptions:
+        return JudgeOptions(self.inputs.refute_dir, self._signing_key, self._lock_keys)
 
     def _path_option(self, option: str) -> Path | None:
         named = self.config.getoption(option)
@@ -132,8 +134,8 @@ class GateSession:
         for outputs in (self.inputs.refute_dir, self.inputs.store):
             if isinstance(outputs, Path):
                 refuse_outputs_inside(release, outputs)
-        if self._signing_key is not None:
-            load_unattended_key(self._signing_key)
+        if not self.config.getoption("--no-judge"):
+            self._judge_options.check_key()
 
     def _store_and_folder(self) -> tuple[Store, RunFolder]:
         """The store, and a new run folder with its run.json or, in a worker, the controller's."""
@@ -142,7 +144,8 @@ class GateSession:
         requires = verify_required(self.inputs.release)
         lock = self._take_lock()
         store = open_store(self.inputs.store)  # nothing is written for a release that may not begin
-        run = RunFolder.create(runs_folder(self.inputs.refute_dir))
+        made = self._path_option("--refute-run")
+        run = RunFolder.create(runs_folder(self.inputs.refute_dir)) if made is None else RunFolder(made)
         run.write_run(describe_run(run.path.name, self.config, self.inputs, lock, requires))
         return store, run
 
@@ -196,13 +199,12 @@ class GateSession:
             finally:
                 progress.close()
 
-    def close(self, exitstatus: int) -> int | None:
+    def close(self, session: pytest.Session, exitstatus: int) -> int | None:
         """Have the run judged. Returns the exit status that pytest should end with, or None to leave it."""
         if self.run is None or self._worker is not None:
             return None
-        if self.interrupted:
-            self.summary = "interrupted: no verdict. Run again: finished evidence and checkpoints are reused."
-            return INTERRUPTED
+        if self.broken_off is not None:
+            return self._break_off(self.broken_off, exitstatus)
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             self.summary = f"no verdict: pytest ended with status {exitstatus}"
             return None
@@ -211,26 +213,52 @@ class GateSession:
         except EvidenceError as error:
             self.summary = f"no verdict: {error}"
             return int(pytest.ExitCode.TESTS_FAILED)
+        # A signed GO or WARN outranks the items; what failed beside them keeps its say.
+        beside = self._status_beside(session, exitstatus)
         if self.config.getoption("--no-judge"):
             self.summary = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
-            return int(pytest.ExitCode.TESTS_FAILED) if self.other_failures else NOT_JUDGED
-        # A signed GO or WARN outranks the items; an ordinary test that failed beside them keeps its say.
-        good = self._judge(self.run) and not self.other_failures
-        return int(pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED)
+            return beside or NOT_JUDGED
+        judged = self._judge(self.run)
+        return beside or judged
 
-    def _judge(self, run: RunFolder) -> bool:
-        """Let a process of its own judge, and keep its summary; returns whether it signed GO or WARN."""
+    def _break_off(self, cause: BaseException, exitstatus: int) -> int:
+        """Only a person's Ctrl-C ends in 130; an early end that pytest or a plugin decided on is never a success."""
+        if isinstance(cause, pytest.exit.Exception | pytest.Session.Interrupted):
+            self.summary = f"no verdict: the run was broken off: {cause}"
+            return exitstatus or int(pytest.ExitCode.INTERRUPTED)
+        self.summary = "interrupted: no verdict. Run again: finished evidence and checkpoints are reused."
+        return INTERRUPTED
+
+    def _status_beside(self, session: pytest.Session, exitstatus: int) -> int:
+        """pytest's status where something else than a falsifier failed: an ordinary test, a module that could not be
+        collected, a plugin's bar. Else 0."""
+        if session.exitstatus != exitstatus:  # set by another plugin at the end of the session
+            return int(session.exitstatus)
+        unexplained = exitstatus != pytest.ExitCode.OK and not self.falsifiers_failed
+        return exitstatus if unexplained or session.testsfailed > self.falsifiers_failed else 0
+
+    def _judge(self, run: RunFolder) -> int:
+        """Let a process of its own judge, and keep its summary; returns 0 for a signed GO or WARN, else 1."""
+        try:
+            signed = judge_recorded(run, self._judge_options, self._start_judge)
+        except GateError as error:
+            self.summary += f"\n{error}"
+            return int(pytest.ExitCode.TESTS_FAILED)
+        return int(pytest.ExitCode.TESTS_FAILED if signed.ruling is Ruling.NO_GO else pytest.ExitCode.OK)
+
+    def _start_judge(self, command: Sequence[str], environment: dict[str, str], descriptor: int) -> int:
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module
-            judge_command(run.path, self.inputs.refute_dir, self._signing_key, self._lock_keys),
+            command,
             capture_output=True,
             encoding="utf-8",
             errors="backslashreplace",
             check=False,
             stdin=subprocess.DEVNULL,
-            env={**clean_environment(os.environ), "COLUMNS": str(columns(sys.stdout))},
+            env={**environment, "COLUMNS": str(columns(sys.stdout))},
+            pass_fds=(descriptor,),
         )
         self.summary = (judged.stdout + judged.stderr).rstrip()
-        return judged.returncode == 0
+        return judged.returncode
 
 
 def session_of(config: pytest.Config) -> GateSession:

@@ -31,10 +31,11 @@ from refute.judge.recompute import recompute
 from refute.judge.remeasure.measure_again import measure_again
 from refute.judge.run.evidence import HashedEvidence, hash_evidence
 from refute.judge.run.facts import Signer
-from refute.judge.run.folder import BUNDLE_FILE, KEY_FILE, VERDICT_FILE, RunFile, RunFolder
+from refute.judge.run.folder import RunFile, RunFolder
 from refute.judge.run.own_copies import unknown_texts
 from refute.judge.run.records import check_records
 from refute.judge.run.sequence import next_sequence
+from refute.judge.run.verdict_files import VerdictFiles, put_verdict
 from refute.judge.subject import StagedSubject, stage_subject
 from refute.judge.verdict import Verdict
 from refute.lock.file import checked_pem
@@ -100,14 +101,20 @@ class Judged:
 
     predicate: Predicate
     payload_sha256: str
-    path: Path
+    files: VerdictFiles
+
+    @property
+    def path(self) -> Path:
+        """The verdict's file."""
+        return self.files.verdict
 
 
 _AS_NOTED = Places()
 
 
 def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, faults: Sequence[str] = ()) -> Judged:
-    """Judge the records of `run`, sign the verdict with the operator's key, and write it into the run folder.
+    """Judge the records of `run`, sign the verdict with the operator's key, and write it into the run folder,
+    beside those that lie there.
 
     `faults` are sentences about the run that no verdict can pass over.
 
@@ -214,8 +221,7 @@ def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Ju
         raise TypeError("a predicate is a JSON object")
     payload = build_statement(predicate.subject.name, predicate.subject.sha256, content)
     envelope = sign_envelope(payload, PAYLOAD_TYPE, [key])
-    path = run.path / VERDICT_FILE
-    write_whole(path, envelope)
-    write_whole(run.path / BUNDLE_FILE, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
-    write_whole(run.path / KEY_FILE, public_pem(key))
-    return Judged(predicate, sha256_hex(payload), path)
+    files = put_verdict(run.path, envelope)
+    write_whole(files.bundle, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
+    write_whole(files.key, public_pem(key))
+    return Judged(predicate, sha256_hex(payload), files)

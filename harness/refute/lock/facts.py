@@ -10,7 +10,7 @@ from pathlib import Path
 from refute.attest import default_key_directory, development_key, public_pem
 from refute.attest.signing_key import load_unattended_key
 from refute.disk import file_sha256
-from refute.errors import EvidenceError, MissingInputsError
+from refute.errors import EvidenceError, UnreadableInputError
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.plan import input_digests
 from refute.evidence.reach import source_digest
@@ -28,7 +28,7 @@ from refute.spec.files import LoadedRelease
 def find_facts(release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Registry) -> Facts:
     """Digests of the engine, of the falsifiers that `specs` use, and of everything that `release` names.
 
-    Raises MissingInputsError for what is not there, EvidenceError for what cannot be read.
+    Raises UnreadableInputError for what is not there, EvidenceError for what cannot be read.
     """
     used = sorted(
         {use.uses for each in specs for criterion in each.spec.criteria for use in criterion.falsifiers if use.uses}
@@ -48,7 +48,7 @@ def record_lock(
 ) -> RunLock | None:
     """The lock at `named`, or beside the release file, with what this run finds; None where there is none.
 
-    What the lock is worth is not decided here. Raises MissingInputsError where `named` is not there or cannot be read.
+    What the lock is worth is not decided here. Raises UnreadableInputError where `named` cannot be read.
     """
     path = named or lock_path(release.path)
     if named is None and not os.path.lexists(path):
@@ -72,7 +72,7 @@ def foresee(
 ) -> Preregistration:
     """What the judge would say of a run under `lock`, begun now and signed with `signing_key` or the development key.
 
-    Raises MissingInputsError or VerificationError for a key that cannot be used.
+    Raises UnreadableInputError or VerificationError for a key that cannot be used.
     """
     if lock is None:
         return NOT_LOCKED
@@ -108,11 +108,11 @@ def locked_specs(specs: Sequence[LoadedSpec]) -> tuple[LockedSpec, ...]:
 
 
 def read_file(path: Path) -> bytes:
-    """Its bytes. Raises MissingInputsError where it cannot be read."""
+    """Its bytes. Raises UnreadableInputError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise MissingInputsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UnreadableInputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _public_half(key: Path | None) -> bytes:

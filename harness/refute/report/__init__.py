@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from refute.disk import write_whole
 from refute.judge.predicate.model import Predicate
+from refute.judge.run.verdict_files import VerdictFiles
 from refute.report.interface import ReportFormat
 from refute.report.machine import JsonReport
 from refute.report.page.render import HtmlReport, MarkdownReport, markdown_within
@@ -28,7 +28,7 @@ __all__ = [
 REPORTS: Mapping[str, ReportFormat] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}
 
 
-def write_reports(predicate: Predicate, payload_sha256: str, folder: Path) -> None:
-    """Every format as `folder`/report.SUFFIX, each file whole or as it was. Raises ExperimentError."""
+def write_reports(predicate: Predicate, payload_sha256: str, files: VerdictFiles) -> None:
+    """Every format where `files` says, each file whole or as it was. Raises ExperimentError."""
     for suffix, report in REPORTS.items():
-        write_whole(folder / f"report.{suffix}", report.render(predicate, payload_sha256).encode())
+        write_whole(files.report(suffix), report.render(predicate, payload_sha256).encode())

@@ -24,7 +24,7 @@ def folders(named: Sequence[Path] | None, default: Path) -> list[Path]:
 
 
 def runs_folder(refute_dir: Path) -> Path:
-    """Where runs lie, each in a folder of its own, with `latest` pointing to the newest."""
+    """Where runs lie, each in a folder of its own, with `latest` pointing to the one judged last."""
     return refute_dir / "runs"
 
 

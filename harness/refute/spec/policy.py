@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refute.attest import key_id
-from refute.errors import MissingInputsError, Problem, SpecError, UsageError, VerificationError
+from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
 from refute.spec.fields import Closed, Positive
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
@@ -154,7 +154,7 @@ def _load_keys(
         place = ("roles", role, "keys", number)
         try:
             key = _load_key(text, folder)
-        except (MissingInputsError, VerificationError) as error:
+        except (UnreadableInputError, VerificationError) as error:
             problems.append(document.problem(place, str(error)))
             continue
         if key.id in found:
@@ -171,7 +171,7 @@ def _load_key(text: KeyText, folder: Path) -> TrustedKey:
         try:
             pem = path.read_bytes()
         except (OSError, ValueError) as error:
-            raise MissingInputsError(f"cannot read the public key {path}: {error}") from error
+            raise UnreadableInputError(f"cannot read the public key {path}: {error}") from error
     return TrustedKey(text.name, key_id(pem), pem)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
-from refute.errors import MissingInputsError, StaleVerdictError, VerificationError
+from refute.errors import StaleVerdictError, UnreadableInputError, VerificationError
 from refute.judge.predicate.model import Predicate
 from refute.judge.subject import ModelFacts, disagreement, manifest_of
 
@@ -16,7 +16,7 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
     """What was checked of the model folder or file at `path`, in words.
 
     Raises StaleVerdictError, naming files, when it is not the one that was judged; VerificationError when it has no
-    unambiguous digest, or when a `model.sig` beside it speaks of other files; MissingInputsError when it cannot be
+    unambiguous digest, or when a `model.sig` beside it speaks of other files; UnreadableInputError when it cannot be
     read.
     """
     subject, model = predicate.subject, predicate.model
@@ -26,7 +26,7 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
     if path.is_dir() is not folder:
         kind = "the model folder" if folder else "the file"
         if not path.exists():
-            raise MissingInputsError(f"cannot read the model {path}: there is nothing")
+            raise UnreadableInputError(f"cannot read the model {path}: there is nothing")
         raise StaleVerdictError(f"the verdict is about {kind} {subject.name}, which {path} is not", cause="subject")
     manifest = hash_model(path)
     if manifest.resources != manifest_of(model).resources:

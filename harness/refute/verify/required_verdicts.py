@@ -14,8 +14,9 @@ from refute.attest import Json, Statement, envelope_signers, key_id, read_statem
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.judge.predicate.bundle import read_bundle
 from refute.judge.run.facts import CitedVerdict
-from refute.judge.run.folder import KEY_FILE, RunFile
+from refute.judge.run.folder import RunFile
 from refute.judge.run.own_copies import own_copy
+from refute.judge.run.verdict_files import files_of
 from refute.outcome import Ruling
 from refute.spec.fields import moment
 from refute.spec.files import LoadedRelease, parse_release, resolve
@@ -102,7 +103,7 @@ def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None
 
 def _key(demand: RequiredVerdict, release: LoadedRelease, verdict: Path) -> bytes:
     """The trusted key: the named file, or the one beside the verdict where only its id is pinned."""
-    path = resolve(release, demand.key) if demand.key else verdict.with_name(KEY_FILE)
+    path = resolve(release, demand.key) if demand.key else files_of(verdict).key
     pem = _read(path, "public key")
     if demand.key_id not in (None, key_id(pem)):
         raise VerificationError(f"the key {path} has id {key_id(pem)}, expected {demand.key_id}")

@@ -9,7 +9,7 @@ import pytest
 from refute.errors import EvidenceError, UsageError
 from refute.falsifier.context import Evidence
 from refute.judge.run.facts import RunFacts
-from refute.judge.run.folder import RunFile, RunFolder, open_run
+from refute.judge.run.folder import RunFile, RunFolder
 from refute.outcome import RunClass
 from refute.spec.texts import ReleaseText, SpecText
 
@@ -51,18 +51,13 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     assert "--refute-dir" in caught.value.hint
 
 
-def test_a_run_is_read_back_and_latest_points_to_it(tmp_path: Path) -> None:
-    """`latest` follows the newest run, whose folder is found by path, by id and by that name."""
-    first, second = (RunFolder.create(tmp_path / "runs") for _ in range(2))
-    for run in (first, second):
-        run.write_run(RUN)
-    assert second.read_run() == RUN
-    for text in (str(second.path), second.path.name, "latest"):
-        assert open_run(text, tmp_path).path == second.path
-    assert open_run(first.path.name, tmp_path).path == first.path
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(
-        ["latest", first.path.name, second.path.name]
-    )
+def test_a_run_is_read_back_and_recorded_once(tmp_path: Path) -> None:
+    """A second run.json in one folder is refused, and the first one stays."""
+    run = RunFolder.create(tmp_path / "runs")
+    run.write_run(RUN)
+    with pytest.raises(EvidenceError, match=r"run\.json: File exists"):
+        run.write_run(RUN.model_copy(update={"store": "/other"}))
+    assert run.read_run() == RUN
 
 
 @pytest.mark.parametrize(
@@ -75,14 +70,6 @@ def test_a_run_file_that_is_none_is_a_usage_error(tmp_path: Path, text: str) -> 
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="is not a run folder"):
         RunFolder(tmp_path).read_run()
-
-
-def test_an_unknown_run_is_a_usage_error(tmp_path: Path) -> None:
-    """A folder without run.json is no run, and the hint says how to get one."""
-    (tmp_path / "runs" / "x").mkdir(parents=True)
-    with pytest.raises(UsageError, match="no run 'x'") as caught:
-        open_run("x", tmp_path)
-    assert "pytest --falsifiers" in caught.value.hint
 
 
 def test_evidence_is_noted_by_name(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from refute.cli.console import print_json
-from refute.cli.exit_status import FAILED
 from refute.cli.options import FalsifierFolders, Json
+from refute.cli.statuses import Status
 from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders
 
 
@@ -57,4 +57,4 @@ def check(
     else:
         for line in (*(row.line() for row in rows), *found.lines()):
             typer.echo(line)
-    raise typer.Exit(FAILED if found.problems else 0)
+    raise typer.Exit(Status.FAILED if found.problems else 0)

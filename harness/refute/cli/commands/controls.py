@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.console import print_json, rich_console
-from refute.cli.exit_status import FAILED
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
+from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
 
@@ -69,7 +69,7 @@ def controls(
         failed = _mutate(inputs, only or (), None if no_sabotages else catalogue, as_json=as_json)
     else:
         failed = _try_controls(inputs, as_json=as_json)
-    raise typer.Exit(FAILED if failed else 0)
+    raise typer.Exit(Status.FAILED if failed else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class _Inputs:
 def _inputs(spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path) -> _Inputs:
     from refute.check.controls.trials import NoRun, evidence_of
     from refute.falsifier.loading import load_registry
-    from refute.judge.run.folder import open_run
+    from refute.judge.run.finding import open_run
     from refute.spec.selection import load_specs, spec_files
 
     paths = spec_files(folders(spec, SPECS))

@@ -10,8 +10,8 @@ import typer
 
 from refute.cli.arguments import parse_moment, read_file, read_keys
 from refute.cli.console import print_document, rich_console
-from refute.cli.exit_status import FAILED
 from refute.cli.options import At, Json, TrustedKeys
+from refute.cli.statuses import Status
 
 
 class Format(StrEnum):
@@ -50,4 +50,4 @@ def diff(
         print_document(diff_markdown(difference))
     else:
         diff_terminal(difference, rich_console())
-    raise typer.Exit(FAILED if difference.regressions else 0)
+    raise typer.Exit(Status.FAILED if difference.regressions else 0)

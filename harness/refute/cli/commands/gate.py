@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import LockKeys, RefuteDir
+from refute.cli.options import AcceptWarn, LockKeys, RefuteDir
+from refute.cli.statuses import Status, status_of_ruling
 from refute.spec.folders import REFUTE_DIR
+
+if TYPE_CHECKING:
+    from refute.gate.command import Gated
 
 
 def gate(
@@ -19,15 +23,31 @@ def gate(
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     lock_key: LockKeys = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail unless the verdict is GO or WARN.")] = False,
+    accept_warn: AcceptWarn = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="End in 0 once a verdict is signed, whatever it says.")
+    ] = False,
     refute_dir: RefuteDir = REFUTE_DIR,
 ) -> None:
     """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
 
-    Succeeds once a verdict is signed, whatever it says; what stops it from getting there is a failure. pytest never
-    learns of the signing key: the judge is started from here, after pytest has ended.
+    Ends in 0 for GO, 1 for NO-GO, 3 for WARN; in other statuses where no verdict was signed. pytest never learns of the
+    signing key: the judge is started from here, after pytest has ended.
     """
     from refute.gate.command import run_gate
+    from refute.gate.judging import JudgeOptions
 
-    arguments = [*(["--release", str(release)] if release else []), *context.args]
-    raise typer.Exit(run_gate(refute_dir, arguments, key=signing_key, lock_keys=lock_key or [], strict=strict))
+    ended = run_gate(release, context.args, JudgeOptions(refute_dir, signing_key, lock_key or []))
+    status = status_of_ruling(ended.signed.ruling, accept_warn=accept_warn)
+    if exit_zero and status is not Status.DONE:
+        typer.echo(f"{ended.signed.ruling}: signed, and so this command ends in 0 (--exit-zero)", err=True)
+        status = Status.DONE
+    raise typer.Exit(_status_of_pytest(ended) if status is Status.DONE else status)
+
+
+def _status_of_pytest(ended: Gated) -> Status:
+    """What failed beside the falsifiers keeps its say: no verdict speaks for it."""
+    if not ended.pytest:
+        return Status.DONE
+    typer.echo(f"but pytest ended with status {ended.pytest}: something else than a falsifier failed", err=True)
+    return Status.FAILED if ended.pytest == 1 else Status.COULD_NOT_RUN

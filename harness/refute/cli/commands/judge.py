@@ -10,17 +10,22 @@ import typer
 
 from refute.cli.arguments import read_keys, require_paths, require_store
 from refute.cli.console import print_verdict
-from refute.cli.exit_status import FAILED, WARNED
-from refute.cli.options import Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
+from refute.cli.options import AcceptWarn, Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
+from refute.cli.statuses import status_of_ruling
+from refute.errors import EvidenceError
 from refute.spec.folders import REFUTE_DIR
 
 if TYPE_CHECKING:
     from refute.attest import PrivateKey
     from refute.judge.judge_run import Judged
+    from refute.judge.run.folder import RunFolder
 
 
 def judge(
-    run: Annotated[str, typer.Argument(help="A run folder, its id, or `latest`.")] = "latest",
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run folder, its id, or `latest` (default: the newest that is not judged yet)."),
+    ] = None,
     key: SigningKey = None,
     public_key: PublicKey = None,
     passphrase_file: PassphraseFile = None,
@@ -40,17 +45,22 @@ def judge(
         str | None, typer.Option(help="Where the evidence lies now, if it was moved: a folder or a URL.")
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
-    fail_on_warn: Annotated[bool, typer.Option("--fail-on-warn", help="Exit 3 for WARN.")] = False,
+    accept_warn: AcceptWarn = False,
     refute_dir: RefuteDir = REFUTE_DIR,
+    answer_fd: Annotated[
+        int | None, typer.Option(help="Say what was signed on this open descriptor, as the gate asks.", hidden=True)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.
 
-    Needs the run's folder, store and falsifiers, but not the machine that it was made on.
+    Needs the run's folder, store and falsifiers, but not the machine that it was made on. A run may be judged again:
+    the new verdict lies beside the others. Ends in 0 for GO, 1 for NO-GO, 3 for WARN.
     """
+    from refute.judge.answer import send_answer
     from refute.judge.judge_run import Operator, Places, judge_run
     from refute.judge.remeasure.measure_again import falsifiers_of
-    from refute.judge.run.folder import KEY_FILE, open_run
+    from refute.judge.run.finding import newest_unjudged, open_run
     from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
     from refute.spec.policy import load_policy
@@ -59,7 +69,7 @@ def judge(
 
     require_paths([*(falsifiers or ()), *(specs or ())])
     require_store(store)
-    folder = open_run(run, refute_dir)
+    folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
     private, public = _signing_key(key, public_key, passphrase_file)
     judged = judge_run(
         folder,
@@ -74,15 +84,27 @@ def judge(
         Places(falsifiers or falsifiers_of(folder), store, specs_and_releases=specs),
         faults=miscited(folder.read_run(), specs),
     )
-    write_reports(judged.predicate, judged.payload_sha256, folder.path)
+    write_reports(judged.predicate, judged.payload_sha256, judged.files)
+    if answer_fd is not None:
+        send_answer(answer_fd, judged.path, judged.predicate.verdict.ruling)
+    _point_latest(folder, refute_dir)
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)
     if as_json:
-        typer.echo((folder.path / "report.json").read_text(encoding="utf-8"), nl=False)
+        typer.echo(judged.files.report("json").read_text(encoding="utf-8"), nl=False)
     else:
-        _show(judged, public if public.is_file() else folder.path / KEY_FILE)
-    status = {"GO": 0, "WARN": WARNED if fail_on_warn else 0, "NO-GO": FAILED}
-    raise typer.Exit(status[judged.predicate.verdict.ruling])
+        _show(judged, public if public.is_file() else judged.files.key)
+    raise typer.Exit(status_of_ruling(judged.predicate.verdict.ruling, accept_warn=accept_warn))
+
+
+def _point_latest(folder: RunFolder, refute_dir: Path) -> None:
+    """The verdict is signed: that its shortcut cannot be made is worth a note, and no more."""
+    from refute.judge.run.finding import point_latest
+
+    try:
+        point_latest(folder, refute_dir)
+    except EvidenceError as error:
+        typer.echo(f"note: {error}", err=True)
 
 
 def _signing_key(named: str | None, public_key: Path | None, passphrase_file: Path | None) -> tuple[PrivateKey, Path]:
@@ -102,7 +124,7 @@ def _signing_key(named: str | None, public_key: Path | None, passphrase_file: Pa
 def _show(judged: Judged, trusted: Path) -> None:
     """The verdict, where its files lie, and the command that verifies it."""
     print_verdict(judged.predicate, judged.payload_sha256)
-    typer.echo(f"\nverdict  {judged.path}\nreport   {judged.path.with_name('report.html')}")
+    typer.echo(f"\nverdict  {judged.path}\nreport   {judged.files.report('html')}")
     typer.echo(f"verify   refute verify {_near(judged.path)} --key {_near(trusted)}")
 
 

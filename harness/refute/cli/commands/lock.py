@@ -11,8 +11,8 @@ import typer
 
 from refute.cli.arguments import read_file
 from refute.cli.console import print_json
-from refute.cli.exit_status import FAILED
 from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey
+from refute.cli.statuses import Status
 from refute.errors import LooseningError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_folder
 
@@ -67,7 +67,7 @@ def lock(
         )
     except LooseningError as error:
         _show_refusal(error, as_json=as_json)
-        raise typer.Exit(FAILED) from error
+        raise typer.Exit(Status.FAILED) from error
     stamp = stamp_lock(locked.path, timestamp) if timestamp else None
     if as_json:
         print_json(_as_json(locked, stamp), sort_keys=True)
@@ -92,7 +92,8 @@ def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
 
 def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
     if as_json:
-        print_json({"written": False, "refused": [asdict(change) for change in error.changes]})
+        refused = [asdict(change) for change in error.changes]
+        print_json({"written": False, "status": int(Status.FAILED), "refused": refused})
     else:
         for line in _table(error.changes):
             typer.echo(line)

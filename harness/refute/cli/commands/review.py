@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from typing import Annotated
 
 import typer
@@ -29,10 +30,17 @@ def review(
 
     if everything == bool(falsifiers):
         raise UsageError("name falsifiers, or give --all")
-    changed = review(specs / REVIEWS, read_specs(specs), tuple(falsifiers or ()), by or getpass.getuser())
+    changed = review(specs / REVIEWS, read_specs(specs), tuple(falsifiers or ()), by or _user())
     if as_json:
         print_json({"changed": changed})
         return
     for name in changed:
         typer.echo(name)
     typer.echo(f"{len(changed)} changed in {specs / REVIEWS}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise UsageError(f"user {os.getuid()} has no name here", hint="say who has read them: --by NAME") from error

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.exit_status import FAILED
 from refute.cli.options import FalsifierFolders, RefuteDir
+from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
 
@@ -45,7 +45,7 @@ def try_one(
     from refute.check.controls.attempt import attempts
     from refute.check.controls.trials import State, evidence_of
     from refute.falsifier.loading import load_registry
-    from refute.judge.run.folder import open_run
+    from refute.judge.run.finding import open_run
 
     falsifier = _falsifier(name, load_registry(folders(falsifiers, FALSIFIERS)))
     uses = _uses(name, spec)
@@ -57,7 +57,7 @@ def try_one(
     for attempt in attempts(falsifier, uses, chosen, evidence, _stop if debug else _show):
         _print(attempt)
         failed |= attempt.state is State.MISBEHAVED
-    raise typer.Exit(FAILED if failed else 0)
+    raise typer.Exit(Status.FAILED if failed else 0)
 
 
 def _falsifier(name: str, registry: Registry) -> Falsifier:

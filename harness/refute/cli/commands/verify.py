@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,24 @@ import typer
 
 from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_store
 from refute.cli.console import print_json
-from refute.cli.exit_status import errors_as_json
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
+from refute.cli.statuses import Status, status_of_ruling
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from refute.verify.verification import Verified
+
+
+class Required(StrEnum):
+    """What a verdict can be required to say."""
+
+    GO = "GO"
+
+
+class Accepted(StrEnum):
+    """What may stand in the place of a GO that is required."""
+
+    WARN = "WARN"
 
 
 def verify(
@@ -44,13 +57,19 @@ def verify(
     at: At = None,
     min_sequence: MinSequence = None,
     min_spec_version: MinSpecVersion = None,
+    require: Annotated[
+        Required | None, typer.Option("--require", help="Fail unless the verdict is GO: 1 for NO-GO, 3 for WARN.")
+    ] = None,
+    accept: Annotated[
+        Accepted | None, typer.Option("--accept", help="With --require GO: WARN is good enough, too.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
 
     Keys to trust come from --key, from --policy, or both: then one of --key must have signed, and the policy be met.
-    Exit status 0: authentic, whatever it says. 4: not to be trusted. 5: authentic, but about something else, expired
-    or superseded. 2: a file or an option cannot be used.
+    Exit status 0: authentic, whatever it says, unless --require GO is given. 4: not to be trusted. 5: authentic, but
+    about something else, expired or superseded. 2: a file or an option cannot be used.
     """
     from refute.judge.predicate.bundle import read_bundle
     from refute.spec.policy import load_policy, strictest_age, trusted_keys
@@ -58,35 +77,38 @@ def verify(
     from refute.verify.sign_off.statement import find_sign_offs
     from refute.verify.verification import verify_verdict
 
-    with errors_as_json(as_json):
-        rules = load_policy(policy) if policy else None
-        if sign_off and rules is None:
-            raise UsageError(
-                "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
-            )
-        require_store(store)
-        keys, envelope = read_keys(key or ()), read_file(verdict)
-        verified = verify_verdict(
-            envelope,
-            trusted_keys(rules, keys),
-            threshold=threshold,
-            model=model,
-            store=store,
-            expected_release=release,
-            max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
-            at=parse_moment(at),
-            lock_keys=read_keys(lock_key or ()),
-            timestamp_roots=[read_file(path) for path in timestamp_root or []],
-            min_sequence=min_sequence,
-            min_spec_versions=parse_versions(min_spec_version or ()),
-        )
-        if rules is not None:
-            files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
-            verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
+    if accept is not None and require is None:
+        raise UsageError("--accept says what may stand in the place of a required GO", hint="add --require GO")
+    rules = load_policy(policy) if policy else None
+    if sign_off and rules is None:
+        raise UsageError("a sign-off means nothing without the policy that says whose it must be", hint="give --policy")
+    require_store(store)
+    keys, envelope = read_keys(key or ()), read_file(verdict)
+    verified = verify_verdict(
+        envelope,
+        trusted_keys(rules, keys),
+        threshold=threshold,
+        model=model,
+        store=store,
+        expected_release=release,
+        max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
+        at=parse_moment(at),
+        lock_keys=read_keys(lock_key or ()),
+        timestamp_roots=[read_file(path) for path in timestamp_root or []],
+        min_sequence=min_sequence,
+        min_spec_versions=parse_versions(min_spec_version or ()),
+    )
+    if rules is not None:
+        files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+        verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
+    status = Status.DONE
+    if require is not None:
+        status = status_of_ruling(verified.predicate.verdict.ruling, accept_warn=accept is not None)
     if as_json:
-        print_json(_as_json(verified))
+        print_json(_as_json(verified, status))
     else:
         _show(verified)
+    raise typer.Exit(status)
 
 
 def _show(verified: Verified) -> None:
@@ -101,12 +123,12 @@ def _show(verified: Verified) -> None:
         typer.echo("  note: signed with a development key, which vouches for nobody")
 
 
-def _as_json(verified: Verified) -> dict[str, object]:
+def _as_json(verified: Verified, status: Status) -> dict[str, object]:
     """An authentic verdict for programs: what it says, what it is about, and what was checked."""
     predicate = verified.predicate
     return {
         "verified": True,
-        "status": 0,
+        "status": int(status),
         "verdict": str(predicate.verdict.ruling),
         "payload_sha256": verified.payload_sha256,
         "release": predicate.release.id,

@@ -29,11 +29,9 @@ from refute.cli.eval.options import (
     Workers,
 )
 from refute.cli.options import Json
+from refute.cli.statuses import Status
 
 app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, score samples, compare results.")
-
-
-INCOMPLETE = 1
 
 
 @app.command()
@@ -64,7 +62,7 @@ def score(
     design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)
     figures = score_file(samples, out, problems=taken, limits=limits, partial=partial, design=design)
     _show(figures, show_score(figures), as_json=as_json)
-    raise typer.Exit(INCOMPLETE if figures.get("faulty_lines") or figures["errors"] else 0)
+    raise typer.Exit(Status.FAILED if figures.get("faulty_lines") or figures["errors"] else 0)
 
 
 @app.command()

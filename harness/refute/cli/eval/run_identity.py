@@ -10,7 +10,7 @@ from refute.attest import model_digest
 from refute.cli.eval.backend import EvalRequest
 from refute.cli.eval.problem_set import ProblemSet
 from refute.engines.humaneval.scoring.execute import Limits
-from refute.errors import MissingInputsError, UsageError
+from refute.errors import UnreadableInputError, UsageError
 from refute.evidence.experiment import LIBRARIES
 from refute.spec.bars.sequential import Design
 
@@ -36,7 +36,7 @@ def samples_identity(request: EvalRequest, problems: ProblemSet, design: Design 
             hint="start llama.cpp's own server on the GPU, and ask it with --backend openai --base-url",
         )
     if request.server is None and not request.model.exists():
-        raise MissingInputsError(f"no model at {request.model}", hint="name a model folder, or a GGUF file")
+        raise UnreadableInputError(f"no model at {request.model}", hint="name a model folder, or a GGUF file")
     return {
         # What a server serves cannot be hashed from here: there is its word only.
         "model_sha256": model_digest(request.model) if request.server is None else None,

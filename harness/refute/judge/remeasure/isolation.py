@@ -37,11 +37,19 @@ def isolated_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-X", "utf8", "-c", _START, root, module, *arguments]
 
 
-def judge_command(run: Path, refute_dir: Path, key: Path | None, lock_keys: Sequence[Path] = ()) -> list[str]:
-    """The command that judges `run` isolated, signing with `key` or the development key; `lock_keys` may sign locks."""
+def judge_command(
+    run: Path, refute_dir: Path, key: Path | None, lock_keys: Sequence[Path] = (), *, answer_fd: int
+) -> list[str]:
+    """The command that judges `run` isolated, signing with `key` or the development key; `lock_keys` may sign locks.
+
+    What it signed it says on the descriptor `answer_fd`, which it must inherit (judge/answer.py).
+    """
     signing = [] if key is None else ["--key", str(key)]
     locking = [word for path in lock_keys for word in ("--lock-key", str(path))]
-    return isolated_command("refute", "judge", str(run), "--refute-dir", str(refute_dir), *signing, *locking)
+    answering = ["--answer-fd", str(answer_fd)]
+    return isolated_command(
+        "refute", "judge", str(run), "--refute-dir", str(refute_dir), *signing, *locking, *answering
+    )
 
 
 def clean_environment(environment: Mapping[str, str], *, own: bool = True) -> dict[str, str]:

@@ -7,11 +7,7 @@ deselected.jsonl  falsifiers that -k, -m or --deselect left out
 falsifiers.log    what falsifiers printed
 end.json          written when pytest reached its end
 
-And from `refute judge`:
-verdict.intoto.json          the signed verdict
-verdict.intoto.jsonl         the same envelope, and its projections for policy engines
-verifier.pem                 the public half of the key that signed
-report.md, .html, .json      rendered from the verdict
+What `refute judge` adds is described in verdict_files.py.
 """
 
 from __future__ import annotations
@@ -34,27 +30,12 @@ from refute.judge.run.facts import CitedVerdict, RunFacts
 from refute.lock.model import RunLock
 from refute.outcome import Record
 from refute.spec.fields import Closed, Sha256
-from refute.spec.folders import runs_folder
 from refute.spec.texts import ReleaseText, SpecText
-
-VERDICT_FILE = "verdict.intoto.json"
-
-
-BUNDLE_FILE = "verdict.intoto.jsonl"
-
-
-KEY_FILE = "verifier.pem"
-
 
 _NAMES = TypeAdapter(list[str])
 
 
 END_FILE = "end.json"
-
-
-# How pytest ends with --no-judge; its own statuses end at 5. Not 0: whoever adds that option to a gate from outside
-# must not turn it into a success.
-NOT_JUDGED = 6
 
 
 class RunFile(Closed):
@@ -79,7 +60,7 @@ class EvidenceLine(Closed):
 
 
 class RunFolder:
-    """An existing run folder. `create` makes one, `open_run` finds one by id or as `latest`."""
+    """An existing run folder. `create` makes one, `finding.open_run` finds one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -98,23 +79,20 @@ class RunFolder:
         return cls(runs / name)
 
     def write_run(self, run: RunFile) -> None:
-        """Record what the run was asked, and point `latest` here.
+        """Record what the run was asked, once: a folder that holds a run is not taken for another.
 
         Raises UsageError for a path, argument or variable that is not UTF-8, EvidenceError where it cannot be written.
         """
-        staged = self.path.parent / f".latest.{os.getpid()}"
         try:
-            (self.path / "run.json").write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            staged.unlink(missing_ok=True)
-            staged.symlink_to(self.path.name)
-            staged.replace(self.path.parent / "latest")
+            with (self.path / "run.json").open("x", encoding="utf-8") as stream:
+                stream.write(run.model_dump_json(indent=1) + "\n")
         except PydanticSerializationError as error:
             raise UsageError(
                 f"what this run was asked cannot be recorded: {error}",
                 hint="rename folders, arguments and PYTEST_* variables so that they are UTF-8",
             ) from error
         except OSError as error:
-            raise EvidenceError(f"cannot write {error.filename2 or self.path}: {error.strerror or error}") from error
+            raise EvidenceError(f"cannot write {self.path / 'run.json'}: {error.strerror or error}") from error
 
     def read_run(self) -> RunFile:
         """Raises UsageError when this is not a run folder."""
@@ -193,14 +171,6 @@ class RunFolder:
             os.write(descriptor, data)
         finally:
             os.close(descriptor)
-
-
-def open_run(text: str, root: Path) -> RunFolder:
-    """The run folder at path `text`, or of that id (or `latest`) below `root`/runs. Raises UsageError without one."""
-    for path in (Path(text), runs_folder(root) / text):
-        if (path / "run.json").exists():
-            return RunFolder(path.resolve())
-    raise UsageError(f"no run {text!r} here or below {runs_folder(root)}", hint="run `pytest --falsifiers` first")
 
 
 def dump_json(value: object) -> str:

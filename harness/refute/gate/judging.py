@@ -1,0 +1,61 @@
+"""The judge as the gate starts it: isolated, in a process of its own, and believed only in what it signed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.attest import default_key_directory, public_pem
+from refute.attest.signing_key import load_unattended_key, read_public_key
+from refute.errors import GateError, UnreadableInputError, VerificationError
+from refute.judge.answer import AnswerPipe, Signed, signed_verdict
+from refute.judge.remeasure.isolation import clean_environment, judge_command
+from refute.judge.run.folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """With which key a judge signs (a PEM file; None: the development key), and whose locks it believes."""
+
+    refute_dir: Path
+    key: Path | None
+    lock_keys: Sequence[Path] = ()
+
+    def check_key(self) -> None:
+        """Raises now what would stop the judge after hours: UsageError, UnreadableInputError."""
+        if self.key is None:
+            default_key_directory()
+        else:
+            load_unattended_key(self.key)
+
+    @property
+    def trusted_key(self) -> bytes:
+        """The public half (PEM) of the key that signs. Raises as `check_key` does, and where nothing was signed yet."""
+        if self.key is None:
+            return read_public_key(default_key_directory() / "development.pub")
+        return public_pem(load_unattended_key(self.key))
+
+
+# Runs a command to its end, with an environment and descriptors that it inherits; returns its status.
+Start = Callable[[Sequence[str], dict[str, str], int], int]
+
+
+def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start) -> Signed:
+    """Have `run` judged by a process that `start` starts and waits for; returns what it signed.
+
+    Raises GateError where it did not sign: it refused, it broke off, or its file is not what it says. Its status alone
+    is never believed, for that of an accident is the one of a NO-GO.
+    """
+    with AnswerPipe() as pipe:
+        command = judge_command(run.path, options.refute_dir, options.key, options.lock_keys, answer_fd=pipe.writing)
+        status = start(command, clean_environment(os.environ), pipe.writing)
+        said = pipe.read()
+    try:
+        return signed_verdict(said, run, options.trusted_key)
+    except (VerificationError, UnreadableInputError) as error:
+        raise GateError(
+            f"no verdict was signed: the judge ended with status {status}; {error}",
+            hint=f"what it said stands above; the run is kept: refute judge {run.path}",
+        ) from error

@@ -1,0 +1,207 @@
+"""Every command ends in a status of the one table, whatever it is given, and says the same in JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from enum import EnumType
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from refute import errors
+from refute.cli.app import app
+from refute.cli.statuses import INTERRUPTED, Status, status_of_error, status_of_ruling, table
+from refute.errors import RefuteError
+from refute.gate.options import NOT_JUDGED
+from refute.outcome import Ruling
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli, Ended
+
+PAGE = Path(__file__).parents[2] / "docs/exit-statuses.md"
+STATUSES = {int(status) for status in Status}
+
+
+def leaves(command: Any = None, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that can be called, by its words."""
+    command = command or typer.main.get_command(app)
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+    else:
+        for word, child in children.items():
+            yield from leaves(child, (*name, word))
+
+
+COMMANDS = dict(leaves())
+
+
+def has_json(name: tuple[str, ...]) -> bool:
+    """Whether the command prints JSON on request."""
+    return any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+
+
+def needed(name: tuple[str, ...], path: Path) -> list[str]:
+    """Arguments for everything that the command cannot do without: one path, wherever a path or a word is asked for."""
+    words: list[str] = []
+    for parameter in COMMANDS[name].params:
+        if parameter.required:
+            asked = parameter.type_descriptor.annotation
+            choices: list[object] = list(asked) if isinstance(asked, EnumType) else []
+            words += [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
+            words.append(str(choices[0]) if choices else str(path))
+    return words
+
+
+def paths_of(name: tuple[str, ...]) -> list[str]:
+    """The options that name files or folders which are not needed."""
+    options = (each for each in COMMANDS[name].params if each.param_type_name == "option" and not each.required)
+    return [each.opts[0] for each in options if "Path" in str(each.type_descriptor.annotation)]
+
+
+def assert_told(ended: Ended, what: object) -> None:
+    """A status of the table, no traceback and, where JSON was printed that says a status, that one."""
+    assert ended.returncode in STATUSES | {INTERRUPTED}, (what, ended)
+    assert "Traceback" not in ended.stdout + ended.stderr, (what, ended)
+    assert "nobody meant" not in ended.stderr, (what, ended)
+    if ended.returncode:
+        assert ended.stdout.strip() or ended.stderr.strip(), what
+    if "--json" in ended.args and ended.stdout.strip():
+        assert json.loads(ended.stdout).get("status", ended.returncode) == ended.returncode, (what, ended)
+
+
+def unreadable(folder: Path) -> Iterator[Path]:
+    """What no command wants: nothing, rubbish, an empty file, a folder, something below a file."""
+    (folder / "rubbish").write_bytes(b"\x00\xff{]\n" * 9)
+    (folder / "empty").write_bytes(b"")
+    (folder / "folder").mkdir()
+    yield from (folder / name for name in ("absent", "rubbish", "empty", "folder"))
+    yield folder / "rubbish" / "below"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, so that nothing of this repository is found by default."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_a_wrong_call_is_told(cli: Cli, name: tuple[str, ...]) -> None:
+    """Without arguments, with an option that there is not, and with one word too many: in words and in JSON."""
+    calls: list[tuple[str, ...]] = [()] if name != ("distill", "certify") else []
+    calls += [("--no-such-option",), ("one", "two", "three", "four")]
+    for call in calls:
+        for options in ((), ("--json",)) if has_json(name) else ((),):
+            ended = cli(*name, *call, *options)
+            assert_told(ended, (name, call, options))
+            if call == ("--no-such-option",):
+                assert ended.returncode == Status.USAGE, (name, ended)
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_an_input_that_cannot_be_read_is_told(cli: Cli, name: tuple[str, ...], tmp_path: Path) -> None:
+    """In the place of everything that is needed, and of each option that names a file: never 0 where it is needed,
+    and never 1, which is a NO-GO's."""
+    places = list(unreadable(tmp_path))
+    for path in places:
+        options = ["--json"] if has_json(name) else []
+        calls = [needed(name, path)]
+        calls += [[*needed(name, path), option, str(path)] for option in paths_of(name) if path in places[:2]]
+        for call in calls:
+            ended = cli(*name, *call, *options)
+            assert_told(ended, (name, call))
+            if calls[0] and name not in WRITERS:
+                assert ended.returncode not in (Status.DONE, Status.FAILED), (name, call, ended)
+
+
+# What they are given is a name to write under.
+WRITERS = {("keygen",)}
+
+
+def errors_of_refute() -> list[type[RefuteError]]:
+    """Every class of error that refute raises on purpose."""
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RefuteError)]
+
+
+@pytest.mark.parametrize("kind", errors_of_refute())
+def test_no_error_is_a_success_and_none_but_a_loosening_a_no_go(kind: type[RefuteError]) -> None:
+    """Each ends in one status of the table, told apart by what to do next."""
+    error = kind.__new__(kind)
+    error.signal = 15  # type: ignore[attr-defined]  # of those that have one
+    status = status_of_error(error)
+    assert status in STATUSES - {Status.DONE, Status.WARN, Status.NOT_JUDGED} | {143}
+    assert (status == Status.FAILED) == (kind is errors.LooseningError)
+
+
+def test_a_ruling_has_a_status() -> None:
+    """GO is 0 and nothing else is, unless WARN is accepted."""
+    found = {(word, accept): status_of_ruling(word, accept_warn=accept) for word in Ruling for accept in (False, True)}
+    assert [key for key, status in found.items() if status == 0] == [
+        (Ruling.GO, False),
+        (Ruling.GO, True),
+        (Ruling.WARN, True),
+    ]
+    assert {found[Ruling.NO_GO, accept] for accept in (False, True)} == {Status.FAILED}
+    assert Status.NOT_JUDGED == NOT_JUDGED
+
+
+def break_check(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let `refute check` meet `error` at its work."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("refute.check.repository.check_files", fail)
+
+
+@pytest.mark.parametrize("accident", [KeyError("x"), RuntimeError("y"), MemoryError(), AssertionError()])
+def test_an_accident_is_7_and_its_traceback_is_kept(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, accident: Exception
+) -> None:
+    """One line, a file with the rest, and the same to programs: never the status of a NO-GO."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    break_check(monkeypatch, accident)
+    ended = cli("check", "--json")
+    shown = json.loads(ended.stdout)
+    assert (ended.returncode, shown["status"], shown["cause"]) == (7, 7, "could_not_run")
+    assert "Traceback" not in ended.stderr
+    assert type(accident).__name__ in ended.stderr
+    kept = re.search(r"in (\S+\.log)$", ended.stderr.strip())
+    assert kept is not None
+    assert "Traceback" in Path(kept[1]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        (FileNotFoundError(2, "No such file", "x"), 2),
+        (PermissionError(13, "Permission denied", "x"), 2),
+        (OSError(28, "No space left on device", "x"), 7),
+        (OSError(5, "Input/output error"), 7),
+    ],
+)
+def test_the_system_s_troubles_are_told_apart(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, trouble: OSError, status: int
+) -> None:
+    """What was named cannot be read: 2. The disk does not do what it must: 7."""
+    break_check(monkeypatch, trouble)
+    ended = cli("check")
+    assert (ended.returncode, str(trouble.strerror) in ended.stderr) == (status, True)
+
+
+def test_ctrl_c_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a command that does not look out for it."""
+    break_check(monkeypatch, KeyboardInterrupt())
+    assert cli("check").returncode == INTERRUPTED
+
+
+def test_the_page_shows_the_table() -> None:
+    """docs/exit-statuses.md holds every status in the words of the code."""
+    assert "\n".join(table()) in PAGE.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from refute.attest import key_id
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
-    from tests.gate.conftest import Honest
+    from tests.gate.conftest import Honest, Repo
 
 
 def test_the_example_is_signed_off_as_go(honest: Honest) -> None:
@@ -68,3 +68,14 @@ def test_the_printed_command_verifies_it(honest: Honest, cli: Cli, monkeypatch: 
     ended = cli(*line.split()[2:])
     assert ended.returncode == 0
     assert ended.stdout.startswith("authentic: GO for example")
+
+
+def test_a_subject_that_no_falsifier_needs_is_taken_in(repo: Repo) -> None:
+    """The verdict is about the file that the release names, and says that nobody read it: not about no model at all."""
+    repo.write("evidence/model.bin", "weights")
+    repo.edit("specs/releases/example.yaml", "subject: answers", "subject: model")
+    repo.edit("specs/releases/example.yaml", "evidence:\n", "evidence:\n  model: ../../evidence/model.bin\n")
+    ended = repo.gate()
+    predicate = repo.predicates()[0]
+    assert (predicate.subject.kind, predicate.subject.name) == ("evidence_file", "model.bin")
+    assert "No falsifier read a file of the subject itself" in " ".join(ended.stdout.split())

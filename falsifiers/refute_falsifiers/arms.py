@@ -12,24 +12,28 @@ _WEIGHTS = {"ce_weight": 1.0, "kd_weight": 0.0}
 _TRAINING = {"steps": 4, "ce_weight": 0.3, "kd_weight": 0.7, "temperature": 2.0, "learning_rate": 0.001, "seed": 17}
 
 
-def _arms(bench: Bench, *, tail: str = "", start: float = 0.0, lr: float = 1.0, rows: int = 4, **changes: Any) -> None:
-    """Two runs of four steps; the control's identity is changed by `changes`, those of its training by name."""
+def _arms(
+    bench: Bench, *, tail: str = "", start: float = 0.0, lr: float = 1.0, rows: int = 4, lacking: str = "", **own: Any
+) -> None:
+    """Two runs of four steps; the control has settings of its `own`, those of its training by their names."""
     for run in ("student", "ce_control"):
         control = run == "ce_control"
         training = {**_TRAINING, **(_WEIGHTS if control else {})}
-        identity = {"training": training, "init": "a" * 64, "corpus": {"train": "b" * 64}, "ranks": 1}
+        identity: dict[str, Any] = {"init": "a" * 64, "corpus": {"train": "b" * 64}, "ranks": 1}
         if control:
-            identity |= {name: each for name, each in changes.items() if name in identity}
-            training |= {name: each for name, each in changes.items() if name in training}
-        bench.put(run, "summary.json", {"identity": identity, "effective_config": training})
+            training |= {name: each for name, each in own.items() if name in training}
+            identity |= {name: each for name, each in own.items() if name not in training}
+            identity.pop(lacking, None)
+        bench.put(run, "summary.json", {"identity": {**identity, "training": training}})
         steps: list[dict[str, Any]] = [
-            {"step": n, "batch_sha256": f"{n}" * 8, "lr": 0.001 / n, "tokens": 8} for n in range(1, 5)
+            {"step": n, "batch_sha256": f"{n}" * 8, "lr": 0.001 / n, "tokens": 8} for n in range(1, 6)
         ]
+        steps = steps[: rows if control else 4]
         if control:
             steps[-1] |= {"batch_sha256": steps[-1]["batch_sha256"] + tail, "lr": steps[-1]["lr"] * lr}
-            steps = steps[:rows]
         bench.put(run, "metrics.jsonl", steps)
-        first = [{"window": n, "ce_initial": 4.0 + n + (start if control else 0.0)} for n in range(3)]
+        # One window of three may begin elsewhere.
+        first = [{"window": n, "ce_initial": 4.0 + n + (start if control and n == 1 else 0.0)} for n in range(3)]
         bench.put(run, "heldout_windows.jsonl", first)
 
 
@@ -73,6 +77,21 @@ def a_control_that_stopped_early(bench: Bench) -> None:
     _arms(bench, rows=3)
 
 
+def a_control_that_went_on(bench: Bench) -> None:
+    """The control has a step more."""
+    _arms(bench, rows=5)
+
+
+def a_control_with_a_setting_of_its_own(bench: Bench) -> None:
+    """The control learns from a cache that the student has not."""
+    _arms(bench, topk=8)
+
+
+def a_control_without_a_setting(bench: Bench) -> None:
+    """The control does not say how many processes shared it."""
+    _arms(bench, lacking="ranks")
+
+
 def a_control_that_began_elsewhere(bench: Bench) -> None:
     """Before its first step the control's loss is not the student's."""
     _arms(bench, start=0.2)
@@ -91,6 +110,9 @@ def a_control_that_began_elsewhere(bench: Bench) -> None:
         known_bad(a_control_with_one_batch_of_its_own),
         known_bad(a_control_at_another_rate),
         known_bad(a_control_that_stopped_early),
+        known_bad(a_control_that_went_on),
+        known_bad(a_control_with_a_setting_of_its_own),
+        known_bad(a_control_without_a_setting),
         known_bad(a_control_that_began_elsewhere),
     ),
 )

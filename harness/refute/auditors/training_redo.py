@@ -50,18 +50,20 @@ _FIRST_ENTRIES = 64
 
 @dataclass(slots=True)
 class _Found:
-    """A row a segment, a row a redone step, its weights where the trace has the run's."""
+    """A row a segment, a row a redone step, its weights and first moments where the trace has the run's."""
 
     segments: list[RedoneSegment] = field(default_factory=list)
     steps: list[RedoneStep] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    first_moment: list[Tensor] = field(default_factory=list)
 
 
 def redo_training(job: Job) -> None:
     """Makes segments of input `run` again from inputs `init` and `corpus`, and scores its model against the teacher.
 
     Writes the files of `evidence_files.STUDENT_REDO`; redone.safetensors holds, of the N entries in each row of the
-    run's trace, `weights` (R, N) float32 after each of the R redone steps, and `decays` (N,) uint8, 1 in matrices.
+    run's trace, `weights` and `first_moment` (R, N) float32 after each of the R redone steps, and `decays` (N,) uint8,
+    1 in matrices.
     Raises ExperimentError for a run that did not keep what it must, or models that are not whole.
     """
     config = parse_config(RedoConfig, job)
@@ -77,7 +79,8 @@ def redo_training(job: Job) -> None:
     _write_rows(job.out / SEGMENTS.name, found.segments)
     _write_rows(job.out / STEPS_AGAIN.name, found.steps)
     decays = {name: torch.full_like(each, float(each.ndim >= 2)) for name, each in _parameters(loop.student).items()}
-    arrays = {"weights": torch.stack(found.weights), "decays": sample(decays, claims.custody.entropy).to(torch.uint8)}
+    arrays = {"weights": torch.stack(found.weights), "first_moment": torch.stack(found.first_moment)}
+    arrays["decays"] = sample(decays, claims.custody.entropy).to(torch.uint8)
     save_file(arrays, job.out / TRACE_AGAIN.name)
     digests = enumerate(batch_digests(corpus, training, config.processes), start=1)
     _write_rows(job.out / BATCHES.name, (BatchDigest(step=step, batch_sha256=digest) for step, digest in digests))
@@ -102,6 +105,8 @@ def _redo_all(job: Job, loop: Loop, claims: Claims, released: Mapping[str, Tenso
         broken = claims.broken_at(segment.start, begun, moments)
         for redone in redo(loop, moments, segment.start, segment.end):
             found.weights.append(sample(_parameters(loop.student), claims.custody.entropy))
+            first = {name: each.first for name, each in moments.items()}
+            found.first_moment.append(sample(first, claims.custody.entropy))
             found.steps.append(_row(number, redone))
             job.progress("redo", len(found.steps), total, loss=found.steps[-1].total)
             if redone.step == 1 and not number:

@@ -152,7 +152,7 @@ FIRST_STEP_TENSORS_AGAIN: Final = ArraysFile("first_step.safetensors", ("gradien
 BATCHES: Final = RowsFile("batches.jsonl", redo.BatchDigest)
 SEGMENTS: Final = RowsFile("segments.jsonl", redo.RedoneSegment)
 STEPS_AGAIN: Final = RowsFile("steps.jsonl", redo.RedoneStep)
-TRACE_AGAIN: Final = ArraysFile("redone.safetensors", ("weights", "decays"))
+TRACE_AGAIN: Final = ArraysFile("redone.safetensors", ("weights", "first_moment", "decays"))
 RELEASED_LINK: Final = JsonFile("released.json", redo.ReleasedLink)
 HELDOUT_DISTANCES: Final = RowsFile("heldout.jsonl", redo.WindowDistance)
 

@@ -73,6 +73,7 @@ TRAINING_SUMMARY: dict[str, Any] = {
         "eval_windows": 1,
         "checkpoint_every": 10,
     },
+    "identity": {},
     "model_step": 20,
     "dropped_mass": None,
 }

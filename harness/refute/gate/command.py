@@ -31,7 +31,7 @@ import sys
 sys.argv[0] = "pytest"
 try:
     import pytest
-    sys.exit(pytest.console_main())
+    sys.exit(pytest.main())
 except KeyboardInterrupt:
     sys.exit(130)
 """

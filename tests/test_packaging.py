@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from refute.check.schemas import schemas
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +55,9 @@ def test_everything_below_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -
         for path in base.rglob("*")
         if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[-6:])
     }
+    schemas = {f"refute/schemas/{path.name}" for path in (ROOT / "contracts/schema").iterdir()}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert found == expected
+    assert found == expected | schemas
     assert {
         "refute/py.typed",
         "refute/report/page/templates/report.html.j2",
@@ -65,6 +68,12 @@ def test_everything_below_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -
         "refute/cli/example/falsifiers/answers.py",
         "refute/cli/example/evidence/answers.jsonl",
     } <= found
+
+
+def test_the_schemas_in_the_wheel_are_those_of_the_code(wheel: zipfile.ZipFile) -> None:
+    """Whoever reads them there reads what this version accepts."""
+    found = {name: wheel.read(f"refute/schemas/{name}").decode() for name in schemas()}
+    assert found == schemas()
 
 
 def test_entry_points_name_what_is_there(wheel: zipfile.ZipFile) -> None:

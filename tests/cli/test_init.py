@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from refute.check.controls.kill_matrix import kill_matrix
 from refute.check.controls.trials import NoRun
-from refute.cli.commands.init import scaffold
+from refute.cli.commands.init import ignore_runs, scaffold
 from refute.errors import UsageError
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import load_spec, uses_of
@@ -19,6 +25,8 @@ FILES = [
     "falsifiers/answers.py",
     "specs/example.yaml",
     "specs/releases/example.yaml",
+    "specs/schema/release.schema.json",
+    "specs/schema/spec.schema.json",
 ]
 
 
@@ -56,14 +64,56 @@ def test_one_file_in_the_way_is_enough(tmp_path: Path, name: str) -> None:
 
 
 def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
-    """A repository with its own .gitignore and modules keeps them as they are."""
+    """A repository with modules of its own keeps them as they are."""
     mine = {".gitignore": b"*.o\n", "harness/__init__.py": b"", "falsifiers/__init__.py": b"", "setup.py": b"x"}
     for name, content in mine.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    written = scaffold(tmp_path)
-    assert tmp_path / ".gitignore" not in written
+    scaffold(tmp_path)
+    del mine[".gitignore"]
     assert files(tmp_path).items() >= mine.items()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, b".refute/\n"),
+        (b"", b".refute/\n"),
+        (b"*.o\n", b"*.o\n.refute/\n"),
+        (b"*.o", b"*.o\n.refute/\n"),
+        (b"\xff\r\n", b"\xff\r\n.refute/\n"),
+        (b"# .refute/\n", b"# .refute/\n.refute/\n"),
+        (b".refute/\n", None),
+        (b"a\r\n/.refute\r\nb", None),
+    ],
+)
+def test_what_refute_writes_is_ignored_by_git(tmp_path: Path, before: bytes | None, after: bytes | None) -> None:
+    """A line is added to what is there, byte for byte, once; where one says so already, nothing changes."""
+    path = tmp_path / ".gitignore"
+    if before is not None:
+        path.write_bytes(before)
+    assert ignore_runs(tmp_path) == (after is not None)
+    assert path.read_bytes() == (before if after is None else after)
+    assert not ignore_runs(tmp_path)
+
+
+def test_the_schema_lines_resolve_and_the_files_satisfy_them(tmp_path: Path) -> None:
+    """An editor that follows them, relative to the file, finds a schema that accepts the example."""
+    scaffold(tmp_path)
+    for name in ("specs/example.yaml", "specs/releases/example.yaml"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        (named,) = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", text, re.MULTILINE)
+        schema = json.loads((tmp_path / name).parent.joinpath(named).read_text(encoding="utf-8"))
+        Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+def test_the_commands_that_it_names_next_work(tmp_path: Path, cli: Callable[..., Any], monkeypatch: Any) -> None:
+    """In the folder that it wrote; every command of refute that the text names is called."""
+    told = cli("init", tmp_path / "new").stdout
+    monkeypatch.chdir(tmp_path / "new")
+    commands = re.findall(r"^  refute (\S+(?: \S+)*?)  ", told, re.MULTILINE)
+    assert commands == ["try answer-accuracy", "check"]
+    assert [cli(*command.split()).returncode for command in commands] == [0, 0]
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -21,62 +18,90 @@ def init(
     folder: Annotated[Path, typer.Argument(help="An empty folder, or one without specs/.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Scaffold a working example: specs/, falsifiers/, a release, and evidence to judge."""
+    """Scaffold a working example: specs/, falsifiers/, a release, evidence to judge, schemas for editors."""
     written = scaffold(folder)
     if as_json:
         print_json({"written": [str(path) for path in written]})
         return
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo("next: pytest --falsifiers")
+    typer.echo(_NEXT if folder == Path() else f"cd {folder}\n{_NEXT}")
 
 
-_IGNORED = b".refute/\n"
+_GITIGNORE = ".gitignore"
+
+
+# What refute writes, as .gitignore names it.
+_IGNORED = ".refute/"
+
+
+# Lines of a .gitignore by which it is ignored already.
+_IGNORING = (_IGNORED, ".refute", f"/{_IGNORED}", "/.refute")
+
+
+# Where editors find what a YAML file may say, as the first lines of the example's files name it.
+_SCHEMAS = Path("specs") / "schema"
+
+
+_NEXT = """next:
+  pytest --falsifiers           tries to refute the release, and signs a verdict
+  refute try answer-accuracy    calls one falsifier where you can see and debug it
+  refute check                  finds mistakes in specs, releases and falsifiers without running anything
+docs/falsifiers.md of refute says how to write a falsifier of your own"""
 
 
 def scaffold(folder: Path) -> list[Path]:
     """Write the example below `folder` and return what was written. Never overwrites: raises UsageError first.
 
-    Raises UsageError also where not all of it can be written: then nothing is.
+    Only a .gitignore that is there gets a line more, where it does not ignore yet what refute writes.
+
+    Raises UsageError also where the folder cannot be written.
     """
-    with as_file(files("refute.cli") / "example") as example:
-        sources = sorted(p for p in example.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        targets = {folder / path.relative_to(example): path.read_bytes() for path in sources}
+    targets = {folder / name: content for name, content in _files().items()}
     taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
         raise UsageError(f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder")
-    ignore = folder / ".gitignore"
-    if not os.path.lexists(ignore):
-        targets[ignore] = _IGNORED
-    _write_all(folder, targets)
-    return list(targets)
-
-
-def _write_all(folder: Path, targets: Mapping[Path, bytes]) -> None:
-    """Write all of `targets` or none: first beside them, where a full disk or a Ctrl-C does no harm, then in place."""
-    path = folder
     try:
-        with ExitStack() as undo:
-            _make_folders(folder, undo)
-            with TemporaryDirectory(dir=folder, prefix=".refute-init-") as staging:
-                drafts = {path: Path(staging) / str(number) for number, path in enumerate(targets)}
-                for path, draft in drafts.items():
-                    draft.write_bytes(targets[path])
-                for path, draft in drafts.items():
-                    _make_folders(path.parent, undo)
-                    path.touch(exist_ok=False)  # unlike a rename, it fails where the name is taken
-                    undo.callback(path.unlink)
-                    draft.replace(path)
-            undo.pop_all()
+        for parent in sorted({target.parent for target in targets}):
+            parent.mkdir(parents=True, exist_ok=True)
+        for target, content in targets.items():
+            with target.open("xb") as stream:
+                stream.write(content)
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror or error}; nothing was written",
-            hint="make room, or name another folder: an empty one, or one that does not exist yet",
-        ) from error
+        raise _unwritable(folder, error) from error
+    return [*targets, *([folder / _GITIGNORE] if ignore_runs(folder) else [])]
 
 
-def _make_folders(folder: Path, undo: ExitStack) -> None:
-    """Make `folder` and those above it that are missing."""
-    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-        missing.mkdir()
-        undo.callback(missing.rmdir)
+def ignore_runs(folder: Path) -> bool:
+    """Have git ignore what refute writes: add a line to `folder`/.gitignore, made if need be, unless it says so.
+
+    Returns whether it was added. Raises UsageError where the file cannot be read or written.
+    """
+    path = folder / _GITIGNORE
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+        if any(line.strip() in _IGNORING for line in text.splitlines()):
+            return False
+        start = "" if not text or text.endswith("\n") else "\n"
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{start}{_IGNORED}\n")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return True
+
+
+def _files() -> dict[Path, bytes]:
+    """The example's files by their place, and the schemas that its YAML files name."""
+    from refute.check.schemas import schemas
+
+    with as_file(files("refute.cli") / "example") as example:
+        sources = sorted(p for p in example.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        found = {path.relative_to(example): path.read_bytes() for path in sources}
+    named = b"".join(found.values())
+    written = {_SCHEMAS / name: text.encode() for name, text in schemas().items() if f"schema/{name}".encode() in named}
+    return found | written
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    where = error.filename or folder
+    return UsageError(f"cannot write {where}: {error.strerror or error}", hint="run it in an empty folder")

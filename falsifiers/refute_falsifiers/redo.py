@@ -304,14 +304,18 @@ def _missed(made: set[int], total: int) -> float:
 def _scored(bench: Bench, *, only: int | None = None, curve: float = 0.0, cosine: float = 0.0, **off: float) -> None:
     """Six windows of eight tokens: what the run says, and the same scored again but for what is `off`."""
     run = str(bench.parameters["run"])
-    names = ("kl_initial", "kl", "cosine_initial", "cosine")
+    names = ("kl_initial", "kl", "cosine_initial", "cosine", "ce_initial", "ce")
     rows = [
         {"window": n, "tokens": 8}
         | {name: 0.5 + n / 10 + (off.get(name, 0.0) if only in (None, n) else 0.0) for name in names}
         for n in range(6)
     ]
     bench.put(f"{run}_redo", "heldout.jsonl", rows)
-    bench.put(run, "heldout_windows.jsonl", [{"window": n, "kl": 0.5 + n / 10} for n in range(6)])
+    bench.put(
+        run,
+        "heldout_windows.jsonl",
+        [{"window": n} | dict.fromkeys(("kl", "ce", "ce_initial"), 0.5 + n / 10) for n in range(6)],
+    )
     first = {"step": 0, "heldout_kl": 0.75, "probe_cosine": 0.75}
     bench.put(run, "evals.jsonl", [first, {"step": 9, "heldout_kl": 0.75 + curve, "probe_cosine": 0.75 + cosine}])
     bench.put(run, "summary.json", {"model_step": 9})
@@ -325,6 +329,16 @@ def a_distance_that_holds(bench: Bench) -> None:
 def one_window_closer_than_it_is(bench: Bench) -> None:
     """One window's KL to the teacher is larger than the run says, another's is as much smaller."""
     _scored(bench, only=3, kl=0.02)
+
+
+def one_window_easier_than_it_is(bench: Bench) -> None:
+    """One window's cross-entropy is larger than the run says."""
+    _scored(bench, only=2, ce=0.02)
+
+
+def one_window_harder_before_than_it_is(bench: Bench) -> None:
+    """One window's cross-entropy before the run is smaller than the run says."""
+    _scored(bench, only=2, ce_initial=-0.02)
 
 
 def one_window_further_than_it_is(bench: Bench) -> None:
@@ -358,6 +372,8 @@ _TEACHER: dict[str, Any] = {
         known_good(a_distance_that_holds),
         known_bad(one_window_closer_than_it_is),
         known_bad(one_window_further_than_it_is),
+        known_bad(one_window_easier_than_it_is),
+        known_bad(one_window_harder_before_than_it_is),
         known_bad(a_curve_that_ends_too_low),
         known_bad(an_init_further_than_it_is),
         known_bad(a_cosine_that_was_made_up),
@@ -371,14 +387,15 @@ _TEACHER: dict[str, Any] = {
     "control-teacher-distance", needs=("ce_control", "ce_control_redo"), parameters={"run": "ce_control"}, **_TEACHER
 )
 def teacher_distance(context: Context) -> Iterator[Measurement]:
-    """Refuted when KL or cosine to the teacher, computed anew from the files of init and model, are not the run's.
+    """Refuted when losses, KL or cosine to the teacher, computed anew from init and model, are not the run's.
 
     `curve_difference` and `cosine_difference` compare the first evaluation, and the one at the released step.
     """
     name = str(context.parameters["run"])
     run, again = context.evidence(name), context.evidence(f"{name}_redo").rows("heldout.jsonl")
-    windows = {row["window"]: row["kl"] for row in run.rows("heldout_windows.jsonl")}
-    worst = max(abs(row["kl"] - windows[row["window"]]) for row in again)
+    windows = {row["window"]: row for row in run.rows("heldout_windows.jsonl")}
+    kinds = ("kl", "ce", "ce_initial")
+    worst = max(abs(row[kind] - windows[row["window"]][kind]) for row in again for kind in kinds)
     yield Measurement("window_difference", worst, "nat/token", n=len(again))
     evals = {row["step"]: row for row in run.rows("evals.jsonl")}
     first, last = evals[0], evals[run.json("summary.json")["model_step"]]

@@ -59,7 +59,7 @@ def audited(
 
 @pytest.mark.parametrize("document_mask", [False, True])
 def test_the_files_score_what_the_run_says(audited: Callable[..., tuple[Path, Path]], document_mask: bool) -> None:
-    """Every held-out window of init and student, by a forward that shares nothing with transformers."""
+    """Held-out windows of init and student, by a forward that shares nothing with transformers."""
     student, audit = audited(document_mask=document_mask)
     windows = read_rows(student / "heldout_windows.jsonl")
     again = read_rows(audit / "heldout.jsonl")

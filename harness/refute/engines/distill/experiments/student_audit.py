@@ -19,14 +19,15 @@ from refute.engines.distill.logs import write_json, write_rows
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.errors import ExperimentError
 from refute.job import Job
+from refute.spec.experiments.custody import positions
 from refute.spec.experiments.distill import StudentAuditConfig
 from refute.spec.experiments.evidence.distill import TensorComparison, WindowAgain
-from refute.spec.experiments.evidence_files import HELDOUT_SCORES_AGAIN, TENSORS
+from refute.spec.experiments.evidence_files import CUSTODY, HELDOUT_SCORES_AGAIN, TENSORS
 from refute.spec.experiments.parsing import parse_config
 
 
 def audit_student(job: Job) -> None:
-    """Score the files of `init` and of the run again on every held-out window of input `corpus`, in float64.
+    """Score the files of `init` and of the run again on eight held-out windows of input `corpus`, in float64.
 
     Writes heldout.jsonl {window, ce_initial, ce} in nat per token, and tensors.json {tensors, unchanged}. Raises
     ExperimentError for models whose tensors do not correspond, UsageError for an architecture without such a forward.
@@ -36,16 +37,19 @@ def audit_student(job: Job) -> None:
     corpus = job.inputs["corpus"]
     manifest = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))
     end = manifest["end_of_document"] if config.training.document_mask else None
-    windows = load_file(corpus.path("heldout.safetensors"))["tokens"][: config.training.eval_windows]
+    windows = load_file(corpus.path("heldout.safetensors"))["tokens"]
+    # Drawn once the run had begun; all of them are scored by the auditors' loop, which is quicker.
+    entropy = CUSTODY.read(job.inputs[config.run].folder, config.run).entropy
+    drawn = positions(entropy, "heldout", config.training.eval_windows)
     write_json(job.out / TENSORS.name, _compare_tensors(init, released).as_json())
     before, after = (Reference(open_weights(folder)) for folder in (init, released))
     rows = list[WindowAgain]()
-    for number, ids in enumerate(windows):
-        job.progress("score the files again", number, len(windows))
-        first, last = (_cross_entropy(model, ids, end) for model in (before, after))
+    for done, number in enumerate(drawn):
+        job.progress("score the files again", done, len(drawn))
+        first, last = (_cross_entropy(model, windows[number], end) for model in (before, after))
         rows.append(WindowAgain(window=number, ce_initial=first, ce=last))
     write_rows(job.out / HELDOUT_SCORES_AGAIN.name, [each.as_json() for each in rows])
-    job.progress("score the files again", len(windows), len(windows))
+    job.progress("score the files again", len(drawn), len(drawn))
 
 
 def _texts(window: NDArray[np.int32], end: int | None) -> Iterator[NDArray[np.int32]]:

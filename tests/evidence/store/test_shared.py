@@ -295,6 +295,18 @@ def test_commands_take_urls(
     assert (refused.returncode, "do not go with a URL" in refused.stderr) == (2, True)
 
 
+def test_looking_makes_no_store_and_archives_are_of_folders(cli: Cli, tmp_path: Path) -> None:
+    """A mistyped URL is an error and stays empty; a URL is no folder to pack or to take into."""
+    url = f"file://{tmp_path}/absent"
+    for command in ("list", "prune"):
+        ended = cli("store", command, "--store", url)
+        assert (ended.returncode, f"there is no evidence store at {url}" in ended.stderr) == (7, True)
+    for words in (("export", "latest", "--to", tmp_path / "x.tar"), ("import", tmp_path / "x.tar")):
+        ended = cli("store", *words, "--store", url)
+        assert (ended.returncode, "is no folder" in ended.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_url_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package by its extra, a kind that nobody knows, a password that every run would tell."""
     monkeypatch.setitem(sys.modules, "s3fs", None)

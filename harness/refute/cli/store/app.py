@@ -18,13 +18,16 @@ from refute.spec.folders import REFUTE_DIR, runs_folder, store_folder
 if TYPE_CHECKING:
     from refute.evidence.store import Store
     from refute.evidence.store.prune import Pruned
+    from refute.evidence.store.remote import Remote
     from refute.judge.run.citing import CitingRun
 
 Report = Callable[[int, int], None]
 
 app = typer.Typer(no_args_is_help=True, help="List, clean, pack and take in evidence.")
 
-StoreFolder = Annotated[Path | None, typer.Option("--store", help="The evidence store (default: <refute-dir>/store).")]
+StoreFolder = Annotated[
+    str | None, typer.Option("--store", help="The evidence store, a folder (default: <refute-dir>/store).")
+]
 StorePlace = Annotated[
     str | None, typer.Option("--store", help="The evidence store, a folder or a URL (default: <refute-dir>/store).")
 ]
@@ -35,11 +38,11 @@ def list_evidence(store: StorePlace = None, refute_dir: RefuteDir = REFUTE_DIR, 
     """Show the evidence in a store: name, size, age, key, and which runs cite it."""
     from refute.evidence.store import Store
     from refute.evidence.store.inventory import take_inventory
-    from refute.evidence.store.opening import connect, is_url
+    from refute.evidence.store.opening import is_url
     from refute.judge.run.citing import citing_runs
 
     if store is not None and is_url(store):
-        place, inventory = store, take_inventory(connect(store))
+        place, inventory = store, take_inventory(_connected(store))
     else:
         folder = _existing(store, refute_dir)
         place, inventory = str(folder), take_inventory(Store(folder))
@@ -106,7 +109,6 @@ def _prune_folder(
 
 
 def _prune_remote(url: str, keep_runs: int | None, older_than: float, *, dry_run: bool, report: Report) -> Pruned:
-    from refute.evidence.store.opening import connect
     from refute.evidence.store.prune import prune_remote
 
     if keep_runs is not None or older_than:
@@ -114,7 +116,7 @@ def _prune_remote(url: str, keep_runs: int | None, older_than: float, *, dry_run
             "--keep-runs and --older-than do not go with a URL: which runs of others cite its evidence is not known",
             hint="leave them out, to remove what uploads that died have left",
         )
-    return prune_remote(connect(url), now=time.time(), dry_run=dry_run, report=report)
+    return prune_remote(_connected(url), now=time.time(), dry_run=dry_run, report=report)
 
 
 @app.command("export")
@@ -132,6 +134,7 @@ def export_archive(
     from refute.evidence.store import Store
     from refute.evidence.store.export import Packing, export
 
+    _refuse_url(store)
     opened = Store(_existing(store, refute_dir))
     runs, keys = _found(what, opened, refute_dir)
     packing = Packing(
@@ -163,7 +166,8 @@ def import_into(
     from refute.evidence.store import Store
     from refute.evidence.store.importing import import_archive
 
-    place = store or store_folder(refute_dir)
+    _refuse_url(store)
+    place = Path(store or store_folder(refute_dir))
     with progress(quiet=as_json) as report:
         taken = import_archive(
             Store(place), runs_folder(refute_dir), file, lambda done, total: report("take in bytes", done, total, {})
@@ -198,7 +202,26 @@ def _found(what: Sequence[str], store: Store, refute_dir: Path) -> tuple[list[Ci
     return runs, frozenset(keys)
 
 
-def _existing(store: str | Path | None, refute_dir: Path) -> Path:
+def _connected(url: str) -> Remote:
+    """The store at `url`. Raises EvidenceError where there is none: to look at a store must not make one."""
+    from refute.evidence.store.opening import connect
+
+    remote = connect(url)
+    remote.require()
+    return remote
+
+
+def _refuse_url(store: str | None) -> None:
+    from refute.evidence.store.opening import is_url
+
+    if store is not None and is_url(store):
+        raise UsageError(
+            f"{store} is no folder: archives are made of, and taken into, a folder",
+            hint="the other machine can use that URL itself, with --store",
+        )
+
+
+def _existing(store: str | None, refute_dir: Path) -> Path:
     """The store's folder. Raises UsageError where there is none: to look at a store must not make one."""
     place = Path(store or store_folder(refute_dir))
     if not place.is_dir():

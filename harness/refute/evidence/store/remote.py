@@ -45,6 +45,16 @@ class Remote:
             marker = self.read(MARKER) or b""
         check_marker(marker, f"{self.url}/{MARKER}")
 
+    def require(self) -> None:
+        """Raises EvidenceError unless this is a store already."""
+        marker = self.read(MARKER)
+        if marker is None:
+            raise EvidenceError(
+                f"there is no evidence store at {self.url}: it has no {MARKER}",
+                hint="correct the URL; the first gate with that --store makes one",
+            )
+        check_marker(marker, f"{self.url}/{MARKER}")
+
     def read(self, name: str) -> bytes | None:
         """The bytes of `name`, or None where it is not there."""
         with self._reaching(name):

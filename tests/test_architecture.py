@@ -119,6 +119,15 @@ def test_engines_know_no_other_engine(path: Path) -> None:
         assert others == set()
 
 
+def test_the_audit_of_humaneval_knows_nothing_of_what_it_audits() -> None:
+    """Code that asks, stops, assembles and executes twice must not share a fault with itself."""
+    audit = HARNESS / "engines" / "humaneval" / "audit"
+    known = {module for path in audit.glob("*.py") for module in modules_imported(path)}
+    assert {module for module in known if module.startswith("engines.")} == {
+        module for module in known if module.startswith("engines.humaneval.audit.")
+    }
+
+
 def test_no_circle() -> None:
     """Modules import each other in one direction only, whatever the room; what is only for types counts, too."""
     files = {".".join(path.relative_to(HARNESS).with_suffix("").parts).removesuffix(".__init__"): path for path in OWN}

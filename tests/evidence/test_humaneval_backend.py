@@ -80,8 +80,8 @@ def test_each_model_is_asked_under_its_own_name(tmp_path: Path) -> None:
         }
     plan = plan_release(release, tmp_path)
     assert backend_of(release, tmp_path, "null") is None
-    assert "backend" not in config_for_key(plan["humaneval_replay"].config)
-    for name in ("humaneval_calibration", "humaneval_student", "humaneval_replay"):
+    assert config_for_key(plan["humaneval_replay_student"].config)["backend"] == "openai", "the run's"
+    for name in ("humaneval_calibration", "humaneval_student", "humaneval_replay_student"):
         told = config_for_key(plan[name].config)["humaneval"]
         assert isinstance(told, dict)
         assert told["backend"] == {"kind": "transformers"}

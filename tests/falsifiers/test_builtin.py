@@ -31,7 +31,7 @@ from refute.spec.bars.text import ThresholdText
 from refute.spec.criteria import FalsifierUse, load_spec
 from refute.spec.experiments.evidence.distill import LossFigures
 from refute.spec.experiments.evidence.humaneval import Result as ResultRow
-from refute.spec.experiments.evidence_files import FILES, ArraysFile, JsonFile, RowsFile
+from refute.spec.experiments.evidence_files import FILES, REPLAYS, ArraysFile, JsonFile, RowsFile
 
 ROOT = Path(__file__).parents[2]
 SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
@@ -40,6 +40,19 @@ USES = [use for spec in SPECS for criterion in spec.criteria for use in criterio
 BARS = [(use, name) for use in USES for name in sorted(use.thresholds)]
 # How openai/human-eval's problems are named, and how the engine writes what came of them.
 TASKS = [f"HumanEval/{number}" for number in range(164)]
+# What a replay's instruments say of answers that are known.
+KNOWN_GOOD = [
+    {"task_id": TASKS[9], "completion": "\n", "recorded": "\n", "passed": False, "recorded_passed": False},
+]
+KNOWN_BAD = [
+    {
+        "task_id": TASKS[7],
+        "completion": "\n",
+        "recorded": "\n    return n - 1",
+        "passed": False,
+        "recorded_passed": True,
+    }
+]
 
 
 def falsifier_of(use: FalsifierUse) -> Falsifier:
@@ -86,7 +99,7 @@ def evidence(folder: Path, name: str, files: Mapping[str, Any]) -> Evidence:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
-    """A stand-in for the calibration of this machine's scorer, which two controls are made of."""
+    """A stand-in for what the instruments of a run say of known answers, which some controls are made of."""
     kinds = ("canonical", "empty", "always_equal", "system_exit", "os_exit")
     files: dict[str, Any] = {
         f"results_{kind}.jsonl": results(range(164) if kind == "canonical" else ()) for kind in kinds
@@ -107,7 +120,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
     }
     design = {**Design(15.0, 0.05, "pocock", every(8, 164)).as_json(), "order": TASKS}
     folder = tmp_path_factory.mktemp("real")
+    again = {"known_good.jsonl": KNOWN_GOOD, "known_bad.jsonl": KNOWN_BAD}
+    replays = {name: evidence(folder, name, again) for name in REPLAYS}
     return {
+        **replays,
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),

@@ -189,16 +189,24 @@ def humaneval_sequential(parts: Parts, at: Locate) -> humaneval.UntilDecidedConf
     )
 
 
-def humaneval_replay(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
-    """The student, and the run some of whose answers are made again."""
-    return humaneval.ReplayConfig(
-        model=names.STUDENT,
-        run=names.HUMANEVAL_STUDENT,
-        humaneval=_settings(parts),
-        problems_path=_problems(parts, at),
-        device=parts.release.device,
-        threads=parts.release.threads,
-    )
+def humaneval_replay_teacher(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The teacher's answers again."""
+    return _replay(parts, at, names.HUMANEVAL_TEACHER, humaneval_teacher(parts, at))
+
+
+def humaneval_replay_init(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The init's answers again."""
+    return _replay(parts, at, names.HUMANEVAL_INIT, humaneval_init(parts, at))
+
+
+def humaneval_replay_student(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The student's answers again."""
+    return _replay(parts, at, names.HUMANEVAL_STUDENT, humaneval_student(parts, at))
+
+
+def humaneval_replay_null(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The answers of random weights again."""
+    return _replay(parts, at, names.HUMANEVAL_NULL, humaneval_null(parts, at))
 
 
 def _original(parts: Parts, at: Locate) -> distill.TeacherPlace:
@@ -284,6 +292,20 @@ def _evaluation(
         problems_path=_problems(parts, at),
         limit=parts.release.humaneval.limit,
         allowed_error_share=parts.error_shares.get(name, 0.0),
+        device=parts.release.device,
+        threads=parts.release.threads,
+    )
+
+
+def _replay(parts: Parts, at: Locate, run: str, asked: humaneval.EvaluateConfig) -> humaneval.ReplayConfig:
+    """What `asked` was told, for whoever makes the answers of `run` again: always in transformers."""
+    return humaneval.ReplayConfig(
+        model=asked.model,
+        run=run,
+        humaneval=_settings(parts),
+        problems_path=_problems(parts, at),
+        limit=asked.limit,
+        backend=asked.backend.kind if asked.backend else "transformers",
         device=parts.release.device,
         threads=parts.release.threads,
     )

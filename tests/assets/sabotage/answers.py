@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,11 @@ import torch
 
 from refute.engines.humaneval.experiments.canned import canned_program
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.completion import Completion
+from refute.engines.humaneval.samples.sampler import Sampler
 from refute.engines.humaneval.sandbox.stations import Result
+from refute.spec.experiments.humaneval import SourceModel
+from refute.spec.release import HfModel
 from sabotage.opened import opened
 
 batch = opened("engines.humaneval.backends.local.batch")
@@ -145,3 +150,77 @@ def errors_written_as_skipped() -> None:
 def prompts_without_imports() -> None:
     """The program is the completion alone: what stands above it in the prompt is lost."""
     experiments.assemble = lambda _problem, completion: f"{completion}\n"
+
+
+# ------------------------------------------------------------------------------------------------ of other models
+
+
+def two_tokens_at_most() -> None:
+    """The model may say two tokens; what is written down of the run says what was declared."""
+    real = sampling.generate
+    sampling.generate = lambda *given, **named: real(*given, **{**named, "max_new_tokens": 2})
+
+
+def asked_without_the_docstring() -> None:
+    """The prompt is the function's first line: nobody can know what is wanted."""
+    real = generate.build_prompt
+
+    def build_prompt(problem: Problem, *rest: Any) -> Any:
+        return real(replace(problem, prompt=problem.prompt.partition("\n")[0]), *rest)
+
+    generate.build_prompt = build_prompt
+
+
+def asked_by_another_sampler() -> None:
+    """Tokens are drawn, and the sampler says so."""
+    sampler = Sampler("top_p", 1.5, 1, 1.0, 1.0, 17)
+    real = sampling.open_transformers
+
+    def open_transformers(choice: Any, inputs: Any, generation: Any, *rest: Any, **named: Any) -> Any:
+        return real(choice, inputs, replace(generation, sampler=sampler), *rest, **named)
+
+    sampling.open_transformers = open_transformers
+
+
+def noise_as_answers() -> None:
+    """The model is asked, and something else is written down."""
+    _completions(lambda _problems, found: [replace(each, text=f"\n    return {len(each.text)}") for each in found])
+
+
+def answers_without_asking() -> None:
+    """Answers as of a model that knows nothing, and no model was called."""
+
+    def generate_samples(_loaded: Any, problems: Sequence[Problem], *_rest: Any, **_settings: Any) -> Any:
+        made = [Completion(problem.task_id, "\n    pass", 3, "stop") for problem in problems]
+        return sampling.Sampling(tuple(made), 0, 1.0)
+
+    sampling.generate_samples = generate_samples
+
+
+def other_problems_are_put() -> None:
+    """Ten problems are left out, which the model could solve."""
+    real = experiments.checked_problems
+    experiments.checked_problems = lambda *given: real(*given)[10:]
+
+
+def answers_of_the_teacher() -> None:
+    """The teacher answers in the place of the model that is named."""
+    real = experiments.open_release_backend
+
+    def open_release_backend(job: Any, config: Any, *rest: Any) -> Any:
+        place = Path(config.problems_path).with_name("teacher")
+        teacher = SourceModel(kind="source", model=HfModel(format="hf", path="teacher"), path=str(place))
+        return real(job, config.model_copy(update={"model": teacher}), *rest)
+
+    experiments.open_release_backend = open_release_backend
+
+
+def some_failures_written_as_passes() -> None:
+    """Three of what failed, wherever they stand, are written down as passes."""
+
+    def change(results: list[Result]) -> list[Result]:
+        failed = [result.task_id for result in results if not result.passed]
+        chosen = set(random.Random(17).sample(failed, min(3, len(failed))))  # noqa: S311 - reproducible, and no secret
+        return [_pass(result) if result.task_id in chosen else result for result in results]
+
+    _written(change)

@@ -11,11 +11,11 @@ _HEAD = """\
 # The catalogue of recorded failures
 
 Generated from `tests/assets/sabotage/catalogue.yaml`; do not edit. Every failure that has been recorded of the system
-that this replaces (`seed`), of distillation libraries (`kd`), of other gates (`gate`) and of this one (`run`) stands
-here once. What can happen in a release judged by the built-in engines is done on purpose: a patch is applied to the
-real engine, inside the process of the experiment, in a small world where the untouched line is GO under the shipped
-specification. The falsifier that is named must then refuse, for the stated reason, and the verdict must be NO-GO.
-`pytest tests/sabotage` does all of it.
+that this replaces (`seed`), of distillation libraries (`kd`), of comparisons of models (`eval`), of other gates
+(`gate`) and of this one (`run`) stands here once. What can happen in a release judged by the built-in engines is done
+on purpose: a patch is applied to the real engine, inside the process of the experiment, in a small world where the
+untouched line is GO under the shipped specification. The falsifier that is named must then refuse, for the stated
+reason, and the verdict must be NO-GO. `pytest tests/sabotage` does all of it.
 
 What this does not prove: that a sabotage which nobody thought of is noticed, or that one which knows the falsifiers
 cannot evade them.
@@ -23,6 +23,7 @@ cannot evade them.
 _GROUPS = {
     "seed": "The system being replaced",
     "kd": "Distillation libraries",
+    "eval": "Comparisons of models",
     "gate": "Gates and test runners",
     "run": "Training runs past their first step",
 }

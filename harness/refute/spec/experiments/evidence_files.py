@@ -42,12 +42,21 @@ HUMANEVAL_INIT: Final = "humaneval_init"
 HUMANEVAL_STUDENT: Final = "humaneval_student"
 HUMANEVAL_SEQUENTIAL: Final = "humaneval_sequential"
 HUMANEVAL_NULL: Final = "humaneval_null"
-HUMANEVAL_REPLAY: Final = "humaneval_replay"
+HUMANEVAL_REPLAY_TEACHER: Final = "humaneval_replay_teacher"
+HUMANEVAL_REPLAY_INIT: Final = "humaneval_replay_init"
+HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
+HUMANEVAL_REPLAY_NULL: Final = "humaneval_replay_null"
 KILL_MATRIX: Final = "kill_matrix"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
 EVALUATIONS: Final = (HUMANEVAL_TEACHER, HUMANEVAL_INIT, HUMANEVAL_STUDENT, HUMANEVAL_NULL)
+REPLAYS: Final = (
+    HUMANEVAL_REPLAY_TEACHER,
+    HUMANEVAL_REPLAY_INIT,
+    HUMANEVAL_REPLAY_STUDENT,
+    HUMANEVAL_REPLAY_NULL,
+)
 
 Content = TypeVar("Content", bound=BaseModel)
 
@@ -167,7 +176,13 @@ EVALUATION_SUMMARY: Final = JsonFile("summary.json", humaneval.EvaluationSummary
 SEQUENTIAL_SUMMARY: Final = JsonFile("summary.json", humaneval.SequentialSummary)
 DESIGN: Final = JsonFile("design.json", humaneval.SequentialDesign)
 CALIBRATION: Final = JsonFile("calibration.json", humaneval.Calibration)
+MODEL_CALLS: Final = RowsFile("model_calls.jsonl", humaneval.ModelCall)
+EXPECTED_CALLS: Final = RowsFile("expected_calls.jsonl", humaneval.ExpectedCall)
 REPLAY: Final = RowsFile("replay.jsonl", humaneval.Replayed)
+REPLAY_DRAW: Final = JsonFile("draw.json", humaneval.ReplayDraw)
+# What the instruments of a replay say of answers that are known: laid out as those of the run.
+REPLAY_KNOWN_GOOD: Final = RowsFile("known_good.jsonl", humaneval.Replayed)
+REPLAY_KNOWN_BAD: Final = RowsFile("known_bad.jsonl", humaneval.Replayed)
 
 MUTANTS: Final = RowsFile("mutants.jsonl", kill_matrix.Mutant)
 MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFalsifier)
@@ -189,7 +204,7 @@ _REDO: tuple[File, ...] = (
     *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
     *(RELEASED_LINK, HELDOUT_DISTANCES),
 )
-_ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS)
+_ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS, MODEL_CALLS)
 _EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)
 _CANNED = ("canonical", "empty", "always_equal", "system_exit", "os_exit", "loop")
 
@@ -216,7 +231,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_STUDENT: _EVALUATION,
         HUMANEVAL_SEQUENTIAL: (*_ANSWERS, DESIGN, SEQUENTIAL_SUMMARY),
         HUMANEVAL_NULL: _EVALUATION,
-        HUMANEVAL_REPLAY: (REPLAY,),
+        **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
     }
 )

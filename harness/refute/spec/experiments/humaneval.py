@@ -93,12 +93,20 @@ class UntilDecidedConfig(EvaluateConfig):
 
 
 class ReplayConfig(Closed):
-    """What enters `replay`: at most `problems` answers of the evidence `run`, made by the model in evidence `model`."""
+    """What `replay` needs: the answers of the evidence `run`, made by `model`, whose files it reads by itself.
 
-    model: str
+    All recorded passes are executed again, and at most `passes_at_most` of them generated; of the others at most
+    `others_at_most`, both ways. `limit` is the number of problems that were to be put. Without a `backend` the run
+    loaded its model in transformers.
+    """
+
+    model: ModelChoice
     run: str
     humaneval: HumanEval
     problems_path: str
-    problems: Positive = 8
+    limit: Positive | None = None
+    backend: Literal["transformers", "llama.cpp", "openai"] = "transformers"
+    passes_at_most: Positive = 32
+    others_at_most: Positive = 4
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2

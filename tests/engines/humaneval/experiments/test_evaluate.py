@@ -176,7 +176,7 @@ def test_within_the_share_the_others_are_answered_and_judged(
     assert (summary["errors"], summary["passed"], summary["pass_at_1"]) == (1, 1, 1 / 3)
     assert {str(row["task_id"]).split("#")[0] for row in read_rows(out / "canaries.jsonl")} == {"Own/1", "Own/2"}
     again = {
-        "model": "student",
+        "model": config["model"],
         "run": "run",
         "humaneval": config["humaneval"],
         "problems_path": str(problem_file),
@@ -192,7 +192,12 @@ def test_a_replay_wants_an_answer_to_everything_that_was_judged(
     """An answer without a result was left out, and a result without an answer was made up."""
     evaluate(desk.job(config, student=student))
     out = desk.root / "out"
-    again = {"model": "student", "run": "run", "humaneval": config["humaneval"], "problems_path": str(problem_file)}
+    again = {
+        "model": config["model"],
+        "run": "run",
+        "humaneval": config["humaneval"],
+        "problems_path": str(problem_file),
+    }
     for file in ("results.jsonl", "samples.jsonl"):
         text = (out / file).read_text(encoding="utf-8")
         (out / file).write_text("".join(text.splitlines(keepends=True)[1:]), encoding="utf-8")

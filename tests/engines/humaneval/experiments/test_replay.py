@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from json_lines import read_rows
+from refute.engines.humaneval.audit.draw import Recorded, drawn, fresh_draw, run_sha256
 from refute.engines.humaneval.experiments.evaluate import evaluate
-from refute.engines.humaneval.experiments.replay import choose, replay
+from refute.engines.humaneval.experiments.replay import replay
 from refute.engines.humaneval.problems.problems import Problem
 from refute.errors import ExperimentError
 from refute.job import Job
@@ -46,11 +48,11 @@ def run(desk: Desk, settings: Json, problem_file: Path, student: Path) -> Path:
 
 @pytest.fixture
 def again(desk: Desk, settings: Json, problem_file: Path, student: Path, run: Path) -> Callable[..., list[Row]]:
-    """again(problems=…) -> the rows of replay.jsonl, over `run`."""
+    """again(others_at_most=…) -> the rows of replay.jsonl, over `run`; other files lie beside it, in `replayed/`."""
 
     def replayed(**changes: object) -> list[Row]:
         config: Json = {
-            "model": "student",
+            "model": {"kind": "evidence", "name": "student"},
             "run": "humaneval_student",
             "humaneval": settings,
             "problems_path": str(problem_file),
@@ -117,23 +119,90 @@ def test_a_run_without_answers_is_refused(again: Again, run: Path) -> None:
         again()
 
 
-def test_only_so_many_are_replayed(again: Again) -> None:
+def test_only_so_many_others_are_replayed(again: Again) -> None:
     """What it costs is bounded."""
-    assert len(again(problems=2)) == 2
+    assert len(again(others_at_most=2)) == 2
 
 
-@pytest.mark.parametrize(("passed", "chosen"), [(0, 0), (2, 2), (4, 4), (20, 4), (39, 7), (40, 8)])
-def test_half_of_those_chosen_were_solved_where_there_are_so_many(passed: int, chosen: int) -> None:
-    """Few passes are all looked at; where nearly everything passed, what failed is looked at as well."""
-    results: dict[str, Row] = {f"T/{n}": {"passed": n < passed} for n in range(40)}
-    found = choose(results, 8)
-    assert len(set(found)) == len(found) == 8
-    assert sum(results[task]["passed"] is True for task in found) == chosen
+def test_every_pass_is_executed_again_and_only_so_many_are_generated(
+    again: Again, run: Path, problems: list[Problem]
+) -> None:
+    """Passes are the claim: the bound is one of generation."""
+    for problem in problems:
+        change(run / "samples.jsonl", problem.task_id, completion="\n" + problem.canonical_solution)
+        change(run / "results.jsonl", problem.task_id, passed=True, outcome="passed")
+    found = again(passes_at_most=1)
+    assert [row["passed"] for row in found] == [True] * 3
+    assert sum("completion" in row for row in found) == 1
 
 
-def test_nobody_chose_the_order() -> None:
-    """It depends on the names alone: not on the order of the file, nor on which come first."""
-    results: dict[str, Row] = {f"T/{n}": {"passed": False} for n in range(40)}
-    found = choose(results, 8)
-    assert found == choose(dict(reversed(results.items())), 8)
-    assert set(found) != {f"T/{n}" for n in range(8)}
+def test_what_a_model_was_asked_is_rebuilt_token_by_token(again: Again, run: Path, desk: Desk) -> None:
+    """From tokenizer.json and the chat template, and the same limits; what the run noted where it called the model."""
+    again()
+    expected = read_rows(desk.root / "replayed" / "expected_calls.jsonl")
+    calls = read_rows(run / "model_calls.jsonl")
+    both = sorted(expected[0].keys() & calls[0].keys())
+    assert {"prompt_ids", "max_new_tokens", "stop_sequences", "sampler", "temperature", "dtype"} <= set(both)
+    assert [[row[key] for key in both] for row in calls] == [[row[key] for key in both] for row in expected]
+    assert len(calls) == 3
+
+
+def test_the_instruments_are_shown_what_they_must_tell_apart(again: Again, desk: Desk) -> None:
+    """An answer of this model comes again; a near miss neither is its answer nor passes."""
+    again()
+    (good,) = read_rows(desk.root / "replayed" / "known_good.jsonl")
+    (bad,) = read_rows(desk.root / "replayed" / "known_bad.jsonl")
+    assert good["completion"] == good["recorded"]
+    assert good["passed"] is good["recorded_passed"]
+    assert bad["completion"] != bad["recorded"]
+    assert (bad["passed"], bad["recorded_passed"]) == (False, True)
+
+
+@pytest.mark.parametrize(("verdict", "words"), [(True, "every near miss|no near miss"), (False, "reference solution")])
+def test_an_executor_that_says_one_thing_is_found_out(
+    again: Again, monkeypatch: pytest.MonkeyPatch, verdict: bool, words: str
+) -> None:
+    """One that confirms everything, and one that confirms nothing."""
+    monkeypatch.setattr("refute.engines.humaneval.experiments.replay.passes", lambda *_: verdict)
+    with pytest.raises(ExperimentError, match=words):
+        again()
+
+
+def test_random_weights_are_made_again(
+    desk: Desk, settings: Json, config: Json, problem_file: Path, student: Path
+) -> None:
+    """From the same seed and shape: their answers come again, as anybody's."""
+    model = {"kind": "random", "name": "student", "layers": 1, "seed": 17}
+    evaluated = desk.job({**config, "model": model}, "evaluated", student=student)
+    evaluate(evaluated)
+    told = {"model": model, "run": "humaneval_null", "humaneval": settings, "problems_path": str(problem_file)}
+    job = desk.job({**told, "threads": 1}, "replayed", student=student, humaneval_null=evaluated.out)
+    replay(job)
+    found = read_rows(job.out / "replay.jsonl")
+    assert [row["completion"] for row in found] == [row["recorded"] for row in found]
+    assert len(found) == 3
+
+
+RECORDED = [Recorded(f"T/{n}", f"text {n}", passed=n < 5) for n in range(40)]
+
+
+def test_a_draw_takes_every_pass_and_a_few_others() -> None:
+    """All passes, so many of them generated; of the others so many, both ways."""
+    chosen = drawn(fresh_draw(RECORDED, 2, 4, "bubblewrap"), RECORDED)
+    assert sum(each.passed for each in chosen.executed) == 5
+    assert len(chosen.executed) == 9
+    assert len(chosen.generated) == 6
+
+
+def test_nobody_knows_the_draw_beforehand() -> None:
+    """Two draws over one run differ, and one draw is the same whoever makes it from what was written down."""
+    one, other = fresh_draw(RECORDED, 2, 4, "bubblewrap"), fresh_draw(RECORDED, 2, 4, "bubblewrap")
+    assert one.entropy != other.entropy
+    assert one.run_sha256 == other.run_sha256
+    assert drawn(one, RECORDED) == drawn(one, RECORDED[::-1]) != drawn(other, RECORDED)
+
+
+def test_another_run_is_another_draw() -> None:
+    """An answer or a verdict that is changed after the draw was made shows."""
+    other = [replace(RECORDED[0], completion="other"), *RECORDED[1:]]
+    assert run_sha256(other) != run_sha256(RECORDED) != run_sha256([replace(RECORDED[0], passed=False), *RECORDED[1:]])

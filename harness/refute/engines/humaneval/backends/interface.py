@@ -11,6 +11,7 @@ from typing import Protocol
 
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import SampleLog
@@ -58,7 +59,8 @@ class GenerationSettings:
 class GenerationContext:
     """What a run hands to its backend: where finished samples are kept, of what identity, what may fail, whom to tell.
 
-    `check_stop` is called again and again while samples are made, and may raise.
+    `check_stop` is called again and again while samples are made, and may raise. `on_call` is told what a model is
+    asked for each sample, where it is asked.
     """
 
     log: Path
@@ -66,6 +68,7 @@ class GenerationContext:
     failures: Failures
     report: ProgressCallback
     check_stop: Callable[[], None] = lambda: None
+    on_call: Note = note_nothing
 
     def open_log(self, prompt_format: PromptFormat) -> SampleLog:
         """The log of this identity's samples that are asked for in this format."""

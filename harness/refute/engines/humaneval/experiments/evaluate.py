@@ -11,7 +11,12 @@ from pathlib import Path
 from refute.disk import file_sha256, write_whole
 from refute.engines.humaneval.experiments.canaries import mix
 from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
-from refute.engines.humaneval.experiments.release_backend import generation_of, open_release_backend, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import (
+    call_log,
+    generation_of,
+    open_release_backend,
+    require_repeatable,
+)
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.samples.failures import Failures
@@ -28,6 +33,7 @@ from refute.spec.experiments.evidence_files import (
     CALIBRATION,
     CANARIES,
     EVALUATION_SUMMARY,
+    MODEL_CALLS,
     PROMPTS,
     RESULTS,
     SAMPLES,
@@ -49,10 +55,10 @@ _NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at
 def evaluate(job: Job) -> None:
     """Let a model answer the problems greedily, execute the answers, and write what came out.
 
-    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended) and `results.jsonl`
-    (one verdict a problem), both in problem order and without clock readings, `canaries.jsonl` (verdicts on answers
-    known to be right or wrong that were judged among them), and `summary.json`. Finished batches are kept in
-    `job.scratch` and not generated again after a kill.
+    Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended), `model_calls.jsonl`
+    (what the model was really asked for each) and `results.jsonl` (one verdict a problem), all in problem order and
+    without clock readings, `canaries.jsonl` (verdicts on answers known to be right or wrong that were judged among
+    them), and `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill.
 
     A problem without an answer or without a verdict is a row with the outcome `error`, up to the share of all that
     the configuration allows, which is none by default. Raises ExperimentError for one more, where the machine cannot
@@ -76,6 +82,7 @@ def evaluate(job: Job) -> None:
     write_results(job.out / RESULTS.name, results)
     write_results(job.out / CANARIES.name, canaries)
     write_prompts(job.out / PROMPTS.name, problems)
+    write_rows(job.out / MODEL_CALLS.name, call_log(job).calls_of(completions))
     summary = EvaluationSummary(
         **dict(generation_of(config, made, completions, failures)),
         problems=len(problems),

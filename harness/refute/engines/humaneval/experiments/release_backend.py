@@ -14,12 +14,13 @@ from refute.engines.humaneval.backends.interface import Backend, GenerationConte
 from refute.engines.humaneval.backends.servers.http_client import Server
 from refute.engines.humaneval.backends.servers.server_backend import open_llama_cpp, open_server
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.call_log import CallLog
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated
-from refute.spec.experiments.evidence_files import SAMPLES
+from refute.spec.experiments.evidence_files import MODEL_CALLS, SAMPLES
 from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
 
 # Of each sample that is asked for once more: enough to tell, at a fraction of the price.
@@ -35,7 +36,13 @@ def open_release_backend(
     Raises UsageError where the backend cannot ask by the release's protocol: a score under another is another score.
     """
     settings = config.humaneval
-    context = GenerationContext(job.scratch / SAMPLES.name, config.model_dump(mode="json"), failures, job.report)
+    context = GenerationContext(
+        job.scratch / SAMPLES.name,
+        config.model_dump(mode="json"),
+        failures,
+        job.report,
+        on_call=call_log(job).note,
+    )
     with _open(job, config, problems, context) as backend:
         protocol = backend.prompt_format.protocol
         if protocol != settings.prompt:
@@ -44,6 +51,11 @@ def open_release_backend(
                 hint="state `prompt: completion`, or serve the model with llama.cpp's llama-server",
             )
         yield backend
+
+
+def call_log(job: Job) -> CallLog:
+    """What the model of `job` was asked so far; as the finished samples, it survives a kill."""
+    return CallLog(job.scratch / MODEL_CALLS.name)
 
 
 def _open(

@@ -1,123 +1,179 @@
-"""Experiment: a few of a model's answers, generated and executed a second time by the plainest means.
+"""Experiment: answers of a run made again by code that shares nothing with it, and what it had to be asked.
 
-Generation here is one prompt at a time and transformers' own cache, weights straight from the released folder; the
-verdict is that of a station of its own. Chosen are problems that the run says were solved and ones that were not.
+Every recorded pass is executed again: passes are the claim. Which answers are generated again nobody could know while
+the run was made. Two answers that are known go the same way, so that this experiment is seen to tell right from wrong.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from refute.engines.humaneval.backends.local.generate import end_ids
-from refute.engines.humaneval.experiments.evaluate import write_rows
-from refute.engines.humaneval.problems.problems import Problem, load_problems
-from refute.engines.humaneval.problems.program import assemble
-from refute.engines.humaneval.problems.prompts import (
-    PROTOCOLS,
-    Protocol,
-    build_prompt,
-    carried_text,
-    find_stop,
-    truncate,
-)
+from refute.engines.humaneval.audit.answers import Respondent, model_folder
+from refute.engines.humaneval.audit.draw import Drawn, Recorded, drawn, fresh_draw
+from refute.engines.humaneval.audit.execution import Limits, executor, passes
+from refute.engines.humaneval.audit.near_miss import near_misses
+from refute.engines.humaneval.audit.problem_file import Task, read_tasks
+from refute.engines.humaneval.audit.protocol import Questioner
+from refute.engines.humaneval.experiments.evaluate import write_json, write_rows
+from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.execute import run_check
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.experiments.evidence.humaneval import Replayed
-from refute.spec.experiments.evidence_files import REPLAY, RESULTS, SAMPLES
+from refute.spec.experiments.evidence.humaneval import ExpectedCall, Replayed
+from refute.spec.experiments.evidence_files import (
+    EXPECTED_CALLS,
+    REPLAY,
+    REPLAY_DRAW,
+    REPLAY_KNOWN_BAD,
+    REPLAY_KNOWN_GOOD,
+    RESULTS,
+    SAMPLES,
+)
 from refute.spec.experiments.humaneval import ReplayConfig
 from refute.spec.experiments.parsing import parse_config
 
-Rows = list[dict[str, Any]]
+Execute = Callable[[Task, str], bool]
+Answer = Callable[[Task], str]
+# Tasks that are tried for a near miss that fails: some operators do not matter, and some checks do not look.
+_TRIED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruments:
+    """How an answer is made again, and how it is executed."""
+
+    answer: Answer
+    execute: Execute
+
+    def replay(self, task: Task, recorded: Recorded, *, generated: bool) -> Replayed:
+        """What both say of a recorded answer."""
+        return Replayed(
+            task_id=task.task_id,
+            completion=self.answer(task) if generated else None,
+            recorded=recorded.completion,
+            passed=self.execute(task, recorded.completion),
+            recorded_passed=recorded.passed,
+        )
 
 
 def replay(job: Job) -> None:
-    """Write replay.jsonl, one row a chosen problem: {task_id, completion, recorded, passed, recorded_passed}.
+    """Write what became of recorded answers, and what their model had to be asked.
 
-    `completion` is generated here, `recorded` what the run has; `passed` is the verdict on `recorded`, executed here.
-    Raises ExperimentError where samples and results do not belong together, and what isolation or models raise.
+    `replay.jsonl`: the drawn answers, made again; `draw.json`: how they were drawn; `expected_calls.jsonl`: prompts,
+    token by token, and limits, rebuilt from problem file, tokenizer.json and protocol; `known_good.jsonl`: an answer of
+    this very model; `known_bad.jsonl`: a near miss that is claimed to be its passing answer.
+    Raises ExperimentError where samples and results do not belong together, where a reference solution fails, and where
+    every near miss passes; and what the files of model and problems raise.
     """
     config = parse_config(ReplayConfig, job)
     torch.set_num_threads(config.threads)
-    settings, protocol = config.humaneval, PROTOCOLS[config.humaneval.prompt]
-    isolation = require_isolation(Isolation(settings.minimum_isolation))
-    run = job.inputs[config.run]
-    samples = {row["task_id"]: row for row in _rows(run.path(SAMPLES.name))}
-    put = {row["task_id"]: row for row in _rows(run.path(RESULTS.name))}
+    tasks = read_tasks(Path(config.problems_path))
+    recorded = _recorded(job, config, tasks)
+    folder = model_folder(config.model, job.inputs)
+    questioner = Questioner(folder, config.humaneval.prompt)
+    put = list(tasks.values())[: config.limit]
+    write_rows(job.out / EXPECTED_CALLS.name, [_expected(config, questioner, task) for task in put])
+    respondent, limit = Respondent(config.model, folder, config.device), config.humaneval.max_new_tokens
+    name, execute = _executor(config)
+    instruments = _Instruments(lambda task: respondent.answer(task, questioner, limit), execute)
+    draw = fresh_draw(recorded, config.passes_at_most, config.others_at_most, name)
+    write_json(job.out / REPLAY_DRAW.name, draw.as_json())
+    rows = list(_replayed(job, tasks, drawn(draw, recorded), instruments))
+    write_rows(job.out / REPLAY.name, rows)
+    # Those that were drawn first: nobody knows them beforehand.
+    known = [tasks[task] for task in dict.fromkeys([*(row.task_id for row in rows), *tasks])]
+    write_rows(job.out / REPLAY_KNOWN_GOOD.name, [_known_good(known, instruments)])
+    write_rows(job.out / REPLAY_KNOWN_BAD.name, [_known_bad(known, instruments)])
+
+
+def _replayed(job: Job, tasks: Mapping[str, Task], chosen: Drawn, instruments: _Instruments) -> Iterator[Replayed]:
+    for done, each in enumerate(chosen.executed, start=1):
+        yield instruments.replay(tasks[each.task_id], each, generated=each.task_id in chosen.generated)
+        job.progress("replay", done, len(chosen.executed))
+
+
+def _recorded(job: Job, config: ReplayConfig, tasks: Mapping[str, Task]) -> list[Recorded]:
+    """The run's answers that have a verdict."""
+    run = job.inputs[config.run].folder
+    samples = {row.task_id: row.completion for row in SAMPLES.read(run, config.run)}
+    results = {row.task_id: row for row in RESULTS.read(run, config.run)}
     # A problem without a verdict may be without an answer.
-    results = {task: row for task, row in put.items() if row["outcome"] != "error"}
-    known = {problem.task_id: problem for problem in load_problems(Path(config.problems_path))}
-    if not results or not results.keys() <= samples.keys() <= put.keys() or not samples.keys() <= known.keys():
-        raise ExperimentError(f"{config.run}: {len(samples)} samples and {len(put)} results are not of one run")
-    folder = job.inputs[config.model].path("model")
-    options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
-    model = model.to(config.device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    rows = []
-    chosen = choose(results, config.problems)
-    for done, task in enumerate(chosen, start=1):
-        problem, recorded = known[task], str(samples[task]["completion"])
+    judged = {task: row.passed for task, row in results.items() if row.outcome != "error"}
+    if not judged or not judged.keys() <= samples.keys() <= results.keys() or not samples.keys() <= tasks.keys():
+        raise ExperimentError(f"{config.run}: {len(samples)} samples and {len(results)} results are not of one run")
+    return [Recorded(task, samples[task], passed) for task, passed in judged.items()]
+
+
+def _executor(config: ReplayConfig) -> tuple[str, Execute]:
+    """The second executor, or the engine's sandbox where only that keeps programs as safely as the release demands."""
+    settings = config.humaneval
+    limits = Limits(settings.timeout_s, settings.memory_mib * 1024**2)
+    name = executor(settings.minimum_isolation)
+    if name is None:
+        return "sandbox", _in_sandbox(config)
+    return name, lambda task, completion: passes(task, completion, limits)
+
+
+def _in_sandbox(config: ReplayConfig) -> Execute:
+    settings = config.humaneval
+    isolation = require_isolation(Isolation(settings.minimum_isolation))
+
+    def execute(task: Task, completion: str) -> bool:
+        problem = Problem(task.task_id, task.head, task.entry_point, task.solution, task.test)
+        program = task.program(completion)
         verdict = run_check(
-            problem,
-            assemble(problem, recorded),
-            timeout_s=settings.timeout_s,
-            memory_mib=settings.memory_mib,
-            isolation=isolation,
+            problem, program, timeout_s=settings.timeout_s, memory_mib=settings.memory_mib, isolation=isolation
         )
         if verdict.outcome == "error":
-            raise ExperimentError(
-                f"{task} got no verdict: {verdict.detail}", hint="look at the machine, then run again"
-            )
-        text = _greedy(model, tokenizer, problem, protocol, settings.max_new_tokens)
-        rows.append(
-            Replayed(
-                task_id=task,
-                completion=text,
-                recorded=recorded,
-                passed=verdict.passed,
-                recorded_passed=results[task]["passed"],
-            )
+            message = f"{task.task_id} got no verdict: {verdict.detail}"
+            raise ExperimentError(message, hint="look at the machine, then run again")
+        return verdict.passed
+
+    return execute
+
+
+def _known_good(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
+    """An answer of this very model, which comes again; before, the reference solution of its task must pass."""
+    task = tasks[0]
+    if not instruments.execute(task, task.solution):
+        raise ExperimentError(
+            f"{task.task_id}: the reference solution fails: this executor would confirm no pass",
+            hint="look at the machine's interpreter and at the checks of the problem file",
         )
-        job.progress("replay", done, len(chosen))
-    write_rows(job.out / REPLAY.name, rows)
+    text = instruments.answer(task)
+    own = Recorded(task.task_id, text, instruments.execute(task, text))
+    return instruments.replay(task, own, generated=True)
 
 
-def choose(results: dict[str, dict[str, Any]], count: int) -> Sequence[str]:
-    """Up to `count` tasks, half of them recorded as passed where there are so many, in an order nobody chose."""
-    ordered = sorted(results, key=lambda task: hashlib.sha256(f"replay\0{task}".encode()).digest())
-    passed = [task for task in ordered if results[task]["passed"] is True]
-    others = [task for task in ordered if results[task]["passed"] is not True]
-    first = passed[: max(count // 2, count - len(others))]
-    return first + others[: count - len(first)]
+def _known_bad(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
+    """A near miss that is claimed to be the model's answer, and to pass."""
+    for task in tasks[:_TRIED]:
+        own = instruments.answer(task)
+        for text in near_misses(task):
+            if text != own and not instruments.execute(task, text):
+                return instruments.replay(task, Recorded(task.task_id, text, passed=True), generated=True)
+    raise ExperimentError(
+        f"no near miss of {_TRIED} reference solutions fails: this executor would confirm anything",
+        hint="look at the machine's interpreter and at the checks of the problem file",
+    )
 
 
-@torch.inference_mode()
-def _greedy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problem: Problem, protocol: Protocol, limit: int
-) -> str:
-    """The most likely token each time, until a special token, a stop of the protocol, or the limit."""
-    prompt = build_prompt(problem, tokenizer, protocol)
-    unseen = torch.tensor([tokenizer(prompt, add_special_tokens=not protocol.chat)["input_ids"]], device=model.device)
-    ends, ids, cache, text = end_ids(model, tokenizer), list[int](), None, carried_text(prompt)
-    while len(ids) < limit and find_stop(text, protocol) is None:
-        answer = model(input_ids=unseen, past_key_values=cache, use_cache=True)
-        cache, unseen = answer.past_key_values, answer.logits[:, -1].argmax(dim=-1, keepdim=True)
-        token = int(unseen)
-        if token in ends:
-            break
-        ids.append(token)
-        text = carried_text(prompt) + str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-    return truncate(text, protocol)
-
-
-def _rows(path: Path) -> Rows:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _expected(config: ReplayConfig, questioner: Questioner, task: Task) -> ExpectedCall:
+    served = config.backend == "openai"
+    here = config.backend == "transformers"
+    return ExpectedCall(
+        task_id=task.task_id,
+        prompt_ids=None if served else tuple(questioner.ids(task)),
+        prompt=task.head if served else None,
+        max_new_tokens=config.humaneval.max_new_tokens,
+        stop_sequences=questioner.stops,
+        sampler="argmax",
+        temperature=0.0,
+        dtype="float32" if here else None,
+        batch_at_most=config.humaneval.batch_size,
+    )

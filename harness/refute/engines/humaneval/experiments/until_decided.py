@@ -10,8 +10,14 @@ from refute.engines.humaneval.experiments.evaluate import (
     write_json,
     write_prompts,
     write_results,
+    write_rows,
 )
-from refute.engines.humaneval.experiments.release_backend import generation_of, open_release_backend, require_repeatable
+from refute.engines.humaneval.experiments.release_backend import (
+    call_log,
+    generation_of,
+    open_release_backend,
+    require_repeatable,
+)
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
@@ -22,7 +28,7 @@ from refute.engines.humaneval.scoring.early_stop import put_until_decided, seede
 from refute.errors import UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import SequentialDesign, SequentialSummary
-from refute.spec.experiments.evidence_files import DESIGN, PROMPTS, RESULTS, SAMPLES, SEQUENTIAL_SUMMARY
+from refute.spec.experiments.evidence_files import DESIGN, MODEL_CALLS, PROMPTS, RESULTS, SAMPLES, SEQUENTIAL_SUMMARY
 from refute.spec.experiments.humaneval import UntilDecidedConfig
 from refute.spec.experiments.parsing import parse_config
 
@@ -59,6 +65,7 @@ def evaluate_until_decided(job: Job) -> None:
     write_samples(job.out / SAMPLES.name, completions)
     write_results(job.out / RESULTS.name, results)
     write_prompts(job.out / PROMPTS.name, order[: len(results)])
+    write_rows(job.out / MODEL_CALLS.name, call_log(job).calls_of(completions))
     design = SequentialDesign(**dict(rule), order=tuple(problem.task_id for problem in order))
     write_json(job.out / DESIGN.name, design.as_json())
     summary = SequentialSummary(

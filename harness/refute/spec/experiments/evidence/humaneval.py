@@ -44,6 +44,40 @@ class Prompt(EvidenceModel):
     prompt: str
 
 
+class ModelCall(SparseModel):
+    """What a model was really asked for one sample, noted where it is called, and the limits in force there.
+
+    A server that splits text into tokens itself is known by the text that it was sent: then there is `prompt`, and no
+    `prompt_ids`. `dtype` is that of the weights, and `batch` counts the samples that are computed together, where the
+    model lies in this process.
+    """
+
+    task_id: str
+    sample: int
+    prompt_ids: Several[int] | None = None
+    prompt: str | None = None
+    max_new_tokens: int
+    stop_sequences: Several[str]
+    sampler: str
+    temperature: float
+    dtype: str | None = None
+    batch: int | None = None
+
+
+class ExpectedCall(SparseModel):
+    """What a model had to be asked by problem file and protocol, found without the code that asks; see `ModelCall`."""
+
+    task_id: str
+    prompt_ids: Several[int] | None = None
+    prompt: str | None = None
+    max_new_tokens: int
+    stop_sequences: Several[str]
+    sampler: str
+    temperature: float
+    dtype: str | None = None
+    batch_at_most: int
+
+
 class BackendFacts(SparseModel):
     """Who answered: a library, with the GGUF file that it read, or a server that was asked for a model."""
 
@@ -172,11 +206,31 @@ class Calibration(EvidenceModel):
     loop_outcome: Outcome
 
 
-class Replayed(EvidenceModel):
-    """An answer generated again; `recorded` is the run's, `passed` the verdict on that one, executed again."""
+class Replayed(SparseModel):
+    """An answer of a run made again: `recorded` is the run's, `passed` the verdict on that one, executed again.
+
+    `completion` is what the model says now; without it the answer was only executed again.
+    """
 
     task_id: str
-    completion: str
+    completion: str | None = None
     recorded: str
     passed: bool
     recorded_passed: bool
+
+
+class ReplayDraw(EvidenceModel):
+    """Which answers were made again: nobody could know before, for `entropy` was drawn after the run had ended.
+
+    Tasks are in the order of SHA-256(`entropy` NUL `run_sha256` NUL task id). Of `passes` (as recorded) all are
+    executed again and the first `passes_at_most` generated, of the others the first `others_at_most`, both ways.
+    `run_sha256` is that of the run's answers and verdicts, `executor` what executed them.
+    """
+
+    entropy: str
+    run_sha256: Sha256
+    passes: int
+    others: int
+    passes_at_most: int
+    others_at_most: int
+    executor: Literal["bubblewrap", "rlimits", "sandbox"]

@@ -16,10 +16,11 @@ from refute.engines.humaneval.backends.local.batch import Batch, Choice, Pick, m
 from refute.engines.humaneval.backends.local.top_p_sampling import sample_top_p
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import Protocol, build_prompt, carried_text, find_stop, truncate
+from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
-from refute.spec.experiments.evidence.humaneval import Stop
+from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class _Rules:
     protocol: Protocol
     end_ids: frozenset[int]
     max_new_tokens: int
+    sampler: Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def generate(
     finished: Collection[Key] = (),
     failed: Failed = _raise,
     on_step: Callable[[int], None] | None = None,
+    on_call: Note = note_nothing,
 ) -> Iterator[Completion]:
     """`sampler.n` completions a problem, each yielded as soon as its row ends; shortest prompts first.
 
@@ -77,19 +80,20 @@ def generate(
     names (task, sample) of all its rows, so a resumed run computes the same sums in the same order, and hence
     the same tokens, as an undisturbed one. Between batch sizes equality is no promise: sums differ in their last
     bits (measured in float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
-    told how many tokens were just decoded: a prompt's first, or one a row.
+    told how many tokens were just decoded: a prompt's first, or one a row; `on_call` what each row is asked, as its
+    batch begins.
 
     What has no answer is told to `failed`, which by default raises it, and the others go on: NonFiniteError naming the
     task whose logits are NaN or infinite, ExperimentError for a prompt that does not fit into the model's context
     together with `max_new_tokens`.
     """
-    rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens)
+    rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens, sampler)
     rows = [row for problem in problems for row in _rows(problem, model, rules, sampler.n, failed)]
     rows.sort(key=lambda row: len(row.prompt_ids))
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         if not all(row.key in finished for row in batch):
-            for ended in _decode(model, batch, rules, _pick(sampler, batch), on_step or (lambda _tokens: None)):
+            for ended in _decode(model, batch, rules, on_step or (lambda _tokens: None), on_call):
                 if isinstance(ended, _Lost):
                     failed(ended.key, ended.error)
                 else:
@@ -133,9 +137,11 @@ def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int, faile
 
 
 def _decode(
-    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, pick: Pick, on_step: Callable[[int], None]
+    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, on_step: Callable[[int], None], on_call: Note
 ) -> Iterator[Completion | _Lost]:
-    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens, pick)
+    for row in rows:
+        on_call(_call(model, row, rules, len(rows)))
+    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens, _pick(rules.sampler, rows))
     ended: list[Completion | _Lost | None] = []
     for row, choice in zip(rows, batch.prompts(), strict=True):
         ended.append(_append(row, choice, rules))
@@ -153,6 +159,20 @@ def _decode(
         choices = batch.next_choices([row.new_ids[-1] for row in live])
         ended = [_append(row, choice, rules) for row, choice in zip(live, choices, strict=True)]
         on_step(len(live))
+
+
+def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> ModelCall:
+    return ModelCall(
+        task_id=row.task_id,
+        sample=row.sample,
+        prompt_ids=tuple(row.prompt_ids),
+        max_new_tokens=rules.max_new_tokens,
+        stop_sequences=rules.protocol.stops,
+        sampler=rules.sampler.method,
+        temperature=rules.sampler.temperature,
+        dtype=str(model.dtype).removeprefix("torch."),
+        batch=together,
+    )
 
 
 def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | _Lost | None:

@@ -25,6 +25,7 @@ from refute.engines.humaneval.backends.local.generate import Failed, generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import EXTRACTION, PROTOCOLS, template_sha256
+from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sample_log import SampleLog
 from refute.errors import ExperimentError
@@ -148,7 +149,13 @@ def generate_samples(
         meter.count(tokens)
 
     made = _decode(
-        loaded, problems, generation, finished=frozenset(log.done), failed=context.failures.add, on_step=step
+        loaded,
+        problems,
+        generation,
+        finished=frozenset(log.done),
+        failed=context.failures.add,
+        on_step=step,
+        on_call=context.on_call,
     )
     for completion in made:
         log.add(completion)
@@ -201,6 +208,7 @@ def _decode(
     failed: Failed,
     finished: Collection[Key] = (),
     on_step: Callable[[int], None] = lambda _tokens: None,
+    on_call: Note = note_nothing,
 ) -> Iterator[Completion]:
     return generate(
         loaded.model,
@@ -213,6 +221,7 @@ def _decode(
         finished=finished,
         failed=failed,
         on_step=on_step,
+        on_call=on_call,
     )
 
 

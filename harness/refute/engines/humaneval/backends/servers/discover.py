@@ -7,13 +7,19 @@ from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
 from refute.engines.humaneval.backends.servers.openai import OpenAiServer
 from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import UsageError
 from refute.spec.release import http_address
 
 
 def reach(
-    client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, max_new_tokens: int
+    client: Client,
+    server: Server,
+    protocol: ProtocolName,
+    sampler: Sampler,
+    max_new_tokens: int,
+    on_call: Note = note_nothing,
 ) -> CompletionApi:
     """The server at `base_url`, ready to be asked.
 
@@ -31,5 +37,5 @@ def reach(
     root = server.base_url.rstrip("/").removesuffix("/v1")
     props = client.look_up(f"{root}/props")
     if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
-        return LlamaServer(client, root, props, protocol, sampler, max_new_tokens)
-    return OpenAiServer(client, server, protocol, sampler, max_new_tokens)
+        return LlamaServer(client, root, props, protocol, sampler, max_new_tokens, on_call)
+    return OpenAiServer(client, server, protocol, sampler, max_new_tokens, on_call)

@@ -20,10 +20,11 @@ from refute.engines.humaneval.problems.prompts import (
     template_sha256,
     truncate,
 )
+from refute.engines.humaneval.samples.call_log import Note
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError, NonFiniteError
-from refute.spec.experiments.evidence.humaneval import Stop
+from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 
 Found = TypeVar("Found", list[int], str)
 
@@ -47,9 +48,17 @@ class LlamaServer:
     """One server at `root` and what it is asked; a `CompletionApi`."""
 
     def __init__(
-        self, client: Client, root: str, props: Mapping[str, Any], protocol: ProtocolName, sampler: Sampler, tokens: int
+        self,
+        client: Client,
+        root: str,
+        props: Mapping[str, Any],
+        protocol: ProtocolName,
+        sampler: Sampler,
+        tokens: int,
+        on_call: Note,
     ) -> None:
         self._client, self._root, self._sampler, self._tokens = client, root, sampler, tokens
+        self._on_call = on_call
         self._protocol = PROTOCOLS[protocol]
         self._context = int(props["default_generation_settings"]["n_ctx"])
         self._tokenizer = ServedTokenizer(client, root, _own_template(props))
@@ -65,11 +74,23 @@ class LlamaServer:
         settings = self._settings(problem.task_id, sample)
         stops = [*_LINE_STARTS, _FENCE] if self._protocol.chat else _LINE_STARTS
         body = {**settings, "prompt": ids, "stop": stops, "cache_prompt": False, "n_probs": 1}
+        self._on_call(self._call(problem.task_id, sample, ids))
         answer = self._client.post(f"{self._root}/completion", body, problem.task_id)
         reported = require_as_asked(problem.task_id, settings, answer)
         if reported is not None:
             self.reported = {name: value for name, value in reported.items() if name != "seed"}
         return self._completion(problem.task_id, sample, carried, answer)
+
+    def _call(self, task_id: str, sample: int, ids: list[int]) -> ModelCall:
+        return ModelCall(
+            task_id=task_id,
+            sample=sample,
+            prompt_ids=tuple(ids),
+            max_new_tokens=self._tokens,
+            stop_sequences=self._protocol.stops,
+            sampler=self._sampler.method,
+            temperature=self._sampler.temperature,
+        )
 
     def _settings(self, task_id: str, sample: int) -> dict[str, object]:
         """Everything that acts on the logits, in the order of this package's own sampler: no default has a say."""

@@ -19,10 +19,11 @@ from refute.engines.humaneval.problems.prompts import (
     find_stop,
     truncate,
 )
+from refute.engines.humaneval.samples.call_log import Note
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
 from refute.errors import ExperimentError
-from refute.spec.experiments.evidence.humaneval import Stop
+from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 
 _BARE = PROTOCOLS["completion"]
 
@@ -35,8 +36,16 @@ _EARLY_STOPS = ("\ndef ", "\nclass ", "\nif ", "\nprint(")
 class OpenAiServer:
     """One server and what it is asked; a `CompletionApi`. Templates and tokens are the server's affair."""
 
-    def __init__(self, client: Client, server: Server, protocol: ProtocolName, sampler: Sampler, tokens: int) -> None:
-        self._client, self._sampler, self._tokens = client, sampler, tokens
+    def __init__(
+        self,
+        client: Client,
+        server: Server,
+        protocol: ProtocolName,
+        sampler: Sampler,
+        tokens: int,
+        on_call: Note,
+    ) -> None:
+        self._client, self._sampler, self._tokens, self._on_call = client, sampler, tokens, on_call
         self._base, self._model = server.base_url.rstrip("/"), server.model
         self._chat = PROTOCOLS[protocol].chat
         self.reported: Mapping[str, object] | None = None
@@ -61,6 +70,7 @@ class OpenAiServer:
         )
         path = "chat/completions" if self._chat else "completions"
         body = {"model": self._model, **settings, **what}
+        self._on_call(self._call(problem, sample))
         answer = self._client.post(f"{self._base}/{path}", body, problem.task_id)
         reported = require_as_asked(problem.task_id, settings, answer)
         if reported is not None:
@@ -71,6 +81,17 @@ class OpenAiServer:
             return Completion(problem.task_id, whole_answer.completion(problem, text), tokens, stop, sample)
         stop = "stop" if find_stop(text, _BARE) is not None else stop
         return Completion(problem.task_id, truncate(text, _BARE), tokens, stop, sample)
+
+    def _call(self, problem: Problem, sample: int) -> ModelCall:
+        return ModelCall(
+            task_id=problem.task_id,
+            sample=sample,
+            prompt=whole_answer.user_turn(problem) if self._chat else function_head(problem),
+            max_new_tokens=self._tokens,
+            stop_sequences=self.prompt_format.stop_sequences,
+            sampler=self._sampler.method,
+            temperature=self._sampler.temperature,
+        )
 
 
 def _parts(task_id: str, answer: Any, *, chat: bool) -> tuple[str, int, str]:

@@ -153,7 +153,8 @@ def _open(
     server: Server, generation: GenerationSettings, context: GenerationContext, depends_on: Dependence
 ) -> Iterator[Backend]:
     client = Client(server)
-    api = reach(client, server, generation.protocol, generation.sampler, generation.max_new_tokens)
+    sampler, tokens = generation.sampler, generation.max_new_tokens
+    api = reach(client, server, generation.protocol, sampler, tokens, context.on_call)
     backend = _ServerBackend(api, client, server, generation, context, depends_on)
     try:
         yield backend

@@ -1,0 +1,289 @@
+"""Was every model asked what it had to be asked, and all of them by one protocol?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+
+Row = dict[str, Any]
+Rows = list[Row]
+Measure = Callable[[Context], Iterator[Measurement]]
+_MODELS = ("student", "init", "teacher", "null")
+_LIMITS = ("max_new_tokens", "stop_sequences", "sampler", "temperature", "dtype")
+_ABSENT = object()
+
+
+# ------------------------------------------------------------------------------------------------ what was asked
+
+
+def _expected(count: int = 4) -> Rows:
+    return [
+        {
+            "task_id": f"HumanEval/{n}",
+            "prompt_ids": [1, 2, n],
+            "max_new_tokens": 80,
+            "stop_sequences": ["```"],
+            "sampler": "argmax",
+            "temperature": 0.0,
+            "dtype": "float32",
+            "batch_at_most": 41,
+        }
+        for n in range(count)
+    ]
+
+
+def _call(row: Row) -> Row:
+    """What was really asked, where it is what was expected."""
+    return _without(row, "batch_at_most") | {"sample": 0, "batch": 4}
+
+
+def _without(row: Row, *keys: str) -> Row:
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+def _lay(bench: Bench, *, first: Row | None = None, calls: Rows | None = None, samples: Rows | None = None) -> None:
+    """A run of four calls, all as expected but for what `first` changes in one, or `calls`, or `samples`, replace."""
+    model = bench.parameters["model"]
+    asked = [_call(row) for row in _expected()] if calls is None else calls
+    asked = [{**row, **(first or {})} if n == 0 else row for n, row in enumerate(asked)]
+    bench.put(f"humaneval_replay_{model}", "expected_calls.jsonl", _expected())
+    bench.put(f"humaneval_{model}", "model_calls.jsonl", asked)
+    bench.put(f"humaneval_{model}", "samples.jsonl", _samples() if samples is None else samples)
+
+
+def _samples(count: int = 4) -> Rows:
+    return [{"task_id": f"HumanEval/{n}", "new_tokens": 9} for n in range(count)]
+
+
+def everything_was_asked(bench: Bench) -> None:
+    """Every prompt token by token, under the limits of the release."""
+    _lay(bench)
+
+
+def a_server_was_asked(bench: Bench) -> None:
+    """One that splits text itself: prompts are text, and nothing is known of weights and batches."""
+    _lay(bench)
+    model = bench.parameters["model"]
+    served = [_without(row, "prompt_ids", "dtype") | {"prompt": "def f"} for row in _expected()]
+    calls = [_without(_call(row), "batch") for row in served]
+    bench.put(f"humaneval_replay_{model}", "expected_calls.jsonl", served)
+    bench.put(f"humaneval_{model}", "model_calls.jsonl", calls)
+
+
+def a_prompt_without_its_docstring(bench: Bench) -> None:
+    """One prompt has fewer tokens than the problem."""
+    _lay(bench, first={"prompt_ids": [1, 2]})
+
+
+def a_text_in_place_of_tokens(bench: Bench) -> None:
+    """What can be checked token by token is stated as a text."""
+    _lay(bench, calls=[_without(_call(row), "prompt_ids") for row in _expected()], first={"prompt": "def f"})
+
+
+def two_new_tokens(bench: Bench) -> None:
+    """A model that may say two tokens solves nothing."""
+    _lay(bench, first={"max_new_tokens": 2})
+
+
+def another_stop(bench: Bench) -> None:
+    """Answers end where they should not."""
+    _lay(bench, first={"stop_sequences": ["\n"]})
+
+
+def another_sampler(bench: Bench) -> None:
+    """One answer is drawn."""
+    _lay(bench, first={"sampler": "top_p", "temperature": 0.8})
+
+
+def rounded_weights(bench: Bench) -> None:
+    """The model answers in another precision than the others."""
+    _lay(bench, first={"dtype": "bfloat16"})
+
+
+def more_at_a_time(bench: Bench) -> None:
+    """More samples are computed together than the release says."""
+    _lay(bench, first={"batch": 42})
+
+
+def a_model_that_was_never_asked(bench: Bench) -> None:
+    """There are answers, and no call that they came of."""
+    _lay(bench, calls=[])
+
+
+def answers_without_a_token(bench: Bench) -> None:
+    """The model was asked, it is said, and decoded not one token."""
+    _lay(bench, samples=[{"task_id": f"HumanEval/{n}", "new_tokens": 0} for n in range(4)])
+
+
+def a_problem_that_was_not_put(bench: Bench) -> None:
+    """One is left out."""
+    _lay(bench, calls=[_call(row) for row in _expected(3)], samples=_samples(3))
+
+
+def problems_of_somebody_elses_choice(bench: Bench) -> None:
+    """One more is put, which suits."""
+    _lay(bench, calls=[_call(row) for row in _expected(5)], samples=_samples(5))
+
+
+def nothing_is_expected(bench: Bench) -> None:
+    """Without a problem nothing can be left out."""
+    _lay(bench)
+    bench.put(f"humaneval_replay_{bench.parameters['model']}", "expected_calls.jsonl", "")
+
+
+def _of_every_model(measure: Measure) -> Measure:
+    """The same falsifier once for each model, with evidence and records of its own."""
+    for model in _MODELS:
+        falsifier(
+            f"{model}-asked",
+            needs=(f"humaneval_{model}", f"humaneval_replay_{model}"),
+            measures={"foreign_prompts": "problems", "foreign_limits": "settings", "unasked": "problems"},
+            parameters={"model": model},
+            controls=(
+                known_good(everything_was_asked),
+                known_good(a_server_was_asked),
+                known_bad(a_prompt_without_its_docstring),
+                known_bad(a_text_in_place_of_tokens),
+                known_bad(two_new_tokens),
+                known_bad(another_stop),
+                known_bad(another_sampler),
+                known_bad(rounded_weights),
+                known_bad(more_at_a_time),
+                known_bad(a_model_that_was_never_asked),
+                known_bad(answers_without_a_token),
+                known_bad(a_problem_that_was_not_put),
+                known_bad(problems_of_somebody_elses_choice),
+                known_unusable(nothing_is_expected, raises=ValueError),
+            ),
+        )(measure)
+    return measure
+
+
+@_of_every_model
+def model_asked(context: Context) -> Iterator[Measurement]:
+    """Refuted when a model was not asked all problems, or by other tokens or under other limits than it had to be."""
+    model = context.parameters["model"]
+    run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
+    expected = {row["task_id"]: row for row in replay.rows("expected_calls.jsonl")}
+    if not expected:
+        raise ValueError(f"{replay.name} expects no call")
+    calls = {row["task_id"]: row for row in run.rows("model_calls.jsonl")}
+    pairs = [(calls[task], expected[task]) for task in calls if task in expected]
+    foreign = sum(_differ(call, wanted, "prompt_ids") or _differ(call, wanted, "prompt") for call, wanted in pairs)
+    yield Measurement("foreign_prompts", foreign, "problems", n=len(expected))
+    limits = sum(_differ(call, wanted, name) for call, wanted in pairs for name in _LIMITS)
+    crowded = sum(call.get("batch", 1) > wanted["batch_at_most"] for call, wanted in pairs)
+    yield Measurement("foreign_limits", limits + crowded, "settings", n=len(expected))
+    answered = {row["task_id"] for row in run.rows("samples.jsonl") if row["new_tokens"] > 0}
+    unasked = len(expected.keys() ^ calls.keys()) + len(expected.keys() & calls.keys() - answered)
+    yield Measurement("unasked", unasked, "problems", n=len(expected))
+
+
+def _differ(call: Row, wanted: Row, name: str) -> bool:
+    return bool(call.get(name, _ABSENT) != wanted.get(name, _ABSENT))
+
+
+# ------------------------------------------------------------------------------------------------ one protocol
+
+# All that shapes an answer or its verdict. `template_sha256` is not among them: two models may have two chat templates,
+# and what was made of each is seen in the tokens.
+_SETTINGS = (
+    "protocol",
+    "stop_sequences",
+    "extraction",
+    "max_new_tokens",
+    "batch_size",
+    "effective_sampler",
+    "sampler_reported_by",
+    "isolation",
+    "timeout_s",
+    "problems_sha256",
+)
+_SUMMARY: Row = {
+    "protocol": "chat_primed",
+    "stop_sequences": ["```"],
+    "extraction": "up to the stop",
+    "max_new_tokens": 80,
+    "batch_size": 41,
+    "effective_sampler": {"method": "argmax", "temperature": 0.0},
+    "sampler_reported_by": "the sampler",
+    "isolation": "seccomp",
+    "timeout_s": 10.0,
+    "problems_sha256": "ab" * 32,
+    "backend": {"kind": "transformers", "version": "5.0"},
+    "problems": 164,
+}
+
+
+def _summaries(bench: Bench, changed: str = "", **changes: Any) -> None:
+    for model in _MODELS:
+        own = {**_SUMMARY, "problems": 24} if model == "null" else _SUMMARY
+        bench.put(f"humaneval_{model}", "summary.json", {**own, **(changes if model == changed else {})})
+
+
+def all_by_one_protocol(bench: Bench) -> None:
+    """Random weights are asked less, and otherwise the same."""
+    _summaries(bench)
+
+
+def _one_changed(setting: str, value: Any, model: str) -> Callable[[Bench], None]:
+    def build(bench: Bench) -> None:
+        _summaries(bench, model, **{setting: value})
+
+    build.__doc__ = f"One model's {setting} is another."
+    return build
+
+
+def a_model_is_asked_more_problems(bench: Bench) -> None:
+    """Student and init are not put the same number of problems."""
+    _summaries(bench, "init", problems=163)
+
+
+def a_model_answers_elsewhere(bench: Bench) -> None:
+    """One of three answers in another library."""
+    _summaries(bench, "teacher", backend={"kind": "llama.cpp", "version": "1"})
+
+
+_OTHER = (
+    ("protocol", "completion", "teacher"),
+    ("stop_sequences", ["\n"], "init"),
+    ("extraction", "all", "null"),
+    ("max_new_tokens", 2, "init"),
+    ("batch_size", 1, "student"),
+    ("effective_sampler", {"method": "top_p", "temperature": 0.8}, "init"),
+    ("sampler_reported_by", "nobody", "teacher"),
+    ("isolation", "rlimits", "teacher"),
+    ("timeout_s", 1.0, "init"),
+    ("problems_sha256", "cd" * 32, "student"),
+)
+
+
+@falsifier(
+    "one-protocol",
+    needs=tuple(f"humaneval_{model}" for model in _MODELS),
+    measures={"differing_settings": "settings"},
+    controls=(
+        known_good(all_by_one_protocol),
+        *(known_bad(_one_changed(*other), name=f"another {other[0]} of the {other[2]}") for other in _OTHER),
+        known_bad(a_model_is_asked_more_problems),
+        known_bad(a_model_answers_elsewhere),
+    ),
+)
+def one_protocol(context: Context) -> Iterator[Measurement]:
+    """Refuted when a setting that shapes answers or verdicts differs among the models that are compared.
+
+    Random weights always answer in transformers, and fewer problems: of these two they are left out.
+    """
+    found = {model: context.evidence(f"humaneval_{model}").json("summary.json") for model in _MODELS}
+    asked = [found[model] for model in _MODELS if model != "null"]
+    differing = sum(_several(each[name] for each in found.values()) for name in _SETTINGS)
+    differing += _several(each["problems"] for each in asked) + _several(each["backend"]["kind"] for each in asked)
+    yield Measurement("differing_settings", differing, "settings", n=len(_SETTINGS) + 2)
+
+
+def _several(values: Iterable[Any]) -> bool:
+    """Whether they are not one and the same."""
+    first, *others = values
+    return any(other != first for other in others)

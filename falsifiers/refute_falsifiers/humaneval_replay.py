@@ -1,0 +1,266 @@
+"""Are a model's recorded answers its own, and do its passes pass once more? Asked of every model that is compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
+
+Row = dict[str, Any]
+Rows = list[Row]
+Measure = Callable[[Context], Iterator[Measurement]]
+_MODELS = ("student", "init", "teacher", "null")
+_ENTROPY = "00" * 16
+
+
+def _tasks(count: int) -> list[str]:
+    return [f"HumanEval/{n}" for n in range(count)]
+
+
+def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
+    """A run whose answers are those recorded in `answers`; all of them, or only `replayed`, were made again."""
+    model = bench.parameters["model"]
+    bench.put(
+        f"humaneval_{model}",
+        "samples.jsonl",
+        [{"task_id": row["task_id"], "completion": row["recorded"]} for row in answers],
+    )
+    bench.put(
+        f"humaneval_{model}",
+        "results.jsonl",
+        [
+            {
+                "task_id": row["task_id"],
+                "passed": row["recorded_passed"],
+                "outcome": "passed" if row["recorded_passed"] else "failed",
+            }
+            for row in answers
+        ],
+    )
+    bench.put(f"humaneval_replay_{model}", "draw.json", {"entropy": _ENTROPY, "run_sha256": _digest(answers)})
+    bench.put(f"humaneval_replay_{model}", "replay.jsonl", answers if replayed is None else replayed)
+
+
+def _rows(count: int = 8, *, other: int = 0, passing: int = 4) -> Rows:
+    """Rows of `count` answers, the first `passing` of them passes, of which `other` are not the model's."""
+    return [
+        {
+            "task_id": task,
+            "completion": "\n    return 1",
+            "recorded": "\n    return 2" if n < other else "\n    return 1",
+            "passed": n < passing,
+            "recorded_passed": n < passing,
+        }
+        for n, task in enumerate(_tasks(count))
+    ]
+
+
+def _in_order(rows: Rows) -> Rows:
+    """In the order in which a draw over `rows` takes them."""
+    return sorted(rows, key=lambda row: _place(_ENTROPY, _digest(rows), row["task_id"]))
+
+
+def _executed_only(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "completion"}
+
+
+def answers_that_come_again(bench: Bench) -> None:
+    """The model says the same again, and the same verdicts fall."""
+    _lay(bench, _rows())
+
+
+def passes_beyond_those_generated_again(bench: Bench) -> None:
+    """Only so many passes are generated again, and every one is executed."""
+    most = int(bench.parameters["passes"])
+    rows = _rows(most + 8, passing=most + 8)
+    order = _in_order(rows)
+    _lay(bench, rows, [*order[:most], *map(_executed_only, order[most:])])
+
+
+def no_pass_at_all(bench: Bench) -> None:
+    """Nothing was solved; a few of the others are drawn, and all of them come again."""
+    _lay(bench, _rows(4, passing=0))
+
+
+def one_near_tie(bench: Bench) -> None:
+    """One of eight differs, as sums in another order may make it."""
+    _lay(bench, _rows(other=1))
+
+
+def known_answer_of_this_run(bench: Bench) -> None:
+    """An answer of this very model, as this run's instruments see it."""
+    _lay(bench, _real(bench).rows("known_good.jsonl"))
+
+
+def near_miss_of_this_run(bench: Bench) -> None:
+    """A near miss that is claimed to pass and to be the model's, as this run's instruments see it."""
+    _lay(bench, _real(bench).rows("known_bad.jsonl"))
+
+
+def answers_of_somebody_else(bench: Bench) -> None:
+    """None of the recorded answers is this model's: reference solutions, noise, a better model, another sampler."""
+    _lay(bench, _rows(other=8))
+
+
+def failures_of_somebody_else(bench: Bench) -> None:
+    """What it solves it solves as another model does, and what it does not solve is that model's."""
+    rows = _rows(36, passing=32)
+    _lay(bench, [{**row, "recorded": "\n    return 2"} if row["recorded_passed"] is False else row for row in rows])
+
+
+def half_of_the_answers_are_not_its_own(bench: Bench) -> None:
+    """Four of eight differ, more than rounding can explain."""
+    _lay(bench, _rows(other=4))
+
+
+def a_failure_recorded_as_a_pass(bench: Bench) -> None:
+    """One recorded pass fails when it is executed again."""
+    rows = _rows()
+    _lay(bench, [{**rows[0], "passed": False}, *rows[1:]])
+
+
+def a_pass_recorded_as_a_failure(bench: Bench) -> None:
+    """One recorded failure passes when it is executed again: this model is held down."""
+    rows = _rows()
+    _lay(bench, [*rows[:-1], {**rows[-1], "passed": True}])
+
+
+def a_pass_that_nobody_looked_at(bench: Bench) -> None:
+    """All but one of the passes are executed again."""
+    _lay(bench, _rows(8, passing=8), _rows(8, passing=8)[1:])
+
+
+def a_pass_that_was_only_executed(bench: Bench) -> None:
+    """One that the draw chose was not generated again."""
+    rows = _rows()
+    _lay(bench, rows, [_executed_only(rows[0]), *rows[1:]])
+
+
+def others_that_the_draw_did_not_choose(bench: Bench) -> None:
+    """Not the failures whose turn it was, but ones that suit."""
+    most = int(bench.parameters["others"])
+    rows = _rows(2 * most, passing=0)
+    _lay(bench, rows, _in_order(rows)[most:])
+
+
+def another_runs_answers(bench: Bench) -> None:
+    """What was replayed is not what the run recorded."""
+    _lay(bench, _rows())
+    model = bench.parameters["model"]
+    bench.put(
+        f"humaneval_{model}",
+        "samples.jsonl",
+        [{"task_id": task, "completion": "\n    return 3"} for task in _tasks(8)],
+    )
+
+
+def nothing_replayed(bench: Bench) -> None:
+    """No answer was made again: nothing different would be nothing compared."""
+    _lay(bench, _rows())
+    bench.put(f"humaneval_replay_{bench.parameters['model']}", "replay.jsonl", "")
+
+
+def _real(bench: Bench) -> Evidence:
+    return bench.real[f"humaneval_replay_{bench.parameters['model']}"]
+
+
+def _of_every_model(measure: Measure) -> Measure:
+    """The same falsifier once for each model, with evidence and records of its own."""
+    for model in _MODELS:
+        falsifier(
+            f"{model}-answers-replayed",
+            needs=(f"humaneval_replay_{model}", f"humaneval_{model}"),
+            measures={"differing_answers": "%", "differing_verdicts": "problems", "missing_replays": "problems"},
+            parameters={"model": model, "passes": 32, "others": 4},
+            controls=(
+                known_good(answers_that_come_again),
+                known_good(passes_beyond_those_generated_again),
+                known_good(no_pass_at_all),
+                known_good(one_near_tie),
+                known_good(known_answer_of_this_run),
+                known_bad(near_miss_of_this_run),
+                known_bad(answers_of_somebody_else),
+                known_bad(failures_of_somebody_else),
+                known_bad(half_of_the_answers_are_not_its_own),
+                known_bad(a_failure_recorded_as_a_pass),
+                known_bad(a_pass_recorded_as_a_failure),
+                known_bad(a_pass_that_nobody_looked_at),
+                known_bad(a_pass_that_was_only_executed),
+                known_bad(others_that_the_draw_did_not_choose),
+                known_unusable(another_runs_answers, raises=ValueError),
+                known_unusable(nothing_replayed, raises=ValueError),
+            ),
+        )(measure)
+    return measure
+
+
+@_of_every_model
+def answers_replayed(context: Context) -> Iterator[Measurement]:
+    """Refuted when the model answers otherwise than recorded, or a recorded pass was not, or does not pass once more.
+
+    Which answers had to be made again is found anew from the run and the entropy that was drawn after it: every pass
+    is executed, `passes` of them and `others` of the rest are generated.
+    """
+    model = context.parameters["model"]
+    run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
+    rows = {row["task_id"]: row for row in replay.rows("replay.jsonl")}
+    generated = [row for row in rows.values() if "completion" in row]
+    if not generated:
+        raise ValueError(f"no answer of {run.name} was generated again")
+    _require_same_run(run, rows, replay)
+    yield Measurement("differing_answers", _differing(generated), "%", n=len(generated))
+    turned = sum(row["passed"] is not row["recorded_passed"] for row in rows.values())
+    yield Measurement("differing_verdicts", turned, "problems", n=len(rows))
+    executed, again = _demanded(context, run, replay)
+    missing = sum(task not in rows for task in executed) + sum("completion" not in rows.get(task, ()) for task in again)
+    yield Measurement("missing_replays", missing, "problems", n=len(executed))
+
+
+def _differing(generated: Rows) -> float:
+    """Percent of the passes, or of the other answers, whichever is more: two models may solve the same problems."""
+    shares = []
+    for passed in (True, False):
+        rows = [row for row in generated if row["recorded_passed"] is passed]
+        other = sum(row["completion"] != row["recorded"] for row in rows)
+        shares.append(100 * other / len(rows) if rows else 0.0)
+    return max(shares)
+
+
+def _recorded(run: Evidence) -> list[tuple[str, str, bool]]:
+    """(task, answer, passed) of each answer of the run that has a verdict."""
+    texts = {row["task_id"]: row["completion"] for row in run.rows("samples.jsonl")}
+    judged = [row for row in run.rows("results.jsonl") if row["outcome"] != "error"]
+    return [(row["task_id"], texts[row["task_id"]], row["passed"]) for row in judged]
+
+
+def _require_same_run(run: Evidence, rows: dict[str, Row], replay: Evidence) -> None:
+    """Raise ValueError where what was replayed is not what the run recorded."""
+    recorded = {task: (text, passed) for task, text, passed in _recorded(run)}
+    strange = [task for task, row in rows.items() if recorded.get(task) != (row["recorded"], row["recorded_passed"])]
+    if strange or replay.json("draw.json")["run_sha256"] != _run_sha256(_recorded(run)):
+        raise ValueError(f"{replay.name} is not about {run.name}: {', '.join(strange) or 'another digest'}")
+
+
+def _demanded(context: Context, run: Evidence, replay: Evidence) -> tuple[list[str], list[str]]:
+    """Tasks to execute again, and those to generate again: every pass, and the others whose turn it was."""
+    draw, recorded = replay.json("draw.json"), _recorded(run)
+    ordered = sorted(recorded, key=lambda each: _place(draw["entropy"], draw["run_sha256"], each[0]))
+    passes = [task for task, _, passed in ordered if passed is True]
+    others = [task for task, _, passed in ordered if passed is not True][: int(context.parameters["others"])]
+    return [*passes, *others], [*passes[: int(context.parameters["passes"])], *others]
+
+
+def _place(entropy: str, digest: str, task: str) -> bytes:
+    return hashlib.sha256(f"{entropy}\0{digest}\0{task}".encode()).digest()
+
+
+def _run_sha256(recorded: list[tuple[str, str, bool]]) -> str:
+    rows = sorted([task, text, passed] for task, text, passed in recorded)
+    return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()
+
+
+def _digest(rows: Rows) -> str:
+    return _run_sha256([(row["task_id"], row["recorded"], row["recorded_passed"]) for row in rows])

@@ -1,0 +1,38 @@
+"""The problem file, read anew: HumanEval's JSON Lines (Chen et al. 2021, arXiv 2107.03374), plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One problem. `head` is its prompt without the white space at its end: a completion begins with its own."""
+
+    task_id: str
+    head: str
+    entry_point: str
+    solution: str
+    test: str
+
+    def program(self, completion: str) -> str:
+        """What is executed."""
+        return f"{self.head}{completion}\n"
+
+
+def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:
+    """The tasks of the file in its order, or the first `limit`. Raises ValueError or KeyError for other content."""
+    data = path.read_bytes()
+    lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line.strip()]
+    return {row["task_id"]: _task(row) for row in rows[:limit]}
+
+
+def _task(row: dict[str, str]) -> Task:
+    head = row["prompt"].rstrip()
+    # Where prompt and solution together are the program, the head's lost white space belongs to the solution.
+    solution = row["prompt"][len(head) :] + row["canonical_solution"]
+    return Task(row["task_id"], head, row["entry_point"], solution, row["test"])

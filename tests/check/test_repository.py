@@ -103,7 +103,7 @@ def test_a_measurement_without_a_bar_is_a_problem(repo: Path) -> None:
     (problem,) = check(repo).problems
     assert "[trace/unthresholded] 'answers-complete' measures 'w'" in problem.message
     edit(repo, SPEC, "missing: {", 'w: { holds_if: "< 9 s" }\n          missing: {')
-    assert check(repo).problems == ()
+    assert [problem.code for problem in check(repo).problems] == ["spec/control-misbehaves"], "declared, never measured"
 
 
 def test_ids_that_no_spec_knows_are_problems_wherever_they_stand(repo: Path) -> None:
@@ -171,3 +171,88 @@ def test_looking_where_nothing_is_is_a_problem(repo: Path, path: str) -> None:
     found = check_files([repo / path], [])
     assert found.problems
     assert str(repo / path) in "\n".join(found.lines())
+
+
+# ------------------------------------------------------------------------------------------------ before a run
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line", "message"),
+    [
+        (
+            SPEC,
+            '">= 80 %"',
+            '">= 0 %"',
+            15,
+            "[spec/untestable-bar] F-EXAMPLE-001, `answer-accuracy`: control 'mostly wrong'",
+        ),
+        (
+            SPEC,
+            '"== 0 answers"',
+            '"<= 1 answers"',
+            24,
+            "control 'one missing' must be falsified under these bars, but is",
+        ),
+        (
+            RELEASE,
+            "subject: answers",
+            "subject: answer",
+            6,
+            "nothing provides the subject `answer`; did you mean `answers`?",
+        ),
+        (RELEASE, "  answers:", "  answerz:", 14, "needs `answers`, which release"),
+    ],
+)
+def test_what_a_run_would_end_in_is_told_before(
+    repo: Path, name: str, old: str, new: str, line: int, message: str
+) -> None:
+    """Bars that break controls, evidence and subjects that nothing provides: with file and line."""
+    edit(repo, name, old, new)
+    found = [problem for problem in check(repo).problems if message in str(problem)]
+    assert found, check(repo).problems
+    assert found[0].line == line
+
+
+def test_a_bar_that_no_control_fails_alone_is_told(repo: Path) -> None:
+    """Two measurements that only ever fail together show nothing about either."""
+    edit(
+        repo, "falsifiers/answers.py", 'measures={"missing": "answers"}', 'measures={"missing": "answers", "gaps": "s"}'
+    )
+    gaps = 'yield Measurement("gaps", sum(row["answer"] is None for row in rows), "s", n=len(rows))'
+    twice = f'"answers", n=len(rows))\n    {gaps}'
+    text = (repo / "falsifiers/answers.py").read_text(encoding="utf-8")
+    (repo / "falsifiers/answers.py").write_text(text.rstrip().removesuffix('"answers", n=len(rows))') + twice + "\n")
+    edit(repo, SPEC, "missing: {", 'gaps: { holds_if: "== 0 s" }\n          missing: {')
+    assert {problem.code for problem in check(repo).problems} == {"spec/bar-not-shown"}
+    assert "no control shows that gaps: == 0 s can fail" in check(repo).problems[0].message
+
+
+def test_specs_in_subfolders_and_yml_are_specs(repo: Path) -> None:
+    """Releases are not, wherever they lie; hidden folders are nobody's."""
+    (repo / "specs/more").mkdir()
+    (repo / SPEC).rename(repo / "specs/more/example.yml")
+    (repo / RELEASE).rename(repo / "specs/releases/example.yml")
+    (repo / "specs/.hidden").mkdir()
+    (repo / "specs/.hidden/no.yaml").write_text("spec: no", encoding="utf-8")
+    found = check(repo)
+    assert (found.problems, found.specs, found.releases) == ((), 1, 1)
+
+
+def test_a_release_where_a_spec_is_meant_is_named(repo: Path) -> None:
+    """And the other way round: neither is a list of forty unknown keys."""
+    (repo / RELEASE).rename(repo / "specs/misplaced.yaml")
+    (problem,) = [problem for problem in check(repo).problems if "misplaced" in problem.file]
+    assert problem.message == "this is a release, where a spec is expected"
+    (repo / SPEC).rename(repo / "specs/releases/misplaced.yaml")
+    assert "this is a spec, where a release is expected" in {problem.message for problem in check(repo).problems}
+
+
+def test_of_several_releases_the_one_that_is_taken_is_told(repo: Path) -> None:
+    """Or that none is."""
+    text = (repo / RELEASE).read_text(encoding="utf-8")
+    (repo / "specs/releases/other.yaml").write_text(text, encoding="utf-8")
+    assert any(
+        "`refute gate` takes none of them unasked; name one with --release" in note for note in check(repo).notes
+    )
+    (repo / "specs/releases/embedded.yaml").write_text(text, encoding="utf-8")
+    assert any("embedded.yaml unasked" in note for note in check(repo).notes)

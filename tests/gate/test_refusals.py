@@ -38,6 +38,16 @@ CASES: dict[str, tuple[Change, tuple[str, ...], list[str]]] = {
             "measures `missing` in 'answers', but the bar is in '%'",
         ],
     ),
+    "a bar that nothing can fail": (
+        lambda repo: repo.edit(SPEC, ">= 80 %", ">= 0 %"),
+        (),
+        ["example.yaml:15", "[spec/untestable-bar] F-EXAMPLE-001", "`accuracy: >= 0 %`"],
+    ),
+    "evidence that nothing provides": (
+        lambda repo: repo.edit(RELEASE, "  answers:", "  answerz:"),
+        (),
+        ["`answer-accuracy` needs `answers`, which release", "did you mean `answerz`?"],
+    ),
     "an empty spec": (lambda repo: repo.write(SPEC, ""), (), ["example.yaml:1"]),
     "no specs": (lambda repo: (repo.path / SPEC).unlink(), (), ["no specs: nothing to refute", "refute init"]),
     "no release": (lambda repo: (repo.path / RELEASE).unlink(), (), ["which release to judge", "--release FILE"]),

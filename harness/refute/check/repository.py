@@ -8,17 +8,20 @@ from pathlib import Path
 
 from refute.check.contracts.check import check_contracts
 from refute.check.contracts.run import Attempt
+from refute.check.controls.experiment import mutation_experiment
+from refute.check.controls.rehearsal import rehearse
+from refute.check.provided import unprovided
 from refute.check.reviews import REVIEWS, read_reviews, suspects
 from refute.check.trace import unknown_ids, unused
 from refute.errors import Problem, RefuteError, SpecError
 from refute.evidence.missing_inputs import missing_inputs
-from refute.evidence.plan import plan_release
+from refute.evidence.plan import plan_for
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Falsifier, Registry
-from refute.spec.criteria import LoadedSpec, load_spec
+from refute.spec.criteria import LoadedSpec, load_spec, uses_of
 from refute.spec.files import load_release, resolve
 from refute.spec.lint import check_specs
-from refute.spec.selection import find_files
+from refute.spec.selection import DEFAULT_RELEASE, find_files
 from refute.verify.required_verdicts import missing_required
 
 
@@ -83,9 +86,12 @@ def check_files(
     problems += check_specs(specs, registry)
     notes: list[str] = []
     for path in release_paths:
-        faults, remarks = _check_release(path)
+        faults, remarks = _check_release(path, specs, registry, falsifier_folders)
         problems += faults
         notes += remarks
+    notes += _choice(release_paths)
+    if not problems:  # a faulty bar would be told again, by the controls that it breaks
+        problems += rehearse(specs, registry)
     if not problems:  # a misspelt name would be told a second time, as an orphan
         faults, remarks = _trace(paths, specs, _own(registry, falsifier_folders), documents)
         problems += faults
@@ -97,19 +103,38 @@ def check_files(
     return Findings(tuple(problems), tuple(notes), len(spec_paths), len(release_paths), len(registry), contracts)
 
 
-def _check_release(path: Path) -> tuple[list[Problem], list[str]]:
+def _choice(releases: Sequence[Path]) -> list[str]:
+    """Which of several releases a gate takes, and how to say another."""
+    if len(releases) < 2:
+        return []
+    listed = ", ".join(map(str, releases))
+    taken = next((path for path in releases if path.name == DEFAULT_RELEASE.name), None)
+    takes = "takes none of them unasked" if taken is None else f"takes {taken} unasked"
+    return [f"{len(releases)} releases ({listed}): `refute gate` {takes}; name one with --release FILE"]
+
+
+def _check_release(
+    path: Path, specs: Sequence[LoadedSpec], registry: Registry, folders: Sequence[Path]
+) -> tuple[list[Problem], list[str]]:
     try:
         loaded = load_release(path)
-        plan_release(loaded.release, path.parent)
+        demanded = {resolve(loaded, name).resolve() for name in loaded.release.specs}
+        own = [spec for spec in specs if not demanded or spec.path.resolve() in demanded]
+        parsed = [spec.spec for spec in own]
+        mutation = mutation_experiment([use for use in uses_of(parsed) if use.uses in registry], registry, folders)
+        plan = plan_for(loaded.release, path.parent, parsed, registry, others=[mutation])
+        lacking = unprovided(loaded, own, registry, plan)
     except SpecError as error:
         return list(error.problems), []
     except RefuteError as error:
         return [Problem(str(path), 1, "", f"[release/contradiction] {error}")], []
     absent = [name for name in loaded.release.specs if not resolve(loaded, name).is_file()]
-    problems = [Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent]
+    problems = lacking + [
+        Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent
+    ]
     notes = [f"{path}: not on this machine: {line}" for line in missing_inputs(loaded.release, path.parent)]
     notes += [f"{path}: requires_verdict: {line}" for line in missing_required(loaded)]
-    return problems, notes
+    return [*lacking, *problems], notes
 
 
 def _own(registry: Registry, folders: Sequence[Path]) -> dict[str, Falsifier]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from refute.check.controls.experiment import mutation_experiment
-from refute.errors import SpecError, UsageError
+from refute.check.controls.rehearsal import UNTESTABLE, rehearse
+from refute.check.provided import unprovided
+from refute.errors import Problem, SpecError, UsageError
 from refute.evidence.experiment import Plan
 from refute.evidence.plan import plan_for
 from refute.evidence.store.opening import is_url
@@ -53,10 +55,14 @@ def read_inputs(config: pytest.Config) -> GateInputs:
     registry = load_registry(folders)
     # An uncovered criterion is for the judge: it must end in a signed NO-GO, not in a refusal to run.
     problems = [problem for loaded in specs for problem in check_spec(loaded, registry) if problem.code != UNCOVERED]
-    if problems:
-        raise SpecError(problems, hint="`refute check` lists these without running anything")
+    _refuse(problems)
     parsed = [loaded.spec for loaded in specs]
     mutation = mutation_experiment(uses_of(parsed), registry, folders)
+    plan = plan_for(release.release, release.path.parent, parsed, registry, others=[mutation])
+    _refuse(unprovided(release, specs, registry, plan))
+    # A worker of xdist is told what its controller has read. Falsifiers that prove nothing are for the judge, too.
+    if not hasattr(config, "workerinput"):
+        _refuse([problem for problem in rehearse(specs, registry) if problem.code == UNTESTABLE])
     # Absolute, because a falsifier's file or a conftest may change the working folder.
     here = config.invocation_params.dir
     refute_dir = here / (config.getoption("--refute-dir") or config.rootpath / REFUTE_DIR)
@@ -65,8 +71,14 @@ def read_inputs(config: pytest.Config) -> GateInputs:
         release=release,
         spec_files={loaded.path.resolve(): loaded for loaded in specs},
         registry=registry,
-        plan=plan_for(release.release, release.path.parent, parsed, registry, others=[mutation]),
+        plan=plan,
         falsifier_folders=folders,
         refute_dir=refute_dir,
         store=named if is_url(named) else here / named,
     )
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    """Raises SpecError where there are any."""
+    if problems:
+        raise SpecError(problems, hint="`refute check` lists these without running anything")

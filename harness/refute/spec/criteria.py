@@ -21,6 +21,7 @@ from refute.spec.bars.sequential import Design
 from refute.spec.bars.text import ThresholdText
 from refute.spec.bars.threshold import Threshold
 from refute.spec.fields import Closed
+from refute.spec.kinds import require_kind
 from refute.spec.release import Release
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 from refute.spec.yaml.model_paths import has_path
@@ -246,6 +247,7 @@ def not_applicable(criterion: Criterion, release: Release) -> str | None:
 
 def _validated(document: Document) -> Spec:
     """The spec, or SpecError. Duplicate ids are looked for even where the models already failed."""
+    require_kind(document, "spec")
     problems: tuple[Problem, ...] = ()
     try:
         return validate(document, Spec)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.errors import UsageError
+from refute.spec.kinds import require_kind
 from refute.spec.release import FileCorpus, HfModel, Loaded, Release
 from refute.spec.yaml.document import parse_yaml, read_text, validate
 
@@ -33,7 +34,9 @@ def parse_release(text: str, name: str) -> Release:
 
     Raises SpecError with every problem found.
     """
-    return validate(parse_yaml(text, name), Release)
+    document = parse_yaml(text, name)
+    require_kind(document, "release")
+    return validate(document, Release)
 
 
 def resolve(loaded: LoadedRelease, relative: str) -> Path:

@@ -60,12 +60,15 @@ def choose_release(roots: Sequence[Path]) -> Path:
 
 
 def spec_files(paths: Sequence[Path]) -> list[Path]:
-    """`paths` in their order, with the YAML files that lie directly in it in the place of each folder."""
-    return [file for path in paths for file in (yaml_files(path) if path.is_dir() else [path])]
+    """`paths` in their order, in the place of each folder its YAML files and those of its subfolders.
+
+    Those in `releases/` are no specs, and hidden folders are not looked into.
+    """
+    return [file for path in paths for file in (_below(path) if path.is_dir() else [path])]
 
 
 def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The spec and the release files at `paths`; of a folder, its YAML files and those in releases/ below it."""
+    """The spec and the release files at `paths`; of a folder, those of `spec_files` and those in releases/ below it."""
     named = [path for path in paths if not path.is_dir() and path.parent.name == DEFAULT_RELEASE.parent.name]
     below = [file for path in paths if path.is_dir() for file in _releases(path)]
     return spec_files([path for path in paths if path not in named]), named + below
@@ -82,4 +85,13 @@ def is_yaml(path: Path) -> bool:
 
 
 def _releases(folder: Path) -> list[Path]:
-    return sorted((folder / DEFAULT_RELEASE.parent).glob("*.yaml"))
+    return yaml_files(folder / DEFAULT_RELEASE.parent)
+
+
+def _below(folder: Path) -> list[Path]:
+    inside = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and path.name != DEFAULT_RELEASE.parent.name and not path.name.startswith(".")
+    )
+    return [*yaml_files(folder), *(file for path in inside for file in _below(path))]

@@ -19,7 +19,7 @@ from refute.outcome import ControlResult
 from refute.spec.criteria import FalsifierUse, Spec, uses_of
 
 # Once here, and not in the child of every control.
-_WANTED_BY_MOST = ("scipy.special", "safetensors.numpy")
+WANTED_BY_MOST = ("scipy.special", "safetensors.numpy")
 
 
 class NoRun(Mapping[str, Evidence]):
@@ -47,12 +47,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ControlTrial:
-    """One control under one use of its falsifier; without a `result` it needs evidence of a run, and there is none."""
+    """One control under one use of its falsifier; without a `result` it needs evidence of a run, and there is none.
+
+    `untestable`: it could not be laid out, for a bar of this use has no side for it.
+    """
 
     use: str
     falsifier: str
     control: str
     result: ControlResult | None
+    untestable: bool = False
 
     @property
     def state(self) -> State:
@@ -88,7 +92,7 @@ def try_use(
     falsifier: Falsifier, use: FalsifierUse, evidence: Mapping[str, Evidence], *, apart: bool = True
 ) -> list[ControlTrial]:
     """The controls of one use, under its bars, each in a child of its own or, not `apart`, in this very process."""
-    for module in _WANTED_BY_MOST:
+    for module in WANTED_BY_MOST:
         importlib.import_module(module)
     with tempfile.TemporaryDirectory(prefix="refute-controls-") as folder:
         log = Path(folder) / "log.txt"
@@ -102,6 +106,7 @@ def try_use(
             falsifier.name,
             control.name,
             None if result.kind is FaultKind.NEEDS_RUN else control_result(use, control, result),
+            untestable=result.kind is FaultKind.UNTESTABLE,
         )
         for control in falsifier.controls
         for result in [results[control.name]]

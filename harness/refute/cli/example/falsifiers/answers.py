@@ -10,16 +10,25 @@ def all_right(bench: Bench) -> None:
     bench.put("answers", "answers.jsonl", [{"question": n, "expected": n, "answer": n} for n in range(100)])
 
 
-def mostly_wrong(bench: Bench) -> None:
-    """A file whose accuracy no honest measurement can call good."""
-    rows = [{"question": n, "expected": n, "answer": n if n < 40 else -1} for n in range(100)]
+def hundred_answers(right: int) -> Iterator[Measurement]:
+    """What so many right ones of a hundred come to: controls choose by it, so that they move with the bar."""
+    yield Measurement("accuracy", right, "%", n=100, interval=stats.wilson_interval(right, 100))
+
+
+def put_answers(bench: Bench, right: int) -> None:
+    """A file of a hundred answers."""
+    rows = [{"question": n, "expected": n, "answer": n if n < right else -1} for n in range(100)]
     bench.put("answers", "answers.jsonl", rows)
+
+
+def mostly_wrong(bench: Bench) -> None:
+    """A file that fails the bar: 40 right answers, or as many as that takes."""
+    put_answers(bench, bench.choose([40, *range(101)], hundred_answers, failing=["accuracy"]))
 
 
 def barely_right(bench: Bench) -> None:
-    """A file of which 100 answers cannot tell whether it clears 80 %; where the bar moves, this moves with it."""
-    rows = [{"question": n, "expected": n, "answer": n if n < 85 else -1} for n in range(100)]
-    bench.put("answers", "answers.jsonl", rows)
+    """A file of which 100 answers cannot tell whether it clears the bar."""
+    put_answers(bench, bench.choose([85, *range(100, 0, -1)], hundred_answers, unsure=["accuracy"]))
 
 
 def one_missing(bench: Bench) -> None:

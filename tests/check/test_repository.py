@@ -190,7 +190,7 @@ def test_looking_where_nothing_is_is_a_problem(repo: Path, path: str) -> None:
             SPEC,
             '"== 0 answers"',
             '"<= 1 answers"',
-            24,
+            26,
             "control 'one missing' must be falsified under these bars, but is",
         ),
         (

@@ -36,7 +36,7 @@ def _expected(count: int = 4) -> Rows:
 
 def _call(row: Row) -> Row:
     """What was really asked, where it is what was expected."""
-    return _without(row, "batch_at_most") | {"sample": 0, "batch": 4}
+    return _without(row, "batch_at_most") | {"sample": 0, "batch": 41}
 
 
 def _without(row: Row, *keys: str) -> Row:
@@ -54,7 +54,7 @@ def _lay(bench: Bench, *, first: Row | None = None, calls: Rows | None = None, s
 
 
 def _samples(count: int = 4) -> Rows:
-    return [{"task_id": f"HumanEval/{n}", "new_tokens": 9} for n in range(count)]
+    return [{"task_id": f"HumanEval/{n}", "new_tokens": 1} for n in range(count)]
 
 
 def everything_was_asked(bench: Bench) -> None:
@@ -70,6 +70,24 @@ def a_server_was_asked(bench: Bench) -> None:
     calls = [_without(_call(row), "batch") for row in served]
     bench.put(f"humaneval_replay_{model}", "expected_calls.jsonl", served)
     bench.put(f"humaneval_{model}", "model_calls.jsonl", calls)
+
+
+def a_server_was_asked_something_else(bench: Bench) -> None:
+    """One text is not that of the problem."""
+    a_server_was_asked(bench)
+    calls = [_without(_call(row), "batch", "prompt_ids", "dtype") | {"prompt": "def g"} for row in _expected()]
+    bench.put(f"humaneval_{bench.parameters['model']}", "model_calls.jsonl", calls)
+
+
+def fewer_tokens_and_more_at_a_time(bench: Bench) -> None:
+    """Two limits are others, in two ways that must not make up for each other."""
+    _lay(bench, first={"max_new_tokens": 2, "batch": 42})
+
+
+def one_left_out_and_one_without_a_token(bench: Bench) -> None:
+    """Two problems were not answered, in two ways that must not make up for each other."""
+    samples = [{**row, "new_tokens": int(n > 0)} for n, row in enumerate(_samples(3))]
+    _lay(bench, calls=[_call(row) for row in _expected(3)], samples=samples)
 
 
 def a_prompt_without_its_docstring(bench: Bench) -> None:
@@ -144,6 +162,9 @@ def _of_every_model(measure: Measure) -> Measure:
             controls=(
                 known_good(everything_was_asked),
                 known_good(a_server_was_asked),
+                known_bad(a_server_was_asked_something_else),
+                known_bad(fewer_tokens_and_more_at_a_time),
+                known_bad(one_left_out_and_one_without_a_token),
                 known_bad(a_prompt_without_its_docstring),
                 known_bad(a_text_in_place_of_tokens),
                 known_bad(two_new_tokens),

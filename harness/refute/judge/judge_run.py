@@ -32,6 +32,7 @@ from refute.judge.remeasure.measure_again import measure_again
 from refute.judge.run.evidence import HashedEvidence, hash_evidence
 from refute.judge.run.facts import Signer
 from refute.judge.run.folder import RunFile, RunFolder
+from refute.judge.run.known_texts import changed_texts, remember_texts
 from refute.judge.run.own_copies import unknown_texts
 from refute.judge.run.records import check_records
 from refute.judge.run.sequence import next_sequence
@@ -119,23 +120,27 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     `faults` are sentences about the run that no verdict can pass over.
 
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
-    do not parse, EvidenceError when evidence.jsonl or the evidence cannot be read, VerificationError when run.json
-    contradicts itself: what would not verify is not signed. ExperimentError where the verdict cannot be written.
+    do not parse, EvidenceError when evidence.jsonl, the evidence or what is kept beside the runs cannot be read,
+    VerificationError when run.json contradicts itself: what would not verify is not signed. ExperimentError where the
+    verdict cannot be written.
     """
     run_file = run.read_run()
     texts = parse_texts(run_file.release, run_file.specs, operator.policy_text)
     evidence = hash_evidence(run, places.store)
     subject = stage_subject(run_file, texts.release, evidence.sound, run)
     case = _case(run, run_file, texts, evidence, subject, operator)
-    case = case.with_faults((*subject.faults, *faults, *_unknown_texts(run_file, places)))
+    runs = run.path.parent
+    changed = changed_texts(runs, texts.specs, texts.spec_texts)
+    case = case.with_faults((*subject.faults, *faults, *changed, *_unknown_texts(run_file, places)))
     verdict, remeasured = case.rule(), False
     # What stops a release anyway needs no second look.
     if places.falsifiers is not None and verdict.ruling is not Ruling.NO_GO:
         case = case.with_faults(measure_again(run, texts.specs, case.records, evidence.sound, places.falsifiers))
         verdict, remeasured = case.rule(), True
-    with next_sequence(run.path.parent, texts.release.release, operator.sequence) as number:
+    with next_sequence(runs, texts.release.release, operator.sequence) as number:
         predicate = _predicate(case, verdict, run, evidence, subject, number=number, remeasured=remeasured)
         recompute(predicate)
+        remember_texts(runs, texts.specs, texts.spec_texts)
         return _sign_and_write(predicate, operator.key, run)
 
 

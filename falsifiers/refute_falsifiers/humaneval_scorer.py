@@ -94,7 +94,9 @@ _FORGED = ("empty", "always_equal", "system_exit", "os_exit")
 def _calibration(bench: Bench, forged_as: str = "always_equal", **wrong: int) -> None:
     """A calibration as the bars want it, but for the measurements in `wrong`; forged passes are all of one kind."""
     counted = {name: value for name, value in wrong.items() if name != "endless_passes"}
-    found = bench.values({"canonical_failures": 0, "forged_passes": 0}, counted, low=0, whole=True)
+    found = bench.values(
+        {"canonical_failures": 0, "forged_passes": 0}, counted, low=0, high=len(_FORGED) * PROBLEMS, whole=True
+    )
     endless = bench.bar("endless_passes")
     find = endless.failing if "endless_passes" in wrong else endless.holding
     problems = max(PROBLEMS, *found.values())

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[Change, tuple[str, ...], list[str]]] = {
         misspell,
         (),
         [
-            "example.yaml:16: criteria[0].falsifiers[0].uses",
+            "example.yaml:15: criteria[0].falsifiers[0].uses",
             "did you mean `answer-accuracy`?",
             "example.yaml:28: criteria[1].falsifiers[0].thresholds.missing.holds_if",
             "measures `missing` in 'answers', but the bar is in '%'",

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 _SAVE, _COPY = "refute.engines.model.folder:save_model", "refute.engines.model.folder:copy_files"
 # What lies in folders of models besides what a student needs: other formats, among them pickles, and the hub's files.
-_FOREIGN = ("pytorch_model.bin", "training_args.bin", "optimizer.pt", "modeling_own.py", "README.md", ".gitattributes")
+_FOREIGN = (
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "training_args.bin",
+    "optimizer.pt",
+    "modeling_own.py",
+    "README.md",
+    ".gitattributes",
+)
 _SMALL = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "merges.txt", "tokenizer.model")
 _WRITTEN_BY_SAVING = {"_name_or_path", "architectures", "dtype", "transformers_version"}
 SHAPES = st.fixed_dictionaries(

@@ -185,6 +185,7 @@ def test_an_old_verdict_is_stale_under_a_policy(
 def test_waivers_are_listed_whatever_their_state(cli: Cli, make_run: MakeRun, verdict: Path, tmp_path: Path) -> None:
     """In the signed statement and in every report: in force, a stranger's, malformed; and the end that is near."""
     spec = (tmp_path / "spec.yaml").read_text(encoding="utf-8").replace("severity: info", "severity: block")
+    spec = spec.replace("version: 1", "version: 2", 1)
     run = make_run(spec=spec, right=10)
     subject = json.loads((verdict.parent / "report.json").read_text(encoding="utf-8"))["subject"]
     cli("judge", run.path, "--key", tmp_path / "keys/gate.key")

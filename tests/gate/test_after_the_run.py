@@ -71,14 +71,16 @@ def test_a_waiver_turns_no_go_into_warn_for_its_subject_alone(warned: Repo, cli:
     subject = warned.predicates()[0].subject.sha256
     run = (warned.run / "run.json").read_text(encoding="utf-8")
     spec = json.loads(run)["specs"][0]["text"].replace("severity: warn", "severity: block")
+    spec = spec.replace("version: 1", "version: 2", 1)
     content = json.loads(run)
     content["specs"][0] |= {"text": spec, "sha256": hashlib.sha256(spec.encode()).hexdigest()}
     (warned.run / "run.json").write_text(json.dumps(content), encoding="utf-8")
-    waivers = tmp_path / "waivers.yaml"
+    waivers, policy = tmp_path / "waivers.yaml", tmp_path / "policy.yaml"
+    policy.write_text("approvers: [Ada]\n", encoding="utf-8")
     for digest, status, applied in ((subject, 3, 1), ("0" * 64, 1, 0)):
         waiver = {"criterion": "AC-EXAMPLE-002", "subject_sha256": digest, "approver": "Ada", "reason": "known"}
         waivers.write_text(json.dumps({"waivers": [waiver | {"expires_at": "2999-01-01T00:00:00Z"}]}), encoding="utf-8")
-        assert cli("judge", warned.run, "--waivers", waivers).returncode == status
+        assert cli("judge", warned.run, "--waivers", waivers, "--policy", policy).returncode == status
         assert len(warned.predicates()[-1].verdict.waivers_applied) == applied
 
 

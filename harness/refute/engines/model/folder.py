@@ -74,7 +74,8 @@ def copy_files(source: Path, folder: Path, patterns: tuple[str, ...]) -> None:
     """Copies files directly in `source` that match and are not in `folder` yet; contents only, not modes."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
-        is_stale_index = path.name.endswith(".safetensors.index.json") and _WEIGHTS[0] not in patterns
+        # Of weights that are not copied: pickles never are.
+        is_stale_index = path.name.endswith(".index.json") and not (path.match(_WEIGHTS[1]) and _WEIGHTS[0] in patterns)
         if not (folder / path.name).exists() and not is_stale_index:
             shutil.copyfile(path, folder / path.name)
 

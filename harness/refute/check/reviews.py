@@ -41,9 +41,13 @@ class Reviews(Closed):
 
 
 def fingerprint(criterion: Criterion, use: FalsifierUse) -> str:
-    """SHA-256 of RFC 8785 of all that decides what `use` must refute; titles, sources and time limits do not."""
-    claim = criterion.model_dump(mode="json", by_alias=True, exclude={"title", "source", "phase", "falsifiers"})
-    attack = use.model_dump(mode="json", by_alias=True, exclude={"title", "timeout_s", "thresholds"})
+    """SHA-256 of RFC 8785 of all that decides what `use` must refute; titles, sources and time limits do not.
+
+    What is left at its default says nothing, so that a field that the language gains later makes no suspects.
+    """
+    apart, apart_of_use = {"title", "source", "phase", "falsifiers"}, {"title", "timeout_s", "thresholds"}
+    claim = criterion.model_dump(mode="json", by_alias=True, exclude=apart, exclude_defaults=True)
+    attack = use.model_dump(mode="json", by_alias=True, exclude=apart_of_use, exclude_defaults=True)
     # Parsed: `1e-3` and `0.001` are one bar.
     bars = {name: _bars(text) for name, text in use.thresholds.items()}
     return sha256_hex(canonical_json({"criterion": claim, "falsifier": attack, "bars": bars}))

@@ -138,7 +138,7 @@ def test_init_then_check_finds_no_problem(cli: Cli, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     ended = cli("init")
     assert ended.returncode == 0
-    assert ended.stdout.endswith("next: pytest --falsifiers\n")
+    assert "\nnext:\n  pytest --falsifiers " in ended.stdout
     assert "\nno problems in 1 specs, 1 releases" in cli("check").stdout
     found = json.loads(cli("check", "--json").stdout)
     assert (found["problems"], found["specs"], found["releases"]) == ([], 1, 1)
@@ -154,7 +154,7 @@ def test_check_ends_in_1_for_problems_and_2_for_what_cannot_be_loaded(
     spec.write_text(spec.read_text(encoding="utf-8").replace("answers-complete", "answers-complet"), encoding="utf-8")
     ended = cli("check", "--json")
     assert ended.returncode == 1
-    assert [problem["line"] for problem in json.loads(ended.stdout)["problems"]] == [25]
+    assert [problem["line"] for problem in json.loads(ended.stdout)["problems"]] == [26]
     (tmp_path / "falsifiers/answers.py").write_text("import no_such_module\n", encoding="utf-8")
     ended = cli("check", "--json")
     assert (ended.returncode, json.loads(ended.stdout)["status"]) == (2, 2)

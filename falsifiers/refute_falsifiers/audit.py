@@ -55,7 +55,7 @@ def _step(
     count = int((foreign.failing if batches else foreign.holding)(1 if batches else 0, low=0, whole=True))
     _tensors(bench, found["gradient_error"], found["rate_error"], sign, lost, warmup)
     parts = {"ce": 3.0, "kl": 0.0 if alone else 0.5, "total": 2.3}
-    logged: dict[str, Any] = {**parts, "tokens": 8, off: parts[off] + found["loss_error"]}
+    logged: dict[str, Any] = {**parts, "tokens": 8, off: parts[off] + sign * found["loss_error"]}
     if alone:
         logged["kl"] = None
     due = [f"batch {number}" for number in range(4 + count)]
@@ -130,7 +130,7 @@ def a_cross_entropy_of_other_labels(bench: Bench) -> None:
 
 def a_total_of_other_weights(bench: Bench) -> None:
     """Both parts are right, their sum is another."""
-    _step(bench, {"loss_error": 1.05}, off="total")
+    _step(bench, {"loss_error": 1.05}, off="total", sign=-1.0)
 
 
 def one_batch_over_and_over(bench: Bench) -> None:

@@ -39,7 +39,7 @@ def _canaries(
         off = found if each == run else dict.fromkeys(found, 0)
         rows = [
             {"task_id": f"HumanEval/{n}#{kind}", **verdict}
-            for kind in kinds
+            for kind in (kinds if each == run else ("right", "wrong"))
             for n in range(max(8, *found.values()))
             for verdict in [
                 (failed if n < off["right_failed"] else passed)

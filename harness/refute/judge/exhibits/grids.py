@@ -59,8 +59,12 @@ def _grid(label: str, results: Sequence[Result], samples: Iterable[Sample], shar
         for result in results
         if result.task_id in completions or (completions and result.outcome == "error")
     )
-    tasks, outcomes = (tuple(result.task_id for result in results), tuple(result.outcome for result in results))
-    return Grid(name=label, problems=tasks, outcomes=outcomes, answers=answers)
+    return Grid(
+        name=label,
+        problems=tuple(result.task_id for result in results),
+        outcomes=tuple(result.outcome for result in results),
+        answers=answers,
+    )
 
 
 def _answer(completion: str, reason: str, share: int) -> CompletionExcerpt:

@@ -19,7 +19,7 @@ from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
-from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated
+from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated, Stop
 from refute.spec.experiments.evidence_files import MODEL_CALLS, SAMPLES
 from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
 
@@ -110,7 +110,7 @@ def generation_of(
     config: EvaluateConfig, made: GenerationFacts, completions: Sequence[Completion], failures: Failures
 ) -> Generation:
     """What a summary says of how the answers were made, and of those that are not there."""
-    stops = Counter(completion.stop for completion in completions)
+    stops: Counter[Stop] = Counter(completion.stop for completion in completions)
     return Generation(
         protocol=made.prompt_format.protocol,
         stop_sequences=made.prompt_format.stop_sequences,
@@ -123,7 +123,7 @@ def generation_of(
         sampler_reported_by=made.sampler_reported_by,
         samples_depend_on=made.depends_on,
         repeated=Repeated(samples=made.repeated, identical=made.identical),
-        stops={**stops},
+        stops=dict(stops),
         truncated=stops["length"],
         generated_tokens=sum(completion.new_tokens for completion in completions),
         tokens_per_s=made.tokens_per_s,

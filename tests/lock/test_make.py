@@ -201,7 +201,7 @@ def test_nothing_is_locked_that_could_not_be_run(repo: Repo) -> None:
     [
         (lambda repo: repo.edit(RELEASE, "run_class: quick", "run_class: full"), "release run_class: quick -> full"),
         (lambda repo: (repo.path / "falsifiers/_help.py").write_text("", encoding="utf-8"), "files beside its code"),
-        (lambda repo: repo.edit(CODE, "n < 40", "n < 41"), "falsifier answer-accuracy code"),
+        (lambda repo: repo.edit(CODE, "100 * right", "100.0 * right"), "falsifier answer-accuracy code"),
         (lambda repo: repo.edit(SPEC, "version: 1", "version: 2"), "SPEC-EXAMPLE-001 version: 1 -> 2"),
         (lambda repo: repo.edit(SPEC, "# What", "# what"), "SPEC-EXAMPLE-001 text"),
         (lambda repo: repo.edit("evidence/answers.jsonl", "1", "2"), "input evidence.answers"),

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LIMIT_S = 120
+# What a falsifier does before it counts, where `{when}` holds: a control has 100 rows, the evidence fewer.
 SLOW = """
     import os, time
     from pathlib import Path
 
-    if not Path("quick").exists():
+    if {when} and not Path("quick").exists():
         Path("measuring.part").write_text(str(os.getpid()))
         Path("measuring.part").rename("measuring.pid")
         time.sleep(600)
-    rows ="""
+    right ="""
 
 
 def wait_for(repo: Repo, name: str, process: subprocess.Popen[str]) -> None:
@@ -36,16 +37,21 @@ def wait_for(repo: Repo, name: str, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"no {name} after {LIMIT_S} s")
 
 
-def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo) -> None:
-    """A signal to everything on the terminal while a falsifier works: status 130, no verdict, nothing left running;
-    run again, it comes to GO."""
-    repo.edit("falsifiers/answers.py", "\n    rows =", SLOW)
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [("len(rows) == 100", "interrupted: nothing was run"), ("len(rows) < 100", "interrupted: no verdict")],
+    ids=["in a control", "in a measurement"],
+)
+def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo, when: str, said: str) -> None:
+    """A signal to everything on the terminal while a falsifier works, on a control before the run or on the evidence:
+    status 130, no verdict, nothing left running; run again, it comes to GO."""
+    repo.edit("falsifiers/answers.py", "\n    right =", SLOW.format(when=when))
     process = repo.start("-P", "-m", "refute", "gate", "-p", "no:hypothesispytest")
     wait_for(repo, "measuring.pid", process)
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, out
-    assert "interrupted: no verdict" in out
+    assert said in out
     assert repo.rulings() == []
     assert not repo.is_alive("measuring.pid")
     repo.write("quick", "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refute.errors import UsageError, VerificationError
+from refute.errors import MissingInputsError, UnreadableInputError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from refute.spec.criteria import Spec
@@ -46,6 +47,21 @@ def read_specs(folder: Path) -> list[Spec]:
     if not paths:
         raise UsageError(f"{folder} holds no specs")
     return [loaded.spec for loaded in load_specs(paths)]
+
+
+@contextmanager
+def reading_what_was_named() -> Iterator[None]:
+    """Around code that reads a release's inputs and a person's alike, where a person named them.
+
+    Raises UnreadableInputError in place of MissingInputsError. Its kinds say more, such as that a package is absent,
+    and stay what they are.
+    """
+    try:
+        yield
+    except MissingInputsError as error:
+        if type(error) is not MissingInputsError:
+            raise
+        raise UnreadableInputError(str(error), hint=error.hint) from error
 
 
 def require_paths(paths: Sequence[Path]) -> None:

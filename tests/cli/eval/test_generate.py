@@ -176,7 +176,7 @@ def test_a_folder_keeps_to_one_run(cli: Cli, tmp_path: Path, student: Path, prob
 def test_a_model_that_cannot_answer_is_an_error_and_no_score(
     cli: Cli, tmp_path: Path, student: Path, problem_file: Path, fault: str
 ) -> None:
-    """Exit 2 with the reason; neither results nor a summary are written."""
+    """Exit 2 with the reason, 7 where only its sums tell; neither results nor a summary are written."""
     model, out = student / "model", tmp_path / "out"
     expected = {"no tokenizer": "no usable tokenizer", "no weights": "no usable model", "NaN": "are NaN or infinite"}
     if fault == "NaN":
@@ -189,7 +189,8 @@ def test_a_model_that_cannot_answer_is_an_error_and_no_score(
         for path in model.glob({"no tokenizer": "tokenizer*", "no weights": "*.safetensors"}[fault]):
             path.unlink()
     ended = cli(*arguments(student, problem_file, out))
-    assert (ended.returncode, expected.get(fault, "no model at") in ended.stderr) == (2, True), ended.stderr
+    status = 7 if fault == "NaN" else 2
+    assert (ended.returncode, expected.get(fault, "no model at") in ended.stderr) == (status, True), ended.stderr
     assert not [name for name in ("results.jsonl", "summary.json", "samples.jsonl") if (out / name).exists()]
 
 

@@ -107,6 +107,21 @@ def test_missing_problems_need_partial(cli: Cli, tmp_path: Path) -> None:
     assert figures["uneven_problems"] == {"own/0": [1, 5]}
 
 
+@pytest.mark.parametrize("named", ["samples", "problems"])
+@pytest.mark.parametrize("rule", [(), ("--bar", "60")])
+@pytest.mark.parametrize("text", [None, "", "{", "[1]\n"])
+def test_a_file_that_is_not_what_was_named_is_called_wrongly(
+    cli: Cli, tmp_path: Path, named: str, rule: tuple[str, ...], text: str | None
+) -> None:
+    """Absent, empty, cut or of another kind: exit 2 with the file's name, and nothing is executed."""
+    files = {"samples": samples_file(tmp_path / "s.jsonl", {}), "problems": OWN, named: tmp_path / "faulty.jsonl"}
+    if text is not None:
+        files[named].write_text(text, encoding="utf-8")
+    out = tmp_path / "r.jsonl"
+    ended = cli("eval", "score", files["samples"], "--out", out, "--problems", files["problems"], *TIER, *rule)
+    assert (ended.returncode, "faulty.jsonl" in ended.stderr, out.exists()) == (2, True, False), ended.stderr
+
+
 def test_a_changed_official_file_is_refused(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without --problems only the bytes that everybody scores will do."""
     place = tmp_path / OFFICIAL_PROBLEMS.sha256[:16] / "HumanEval.jsonl.gz"
@@ -114,7 +129,7 @@ def test_a_changed_official_file_is_refused(cli: Cli, tmp_path: Path, monkeypatc
     place.write_bytes(OWN.read_bytes())
     monkeypatch.setenv("REFUTE_CACHE", str(tmp_path))
     ended = cli("eval", "score", samples_file(tmp_path / "s.jsonl", {}), "--out", tmp_path / "r.jsonl", *TIER)
-    assert ended.returncode == 2
+    assert ended.returncode == 7
     assert f"the release names {OFFICIAL_PROBLEMS.sha256}" in ended.stderr
 
 
@@ -164,7 +179,7 @@ def test_a_full_disk_is_an_error_and_the_rows_before_it_count(tmp_path: Path) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     ended = subprocess.run(command(samples, out), capture_output=True, text=True, check=False, preexec_fn=fill)
-    assert ended.returncode == 2
+    assert ended.returncode == 7
     assert f"refute: cannot write {out}: " in ended.stderr
     figures = json.loads(subprocess.run(command(samples, out), capture_output=True, text=True, check=True).stdout)
     assert (figures["executed_now"], figures["scored"], figures["passed"]) == (4, 6, 6)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from refute.cli.arguments import reading_what_was_named
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import RunConsole
 from refute.disk import file_sha256
@@ -47,6 +48,7 @@ class EvalRequest:
         return GenerationSettings(self.protocol, self.max_new_tokens, self.batch_size, self.sampler)
 
 
+@contextmanager
 def open_backend(
     request: EvalRequest,
     problems: ProblemSet,
@@ -54,9 +56,19 @@ def open_backend(
     identity: Mapping[str, object],
     console: RunConsole,
     failures: Failures,
-) -> AbstractContextManager[Backend]:
-    """Whoever answers `order`; samples that `log` holds from before under the same identity are not made again."""
+) -> Iterator[Backend]:
+    """Whoever answers `order`; samples that `log` holds from before under the same identity are not made again.
+
+    Raises UnreadableInputError for a model that cannot be loaded, ExperimentError for a server that cannot be asked.
+    """
     context = GenerationContext(log, identity, failures, console.report, console.check_stop)
+    with ExitStack() as stack:
+        with reading_what_was_named():
+            backend = stack.enter_context(_backend(request, problems, context))
+        yield backend
+
+
+def _backend(request: EvalRequest, problems: ProblemSet, context: GenerationContext) -> AbstractContextManager[Backend]:
     if request.backend == "transformers":
         return _load(request, context)
     # Here, and not above: neither http nor llama.cpp is needed by a model that is loaded.

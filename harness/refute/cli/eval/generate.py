@@ -15,6 +15,7 @@ from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, SUMMARY, claim,
 from refute.cli.eval.run_identity import samples_identity
 from refute.cli.eval.score import score_whole_file
 from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.samples.sample_file import read_samples
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_file import RESULTS
@@ -60,7 +61,7 @@ def _generate_then_score(
     require_sampled(request.sampler, generation)
     unanswered = [(each["task_id"], each["sample"]) for each in generation["errors"]]
     figures = score_whole_file(
-        out / SAMPLES,
+        read_samples(out / SAMPLES, problems.tasks),
         out / RESULTS,
         problems=problems,
         limits=limits,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from refute.cli.arguments import reading_what_was_named
 from refute.cli.eval.figures import pass_intervals, percent
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
@@ -35,17 +36,19 @@ def score_file(
     """Execute the samples of `path`, append their results to `out`, and return the figures.
 
     With a `design`, as `score_until_decided` does, else as `score_whole_file` does. Raises UsageError for a `partial`
-    file with a design.
+    file with a design, UnreadableInputError for one that cannot be read or holds no sample.
     """
+    with reading_what_was_named():
+        found = read_samples(path, problems.tasks)
     if design is None:
-        return score_whole_file(path, out, problems=problems, limits=limits, partial=partial)
+        return score_whole_file(found, out, problems=problems, limits=limits, partial=partial)
     if partial:
         raise UsageError("--bar takes one sample of every problem", hint="leave out --partial or --bar")
-    return score_until_decided(path, out, problems=problems, limits=limits, design=design)
+    return score_until_decided(found, out, problems=problems, limits=limits, design=design)
 
 
 def score_whole_file(
-    path: Path,
+    found: SampleFile,
     out: Path,
     *,
     problems: ProblemSet,
@@ -53,17 +56,16 @@ def score_whole_file(
     partial: bool,
     unanswered: Sequence[Key] | None = None,
 ) -> dict[str, object]:
-    """Execute the samples of `path`, append their results to `out`, and return the figures.
+    """Execute the samples of `found`, append their results to `out`, and return the figures.
 
     What an earlier call with the same input scored is not scored again. With `unanswered`, these samples, which the
     file lacks, count as failed, and so do those that get no verdict; without it, both are left out. Raises UsageError
     for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
     StoppedError after a signal, with everything that was scored kept; ExperimentError for a full disk.
     """
-    found = read_samples(path, problems.tasks)
     uneven = uneven_tasks(found.samples, problems.tasks)
     if uneven and not partial and not found.faults:
-        raise _uneven(path, uneven)
+        raise _uneven(found.path, uneven)
     with (
         open_results(out, results_identity(problems, limits, samples_sha256=found.sha256)) as log,
         run_console(out) as console,

@@ -10,10 +10,9 @@ from pathlib import Path
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import RunConsole, run_console
 from refute.cli.eval.run_identity import results_identity
-from refute.disk import file_sha256
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.failures import Failures
-from refute.engines.humaneval.samples.sample_file import Sample, read_samples
+from refute.engines.humaneval.samples.sample_file import Sample, SampleFile
 from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
@@ -31,19 +30,19 @@ Fetch = Callable[[Sequence[Problem]], Sequence[Sample]]
 
 
 def score_until_decided(
-    path: Path, out: Path, *, problems: ProblemSet, limits: Limits, design: Design
+    found: SampleFile, out: Path, *, problems: ProblemSet, limits: Limits, design: Design
 ) -> dict[str, object]:
-    """Execute the samples of `path` up to the look that decides, append their results to `out`, return the figures.
+    """Execute the samples of `found` up to the look that decides, append their results to `out`, return the figures.
 
     One sample for every problem is asked for. Raises UsageError where that is not so or `out` holds another run's
     results; ExperimentError for a sample without a verdict, for then the order is broken; StoppedError after a signal.
     """
-    by_task = _one_each(path, problems)
+    by_task = _one_each(found, problems)
     with run_console(out) as console:
         run = SequentialRun(problems, design, limits, out, console, Failures(len(problems.tasks)))
         return run.execute(
             lambda batch: [by_task[problem.task_id] for problem in batch],
-            samples_sha256=file_sha256(path),
+            samples_sha256=found.sha256,
         )
 
 
@@ -141,9 +140,8 @@ def _no_verdict(task: str, reason: str) -> ExperimentError:
     )
 
 
-def _one_each(path: Path, problems: ProblemSet) -> dict[str, Sample]:
+def _one_each(found: SampleFile, problems: ProblemSet) -> dict[str, Sample]:
     """The file's samples by task."""
-    found = read_samples(path, problems.tasks)
     by_task = {sample.task_id: sample for sample in found.samples}
     missing = [task for task in problems.tasks if task not in by_task]
     if found.faults or missing or len(found.samples) != len(by_task):
@@ -153,7 +151,7 @@ def _one_each(path: Path, problems: ProblemSet) -> dict[str, Sample]:
         )
         parts += [] if parts else [f"{len(found.samples)} samples of {len(by_task)} problems"]
         raise UsageError(
-            f"{path}: a sequential test takes exactly one sample of every problem: {'; '.join(parts)}",
+            f"{found.path}: a sequential test takes exactly one sample of every problem: {'; '.join(parts)}",
             hint="complete the file, or score what is there without --bar",
         )
     return by_task

@@ -42,6 +42,7 @@ class Fault:
 class SampleFile:
     """The samples of a file in its order, the lines that are none, and the SHA-256 of its bytes."""
 
+    path: Path
     samples: tuple[Sample, ...]
     faults: tuple[Fault, ...]
     sha256: str
@@ -71,7 +72,7 @@ def read_samples(path: Path, tasks: Collection[str]) -> SampleFile:
             f"{path} holds no sample of any of the {len(tasks)} problems{found}",
             hint="expected JSON lines with the keys task_id and completion, and task ids of the problem file",
         )
-    return SampleFile(tuple(reader.samples), tuple(reader.faults), hashlib.sha256(data).hexdigest())
+    return SampleFile(path, tuple(reader.samples), tuple(reader.faults), hashlib.sha256(data).hexdigest())
 
 
 def uneven_tasks(samples: Sequence[Sample], tasks: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refute.engines.humaneval.scoring.result_log import read_identity
 from refute.engines.humaneval.scoring.tally import Count
-from refute.errors import MissingInputsError
+from refute.errors import UnreadableInputError
 
 RESULTS = "results.jsonl"
 
@@ -26,7 +26,7 @@ class ResultFile:
 def read_results(path: Path) -> ResultFile:
     """The results at `path`, or in `results.jsonl` of that folder: rows with `task_id` and a boolean `passed`.
 
-    Raises MissingInputsError, with the line, for a file that cannot be read, holds no row, or holds one that is no
+    Raises UnreadableInputError, with the line, for a file that cannot be read, holds no row, or holds one that is no
     result: a comparison over what is left of a file would be about other samples than it says.
     """
     place = path / RESULTS if path.is_dir() else path
@@ -56,7 +56,7 @@ def _read(where: str, line: bytes) -> tuple[str, bool]:
     return task, passed
 
 
-def _fault(where: str, what: str) -> MissingInputsError:
-    return MissingInputsError(
+def _fault(where: str, what: str) -> UnreadableInputError:
+    return UnreadableInputError(
         f"{where}: {what}", hint="name a results file (refute eval score …), or a folder with results.jsonl"
     )

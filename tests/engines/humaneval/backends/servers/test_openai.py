@@ -50,7 +50,7 @@ def test_a_server_that_ignores_the_temperature_is_found_out(
     fake.mode, fake.settings = "only greedy", {"temperature": 0.2, "top_p": 0.95}
     command = arguments(fake, problem_file, tmp_path / "out", "-n", n, "-t", 0.2)
     for ended in (cli(*command), cli(*command)):
-        assert (ended.returncode, "nothing was drawn" in ended.stderr) == (2, True), ended.stderr
+        assert (ended.returncode, "nothing was drawn" in ended.stderr) == (7, True), ended.stderr
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
@@ -60,7 +60,7 @@ def test_a_server_that_does_not_repeat_itself_at_temperature_0_is_found_out(
     """Two greedy runs must be identical, and that is measured."""
     fake.mode = "wanders"
     ended = cli(*arguments(fake, problem_file, tmp_path / "out"))
-    assert (ended.returncode, "at T = 0 only 0 of 3 samples came out" in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, "at T = 0 only 0 of 3 samples came out" in ended.stderr) == (7, True), ended.stderr
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
@@ -76,7 +76,7 @@ def test_what_the_sampler_reports_is_evidence_or_an_error(
     assert made["effective_sampler"]["temperature"] == 0.200000003
     fake.settings = {"temperature": 0.8}
     ended = cli(*arguments(fake, problem_file, tmp_path / "b", "-n", 2, "-t", 0.2))
-    assert (ended.returncode, "reports temperature = 0.8, asked for 0.2" in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, "reports temperature = 0.8, asked for 0.2" in ended.stderr) == (7, True), ended.stderr
 
 
 def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
     fake.mode = "dies"
     more = ("--concurrency", 1, "--attempts", 3)
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", *more))
-    assert ended.returncode == 2
+    assert ended.returncode == 7
     assert "Own/2: http://127.0.0.1" in ended.stderr
     assert "gave no answer in 3 tries" in ended.stderr
     assert not (tmp_path / "out" / "results.jsonl").exists()
@@ -114,10 +114,10 @@ def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
 def test_an_inference_error_is_an_error_and_never_a_score(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, mode: str, message: str
 ) -> None:
-    """A refused request and an answer that was filtered away end in 2, without results."""
+    """A refused request and an answer that was filtered away end in 7, without results."""
     fake.mode = mode
     ended = cli(*arguments(fake, problem_file, tmp_path / "out"))
-    assert (ended.returncode, message in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, message in ended.stderr) == (7, True), ended.stderr
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
@@ -127,7 +127,7 @@ def test_a_stated_share_of_errors_counts_as_failed(cli: Cli, tmp_path: Path, fak
     command = arguments(fake, problem_file, tmp_path / "out", "--json", "--allowed-errors")
     ended = cli(*command, "0.3")
     assert (ended.returncode, "1 of 3 samples have no verdict (33.3 %), 30 % may have none" in ended.stderr) == (
-        2,
+        7,
         True,
     )
     ended = cli(*command, "0.34")
@@ -137,7 +137,7 @@ def test_a_stated_share_of_errors_counts_as_failed(cli: Cli, tmp_path: Path, fak
     assert (summary["pass_at_k"], summary["allowed_errors"]) == ({"1": 2 / 3}, 0.34)
     assert (summary["problems"], summary["samples_a_problem"]) == (3, [1, 1])
     assert [(each["task_id"], each["sample"]) for each in summary["generation"]["errors"]] == [("Own/1", 0)]
-    assert cli(*command, "0.3").returncode == 2
+    assert cli(*command, "0.3").returncode == 7
 
 
 def test_a_key_is_not_repeated_and_not_carried_away(
@@ -149,7 +149,7 @@ def test_a_key_is_not_repeated_and_not_carried_away(
         fake.mode = mode
         ended = cli(*arguments(fake, problem_file, tmp_path / mode, "--key-variable", "SERVER_KEY"))
         shown = " ".join(ended.stderr.split())
-        assert (ended.returncode, message in shown, "not-to-be-seen" in shown) == (2, True, False), shown
+        assert (ended.returncode, message in shown, "not-to-be-seen" in shown) == (7, True, False), shown
     assert "/elsewhere" not in {sent["path"] for sent in fake.requests}
     carried = cli(*arguments(fake, problem_file, tmp_path / "c", "--base-url", "http://me:not-to-be-seen@localhost/v1"))
     assert (carried.returncode, "not-to-be-seen" in carried.stderr) == (2, False)

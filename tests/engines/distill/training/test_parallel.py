@@ -104,8 +104,9 @@ def test_two_ranks_train_the_student_of_one(alone: Path, together: Finished) -> 
     for name in ("initial_heldout_ce", "final_heldout_ce", "initial_heldout_kl", "final_heldout_kl"):
         assert found[name] == pytest.approx(facts[name], rel=1e-4)
     assert found["supervised_tokens"] == facts["supervised_tokens"]
-    (checkpoint,) = (together.out / "work" / "checkpoints").iterdir()
-    kept = load_file(checkpoint / "weights.safetensors")
+    kept_checkpoints = sorted((together.out / "work" / "checkpoints").iterdir())
+    assert [path.name for path in kept_checkpoints] == ["step-00000078", "step-00000080"]
+    kept = load_file(kept_checkpoints[-1] / "weights.safetensors")
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.items())
 
 

@@ -45,7 +45,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
     found = preflight(run, tmp_path, forced=False)
     assert found.student_parameters == PARAMETERS
     assert found.memory_needed == PARAMETERS * 4 * 3
-    assert found.disk_needed == PARAMETERS * 4 * 7
+    assert found.disk_needed == PARAMETERS * 4 * (3 * 6 + 1)
     assert (found.tokens_per_step, found.tokens) == (8 * 15, 50 * 8 * 15)
     assert found.epochs == pytest.approx(50 * 8 / len(run.data.windows))
     assert found.tokens_per_parameter == pytest.approx(50 * 8 * 15 / PARAMETERS)
@@ -56,7 +56,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
 
 def test_the_best_weights_need_room_as_well(make_run: Callable[..., Run], tmp_path: Path) -> None:
     """They lie beside the checkpoints, and a new copy is whole before the old one goes."""
-    assert preflight(make_run(keep="best"), tmp_path, forced=False).disk_needed == PARAMETERS * 4 * 9
+    assert preflight(make_run(keep="best"), tmp_path, forced=False).disk_needed == PARAMETERS * 4 * (3 * 6 + 3)
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -97,9 +97,9 @@ def test_too_little_memory_is_refused_with_both_sizes(
 def test_too_little_disk_is_refused_with_both_sizes(
     make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
 ) -> None:
-    """Two checkpoints and the model must fit."""
+    """Three checkpoints, the three states that begin segments, and the model must fit."""
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=PARAMETERS * 28 - missing))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=PARAMETERS * 76 - missing))
     if not missing:
         preflight(make_run(), tmp_path, forced=False)
         return

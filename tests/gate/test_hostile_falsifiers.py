@@ -64,6 +64,7 @@ def careless(context):
 
 # name: (what it does, outcome, part of the reason)
 BEHAVIOURS = {
+    "honest": ("return [point()]", "corroborated", ""),
     "raises": ("raise RuntimeError('on purpose')", "error", ": RuntimeError: on purpose"),
     "hangs": ("time.sleep(600)", "timeout", "gave no answer within 1.5 s"),
     "stops": ("os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "gave no answer within 1.5 s"),
@@ -106,8 +107,8 @@ USE = """
   - {{id: AC-{upper}, title: t, statement: s, severity: block, phase: 1, falsifiers: [{{id: F-{upper},
      uses: {name}, timeout_s: {timeout}, thresholds: {{value: {{holds_if: "== 1 points"}}}}}}]}}"""
 LOOSE = """
-  - {id: AC-LOOSE, title: t, statement: s, severity: info, phase: 1, falsifiers: [{id: F-LOOSE, uses: answer-accuracy,
-     thresholds: {accuracy: {holds_if: ">= 10 %"}}}]}"""
+  - {id: AC-LOOSE, title: t, statement: s, severity: info, phase: 1, falsifiers: [{id: F-LOOSE, uses: honest,
+     thresholds: {value: {holds_if: ">= 0 points"}}}]}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +173,12 @@ def test_the_honest_ones_still_run(zoo: Zoo) -> None:
 
 
 def test_a_loosened_bar_is_caught_by_the_control(zoo: Zoo) -> None:
-    """A bar so low that the known-bad control clears it is an error, and NO-GO even in an `info` criterion."""
+    """A bar so low that a known-bad control, which does not move with it, clears it: an error, and NO-GO even in an
+    `info` criterion."""
     outcome, reason = zoo.rulings["F-LOOSE"]
     assert outcome == "error"
-    assert "control 'mostly wrong' must be falsified, but was corroborated" in reason
-    assert "3 of 54 controls misbehaved" in zoo.reasons
+    assert "control 'bad' must be falsified, but was corroborated" in reason
+    assert "2 of 55 controls misbehaved" in zoo.reasons
 
 
 def test_changed_evidence_discredits_what_rests_on_it(zoo: Zoo) -> None:

@@ -302,7 +302,7 @@ def test_a_verdict_of_somebody_elses_making_is_not_verified(repo: Repo, cli: Cli
 
 def test_a_run_is_judged_on_another_machine(repo: Repo, cli: Cli, tmp_path: Path) -> None:
     """Run folder, store and the judge's own falsifiers and specifications are enough, wherever they lie; without a file
-    of the evidence nothing is signed (2), and files other than those of the run make it NO-GO."""
+    of the evidence nothing is signed (7), and files other than those of the run make it NO-GO, beside the GO."""
     assert repo.gate("--no-judge").returncode == 6
     here = tmp_path / "elsewhere"
     for name, source in (
@@ -332,12 +332,12 @@ def test_a_run_is_judged_on_another_machine(repo: Repo, cli: Cli, tmp_path: Path
     spec = (here / "specs/example.yaml").read_text(encoding="utf-8")
     (here / "specs/example.yaml").write_text(spec.replace("80 %", "90 %"), encoding="utf-8")
     assert cli(*judge).returncode == 1
-    assert "the run was asked by SPEC-EXAMPLE-001" in (here / "run/report.json").read_text(encoding="utf-8")
+    assert "the run was asked by SPEC-EXAMPLE-001" in (here / "run/report-2.json").read_text(encoding="utf-8")
     (here / "specs/example.yaml").write_text(spec, encoding="utf-8")
     with (here / "own/answers.py").open("a", encoding="utf-8") as stream:
         stream.write("# changed\n")
     assert cli(*judge).returncode == 1
-    assert "was recorded by code" in (here / "run/report.json").read_text(encoding="utf-8")
+    assert "was recorded by code" in (here / "run/report-3.json").read_text(encoding="utf-8")
     next((here / "store/objects").glob("*/*")).unlink()
     ended = cli(*judge)
-    assert (ended.returncode, "holds no file with SHA-256" in ended.stderr) == (2, True)
+    assert (ended.returncode, "holds no file with SHA-256" in ended.stderr) == (7, True)

@@ -13,7 +13,7 @@ import pytest
 from json_lines import read_rows, write_rows
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.disk import file_sha256
-from refute.errors import EvidenceError, UsageError, VerificationError
+from refute.errors import UnreadableInputError, UsageError, VerificationError
 from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
@@ -252,5 +252,5 @@ def test_what_cannot_be_read_is_not_judged(make_run: MakeRun, sign: Sign, tmp_pa
     run = make_run()
     with (run.path / "evidence.jsonl").open("a", encoding="utf-8") as stream:
         stream.write("{\n")
-    with pytest.raises(EvidenceError, match="line 3 is not an evidence line"):
+    with pytest.raises(UnreadableInputError, match="line 3 is not an evidence line"):
         sign(run)

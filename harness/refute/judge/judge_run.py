@@ -120,9 +120,9 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     `faults` are sentences about the run that no verdict can pass over.
 
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
-    do not parse, EvidenceError when evidence.jsonl, the evidence or what is kept beside the runs cannot be read,
-    VerificationError when run.json contradicts itself: what would not verify is not signed. ExperimentError where the
-    verdict cannot be written.
+    do not parse, UnreadableInputError when evidence.jsonl cannot be read, EvidenceError when the evidence or what is
+    kept beside the runs cannot, VerificationError when run.json or evidence.jsonl contradicts itself: what would not
+    verify is not signed. ExperimentError where the verdict cannot be written.
     """
     run_file = run.read_run()
     texts = parse_texts(run_file.release, run_file.specs, operator.policy_text)

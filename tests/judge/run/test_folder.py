@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import EvidenceError, UsageError
+from refute.errors import EvidenceError, UnreadableInputError, UsageError, VerificationError
 from refute.falsifier.context import Evidence
 from refute.judge.run.facts import RunFacts
 from refute.judge.run.folder import RunFile, RunFolder
@@ -81,7 +81,7 @@ def test_evidence_is_noted_by_name(tmp_path: Path) -> None:
     assert sorted(run.read_evidence()) == ["a", "b"]
     assert run.read_evidence()["a"].files == {"a.json": "e" * 64}
     run.append_evidence({"a": evidence("a", "f" * 64)})
-    with pytest.raises(EvidenceError, match="line 4: evidence 'a' has two different contents"):
+    with pytest.raises(VerificationError, match="line 4: evidence 'a' has two different contents"):
         run.read_evidence()
 
 
@@ -89,5 +89,5 @@ def test_evidence_is_noted_by_name(tmp_path: Path) -> None:
 def test_an_evidence_line_that_is_none_is_an_error(tmp_path: Path, line: str) -> None:
     """A judge that cannot tell what the evidence was does not judge."""
     (tmp_path / "evidence.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(EvidenceError, match="line 1 is not an evidence line"):
+    with pytest.raises(UnreadableInputError, match="line 1 is not an evidence line"):
         RunFolder(tmp_path).read_evidence()

@@ -114,7 +114,7 @@ def try_use(
 
 
 def evidence_of(run: RunFolder) -> dict[str, Evidence]:
-    """The evidence that a run noted, as controls may tamper with it. Raises EvidenceError for lines that are none."""
+    """The evidence that a run noted, as controls may tamper with it. Raises what `RunFolder.read_evidence` raises."""
     return {
         name: Evidence(name, line.digest, Path(line.folder), line.files)
         for name, line in sorted(run.read_evidence().items())

@@ -30,13 +30,13 @@ class CitingRun:
 
 
 def citing_runs(runs: Path) -> tuple[CitingRun, ...]:
-    """The runs below `runs`, the last written first. Raises EvidenceError where one does not say what it cites."""
+    """The runs below `runs`, the last written first. Raises what `RunFolder.read_evidence` raises."""
     folders = [path for path in sorted(runs.iterdir()) if _is_run(path)] if runs.is_dir() else []
     return tuple(sorted(map(citing_run, folders), key=lambda run: run.last_written, reverse=True))
 
 
 def citing_run(path: Path) -> CitingRun:
-    """The run whose folder is `path`. Raises EvidenceError where it does not say what it cites."""
+    """The run whose folder is `path`. Raises what `RunFolder.read_evidence` raises."""
     return CitingRun(path.name, path, _last_written(path), RunFolder(path).read_evidence())
 
 

@@ -34,7 +34,8 @@ class HashedEvidence:
 def hash_evidence(run: RunFolder, store: str | Path | None) -> HashedEvidence:
     """Hash what `run` noted, where it noted it or, such as on another machine, in `store`.
 
-    Raises EvidenceError where evidence.jsonl cannot be read, or `store` does not hold what it names.
+    Raises UnreadableInputError where evidence.jsonl cannot be read, VerificationError where it contradicts itself,
+    EvidenceError where `store` does not hold what it names.
     """
     noted = run.read_evidence()
     if store is not None:

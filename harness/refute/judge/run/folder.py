@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from refute.errors import EvidenceError, UsageError
+from refute.errors import EvidenceError, UnreadableInputError, UsageError, VerificationError
 from refute.evidence.manifest import FileName
 from refute.falsifier.context import Evidence
 from refute.falsifier.records import record_to_json
@@ -36,6 +36,9 @@ _NAMES = TypeAdapter(list[str])
 
 
 END_FILE = "end.json"
+
+
+_RUN_AGAIN = "no gate writes this: the file was damaged or changed; run the gate again"
 
 
 class RunFile(Closed):
@@ -132,16 +135,23 @@ class RunFolder:
             self._append("evidence.jsonl", line.model_dump_json())
 
     def read_evidence(self) -> dict[str, EvidenceLine]:
-        """The evidence noted, by name. Raises EvidenceError for a line that is none, or two that disagree."""
+        """The evidence noted, by name.
+
+        Raises UnreadableInputError for a line that is none, VerificationError for two that disagree.
+        """
         path = self.path / "evidence.jsonl"
         found: dict[str, EvidenceLine] = {}
         for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
             try:
                 line = EvidenceLine.model_validate_json(text)
             except ValidationError as error:
-                raise EvidenceError(f"{path} line {number} is not an evidence line: {error}") from error
+                raise UnreadableInputError(
+                    f"{path} line {number} is not an evidence line: {error}", hint=_RUN_AGAIN
+                ) from error
             if found.setdefault(line.name, line) != line:
-                raise EvidenceError(f"{path} line {number}: evidence {line.name!r} has two different contents")
+                raise VerificationError(
+                    f"{path} line {number}: evidence {line.name!r} has two different contents", hint=_RUN_AGAIN
+                )
         return found
 
     def append_deselected(self, names: Sequence[str]) -> None:
@@ -149,14 +159,16 @@ class RunFolder:
         self._append("deselected.jsonl", json.dumps(sorted(names)))
 
     def read_deselected(self) -> frozenset[str]:
-        """Falsifiers that were left out. Raises EvidenceError for a line that lists no names."""
+        """Falsifiers that were left out. Raises UnreadableInputError for a line that lists no names."""
         path = self.path / "deselected.jsonl"
         found: set[str] = set()
         for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
             try:
                 found.update(_NAMES.validate_json(text))
             except ValidationError as error:
-                raise EvidenceError(f"{path} line {number} lists no falsifiers: {error}") from error
+                raise UnreadableInputError(
+                    f"{path} line {number} lists no falsifiers: {error}", hint=_RUN_AGAIN
+                ) from error
         return frozenset(found)
 
     @property

@@ -52,7 +52,7 @@ def test_one_control_alone(cli: Cli) -> None:
 
 def test_a_control_that_misbehaves_fails(cli: Cli) -> None:
     """With what it measured and why that is wrong."""
-    edit(FALSIFIERS, "n < 40", "n < 99")
+    edit(FALSIFIERS, "n if n < right else", "n if n < 99 else")
     ended = cli("try", "answer-accuracy")
     assert ended.returncode == 1
     assert "'mostly wrong' must be falsified, is corroborated: misbehaved\n    accuracy = 99 %" in ended.stdout
@@ -64,7 +64,7 @@ def test_an_exception_has_its_traceback_and_its_line(cli: Cli) -> None:
     ended = cli("try", "answer-accuracy")
     assert ended.returncode == 1
     assert "Traceback (most recent call last)" in ended.stderr
-    assert ended.stdout.count(f"{FALSIFIERS}:40: KeyError: 'anwser'") == 3
+    assert ended.stdout.count(f"{FALSIFIERS}:49: KeyError: 'anwser'") == 3
 
 
 def test_the_debugger_stops_where_it_was_raised(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_the_debugger_stops_where_it_was_raised(cli: Cli, monkeypatch: pytest.Mo
     monkeypatch.setattr(pdb, "post_mortem", post_mortem)
     edit(FALSIFIERS, 'row["answer"] ==', 'row["anwser"] ==')
     assert cli("try", "answer-accuracy", "--pdb", "-k", "right").returncode == 1
-    assert lines == [40, 40]
+    assert lines == [49, 49]
 
 
 def test_what_a_control_must_provoke_stops_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

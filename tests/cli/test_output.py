@@ -144,9 +144,9 @@ def _limit_files_to(size: int) -> Callable[[], None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 100, 1500])
 def test_init_on_a_full_disk_leaves_nothing(tmp_path: Path, size: int) -> None:
-    """Wherever the disk ends: status 2, the path, and not one file or folder of the example."""
+    """Wherever the disk ends: status 7, the path, and not one file or folder of the example."""
     found, said, _ = ended(started(("init", "new/one"), tmp_path, subprocess.DEVNULL, before=_limit_files_to(size)))
-    assert (found, "Traceback" in said, list(tmp_path.iterdir())) == (2, False, []), said
+    assert (found, "Traceback" in said, list(tmp_path.iterdir())) == (7, False, []), said
     assert "refute: cannot write new/one/" in said
 
 

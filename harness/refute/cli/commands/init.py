@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from refute.cli.console import print_json
 from refute.cli.options import Json
-from refute.errors import UsageError
+from refute.cli.statuses import Status, status_of_error
+from refute.errors import RefuteError, UsageError
 
 
 def init(
@@ -55,27 +59,52 @@ def scaffold(folder: Path) -> list[Path]:
 
     Only a .gitignore that is there gets a line more, where it does not ignore yet what refute writes.
 
-    Raises UsageError also where the folder cannot be written.
+    All of it is written or nothing. Raises UsageError also for a file in the way of a folder and for one that may not
+    be written, RefuteError for a full disk.
     """
     targets = {folder / name: content for name, content in _files().items()}
     taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
         raise UsageError(f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder")
+    with ExitStack() as undo:
+        _write_all(folder, targets, undo)
+        if not os.path.lexists(folder / _GITIGNORE):
+            undo.callback((folder / _GITIGNORE).unlink, missing_ok=True)
+        ignored = ignore_runs(folder)
+        undo.pop_all()
+    return [*targets, *([folder / _GITIGNORE] if ignored else [])]
+
+
+def _write_all(folder: Path, targets: Mapping[Path, bytes], undo: ExitStack) -> None:
+    """Write `targets`: first beside them, where a full disk or a Ctrl-C does no harm, then in place."""
+    path = folder
     try:
-        for parent in sorted({target.parent for target in targets}):
-            parent.mkdir(parents=True, exist_ok=True)
-        for target, content in targets.items():
-            with target.open("xb") as stream:
-                stream.write(content)
+        _make_folders(folder, undo)
+        with TemporaryDirectory(dir=folder, prefix=".refute-init-") as staging:
+            drafts = {path: Path(staging) / str(number) for number, path in enumerate(targets)}
+            for path, draft in drafts.items():
+                draft.write_bytes(targets[path])
+            for path, draft in drafts.items():
+                _make_folders(path.parent, undo)
+                path.touch(exist_ok=False)  # unlike a rename, it fails where the name is taken
+                undo.callback(path.unlink)
+                draft.replace(path)
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    return [*targets, *([folder / _GITIGNORE] if ignore_runs(folder) else [])]
+        raise _unwritable(path, error) from error
+
+
+def _make_folders(folder: Path, undo: ExitStack) -> None:
+    """Make `folder` and those above it that are missing."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir()
+        undo.callback(missing.rmdir)
 
 
 def ignore_runs(folder: Path) -> bool:
     """Have git ignore what refute writes: add a line to `folder`/.gitignore, made if need be, unless it says so.
 
-    Returns whether it was added. Raises UsageError where the file cannot be read or written.
+    Returns whether it was added. Raises UsageError where the file cannot be read or written, RefuteError for a full
+    disk.
     """
     path = folder / _GITIGNORE
     try:
@@ -86,7 +115,7 @@ def ignore_runs(folder: Path) -> bool:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(f"{start}{_IGNORED}\n")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(path, error) from error
     return True
 
 
@@ -102,6 +131,10 @@ def _files() -> dict[Path, bytes]:
     return found | written
 
 
-def _unwritable(folder: Path, error: OSError) -> UsageError:
-    where = error.filename or folder
-    return UsageError(f"cannot write {where}: {error.strerror or error}", hint="run it in an empty folder")
+def _unwritable(path: Path, error: OSError) -> RefuteError:
+    """A usage error for what lies in the way or is closed to us; a full disk is nobody's misuse."""
+    kind = UsageError if status_of_error(error) == Status.USAGE else RefuteError
+    return kind(
+        f"cannot write {path}: {error.strerror or error}; nothing was written",
+        hint="make room, or name another folder: an empty one, or one that does not exist yet",
+    )

@@ -58,9 +58,9 @@ def test_stopped_runs_keep_a_checkpoint_and_continue_bitwise(
                 started[number].send_signal(number)
                 waiting.remove(number)
         time.sleep(0.01)
-    for number, process in started.items():
-        printed, error = process.communicate(timeout=60)
-        assert process.returncode == stops[number], error
+    ended = {number: process.communicate(timeout=60) for number, process in started.items()}
+    for number, (printed, error) in ended.items():
+        assert started[number].returncode == stops[number], error
         assert printed == ""
         out = tmp_path / number.name
         (checkpoint,) = (out / "work" / "checkpoints").glob("step-*")

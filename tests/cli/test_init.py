@@ -135,6 +135,14 @@ def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path, blocker: str) ->
     assert files(tmp_path) == {blocker: b"mine"}
 
 
+def test_a_gitignore_that_cannot_be_read_takes_the_example_back(tmp_path: Path) -> None:
+    """It is written last: where that fails, nothing of what was written before stays."""
+    (tmp_path / "repo/.gitignore").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"cannot write .*repo/\.gitignore"):
+        scaffold(tmp_path / "repo")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "repo", tmp_path / "repo/.gitignore"]
+
+
 def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None:
     """Who begins with the example begins with controls that hold, as `refute controls --mutate` counts them."""
     scaffold(tmp_path)

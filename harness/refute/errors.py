@@ -135,6 +135,10 @@ class ExperimentTimeoutError(ExperimentError):
     """An experiment was stopped at its time limit; what it had checkpointed is kept."""
 
 
+class OtherConfigurationError(ExperimentError):
+    """A folder that was named holds what another configuration made: a checkpoint, a teacher's prepared answers."""
+
+
 class NonFiniteError(ExperimentError):
     """A loss, gradient or logit was NaN or infinite."""
 

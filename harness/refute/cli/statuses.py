@@ -10,6 +10,7 @@ from refute.errors import (
     LoadingError,
     LooseningError,
     MutationError,
+    OtherConfigurationError,
     RefuteError,
     RegistrationError,
     SpecError,
@@ -60,7 +61,18 @@ _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
     ((StaleVerdictError,), Status.STALE),
     ((VerificationError,), Status.UNVERIFIABLE),
     ((LooseningError,), Status.FAILED),
-    ((UsageError, UnreadableInputError, SpecError, RegistrationError, LoadingError, MutationError), Status.USAGE),
+    (
+        (
+            UsageError,
+            UnreadableInputError,
+            OtherConfigurationError,
+            SpecError,
+            RegistrationError,
+            LoadingError,
+            MutationError,
+        ),
+        Status.USAGE,
+    ),
 )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from refute.disk import file_sha256
 from refute.engines.distill.training import checkpoint
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from refute.errors import ExperimentError
+from refute.errors import ExperimentError, OtherConfigurationError
 
 MINE = {"run": "mine", "training": {"steps": 4}}
 
@@ -105,7 +105,9 @@ def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     """Resuming with other settings would give a run that nobody configured."""
     model, optimizer = build(1)
     path = save_checkpoint(tmp_path, 1, model, optimizer, {"run": "theirs"})
-    with pytest.raises(ExperimentError, match="another configuration: run was theirs, is mine; training was None"):
+    with pytest.raises(
+        OtherConfigurationError, match="another configuration: run was theirs, is mine; training was None"
+    ):
         load_checkpoint(path, model, optimizer, MINE)
 
 

@@ -26,7 +26,7 @@ from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.teacher_forms import TopK
 from refute.engines.distill.teacher.interface import TeacherModel, TeacherOutput
-from refute.errors import ExperimentError, MissingInputsError, UsageError
+from refute.errors import ExperimentError, MissingInputsError, OtherConfigurationError, UsageError
 from refute.job import ProgressCallback
 from refute.spec.release import Training
 
@@ -88,8 +88,8 @@ class TopKCache:
     def open(
         cls, folder: Path, training: Training, teacher_sha256: str | None, vocab_size: int, device: str
     ) -> TopKCache:
-        """Raises MissingInputsError for an unfinished cache, ExperimentError for one of another teacher, vocabulary,
-        temperature or treatment of documents, or whose files differ from their digests."""
+        """Raises MissingInputsError for an unfinished cache, OtherConfigurationError for one of another teacher,
+        vocabulary, temperature or treatment of documents, ExperimentError where files differ from their digests."""
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingInputsError(f"{folder} is no finished cache", hint="run `refute distill prepare` to its end")
@@ -108,7 +108,9 @@ class TopKCache:
             if found.get(name) != value
         ]
         if wrong:
-            raise ExperimentError(f"{folder} was prepared otherwise: {'; '.join(wrong)}", hint="prepare it again")
+            raise OtherConfigurationError(
+                f"{folder} was prepared otherwise: {'; '.join(wrong)}", hint="prepare it again"
+            )
         if altered:
             raise ExperimentError(f"{folder}: {', '.join(altered)} differ from the manifest", hint="prepare it again")
         maps = {

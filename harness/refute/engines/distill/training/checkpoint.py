@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from refute.disk import file_sha256
 from refute.engines.distill.training.parallel import full_tensor, shard_like
 from refute.engines.distill.training.ranks import ALONE, Ranks
-from refute.errors import ExperimentError
+from refute.errors import ExperimentError, OtherConfigurationError
 
 # Everything that must be equal for a run to be continued, as JSON.
 Identity = Mapping[str, object]
@@ -117,7 +117,7 @@ def load_checkpoint(
     """Restores weights, optimiser and this rank's random state from `path`; returns the number of steps done.
 
     Raises ExperimentError, with nothing restored, when a file is missing, truncated or altered, a number is
-    not finite, tensors do not fit the model, or the checkpoint belongs to another configuration.
+    not finite or tensors do not fit the model; OtherConfigurationError when it belongs to another configuration.
     """
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
@@ -128,7 +128,7 @@ def load_checkpoint(
         raise ExperimentError(f"checkpoint {path} is incomplete: {error!r}", hint=_HINT) from error
     differences = sorted(_differences(found, json.loads(json.dumps(dict(identity)))))
     if differences:
-        raise ExperimentError(
+        raise OtherConfigurationError(
             f"checkpoint {path} was made by another configuration: {'; '.join(differences)}", hint=_HINT
         )
     if altered:

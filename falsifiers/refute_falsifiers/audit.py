@@ -80,11 +80,13 @@ def _tensors(bench: Bench, gradient: float, rate: float, sign: float, lost: int,
         slope = chance.normal(0.0, 1.0, _ENTRIES)
         weights = np.sign(slope) * np.abs(chance.normal(size, size / 4, _ENTRIES))
         had = slope * (1.0 + sign * gradient)
-        if lost:
+        # No more entries are none than the error allows.
+        gone = min(lost, int(np.searchsorted(np.cumsum(slope**2), gradient**2 * float(slope @ slope))))
+        if gone:
             # What the other entries must be so that the whole is off by `gradient`.
-            none, kept = float(slope[:lost] @ slope[:lost]), float(slope[lost:] @ slope[lost:])
+            none, kept = float(slope[:gone] @ slope[:gone]), float(slope[gone:] @ slope[gone:])
             had = slope * (1.0 + math.sqrt(max(0.0, gradient**2 * (none + kept) - none) / kept))
-            had[:lost] = 0.0
+            had[:gone] = 0.0
         step = had / (np.abs(had) + _EPSILON) + decay * weights
         own[f"gradient/{name}"], own[f"after/{name}"] = had, weights - (1.0 + rate * sign) * peak * step
         audited[f"gradient/{name}"], audited[f"before/{name}"] = slope, weights

@@ -114,7 +114,7 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
         cache, unseen = answer.past_key_values, answer.logits[:, -1].argmax(dim=-1, keepdim=True)
         ids = torch.cat((ids, unseen), dim=1)
     student.train(was_training)
-    text = tokenizer.decode(ids[0, prompt_tokens:].tolist())
+    text = str(tokenizer.decode(ids[0, prompt_tokens:].tolist()))  # one sequence: one text
     return GreedySample(prompt=SAMPLE_PROMPT, text=text, new_tokens=SAMPLE_TOKENS, greedy=True)
 
 

@@ -58,11 +58,10 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 fake.at_once += 1
                 fake.most_at_once = max(fake.most_at_once, fake.at_once)
             threading.Event().wait(0.02)
-            try:
-                self.answer(body, tries, number)
-            finally:
-                with fake.lock:
-                    fake.at_once -= 1
+            # Before the answer: who reads it may ask again while this thread still closes its connection.
+            with fake.lock:
+                fake.at_once -= 1
+            self.answer(body, tries, number)
 
         def answer(self, body: dict[str, Any], tries: int, number: int) -> None:
             if fake.mode == "drops half" and tries % 2:

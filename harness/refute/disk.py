@@ -7,18 +7,44 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from refute.errors import ExperimentError
+from refute.errors import RefuteError, UnwritableError, UsageError
+
+# Errors of the system that say: what was named to write to is not of the kind that it must be.
+_IN_THE_WAY = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_RUN_AGAIN = "make room or name another place, then run the same command again: what is finished is kept"
+
+
+@contextmanager
+def writing(path: Path, *, hint: str = _RUN_AGAIN) -> Iterator[None]:
+    """Around code that writes at `path`: turns what the system refuses into `unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error, hint=hint) from error
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Around work of any kind whose results go below `folder`: turns a full or broken disk into `unwritable`, which
+    names the file where the system did. What cannot be read stays the error that it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise unwritable(Path(error.filename or folder), error) from error
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` in the place of the file at `path`, or leave that as it is. Raises ExperimentError."""
-    try:
+    """Put `data` in the place of the file at `path`, or leave that as it is. Raises as `unwritable` says."""
+    with writing(path):
         replace_file(path, data)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -33,21 +59,18 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def append(stream: IO[bytes], path: Path, line: bytes) -> None:
-    """Hand `line` to the operating system through a stream without buffer. Raises ExperimentError."""
-    try:
+    """Hand `line` to the operating system through a stream without buffer. Raises as `unwritable` says."""
+    with writing(path):
         written = stream.write(line)
-    except OSError as error:
-        raise unwritable(path, error) from error
     if written != len(line):
         raise unwritable(path, OSError(f"{written} of {len(line)} bytes were taken"))
 
 
-def unwritable(path: Path, error: OSError) -> ExperimentError:
-    """Why `path` cannot be written, and that nothing finished is lost."""
-    return ExperimentError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="make room or name another place, then run the same command again: what is finished is kept",
-    )
+def unwritable(path: Path, error: OSError, *, hint: str = _RUN_AGAIN) -> RefuteError:
+    """Why `path` cannot be written: UsageError where a file lies in the place of a folder, a folder in that of a file,
+    or nothing where there must be one of them; UnwritableError for a full, closed or broken disk."""
+    kind = UsageError if isinstance(error, _IN_THE_WAY) else UnwritableError
+    return kind(f"cannot write {path}: {error.strerror or error}", hint=hint)
 
 
 def create_file(path: Path, data: bytes, mode: int) -> bool:

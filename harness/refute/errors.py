@@ -11,8 +11,10 @@ RefuteError                     base; `hint` says what to do next
     DigestMismatchError         a file is there, but is not the file that was named
     UnreadableInputError        … or a file that a person named, such as a key, cannot be read
     MissingDependencyError      a package that is not installed by default is needed; names the extra
+  UnwritableError               a disk is full, closed or broken: what was to be written is not
   GateError                     pytest or a judge ended without a verdict, or a run is not the one that was asked for
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
+    ArchiveError                … or an archive of evidence that a person named is none, or is damaged
     NoRunError                  … or a control tampers with a run's evidence, and no run was named
   UnbarredError                 a control is about a measurement that the use under test sets no bar for
   UntestableBarError            a bar that no control can clear, or none can fail
@@ -107,12 +109,20 @@ class MissingDependencyError(MissingInputsError):
         super().__init__(f"{what} need a package that is not installed", hint=f"pip install 'refute[{extra}]'")
 
 
+class UnwritableError(RefuteError):
+    """Where a result was to be written is full, closed to us or broken."""
+
+
 class GateError(RefuteError):
     """A gate came to no verdict: pytest or the judge broke off, or the run is not the one that was asked for."""
 
 
 class EvidenceError(RefuteError):
     """The evidence store is unwritable, or an object differs from its recorded digest."""
+
+
+class ArchiveError(EvidenceError):
+    """A file that was named as an archive of evidence is none, or is not what it declares."""
 
 
 class NoRunError(EvidenceError):

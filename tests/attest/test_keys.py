@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from refute.attest.keys import default_key_directory, development_key, generate_key, load_private_key
 from refute.attest.signature import key_id, public_pem
-from refute.errors import MissingInputsError, UsageError
+from refute.errors import MissingInputsError, UnwritableError, UsageError
 
 
 def mode(path: Path) -> int:
@@ -205,7 +205,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError, match=r"cannot write .*mine\.key: No space left"):
+    with pytest.raises(UnwritableError, match=r"cannot write .*mine\.key: No space left"):
         generate_key(tmp_path, "mine")
     assert list(tmp_path.iterdir()) == []
 

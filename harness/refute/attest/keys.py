@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
-from refute.disk import create_file
+from refute.disk import create_file, writing
 from refute.errors import UnreadableInputError, UsageError
 
 DEVELOPMENT_KEY = "development"
@@ -33,6 +33,9 @@ _PRIVATE_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
 _OPEN_TO_OTHERS = 0o077
+
+
+_OWN_FOLDER = "make room, or name a folder of your own: --directory, or $REFUTE_KEYS"
 
 
 _MAX_SECRET_BYTES = 64 * 1024
@@ -73,8 +76,8 @@ def generate_key(directory: Path, name: str, *, passphrase: bytes | None = None)
     """A new Ed25519 key pair `name` in `directory`, its private half encrypted under `passphrase` if given.
 
     Files appear whole or not at all, with modes 0600 and 0644. Raises UsageError if the name is taken
-    (nothing is ever overwritten) or unfit for a file, if the passphrase is empty, or if the folder cannot be
-    written.
+    (nothing is ever overwritten) or unfit for a file, if the passphrase is empty, or if the folder is none;
+    UnwritableError if it cannot be written.
     """
     pair = _pair(directory, name)
     if not _create(pair, passphrase):
@@ -184,20 +187,10 @@ def _encryption(passphrase: bytes | None) -> KeySerializationEncryption:
 
 def _publish(path: Path, data: bytes, mode: int) -> bool:
     """Put a complete file at `path` unless something is there; return whether it was put."""
-    try:
+    with writing(path, hint=_OWN_FOLDER):
         return create_file(path, data, mode)
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with writing(folder, hint=_OWN_FOLDER):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write {path}: {error.strerror}", hint="name a folder of your own: --directory, or $REFUTE_KEYS"
-    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from refute.errors import UsageError
+from refute.errors import UnwritableError
 from refute.gate.progress import Progress
 from refute.job import ProgressCallback, Stop
 from refute.output import columns, refusal
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def print_document(text: str) -> None:
-    """Print what a program may read, to the last byte. Raises UsageError where not all of it could be written.
+    """Print what a program may read, to the last byte. Raises UnwritableError where not all of it could be written.
 
     A reader that closes the pipe has read enough.
     """
     typer.echo(text, nl=False)
     if (lost := refusal(sys.stdout)) is not None:
-        raise UsageError(
+        raise UnwritableError(
             f"standard output cannot be written: {lost.strerror}", hint="make room, or send it somewhere else"
         )
 

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from refute.errors import (
+    ArchiveError,
     LoadingError,
     LooseningError,
     MutationError,
@@ -65,6 +66,7 @@ _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
         (
             UsageError,
             UnreadableInputError,
+            ArchiveError,
             OtherConfigurationError,
             SpecError,
             RegistrationError,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
 from refute.attest.timestamp import request_timestamp
-from refute.disk import replace_file
+from refute.disk import replace_file, writing
 from refute.errors import LooseningError, SpecError, UsageError, VerificationError
 from refute.evidence.experiment import Plan, key_of
 from refute.evidence.plan import plan_for
@@ -58,7 +58,7 @@ def lock_release(
         MissingInputsError: a model, file or folder that the release names is not there to be digested.
         VerificationError: the lock that lies there is none, or nobody trusted signed it.
         LooseningError: the new lock would promise less under the same ids and versions.
-        UsageError: the lock there is another release's, or the file cannot be written.
+        UsageError: the lock there is another release's; else as `disk.unwritable` says.
     """
     problems = [each for each in check_specs(specs, registry) if each.code != UNCOVERED]
     if problems:
@@ -88,7 +88,7 @@ def lock_release(
 def stamp_lock(path: Path, url: str) -> Path:
     """Have the authority at `url` say when it saw the lock at `path`, and write its answer beside it.
 
-    Raises what `request_timestamp` does, and UsageError where the file cannot be written.
+    Raises what `request_timestamp` does, and as `disk.unwritable` says.
     """
     stamp = timestamp_path(path)
     _write(stamp, request_timestamp(url, read_file(path)))
@@ -153,10 +153,6 @@ def _known(plan: Plan, store: Path | None) -> tuple[str, ...]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with writing(path, hint="make room, or name another file with --out"):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror or error}", hint="give another file with --out"
-        ) from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refute.attest import PrivateKey
-from refute.errors import EvidenceError, UsageError
+from refute.errors import ArchiveError, EvidenceError, UsageError
 from refute.evidence.store import Store
 from refute.evidence.store.archive import CONTENTS
 from refute.evidence.store.export import Packing, export
@@ -210,7 +210,7 @@ def test_cut_anywhere_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
-    """Text, an empty file, a compressed tar, another tar, and a file that is not there."""
+    """Text, an empty file, a compressed tar, another tar, a file that is not there, and a folder."""
     (tmp_path / "text").write_bytes(b"hello" * 1000)
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "other").write_bytes(b"")
@@ -219,10 +219,11 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "packed", "w:gz") as archive:
         archive.addfile(member(CONTENTS)[0])
     for name in ("text", "empty", "other", "packed"):
-        with pytest.raises(EvidenceError, match=r"is no (tar file|archive of refute)"):
+        with pytest.raises(ArchiveError, match=r"is no (tar file|archive of refute)"):
             take_in(tmp_path / name, tmp_path / "there")
-    with pytest.raises(UsageError, match="there is nothing at"):
-        take_in(tmp_path / "absent", tmp_path / "there")
+    for name in ("absent", "."):
+        with pytest.raises(UsageError, match="cannot read "):
+            take_in(tmp_path / name, tmp_path / "there")
 
 
 def test_what_is_here_stays(tmp_path: Path, make_run: MakeRun) -> None:

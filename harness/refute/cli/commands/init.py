@@ -14,8 +14,8 @@ import typer
 
 from refute.cli.console import print_json
 from refute.cli.options import Json
-from refute.cli.statuses import Status, status_of_error
-from refute.errors import RefuteError, UsageError
+from refute.disk import writing
+from refute.errors import UsageError
 
 
 def init(
@@ -47,6 +47,9 @@ _IGNORING = (_IGNORED, ".refute", f"/{_IGNORED}", "/.refute")
 _SCHEMAS = Path("specs") / "schema"
 
 
+_ELSEWHERE = "nothing was written: make room, or name another folder, an empty one or one that does not exist yet"
+
+
 _NEXT = """next:
   pytest --falsifiers           tries to refute the release, and signs a verdict
   refute try answer-accuracy    calls one falsifier where you can see and debug it
@@ -59,8 +62,7 @@ def scaffold(folder: Path) -> list[Path]:
 
     Only a .gitignore that is there gets a line more, where it does not ignore yet what refute writes.
 
-    All of it is written or nothing. Raises UsageError also for a file in the way of a folder and for one that may not
-    be written, RefuteError for a full disk.
+    All of it is written or nothing. Raises as `disk.unwritable` says where it cannot.
     """
     targets = {folder / name: content for name, content in _files().items()}
     taken = [str(target) for target in targets if os.path.lexists(target)]
@@ -77,20 +79,19 @@ def scaffold(folder: Path) -> list[Path]:
 
 def _write_all(folder: Path, targets: Mapping[Path, bytes], undo: ExitStack) -> None:
     """Write `targets`: first beside them, where a full disk or a Ctrl-C does no harm, then in place."""
-    path = folder
-    try:
+    with writing(folder, hint=_ELSEWHERE):
         _make_folders(folder, undo)
         with TemporaryDirectory(dir=folder, prefix=".refute-init-") as staging:
             drafts = {path: Path(staging) / str(number) for number, path in enumerate(targets)}
             for path, draft in drafts.items():
-                draft.write_bytes(targets[path])
+                with writing(path, hint=_ELSEWHERE):
+                    draft.write_bytes(targets[path])
             for path, draft in drafts.items():
-                _make_folders(path.parent, undo)
-                path.touch(exist_ok=False)  # unlike a rename, it fails where the name is taken
-                undo.callback(path.unlink)
-                draft.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+                with writing(path, hint=_ELSEWHERE):
+                    _make_folders(path.parent, undo)
+                    path.touch(exist_ok=False)  # unlike a rename, it fails where the name is taken
+                    undo.callback(path.unlink)
+                    draft.replace(path)
 
 
 def _make_folders(folder: Path, undo: ExitStack) -> None:
@@ -103,19 +104,16 @@ def _make_folders(folder: Path, undo: ExitStack) -> None:
 def ignore_runs(folder: Path) -> bool:
     """Have git ignore what refute writes: add a line to `folder`/.gitignore, made if need be, unless it says so.
 
-    Returns whether it was added. Raises UsageError where the file cannot be read or written, RefuteError for a full
-    disk.
+    Returns whether it was added. Raises as `disk.unwritable` says where the file cannot be read or written.
     """
     path = folder / _GITIGNORE
-    try:
+    with writing(path, hint=_ELSEWHERE):
         text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
         if any(line.strip() in _IGNORING for line in text.splitlines()):
             return False
         start = "" if not text or text.endswith("\n") else "\n"
         with path.open("a", encoding="utf-8") as stream:
             stream.write(f"{start}{_IGNORED}\n")
-    except OSError as error:
-        raise _unwritable(path, error) from error
     return True
 
 
@@ -129,12 +127,3 @@ def _files() -> dict[Path, bytes]:
     named = b"".join(found.values())
     written = {_SCHEMAS / name: text.encode() for name, text in schemas().items() if f"schema/{name}".encode() in named}
     return found | written
-
-
-def _unwritable(path: Path, error: OSError) -> RefuteError:
-    """A usage error for what lies in the way or is closed to us; a full disk is nobody's misuse."""
-    kind = UsageError if status_of_error(error) == Status.USAGE else RefuteError
-    return kind(
-        f"cannot write {path}: {error.strerror or error}; nothing was written",
-        hint="make room, or name another folder: an empty one, or one that does not exist yet",
-    )

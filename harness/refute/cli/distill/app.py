@@ -85,10 +85,11 @@ def tokenize(
 ) -> None:
     """Turn documents into token shards, train and held-out, with a manifest."""
     from refute.cli.console import progress
+    from refute.disk import working_in
     from refute.engines.distill.data.tokenize import Tokenize, tokenize
 
     wanted = Tokenize(sources, tokenizer, out, pattern, field, heldout_share, seed, problems)
-    with progress() as report:
+    with working_in(out), progress() as report:
         manifest = tokenize(wanted, report)
     if as_json:
         print_json(asdict(manifest))

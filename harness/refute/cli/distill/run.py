@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refute.cli.console import progress, signals
+from refute.disk import working_in, writing
 from refute.errors import UsageError
 from refute.job import Job, Stop
 from refute.spec.yaml.document import parse_yaml, read_text, validate
@@ -128,8 +129,10 @@ def _exclusive(folder: Path, *, first: bool = True) -> Iterator[None]:
     if not first:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w", encoding="utf-8") as stream:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / _LOCK).open("w", encoding="utf-8")
+    with stream, working_in(folder):
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from refute.disk import unwritable, write_whole
+from refute.disk import write_whole, writing
 from refute.errors import UsageError
 
 SAMPLES, SUMMARY, GENERATION, LOG = "samples.jsonl", "summary.json", "generation.json", "work/samples.jsonl"
@@ -34,10 +34,8 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
             shown = "; ".join(f"{key} was {known.get(key)!r}, is {wanted.get(key)!r}" for key in changed)
             raise UsageError(f"{out} holds another run: {shown}", hint="name another --out")
         return
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(out, error) from error
     write_json(path, identity)
 
 
@@ -48,5 +46,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write `content` with sorted keys, at once or not at all. Raises ExperimentError."""
+    """Write `content` with sorted keys, at once or not at all. Raises as `disk.unwritable` says."""
     write_whole(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode("ascii"))

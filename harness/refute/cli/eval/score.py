@@ -61,7 +61,7 @@ def score_whole_file(
     What an earlier call with the same input scored is not scored again. With `unanswered`, these samples, which the
     file lacks, count as failed, and so do those that get no verdict; without it, both are left out. Raises UsageError
     for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
-    StoppedError after a signal, with everything that was scored kept; ExperimentError for a full disk.
+    StoppedError after a signal, with everything that was scored kept; UnwritableError for a full disk.
     """
     uneven = uneven_tasks(found.samples, problems.tasks)
     if uneven and not partial and not found.faults:

@@ -20,7 +20,7 @@ from typing import IO, Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from refute.errors import EvidenceError
+from refute.errors import ArchiveError
 from refute.evidence.manifest import FileName
 from refute.spec.fields import Closed, Sha256, first_fault
 
@@ -90,10 +90,10 @@ def add_contents(archive: tarfile.TarFile, contents: Contents) -> None:
 
 
 def read_contents(archive: tarfile.TarFile, where: str) -> Contents:
-    """The contents with which `archive` begins. Raises EvidenceError for anything else."""
+    """The contents with which `archive` begins. Raises ArchiveError for anything else."""
     first = archive.next()
     if first is None or first.name != CONTENTS or not first.isreg() or first.size > MOST_CONTENTS:
-        raise EvidenceError(
+        raise ArchiveError(
             f"{where} is no archive of refute: it begins with {first.name if first else 'nothing'!r}, and not with "
             f"a file {CONTENTS} of at most {MOST_CONTENTS:,} bytes",
             hint="make it with `refute store export`",
@@ -103,12 +103,12 @@ def read_contents(archive: tarfile.TarFile, where: str) -> Contents:
     try:
         contents = Contents.model_validate_json(data)
     except ValidationError as error:
-        raise EvidenceError(
+        raise ArchiveError(
             f"{CONTENTS} of {where} is refused: {first_fault(error)}", hint="make it with `refute store export`"
         ) from error
     for name, member in contents.files.items():
         if name.startswith("objects/") and not name.endswith(member.sha256):
-            raise EvidenceError(f"{CONTENTS} of {where} names {name} with another SHA-256, {member.sha256}")
+            raise ArchiveError(f"{CONTENTS} of {where} names {name} with another SHA-256, {member.sha256}")
     return contents
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 from pydantic import ValidationError
 
-from refute.disk import file_sha256
+from refute.disk import file_sha256, writing
 from refute.errors import EvidenceError, UsageError
 from refute.evidence.store.archive import Contents, Member, add_contents, header, object_member
 from refute.evidence.store.local import Store
@@ -33,7 +33,7 @@ def export(store: Store, packing: Packing, target: Path, report: Callable[[int, 
     """Write `packing` to the new file `target`, whole or not at all; `report(done, total)` counts bytes.
 
     Raises UsageError where something lies at `target`, EvidenceError where the store does not hold what is cited, or
-    holds it damaged, and where `target` cannot be written.
+    holds it damaged, and as `disk.unwritable` says where `target` cannot be written.
     """
     if os.path.lexists(target):
         raise UsageError(f"there is something at {target} already", hint="name another file with --to, or delete it")
@@ -102,17 +102,15 @@ def _whole_file(target: Path) -> Iterator[IO[bytes]]:
     """A stream whose content appears at `target` when nothing went wrong, and nowhere else."""
     staged = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with staged.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        staged.replace(target)
-    except OSError as error:
-        raise EvidenceError(
-            f"cannot write {target}: {error.strerror or error}", hint="make room, or name another file with --to"
-        ) from error
+        with writing(target, hint="make room, or name another file with --to"):
+            with staged.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            staged.replace(target)
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file there is nothing to remove
+            staged.unlink()
 
 
 class _Counted:

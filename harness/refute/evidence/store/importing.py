@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from refute.disk import file_sha256
-from refute.errors import EvidenceError, UsageError
+from refute.errors import ArchiveError, EvidenceError, UsageError
 from refute.evidence.manifest import Manifest, parse_manifest
 from refute.evidence.store.archive import Contents, Member, copy_hashed, read_contents
 from refute.evidence.store.local import Store, unwritable
@@ -32,8 +33,8 @@ def import_archive(store: Store, runs: Path, source: Path, report: Callable[[int
 
     Raises:
         UsageError: `source` cannot be read.
-        EvidenceError: it is no archive, is cut short, holds anything but the files that it declares, or a run or key
-            that is here already with other contents; or there is no room for it.
+        ArchiveError: it is no archive, is cut short, or holds anything but the files that it declares.
+        EvidenceError: it holds a run or key that is here already with other contents, or there is no room for it.
     """
     staged = Path(tempfile.mkdtemp(prefix=".import-", dir=store.root / "work"))
     try:
@@ -51,7 +52,7 @@ def import_archive(store: Store, runs: Path, source: Path, report: Callable[[int
 def _unpack(source: Path, staged: Path, report: Callable[[int, int], None]) -> Contents:
     """Write the members of `source` below `staged`: those that its contents declare, each as declared, all of them."""
     try:
-        with source.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+        with _opened(source) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             contents = read_contents(archive, str(source))
             _require_room(contents, staged)
             left, done = dict(contents.files), 0
@@ -62,17 +63,22 @@ def _unpack(source: Path, staged: Path, report: Callable[[int, int], None]) -> C
                 done += member.size
                 report(done, contents.size)
     except (tarfile.TarError, ValueError) as error:  # of what is in a header, too
-        raise EvidenceError(f"{source} is no tar file, or is cut short: {error}", hint="copy it again") from error
-    except FileNotFoundError as error:
-        if error.filename != str(source):
-            raise
-        raise UsageError(f"there is nothing at {source}") from error
+        raise ArchiveError(f"{source} is no tar file, or is cut short: {error}", hint="copy it again") from error
     if left:
-        raise EvidenceError(
+        raise ArchiveError(
             f"{source} ends without {len(left)} of the files that it declares, such as {min(left)}",
             hint="it is cut short: copy it again",
         )
     return contents
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {source}: {error.strerror or error}", hint="name a file that `refute store export` made"
+        ) from error
 
 
 def _require_room(contents: Contents, staged: Path) -> None:
@@ -85,7 +91,7 @@ def _require_room(contents: Contents, staged: Path) -> None:
 
 
 def _refuse_unlike(member: tarfile.TarInfo, declared: Member | None, source: Path) -> None:
-    """Raises EvidenceError for a member that is not exactly one declared file, such as a link or a second one."""
+    """Raises ArchiveError for a member that is not exactly one declared file, such as a link or a second one."""
     fault = ""
     if declared is None:
         fault = "which its contents do not declare, or a second time"
@@ -94,7 +100,7 @@ def _refuse_unlike(member: tarfile.TarInfo, declared: Member | None, source: Pat
     elif member.size != declared.size:
         fault = f"of {member.size:,} bytes, where its contents declare {declared.size:,}"
     if fault:
-        raise EvidenceError(
+        raise ArchiveError(
             f"{source} holds {member.name!r}, {fault}", hint="it was not made by `refute store export`: do not trust it"
         )
 
@@ -106,30 +112,30 @@ def _extract(
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = archive.extractfile(member)
     if stream is None:
-        raise EvidenceError(f"{source} holds {member.name!r}, which is no plain file")
+        raise ArchiveError(f"{source} holds {member.name!r}, which is no plain file")
     with stream, path.open("xb") as target:
         found = copy_hashed(stream, target, lambda _: None)
         target.flush()
         os.fsync(target.fileno())
     if found != declared:
         expected = declared.sha256 if declared else "nothing"
-        raise EvidenceError(
+        raise ArchiveError(
             f"{member.name!r} of {source} should have SHA-256 {expected}, found {found.sha256} ({found.size:,} bytes)",
             hint="it was damaged or changed on its way: copy it again",
         )
 
 
 def _manifests(contents: Contents, staged: Path, store: Store, source: Path) -> dict[str, Manifest]:
-    """The manifests in the archive. Raises EvidenceError for one that is none, or whose files are nowhere."""
+    """The manifests in the archive. Raises ArchiveError for one that is none, or whose files are nowhere."""
     found: dict[str, Manifest] = {}
     for key in contents.keys:
         try:
             manifest = found[key] = parse_manifest((staged / "keys" / f"{key}.json").read_bytes())
         except ValueError as error:
-            raise EvidenceError(f"{source} holds a manifest keys/{key}.json that is none: {error}") from error
+            raise ArchiveError(f"{source} holds a manifest keys/{key}.json that is none: {error}") from error
         for file, digest in sorted(manifest.files.items()):
             if not _held(staged, digest) and not store.object_path(digest).is_file():
-                raise EvidenceError(
+                raise ArchiveError(
                     f"{source} records {manifest.name!r}, but holds no file with SHA-256 {digest} ({file!r})",
                     hint="it was not made by `refute store export`: do not trust it",
                 )

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from refute.disk import file_sha256, link_or_copy
-from refute.errors import EvidenceError
+from refute.errors import EvidenceError, RefuteError, UsageError
 from refute.evidence.manifest import Manifest, manifest_digest, parse_manifest
 from refute.evidence.store.layout import FOLDERS, claim
 from refute.falsifier.context import Evidence
@@ -231,10 +231,11 @@ def _write_atomically(path: Path, data: bytes) -> None:
     staged.replace(path)
 
 
-def unwritable(root: Path, error: OSError) -> EvidenceError:
-    """Why the store at `root` cannot be written, and what helps."""
+def unwritable(root: Path, error: OSError) -> RefuteError:
+    """Why the store at `root` cannot be written, and what helps: a UsageError where that is no folder."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return EvidenceError(
+    kind = UsageError if root.exists() and not root.is_dir() else EvidenceError
+    return kind(
         f"the evidence store {root} cannot be written: {error.strerror or error}",
         hint="free some disk space" if full else "give another folder with --store, or make this one writable",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from refute.disk import create_file, unwritable
+from refute.disk import create_file, writing
 
 _VERDICT = re.compile(r"verdict(?:-([2-9]|[1-9][0-9]+))?\.intoto\.jsonl?")
 
@@ -59,13 +59,11 @@ def files_of(verdict: Path) -> VerdictFiles:
 
 
 def put_verdict(folder: Path, envelope: bytes) -> VerdictFiles:
-    """Write a signed verdict under the next name, whoever else does. Raises ExperimentError where it cannot."""
+    """Write a signed verdict under the next name, whoever else does. Raises as `disk.unwritable` says."""
     last = max((files.number for files in verdicts_in(folder)), default=0)
     return next(files for number in count(last + 1) if _put((files := VerdictFiles(folder, number)).verdict, envelope))
 
 
 def _put(path: Path, envelope: bytes) -> bool:
-    try:
+    with writing(path):
         return create_file(path, envelope, 0o644)
-    except OSError as error:
-        raise unwritable(path, error) from error

@@ -18,7 +18,7 @@ from refute.attest import (
     public_pem,
     sign_envelope,
 )
-from refute.disk import create_file
+from refute.disk import create_file, writing
 from refute.errors import UsageError, VerificationError
 from refute.outcome import Ruling
 from refute.spec.fields import Closed, Sha256, first_fault
@@ -99,11 +99,9 @@ def default_path(verdict: Path, role: str, key: PrivateKey) -> Path:
 
 
 def write_sign_off(path: Path, envelope: bytes) -> None:
-    """Put the sign-off at `path`. Raises UsageError if something is there, or if it cannot be written."""
-    try:
+    """Put the sign-off at `path`. Raises UsageError if something is there, and as `disk.unwritable` says."""
+    with writing(path, hint="make room, or name another file with --out"):
         written = create_file(path, envelope, 0o644)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
     if not written:
         raise UsageError(
             f"{path} exists already, and a sign-off is never overwritten", hint="choose another with --out"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from refute.disk import file_sha256
+from refute.disk import file_sha256, writing
 from refute.engines.distill.data.decontamination import Benchmark, read_problems
 from refute.engines.distill.data.shards import ID, MANIFEST, SPLITS, Manifest, Shard
 from refute.engines.distill.data.texts import find_sources, read_documents
@@ -90,7 +90,8 @@ def tokenize(wanted: Tokenize, report: ProgressCallback = lambda *_: None) -> Ma
     if wanted.problems is not None:
         benchmark = Benchmark.of(read_problems(wanted.problems), wanted.ngram)
         benchmark.count_rejected()
-    wanted.out.mkdir(parents=True, exist_ok=True)
+    with writing(wanted.out):
+        wanted.out.mkdir(parents=True, exist_ok=True)
     settings = _settings(wanted, sources, tokenizer)
     progress = Progress.load(wanted.out, settings)
     counts = progress.counts

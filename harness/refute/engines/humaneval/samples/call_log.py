@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refute.disk import unwritable
+from refute.disk import writing
 from refute.engines.humaneval.samples.completion import Completion
 from refute.spec.experiments.evidence.humaneval import ModelCall
 
@@ -26,13 +26,10 @@ class CallLog:
         self._path = path
 
     def note(self, call: ModelCall) -> None:
-        """Append one call. Raises ExperimentError where the disk takes no more."""
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                # A torn line of a killed run would swallow what is written behind it.
-                file.write(b"\n" + json.dumps(call.as_json()).encode("ascii"))
-        except OSError as error:
-            raise unwritable(self._path, error) from error
+        """Append one call. Raises UnwritableError where the disk takes no more."""
+        with writing(self._path), self._path.open("ab", buffering=0) as file:
+            # A torn line of a killed run would swallow what is written behind it.
+            file.write(b"\n" + json.dumps(call.as_json()).encode("ascii"))
 
     def calls_of(self, completions: Iterable[Completion]) -> list[ModelCall]:
         """The last call for each of `completions` that has one, in their order: the one that it came of."""

@@ -9,7 +9,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from refute.disk import append, unwritable, write_whole
+from refute.disk import append, write_whole, writing
 from refute.engines.humaneval.samples.completion import Completion
 from refute.spec.experiments.evidence.humaneval import Sample
 
@@ -18,17 +18,15 @@ class SampleLog:
     """An append-only file of the samples of one run, identified by `key`.
 
     Opening it keeps the rows written under the same key, one a task and sample, and drops what a kill left torn or
-    another run left behind. `close` it, or use it as a context manager. Raises ExperimentError where the disk takes no
+    another run left behind. `close` it, or use it as a context manager. Raises UnwritableError where the disk takes no
     more.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self._key = key
         self._done = {(row.task_id, row.sample): row for row in reversed(_readable_rows(path)) if row.key == key}
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(path, error) from error
         write_whole(path, b"".join(_line(row) for row in self._done.values()))
         self._path = path
         # No buffer: what cannot be written would be written once more when the file is closed.
@@ -55,7 +53,7 @@ class SampleLog:
     def add(self, completion: Completion) -> None:
         """Append a sample and hand it to the operating system at once; one that is there stays as it is.
 
-        Raises ExperimentError where the disk takes no more.
+        Raises UnwritableError where the disk takes no more.
         """
         if completion.key in self._done:
             return
@@ -65,7 +63,7 @@ class SampleLog:
 
 
 def write_samples(path: Path, completions: Iterable[Completion]) -> None:
-    """Write `completions` in their order as JSONL that openai/human-eval reads. Raises ExperimentError."""
+    """Write `completions` in their order as JSONL that openai/human-eval reads. Raises as `disk.unwritable` says."""
     write_whole(path, b"".join(_line(_row_of(completion, None)) for completion in completions))
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from refute.disk import append, unwritable, write_whole
+from refute.disk import append, write_whole, writing
 from refute.engines.humaneval.samples.completion import Key
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.errors import UsageError
@@ -66,7 +66,7 @@ class ResultLog:
         return self._rows
 
     def add(self, row: Row) -> None:
-        """Append a row and hand it to the operating system. Raises ExperimentError where the disk takes no more."""
+        """Append a row and hand it to the operating system. Raises UnwritableError where the disk takes no more."""
         append(self._stream, self.path, _line(row))
         self._rows[row.task_id, row.sample] = row
 
@@ -81,14 +81,12 @@ def open_results(path: Path, identity: Mapping[str, object]) -> Iterator[ResultL
     """The log at `path`: a new one, or the one that a run with this identity left behind, cut after its last whole row.
 
     Held by one process at a time. Raises UsageError where another process holds it, where the results belong to
-    other samples, problems or limits, or where nothing says what they belong to; ExperimentError for a full disk.
+    other samples, problems or limits, or where nothing says what they belong to; UnwritableError for a full disk.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # No buffer: a row is with the operating system, or an error, before the next one is scored.
         stream = path.open("a+b", buffering=0)
-    except OSError as error:
-        raise unwritable(path, error) from error
     with stream:
         _hold(stream, path)
         _claim(path, identity, fresh=os.fstat(stream.fileno()).st_size == 0)

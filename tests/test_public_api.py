@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import os
@@ -57,6 +58,16 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     found = getattr(refute, name)
     if inspect.isclass(found) or inspect.isfunction(found) or inspect.ismodule(found):
         assert inspect.getdoc(found)
+
+
+def test_a_name_is_the_same_whatever_was_imported_before() -> None:
+    """The decorator `falsifier`, above all, and never the folder of that name; what is not there is told as usual."""
+    importlib.import_module("refute.falsifier.trial")
+    from refute import falsifier
+
+    assert falsifier is refute.falsifier is sys.modules["refute.falsifier.registry"].falsifier
+    assert set(refute.__all__) <= set(dir(refute))
+    assert not hasattr(refute, "falsifer")
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

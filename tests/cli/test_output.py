@@ -113,28 +113,45 @@ def test_a_closed_standard_output_is_nobodys_file(repository: Path) -> None:
     assert (repository / "keys/mine.key").read_bytes().startswith(b"-----BEGIN")
 
 
-@pytest.mark.slow
+# A Ctrl-C at the import of each of these, from the first that refute makes: a process of its own each, but one start.
+LOADING = """
+import os, signal, sys
+
+class Interrupting:
+    def __init__(self, module):
+        self.module = module
+    def find_spec(self, name, path=None, target=None):
+        if name == self.module: os.kill(os.getpid(), signal.SIGINT)
+
+for module in sys.argv[1:]:
+    if not os.fork():
+        sys.argv = ["refute", "check"]
+        from refute.cli.main import main
+        sys.meta_path.insert(0, Interrupting(module))
+        main()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
 def test_ctrl_c_while_a_command_loads_is_one_line(repository: Path) -> None:
     """From the moment that refute itself runs: 130, one line, no traceback."""
-    program = (
-        "import os, signal, sys\n"
-        "sys.argv = ['refute', 'check']\n"
-        "class Interrupting:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == sys.argv[-1]: os.kill({pid}, signal.SIGINT)\n"
-        "from refute.cli.main import main\n"
+    modules = ("refute.cli.run", "refute.errors", "refute.cli.app", "typer", "refute.cli.commands.check", "yaml")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, *modules],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    for module in ("refute.cli.app", "typer", "refute.cli.commands.check", "refute.check.repository"):
-        text = program.format(pid="os.getpid()").replace("sys.argv[-1]", repr(module))
-        done = subprocess.run(
-            [sys.executable, "-c", f"{text}sys.meta_path.insert(0, Interrupting())\nmain()"],
-            cwd=repository,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        assert (done.returncode, done.stderr) == (130, "refute: interrupted\n"), module
+    assert (done.stdout, done.stderr) == ("130\n" * len(modules), "refute: interrupted\n" * len(modules))
+
+
+def test_before_a_command_loads_nothing_else_does() -> None:
+    """All that is imported before a Ctrl-C is answered: packages of refute itself with nothing in them."""
+    program = "import sys; before = {*sys.modules}; import refute.cli.main; print(*sorted({*sys.modules} - before))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__future__", "refute", "refute.cli", "refute.cli.main"]
 
 
 def _limit_files_to(size: int) -> Callable[[], None]:

@@ -1,0 +1,44 @@
+"""Runs a command: what went wrong is shown, and becomes the exit status.
+
+Commands are imported after the start, so that a Ctrl-C while they load is answered as one while they work.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from refute.cli.failures import tell_failure
+from refute.cli.statuses import INTERRUPTED
+from refute.errors import StoppedError
+from refute.output import lossy_output, refusal
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The status that `refute ARGUMENTS` ends in."""
+    with lossy_output():
+        try:
+            status = _run(arguments)
+        except KeyboardInterrupt:
+            status = tell_failure(StoppedError("interrupted", signal.SIGINT), arguments)
+        except Exception as error:  # noqa: BLE001  # an accident must not look like a NO-GO, which is what 1 means
+            status = tell_failure(error, arguments)
+        _tell_of_loss()
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from refute.cli.app import app
+
+    status = int(app(list(arguments), standalone_mode=False) or 0)
+    if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
+        raise KeyboardInterrupt
+    return status
+
+
+def _tell_of_loss() -> None:
+    """The status stays that of the work; but nobody should take half of a text for all of it."""
+    lost = refusal(sys.stdout)
+    if lost is not None:
+        sys.stderr.write(f"refute: a part of the output is lost: standard output: {lost.strerror}\n")

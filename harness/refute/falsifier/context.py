@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Parameter = bool | int | float | str
 
 
+# What may stand around JSON (RFC 8259, section 2).
+_JSON_SPACE = " \t\n\r"
+
+
 # Characters of a line that is no row.
 _SHOWN = 40
 
@@ -82,12 +86,16 @@ class Evidence:
             raise EvidenceError(f"{self._label(file)}: is not UTF-8: {error.reason} at byte {error.start}") from error
 
     def _parse(self, place: str, text: str) -> Any:
+        text = text.strip(_JSON_SPACE)
         try:
-            return json.loads(text, parse_constant=_finite, parse_float=_finite)
+            found, end = _JSON.raw_decode(text)
+            if end < len(text):
+                raise json.JSONDecodeError("Extra data", text, end)
         except json.JSONDecodeError as error:
             raise EvidenceError(f"{self._label(place)}: is not JSON: {error}") from error
         except _NotFiniteError as error:
             raise EvidenceError(f"{self._label(place)}: holds the number {error}, which is not finite") from error
+        return found
 
     def _label(self, place: str) -> str:
         return f"evidence {self.name!r}: {place}"
@@ -102,6 +110,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise _NotFiniteError(text)
     return number
+
+
+# Once: `json.loads` makes one for each line that it is to read by other hooks than its own, and that takes longer.
+_JSON = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ Content = bytes | str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 T = TypeVar("T")
 
 
+# Once: `json.dumps` makes one for each row that it is to write by other rules than its own.
+_JSON = json.JSONEncoder(sort_keys=True)
+
+
 _NOTHING_WRONG: Mapping[str, float] = MappingProxyType({})
 
 
@@ -116,9 +120,9 @@ class Bench:
         elif isinstance(content, str):
             data = content.encode("utf-8")
         elif isinstance(content, Mapping):
-            data = json.dumps(content, sort_keys=True).encode("utf-8")
+            data = _JSON.encode(content).encode("utf-8")
         else:
-            data = "".join(json.dumps(row, sort_keys=True) + "\n" for row in content).encode("utf-8")
+            data = "".join(f"{_JSON.encode(row)}\n" for row in content).encode("utf-8")
         self._add(need, file, data)
 
     def put_arrays(self, need: str, file: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -88,21 +88,10 @@ class Design:
         It covers the true share with at least that probability, whatever it is, over runs that stop by this design.
         Raises ValueError unless a run can end there.
         """
-        looks = self.boundaries()
-        place = next((number for number, look in enumerate(looks, start=1) if look.n == n), None)
-        if place is None or not 0 <= passed <= n:
-            raise ValueError(f"{passed} of {n}: the design looks after {', '.join(map(str, self.looks))}")
-        if place < len(looks) and not looks[place - 1].decides(passed):
-            raise ValueError(f"{passed} of {n} is within the boundaries of look {place}: the run was not over")
-        path = looks[: place - 1]
-        if not _walk(path, n, 0.5)[-1][passed]:
-            raise ValueError(f"{passed} of {n}: every way there would have been stopped before")
-        low, high = (100 * _limit(path, n, passed, self.error_rate / 2, upper=upper) for upper in (False, True))
-        # The share itself may lie outside after a late, surprising look: an interval always holds its estimate.
-        share = 100 * passed / n
-        return Interval(min(low, share), max(high, share), 1 - self.error_rate, self._method(n, place))
+        return _interval(self, passed, n)
 
-    def _method(self, n: int, place: int) -> str:
+    def method(self, n: int, place: int) -> str:
+        """What an interval of a run that ended after `n` problems, at the 1-based look `place`, is called."""
         rule = f"Lan-DeMets {self.spending} against {self.bar:g} %"
         return f"sequential, {rule}, ended at look {place} of {len(self.looks)}, {n} of {self.looks[-1]} problems"
 
@@ -164,6 +153,23 @@ def _boundaries(design: Design) -> tuple[Look, ...]:
         looks.append(Look(n, low, high))
         alive = [weight if low < count < high else 0 for count, weight in enumerate(alive)]
     return tuple(looks)
+
+
+@cache
+def _interval(design: Design, passed: int, n: int) -> Interval:
+    looks = design.boundaries()
+    place = next((number for number, look in enumerate(looks, start=1) if look.n == n), None)
+    if place is None or not 0 <= passed <= n:
+        raise ValueError(f"{passed} of {n}: the design looks after {', '.join(map(str, design.looks))}")
+    if place < len(looks) and not looks[place - 1].decides(passed):
+        raise ValueError(f"{passed} of {n} is within the boundaries of look {place}: the run was not over")
+    path = looks[: place - 1]
+    if not _walk(path, n, 0.5)[-1][passed]:
+        raise ValueError(f"{passed} of {n}: every way there would have been stopped before")
+    low, high = (100 * _limit(path, n, passed, design.error_rate / 2, upper=upper) for upper in (False, True))
+    # The share itself may lie outside after a late, surprising look: an interval always holds its estimate.
+    share = 100 * passed / n
+    return Interval(min(low, share), max(high, share), 1 - design.error_rate, design.method(n, place))
 
 
 def _limit(path: Sequence[Look], n: int, passed: int, side: float, *, upper: bool) -> float:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -28,6 +26,7 @@ from refute.evidence.experiment import (
     folder_digest,
     key_of,
 )
+from refute.evidence.process.installed import content_of
 
 ENTRY = "refute.engines.distill.experiments.train:train"
 BASE = Experiment("student", "distil", ENTRY, free(training={"steps": 5}, x=1), ("init",))
@@ -124,19 +123,12 @@ def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.M
     """A newer version, or none, of whatever computes; files that are only taken in do not care."""
     taken_in = replace(BASE, entry=None)
     before, before_taken_in = key_of(BASE, INIT), key_of(taken_in, INIT)
-    real = importlib.metadata.version
-
-    def newer(name: str) -> str:
-        return "999.0" if name == library else real(name)
-
-    def absent(name: str) -> str:
-        if name == library:
-            raise PackageNotFoundError(name)
-        return real(name)
-
+    real = content_of
     found = {before}
-    for version in (newer, absent):
-        monkeypatch.setattr("refute.evidence.experiment.version", version)
+    for content in ("999.0 of the same files", "absent"):
+        monkeypatch.setattr(
+            "refute.evidence.experiment.content_of", lambda name, said=content: said if name == library else real(name)
+        )
         environment.cache_clear()
         found.add(key_of(BASE, INIT))
         assert key_of(taken_in, INIT) == before_taken_in

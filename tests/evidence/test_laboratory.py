@@ -19,6 +19,7 @@ from processes import is_running
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
 from refute.evidence.experiment import Experiment, FromEvidence
 from refute.evidence.laboratory import Laboratory
+from refute.evidence.process.variables import EXTRA_PATH
 from refute.evidence.store import Store
 from refute.job import Fact
 
@@ -59,7 +60,7 @@ class Watch:
 
 @dataclass(slots=True)
 class Bench:
-    """A folder with a store, the tiny engine on PYTHONPATH, and a count of calls."""
+    """A folder with a store, the tiny engine on the path of experiments, and a count of calls."""
 
     root: Path
     watch: Watch = field(default_factory=Watch)
@@ -89,8 +90,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Ready to run the functions of tests/assets/tiny_engine.py."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "tiny_engine.py").write_bytes(ENGINE.read_bytes())
-    known = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "lib"), *known]))
+    monkeypatch.setenv(EXTRA_PATH, str(tmp_path / "lib"))
     return Bench(tmp_path)
 
 

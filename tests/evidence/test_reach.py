@@ -17,6 +17,7 @@ from refute.disk import file_sha256
 from refute.evidence import reach
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release
+from refute.evidence.process.variables import EXTRA_PATH
 from refute.evidence.reach import entry_digest, loaded_modules, module_file, source_digest
 from refute.evidence.store import Store
 from refute.spec.files import load_release
@@ -32,7 +33,7 @@ SANDBOX = "refute.engines.humaneval.sandbox"
 
 def forget() -> None:
     """What was read from the disk is remembered for a whole run."""
-    for cached in (reach.entry_digest, reach.source_digest, reach._file, reach._led_to):
+    for cached in (reach.entry_digest, reach.source_digests, reach.source_digest, reach._file, reach._led_to):
         cached.cache_clear()
 
 
@@ -52,7 +53,7 @@ def test_the_student_is_not_bound_to_what_makes_a_corpus() -> None:
     reached = loaded_modules(TRAIN)
     for name in ("engines.distill.loss.kd_loss", "engines.distill.training.checkpoint", "engines.model.tokenizer"):
         assert f"refute.{name}" in reached
-    for name in ("spec.experiments.distill", "spec.release", "job", "errors", "evidence.engine_worker"):
+    for name in ("spec.experiments.distill", "spec.release", "job", "errors", "evidence.process.engine_worker"):
         assert f"refute.{name}" in reached
     for name in ("engines.distill.data.tokenize", "engines.distill.data.corpus", "engines.distill.certificate.certify"):
         assert module_file(f"refute.{name}") is not None
@@ -79,6 +80,7 @@ def test_an_evaluation_is_bound_to_every_file_of_its_sandbox() -> None:
         ("engines/distill/loss/kernel.py", True, False),
         ("engines/humaneval/sandbox/judge_worker.py", False, True),
         ("engines/model/tokenizer.py", True, True),
+        ("evidence/process/engine_worker.py", True, True),
         ("report/terminal.py", False, False),
     ],
 )
@@ -100,7 +102,7 @@ def test_whatever_an_experiment_loads_is_covered(
     name: str, tmp_path: Path, silence: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real run of it, in a process of its own, that says what it had loaded when it was done."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ASSETS), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv(EXTRA_PATH, str(ASSETS))
     experiment = plan_release(with_few_problems(), RELEASES)[name]
     assert experiment.entry is not None
     watched = replace(experiment, entry="loaded_by:" + experiment.entry.replace(":", "."))

@@ -14,6 +14,7 @@ from json_lines import read_rows, write_rows
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.disk import file_sha256
 from refute.errors import UnreadableInputError, UsageError, VerificationError
+from refute.evidence.process.ran import MadeBy
 from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
@@ -60,6 +61,22 @@ def test_an_honest_failure_is_no_go_with_its_number(make_run: MakeRun, sign: Sig
     verdict = sign(make_run(right=10)).predicate.verdict
     assert verdict.ruling is Ruling.NO_GO
     assert any("F-TINY-001: accuracy = 10 %" in reason for reason in verdict.reasons)
+
+
+def test_evidence_that_strangers_had_a_hand_in_is_fatal(make_run: MakeRun, sign: Sign, key: PrivateKey) -> None:
+    """Modules that an experiment loaded from neither the installation nor refute; what made evidence is signed."""
+    run = make_run()
+    honest = MadeBy(modules="0" * 64, distributions="1" * 64, variables={"OMP_NUM_THREADS": "2"})
+    edit(run.path / "evidence.jsonl", lambda rows: rows[0].update(made_by=honest.model_dump(mode="json")))
+    judged = sign(run)
+    assert (judged.predicate.verdict.ruling, judged.predicate.made_by) == (Ruling.GO, {"answers": honest})
+    strange = honest.model_copy(update={"strangers": ("flash_attn",)})
+    edit(run.path / "evidence.jsonl", lambda rows: rows[0].update(made_by=strange.model_dump(mode="json")))
+    judged = sign(run)
+    assert judged.predicate.verdict.ruling is Ruling.NO_GO
+    assert "from outside the installation: flash_attn" in judged.predicate.verdict.reasons[0]
+    verified = verify_verdict(judged.path.read_bytes(), [public_pem(key)])
+    assert verified.predicate.made_by["answers"].strangers == ("flash_attn",)
 
 
 def test_judging_again_gives_the_same_verdict(make_run: MakeRun, sign: Sign) -> None:

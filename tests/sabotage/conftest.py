@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from refute.evidence.laboratory import Laboratory
+from refute.evidence.process.variables import EXTRA_PATH
 from refute.outcome import Record
 from sabotage import matrix
 from sabotage.catalogue import load_catalogue
@@ -22,7 +22,7 @@ ASSETS = ROOT / "tests" / "assets"
 def reaching() -> Iterator[None]:
     """Experiments' processes find the sabotages, as they find any engine: on their path."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ASSETS), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        patch.setenv(EXTRA_PATH, str(ASSETS))
         yield
 
 

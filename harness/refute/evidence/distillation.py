@@ -12,6 +12,7 @@ from refute.errors import UsageError
 from refute.evidence import configurations
 from refute.evidence.configurations import Parts
 from refute.evidence.experiment import Experiment, Locate
+from refute.evidence.humaneval_backend import key_variables
 from refute.spec.experiments import evidence_files as names
 from refute.spec.fields import Closed
 from refute.spec.release import Distillation, GgufModel, Limits, Loaded, ModelSource
@@ -264,6 +265,7 @@ ROWS = (
 def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
     """The experiments of `parts`, in the order of the table."""
     left_out = {row.name for row in ROWS if not row.planned(parts)}
+    secrets = key_variables(parts.release)
     for row in ROWS:
         if row.name not in left_out:
             yield Experiment(
@@ -273,6 +275,7 @@ def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
                 partial(row.configure, parts),
                 tuple(need for need in row.needs if need not in left_out),
                 row.kind.limit_s(parts.release.limits),
+                secrets if row.kind is Kind.HUMANEVAL else (),
             )
 
 

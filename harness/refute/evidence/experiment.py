@@ -1,19 +1,20 @@
 """An experiment and its evidence key: what it runs, what it builds on, how it is configured.
 
 A key is the digest of everything that enters: configuration, input files, evidence that it builds on, the source that
-its entry reaches, library versions, Python, machine type. Of a file it holds the digest, and not where it was found.
+its entry reaches, versions and contents of libraries, variables that change numbers, Python, machine type. Of a file it
+holds the digest, and not where it was found.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,6 +22,8 @@ from pydantic import ValidationError
 from refute.disk import file_sha256
 from refute.errors import UsageError
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.process.installed import content_of
+from refute.evidence.process.variables import extra_folders, numeric_variables
 from refute.evidence.reach import entry_digest
 from refute.spec.experiments.parsing import refused_config
 from refute.spec.fields import Closed
@@ -67,7 +70,10 @@ class TakenText(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One expensive step. `entry` is `module:function` taking a Job; with None, `config` says what is taken in."""
+    """One expensive step. `entry` is `module:function` taking a Job; with None, `config` says what is taken in.
+
+    `secrets` are names of environment variables that it reads, such as a server's key; they are recorded nowhere.
+    """
 
     name: str
     title: str
@@ -75,6 +81,7 @@ class Experiment:
     config: Configure
     needs: tuple[str, ...] = ()
     limit_s: float = 3600.0
+    secrets: tuple[str, ...] = ()
 
 
 Plan = Mapping[str, Experiment]
@@ -131,20 +138,25 @@ def key_of(experiment: Experiment, evidence: Mapping[str, str]) -> str:
         "evidence": dict(sorted(evidence.items())),
         "source": entry_digest(experiment.entry) if experiment.entry else None,
         "environment": environment() if experiment.entry else {},
+        "variables": numeric_variables(os.environ) if experiment.entry else {},
+        "extra_path": extra_path_digests(os.environ) if experiment.entry else (),
     }
     return hashlib.sha256(json.dumps(entering, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @cache
 def environment() -> dict[str, str]:
-    """Versions and machine type that enter every key."""
+    """Versions, contents and machine type that enter every key."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return found | {name: content_of(name) for name in LIBRARIES}
+
+
+def extra_path_digests(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Of each folder with engines of one's own, the digest of its Python files by name and content."""
+    return tuple(
+        manifest_digest({str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*.py"))})
+        for folder in map(Path, extra_folders(environment))
+    )
 
 
 def folder_digest(folder: Path) -> str:

@@ -49,6 +49,12 @@ def _version() -> str:
         return "absent"
 
 
+def key_variables(release: Distillation) -> tuple[str, ...]:
+    """Names of the environment variables that hold keys of the backend's servers."""
+    backend = release.humaneval.backend
+    return (backend.key_variable,) if isinstance(backend, AtServer) and backend.key_variable else ()
+
+
 def lacking_for_backend(release: Distillation) -> Iterator[str]:
     """What the backend needs besides files, and this machine has not."""
     backend = release.humaneval.backend

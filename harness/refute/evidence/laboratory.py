@@ -15,8 +15,10 @@ from typing import IO, Any, Protocol
 
 from refute.disk import link_or_copy
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
-from refute.evidence.engine_process import Workers
 from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job, key_of
+from refute.evidence.manifest import Ran
+from refute.evidence.process.engine_process import Workers
+from refute.evidence.process.ran import MadeBy, made_by, outdated, read_ran
 from refute.evidence.store import Store
 from refute.falsifier.context import Evidence
 from refute.job import Fact
@@ -44,6 +46,7 @@ class Laboratory:
     watcher: Watcher
     wanted: tuple[str, ...] = ()
     _known: dict[str, Evidence | RefuteError] = field(default_factory=dict)
+    _made_by: dict[str, MadeBy] = field(default_factory=dict)
     _workers: Workers = field(default_factory=Workers)
 
     def obtain(self, name: str) -> Evidence:
@@ -72,6 +75,10 @@ class Laboratory:
         """All evidence obtained so far."""
         return {name: found for name, found in sorted(self._known.items()) if isinstance(found, Evidence)}
 
+    def made_by(self) -> dict[str, MadeBy]:
+        """What made the evidence obtained so far; files that were only taken in are not among it."""
+        return {name: found for name, found in sorted(self._made_by.items()) if name in self.evidence()}
+
     def _obtain(self, name: str) -> Evidence:
         experiment = self.plan.get(name)
         if experiment is None:
@@ -89,11 +96,21 @@ class Laboratory:
                 raise kind(f"experiment {name!r} needs {need!r}, which failed: {error}", hint=error.hint) from error
         key = key_of(experiment, {need: evidence.digest for need, evidence in inputs.items()})
         with self.store.lock(key, lambda: self.watcher.waiting(experiment)):
-            found = self.store.find(name, key)
+            found = self._take(experiment, key)
             if found is not None:
                 self.watcher.reused(experiment)
                 return found
             return self._run(experiment, key, inputs)
+
+    def _take(self, experiment: Experiment, key: str) -> Evidence | None:
+        """What is recorded under `key`, unless other code made it than would now."""
+        found, manifest = self.store.find(experiment.name, key), self.store.manifest(key)
+        if found is None or manifest is None or experiment.entry is None:
+            return found
+        if manifest.ran is None or outdated(manifest.ran, experiment.entry):
+            return None
+        self._made_by[experiment.name] = made_by(manifest.ran)
+        return found
 
     def _run(self, experiment: Experiment, key: str, inputs: Mapping[str, Evidence]) -> Evidence:
         began = time.monotonic()
@@ -104,11 +121,9 @@ class Laboratory:
             out = work / "out"
             shutil.rmtree(out, ignore_errors=True)
             out.mkdir()
-            if experiment.entry is None:
-                _take_in(experiment, out)
-            else:
-                self._run_process(experiment, work, out, inputs)
-            evidence = self.store.add(experiment.name, key, out, {need: found.digest for need, found in inputs.items()})
+            ran = self._make(experiment, work, out, inputs)
+            made_from = {need: found.digest for need, found in inputs.items()}
+            evidence = self.store.add(experiment.name, key, out, made_from, ran)
         except OSError as error:
             unwritable = EvidenceError(
                 f"experiment {experiment.name!r} could not use the disk: {error}",
@@ -123,7 +138,17 @@ class Laboratory:
         self.watcher.finished(experiment, time.monotonic() - began)
         return evidence
 
-    def _run_process(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> None:
+    def _make(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> Ran | None:
+        """Fill `out`; returns what the process that did it was, None where there was none."""
+        if experiment.entry is None:
+            _take_in(experiment, out)
+            return None
+        ran = read_ran(self._run_process(experiment, work, out, inputs), experiment.entry)
+        self._made_by[experiment.name] = made_by(ran)
+        return ran
+
+    def _run_process(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> object:
+        """What the process said at its end of what it had loaded. Raises ExperimentError where it did not get there."""
         scratch = work / "scratch"
         scratch.mkdir(exist_ok=True)
         # Paths are rendered now: this is where a file is downloaded on first use, and verified every time.
@@ -137,6 +162,7 @@ class Laboratory:
             "inputs": {name: str(evidence.folder) for name, evidence in inputs.items()},
             "out": str(out),
             "scratch": str(scratch),
+            "secrets": {name: os.environ[name] for name in experiment.secrets if name in os.environ},
         }
         reading, writing = os.pipe()
         log = work / "log.txt"
@@ -150,6 +176,7 @@ class Laboratory:
             finally:
                 status = running.end()
         _raise_unless_done(experiment, last, status, log)
+        return last.get("ran")
 
     def _follow(self, experiment: Experiment, events: IO[bytes]) -> dict[str, Any]:
         last: dict[str, Any] = {}

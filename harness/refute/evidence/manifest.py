@@ -23,12 +23,31 @@ def _stay_below(name: str) -> str:
 FileName = Annotated[str, AfterValidator(_stay_below)]
 
 
+class Ran(Closed):
+    """What an experiment's process really was, as it said itself when it was done.
+
+    `modules` are those that no installed distribution lists, refute's own among them, with the SHA-256 of their source;
+    those `outside` lie in no folder of libraries. `distributions` are the others' versions and content digests.
+    `variables` are those of its environment that can change a number.
+    """
+
+    modules: dict[str, Sha256]
+    outside: tuple[str, ...]
+    distributions: dict[str, str]
+    variables: dict[str, str]
+
+
 class Manifest(Closed):
-    """`keys/<key>.json`: what an experiment wrote, and the digests of the evidence that it was made from, by name."""
+    """`keys/<key>.json`: what an experiment wrote, and the digests of the evidence that it was made from, by name.
+
+    `ran` says what wrote it; of evidence that was only taken in it says nothing. It is no part of the digest: equal
+    files are equal evidence.
+    """
 
     name: str
     files: Annotated[dict[FileName, Sha256], Field(min_length=1)]
     made_from: dict[str, Sha256]
+    ran: Ran | None = None
 
     @property
     def digest(self) -> str:
@@ -37,7 +56,7 @@ class Manifest(Closed):
 
     def to_bytes(self) -> bytes:
         """The manifest as its file holds it: equal manifests have equal bytes."""
-        return _canonical(self.model_dump(mode="json"))
+        return _canonical(self.model_dump(mode="json", exclude_none=True))
 
 
 def manifest_digest(files: Mapping[str, str]) -> str:
@@ -51,5 +70,5 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _canonical(content: Mapping[str, object]) -> bytes:
-    # Names and hex digests only: for ASCII-safe strings this is RFC 8785 already.
+    # Strings alone, and of those that a digest is taken of names and hex digits: this is RFC 8785 already.
     return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()

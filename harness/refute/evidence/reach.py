@@ -7,18 +7,22 @@ is found is more than runs, and never less: a file that finds others by computed
 from __future__ import annotations
 
 import ast
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+from types import MappingProxyType
 
 from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.process.variables import extra_folders
 
-# Who calls the entry. The one module that it imports by a computed name is that of the entry.
-_LAUNCHER = "refute.evidence.engine_worker"
+# Who starts its process, and who calls the entry there. The one module that it imports by a computed name is that of
+# the entry.
+_STARTER, _LAUNCHER = "refute.evidence.process.engine_process", "refute.evidence.process.engine_worker"
 
 
 # A file that uses one of these may load others that none of its statements names.
@@ -37,8 +41,14 @@ def entry_digest(entry: str) -> str:
 
     Raises FileNotFoundError for a module that is nowhere: its digest would be that of nothing, whatever changed.
     """
+    return manifest_digest(source_digests(entry))
+
+
+@cache
+def source_digests(entry: str) -> Mapping[str, str]:
+    """SHA-256 of the source of each module that `entry` may load, by name. Raises as `entry_digest` does."""
     files = {name: _file(name) for name in loaded_modules(entry)}
-    return manifest_digest({name: file_sha256(path) for name, path in files.items() if path is not None})
+    return MappingProxyType({name: file_sha256(path) for name, path in files.items() if path is not None})
 
 
 @cache
@@ -63,7 +73,7 @@ def loaded_modules(entry: str) -> frozenset[str]:
     if _file(first) is None:
         raise FileNotFoundError(f"no source of the module {first}, which the experiment's entry {entry!r} names")
     packages = {first.split(".")[0], "refute"}
-    seen, open_ends = set[str](), [first, _LAUNCHER]
+    seen, open_ends = set[str](), [first, _STARTER, _LAUNCHER]
     while open_ends:
         module = open_ends.pop()
         if module not in seen and module.split(".")[0] in packages and _file(module) is not None:
@@ -79,6 +89,7 @@ def module_file(name: str) -> Path | None:
         spec = find_spec(parts[0])  # of a name without dots this imports nothing
     except ValueError:  # a module that was put together at run time
         return None
+    spec = spec or PathFinder.find_spec(parts[0], extra_folders(os.environ))
     for end in range(2, len(parts) + 1):
         if spec is None or spec.submodule_search_locations is None:
             return None

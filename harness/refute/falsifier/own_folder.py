@@ -11,13 +11,13 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from refute.errors import LoadingError
 from refute.falsifier.helpers import helpers_of
+from refute.isolation.start import SourceOnly
 
 USER_MODULES = "_refute_user."  # private names, so that no folder of the user's repository can be shadowed
 
@@ -38,7 +38,7 @@ class OwnFolder:
     def _run(self, file: Path) -> None:
         # A private name per path: a folder called `harness` or an `__init__.py` in the repository changes nothing.
         name = f"{USER_MODULES}{file.stem}_{hashlib.sha256(bytes(file.resolve())).hexdigest()[:16]}"
-        spec = importlib.util.spec_from_file_location(name, file, loader=_SourceOnly(name, str(file)))
+        spec = importlib.util.spec_from_file_location(name, file, loader=SourceOnly(name, str(file)))
         if spec is None or spec.loader is None:
             raise LoadingError(f"{file} is not an importable Python file")
         module = importlib.util.module_from_spec(spec)
@@ -72,12 +72,3 @@ class _Importing:
         if level == 0 and name in self._helpers:
             return self._folder.load(self._helpers[name])
         return builtins.__import__(name, globals, locals, fromlist or (), level)
-
-
-class _SourceOnly(SourceFileLoader):
-    """Compiles the file itself: a `.pyc` beside it need not say the same, and a record vouches for the source."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        """The code of the source as it is now."""
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)

@@ -10,8 +10,9 @@ from pathlib import Path
 from refute.attest import default_key_directory, public_pem
 from refute.attest.signing_key import load_unattended_key, read_public_key
 from refute.errors import GateError, UnreadableInputError, VerificationError
+from refute.isolation.command import isolated_command
+from refute.isolation.variables import clean_environment
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
-from refute.judge.remeasure.isolation import clean_environment, judge_command
 from refute.judge.run.folder import RunFolder
 
 
@@ -49,7 +50,7 @@ def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start) -> Signe
     is never believed, for that of an accident is the one of a NO-GO.
     """
     with AnswerPipe() as pipe:
-        command = judge_command(run.path, options.refute_dir, options.key, options.lock_keys, answer_fd=pipe.writing)
+        command = _judge_command(run.path, options, pipe.writing)
         status = start(command, clean_environment(os.environ), pipe.writing)
         said = pipe.read()
     try:
@@ -59,3 +60,12 @@ def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start) -> Signe
             f"no verdict was signed: the judge ended with status {status}; {error}",
             hint=f"what it said stands above; the run is kept: refute judge {run.path}",
         ) from error
+
+
+def _judge_command(run: Path, options: JudgeOptions, answer_fd: int) -> list[str]:
+    """Judges `run` isolated, and says what it signed on the descriptor `answer_fd`, which it must inherit."""
+    signing = [] if options.key is None else ["--key", str(options.key)]
+    locking = [word for path in options.lock_keys for word in ("--lock-key", str(path))]
+    answering = ["--answer-fd", str(answer_fd)]
+    places = ["--refute-dir", str(options.refute_dir)]
+    return isolated_command("refute", "judge", str(run), *places, *signing, *locking, *answering)

@@ -18,6 +18,7 @@ from refute.evidence.laboratory import Laboratory
 from refute.evidence.missing_inputs import require_inputs
 from refute.evidence.store import Store
 from refute.evidence.store.opening import open_store
+from refute.falsifier.context import Evidence
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
 from refute.gate.inputs import GateInputs, read_inputs
@@ -45,6 +46,10 @@ class _OpenRun:
     laboratory: Laboratory
     gate: Gate
     progress: Progress
+
+    def note(self, evidence: Mapping[str, Evidence]) -> None:
+        """Note that `evidence` was used, and what made it."""
+        self.folder.append_evidence(evidence, self.laboratory.made_by())
 
 
 @dataclass(slots=True)
@@ -174,7 +179,7 @@ class GateSession:
         with self._shown(run.progress):
             record = run.gate.run(spec, criterion, use)
         used = dict(record.evidence)
-        run.folder.append_evidence({n: e for n, e in run.laboratory.evidence().items() if n in used})
+        run.note({n: e for n, e in run.laboratory.evidence().items() if n in used})
         run.folder.append_record(record)
         return record
 
@@ -187,7 +192,7 @@ class GateSession:
             return
         run = self._open
         with self._shown(run.progress), suppress(RefuteError):
-            run.folder.append_evidence({self._subject: run.laboratory.obtain(self._subject)})
+            run.note({self._subject: run.laboratory.obtain(self._subject)})
 
     @contextmanager
     def _shown(self, progress: Progress) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from refute.evidence.process.ran import MadeBy, made_by_strangers
 from refute.judge.algebra import judge
 from refute.judge.run.facts import CitedVerdict, RunFacts, Signer
 from refute.judge.run.required import unmet
@@ -53,7 +54,8 @@ def parse_texts(release: ReleaseText, specs: Sequence[SpecText], policy: PolicyT
 class Case:
     """What is judged, by what, for whom and when; equal cases get equal verdicts.
 
-    `record_faults` are sentences about the run that no verdict can pass over. `evidence` maps names to {file: SHA-256}.
+    `record_faults` are sentences about the run that no verdict can pass over. `evidence` maps names to {file: SHA-256},
+    `made_by` those that a process made to what that was.
     `evaluated_at` is RFC 3339, UTC, whole seconds. `lock_keys` are the public keys (PEM) that may have signed `lock`.
     """
 
@@ -62,6 +64,7 @@ class Case:
     records: tuple[Record, ...]
     record_faults: tuple[str, ...]
     evidence: Mapping[str, Mapping[str, str]]
+    made_by: Mapping[str, MadeBy]
     subject: Subject
     waivers: WaiverFile
     lock: RunLock | None
@@ -82,7 +85,11 @@ class Case:
             release=self.texts.release,
             evidence_needs=self.run.evidence_needs,
             subject_sha256=self.subject.sha256,
-            faults=(*self.record_faults, *unmet(self.texts.release, self.requires, self.signer.key_id)),
+            faults=(
+                *self.record_faults,
+                *unmet(self.texts.release, self.requires, self.signer.key_id),
+                *made_by_strangers(self.made_by),
+            ),
             preregistration=preregistration(self.lock, self.lock_keys, self._under_lock()),
         )
 

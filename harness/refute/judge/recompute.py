@@ -71,6 +71,7 @@ def _case(predicate: Predicate, texts: ParsedTexts) -> Case:
         records=predicate.records,
         record_faults=predicate.record_faults,
         evidence=predicate.evidence,
+        made_by=predicate.made_by,
         subject=predicate.subject,
         waivers=WaiverFile(predicate.waivers, predicate.malformed_waivers),
         lock=predicate.lock,

@@ -172,6 +172,18 @@ class View:
         return tuple(item for item in self.predicate.exhibits.sections if item.state == "not_run")
 
 
+def variables_of(predicate: Predicate) -> dict[str, str]:
+    """The variables that could change numbers, as the processes that made the evidence had them, by name.
+
+    All that a variable was, where it was not the same for all of them.
+    """
+    found: dict[str, set[str]] = {}
+    for made_by in predicate.made_by.values():
+        for name, text in made_by.variables.items():
+            found.setdefault(name, set()).add(text)
+    return {name: " or ".join(sorted(values)) for name, values in sorted(found.items())}
+
+
 def view_of(predicate: Predicate, payload_sha256: str) -> View:
     """Arrange `predicate`. Pure: two calls give equal views."""
     rows = tuple(_rows(predicate))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from refute.errors import RefuteError
-from refute.evidence.engine_process import Workers
 from refute.evidence.experiment import Experiment
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.plan import plan_release
+from refute.evidence.process.engine_process import Workers
 from refute.evidence.store import Store
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate

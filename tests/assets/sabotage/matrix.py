@@ -17,9 +17,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from refute.check.controls.sabotage import EngineFate
-from refute.evidence.engine_process import Workers
 from refute.evidence.experiment import key_of
 from refute.evidence.laboratory import Laboratory
+from refute.evidence.process.engine_process import Workers
+from refute.evidence.process.variables import EXTRA_PATH
 from refute.falsifier.loading import load_registry
 from refute.outcome import Outcome, Record
 from sabotage.catalogue import Failure, Sabotage, load_catalogue
@@ -34,7 +35,8 @@ def build_line(folder: Path) -> Line:
     """A small world and an empty store in `folder`."""
     for module in ("scipy.special", "safetensors.numpy"):  # once, and not in the fork of every control
         importlib.import_module(module)
-    subprocess.run([sys.executable, "-m", "sabotage.world", "world"], cwd=folder, check=True, capture_output=True)
+    command = [sys.executable, str(Path(__file__).with_name("world.py")), "world"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return Line.over(folder / "world" / "release.yaml", SPEC, load_registry([]), folder)
 
 
@@ -130,7 +132,7 @@ def _tell(name: str, done: int, total: int) -> None:
 def main() -> None:
     """Write a row to standard output as soon as its fate is known."""
     # Experiments' processes find the sabotages as they find any engine: on their path.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ASSETS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ[EXTRA_PATH] = str(ASSETS)
     with tempfile.TemporaryDirectory(prefix="refute-sabotage-") as folder:
         for fate in matrix(Path(folder), _tell):
             sys.stdout.write(fate.model_dump_json() + "\n")

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from refute.disk import file_sha256, link_or_copy
 from refute.errors import EvidenceError, RefuteError, UsageError
-from refute.evidence.manifest import Manifest, manifest_digest, parse_manifest
+from refute.evidence.manifest import Manifest, Ran, manifest_digest, parse_manifest
 from refute.evidence.store.layout import FOLDERS, claim
 from refute.falsifier.context import Evidence
 
@@ -152,10 +152,13 @@ class Store:
                 )
         return self._view(manifest_digest(files), files)
 
-    def add(self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = NOTHING) -> Evidence:
+    def add(
+        self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = NOTHING, ran: Ran | None = None
+    ) -> Evidence:
         """Copy every file below `folder` into the store and record them under `key`, atomically.
 
-        `made_from` are the digests of the evidence that it builds on, by name: who keeps this keeps that.
+        `made_from` are the digests of the evidence that it builds on, by name: who keeps this keeps that. `ran` is what
+        made it.
         """
         try:
             files = {_file_name(path, folder): self._keep(path) for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -163,7 +166,7 @@ class Store:
                 raise EvidenceError(f"experiment {name!r} wrote no files: nothing is not evidence")
             # What an earlier result of this key left there would be read along with the new one.
             shutil.rmtree(self.root / "views" / key, ignore_errors=True)
-            manifest = Manifest(name=name, files=files, made_from=dict(made_from))
+            manifest = Manifest(name=name, files=files, made_from=dict(made_from), ran=ran)
             self.record(key, manifest)
         except OSError as error:
             raise unwritable(self.root, error) from error

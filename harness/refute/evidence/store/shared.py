@@ -9,7 +9,7 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.errors import EvidenceError
-from refute.evidence.manifest import Manifest
+from refute.evidence.manifest import Manifest, Ran
 from refute.evidence.store.lease import Timing, leased
 from refute.evidence.store.local import NOTHING, Store, unwritable
 from refute.evidence.store.remote import Remote
@@ -47,9 +47,11 @@ class SharedStore(Store):
             self.remote.record(key, here)
         return super().find(name, key)
 
-    def add(self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = NOTHING) -> Evidence:
+    def add(
+        self, name: str, key: str, folder: Path, made_from: Mapping[str, str] = NOTHING, ran: Ran | None = None
+    ) -> Evidence:
         """As in a folder, and then there."""
-        evidence = super().add(name, key, folder, made_from)
+        evidence = super().add(name, key, folder, made_from, ran)
         manifest = self.manifest(key)
         if manifest is not None:
             self._share(key, manifest)

@@ -6,6 +6,9 @@ alone; a report is rendered from a predicate and from nothing besides.
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from refute.evidence.process.ran import MadeBy
 from refute.judge.predicate.coverage import Coverage
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import Identity
@@ -23,6 +26,7 @@ from refute.spec.waiver import MalformedWaiver, Waiver
 class Predicate(Closed):
     """The signed content. `evidence` maps experiment names to {file name: SHA-256}.
 
+    `made_by` says of what a process made what that process was, by experiment.
     `lock` is the pre-registration that the run was started under, `lock_keys` the public keys (PEM) that were trusted
     to sign it; whether it held is in `verdict.preregistration`. `requires` are the verdicts that came first.
     `remeasured`: the judge had every falsifier measure again, apart from pytest, before it ruled.
@@ -41,6 +45,7 @@ class Predicate(Closed):
     waivers: tuple[Waiver, ...] = ()
     malformed_waivers: tuple[MalformedWaiver, ...] = ()
     evidence: dict[str, dict[str, Sha256]]
+    made_by: dict[str, MadeBy] = Field(default_factory=dict)
     run: RunFacts
     signer: Signer
     evaluated_at: str

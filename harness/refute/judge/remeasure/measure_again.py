@@ -19,7 +19,8 @@ from typing import IO
 
 from refute.errors import UsageError
 from refute.falsifier.records import parse_records
-from refute.judge.remeasure.isolation import clean_environment, isolated_command
+from refute.isolation.command import isolated_command
+from refute.isolation.variables import clean_environment
 from refute.judge.remeasure.worker import Request
 from refute.judge.run.folder import EvidenceLine, RunFolder
 from refute.outcome import Interval, Measurement, Record

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.process.ran import MadeBy
 from refute.evidence.store import Store
 from refute.evidence.store.opening import open_store
 from refute.judge.run.folder import EvidenceLine, RunFolder
@@ -29,6 +30,11 @@ class HashedEvidence:
     def files(self) -> dict[str, dict[str, str]]:
         """SHA-256 by file for each sound piece, in the order of names: what a verdict lists."""
         return {name: dict(line.files) for name, line in sorted(self.sound.items())}
+
+    @property
+    def made_by(self) -> dict[str, MadeBy]:
+        """What made each sound piece that was made by a process, in the order of names."""
+        return {name: line.made_by for name, line in sorted(self.sound.items()) if line.made_by is not None}
 
 
 def hash_evidence(run: RunFolder, store: str | Path | None) -> HashedEvidence:

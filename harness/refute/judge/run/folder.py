@@ -24,6 +24,7 @@ from pydantic_core import PydanticSerializationError
 
 from refute.errors import EvidenceError, UnreadableInputError, UsageError, VerificationError
 from refute.evidence.manifest import FileName
+from refute.evidence.process.ran import MadeBy
 from refute.falsifier.context import Evidence
 from refute.falsifier.records import record_to_json
 from refute.judge.run.facts import CitedVerdict, RunFacts
@@ -36,6 +37,9 @@ _NAMES = TypeAdapter(list[str])
 
 
 END_FILE = "end.json"
+
+
+NOBODY: Mapping[str, MadeBy] = {}
 
 
 _RUN_AGAIN = "no gate writes this: the file was damaged or changed; run the gate again"
@@ -54,12 +58,13 @@ class RunFile(Closed):
 
 
 class EvidenceLine(Closed):
-    """One line of evidence.jsonl."""
+    """One line of evidence.jsonl. `made_by` is what made it; None where its files were only taken in."""
 
     name: str
     digest: Sha256
     folder: str
     files: dict[FileName, Sha256]
+    made_by: MadeBy | None = None
 
 
 class RunFolder:
@@ -123,14 +128,15 @@ class RunFolder:
         """Add one record. A single short append: several processes may do so at once."""
         self._append("records.jsonl", record_to_json(record))
 
-    def append_evidence(self, evidence: Mapping[str, Evidence]) -> None:
-        """Note which evidence was used. The same line twice does no harm."""
+    def append_evidence(self, evidence: Mapping[str, Evidence], made_by: Mapping[str, MadeBy] = NOBODY) -> None:
+        """Note which evidence was used, and what made it. The same line twice does no harm."""
         for name, found in sorted(evidence.items()):
             line = EvidenceLine(
                 name=name,
                 digest=found.digest,
                 folder=str(found.folder),
                 files=dict(sorted(found.files.items())),
+                made_by=made_by.get(name),
             )
             self._append("evidence.jsonl", line.model_dump_json())
 

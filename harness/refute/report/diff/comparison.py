@@ -208,6 +208,11 @@ def _environment(predicate: Predicate) -> dict[str, str]:
         **{f"version of {name}": version for name, version in run.versions.items()},
         **{f"pytest plugin {name}": version for name, version in run.plugins.items()},
         **{f"variable {name}": value for name, value in run.pytest_environment.items()},
+        **{
+            f"variable {variable} of {name}": value
+            for name, made_by in predicate.made_by.items()
+            for variable, value in made_by.variables.items()
+        },
         **{f"code of {record.falsifier} ({record.uses})": record.code for record in predicate.records if record.code},
     }
 

@@ -17,7 +17,7 @@ from refute.report import wording
 from refute.report.page.answers import problem_views
 from refute.report.page.charts import figures
 from refute.report.page.grid import columns, grid_rows, grid_svg
-from refute.report.view import View, view_of
+from refute.report.view import View, variables_of, view_of
 
 # GitHub refuses a comment that is longer (HTTP 422).
 MARKDOWN_LIMIT = 65_536
@@ -110,7 +110,9 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
         signs=wording.SIGNS,
         cut=Markup(_CUT),  # noqa: S704  # a constant
     )
-    environment.filters.update(clip=escaping.clip, measurement=wording.measurement, waiver=wording.waiver)
+    environment.filters.update(
+        clip=escaping.clip, variables=variables_of, measurement=wording.measurement, waiver=wording.waiver
+    )
     return environment
 
 

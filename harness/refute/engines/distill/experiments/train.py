@@ -18,11 +18,15 @@ from typing import Any
 from refute.engines.distill.training.ranks import leave_process_group
 from refute.engines.distill.training.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
+from refute.isolation.command import isolated_command
 from refute.job import Fact, Job
 from refute.spec.experiments.distill import TrainConfig
 from refute.spec.experiments.parsing import parse_config
 
 _LOG_LINES = 12
+
+
+_RANK = "refute.engines.distill.experiments.train"
 
 
 _KINDS: Mapping[str, type[RefuteError]] = {
@@ -48,15 +52,17 @@ def launch(job: Job, config: TrainConfig) -> None:
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe)
     request = {"name": job.name, "config": job.config, "out": str(job.out), "scratch": str(job.scratch)}
-    (job.scratch / "request.json").write_text(json.dumps(request | {"events": str(pipe)}), encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(config.processes), "-m", "refute.engines.distill.experiments.train"]
+    asked = job.scratch / "request.json"
+    asked.write_text(json.dumps(request | {"events": str(pipe)}), encoding="utf-8")
+    launching = ("--standalone", "--nproc-per-node", str(config.processes), "--no-python")
+    rank = isolated_command(_RANK, str(asked), own_environment=True)
+    command = isolated_command("torch.distributed.run", *launching, *rank, own_environment=True)
     # Not blocking, so that opening does not wait for a rank; reading does.
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reading, True)
     with log.open("wb") as stream, os.fdopen(reading, encoding="utf-8") as events:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            [*command, str(job.scratch / "request.json")], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
         )
         failures = _follow(events, process, job)
     status = process.wait()

@@ -15,32 +15,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-# Speed only, and only where the user has not decided otherwise. Measured on the embedded teacher, 47 tokens, float32:
-# OpenMP threads that spin while they wait made its forward 2.1 to 3.1 s on two cores shared with other work, sleeping
-# ones 0.58 s. glibc returns large blocks to the kernel and faults every page in again at the next step: a KD step took
-# 0.90 to 0.95 CPU seconds, and 0.67 to 0.68 with memory kept.
-_TUNING = {
-    "OMP_WAIT_POLICY": "passive",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-}
-
-
-# Nothing is fetched behind the plan's back, hashing does not vary, and asking whether there is a GPU does not start
-# CUDA in the process that is about to fork (PyTorch documentation, "CUDA environment variables").
-_FIXED = {
-    "HF_HUB_OFFLINE": "1",
-    "PYTHONHASHSEED": "0",
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-}
-
+from refute.evidence.process.variables import extra_folders, process_environment
+from refute.isolation.command import isolated_command
 
 _PATIENCE_S = 10.0
 
 
+_WORKER = "refute.evidence.process.engine_worker"
+
+
 class Workers:
-    """Runs one experiment at a time, in a process group of its own (see `refute.evidence.engine_worker`)."""
+    """Runs one experiment at a time, in a process group of its own (see `refute.evidence.process.engine_worker`)."""
 
     def __init__(self) -> None:
         self._server: _Server | None = None
@@ -81,14 +66,13 @@ class _Server:
         self._heard = b""
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                # -P: no file of the working folder may stand in for a module that an engine imports.
-                [sys.executable, "-P", "-m", "refute.evidence.engine_worker", str(theirs.fileno())],
+                isolated_command(_WORKER, str(theirs.fileno()), own_environment=True, others=extra_folders(os.environ)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env={**_TUNING, **os.environ, **_FIXED},
+                env=process_environment(os.environ),
             )
         self._finalizer = weakref.finalize(self, _shut, self._process, self._control)
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from refute.judge.remeasure.isolation import clean_environment, isolated_command
+from refute.isolation.command import isolated_command
+from refute.isolation.variables import clean_environment
 
 TRACE = "open('was-here', 'w').close()\n"
 

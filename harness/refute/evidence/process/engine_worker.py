@@ -1,11 +1,11 @@
-"""Runs experiments one after the other, each in a fork of this process: python -P -m refute.evidence.engine_worker FD
+"""Runs experiments one after the other, each in a fork of this process, which `engine_process` starts isolated.
 
 What an experiment imports stays imported here, so torch and transformers (5 s on two cores) are loaded once a run.
 A request is a JSON line with two descriptors: where events go, and the log. Two JSON lines answer it: the pid of the
 experiment's process when it starts, its exit status when it has ended.
 
-Events are JSON lines. The last one is `{"event": "done"}`, written only after the experiment returned:
-a process that ends without it has failed, whatever its exit status.
+Events are JSON lines. The last one is `{"event": "done", "ran": …}`, written only after the experiment returned:
+a process that ends without it has failed, whatever its exit status. It says what the process had loaded.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from refute.errors import RefuteError
+from refute.evidence.process.loaded import loaded
+from refute.evidence.process.variables import numeric_variables
 from refute.job import Fact, Inputs, Job, ProgressCallback
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -34,6 +36,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 def serve(control: socket.socket) -> None:
     """Answer requests until the gate closes its end."""
     _die_with_parent()
+    variables = numeric_variables(os.environ)
     while True:
         line, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 2)
         while line and not line.endswith(b"\n"):
@@ -54,7 +57,7 @@ def serve(control: socket.socket) -> None:
             control.close()
             os.setsid()
             _die_with_parent()
-            _leave(_run(request, events))
+            _leave(_run(request, events, variables))
         os.close(events)
         control.sendall(b"%d\n" % pid)
         control.sendall(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -68,7 +71,7 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _run(request: Mapping[str, Any], events_fd: int) -> int:
+def _run(request: Mapping[str, Any], events_fd: int, variables: Mapping[str, str]) -> int:
     """Call the experiment's function, and say how it ended."""
     with os.fdopen(events_fd, "w", encoding="utf-8", buffering=1) as events:
 
@@ -79,6 +82,7 @@ def _run(request: Mapping[str, Any], events_fd: int) -> int:
             send("progress", stage=stage, step=step, total=total, facts=dict(facts))
 
         module, function = request["entry"].split(":")
+        os.environ.update(request["secrets"])
         try:
             getattr(importlib.import_module(module), function)(_job(request, report))
         except RefuteError as error:
@@ -88,7 +92,7 @@ def _run(request: Mapping[str, Any], events_fd: int) -> int:
             traceback.print_exc()
             send("failed", kind=type(error).__name__, message=f"{type(error).__name__}: {error}", hint="")
             return 1
-        send("done")
+        send("done", ran=loaded(variables))
         return 0
 
 

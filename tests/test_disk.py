@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from full_disk import room_for
 from refute.cli.eval.run_folder import claim
 from refute.disk import write_whole
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sample_log import SampleLog, write_samples
 from refute.errors import UnwritableError, UsageError
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file of this process grows beyond `size` bytes meanwhile."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def completion(number: int) -> Completion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,39 +57,41 @@ def silence() -> Watcher:
 @pytest.fixture
 def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
     """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
+    return partial(tiny_run, tmp_path, silence)
 
+
+def tiny_run(
+    root: Path,
+    watcher: Watcher,
+    *,
+    spec: str = SPEC,
+    release: str = RELEASE,
+    right: int = 95,
+    also: tuple[str, ...] = (),
+    falsifiers: Mapping[str, object] | None = None,
+) -> RunFolder:
+    """A run below `root`, not judged yet, with `right` of a hundred answers right, over the store `root / "store"`."""
     importlib.import_module("scipy.special")  # once, and not in the fork of every call of a falsifier
-
-    def make(
-        *,
-        spec: str = SPEC,
-        release: str = RELEASE,
-        right: int = 95,
-        also: tuple[str, ...] = (),
-        falsifiers: Mapping[str, object] | None = None,
-    ) -> RunFolder:
-        (tmp_path / "spec.yaml").write_text(spec, encoding="utf-8")
-        (tmp_path / "release.yaml").write_text(release, encoding="utf-8")
-        answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))
-        (tmp_path / "answers.jsonl").write_text(answers, encoding="utf-8")
-        (tmp_path / "notes.json").write_text("{}\n", encoding="utf-8")
-        loaded, asked = load_spec(tmp_path / "spec.yaml"), load_release(tmp_path / "release.yaml")
-        registry = Registry()
-        registry.add_from({name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")})
-        registry.add_from(falsifiers or {})
-        run = RunFolder.create(tmp_path / "runs")
-        laboratory = Laboratory(plan_release(asked.release, tmp_path), Store(tmp_path / "store"), silence)
-        gate = Gate(asked, registry, laboratory, run.log)
-        run.write_run(_run_file(spec, asked, tmp_path, registry))
-        for criterion in loaded.spec.criteria:
-            for use in criterion.falsifiers:
-                run.append_record(gate.run(loaded.spec, criterion, use))
-        for name in also:
-            laboratory.obtain(name)
-        run.append_evidence(laboratory.evidence())
-        return run
-
-    return make
+    (root / "spec.yaml").write_text(spec, encoding="utf-8")
+    (root / "release.yaml").write_text(release, encoding="utf-8")
+    answers = "".join(f'{{"right": {str(number < right).lower()}}}\n' for number in range(100))
+    (root / "answers.jsonl").write_text(answers, encoding="utf-8")
+    (root / "notes.json").write_text("{}\n", encoding="utf-8")
+    loaded, asked = load_spec(root / "spec.yaml"), load_release(root / "release.yaml")
+    registry = Registry()
+    registry.add_from({name: TINY[name].measure for name in ("tiny-accuracy", "tiny-size")})
+    registry.add_from(falsifiers or {})
+    run = RunFolder.create(root / "runs")
+    laboratory = Laboratory(plan_release(asked.release, root), Store(root / "store"), watcher)
+    gate = Gate(asked, registry, laboratory, run.log)
+    run.write_run(_run_file(spec, asked, root, registry))
+    for criterion in loaded.spec.criteria:
+        for use in criterion.falsifiers:
+            run.append_record(gate.run(loaded.spec, criterion, use))
+    for name in also:
+        laboratory.obtain(name)
+    run.append_evidence(laboratory.evidence())
+    return run
 
 
 @pytest.fixture

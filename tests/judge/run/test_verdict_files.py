@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.errors import ExperimentError
+from refute.errors import UsageError
 from refute.judge.run.verdict_files import VerdictFiles, files_of, put_verdict, verdicts_in
 
 
@@ -65,5 +65,5 @@ def test_a_number_is_not_given_again(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """Named, with what to do."""
-    with pytest.raises(ExperimentError, match=r"cannot write .*absent/verdict\.intoto\.json"):
+    with pytest.raises(UsageError, match=r"cannot write .*absent/verdict\.intoto\.json"):
         put_verdict(tmp_path / "absent", b"{}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.arguments import read_keys, require_paths, require_store
-from refute.cli.console import print_verdict
+from refute.cli.console import print_document, print_verdict
 from refute.cli.options import AcceptWarn, Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
 from refute.cli.statuses import status_of_ruling
+from refute.disk import working_in
 from refute.errors import EvidenceError
 from refute.spec.folders import REFUTE_DIR
 
@@ -71,27 +72,28 @@ def judge(
     require_store(store)
     folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
     private, public = _signing_key(key, public_key, passphrase_file)
-    judged = judge_run(
-        folder,
-        Operator(
-            private,
-            development=key is None,
-            policy=load_policy(policy) if policy else None,
-            waivers=load_waivers(waivers) if waivers else WaiverFile(),
-            lock_keys=read_keys(lock_key or ()),
-            sequence=sequence,
-        ),
-        Places(falsifiers or falsifiers_of(folder), store, specs_and_releases=specs),
-        faults=miscited(folder.read_run(), specs),
-    )
-    write_reports(judged.predicate, judged.payload_sha256, judged.files)
+    with working_in(folder.path):
+        judged = judge_run(
+            folder,
+            Operator(
+                private,
+                development=key is None,
+                policy=load_policy(policy) if policy else None,
+                waivers=load_waivers(waivers) if waivers else WaiverFile(),
+                lock_keys=read_keys(lock_key or ()),
+                sequence=sequence,
+            ),
+            Places(falsifiers or falsifiers_of(folder), store, specs_and_releases=specs),
+            faults=miscited(folder.read_run(), specs),
+        )
+        write_reports(judged.predicate, judged.payload_sha256, judged.files)
     if answer_fd is not None:
         send_answer(answer_fd, judged.path, judged.predicate.verdict.ruling)
     _point_latest(folder, refute_dir)
     if left_out := append_step_summary(judged.predicate, judged.payload_sha256, os.environ):
         typer.echo(left_out, err=True)
     if as_json:
-        typer.echo(judged.files.report("json").read_text(encoding="utf-8"), nl=False)
+        print_document(judged.files.report("json").read_text(encoding="utf-8"))
     else:
         _show(judged, public if public.is_file() else judged.files.key)
     raise typer.Exit(status_of_ruling(judged.predicate.verdict.ruling, accept_warn=accept_warn))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from refute.cli.console import print_json
+from refute.cli.console import print_document, print_json
 
 
 class Device(StrEnum):
@@ -64,8 +64,10 @@ def run(
     from refute.engines.distill.training.ranks import leave_process_group
 
     written = run_distill(config, out, max_steps=max_steps, force=force)
-    if written is not None:
-        typer.echo(written.read_text(encoding="utf-8") if as_json else show_summary(written))
+    if written is not None and as_json:
+        print_document(written.read_text(encoding="utf-8"))
+    elif written is not None:
+        typer.echo(show_summary(written))
     leave_process_group()
 
 

@@ -237,7 +237,8 @@ def _write_atomically(path: Path, data: bytes) -> None:
 def unwritable(root: Path, error: OSError) -> RefuteError:
     """Why the store at `root` cannot be written, and what helps: a UsageError where that is no folder."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    kind = UsageError if root.exists() and not root.is_dir() else EvidenceError
+    there = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+    kind = EvidenceError if there.is_dir() else UsageError
     return kind(
         f"the evidence store {root} cannot be written: {error.strerror or error}",
         hint="free some disk space" if full else "give another folder with --store, or make this one writable",

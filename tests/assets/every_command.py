@@ -1,0 +1,110 @@
+"""For every command of `refute` a call that works: the inputs that it names are real, and small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from json_lines import read_rows, write_rows
+from refute.attest import generate_key, load_private_key
+from refute.cli.app import app
+from refute.cli.commands.init import scaffold
+from refute.judge.judge_run import Operator, judge_run
+from silence import Silence
+from tiny_run import FALSIFIERS, tiny_run
+
+Words = tuple[str, ...]
+PROBLEMS = Path(__file__).parent / "own_problems.jsonl"
+
+
+def leaves(command: Any = None, name: Words = ()) -> Iterator[tuple[Words, Any]]:
+    """Every command that can be called, by its words."""
+    command = command or typer.main.get_command(app)
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+    else:
+        for word, child in children.items():
+            yield from leaves(child, (*name, word))
+
+
+COMMANDS: dict[Words, Any] = dict(leaves())
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with everything that a command may be asked about."""
+
+    root: Path
+    teacher: Path
+    config: Path
+    verdicts: tuple[Path, Path]
+
+    def calls(self, out: Path) -> dict[Words, list[object]]:
+        """What follows each command's own words, for a call whose results go below the fresh folder `out`."""
+        root, (old, new) = self.root, self.verdicts
+        key, public = root / "keys/gate.key", root / "keys/gate.pub"
+        off = ["--role", "owner", "--decision", "reject", "--note", "no", "--verdict-key", public]
+        judged = ["--store", root / "store", "--refute-dir", root]
+        texts = [root / "specs", "--tokenizer", self.teacher]
+        scored = ["--problems", PROBLEMS, "--minimum-isolation", "rlimits", "--workers", 1]
+        model = ["--model", self.teacher, "--max-new-tokens", 2, "--threads", 1]
+        return {
+            ("init",): [out / "new"],
+            ("check",): [],
+            ("try",): ["answer-accuracy"],
+            ("gate",): ["--release", root / "absent.yaml"],  # what a whole gate prints, tests/gate looks at
+            ("keygen",): ["mine", "--directory", out],
+            ("judge",): [old.parent, "--key", key, "--falsifiers", FALSIFIERS],
+            ("verify",): [new, "--key", public],
+            ("lock",): ["--key", key, "--out", out / "lock.json"],
+            ("sign-off",): [new, *off, "--key", root / "keys/ann.key", "--out", out / "off.json"],
+            ("report",): [new, "--key", public],
+            ("diff",): [old, new, "--key", public],
+            ("controls",): [],
+            ("review",): ["--all", "--by", "Ann"],
+            ("status",): ["--key", public],
+            ("distill", "run"): [self.config, "--out", out, "--max-steps", 1],
+            ("distill", "tokenize"): [*texts, "--heldout-share", 0.5, "--out", out],
+            ("distill", "prepare"): [self.config, "--out", out, "-k", 2],
+            ("distill", "certify"): [],
+            ("eval", "score"): [root / "samples.jsonl", "--out", out / "results.jsonl", *scored],
+            ("eval", "humaneval"): [*model, *scored, "--problems", root / "short.jsonl", "--out", out / "run"],
+            ("eval", "compare"): [root / "results.jsonl", root / "results.jsonl"],
+            ("store", "list"): judged,
+            ("store", "prune"): [*judged, "--dry-run"],
+            ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],
+            ("store", "import"): [root / "packed.tar", "--store", out / "store", "--refute-dir", out],
+        }
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distill_config: Callable[..., str]) -> Place:
+    """The scaffolded example, two verdicts on another release, keys, samples, results, an archive, a tiny teacher."""
+    root = tmp_path_factory.mktemp("place")
+    scaffold(root)
+    spec = root / "specs/example.yaml"
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(
+        text.replace("title: ", "title: \u6a21\u578b \u2713 ", 1), encoding="utf-8"
+    )  # few encodings have these
+    for name in ("gate", "ann"):
+        generate_key(root / "keys", name)
+    key = load_private_key(root / "keys/gate.key")
+    runs = [tiny_run(root, Silence(), right=right) for right in (40, 95)]
+    old, new = (judge_run(run, Operator(key, development=False)).path for run in runs)
+    made = Place(root, teacher_folder, root / "config.yaml", (old, new))
+    made.config.write_text(distill_config(), encoding="utf-8")
+    problems = read_rows(PROBLEMS)
+    answers = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in problems]
+    write_rows(root / "samples.jsonl", answers)
+    write_rows(root / "results.jsonl", [{"task_id": row["task_id"], "passed": True} for row in problems])
+    write_rows(root / "short.jsonl", [{**problems[0], "prompt": "def f(n):\n", "entry_point": "f"}])
+    packing = made.calls(root)["store", "export"]
+    app(["store", "export", *map(str, packing)], standalone_mode=False)
+    return made

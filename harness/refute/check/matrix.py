@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from refute.check.about_the_gate import gate_experiments
 from refute.check.contracts.links import linked_contracts, readable_contracts
-from refute.check.controls.experiment import mutation_experiment
 from refute.evidence.experiment import Experiment
 from refute.evidence.plan import plan_release
 from refute.evidence.spec_demands import sequential_design
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
+from refute.outcome import RunClass
 from refute.spec.criteria import Spec, load_spec, uses_of
 from refute.spec.files import load_release
 from refute.spec.selection import find_files
@@ -79,6 +80,6 @@ def matrix_of(
     plan: dict[str, Experiment] = {}
     for path in release_paths:
         plan |= plan_release(load_release(path).release, path.parent, sequential=sequential_design(specs, registry))
-    gate = mutation_experiment(uses_of(specs), registry, falsifier_folders)
-    links = linked_contracts(registry, {**plan, gate.name: gate}, readable_contracts(contract_folders))
+    plan |= {each.name: each for each in gate_experiments(uses_of(specs), registry, falsifier_folders, RunClass.FULL)}
+    links = linked_contracts(registry, plan, readable_contracts(contract_folders))
     return trace_matrix(specs, registry, links)

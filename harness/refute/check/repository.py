@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refute.check.about_the_gate import gate_experiments
 from refute.check.contracts.check import check_contracts
 from refute.check.contracts.run import Attempt
-from refute.check.controls.experiment import mutation_experiment
 from refute.check.controls.rehearsal import rehearse
 from refute.check.provided import unprovided
 from refute.check.reviews import REVIEWS, read_reviews, suspects
@@ -121,8 +121,9 @@ def _check_release(
         demanded = {resolve(loaded, name).resolve() for name in loaded.release.specs}
         own = [spec for spec in specs if not demanded or spec.path.resolve() in demanded]
         parsed = [spec.spec for spec in own]
-        mutation = mutation_experiment([use for use in uses_of(parsed) if use.uses in registry], registry, folders)
-        plan = plan_for(loaded.release, path.parent, parsed, registry, others=[mutation])
+        known = [use for use in uses_of(parsed) if use.uses in registry]
+        others = gate_experiments(known, registry, folders, loaded.release.run_class)
+        plan = plan_for(loaded.release, path.parent, parsed, registry, others=others)
         lacking = unprovided(loaded, own, registry, plan)
     except SpecError as error:
         return list(error.problems), []

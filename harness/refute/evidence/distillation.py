@@ -59,6 +59,11 @@ class Row:
     configure: Callable[[Parts, Locate], Closed]
     planned: Callable[[Parts], bool] = lambda _parts: True
 
+    @property
+    def entry(self) -> str:
+        """Its function, as `module:function`."""
+        return f"{self.kind.engine}.{self.function}"
+
 
 def _is_sequential(parts: Parts) -> bool:
     return parts.sequential is not None
@@ -271,7 +276,7 @@ def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
             yield Experiment(
                 row.name,
                 row.title,
-                f"{row.kind.engine}.{row.function}",
+                row.entry,
                 partial(row.configure, parts),
                 tuple(need for need in row.needs if need not in left_out),
                 row.kind.limit_s(parts.release.limits),

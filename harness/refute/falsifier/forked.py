@@ -145,9 +145,11 @@ def _detach(log: Path) -> None:
         os.dup2(nothing.fileno(), 0)
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    sys.stdin = os.fdopen(0, encoding="utf-8")
+    # Left open when these objects go, as they do where a child has children of its own.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout, sys.stderr = (
-        os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1) for number in (1, 2)
+        os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        for number in (1, 2)
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.check.controls.experiment import mutation_experiment
+from refute.check.about_the_gate import gate_experiments
 from refute.check.controls.rehearsal import UNTESTABLE, rehearse
 from refute.check.provided import unprovided
 from refute.errors import Problem, SpecError, UsageError
@@ -57,8 +57,8 @@ def read_inputs(config: pytest.Config) -> GateInputs:
     problems = [problem for loaded in specs for problem in check_spec(loaded, registry) if problem.code != UNCOVERED]
     _refuse(problems)
     parsed = [loaded.spec for loaded in specs]
-    mutation = mutation_experiment(uses_of(parsed), registry, folders)
-    plan = plan_for(release.release, release.path.parent, parsed, registry, others=[mutation])
+    others = gate_experiments(uses_of(parsed), registry, folders, release.release.run_class)
+    plan = plan_for(release.release, release.path.parent, parsed, registry, others=others)
     _refuse(unprovided(release, specs, registry, plan))
     # A worker of xdist is told what its controller has read. Falsifiers that prove nothing are for the judge, too.
     if not hasattr(config, "workerinput"):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from refute.errors import EvidenceError
 from refute.spec.experiments.custody import Custody
-from refute.spec.experiments.evidence import distill, humaneval, kill_matrix, redo
+from refute.spec.experiments.evidence import distill, drill, humaneval, kill_matrix, redo
 from refute.spec.fields import first_fault
 from refute.spec.release import Release
 
@@ -47,6 +47,7 @@ HUMANEVAL_REPLAY_INIT: Final = "humaneval_replay_init"
 HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
 HUMANEVAL_REPLAY_NULL: Final = "humaneval_replay_null"
 KILL_MATRIX: Final = "kill_matrix"
+DRILL: Final = "drill"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
@@ -187,6 +188,9 @@ REPLAY_KNOWN_BAD: Final = RowsFile("known_bad.jsonl", humaneval.Replayed)
 MUTANTS: Final = RowsFile("mutants.jsonl", kill_matrix.Mutant)
 MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFalsifier)
 
+PLANTED_FAULTS: Final = RowsFile("faults.jsonl", drill.PlantedFault)
+DRILL_SUMMARY: Final = JsonFile("drill.json", drill.DrillSummary)
+
 
 def results_of(kind: str) -> RowsFile[humaneval.Result]:
     """The verdicts on canned answers of one kind, or, for `loop`, on the one that never ends."""
@@ -233,5 +237,6 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_NULL: _EVALUATION,
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
+        DRILL: (PLANTED_FAULTS, DRILL_SUMMARY),
     }
 )

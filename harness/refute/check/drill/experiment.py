@@ -1,0 +1,170 @@
+"""Experiment: faults planted into a copy of the live engines, and which of the falsifiers in use names them.
+
+It needs no evidence of the release. Its key is the code of engines, auditors and falsifiers, and the bars: what is
+drilled is what runs here, and an unchanged gate finds its own drill from the day before.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from refute.check.controls.in_use import FalsifiersInUse, in_use
+from refute.check.drill.fate import Fate, Watch, fate_of
+from refute.check.drill.line import Line, Run, make_all
+from refute.check.drill.places import Drill, all_faults, drawn
+from refute.evidence.distillation import ROWS
+from refute.evidence.experiment import Experiment, Located
+from refute.evidence.manifest import manifest_digest
+from refute.evidence.reach import entry_digest
+from refute.falsifier.context import Evidence
+from refute.falsifier.forked import Reply, replies_of, warm_up
+from refute.falsifier.registry import Registry
+from refute.job import Job
+from refute.outcome import RunClass, readable
+from refute.spec.criteria import FalsifierUse
+from refute.spec.experiments.evidence.base import EvidenceModel
+from refute.spec.experiments.evidence.drill import DrillSummary, PlantedFault
+from refute.spec.experiments.evidence_files import DRILL, DRILL_SUMMARY, PLANTED_FAULTS
+from refute.spec.experiments.parsing import parse_config
+
+# Named, all of them: the lower end of Wilson's interval lies above 95 % from 73 faults on.
+_COUNTED: Final = {RunClass.QUICK: 4, RunClass.EMBEDDED: 80, RunClass.FULL: 80}
+# Faults that change nothing, or that the engine itself stops, are not counted; nobody draws for ever.
+_DRAWN_AT_MOST: Final = 2
+_AT_ONCE: Final = 12
+_LIMIT_S: Final = 1800.0
+_FAULT_LIMIT_S: Final = 120.0
+_ENGINES: Final = ("refute.engines.drill.world:build_world", "refute.engines.drill.faulted:run_faulted")
+
+
+class DrillConfig(FalsifiersInUse):
+    """What enters `drill`: how many faults must count. `engines`, their code, is there for the key."""
+
+    faults: int
+    engines: str
+
+
+def drill_experiment(
+    uses: Sequence[FalsifierUse], registry: Registry, folders: Sequence[Path], run_class: RunClass
+) -> Experiment:
+    """The experiment over `uses`, as long as a run of `run_class` can bear; `folders` are the repository's falsifiers.
+
+    Raises LoadingError for a use of a falsifier that is nowhere.
+    """
+    of_uses = in_use(uses, registry, folders)
+    return Experiment(
+        DRILL,
+        "plant faults into the engines and see which falsifier names them",
+        f"{__name__}:drill",
+        config=lambda at: DrillConfig(**dict(of_uses(at)), faults=_COUNTED[run_class], engines=at(_engines())),
+        limit_s=_LIMIT_S,
+    )
+
+
+def _engines() -> Located:
+    """All code that the experiments of a distillation reach; there is no one place where it lies."""
+    entries = (*_ENGINES, *(row.entry for row in ROWS))
+    return Located(lambda: manifest_digest({entry: entry_digest(entry) for entry in entries}), lambda: Path(__file__))
+
+
+def drill(job: Job) -> None:
+    """Writes faults.jsonl, a `PlantedFault` a row in the order of the draw, and drill.json, the `DrillSummary`.
+
+    Raises ExperimentError where the falsifiers are not those that the plan saw, and where the small world or its honest
+    line cannot be made.
+    """
+    config = parse_config(DrillConfig, job)
+    uses, registry = config.load()
+    _import_all()
+    seed = secrets.token_hex(16)
+    job.progress("make a small world", 0, 1)
+    line = Line.over_a_small_world(job.scratch / seed, seed, _FAULT_LIMIT_S)
+    watches = [Watch(use, registry[use.uses]) for use in uses if use.uses and _can_ask(line, registry, use.uses)]
+    honest = make_all(line, line.folder / "honest", [need for watch in watches for need in watch.falsifier.needs])
+    standing = [watch for watch in watches if watch.stands(honest)]
+    rows = list(_drilled(job, _Yard(line, honest, standing), drawn(seed), config.faults))
+    _write(job.out / PLANTED_FAULTS.name, rows)
+    on_guard = tuple(watch.use.id for watch in standing)
+    off_guard = tuple(use.id for use in uses if use.id not in on_guard)
+    generator = sum(1 for _ in all_faults())
+    summary = DrillSummary(seed=seed, generator=generator, on_guard=on_guard, off_guard=off_guard)
+    _write(job.out / DRILL_SUMMARY.name, [summary])
+    shutil.rmtree(line.folder)
+
+
+def _can_ask(line: Line, registry: Registry, name: str) -> bool:
+    needs = registry[name].needs
+    return bool(needs) and line.plan.keys() >= set(needs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Yard:
+    """Where faults are planted: an honest line, and those who let it stand."""
+
+    line: Line
+    honest: dict[str, Evidence]
+    watches: Sequence[Watch]
+
+    def plant(self, number: int, drill: Drill) -> str:
+        """In a process to spare: the row of one fault, as JSON."""
+        # The thread that would write down where this process is does not live on in its forks, which would wait for it.
+        faulthandler.cancel_dump_traceback_later()
+        folder = self.line.folder / f"fault-{number}"
+        fate = fate_of(Run(self.line, folder, drill, self.honest), self.watches)
+        shutil.rmtree(folder, ignore_errors=True)
+        return json.dumps(_row(number, drill, fate).as_json())
+
+
+def _drilled(job: Job, yard: _Yard, faults: Iterator[Drill], wanted: int) -> Iterator[PlantedFault]:
+    """Rows until `wanted` faults count, a dozen at a time."""
+    planted = counted = 0
+    while counted < wanted and planted < _DRAWN_AT_MOST * wanted:
+        some = list(islice(faults, min(_AT_ONCE, wanted - counted)))
+        works = [partial(yard.plant, planted + place, each) for place, each in enumerate(some, start=1)]
+        for place, reply in enumerate(replies_of(works, _FAULT_LIMIT_S, yard.line.folder / "log.txt")):
+            planted += 1
+            row = _answered(planted, some[place], reply)
+            counted += row.outcome in ("named", "survived")
+            job.progress("faults", counted, wanted, planted=planted)
+            yield row
+
+
+def _answered(number: int, drill: Drill, reply: Reply) -> PlantedFault:
+    """A fault that hung or killed the process which looks for it has survived: nobody has named it."""
+    if reply.fault:
+        return _row(number, drill, Fate(reason=reply.fault))
+    return PlantedFault.model_validate_json(reply.line)
+
+
+def _row(number: int, drill: Drill, fate: Fate) -> PlantedFault:
+    return PlantedFault(
+        number=number,
+        place=drill.place,
+        kind=drill.kind,
+        when=drill.when,
+        experiment=drill.experiment,
+        outcome=fate.outcome,
+        named_by=fate.named_by,
+        reason=readable(fate.reason),
+    )
+
+
+def _import_all() -> None:
+    """Once here, and not in the fork of every experiment."""
+    warm_up()
+    for entry in (*_ENGINES, *(row.entry for row in ROWS)):
+        import_module(entry.partition(":")[0])
+
+
+def _write(path: Path, rows: Iterable[EvidenceModel]) -> None:
+    path.write_text("".join(f"{json.dumps(row.as_json())}\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,38 @@
+"""What a fire drill writes: the faults that were planted and what became of them, and how they were drawn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refute.spec.experiments.drill import Kind
+from refute.spec.experiments.evidence.base import EvidenceModel, Several
+
+# `excused`: the evidence is the honest one's to the last bit. `stopped`: the engine itself refused, so there is none.
+DrillOutcome = Literal["named", "survived", "excused", "stopped"]
+
+
+class PlantedFault(EvidenceModel):
+    """A fault of `kind` at `place`, `when`, in the process of `experiment`; `named_by` a falsifier, for `reason`."""
+
+    number: int
+    place: str
+    kind: Kind
+    when: str
+    experiment: str
+    outcome: DrillOutcome
+    named_by: str
+    reason: str
+
+
+class DrillSummary(EvidenceModel):
+    """`seed` is hexadecimal and drawn afresh; `generator` counts the faults that it draws from.
+
+    `on_guard` are the uses that let an honest line stand and were asked; `off_guard` all others of the run.
+    """
+
+    seed: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    generator: int
+    on_guard: Several[str]
+    off_guard: Several[str]

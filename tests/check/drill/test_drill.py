@@ -1,0 +1,58 @@
+"""The fire drill itself: a small world, its honest line, and faults that falsifiers name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refute.check.drill.experiment import drill_experiment
+from refute.evidence.experiment import key_of
+from refute.evidence.laboratory import Laboratory, Watcher
+from refute.evidence.store import Store
+from refute.falsifier.loading import load_registry
+from refute.falsifier.registry import Registry
+from refute.outcome import RunClass
+from refute.spec.criteria import FalsifierUse, load_spec, uses_of
+from refute.spec.experiments.evidence_files import DRILL, DRILL_SUMMARY, PLANTED_FAULTS
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    """The built-in falsifiers."""
+    return load_registry([])
+
+
+def shipped_uses() -> list[FalsifierUse]:
+    """Those of the specification, as it ships."""
+    return [use for use in uses_of([load_spec(ROOT / "specs" / "distill-001.yaml").spec]) if use.uses]
+
+
+def test_the_key_is_code_bars_and_how_many(registry: Registry) -> None:
+    """A larger run is drilled longer, and under another bar the drill is another."""
+    uses = shipped_uses()
+    key = key_of(drill_experiment(uses, registry, [], RunClass.EMBEDDED), {})
+    assert key == key_of(drill_experiment(uses, registry, [], RunClass.FULL), {})
+    assert key != key_of(drill_experiment(uses, registry, [], RunClass.QUICK), {})
+    assert key != key_of(drill_experiment(uses[1:], registry, [], RunClass.EMBEDDED), {})
+
+
+@pytest.mark.slow
+def test_a_short_drill(registry: Registry, tmp_path: Path, silence: Watcher) -> None:
+    """Four faults that count, from four places, all named by somebody who lets the honest line stand.
+
+    It trains a dozen small models, which takes half a minute.
+    """
+    experiment = drill_experiment(shipped_uses(), registry, [], RunClass.QUICK)
+    found = Laboratory({DRILL: experiment}, Store(tmp_path / "store"), silence).obtain(DRILL)
+    rows, summary = PLANTED_FAULTS.read(found.folder, DRILL), DRILL_SUMMARY.read(found.folder, DRILL)
+    assert {"F-DISTILL-REDO-001", "F-EVAL-REPLAY-STUDENT", "F-DISTILL-CORPUS-002"} <= set(summary.on_guard)
+    # How good the student is says nothing about faults, nor does what no small world can have.
+    assert {"F-HUMANEVAL-V2-001", "F-DISTILL-V2-001", "F-GATE-DRILL-001"} <= set(summary.off_guard)
+    assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+    assert len({row.place for row in rows}) == len(rows)
+    assert sum(row.outcome in ("named", "survived") for row in rows) == 4
+    assert {row.named_by for row in rows if row.outcome == "named"} <= set(summary.on_guard)
+    assert [row for row in rows if row.outcome == "survived"] == []

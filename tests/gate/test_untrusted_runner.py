@@ -131,7 +131,7 @@ IN_PROCESS = {
         run = subprocess.run
 
         def late(command, *arguments, **options):
-            if "judge" in command:
+            if "--handed-over" in command:
                 forge()
             return run(command, *arguments, **options)
 
@@ -189,7 +189,7 @@ IN_PROCESS = {
         run = subprocess.run
 
         def kill(command, *arguments, **options):
-            if "judge" in command:
+            if "--handed-over" in command:
                 with subprocess.Popen(command) as process:
                     process.kill()
                 return subprocess.CompletedProcess(command, process.returncode, "", "")
@@ -222,7 +222,7 @@ FORGED_VERDICT = (
     JudgeOptions.trusted_key = property(lambda _: Path("own-keys/own.pub").read_bytes())
 
     def answer(command, *arguments, **options):
-        if "judge" not in command:
+        if "--handed-over" not in command:
             return run(command, *arguments, **options)
         from refute.attest import generate_key, load_private_key
         from refute.judge.answer import send_answer
@@ -233,7 +233,7 @@ FORGED_VERDICT = (
         forge()
         key = load_private_key(generate_key(Path("own-keys"), "own").private)
         judged = judge_run(RunFolder(next(Path(".refute/runs").glob("2*")).resolve()), Operator(key, development=False))
-        send_answer(os.dup(options["pass_fds"][0]), judged.path, Ruling.GO)
+        send_answer(os.dup(options["pass_fds"][1]), judged.path, Ruling.GO)
         return subprocess.CompletedProcess(command, 0, "GO: all is well", "")
 
     subprocess.run = answer

@@ -32,7 +32,7 @@ Path_ = tuple[str | int, ...]
 # Facts of the machine, names of files, what evidence was made of; how a measurement was made, as far as its outcome and
 # its reason do not say; which files of its evidence it read. Nobody but the signer saw them.
 ATTESTED = re.compile(
-    r"(run\.(argv|python|platform|cpus|started_at|pytest_environment|plugins|versions|evidence_needs)(\..*)?"
+    r"(run\.(argv|python|platform|cpus|started_at|pytest_environment|plugins|versions|evidence_needs|hooks)(\..*)?"
     r"|run\.falsifiers\.[^.]+\.contracts(\..*)?"
     r"|records\.\d+(\.controls\.\d+)?\.measurements\.\d+(\.n|\.interval\.(level|method)|\.evidence)"
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"

@@ -13,9 +13,12 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line; whatever goes wrong ends in one message and a status of the table."""
     try:
+        from refute.isolation.handover import isolate
+
+        arguments = isolate(sys.argv[1:])
         from refute.cli.run import run
 
-        status = run(sys.argv[1:])
+        status = run(arguments)
     except KeyboardInterrupt:  # before `run` could answer it, or in its last moments
         sys.stderr.write("refute: interrupted\n")
         status = _INTERRUPTED

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from refute.cli.failures import tell_failure
 from refute.cli.statuses import INTERRUPTED
-from refute.errors import StoppedError
+from refute.errors import MissingInputsError, StoppedError
 from refute.output import lossy_output, refusal
 
 
@@ -29,8 +29,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    from refute.cli.app import app
-
+    try:
+        from refute.cli.app import app
+    except ModuleNotFoundError as error:
+        raise MissingInputsError(
+            f"refute cannot be loaded: {error}",
+            hint="install it with its dependencies into one environment; what only $PYTHONPATH or the user's own "
+            "site-packages hold is not seen by an isolated process",
+        ) from error
     status = int(app(list(arguments), standalone_mode=False) or 0)
     if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
         raise KeyboardInterrupt

@@ -65,7 +65,7 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
     require_inputs(loaded.release, loaded.path.parent)
     refuse_outputs_inside(loaded, options.refute_dir)
     verify_required(loaded)
-    options.check_key()
+    trusted = options.check_key()
     own = OwnRun.make(runs_folder(options.refute_dir.resolve()), loaded)
     status = _run_pytest(own, pytest_arguments, options)
     if status > _SIGNALLED:
@@ -75,7 +75,7 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
         raise _unfinished(status)
     own.check_recorded()
     # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
-    signed = judge_recorded(own.folder, options, _start)
+    signed = judge_recorded(own.folder, options, _start, trusted)
     own.check_signed(signed)
     return Gated(signed, 0 if status in (_ENDED, NOT_JUDGED) else status)
 
@@ -90,8 +90,8 @@ def _run_pytest(own: OwnRun, arguments: Sequence[str], options: JudgeOptions) ->
     return _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
 
 
-def _start(command: Sequence[str], environment: dict[str, str], descriptor: int) -> int:
-    judge = subprocess.Popen(command, env=environment, pass_fds=(descriptor,))  # noqa: S603  # our own module
+def _start(command: Sequence[str], environment: dict[str, str], descriptors: Sequence[int]) -> int:
+    judge = subprocess.Popen(command, env=environment, pass_fds=descriptors)  # noqa: S603  # our own module
     return _wait(judge)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.attest import default_key_directory, public_pem
-from refute.attest.signing_key import load_unattended_key, read_public_key
+from refute.attest import default_key_directory
+from refute.attest.signing_key import read_public_key
 from refute.errors import GateError, UnreadableInputError, VerificationError
-from refute.isolation.command import isolated_command
+from refute.gate.key_check import public_half
+from refute.isolation.handover import hand_over
 from refute.isolation.variables import clean_environment
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
 from refute.judge.run.folder import RunFolder
@@ -24,37 +25,45 @@ class JudgeOptions:
     key: Path | None
     lock_keys: Sequence[Path] = ()
 
-    def check_key(self) -> None:
-        """Raises now what would stop the judge after hours: UsageError, UnreadableInputError."""
+    def check_key(self) -> bytes | None:
+        """The public half (PEM) of `key` as it is now; None for the development key, which may have to be made yet.
+
+        Raises now what would stop the judge after hours: UsageError, UnreadableInputError.
+        """
         if self.key is None:
             default_key_directory()
-        else:
-            load_unattended_key(self.key)
+            return None
+        return public_half(self.key)
 
     @property
     def trusted_key(self) -> bytes:
         """The public half (PEM) of the key that signs. Raises as `check_key` does, and where nothing was signed yet."""
         if self.key is None:
             return read_public_key(default_key_directory() / "development.pub")
-        return public_pem(load_unattended_key(self.key))
+        return public_half(self.key)
 
 
 # Runs a command to its end, with an environment and descriptors that it inherits; returns its status.
-Start = Callable[[Sequence[str], dict[str, str], int], int]
+Start = Callable[[Sequence[str], dict[str, str], Sequence[int]], int]
 
 
-def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start) -> Signed:
+def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start, trusted: bytes | None = None) -> Signed:
     """Have `run` judged by a process that `start` starts and waits for; returns what it signed.
+
+    `trusted` is the public half (PEM) of the key as it was before the run; without it, the key is asked now.
 
     Raises GateError where it did not sign: it refused, it broke off, or its file is not what it says. Its status alone
     is never believed, for that of an accident is the one of a NO-GO.
     """
     with AnswerPipe() as pipe:
-        command = _judge_command(run.path, options, pipe.writing)
-        status = start(command, clean_environment(os.environ), pipe.writing)
+        judge = hand_over(_judge_arguments(run.path, options, pipe.writing), clean_environment(os.environ))
+        try:
+            status = start(judge.command, judge.environment, (judge.descriptor, pipe.writing))
+        finally:
+            os.close(judge.descriptor)
         said = pipe.read()
     try:
-        return signed_verdict(said, run, options.trusted_key)
+        return signed_verdict(said, run, trusted or options.trusted_key)
     except (VerificationError, UnreadableInputError) as error:
         raise GateError(
             f"no verdict was signed: the judge ended with status {status}; {error}",
@@ -62,10 +71,9 @@ def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start) -> Signe
         ) from error
 
 
-def _judge_command(run: Path, options: JudgeOptions, answer_fd: int) -> list[str]:
-    """Judges `run` isolated, and says what it signed on the descriptor `answer_fd`, which it must inherit."""
+def _judge_arguments(run: Path, options: JudgeOptions, answer_fd: int) -> list[str]:
+    """Judge `run`, and say what was signed on the descriptor `answer_fd`, which the judge must inherit."""
     signing = [] if options.key is None else ["--key", str(options.key)]
     locking = [word for path in options.lock_keys for word in ("--lock-key", str(path))]
-    answering = ["--answer-fd", str(answer_fd)]
     places = ["--refute-dir", str(options.refute_dir)]
-    return isolated_command("refute", "judge", str(run), *places, *signing, *locking, *answering)
+    return ["judge", str(run), *places, *signing, *locking, "--answer-fd", str(answer_fd)]

@@ -11,6 +11,7 @@ import pytest
 
 from refute.falsifier.origins import falsifier_origins
 from refute.gate.inputs import GateInputs
+from refute.isolation.hooks import hooks_that_ran
 from refute.judge.run.facts import CitedVerdict, RunFacts
 from refute.judge.run.folder import RunFile
 from refute.lock.model import RunLock
@@ -52,6 +53,7 @@ def _facts(run_id: str, config: pytest.Config, inputs: GateInputs) -> RunFacts:
         versions=_versions(),
         falsifiers=falsifier_origins(inputs.registry, contracts),
         evidence_needs={name: tuple(inputs.plan[name].needs) for name in sorted(inputs.plan)},
+        hooks=hooks_that_ran(),
     )
 
 

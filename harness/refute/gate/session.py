@@ -251,7 +251,7 @@ class GateSession:
             return int(pytest.ExitCode.TESTS_FAILED)
         return int(pytest.ExitCode.TESTS_FAILED if signed.ruling is Ruling.NO_GO else pytest.ExitCode.OK)
 
-    def _start_judge(self, command: Sequence[str], environment: dict[str, str], descriptor: int) -> int:
+    def _start_judge(self, command: Sequence[str], environment: dict[str, str], descriptors: Sequence[int]) -> int:
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module
             command,
             capture_output=True,
@@ -260,7 +260,7 @@ class GateSession:
             check=False,
             stdin=subprocess.DEVNULL,
             env={**environment, "COLUMNS": str(columns(sys.stdout))},
-            pass_fds=(descriptor,),
+            pass_fds=descriptors,
         )
         self.summary = (judged.stdout + judged.stderr).rstrip()
         return judged.returncode

@@ -76,8 +76,8 @@ class _Finder:
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:
-    """Whether `path` lies in one of `folders`, links followed."""
-    return os.path.realpath(path).startswith(tuple(os.path.realpath(folder) + os.sep for folder in folders))
+    """Whether `path` is one in `folders`, by its name: a package there may be a link to where an installer keeps it."""
+    return os.path.normpath(path).startswith(tuple(os.path.normpath(folder) + os.sep for folder in folders))
 
 
 def compiled_sources() -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from refute.attest import (
     sign_envelope,
 )
 from refute.disk import write_whole
+from refute.isolation.hooks import hooks_that_wait
 from refute.judge.case import Case, ParsedTexts, parse_texts
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.exhibits.sections import exhibits
@@ -30,7 +31,7 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
 from refute.judge.remeasure.measure_again import measure_again
 from refute.judge.run.evidence import HashedEvidence, hash_evidence
-from refute.judge.run.facts import Signer
+from refute.judge.run.facts import RunFacts, Signer
 from refute.judge.run.folder import RunFile, RunFolder
 from refute.judge.run.known_texts import changed_texts, remember_texts
 from refute.judge.run.own_copies import unknown_texts
@@ -131,7 +132,8 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     case = _case(run, run_file, texts, evidence, subject, operator)
     runs = run.path.parent
     changed = changed_texts(runs, texts.specs, texts.spec_texts)
-    case = case.with_faults((*subject.faults, *faults, *changed, *_unknown_texts(run_file, places)))
+    hooked = _hooked(run_file.facts)
+    case = case.with_faults((*subject.faults, *faults, *changed, *hooked, *_unknown_texts(run_file, places)))
     verdict, remeasured = case.rule(), False
     # What stops a release anyway needs no second look.
     if places.falsifiers is not None and verdict.ruling is not Ruling.NO_GO:
@@ -169,6 +171,14 @@ def _case(
         requires=run_file.requires,
         signer=operator.signer,
         evaluated_at=utc_now(),
+    )
+
+
+def _hooked(facts: RunFacts) -> tuple[str, ...]:
+    """Start-up hooks reach neither this process nor experiments; but who put them there meant to reach something."""
+    return tuple(
+        f"a start-up hook from outside the interpreter's own folders: {name}.py; remove it, and run the gate again"
+        for name in sorted({*facts.hooks, *hooks_that_wait()})
     )
 
 

@@ -20,13 +20,13 @@ def content_of(name: str) -> str:
 
 
 def owners(files: Iterable[str]) -> tuple[dict[str, str], frozenset[str]]:
-    """The distributions that list one of `files` (absolute, resolved), as `content_of` has them, and the files listed.
+    """The distributions that list one of `files`, as `content_of` has them, and those of `files` that are listed.
 
-    A file that no distribution lists was installed by nobody, or by something that keeps no RECORD.
+    Paths are absolute and normal. A file that none of them lists was installed by nobody, or by what keeps no RECORD.
     """
     wanted, found, listed = frozenset(files), dict[str, str](), set[str]()
     for each in distributions():
-        root = os.path.realpath(str(each.locate_file(""))) + os.sep
+        root = os.path.normpath(str(each.locate_file(""))) + os.sep
         own = {root + path for path, _ in _lines(each)} & wanted
         if own:
             found[each.name] = _content(each)

@@ -50,7 +50,7 @@ def _module_files(libraries: Sequence[str]) -> Iterator[tuple[str, str]]:
             continue
         # The folder of libraries may lie within that of the standard library.
         if is_below(origin, libraries) or not is_below(origin, standard):
-            yield name, os.path.realpath(origin)
+            yield name, os.path.normpath(origin)
 
 
 def _libraries() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ class RunFacts(Closed):
     """How the run was made. `versions` maps distribution names to versions; times are RFC 3339, UTC.
 
     `falsifiers` has every falsifier that was registered, used or not. `evidence_needs` says of every planned evidence
-    which other it is made of.
+    which other it is made of. `hooks` are start-up hooks from outside the interpreter's folders that ran in pytest.
     """
 
     id: str
@@ -26,6 +26,7 @@ class RunFacts(Closed):
     versions: dict[str, str]
     falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
     evidence_needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    hooks: tuple[str, ...] = ()
 
 
 class Signer(Closed):

@@ -1,0 +1,93 @@
+"""`refute gate` is isolated before it reads anything: start-up hooks get nothing signed, and code of the repository
+finds no secret in the process that started it."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import venv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refute.attest import generate_key
+
+if TYPE_CHECKING:
+    from tests.gate.conftest import Repo
+
+pytestmark = pytest.mark.slow
+
+GATE = ("-P", "-m", "refute", "gate", "-p", "no:hypothesispytest", "-p", "no:anyio")
+# What falsifiers measure is better wherever this runs.
+HOOK = """\
+from refute.falsifier import context as module
+
+rows = module.Evidence.rows
+
+def better(self, file):
+    return [{**row, "answer": row["expected"]} for row in rows(self, file)]
+
+module.Evidence.rows = better
+"""
+# What a conftest.py can read of the process that started pytest.
+LOOK = """\
+import os
+from contextlib import suppress
+from pathlib import Path
+
+def pytest_configure():
+    parent, seen = Path("/proc", str(os.getppid())), []
+    for path in [parent / "cmdline", parent / "environ", *parent.glob("fd/*")]:
+        with suppress(OSError):
+            if path.parent.name != "fd" or "memfd" in os.readlink(path):
+                seen.append(path.read_bytes())
+    seen.append(repr(dict(os.environ)).encode())
+    Path("seen").write_bytes(b"|".join(seen))
+"""
+
+
+def test_code_of_the_repository_finds_no_secret(repo: Repo) -> None:
+    """Neither the key's path nor its passphrase, in the command line, the environment or an open file of the gate; and
+    the verdict is signed with that key. The same for a falsifier, which the judge's own child runs."""
+    pair = generate_key(repo.path.parent / "trusted", "release", passphrase=b"open sesame")
+    repo.write("conftest.py", LOOK)
+    with (repo.path / "falsifiers/answers.py").open("a", encoding="utf-8") as stream:
+        stream.write(LOOK.replace('Path("seen")', 'Path(__file__).with_name("seen")') + "\n\npytest_configure()\n")
+    ended = repo.python(*GATE, "--signing-key", str(pair.private), env={"REFUTE_KEY_PASSPHRASE": "open sesame"})
+    assert ended.returncode == 0, ended.stdout
+    (predicate,) = repo.predicates()
+    assert not predicate.signer.development
+    for name in ("seen", "falsifiers/seen"):
+        seen = (repo.path / name).read_bytes()
+        assert b"start.py" in seen  # it did look
+        assert b"open sesame" not in seen
+        assert str(pair.private).encode() not in seen
+
+
+@pytest.fixture
+def editable(repo: Repo) -> Path:
+    """The interpreter of an environment in which the repository, too, is installed editable: by a `.pth` file."""
+    venv.create(repo.path / "env", symlinks=True)
+    (library,) = (repo.path / "env/lib").glob("python*/site-packages")
+    for installed in map(Path, site.getsitepackages()):
+        for entry in installed.iterdir():
+            if entry.suffix != ".pth":
+                (library / entry.name).symlink_to(entry)
+    sources = [entry for entry in sys.path if entry.endswith(("harness", "falsifiers"))]
+    (library / "editable.pth").write_text("\n".join([*sources, str(repo.path)]), encoding="utf-8")
+    return repo.path / "env/bin/python"
+
+
+def test_a_hook_in_the_folder_of_an_editable_install_gets_nothing_signed(repo: Repo, editable: Path) -> None:
+    """A sitecustomize.py there runs in pytest and makes the example's answers right; the judge and what measures again
+    never run it, say that it is there, and the verdict is NO-GO."""
+    repo.write("sitecustomize.py", HOOK)
+    repo.fail()
+    ended = repo.python("-c", f"import os; os.execv({str(editable)!r}, {[str(editable), *GATE]!r})")
+    assert (ended.returncode, repo.rulings()) == (1, ["NO-GO"]), ended.stdout
+    (predicate,) = repo.predicates()
+    assert predicate.run.hooks == ("sitecustomize",)
+    assert any("a start-up hook from outside" in fault for fault in predicate.record_faults)
+    assert os.fspath(repo.path) not in "".join(predicate.record_faults)

@@ -1,0 +1,37 @@
+"""A command is handed over to an isolated process; nobody reads on the way what was handed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from refute.isolation.handover import hand_over, isolate
+
+SECRET = "open sesame"  # noqa: S105  # of no key
+
+
+def test_what_is_handed_over_stands_nowhere_else() -> None:
+    """Arguments and passphrase arrive, and are neither in the command nor in the environment that it starts with, which
+    has nothing either that brings code into a process."""
+    hostile = {"PYTHONPATH": "/nowhere", "LD_PRELOAD": "/nowhere.so", "REFUTE_KEY_PASSPHRASE": SECRET}
+    handed = hand_over(["judge", "--key", "/secret/place", "--no-such-option"], {**os.environ, **hostile})
+    assert not [word for word in handed.command if "/secret/place" in word or SECRET in word]
+    assert handed.environment.keys().isdisjoint(hostile)
+    done = subprocess.run(
+        handed.command,
+        env=handed.environment,
+        pass_fds=(handed.descriptor,),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(handed.descriptor)
+    assert (done.returncode, "No such option: --no-such-option" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_process_that_is_not_refutes_own_is_left_as_it_is() -> None:
+    """Such as this one: a library call must not replace its caller."""
+    for arguments in (["gate"], ["judge", "latest"], ["verify"], []):
+        assert isolate(list(arguments)) == arguments
+    assert sys.argv[0] != "refute"

@@ -32,12 +32,14 @@ def run_humaneval(
     its last sample; what a batch had not finished is generated again, so that the samples are those of an undisturbed
     run. Within the allowed share a sample without an answer or a verdict counts as failed. Raises UsageError where
     `out` holds another run and for a design with several samples a problem, MissingInputsError for a model without
-    weights or tokenizer, NonFiniteError or ExperimentError where the model fails more often: an error, and no score.
+    weights or tokenizer, NonFiniteError or ExperimentError where the model fails more often, or so many problems are at
+    fault: an error, and no score.
     """
     if design is not None and request.sampler.n != 1:
         raise UsageError(f"--bar takes one sample a problem, not {request.sampler.n}", hint="leave out --bar, or -n")
     identity = samples_identity(request, problems, design)
     claim(out, identity)
+    problems.require_sound(problems.faults(limits), request.allowed_errors)
     if design is None:
         figures = _generate_then_score(request, problems, out, limits, identity)
     else:

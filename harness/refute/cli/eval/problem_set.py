@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from refute.cli.arguments import reading_what_was_named
 from refute.disk import file_sha256
 from refute.engines.humaneval.problems.official import OFFICIAL_PROBLEMS
 from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.scoring.calibration import faulty_problems
+from refute.engines.humaneval.scoring.execute import Limits
+from refute.errors import ExperimentError
 from refute.evidence.fetch import fetch
+
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,20 @@ class ProblemSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", tuple(problem.task_id for problem in self.problems))
+
+    def faults(self, limits: Limits, stop: Callable[[], bool] = lambda: False) -> Mapping[str, str]:
+        """Why each problem that cannot be scored cannot, by task; the official ones are known to be sound."""
+        return {} if self.sha256 == OFFICIAL_PROBLEMS.sha256 else faulty_problems(self.problems, limits, stop)
+
+    def require_sound(self, faults: Mapping[str, str], allowed_share: float) -> None:
+        """Raise ExperimentError, with their names, where more than this share of the problems is among `faults`."""
+        if len(faults) > Failures(len(self.problems), allowed_share).allowed:
+            named = "; ".join(f"{task}: {reason}" for task, reason in list(faults.items())[:_SHOWN])
+            raise ExperimentError(
+                f"{len(faults)} of {len(self.problems)} problems cannot be scored, whatever the answer: {named}"
+                f"{' …' if len(faults) > _SHOWN else ''}",
+                hint="mend the problem file, or leave these problems out of it",
+            )
 
 
 def read_problems(path: Path | None, limit: int | None = None) -> ProblemSet:

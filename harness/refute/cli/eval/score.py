@@ -58,7 +58,8 @@ def score_whole_file(
 ) -> dict[str, object]:
     """Execute the samples of `found`, append their results to `out`, and return the figures.
 
-    What an earlier call with the same input scored is not scored again. With `unanswered`, these samples, which the
+    What an earlier call with the same input scored is not scored again. Samples of a problem that is at fault (see
+    `faulty_problems`) get no verdict. With `unanswered`, these samples, which the
     file lacks, count as failed, and so do those that get no verdict; without it, both are left out. Raises UsageError
     for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
     StoppedError after a signal, with everything that was scored kept; UnwritableError for a full disk.
@@ -72,12 +73,16 @@ def score_whole_file(
     ):
         if log.rows:
             sys.stderr.write(f"{len(log.rows)} samples were scored before\n")
+        faults = problems.faults(limits, console.stop)
         shown = _ScoringProgress(log, found, console.report)
-        scored = score_samples(problems.problems, found.samples, log, limits, on_row=shown.add, stop=console.stop)
+        scored = score_samples(
+            problems.problems, found.samples, log, limits, faults=faults, on_row=shown.add, stop=console.stop
+        )
         if scored.stopped:
             raise console.stopped(f"{len(log.rows)} of {len(found.samples)} samples are scored, in {out}")
         log.sort(sample.key for sample in found.samples)
     return _figures(log, found, scored, uneven, problems, unanswered) | {
+        "faulty_problems": dict(faults),
         "executed_now": shown.new,
         "wall_s": round(shown.seconds, 3),
         "results": str(out),
@@ -93,7 +98,7 @@ def _figures(
     unanswered: Sequence[Key] | None,
 ) -> dict[str, object]:
     """The numbers of a finished run, and everything that keeps them from being those of all problems."""
-    rows = list(log.rows.values())
+    rows = [row for key, row in log.rows.items() if key not in scored.errors]
     counts = count(rows) if unanswered is None else with_failed(count(rows), [*unanswered, *scored.errors])
     shares = [each.share for each in counts.values()]
     sizes = [each.n for each in counts.values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from refute.cli.eval.problem_set import ProblemSet
@@ -56,6 +56,7 @@ class SequentialRun:
     out: Path
     console: RunConsole
     failures: Failures
+    faults: Mapping[str, str] = field(init=False)
     _passed: int = 0
 
     def report(self, stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
@@ -71,6 +72,8 @@ class SequentialRun:
         identity = results_identity(self.problems, self.limits, **samples, sequential=self.design.rule())
         order = seeded_order(self.problems.problems, self.design.seed)
         began, done = time.monotonic(), list[Sample]()
+        self.faults = self.problems.faults(self.limits, self.console.stop)
+        self.problems.require_sound(self.faults, self.failures.share)
         with open_results(self.out, identity) as log:
             before, self._passed = len(log.rows), sum(row.passed for row in log.rows.values())
 
@@ -102,6 +105,7 @@ class SequentialRun:
             "bar": self.design.bar,
             "decision": _decision(look, passed),
             "timeouts": timeouts(rows),
+            "faulty_problems": dict(self.faults),
             "errors": [
                 {"task_id": task, "sample": number, "reason": why}
                 for (task, number), why in sorted(self.failures.reasons.items())
@@ -115,7 +119,9 @@ class SequentialRun:
             self._passed += row.passed
             self.report("execute", len(log.rows), len(self.problems.tasks), {})
 
-        scored = score_samples(self.problems.problems, samples, log, self.limits, on_row=tell, stop=self.console.stop)
+        scored = score_samples(
+            self.problems.problems, samples, log, self.limits, faults=self.faults, on_row=tell, stop=self.console.stop
+        )
         if scored.stopped:
             raise self.console.stopped(f"{len(log.rows)} samples are scored, in {log.path}")
         for key, reason in scored.errors.items():

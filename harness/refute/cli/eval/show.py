@@ -21,7 +21,7 @@ def _show_whole(figures: Mapping[str, Any]) -> list[str]:
         f"{f'pass@{k}':9} {100 * value:.2f} %"
         + (f"   {_intervals(figures['pass_at_1_intervals'])}" if k == "1" else "")
         for k, value in figures["pass_at_k"].items()
-    ]
+    ] or ["pass@1    none: no sample got a verdict"]
     lines.append(
         f"passed    {figures['passed']} of {figures['scored']} samples; "
         f"{figures['problems']} of {figures['problems_in_file']} problems, {each}"
@@ -69,8 +69,11 @@ def _gaps(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _unscored(figures: Mapping[str, Any]) -> list[str]:
-    return [
-        f"not scored: {error['task_id']}, sample {error['sample']}: {error['reason']}" for error in figures["errors"]
+    faulty = figures["faulty_problems"]
+    return [f"not scored: {task}: {reason}" for task, reason in faulty.items()] + [
+        f"not scored: {error['task_id']}, sample {error['sample']}: {error['reason']}"
+        for error in figures["errors"]
+        if error["task_id"] not in faulty
     ]
 
 

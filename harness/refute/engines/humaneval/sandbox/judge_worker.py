@@ -86,23 +86,27 @@ class Candidate:
 
     def __init__(self, channel: Channel, name: str) -> None:
         self.__name__ = name
+        self.called = False
+        # What a program's exception may come back as, beside the builtin classes: those of the problem's own prompt.
+        self.own_exceptions: dict[str, type[Exception]] = {}
         self._channel = channel
         self._replies = 0
         self._fault = ""
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        """The program's answer in builtin types, or its exception as a builtin class."""
+        """The program's answer in builtin types, or its exception as a class of the prompt, or a builtin one."""
         try:
             question = pack((args, kwargs))
         except WireError as error:
             raise UnfitProblem(f"the test passes something that cannot be sent: {error}") from error
+        self.called = True
         reply = self.ask(question)
         if len(reply) == 2 and reply[0] == "answer":
             self._replies += 1
             return reply[1]
         if len(reply) == 3 and reply[0] == "raised":
             self._replies += 1
-            raise _rebuild(reply[1], reply[2])
+            raise _rebuild(reply[1], reply[2], self.own_exceptions)
         self._fault = "the program sent a message that is not an answer"
         raise NoAnswer(self._fault)
 
@@ -131,10 +135,10 @@ class Candidate:
             raise UnfitProblem("the test ended without calling the function")
 
 
-def _rebuild(names: object, text: object) -> Exception:
+def _rebuild(names: object, text: object, own: dict[str, type[Exception]]) -> Exception:
     shown = _plain(text)
     for name in names if isinstance(names, list) else ():
-        kind = getattr(builtins, name, None) if isinstance(name, str) else None
+        kind = own.get(name) or getattr(builtins, name, None) if isinstance(name, str) else None
         if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, _CONTROL_FLOW):
             continue
         try:
@@ -165,17 +169,35 @@ def _check(job: dict[str, str], candidate: Candidate) -> None:
         exec(_compiled(job["prompt"], "<prompt>"), namespace)  # noqa: S102 - the problem is trusted
         test = _compiled(job["test"], "<test>")
     except Exception as error:
-        raise UnfitProblem(f"the problem's own code fails: {type(error).__name__}: {error}") from error
+        raise UnfitProblem(f"the problem's own code fails: {_named(error)}") from error
+    candidate.own_exceptions = {
+        name: kind for name, kind in namespace.items() if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+    _load(job, candidate)
+    namespace[job["entry_point"]] = candidate
+    try:
+        _put(test, namespace, candidate)
+    except Exception as error:
+        if candidate.called:
+            raise
+        # Whatever the program is, its function was not asked: nothing here speaks about it.
+        raise UnfitProblem(f"the test fails before it calls the function: {_explain(error, job['test'])}") from error
+    candidate.verify()
+
+
+def _load(job: dict[str, str], candidate: Candidate) -> None:
+    """Have the program executed, up to the definition of its function. Raises NoAnswer where it raises."""
     reply = candidate.ask(_question(job))
     if len(reply) == 3 and reply[0] == "raised":
-        raise _rebuild(reply[1], reply[2])
-    namespace[job["entry_point"]] = candidate
+        raise NoAnswer(_named(_rebuild(reply[1], reply[2], candidate.own_exceptions)))
+
+
+def _put(test: CodeType, namespace: dict[str, object], candidate: Candidate) -> None:
     exec(test, namespace)  # noqa: S102 - the problem is trusted
     check = namespace.get("check")
     if not callable(check):
         raise UnfitProblem("the test defines no function `check`")
     check(candidate)
-    candidate.verify()
 
 
 @cache
@@ -216,13 +238,17 @@ def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: in
 
 
 def _explain(error: Exception, test: str) -> str:
-    shown = f"{type(error).__name__}: {_plain(error)}".rstrip(": ")
+    shown = _named(error)
     line, trace = 0, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<test>":
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"{shown} at: {_plain(test.splitlines()[line - 1].strip())}" if line else shown
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {_plain(error)}".rstrip(": ")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.program import assemble, behind_the_head
@@ -28,18 +29,20 @@ def score_samples(
     log: ResultLog,
     limits: Limits,
     *,
+    faults: Mapping[str, str] = MappingProxyType({}),
     on_row: Callable[[Row], None] = lambda _row: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Scored:
     """Execute every sample that `log` has no row of, and add its row as it ends; `on_row` is told in this thread.
 
     Samples that time out are executed once more, as `execute` says. A fault of sandbox or problem is no verdict: it is
-    returned, not logged, and tried again by the next run. Once `stop` says so, nothing new is begun. Raises
+    returned, not logged, and tried again by the next run. What belongs to a task of `faults` is not executed, and has
+    the reason that stands there. Once `stop` says so, nothing new is begun. Raises
     MissingInputsError if the isolation cannot be had, ExperimentError for a full disk.
     """
     by_id = {problem.task_id: problem for problem in problems}
-    todo = [sample for sample in samples if sample.key not in log.rows]
-    errors: dict[Key, str] = {}
+    errors: dict[Key, str] = {sample.key: faults[sample.task_id] for sample in samples if sample.task_id in faults}
+    todo = [sample for sample in samples if sample.key not in log.rows and sample.key not in errors]
 
     def keep(place: int, result: Result) -> None:
         sample = todo[place]
@@ -51,8 +54,8 @@ def score_samples(
         on_row(row)
 
     execute(((by_id[sample.task_id], _program(by_id[sample.task_id], sample)) for sample in todo), limits, keep, stop)
-    done = sum(sample.key in log.rows for sample in samples)
-    return Scored(errors, stopped=done + len(errors) < len(samples))
+    done = sum(sample.key in log.rows or sample.key in errors for sample in samples)
+    return Scored(errors, stopped=done < len(samples))
 
 
 def _program(problem: Problem, sample: Sample) -> str:

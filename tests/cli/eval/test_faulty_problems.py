@@ -1,0 +1,110 @@
+"""A fault of the test is the problem's, not the model's: named, without a verdict, and never a failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from json_lines import read_rows, write_rows
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+CASES = Path(__file__).parents[2] / "assets" / "eval_cases"
+TIER = ("--minimum-isolation", "rlimits")
+HEAD = 'def f(n):\n    """Return n."""\n'
+BODY = "    return n\n"
+CALLED = "    assert candidate(3) == 3\n"
+# How tests fail by themselves, each with a word of the reason.
+FAULTS = {
+    "missing package": ("def check(candidate):\n    import numpy\n" + CALLED, BODY, "No module named 'numpy'"),
+    "missing package at the top": ("import numpy\ndef check(candidate):\n" + CALLED, BODY, "No module named"),
+    "missing package after a call": (f"def check(candidate):\n{CALLED}    import numpy\n", BODY, "No module named"),
+    "typo": ("def check(candidate):\n    assert maht\n" + CALLED, BODY, "'maht' is not defined"),
+    "missing file": ('open("cases.json")\ndef check(candidate):\n' + CALLED, BODY, "No such file"),
+    "failing assert": ("assert 1 == 2\ndef check(candidate):\n" + CALLED, BODY, "assert 1 == 2"),
+    "memory": ("def check(candidate):\n    bytearray(1 << 42)\n" + CALLED, BODY, "MemoryError"),
+    "arguments": ("def check(candidate, more):\n" + CALLED, BODY, "missing 1 required positional argument"),
+    "exit": ("def check(candidate):\n    raise SystemExit\n" + CALLED, BODY, "without a verdict"),
+    "wrong expectation": ("def check(candidate):\n    assert candidate(3) == 4\n", BODY, "fails the problem's test"),
+    "generator": ("def check(candidate):\n    assert list(candidate(1)) == [1]\n", "    yield n\n", "generator"),
+    "Decimal": (
+        "def check(candidate):\n    assert candidate(1) == 1\n",
+        "    import decimal\n    return decimal.Decimal(n)\n",
+        "type Decimal",
+    ),
+    "in place": (
+        "def check(candidate):\n    x = []\n    candidate(x)\n    assert x == [1]\n",
+        "    n.append(1)\n",
+        "assert x",
+    ),
+    "no solution": ("def check(candidate):\n" + CALLED, "", "no canonical solution"),
+}
+
+
+def problem(task: str, test: str, solution: str, head: str = HEAD) -> dict[str, str]:
+    """A row of a problem file."""
+    return {"task_id": task, "prompt": head, "entry_point": "f", "canonical_solution": solution, "test": test}
+
+
+@pytest.mark.parametrize("name", ["test_import_inside_check", "test_reads_file", "test_typo_name"])
+def test_a_test_that_fails_by_itself_gives_no_verdict(cli: Cli, tmp_path: Path, name: str) -> None:
+    """Exit 1 and the task's name; the two sound problems are scored, and no row says that the answer failed."""
+    samples, out = CASES / "problems" / f"{name}.canon", tmp_path / "r.jsonl"
+    ended = cli("eval", "score", samples, "--problems", samples.with_suffix(".jsonl"), "--out", out, *TIER)
+    assert ended.returncode == 1, ended.stderr
+    assert "not scored: Toy/0: the problem is at fault" in ended.stdout
+    assert [(row["task_id"], row["passed"]) for row in read_rows(out)] == [("Toy/1", True), ("Toy/2", True)]
+
+
+def test_every_kind_of_fault_is_named(cli: Cli, tmp_path: Path) -> None:
+    """Whatever the answer is, one that does not even load among them: no verdict; the sound problem keeps its own."""
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    own = "class Odd(Exception):\n    pass\n\n\n" + HEAD
+    raises = "def check(candidate):\n    try:\n        assert not candidate(1)\n    except Odd:\n        pass\n"
+    sound = problem("sound", raises, "    raise Odd(n)\n", own)
+    write_rows(problems, [sound, *(problem(name, test, body) for name, (test, body, _) in FAULTS.items())])
+    answers = ["    raise Odd(n)\n", "    return n\n", "    return n +\n", "    raise ValueError\n"]
+    write_rows(
+        samples,
+        [{"task_id": task, "completion": text} for task in ("sound", *FAULTS) for text in answers],
+    )
+    ended = cli("eval", "score", samples, "--problems", problems, "--out", out, *TIER, "--json")
+    figures = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert {name: reason in figures["faulty_problems"].get(name, "") for name, (*_, reason) in FAULTS.items()} == (
+        dict.fromkeys(FAULTS, True)
+    ), figures["faulty_problems"]
+    assert [(row["task_id"], row["passed"]) for row in read_rows(out)] == [
+        ("sound", True), ("sound", False), ("sound", False), ("sound", False)
+    ]  # fmt: skip
+    assert len(figures["errors"]) == len(FAULTS) * len(answers)
+
+
+def test_without_one_sound_problem_there_is_no_number(cli: Cli, tmp_path: Path) -> None:
+    """As for who scores HumanEval+ without numpy: neither 0 % nor a decision about a bar."""
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    test, body, reason = FAULTS["missing package at the top"]
+    write_rows(problems, [problem(f"t/{number}", test, body) for number in range(4)])
+    write_rows(samples, [{"task_id": f"t/{number}", "completion": BODY} for number in range(4)])
+    command = ("eval", "score", samples, "--problems", problems, "--out", out, *TIER)
+    ended = cli(*command)
+    assert (ended.returncode, "none: no sample got a verdict" in ended.stdout) == (1, True)
+    assert "0.00 %" not in ended.stdout
+    ended = cli(*command[:-3], tmp_path / "b.jsonl", *TIER, "--bar", 30, "--error-rate", 0.4, "--look-every", 1)
+    assert (ended.returncode, "4 of 4 problems cannot be scored" in ended.stderr) == (7, True), ended.stderr
+    assert reason in " ".join(ended.stderr.split())
+
+
+def test_no_model_is_asked_about_a_faulty_problem(cli: Cli, tmp_path: Path) -> None:
+    """They are named before the first request: at this address nobody would answer one."""
+    problems = tmp_path / "p.jsonl"
+    test, body, reason = FAULTS["typo"]
+    write_rows(problems, [problem("t/0", test, body)])
+    server = ("--backend", "openai", "--base-url", "http://127.0.0.1:9/v1")
+    command = ("eval", "humaneval", "--model", "m", *server, "--problems", problems, *TIER)
+    ended = cli(*command, "--out", tmp_path / "out")
+    assert (ended.returncode, reason in " ".join(ended.stderr.split())) == (7, True), ended.stderr

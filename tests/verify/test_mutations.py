@@ -36,7 +36,7 @@ ATTESTED = re.compile(
     r"|run\.falsifiers\.[^.]+\.contracts(\..*)?"
     r"|records\.\d+(\.controls\.\d+)?\.measurements\.\d+(\.n|\.interval\.(level|method)|\.evidence)"
     r"|records\.\d+\.controls\.\d+\.measurements\.\d+\.evidence(\.\d+)?"
-    r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured)"
+    r"|(release|specs\.\d+)\.name|signer\.development|verifier|verifier_version|remeasured|engine(\..*)?)"
 )
 
 

@@ -20,6 +20,7 @@ from refute.attest import (
 from refute.disk import write_whole
 from refute.isolation.hooks import hooks_that_wait
 from refute.judge.case import Case, ParsedTexts, parse_texts
+from refute.judge.engine import identify_engine
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.exhibits.sections import exhibits
 from refute.judge.predicate.bundle import write_bundle
@@ -224,6 +225,7 @@ def _predicate(
         verifier=VERIFIER,
         verifier_version=version(VERIFIER),
         remeasured=remeasured,
+        engine=identify_engine(),
         lock=case.lock,
         lock_keys=case.lock_keys,
         requires=case.requires,

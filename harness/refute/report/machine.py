@@ -57,6 +57,8 @@ def _document(view: View) -> Mapping[str, Any]:
         "evaluated_at": predicate.evaluated_at,
         "verifier": {"name": predicate.verifier, "version": predicate.verifier_version},
         "remeasured": predicate.remeasured,
+        "engine": None if predicate.engine is None else predicate.engine.model_dump(mode="json"),
+        "made_by": {name: found.model_dump(mode="json") for name, found in predicate.made_by.items()},
         "exhibits": predicate.exhibits.model_dump(mode="json"),
         "verify": list(view.verify_commands),
         "limits": list(view.limits),

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from refute.attest import key_id
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
-from refute.spec.fields import Closed, Positive
+from refute.spec.fields import Closed, Positive, Sha256
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 OPERATOR = "operator"
@@ -71,6 +71,10 @@ class Policy(Closed):
         default={}, description="Specifications that must have been judged, with the oldest version that will do."
     )
     approvers: tuple[_Named, ...] = Field(default=(), description="Who may waive a criterion, by name; empty: nobody.")
+    engine_as_installed: bool = Field(
+        default=False, description="Whether refute itself must have been what its wheel brought, file by file."
+    )
+    engines: tuple[Sha256, ...] = Field(default=(), description="Digests of refute that will do; empty: any.")
     waiver_notice_days: Annotated[int, Field(ge=0, description="A waiver that ends sooner is reported.")] = 14
 
     @model_validator(mode="after")

@@ -63,6 +63,16 @@ def _verdict(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
         yield f"the verdict is {ruling}, and only {' or '.join(policy.policy.rulings) or 'none'} will do"
     if policy.policy.require_lock and (fault := _lock_fault(policy, verified)):
         yield fault
+    yield from _engine(policy, verified)
+
+
+def _engine(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
+    engine, asked = verified.predicate.engine, policy.policy
+    said = "the verdict does not say which refute judged" if engine is None else engine.sentence
+    if asked.engine_as_installed and (engine is None or not engine.as_installed):
+        yield f"refute must be as it was installed: {said}"
+    if asked.engines and (engine is None or engine.sha256 not in asked.engines):
+        yield f"refute must be one of {len(asked.engines)} named engines: {said}"
 
 
 def _lock_fault(policy: LoadedPolicy, verified: Verified) -> str:

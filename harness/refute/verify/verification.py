@@ -80,6 +80,7 @@ def verify_verdict(
     with _stage("projection"):
         found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
         checks += [found] if found else []
+    checks += [predicate.engine.sentence] if predicate.engine else ["it does not say which refute judged"]
     checks += check_freshness(predicate, expected)
     with _stage("lock"):
         checks.append(_lock(predicate, lock_keys))

@@ -70,6 +70,21 @@ def test_specifications_have_a_minimum_version(house: House) -> None:
     assert not isinstance(caught.value, StaleVerdictError)
 
 
+def test_an_engine_is_demanded_by_wheel_or_by_digest(house: House) -> None:
+    """The tests' refute runs from sources: that will do for nobody who demands a wheel, its digest for who names it."""
+    engine = house.judged.predicate.engine
+    assert engine is not None
+    assert engine.sentence in house.verified.checks
+    house.enforce(house.sign_off("ann"), engines=["0" * 64, engine.sha256])
+    for demand, words in (
+        ({"engines": ["0" * 64]}, "refute must be one of 1 named engines"),
+        ({"engine_as_installed": not engine.as_installed}, "refute must be as it was installed"),
+    ):
+        if any(demand.values()):
+            with pytest.raises(VerificationError, match=words):
+                house.enforce(house.sign_off("ann"), **demand)
+
+
 def test_every_demand_that_is_not_met_is_named(house: House) -> None:
     """At once, so that nobody has to come back for each."""
     with pytest.raises(VerificationError) as caught:

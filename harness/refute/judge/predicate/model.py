@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from refute.evidence.process.ran import MadeBy
+from refute.judge.engine import Engine
 from refute.judge.predicate.coverage import Coverage
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import Identity
@@ -30,6 +31,7 @@ class Predicate(Closed):
     `lock` is the pre-registration that the run was started under, `lock_keys` the public keys (PEM) that were trusted
     to sign it; whether it held is in `verdict.preregistration`. `requires` are the verdicts that came first.
     `remeasured`: the judge had every falsifier measure again, apart from pytest, before it ruled.
+    `engine`: the refute that did.
     """
 
     verdict: Verdict
@@ -56,4 +58,5 @@ class Predicate(Closed):
     requires: tuple[CitedVerdict, ...] = ()
     inputs: Inputs = Inputs()
     remeasured: bool = False
+    engine: Engine | None = None
     exhibits: Exhibits = Exhibits()

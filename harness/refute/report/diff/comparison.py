@@ -205,6 +205,7 @@ def _environment(predicate: Predicate) -> dict[str, str]:
         "CPUs": str(run.cpus),
         "arguments": " ".join(run.argv),
         predicate.verifier: predicate.verifier_version,
+        "engine": "" if predicate.engine is None else predicate.engine.sentence,
         **{f"version of {name}": version for name, version in run.versions.items()},
         **{f"pytest plugin {name}": version for name, version in run.plugins.items()},
         **{f"variable {name}": value for name, value in run.pytest_environment.items()},

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
 
+# The windows' own part of what is said of each; sums of eighths are exact, and so is their mean.
+_PARTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625)
+_MEAN = sum(_PARTS) / len(_PARTS)
+_RIGHT = {"window_difference": 0.0, "curve_difference": 0.0, "cosine_difference": 0.0}
 
-def _scored(bench: Bench, *, only: int | None = None, curve: float = 0.0, cosine: float = 0.0, **off: float) -> None:
-    """Six windows of eight tokens: what the run says, and the same scored again but for what is `off`."""
-    run = str(bench.parameters["run"])
-    names = ("kl_initial", "kl", "cosine_initial", "cosine", "ce_initial", "ce")
-    rows = [
-        {"window": n, "tokens": 8}
-        | {name: 0.5 + n / 10 + (off.get(name, 0.0) if only in (None, n) else 0.0) for name in names}
-        for n in range(6)
+
+def _scored(
+    bench: Bench,
+    wrong: Mapping[str, float] = MappingProxyType({}),
+    *,
+    kind: str = "kl",
+    window: int = 3,
+    sign: float = 1.0,
+    end: str = "",
+) -> None:
+    """Six windows of eight tokens: what the run says, and the same scored again.
+
+    What is `wrong` fails its bar: the `kind` of one window by this `sign`, or a curve at its `end`. Whatever may be off
+    under the bars is off there, too.
+    """
+    found = bench.values(_RIGHT, wrong, low=0.0, clear=True)
+    # Above 0 whatever is taken from it.
+    base = {"kl": 0.5, "ce": 0.5, "ce_initial": 0.5} | {kind: 0.5 + math.ceil(found["window_difference"])}
+    base |= {"kl_initial": base["kl"], "cosine": 0.0, "cosine_initial": 0.0}
+    again = [{"window": n, "tokens": 8} | {name: base[name] + part for name in base} for n, part in enumerate(_PARTS)]
+    said = [{"window": row["window"]} | {name: row[name] for name in ("kl", "ce", "ce_initial")} for row in again]
+    said[window][kind] -= sign * found["window_difference"]
+    exact = {name: base[name] + _MEAN for name in base}
+    off = {f"kl{end}": sign * found["curve_difference"], f"cosine{end}": sign * found["cosine_difference"]}
+    curve = [
+        {"heldout_kl": exact[f"kl{place}"] - off.get(f"kl{place}", 0.0)}
+        | {"probe_cosine": exact[f"cosine{place}"] - off.get(f"cosine{place}", 0.0)}
+        for place in ("_initial", "")
     ]
-    bench.put(f"{run}_redo", "heldout.jsonl", rows)
-    bench.put(
-        run,
-        "heldout_windows.jsonl",
-        [{"window": n} | dict.fromkeys(("kl", "ce", "ce_initial"), 0.5 + n / 10) for n in range(6)],
-    )
-    first = {"step": 0, "heldout_kl": 0.75, "probe_cosine": 0.75}
-    bench.put(run, "evals.jsonl", [first, {"step": 9, "heldout_kl": 0.75 + curve, "probe_cosine": 0.75 + cosine}])
+    run = str(bench.parameters["run"])
+    bench.put(f"{run}_redo", "heldout.jsonl", again)
+    bench.put(run, "heldout_windows.jsonl", said)
+    bench.put(run, "evals.jsonl", [{"step": 0} | curve[0], {"step": 9} | curve[1]])
     bench.put(run, "summary.json", {"model_step": 9})
 
 
@@ -34,43 +56,43 @@ def a_distance_that_holds(bench: Bench) -> None:
 
 
 def one_window_closer_than_it_is(bench: Bench) -> None:
-    """One window's KL to the teacher is larger than the run says, another's is as much smaller."""
-    _scored(bench, only=3, kl=0.02)
+    """One window's KL to the teacher is larger than the run says."""
+    _scored(bench, {"window_difference": 0.02})
 
 
 def one_window_easier_than_it_is(bench: Bench) -> None:
     """One window's cross-entropy is larger than the run says."""
-    _scored(bench, only=2, ce=0.02)
+    _scored(bench, {"window_difference": 0.02}, kind="ce", window=2)
 
 
 def one_window_harder_before_than_it_is(bench: Bench) -> None:
     """One window's cross-entropy before the run is smaller than the run says."""
-    _scored(bench, only=2, ce_initial=-0.02)
+    _scored(bench, {"window_difference": 0.02}, kind="ce_initial", window=2, sign=-1.0)
 
 
 def one_window_further_than_it_is(bench: Bench) -> None:
     """One window's KL to the teacher is smaller than the run says."""
-    _scored(bench, only=3, kl=-0.02)
+    _scored(bench, {"window_difference": 0.02}, sign=-1.0)
 
 
 def a_curve_that_ends_too_low(bench: Bench) -> None:
     """The curve of the KL ends below that of the windows."""
-    _scored(bench, curve=-0.2)
+    _scored(bench, {"curve_difference": 0.2})
 
 
 def an_init_further_than_it_is(bench: Bench) -> None:
     """The KL before the first step is smaller than the curve says: there is less to gain."""
-    _scored(bench, kl_initial=-0.3)
+    _scored(bench, {"curve_difference": 0.3}, sign=-1.0, end="_initial")
 
 
 def a_cosine_that_was_made_up(bench: Bench) -> None:
     """The cosine of the released step is higher than that of the files."""
-    _scored(bench, cosine=0.1)
+    _scored(bench, {"cosine_difference": 0.1}, sign=-1.0)
 
 
 def a_cosine_that_began_higher(bench: Bench) -> None:
     """The cosine before the first step is higher than the curve says."""
-    _scored(bench, cosine_initial=0.1)
+    _scored(bench, {"cosine_difference": 0.1}, end="_initial")
 
 
 _TEACHER: dict[str, Any] = {

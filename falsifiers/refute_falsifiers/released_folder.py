@@ -33,11 +33,32 @@ def _model_files(**changes: Any) -> dict[str, Any]:
     return {name: content for name, content in {**files, **changes}.items() if content is not None}
 
 
-def _lay_out(bench: Bench, student: Mapping[str, Any], init: Mapping[str, Any] | None = None) -> None:
-    models = {"student": student, "init": _model_files(**{"model.safetensors": b"before"}) if init is None else init}
-    for need, files in models.items():
+# What is wrong with a folder, and how often: one weight set is right, and of the rest none.
+_RIGHT = {"weight_sets": 1, "surplus_files": 0, "changed_files": 0, "changed_settings": 0}
+_MOST = 10_000
+
+
+def _lay_out(bench: Bench, student: Mapping[str, Any], init: Mapping[str, Any] | None = None, **wrong: int) -> None:
+    """Two models whose files alone make what is `wrong`, and more of it, or of the rest, where the bars want more."""
+    more = {name: _more(bench, name, own, failing=name in wrong) for name, own in (_RIGHT | wrong).items()}
+    before = _model_files(**{"model.safetensors": b"before"}) if init is None else dict(init)
+    after = dict(student)
+    after |= {f"weights_{n}.bin": b"more" for n in range(more["weight_sets"])}
+    after |= {f"notes/{n}.txt": "more" for n in range(more["surplus_files"])}
+    before |= {f"tokens_{n}.txt": "before" for n in range(more["changed_files"])}
+    after |= {f"tokens_{n}.txt": "after" for n in range(more["changed_files"])}
+    for files, value in ((before, 0), (after, 1)):
+        if isinstance(files.get(_CONFIG), Mapping):
+            files[_CONFIG] = {**files[_CONFIG], **{f"spare_{n}": value for n in range(more["changed_settings"])}}
+    for need, files in (("student", after), ("init", before)):
         for name, content in files.items():
             bench.put(need, f"{_FOLDER}{name}", content)
+
+
+def _more(bench: Bench, measurement: str, own: int, *, failing: bool) -> int:
+    """How many are to be added to `own`, for the bar of this measurement to be failed, or cleared."""
+    bar = bench.bar(measurement)
+    return int((bar.failing if failing else bar.holding)(own, low=own, high=_MOST, whole=True)) - own
 
 
 def as_trained(bench: Bench) -> None:
@@ -56,76 +77,80 @@ def in_shards(bench: Bench) -> None:
 
 def two_formats(bench: Bench) -> None:
     """Another model beside the one that was audited, in the older format."""
-    _lay_out(bench, _model_files(**{"pytorch_model.bin": b"another"}))
+    _lay_out(bench, _model_files(**{"pytorch_model.bin": b"another"}), weight_sets=2)
 
 
 def a_file_and_an_index(bench: Bench) -> None:
     """Two sets in one format: which of them is opened depends on the library."""
     index = {"weight_map": {"a": "other.safetensors"}}
-    _lay_out(bench, _model_files(**{_INDEX: index, "other.safetensors": b"another"}))
+    _lay_out(bench, _model_files(**{_INDEX: index, "other.safetensors": b"another"}), weight_sets=2)
 
 
 def an_adapter(bench: Bench) -> None:
     """Whoever opens the folder gets the weights with something put on top."""
-    _lay_out(bench, _model_files(**{"adapter_config.json": {"peft_type": "LORA"}}))
+    _lay_out(bench, _model_files(**{"adapter_config.json": {"peft_type": "LORA"}}), weight_sets=2)
 
 
 def a_shard_too_many(bench: Bench) -> None:
     """Weights that the index does not name."""
     shards = {_INDEX: {"weight_map": {"a": "one.safetensors"}}, "one.safetensors": b"1", "two.safetensors": b"2"}
-    _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards))
+    _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards), weight_sets=2)
 
 
 def a_shard_missing(bench: Bench) -> None:
     """An index of two files, one of which is there."""
     index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
-    _lay_out(bench, _model_files(**{"model.safetensors": None, _INDEX: index, "one.safetensors": b"1"}))
+    _lay_out(bench, _model_files(**{"model.safetensors": None, _INDEX: index, "one.safetensors": b"1"}), weight_sets=2)
 
 
 def a_shard_under_another_name(bench: Bench) -> None:
     """As many files as the index names, and one of them is another."""
     shards = {_INDEX: {"weight_map": {"a": "one.safetensors"}}, "two.safetensors": b"2"}
-    _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards))
+    _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards), weight_sets=3)
 
 
 def no_weights(bench: Bench) -> None:
     """A folder of settings alone."""
-    _lay_out(bench, _model_files(**{"model.safetensors": None}))
+    _lay_out(bench, _model_files(**{"model.safetensors": None}), weight_sets=0)
 
 
 def two_ids_swapped(bench: Bench) -> None:
     """Two tokens have each other's number: every text of theirs means another."""
-    _lay_out(bench, _model_files(**{"tokenizer.json": '{"model": {"vocab": {"a": 1, "b": 0}}}'}))
+    _lay_out(bench, _model_files(**{"tokenizer.json": '{"model": {"vocab": {"a": 1, "b": 0}}}'}), changed_files=1)
 
 
 def another_template(bench: Bench) -> None:
     """Released with another prompt than it was judged with."""
-    _lay_out(bench, _model_files(**{"chat_template.jinja": "Answer well. {{ messages }}"}))
+    _lay_out(bench, _model_files(**{"chat_template.jinja": "Answer well. {{ messages }}"}), changed_files=1)
 
 
 def tokenizer_left_behind(bench: Bench) -> None:
     """A file of the init is missing."""
-    _lay_out(bench, _model_files(**{"tokenizer.json": None}))
+    _lay_out(bench, _model_files(**{"tokenizer.json": None}), changed_files=1)
 
 
 def a_surplus_file(bench: Bench) -> None:
     """Something that nobody declared, such as the benchmark's answers."""
-    _lay_out(bench, _model_files(**{"notes/answers.jsonl": "{}"}))
+    _lay_out(bench, _model_files(**{"notes/answers.jsonl": "{}"}), surplus_files=1)
 
 
 def code_in_the_folder(bench: Bench) -> None:
     """A configuration that asks for code, which opening the folder would run."""
-    _lay_out(bench, _model_files(**{_CONFIG: {"num_hidden_layers": 2, "eos_token_id": 3, _CODE: {"AutoModel": "m.M"}}}))
+    _lay_out(
+        bench,
+        _model_files(**{_CONFIG: {"num_hidden_layers": 2, "eos_token_id": 3, _CODE: {"AutoModel": "m.M"}}}),
+        changed_settings=1,
+    )
 
 
 def another_setting(bench: Bench) -> None:
     """The same weights, read with another setting."""
-    _lay_out(bench, _model_files(**{_CONFIG: {"num_hidden_layers": 1, "eos_token_id": 3}}))
+    _lay_out(bench, _model_files(**{_CONFIG: {"num_hidden_layers": 1, "eos_token_id": 3}}), changed_settings=1)
 
 
 def another_way_to_generate(bench: Bench) -> None:
     """A setting of generation that the init has not: tokens that are never to be chosen."""
-    _lay_out(bench, _model_files(**{_GENERATION: {"eos_token_id": 3, "suppress_tokens": [0]}}))
+    _lay_out(bench, _model_files(**{_GENERATION: {"eos_token_id": 3, "suppress_tokens": [0]}}), changed_settings=1)
 
 
 def config_is_no_object(bench: Bench) -> None:

@@ -90,6 +90,16 @@ def test_a_clear_value_is_not_on_the_bar(text: str) -> None:
         bar("== 1 nat").holding(clear=True)
 
 
+@pytest.mark.parametrize("text", ["<= 1 nat", "> 1 nat"])
+def test_what_is_off_by_a_little_stays_on_its_side(text: str) -> None:
+    """Preferred or not: arithmetic may turn it into any value as near as that."""
+    asked = bar(text)
+    for find in (asked.holding, asked.failing):
+        assert asked.room(find(1.0, 0.95, 1.05, within=0.1)) >= 0.1
+    with pytest.raises(UntestableBarError, match=r"no value from 0\.95 to 1\.05, give or take 0\.1, for it"):
+        asked.holding(low=0.95, high=1.05, within=0.1)
+
+
 def test_the_number_of_a_bar_can_be_read() -> None:
     """For controls that are built around it."""
     asked = bar("<= 3 nat")

@@ -26,7 +26,7 @@ SHIPPED = {use.uses or "": use for use in USES}
 # The controls of these files are whole training runs, whose errors are those of the arithmetic, or whole records of
 # what models were asked and answered, of which nothing may be missing or foreign, or the folder of a model, which is
 # one set of weights and its init's files: their bars are fixed.
-FIXED = ("arms", "distance", "optimizer", "redo", "released_folder", "humaneval_calls", "humaneval_replay")
+FIXED = ("optimizer", "redo", "humaneval_calls", "humaneval_replay")
 
 
 def families() -> list[tuple[str, ...]]:
@@ -47,6 +47,7 @@ SENSIBLE = {
     "logit": (0, 10),
     "relative": (0, 2),
     "absolute": (0, 2),
+    "cosine": (0, 2),
     "steps": (0, 300),
     "tokens": (0, 100_000),
     "ngrams": (0, 1_000_000),
@@ -54,7 +55,7 @@ SENSIBLE = {
     "parameters": (-10, 1_000_000),
     "cosine/kstep": (-3, 3),
 }
-MEASURED = ("%", "nat/token", "logit", "relative", "absolute", "cosine/kstep")
+MEASURED = ("%", "nat/token", "logit", "relative", "absolute", "cosine", "cosine/kstep")
 # What a control says where its bar has no such side.
 REFUSALS = ("cannot hold", "cannot fail", "no evidence of this kind can make")
 

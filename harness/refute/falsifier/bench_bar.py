@@ -52,13 +52,15 @@ class BenchBar:
         high: float = math.inf,
         whole: bool = False,
         clear: bool = False,
+        within: float = 0.0,
     ) -> float:
         """The first of `preferred` that clears the bar, or else another value from `low` to `high` that does.
 
         `whole`: integers only. `clear`: of the others, none that lies on the bar itself, for what is computed from it
-        may be rounded. Raises UntestableBarError where no such value clears the bar.
+        may be rounded. `within`: only a value on whose side of the bar all others lie that are as near to it as that.
+        Raises UntestableBarError where no such value clears the bar.
         """
-        return self._first(Outcome.CORROBORATED, preferred, low, high, whole=whole, clear=clear)
+        return self._first(Outcome.CORROBORATED, preferred, low, high, whole=whole, clear=clear, within=within)
 
     def failing(
         self,
@@ -67,30 +69,41 @@ class BenchBar:
         high: float = math.inf,
         whole: bool = False,
         clear: bool = False,
+        within: float = 0.0,
     ) -> float:
         """As `holding`, a value that fails the bar.
 
         Raises UnbarredError where the use has no bar for this measurement, so that none can be failed: the control does
         not apply to it, and is recorded so.
         """
-        return self._first(Outcome.FALSIFIED, preferred, low, high, whole=whole, clear=clear)
+        return self._first(Outcome.FALSIFIED, preferred, low, high, whole=whole, clear=clear, within=within)
 
     def room(self, value: float) -> float:
         """How far `value` lies from the bar, in its unit; infinity where there is none."""
         return min((abs(value - corner) for corner in self._corners()), default=math.inf)
 
     def _first(
-        self, wanted: Outcome, preferred: Iterable[float], low: float, high: float, *, whole: bool, clear: bool
+        self,
+        wanted: Outcome,
+        preferred: Iterable[float],
+        low: float,
+        high: float,
+        *,
+        whole: bool,
+        clear: bool,
+        within: float,
     ) -> float:
         others = self._candidates(low, high, whole=whole)
         allowed = [*preferred, *(value for value in others if not (clear and self.room(value) == 0))]
         for value in allowed:
-            if low <= value <= high and self.outcome(value) is wanted:
+            around = Interval(value - within, value + within, 0.5, "by hand") if within else None
+            if low <= value <= high and self.outcome(value, around) is wanted:
                 return int(value) if whole else value
         if wanted is Outcome.FALSIFIED:
             self._demanded()
         verb = "cannot hold" if wanted is Outcome.CORROBORATED else "cannot fail"
         kind = f"{'whole ' * whole}value from {low:g} to {high:g}{' that is not the bound' * clear}"
+        kind += f", give or take {within:g}," if within else ""
         raise UntestableBarError(f"the bar {self} {verb}: there is no {kind} for it", hint=UNTESTABLE)
 
     def _demanded(self) -> Threshold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
 
@@ -44,106 +44,167 @@ def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
     bench.put(f"humaneval_replay_{model}", "replay.jsonl", answers if replayed is None else replayed)
 
 
-def _rows(count: int = 8, *, other: int = 0, passing: int = 4) -> Rows:
-    """Rows of `count` answers, the first `passing` of them passes, of which `other` are not the model's."""
+def _rows(passes: int = 4, others: int = 4) -> Rows:
+    """Answers that came again with the verdicts that they had: so many passes, and so many others."""
+    same = {"completion": "\n    return 1", "recorded": "\n    return 1"}
     return [
-        {
-            "task_id": task,
-            "completion": "\n    return 1",
-            "recorded": "\n    return 2" if n < other else "\n    return 1",
-            "passed": n < passing,
-            "recorded_passed": n < passing,
-        }
-        for n, task in enumerate(_tasks(count))
+        {"task_id": task, **same, "passed": n < passes, "recorded_passed": n < passes}
+        for n, task in enumerate(_tasks(passes + others))
     ]
 
 
 def _in_order(rows: Rows) -> Rows:
     """In the order in which a draw over `rows` takes them."""
-    return sorted(rows, key=lambda row: _place(_ENTROPY, _digest(rows), row["task_id"]))
+    digest = _digest(rows)
+    return sorted(rows, key=lambda row: _place(_ENTROPY, digest, row["task_id"]))
 
 
 def _executed_only(row: Row) -> Row:
     return {key: value for key, value in row.items() if key != "completion"}
 
 
+# What was not made again, or not as a whole, although it was its turn.
+Unseen = Literal["", "a pass", "a pass that was executed", "the others"]
+# Problems that a control adds, whatever the bar.
+_MOST = 1000
+
+
+def _replayed(
+    bench: Bench,
+    failing: str = "",
+    *,
+    share: tuple[int, int] = (0, 4),
+    of_passes: bool = True,
+    turned_passes: bool = True,
+    unseen: Unseen = "",
+    passes: int = 4,
+    lazily: bool = False,
+) -> None:
+    """A run of which `share` of the passes, or of the other answers, is not the model's own; or as the bars want it.
+
+    The bar of `failing` is failed and the others hold: so many of the passes, or of the others, have another verdict,
+    and so many replays are missing, by what is `unseen` and by passes whose turn it was not. `lazily`: those of the
+    passes whose turn it was not are executed, and not generated.
+    """
+    limit, others = int(bench.parameters["passes"]), int(bench.parameters["others"])
+    own = {"": 0, "a pass": 2, "a pass that was executed": 1, "the others": 2 * others}[unseen]
+    turned = _count(bench, "differing_verdicts", failing, 1)
+    absent = _count(bench, "missing_replays", failing, own) - own
+    least = max(limit if absent else passes, turned + 1)
+    differing, whole = _share(bench, failing, share, least if of_passes else 1)
+    made = whole if of_passes else least if passes or turned or absent else 0
+    rest = max(4, turned, 2 * others) if of_passes else whole
+    rows = _rows(made + absent, rest)
+    ordered = _in_order(rows)
+    solved, unsolved = ([row for row in ordered if row["passed"] is passed] for passed in (True, False))
+    solved = solved[:made]
+    for row in (solved if of_passes else unsolved)[:differing]:
+        row["completion"] = "\n    return 2"
+    for row in (solved if turned_passes else unsolved)[::-1][:turned]:
+        row["passed"] = not row["recorded_passed"]
+    if unseen == "a pass":
+        solved = solved[1:]
+    elif unseen == "a pass that was executed":
+        solved = [_executed_only(solved[0]), *solved[1:]]
+    elif unseen == "the others":
+        unsolved = unsolved[others:]
+    if lazily:
+        solved = [*solved[:limit], *map(_executed_only, solved[limit:])]
+    _lay(bench, rows, [*solved, *unsolved])
+
+
+def _count(bench: Bench, measurement: str, failing: str, own: int) -> int:
+    """So many that the bar holds or, where it is the `failing` one, does not: `own` of them at least."""
+    bar = bench.bar(measurement)
+    if measurement == failing:
+        return int(bar.failing(own, low=own, high=_MOST, whole=True))
+    return int(bar.holding(0, low=0, high=_MOST, whole=True))
+
+
+def _share(bench: Bench, failing: str, preferred: tuple[int, int], least: int) -> tuple[int, int]:
+    """`preferred`, of `least` answers or more, or another number of a multiple of a hundred that the bar wants."""
+    named = "differing_answers"
+    times, hundreds = (-(-least // size) for size in (preferred[1], 100))
+    others = ((differing, 100 * hundreds) for differing in range(100 * hundreds + 1))
+    return bench.choose(
+        [(preferred[0] * times, preferred[1] * times), *others],
+        lambda share: [Measurement(named, 100 * share[0] / share[1], "%", share[1])],
+        failing=[named] if failing == named else [],
+    )
+
+
 def answers_that_come_again(bench: Bench) -> None:
     """The model says the same again, and the same verdicts fall."""
-    _lay(bench, _rows())
+    _replayed(bench)
 
 
 def passes_beyond_those_generated_again(bench: Bench) -> None:
     """Only so many passes are generated again, and every one is executed."""
-    most = int(bench.parameters["passes"])
-    rows = _rows(most + 8, passing=most + 8)
-    order = _in_order(rows)
-    _lay(bench, rows, [*order[:most], *map(_executed_only, order[most:])])
+    _replayed(bench, of_passes=False, passes=int(bench.parameters["passes"]) + 8, lazily=True)
 
 
 def no_pass_at_all(bench: Bench) -> None:
     """Nothing was solved; a few of the others are drawn, and all of them come again."""
-    _lay(bench, _rows(4, passing=0))
+    _replayed(bench, of_passes=False, passes=0)
 
 
 def one_near_tie(bench: Bench) -> None:
-    """One of eight differs, as sums in another order may make it."""
-    _lay(bench, _rows(other=1))
+    """One of four differs, as sums in another order may make it."""
+    _replayed(bench, share=(1, 4))
 
 
 def known_answer_of_this_run(bench: Bench) -> None:
     """An answer of this very model, as this run's instruments see it."""
+    for measurement in ("differing_answers", "differing_verdicts", "missing_replays"):
+        bench.bar(measurement).holding(0, low=0, high=0)
     _lay(bench, _real(bench).rows("known_good.jsonl"))
 
 
 def near_miss_of_this_run(bench: Bench) -> None:
     """A near miss that is claimed to pass and to be the model's, as this run's instruments see it."""
+    if bench.bar("differing_answers").satisfied_by(100):
+        bench.bar("differing_verdicts").failing(1, low=1, high=1)
     _lay(bench, _real(bench).rows("known_bad.jsonl"))
 
 
 def answers_of_somebody_else(bench: Bench) -> None:
-    """None of the recorded answers is this model's: reference solutions, noise, a better model, another sampler."""
-    _lay(bench, _rows(other=8))
+    """None of the recorded passes is this model's: reference solutions, noise, a better model, another sampler."""
+    _replayed(bench, "differing_answers", share=(4, 4))
 
 
 def failures_of_somebody_else(bench: Bench) -> None:
     """What it solves it solves as another model does, and what it does not solve is that model's."""
-    rows = _rows(36, passing=32)
-    _lay(bench, [{**row, "recorded": "\n    return 2"} if row["recorded_passed"] is False else row for row in rows])
+    _replayed(bench, "differing_answers", share=(4, 4), of_passes=False, passes=32)
 
 
 def half_of_the_answers_are_not_its_own(bench: Bench) -> None:
     """Four of eight differ, more than rounding can explain."""
-    _lay(bench, _rows(other=4))
+    _replayed(bench, "differing_answers", share=(4, 8))
 
 
 def a_failure_recorded_as_a_pass(bench: Bench) -> None:
     """One recorded pass fails when it is executed again."""
-    rows = _rows()
-    _lay(bench, [{**rows[0], "passed": False}, *rows[1:]])
+    _replayed(bench, "differing_verdicts")
 
 
 def a_pass_recorded_as_a_failure(bench: Bench) -> None:
     """One recorded failure passes when it is executed again: this model is held down."""
-    rows = _rows()
-    _lay(bench, [*rows[:-1], {**rows[-1], "passed": True}])
+    _replayed(bench, "differing_verdicts", turned_passes=False)
 
 
 def a_pass_that_nobody_looked_at(bench: Bench) -> None:
     """All but one of the passes are executed again."""
-    _lay(bench, _rows(8, passing=8), _rows(8, passing=8)[1:])
+    _replayed(bench, "missing_replays", of_passes=False, unseen="a pass")
 
 
 def a_pass_that_was_only_executed(bench: Bench) -> None:
     """One that the draw chose was not generated again."""
-    rows = _rows()
-    _lay(bench, rows, [_executed_only(rows[0]), *rows[1:]])
+    _replayed(bench, "missing_replays", of_passes=False, unseen="a pass that was executed")
 
 
 def others_that_the_draw_did_not_choose(bench: Bench) -> None:
     """Not the failures whose turn it was, but ones that suit."""
-    most = int(bench.parameters["others"])
-    rows = _rows(2 * most, passing=0)
-    _lay(bench, rows, _in_order(rows)[most:])
+    _replayed(bench, "missing_replays", unseen="the others")
 
 
 def another_runs_answers(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from threading import Barrier
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -20,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from refute.attest.dsse import verify_envelope
 from refute.attest.keys import default_key_directory, development_key, generate_key, load_private_key
-from refute.attest.signature import key_id, public_pem
-from refute.errors import MissingInputsError, UnwritableError, UsageError
+from refute.attest.signature import key_id, load_public_key, public_pem
+from refute.errors import MissingInputsError, UnwritableError, UsageError, VerificationError
 
 
 def mode(path: Path) -> int:
@@ -228,3 +230,53 @@ def test_the_default_folder_follows_the_environment(tmp_path: Path, monkeypatch:
     for unset in ("", "relative"):
         monkeypatch.setenv("XDG_CONFIG_HOME", unset)
         assert default_key_directory() == tmp_path / "home" / ".config" / "refute" / "keys"
+
+
+# ------------------------------------------------------------------------------------------------ keys of nobody
+
+FIELD = 2**255 - 19
+FORGED = Path(__file__).parents[1] / "assets/attest/forged-sign-off-for-small-order-key.json"
+
+
+def ed25519_pem(encoded: int) -> bytes:
+    """A PEM around any 32 bytes, little-endian."""
+    key = Ed25519PublicKey.from_public_bytes(encoded.to_bytes(32, "little"))
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def ys_of_small_order() -> set[int]:
+    """Worked out from the curve -x^2 + y^2 = 1 + d x^2 y^2: y = 1 (order 1), -1 (2), 0 (4); of order 8 those whose
+    double has y = 0, which is x^2 = -y^2, so d y^4 + 2 y^2 - 1 = 0."""
+    d = -121665 * pow(121666, -1, FIELD) % FIELD
+    root = square_root((1 + d) % FIELD)
+    halves = [(-1 + sign * root) * pow(d, -1, FIELD) % FIELD for sign in (1, -1)]
+    squares = [half for half in halves if pow(half, (FIELD - 1) // 2, FIELD) == 1]
+    return {0, 1, FIELD - 1, *(sign * square_root(square) % FIELD for square in squares for sign in (1, -1))}
+
+
+def square_root(square: int) -> int:
+    """Of a square modulo 2^255 - 19, which is 5 modulo 8."""
+    root = pow(square, (FIELD + 3) // 8, FIELD)
+    root = root if root * root % FIELD == square else root * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
+    assert root * root % FIELD == square
+    return root
+
+
+def test_an_ed25519_key_of_small_order_is_refused() -> None:
+    """All of them, with either sign of x; and every spelling of y that is not the smallest."""
+    found = ys_of_small_order()
+    assert len(found) == 5
+    for y in found:
+        for encoded in (y, y + 2**255):
+            with pytest.raises(VerificationError, match="of small order: anybody could sign for it"):
+                load_public_key(ed25519_pem(encoded))
+    for y in range(FIELD, 2**255):
+        for encoded in (y, y + 2**255):
+            with pytest.raises(VerificationError, match="not spelt in its one way"):
+                load_public_key(ed25519_pem(encoded))
+
+
+def test_a_signature_that_fits_such_a_key_is_worth_nothing() -> None:
+    """The forgery that OpenSSL accepts: the neutral element and a zero sign any message."""
+    with pytest.raises(VerificationError, match="trusted key 1: the Ed25519 public key is of small order"):
+        verify_envelope(FORGED.read_bytes(), [ed25519_pem(1)])

@@ -25,6 +25,7 @@ roles:
   release-owner:
     keys: [{name: Ann, path: keys/ann.pub}, {name: Bob, path: keys/bob.pub}]
 require_lock: false
+require_remeasured: false
 approvers: [Ada]
 """
 
@@ -160,7 +161,7 @@ def test_misuse_of_verify_is_said(cli: Cli, verdict: Path, tmp_path: Path) -> No
     faulty = tmp_path / "faulty.yaml"
     faulty.write_text(POLICY + "aprovers: []\n", encoding="utf-8")
     ended = cli("verify", verdict, "--policy", faulty)
-    assert (ended.returncode, "faulty.yaml:8: aprovers: unknown key" in ended.stderr) == (2, True)
+    assert (ended.returncode, "faulty.yaml:9: aprovers: unknown key" in ended.stderr) == (2, True)
     assert cli("verify", verdict, "--policy", tmp_path / "lost.yaml").returncode == 2
 
 
@@ -233,3 +234,60 @@ def test_a_key_can_be_made_encrypted(cli: Cli, key_folder: Path, verdict: Path, 
     ended = cli("keygen", "asked", "--ask-passphrase")
     assert (ended.returncode, "no passphrase was typed" in ended.stderr) == (2, True)
     assert not (key_folder / "asked.key").exists()
+
+
+# ------------------------------------------------------------------------------------------------ operators
+
+
+def test_a_threshold_of_operators_is_met_by_countersigning(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """Verdict and bundle carry both signatures, an earlier sign-off stays good, and a second time is refused."""
+    keys = tmp_path / "keys"
+    text = POLICY.replace("path: keys/gate.pub}]", "path: keys/gate.pub}, {name: second, path: keys/mallory.pub}]")
+    text = text.replace("  operator:\n", "  operator:\n    threshold: 2\n")
+    (tmp_path / "two.yaml").write_text(text, encoding="utf-8")
+    assert cli(*arguments(verdict)).returncode == 0
+    before = cli("verify", verdict, "--policy", tmp_path / "two.yaml")
+    assert (before.returncode, "signed by 1 keys of the role operator, 2 required" in before.stderr) == (4, True)
+    command = ("countersign", verdict, "--policy", tmp_path / "two.yaml", "--key")
+    stranger = cli(*command, keys / "bob.key")
+    assert (stranger.returncode, "does not list this key" in stranger.stderr) == (2, True)
+    made = cli(*command, keys / "mallory.key", "--json")
+    assert (made.returncode, len(json.loads(made.stdout)["files"])) == (0, 2), made.stderr
+    for file in (verdict, verdict.with_suffix(".jsonl")):
+        assert cli("verify", file, "--policy", tmp_path / "two.yaml").returncode == 0
+        both = ("--key", keys / "gate.pub", "--key", keys / "mallory.pub", "--threshold", 2)
+        assert cli("verify", file, *both).returncode == 0
+    again = cli(*command, keys / "mallory.key")
+    assert (again.returncode, "has signed this already" in again.stderr) == (2, True)
+
+
+def test_a_verdict_that_its_signer_withdrew_is_refused(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """Without a policy, too, and where the withdrawal stands in the bundle; nobody else can withdraw it."""
+    key = ("--key", tmp_path / "keys/gate.pub")
+    by = {"role": "operator", "policy": None, "verdict-key": tmp_path / "keys/gate.pub", "note": "a leak was found"}
+    refused = cli(*arguments(verdict, "withdraw", **by))  # type: ignore[arg-type]  # names of options
+    assert (refused.returncode, "only such a key withdraws it" in refused.stderr) == (2, True)
+    assert cli("verify", verdict, *key).returncode == 0
+    made = cli(*arguments(verdict, "withdraw", "gate", **by), "--json")
+    assert made.returncode == 0, made.stderr
+    ended = cli("verify", verdict, *key)
+    assert (ended.returncode, "withdrawn" in ended.stderr, "a leak was found" in ended.stderr) == (5, True, True)
+    withdrawal, bundle = Path(json.loads(made.stdout)["sign_off"]), verdict.with_suffix(".jsonl")
+    with bundle.open("ab") as stream:
+        stream.write(withdrawal.read_bytes() + b"\n")
+    withdrawal.unlink()
+    assert cli("verify", verdict, *key).returncode == 0
+    assert cli("verify", bundle, *key).returncode == 5
+
+
+def test_a_rejection_inside_the_bundle_outweighs_an_approval(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """A line of the bundle is read as a file beside the verdict is."""
+    assert cli(*arguments(verdict)).returncode == 0
+    rejection, bundle = tmp_path / "no.json", verdict.with_suffix(".jsonl")
+    assert cli(*arguments(verdict, "reject", note="bad", out=rejection)).returncode == 0
+    policy = ("--policy", tmp_path / "policy.yaml")
+    assert cli("verify", bundle, *policy).returncode == 0
+    with bundle.open("ab") as stream:
+        stream.write(rejection.read_bytes() + b"\n")
+    ended = cli("verify", bundle, *policy)
+    assert (ended.returncode, "rejected by Bob as release-owner: bad" in ended.stderr) == (4, True)

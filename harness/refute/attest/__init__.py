@@ -4,7 +4,13 @@ Imports the words (errors, outcome, disk ...) and nothing else of refute.
 """
 
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
-from refute.attest.dsse import envelope_signers, peek_envelope, sign_envelope, verify_envelope
+from refute.attest.dsse import (
+    countersign_envelope,
+    envelope_signers,
+    peek_envelope,
+    sign_envelope,
+    verify_envelope,
+)
 from refute.attest.keys import KeyPair, default_key_directory, development_key, generate_key, load_private_key
 from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
@@ -30,6 +36,7 @@ __all__ = [
     "Statement",
     "build_statement",
     "canonical_json",
+    "countersign_envelope",
     "default_key_directory",
     "development_key",
     "envelope_signers",

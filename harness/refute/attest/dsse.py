@@ -77,6 +77,26 @@ def sign_envelope(payload: bytes, payload_type: str, private_keys: Sequence[Priv
     )
 
 
+def countersign_envelope(data: bytes, key: PrivateKey) -> bytes:
+    """The envelope `data` with one more signature, by `key`; payload and earlier signatures stay as they are.
+
+    Raises VerificationError for a malformed envelope, UsageError for a key of another kind or one that signed already.
+    """
+    envelope = _read_envelope(data)
+    if envelope_signers(data, [public_pem(key)]):
+        raise UsageError(f"key {key_id(public_pem(key))[:16]}… has signed this already; again, it would add nothing")
+    own = parse_json(sign_envelope(envelope.payload, envelope.payload_type, [key]), what=_WHAT)
+    root = parse_json(data, what=_WHAT)
+    if not isinstance(root, dict) or not isinstance(own, dict):
+        raise TypeError("an envelope is a JSON object")
+    return canonical_json({**root, "signatures": [*_entries(root), *_entries(own)]})
+
+
+def _entries(root: dict[str, Json]) -> list[Json]:
+    found = root["signatures"]
+    return found if isinstance(found, list) else []
+
+
 def verify_envelope(data: bytes, trusted_keys: Sequence[bytes], *, threshold: int = 1) -> tuple[str, bytes]:
     """The payload type and payload of `data`, signed by at least `threshold` different trusted keys.
 

@@ -37,6 +37,13 @@ PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RemoteK
 ACCEPTED_KEYS = "Ed25519 or ECDSA over P-256, P-384 or P-521"
 
 
+# Ed25519's field, and the y of the eight points whose order divides 8 (RFC 8032, section 5.1). For such a key anybody
+# can compute signatures that fit, and OpenSSL verifies them.
+_FIELD = 2**255 - 19
+_ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
+
+
 # Each curve with the hash of its own strength, as securesystemslib and OpenSSF model signing pair them.
 _CURVE_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256,
@@ -48,7 +55,8 @@ _CURVE_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 def load_public_key(pem: bytes) -> PublicKey:
     """The public key in `pem`, which holds exactly one PEM block (SubjectPublicKeyInfo).
 
-    Raises VerificationError for anything else: a private key, a certificate, RSA, another curve, two blocks.
+    Raises VerificationError for anything else: a private key, a certificate, RSA, another curve, two blocks; and for an
+    Ed25519 key that is no point of the curve's large group, or that is not spelt as RFC 8032 spells it.
     """
     if b"PRIVATE KEY-----" in pem:
         raise VerificationError("a private key was given where a public key is expected", hint="give the .pub file")
@@ -60,10 +68,20 @@ def load_public_key(pem: bytes) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise VerificationError(f"not a PEM public key: {error}") from error
     if isinstance(key, Ed25519PublicKey):
+        _require_own_key(key)
         return key
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVE_HASHES:
         return key
     raise VerificationError(f"unsupported public key ({describe_key(key)}); expected {ACCEPTED_KEYS}")
+
+
+def _require_own_key(key: Ed25519PublicKey) -> None:
+    y = int.from_bytes(key.public_bytes_raw(), "little") % 2**255
+    fault = "of small order" if y in _SMALL_ORDER else "not spelt in its one way" if y >= _FIELD else ""
+    if fault:
+        raise VerificationError(
+            f"the Ed25519 public key is {fault}: anybody could sign for it", hint="ask whose key it is for another"
+        )
 
 
 def describe_key(key: object) -> str:

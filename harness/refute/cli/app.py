@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from refute.cli.commands.check import check
 from refute.cli.commands.controls import controls
+from refute.cli.commands.countersign import countersign
 from refute.cli.commands.diff import diff
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
@@ -79,6 +80,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "lock": lock,
     "sign-off": sign_off,
+    "countersign": countersign,
     "report": report,
     "diff": diff,
     "controls": controls,

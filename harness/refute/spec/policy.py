@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 
 from refute.attest import key_id
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
-from refute.spec.fields import Closed, Positive, Sha256
+from refute.outcome import RunClass
+from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, moment
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 OPERATOR = "operator"
@@ -35,12 +36,24 @@ class KeyText(Closed):
     name: Annotated[_Named, Field(description="Whose key it is; for people.")]
     path: _Named | None = None
     pem: _Named | None = None
+    valid_from: Annotated[UtcTime | None, Field(description="What it signed before does not count.")] = None
+    valid_until: Annotated[UtcTime | None, Field(description="What it signed from then on does not count.")] = None
+    revoked: Annotated[bool, Field(description="Whether nothing it ever signed counts.")] = False
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.path is None) == (self.pem is None):
             raise ValueError("name either `path` or `pem`, not both and not neither")
+        try:
+            ends = [moment(each, name) for name, each in self._window() if each]
+        except VerificationError as error:
+            raise ValueError(str(error)) from error
+        if ends != sorted(ends) or len(ends) > len(set(ends)):
+            raise ValueError("`valid_from` must lie before `valid_until`")
         return self
+
+    def _window(self) -> tuple[tuple[str, str | None], ...]:
+        return ("valid_from", self.valid_from), ("valid_until", self.valid_until)
 
 
 class Role(Closed):
@@ -67,8 +80,24 @@ class Policy(Closed):
     rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO",), description="Verdicts that will do.")
     max_age_days: Positive | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
     require_lock: bool = Field(default=True, description="Whether the run must have been pre-registered.")
+    require_remeasured: bool = Field(
+        default=True, description="Whether the judge must have had every falsifier measure again, apart from pytest."
+    )
+    require_model: bool = Field(default=False, description="Whether the model must be at hand, to compare its digest.")
+    run_classes: tuple[RunClass, ...] | None = Field(default=None, description="Run classes that will do; null: any.")
+    releases: tuple[ReleaseId, ...] | None = Field(default=None, description="Release ids that will do; null: any.")
+    min_sequence: Positive | None = Field(default=None, description="The lowest number of a verdict on its release.")
     spec_versions: dict[str, Positive] = Field(
         default={}, description="Specifications that must have been judged, with the oldest version that will do."
+    )
+    spec_sha256: dict[str, Sha256] = Field(
+        default={}, description="Specifications that must have been judged, with the digest of their text."
+    )
+    falsifier_sha256: dict[str, Sha256] = Field(
+        default={}, description="Falsifiers that must have measured, with the digest of their code."
+    )
+    max_waiver_days: Positive | None = Field(
+        default=None, description="The longest time from a verdict to the end of a waiver that it applied."
     )
     approvers: tuple[_Named, ...] = Field(default=(), description="Who may waive a criterion, by name; empty: nobody.")
     engine_as_installed: bool = Field(
@@ -117,6 +146,18 @@ class TrustedKey:
     name: str
     id: str
     pem: bytes
+    text: KeyText
+
+    def fault_at(self, signed_at: str) -> str:
+        """Why what it signed at this moment does not count, in words that follow the key's name; empty if it does."""
+        if self.text.revoked:
+            return "is revoked"
+        at = moment(signed_at)
+        if self.text.valid_from and at < moment(self.text.valid_from):
+            return f"was valid from {self.text.valid_from} on, and signed at {signed_at}"
+        if self.text.valid_until and at >= moment(self.text.valid_until):
+            return f"was valid until {self.text.valid_until}, and signed at {signed_at}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +178,27 @@ class LoadedPolicy:
 def load_policy(path: Path) -> LoadedPolicy:
     """Read a policy file and the key files that it names.
 
-    Raises SpecError with every problem: of the file, of a key that cannot be read or is of no accepted kind, and of a
-    key that stands twice in one role, where it would count once.
+    Raises SpecError with every problem: of the file, of a key that cannot be read or is of no accepted kind, of a key
+    that stands twice in one role, where it would count once, and of one that stands in two roles, which are then one.
     """
     text = read_text(path)
     document = parse_yaml(text, str(path))
     policy = validate(document, Policy)
     problems: list[Problem] = []
     keys = {role: _load_keys(role, policy, path.parent, document, problems) for role in sorted(policy.roles)}
+    problems += _shared_keys(keys, document)
     if problems:
         raise SpecError(problems)
     return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys)
+
+
+def _shared_keys(keys: Mapping[str, tuple[TrustedKey, ...]], document: Document) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for role, held in keys.items():
+        for key in held:
+            if first.setdefault(key.id, role) != role:
+                text = f"the key of {key.name!r} has the role {first[key.id]!r} already; a key has one role"
+                yield document.problem(("roles", role, "keys"), text)
 
 
 def _load_keys(
@@ -176,7 +227,7 @@ def _load_key(text: KeyText, folder: Path) -> TrustedKey:
             pem = path.read_bytes()
         except (OSError, ValueError) as error:
             raise UnreadableInputError(f"cannot read the public key {path}: {error}") from error
-    return TrustedKey(text.name, key_id(pem), pem)
+    return TrustedKey(text.name, key_id(pem), pem, text)
 
 
 def operator_keys(policy: LoadedPolicy) -> list[bytes]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from refute.attest import envelope_signers
 from refute.errors import StaleVerdictError, VerificationError
-from refute.judge.verdict import WaiverState
+from refute.judge.verdict import WaiverRuling, WaiverState
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
 from refute.spec.criteria import parse_spec
-from refute.spec.policy import OPERATOR, LoadedPolicy, operator_keys
+from refute.spec.fields import moment
+from refute.spec.policy import OPERATOR, LoadedPolicy, Policy, operator_keys
 from refute.verify.sign_off.count import SignOffCount, count_sign_offs
 from refute.verify.verification import Verified
 
@@ -37,8 +39,8 @@ def enforce(
     barred = signers | {key.id for key in policy.keys_of(OPERATOR)} | {verified.predicate.signer.key_id}
     barred |= envelope_signers(envelope, [key.pem for keys in policy.keys.values() for key in keys])
     count = count_sign_offs(policy, barred, verified, sign_offs)
-    unmet = [*_signers(policy, signers), *_verdict(policy, verified), *_waivers(policy, verified)]
-    unmet += [*_absent(policy, verified), *_sign_offs(policy, count)]
+    unmet = [*_signers(policy, signers, verified), *_verdict(policy, verified), *_waivers(policy, verified)]
+    unmet += [*_identity(policy.policy, verified), *_absent(policy, verified), *_sign_offs(policy, count)]
     outdated = list(_outdated(policy, verified))
     ignored = [f"does not count: {each}" for each in count.ignored]
     if unmet:
@@ -50,11 +52,41 @@ def enforce(
     return replace(verified, checks=(*verified.checks, *_met(policy, signers, count), *ignored))
 
 
-def _signers(policy: LoadedPolicy, signers: frozenset[str]) -> Iterator[str]:
+def _signers(policy: LoadedPolicy, signers: frozenset[str], verified: Verified) -> Iterator[str]:
     role = policy.policy.roles.get(OPERATOR)
-    trusted = {key.id for key in policy.keys_of(OPERATOR)}
-    if role is not None and len(trusted & signers) < role.threshold:
-        yield f"signed by {len(trusted & signers)} keys of the role {OPERATOR}, {role.threshold} required"
+    signed = [key for key in policy.keys_of(OPERATOR) if key.id in signers]
+    faults = {key.name: key.fault_at(verified.predicate.evaluated_at) for key in signed}
+    yield from (f"the key of {name} {fault}" for name, fault in faults.items() if fault)
+    valid = sum(not fault for fault in faults.values())
+    if role is not None and valid < role.threshold:
+        yield f"signed by {valid} keys of the role {OPERATOR}, {role.threshold} required"
+
+
+def _identity(policy: Policy, verified: Verified) -> Iterator[str]:
+    """What the verdict is of: release, number, run class, texts and code, and whether it was measured twice."""
+    predicate = verified.predicate
+    release = predicate.release
+    if policy.releases is not None and release.id not in policy.releases:
+        yield f"the verdict is on release {release.id}, and only {', '.join(policy.releases) or 'none'} will do"
+    if policy.run_classes is not None and release.run_class not in policy.run_classes:
+        yield f"the run was {release.run_class}, and only {', '.join(policy.run_classes) or 'none'} will do"
+    if policy.min_sequence is not None and predicate.identity.sequence < policy.min_sequence:
+        yield f"number {predicate.identity.sequence} of its release, {policy.min_sequence} or later required"
+    if policy.require_remeasured and not predicate.remeasured:
+        yield "not remeasured: the judge took the run's records without measuring again (refute judge --falsifiers)"
+    if policy.require_model and not verified.model_compared:
+        yield "the model was not compared with the verdict: give --model"
+    texts = {text.id: text.sha256 for text in predicate.specs}
+    used = {record.uses for record in predicate.records}
+    code = {name: each.code_sha256 for name, each in predicate.run.falsifiers.items() if name in used}
+    yield from _digests("specification", policy.spec_sha256, texts)
+    yield from _digests("falsifier", policy.falsifier_sha256, code)
+
+
+def _digests(kind: str, required: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    for name, digest in sorted(required.items()):
+        if found.get(name) != digest:
+            yield f"{kind} {name} has SHA-256 {found.get(name, 'none: it was not used')[:16]}…, {digest[:16]}… required"
 
 
 def _verdict(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
@@ -102,13 +134,22 @@ def _outdated(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
 
 
 def _waivers(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
+    longest = policy.policy.max_waiver_days
     for waiver in verified.predicate.verdict.waivers:
-        if waiver.state is WaiverState.APPLIED and waiver.approver not in policy.policy.approvers:
+        if waiver.state is not WaiverState.APPLIED:
+            continue
+        if waiver.approver not in policy.policy.approvers:
             yield f"{waiver.criterion} was waived by {waiver.approver!a}, whom the policy does not let waive"
+        if longest is not None and _lasts(waiver, verified) > timedelta(longest):
+            yield f"{waiver.criterion} was waived until {waiver.expires_at}, more than {longest} days after the verdict"
+
+
+def _lasts(waiver: WaiverRuling, verified: Verified) -> timedelta:
+    return moment(waiver.expires_at, "expires_at") - moment(verified.predicate.evaluated_at)
 
 
 def _sign_offs(policy: LoadedPolicy, count: SignOffCount) -> Iterator[str]:
-    yield from (f"rejected by {each}" for each in count.rejections)
+    yield from count.rejections
     for role in policy.policy.demanded_roles:
         found, needed = len(count.approvals.get(role, {})), policy.policy.roles[role].threshold
         if found < needed:

@@ -22,6 +22,7 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
+from refute.outcome import Ruling
 from refute.spec.fields import first_fault, moment, utc_text
 from refute.verify.evidence_check import check_evidence
 from refute.verify.freshness import Expected, check_freshness
@@ -35,6 +36,7 @@ class Verified:
     predicate: Predicate
     payload_sha256: str
     checks: tuple[str, ...]
+    model_compared: bool = False
 
 
 def verify_verdict(
@@ -77,6 +79,8 @@ def verify_verdict(
     checks += [stranger] if stranger else []
     with _stage("verdict"):
         checks.append(recompute(predicate))
+        if predicate.verdict.ruling is not Ruling.NO_GO and not predicate.remeasured:
+            checks.append("not remeasured: the judge took the run's own records")
     with _stage("projection"):
         found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
         checks += [found] if found else []
@@ -89,7 +93,7 @@ def verify_verdict(
         checks += check_model(predicate, model) if model else ["model not compared: give --model"]
     with _stage("evidence"):
         checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
-    return Verified(predicate, statement.payload_sha256, tuple(checks))
+    return Verified(predicate, statement.payload_sha256, tuple(checks), model_compared=model is not None)
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def test_other_statements_are_named_and_not_believed(judged: Judged, key: Privat
     payload = build_statement("x", "0" * 64, {"verdict": "GO"}, predicate_type="https://example.com/x/v1")
     line = sign_envelope(payload, PAYLOAD_TYPE, [other])
     verified = verify_verdict(b"\n".join([*lines_of(judged), line]), [public_pem(key)])
-    assert any("not looked at: https://example.com/x/v1" in check for check in verified.checks)
+    assert any("beside them: https://example.com/x/v1" in check for check in verified.checks)
 
 
 def test_an_indented_envelope_is_one_envelope(judged: Judged, key: PrivateKey) -> None:

@@ -124,6 +124,8 @@ def test_a_waiver_needs_an_approver_of_this_policy(
     with pytest.raises(VerificationError, match="the verdict is WARN, and only GO will do"):
         house.enforce(house.sign_off("ann"), approvers=["Ada"])
     house.enforce(house.sign_off("ann"), approvers=["Ada"], rulings=either)
+    with pytest.raises(VerificationError, match="waived until 2999-01-01T00:00:00Z, more than 30 days after"):
+        house.enforce(house.sign_off("ann"), approvers=["Ada"], rulings=either, max_waiver_days=30)
     unused = waivers(house.judged, criterion="AC-TINY-002")
     idle = replace(
         house, judged=judge_run(make_run(spec=TWO_BLOCK), Operator(keys["gate"], development=False, waivers=unused))
@@ -206,3 +208,38 @@ def test_the_smaller_age_counts(house: House) -> None:
     assert strictest_age(house.policy(max_age_days=3), week) == timedelta(days=3)
     assert strictest_age(house.policy(max_age_days=None), week) == week
     assert strictest_age(house.policy(max_age_days=None), None) is None
+
+
+# What a policy can ask of a verdict's identity, and the words that refuse another.
+IDENTITY: dict[str, tuple[dict[str, object], str]] = {
+    "release": ({"releases": ["other"]}, "the verdict is on release tiny, and only other will do"),
+    "run class": ({"run_classes": ["full", "embedded"]}, "the run was quick, and only full, embedded will do"),
+    "number": ({"min_sequence": 2}, "number 1 of its release, 2 or later required"),
+    "measured again": ({"require_remeasured": True}, "not remeasured"),
+    "model": ({"require_model": True}, "the model was not compared"),
+    "specification": ({"spec_sha256": {"SPEC-TINY-001": "0" * 64}}, "specification SPEC-TINY-001 has SHA-256"),
+    "absent": ({"spec_sha256": {"SPEC-OTHER": "0" * 64}}, "specification SPEC-OTHER has SHA-256 none"),
+    "falsifier": ({"falsifier_sha256": {"tiny-accuracy": "0" * 64}}, "falsifier tiny-accuracy has SHA-256"),
+    "unused": ({"falsifier_sha256": {"held-out-loss": "0" * 64}}, "falsifier held-out-loss has SHA-256 none"),
+}
+
+
+@pytest.mark.parametrize("what", IDENTITY)
+def test_a_policy_says_which_verdict_will_do(house: House, what: str) -> None:
+    """Each demand alone refuses an honest GO that is of something else."""
+    demand, words = IDENTITY[what]
+    with pytest.raises(VerificationError, match=words):
+        house.enforce(house.sign_off("ann"), **demand)
+
+
+def test_a_verdict_that_is_what_was_asked_for_will_do(house: House) -> None:
+    """All of those demands at once, as they fit."""
+    predicate = house.judged.predicate
+    fitting = {
+        "releases": ["tiny"],
+        "run_classes": ["quick"],
+        "min_sequence": 1,
+        "spec_sha256": {text.id: text.sha256 for text in predicate.specs},
+        "falsifier_sha256": {"tiny-accuracy": predicate.run.falsifiers["tiny-accuracy"].code_sha256},
+    }
+    house.enforce(house.sign_off("ann"), **fitting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pytest
 
 from enforcing import POLICY, Content, House
 from refute.attest import PAYLOAD_TYPE, build_statement, key_id, public_pem, sign_envelope
-from refute.errors import VerificationError
+from refute.errors import SpecError, VerificationError
 from refute.verify.policy_check import enforce
+from refute.verify.sign_off.count import withdrawals
 
 
 def test_an_approval_in_the_role_meets_the_policy(house: House) -> None:
@@ -35,11 +37,13 @@ def test_roles_are_demanded_with_thresholds_over_unique_keys(house: House) -> No
 
 
 def test_an_operator_reviews_nothing(house: House) -> None:
-    """Neither the key that signed the verdict, listed as a reviewer as it is, nor another of the operator's role."""
-    roles = {"operator": {"keys": ["gate", "gate2"]}, "release-owner": {"keys": ["ann", "gate", "gate2"]}}
+    """Neither the key that signed the verdict nor another of the operator's role; and a key has one role."""
     for operator in ("gate", "gate2"):
         with pytest.raises(VerificationError, match=rf"does not count: '0.json': {operator} signs verdicts and cannot"):
-            house.enforce(house.sign_off(operator), roles=roles)
+            house.enforce(house.sign_off(operator))
+    roles = {"operator": {"keys": ["gate", "gate2"]}, "release-owner": {"keys": ["ann", "gate2"]}}
+    with pytest.raises(SpecError, match="the key of 'gate2' has the role 'operator' already; a key has one role"):
+        house.enforce(house.sign_off("ann"), roles=roles)
 
 
 def test_a_signer_that_the_policy_does_not_call_operator_reviews_nothing(house: House) -> None:
@@ -139,7 +143,7 @@ def test_a_reviewers_word_that_cannot_be_read_refuses(house: House) -> None:
 
 def test_taking_files_away_never_helps(house: House) -> None:
     """Of every set of files without a rejection, each smaller one is met only if the larger is."""
-    roles = POLICY["roles"] | {"release-owner": {"keys": ["ann", "bob", "cid"], "threshold": 2}}  # type: ignore[operator]
+    roles = {"operator": {"keys": ["gate"]}, "release-owner": {"keys": ["ann", "bob", "cid"], "threshold": 2}}
     files = [house.sign_off(name) for name in ("ann", "bob", "cid", "mallory")] + [b"{"]
 
     def met(chosen: tuple[bytes, ...]) -> bool:
@@ -163,3 +167,50 @@ def test_a_rejection_taken_away_leaves_nothing_approved(house: House) -> None:
     for files in ([house.sign_off("ann"), house.sign_off("bob", decision="reject")], [house.sign_off("ann")]):
         with pytest.raises(VerificationError, match="approved by 1 keys"):
             house.enforce(*files, roles=roles)
+
+
+# ------------------------------------------------------------------------------------------------ withdrawals, old keys
+
+
+def test_who_signs_verdicts_may_withdraw_one(house: House) -> None:
+    """A withdrawal speaks of one payload and is signed by a key that is trusted for it; from others it is nothing."""
+    trusted = [public_pem(house.keys["gate"])]
+    own = house.sign_off("gate", "operator", "withdraw")
+    assert withdrawals(house.verified, trusted, {"w": own}) == [f"'w' of {_signed_at(own)}: by gate"]
+    strangers = {"a": house.sign_off("ann", decision="withdraw"), "b": b"{", "c": house.sign_off("ann")}
+    assert withdrawals(house.verified, trusted, strangers) == []
+    other = house.forge("gate", lambda content: content.update(decision="withdraw"), "0" * 64)
+    assert withdrawals(house.verified, trusted, {"o": other}) == []
+    unreadable = house.forge("gate", lambda content: content.update(decision="withdraw", extra=1))
+    with pytest.raises(VerificationError, match="'u' is signed by a key that signs verdicts, but it is not formed"):
+        withdrawals(house.verified, trusted, {"u": unreadable})
+    with pytest.raises(VerificationError, match="ann withdraws what only who signs verdicts can"):
+        house.enforce(house.sign_off("ann", decision="withdraw"))
+
+
+@pytest.mark.parametrize(
+    ("window", "fault"),
+    [
+        ({"valid_until": "2020-01-01T00:00:00Z"}, "was valid until 2020-01-01T00:00:00Z, and signed at"),
+        ({"valid_from": "2999-01-01T00:00:00Z"}, "was valid from 2999-01-01T00:00:00Z on, and signed at"),
+        ({"revoked": True}, "is revoked"),
+        ({"valid_from": "2020-01-01T00:00:00Z", "valid_until": "2999-01-01T00:00:00Z"}, ""),
+    ],
+)
+def test_a_key_counts_while_it_is_valid(house: House, window: dict[str, object], fault: str) -> None:
+    """An operator's by the time of the verdict, a reviewer's by that of the sign-off."""
+    for name, role in (("gate", "operator"), ("ann", "release-owner")):
+        roles = {"operator": {"keys": ["gate"]}, "release-owner": {"keys": ["ann"]}}
+        policy = house.policy(roles=roles, windows={name: window})
+        demands = (policy, house.judged.path.read_bytes(), house.verified, {"s": house.sign_off("ann")})
+        if fault:
+            with pytest.raises(VerificationError, match=f"the key of {name} {fault}") as caught:
+                enforce(*demands)
+            assert f"0 keys of the role {role}, 1 required" in str(caught.value)
+        else:
+            enforce(*demands)
+
+
+def _signed_at(envelope: bytes) -> str:
+    payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
+    return str(payload["predicate"]["signed_at"])

@@ -12,17 +12,18 @@ from refute.cli.console import print_json
 from refute.cli.options import Json, PassphraseFile, PublicKey
 
 
-class Decision(StrEnum):
-    """What a reviewer says."""
+class Decided(StrEnum):
+    """What a reviewer says of a verdict, or, to withdraw it, who signed it."""
 
     APPROVE = "approve"
     REJECT = "reject"
+    WITHDRAW = "withdraw"
 
 
 def sign_off(
     verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
     role: Annotated[str, typer.Option(help="The role that you review in, as the policy names it.")],
-    decision: Annotated[Decision, typer.Option(help="What you decide.")],
+    decision: Annotated[Decided, typer.Option(help="What you decide; who signs verdicts may withdraw one.")],
     note: Annotated[str, typer.Option(help="Why, and what you looked at; it is signed.")],
     key: Annotated[str, typer.Option(help="Your private key: a PEM file, or a URI such as awskms:ID.")],
     verdict_key: Annotated[
@@ -36,14 +37,15 @@ def sign_off(
 ) -> None:
     """Approve or reject a verdict, in a role: a statement of your own, signed with your own key.
 
-    The verdict is verified first. Nothing is overwritten, and nobody can approve a NO-GO.
+    The verdict is verified first. Nothing is overwritten, and nobody can approve a NO-GO. A key that is trusted for the
+    verdict approves nothing, but may withdraw it: `refute verify` then refuses that verdict where it finds this file.
     """
     from refute.verify.sign_off.make import SignOffRequest, make_sign_off
 
     request = SignOffRequest(
         verdict=verdict,
         role=role,
-        decision="approve" if decision is Decision.APPROVE else "reject",
+        decision=decision.value,
         note=note,
         key=key,
         public_key=public_key,

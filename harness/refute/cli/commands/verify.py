@@ -13,7 +13,7 @@ from refute.cli.arguments import parse_moment, parse_versions, read_file, read_k
 from refute.cli.console import print_json
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
 from refute.cli.statuses import Status, status_of_ruling
-from refute.errors import UsageError
+from refute.errors import StaleVerdictError, UsageError
 
 if TYPE_CHECKING:
     from refute.verify.verification import Verified
@@ -72,8 +72,9 @@ def verify(
     about something else, expired or superseded. 2: a file or an option cannot be used.
     """
     from refute.judge.predicate.bundle import read_bundle
-    from refute.spec.policy import load_policy, strictest_age, trusted_keys
+    from refute.spec.policy import load_policy, operator_keys, strictest_age, trusted_keys
     from refute.verify.policy_check import enforce
+    from refute.verify.sign_off.count import withdrawals
     from refute.verify.sign_off.statement import find_sign_offs
     from refute.verify.verification import verify_verdict
 
@@ -98,9 +99,13 @@ def verify(
         min_sequence=min_sequence,
         min_spec_versions=parse_versions(min_spec_version or ()),
     )
+    files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+    bundle = read_bundle(envelope)
+    files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}
+    if withdrawn := withdrawals(verified, [*keys, *(operator_keys(rules) if rules else ())], files):
+        raise StaleVerdictError(f"the verdict was withdrawn: {'; '.join(withdrawn)}", cause="withdrawn")
     if rules is not None:
-        files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
-        verified = enforce(rules, read_bundle(envelope).verdict, verified, files, given_keys=keys)
+        verified = enforce(rules, bundle.verdict, verified, files, given_keys=keys)
     status = Status.DONE
     if require is not None:
         status = status_of_ruling(verified.predicate.verdict.ruling, accept_warn=accept is not None)
@@ -136,6 +141,7 @@ def _as_json(verified: Verified, status: Status) -> dict[str, object]:
         "subject": predicate.subject.model_dump(mode="json"),
         **predicate.identity.model_dump(mode="json"),
         "evaluated_at": predicate.evaluated_at,
+        "remeasured": predicate.remeasured,
         "signer": predicate.signer.model_dump(mode="json"),
         "checks": verified.checks,
     }

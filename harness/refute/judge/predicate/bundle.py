@@ -14,6 +14,7 @@ from refute.attest import (
     PREDICATE_TYPE,
     PrivateKey,
     canonical_json,
+    countersign_envelope,
     parse_json,
     peek_envelope,
     sign_envelope,
@@ -32,11 +33,14 @@ _PROJECTIONS = (TEST_RESULT_TYPE, SUMMARY_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The lines of a bundle by what they claim to be; nothing in it is verified yet."""
+    """The lines of a bundle by what they claim to be; nothing in it is verified yet.
+
+    `others` are further statements, such as sign-offs, each with the predicate type that it claims.
+    """
 
     verdict: bytes
     projections: tuple[bytes, ...] = ()
-    others: tuple[str, ...] = ()
+    others: tuple[tuple[str, bytes], ...] = ()
 
 
 def write_bundle(envelope: bytes, predicate: Predicate, payload_sha256: str, keys: Sequence[PrivateKey]) -> bytes:
@@ -44,6 +48,18 @@ def write_bundle(envelope: bytes, predicate: Predicate, payload_sha256: str, key
     projections = project(predicate, payload_sha256)
     signed = [sign_envelope(each.payload, PAYLOAD_TYPE, keys) for each in projections]
     return b"".join(line + b"\n" for line in (envelope, *signed))
+
+
+def countersign_bundle(data: bytes, key: PrivateKey) -> bytes:
+    """`data`, a verdict alone or a bundle, with a signature by `key` on the verdict and on each of its projections.
+
+    Raises as `read_bundle` and `attest.countersign_envelope` do.
+    """
+    bundle = read_bundle(data)
+    if bundle.verdict == data:
+        return countersign_envelope(data, key)
+    signed = [countersign_envelope(line, key) for line in (bundle.verdict, *bundle.projections)]
+    return b"".join(line + b"\n" for line in (*signed, *(line for _, line in bundle.others)))
 
 
 def read_bundle(data: bytes) -> Bundle:
@@ -65,7 +81,9 @@ def read_bundle(data: bytes) -> Bundle:
     return Bundle(
         verdicts[0],
         tuple(line for line, kind in zip(lines, kinds, strict=True) if kind in _PROJECTIONS),
-        tuple(kind for kind in kinds if kind not in (PREDICATE_TYPE, *_PROJECTIONS)),
+        tuple(
+            (kind, line) for line, kind in zip(lines, kinds, strict=True) if kind not in (PREDICATE_TYPE, *_PROJECTIONS)
+        ),
     )
 
 
@@ -92,7 +110,7 @@ def check_projections(
         found.append(kind)
     parts = [f"{len(found)} projections say what the verdict says"] if found else []
     if bundle.others:
-        parts.append(f"not looked at: {', '.join(sorted(set(bundle.others)))}")
+        parts.append(f"beside them: {', '.join(sorted({kind for kind, _ in bundle.others}))}")
     return "; ".join(parts)
 
 

@@ -57,6 +57,28 @@ def count_sign_offs(
     return count
 
 
+def withdrawals(verified: Verified, operators: Sequence[bytes], files: Mapping[str, bytes]) -> list[str]:
+    """What `files` say of the withdrawal of `verified` by keys among `operators` (PEM), in words.
+
+    Raises VerificationError for a sign-off of this verdict by such a key that cannot be read: it may be a withdrawal.
+    """
+    found: list[str] = []
+    for name, data in sorted(files.items()):
+        try:
+            statement = read_statement(*verify_envelope(data, operators), predicate_type=SIGN_OFF_TYPE)
+        except VerificationError:
+            continue  # somebody else's: `count_sign_offs` says whose
+        if statement.subject_sha256 != verified.payload_sha256:
+            continue
+        try:
+            sign_off = parse_sign_off(statement)
+        except VerificationError as error:
+            raise VerificationError(f"{name!a} is signed by a key that signs verdicts, but {error}") from error
+        if sign_off.decision == "withdraw":
+            found.append(f"{name!a} of {sign_off.signed_at}: {clip(sign_off.note, _NOTE_LIMIT)}")
+    return found
+
+
 def _statement(data: bytes, signers: Sequence[TrustedKey]) -> Statement:
     if not signers:
         raise VerificationError("signed by no key that the policy trusts, or changed after it was signed")
@@ -75,7 +97,7 @@ def _enter(
     """Put one key's decision where it belongs."""
     reviews = any(key.id == each.id for role in policy.policy.reviewing_roles for each in policy.keys_of(role))
     if sign_off.decision == "reject" and reviews:
-        count.rejections.append(f"{key.name} as {sign_off.role}: {clip(sign_off.note, _NOTE_LIMIT)}")
+        count.rejections.append(f"rejected by {key.name} as {sign_off.role}: {clip(sign_off.note, _NOTE_LIMIT)}")
     elif fault := _not_counted(sign_off, key, policy, operators, verified):
         count.ignored.append(f"{name!a}: {fault}")
     else:
@@ -85,11 +107,15 @@ def _enter(
 def _not_counted(
     sign_off: SignOff, key: TrustedKey, policy: LoadedPolicy, operators: frozenset[str], verified: Verified
 ) -> str:
-    """Why an approval, or an operator's decision, does not count; empty if it does."""
+    """Why an approval, a withdrawal, or an operator's decision, does not count; empty if it does."""
+    if sign_off.decision == "withdraw":
+        return f"{key.name} withdraws what only who signs verdicts can"
     if key.id in operators or sign_off.role == OPERATOR:
         return f"{key.name} signs verdicts and cannot review them"
     if key.id not in {each.id for each in policy.keys_of(sign_off.role)}:
         return f"{key.name} is not trusted as {sign_off.role}"
+    if fault := key.fault_at(sign_off.signed_at):
+        return f"the key of {key.name} {fault}"
     if sign_off.verdict != facts_of(verified):
         return f"{key.name} approved something else: ruling, release or subject differ from the verdict's"
     if sign_off.verdict.ruling is Ruling.NO_GO:

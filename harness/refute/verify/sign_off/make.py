@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from refute.attest import key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.errors import UsageError
 from refute.spec.fields import utc_now
 from refute.spec.policy import OPERATOR, LoadedPolicy, load_policy, trusted_keys
-from refute.verify.sign_off.statement import default_path, sign_off_verdict, write_sign_off
+from refute.verify.sign_off.statement import Decision, default_path, sign_off_verdict, write_sign_off
 from refute.verify.verification import verify_verdict
 
 
@@ -21,7 +21,7 @@ class SignOffRequest:
 
     verdict: Path
     role: str
-    decision: Literal["approve", "reject"]
+    decision: Decision
     note: str
     key: str
     public_key: Path | None
@@ -68,9 +68,11 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     verified = verify_verdict(envelope, trusted)
     key = open_signing_key(request.key, request.public_key, request.passphrase_file)
     own_id = key_id(public_pem(key))
-    if own_id == verified.predicate.signer.key_id:
+    if request.decision == "withdraw":
+        _require_operator(own_id, trusted)
+    elif own_id == verified.predicate.signer.key_id:
         raise UsageError("this key signed the verdict; who runs a gate cannot review it", hint="use a key of your own")
-    if policy is not None:
+    elif policy is not None:
         _refuse_stranger(policy, request.role, own_id)
     signed = sign_off_verdict(
         verified, key, role=request.role, decision=request.decision, note=request.note, at=utc_now()
@@ -78,6 +80,14 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     path = request.out or default_path(request.verdict, request.role, key)
     write_sign_off(path, signed)
     return WrittenSignOff(path, request.role, request.decision, own_id, verified.payload_sha256)
+
+
+def _require_operator(own_id: str, operators: Sequence[bytes]) -> None:
+    if own_id not in map(key_id, operators):
+        raise UsageError(
+            f"this key ({own_id[:16]}…) is none that you trust for the verdict, and only such a key withdraws it",
+            hint="a reviewer rejects: --decision reject",
+        )
 
 
 def _refuse_stranger(policy: LoadedPolicy, role: str, own_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A reviewer's own signed statement over one verdict: approve or reject, in a role, with a note."""
+"""A signed statement over one verdict, with a note: a reviewer approves or rejects, an operator withdraws."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from refute.spec.fields import Closed, Sha256, first_fault
 from refute.spec.policy import RoleName
 from refute.verify.verification import Verified
 
+Decision = Literal["approve", "reject", "withdraw"]
+
+
 SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
 
 
@@ -46,7 +49,7 @@ class SignOff(Closed):
     """The signed content. The statement's subject is the SHA-256 of the verdict's payload."""
 
     role: RoleName
-    decision: Literal["approve", "reject"]
+    decision: Decision
     note: Annotated[str, Field(pattern=r"\S", max_length=10_000)]
     verdict: JudgedFacts
     signed_at: Annotated[str, Field(pattern=_UTC)]
@@ -61,7 +64,7 @@ def facts_of(verified: Verified) -> JudgedFacts:
 
 
 def sign_off_verdict(
-    verified: Verified, key: PrivateKey, *, role: str, decision: Literal["approve", "reject"], note: str, at: str
+    verified: Verified, key: PrivateKey, *, role: str, decision: Decision, note: str, at: str
 ) -> bytes:
     """The envelope of a sign-off, made at `at` (RFC 3339, UTC).
 

@@ -28,6 +28,7 @@ def generation_report(
         "stops": dict(Counter(completion.stop for completion in completions)),
         "diversity": diversity([*completions, *made.probes]),
         "repeated": {"samples": made.repeated, "identical": made.identical, "must_be_identical": made.must_repeat},
+        "extracted": dict(Counter(each.extraction for each in completions if each.extraction is not None)),
         "retries": made.retries,
         "errors": [
             {"task_id": task, "sample": sample, "reason": why} for (task, sample), why in sorted(unanswered.items())

@@ -94,6 +94,7 @@ def show_samples(summary: Mapping[str, Any]) -> list[str]:
         )
     lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
     lines.append(f"          a sample depends on {found['samples_depend_on']}")
+    lines += [f"extracted {count} answers: {how}" for how, count in found.get("extracted", {}).items()]
     if found["errors"]:
         lines.append(
             f"no answer {len(found['errors'])} samples: {_some([each['task_id'] for each in found['errors']])}"

@@ -19,8 +19,10 @@ class Task:
     test: str
 
     def program(self, completion: str) -> str:
-        """What is executed."""
-        return f"{self.head}{completion}\n"
+        """What is executed. Imports from the future, which a whole program may begin with, come first."""
+        lines = completion.split("\n")
+        early = [line for line in lines if line.startswith("from __future__ import ")]
+        return "\n".join([*early, self.head + "\n".join(line for line in lines if line not in early), ""])
 
 
 def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:

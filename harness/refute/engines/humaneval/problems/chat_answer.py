@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from refute.engines.humaneval.answers.code import RULE, Extracted, extract
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
 from refute.engines.humaneval.problems.program import function_head
 from refute.engines.humaneval.problems.prompts import PROTOCOLS
@@ -12,13 +11,7 @@ NAME = "chat_answer"
 
 
 EXTRACTION = (
-    "the first fenced block of Python in the answer, or the whole answer where it has none; executed behind the "
-    "prompt, whose function it defines again, or continues where it does not define it"
-)
-
-
-_BLOCK = re.compile(
-    r"^[ \t]*```(?:python|py|python3)?[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE | re.MULTILINE
+    f"{RULE}; executed behind the prompt, whose function it defines again, or continues where it does not define it"
 )
 
 
@@ -27,12 +20,14 @@ def user_turn(problem: Problem) -> str:
     return PROTOCOLS["chat_primed"].user_turn.replace("{head}", function_head(problem))
 
 
-def completion(problem: Problem, answer: str) -> str:
-    """What follows the problem's head, so that head and completion are the program that was answered."""
-    found = _BLOCK.search(answer)
-    code = found.group(1) if found else answer
-    if not re.search(rf"^def {re.escape(problem.entry_point)}\b", code, re.MULTILINE):
-        return f"\n{code}"
+def read_answer(problem: Problem, answer: str) -> tuple[str, Extracted]:
+    """What follows the problem's head, so that head and completion are the program that was answered; how it was found.
+
+    `answer` is what was served, all of it.
+    """
+    found = extract(answer, problem.entry_point)
+    if not found.defines:
+        return f"\n{found.code}", found
     # The head alone must be a whole function before another of its name.
     head = function_head(problem)
-    return f"{prompt_module(head)[len(head) :].rstrip()}\n\n\n{code}"
+    return f"{prompt_module(head)[len(head) :].rstrip()}\n\n\n{found.code}", found

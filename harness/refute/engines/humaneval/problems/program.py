@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from refute.engines.humaneval.problems.problems import Problem
 
 
@@ -14,9 +16,17 @@ def function_head(problem: Problem) -> str:
     return problem.prompt.rstrip()
 
 
+# A line of its own at the margin. Within a string it would be moved, too; no such program was seen.
+_FUTURE = re.compile(r"^from[ \t]+__future__[ \t]+import[^\n(;\\]*\n?", re.MULTILINE)
+
+
 def assemble(problem: Problem, completion: str) -> str:
-    """The whole program: the problem's head with its imports and helpers, then the completion, then a newline."""
-    return f"{function_head(problem)}{completion}\n"
+    """The whole program: the problem's head with its imports and helpers, then the completion, then a newline.
+
+    A `from __future__ import …` of the completion goes to the very top, the only place where Python takes it.
+    """
+    future = "".join(f"{line.strip()}\n" for line in _FUTURE.findall(completion))
+    return f"{future}{function_head(problem)}{_FUTURE.sub('', completion) if future else completion}\n"
 
 
 def behind_the_head(problem: Problem, completion: str) -> str:

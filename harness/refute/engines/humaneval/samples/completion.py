@@ -16,7 +16,7 @@ class Completion:
 
     `new_tokens` counts every token decoded, those of the stop included. `stop` is `eos` (a special token),
     `stop` (a stop rule of the protocol) or `length` (truncated at the token budget). `sample` counts a task's
-    samples from 0.
+    samples from 0. Where `text` was found in a whole answer of a chat, `answer` is that, and `extraction` says how.
     """
 
     task_id: str
@@ -24,6 +24,8 @@ class Completion:
     new_tokens: int
     stop: Stop
     sample: int = 0
+    answer: str | None = None
+    extraction: str | None = None
 
     @property
     def key(self) -> Key:

@@ -46,7 +46,9 @@ class SampleLog:
     def done(self) -> Mapping[tuple[str, int], Completion]:
         """The samples so far, by task id and sample."""
         return {
-            key: Completion(row.task_id, row.completion, row.new_tokens, row.stop, row.sample)
+            key: Completion(
+                row.task_id, row.completion, row.new_tokens, row.stop, row.sample, row.answer, row.extraction
+            )
             for key, row in self._done.items()
         }
 
@@ -74,6 +76,8 @@ def _row_of(completion: Completion, key: str | None) -> Sample:
         new_tokens=completion.new_tokens,
         stop=completion.stop,
         sample=completion.sample,
+        answer=completion.answer,
+        extraction=completion.extraction,
         key=key,
     )
 

@@ -17,7 +17,8 @@ Stop = Literal["eos", "stop", "length"]
 class Sample(SparseModel):
     """An answer: the two keys of openai/human-eval, which of the task's samples it is, and how it ended.
 
-    `new_tokens` counts every token decoded. `key` is there in a log that more than one run may write to.
+    `new_tokens` counts every token decoded. `key` is there in a log that more than one run may write to, `answer` (the
+    whole of it) and `extraction` where the completion was found in a chat's answer.
     """
 
     task_id: str
@@ -25,6 +26,8 @@ class Sample(SparseModel):
     new_tokens: int
     stop: Stop
     sample: int
+    answer: str | None = None
+    extraction: str | None = None
     key: str | None = None
 
 

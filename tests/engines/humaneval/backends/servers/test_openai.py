@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from json_lines import read_rows
 from openai_server import Fake, arguments
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, proble
     assert ended.returncode == 0, ended.stderr
     summary = json.loads(ended.stdout)
     assert (summary["passed"], summary["generation"]["protocol"]) == (3, "chat_answer")
-    assert "fenced block" in summary["generation"]["extraction"]
+    assert summary["generation"]["extraction"].startswith("the last Python block")
+    (how,) = summary["generation"]["extracted"].items()
+    assert how == ("the last Python block that defines the function; left out: text", 3)
+    assert {row["answer"][:5] for row in read_rows(tmp_path / "out" / "samples.jsonl")} == {"Sure!"}
     assert {(sent["path"], "prompt" in sent, len(sent["messages"])) for sent in fake.requests} == {
         ("/v1/chat/completions", False, 1)
     }

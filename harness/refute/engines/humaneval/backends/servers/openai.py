@@ -78,7 +78,8 @@ class OpenAiServer:
         text, tokens, reason = _parts(problem.task_id, answer, chat=self._chat)
         stop: Stop = "stop" if reason == "stop" else "length"
         if self._chat:
-            return Completion(problem.task_id, whole_answer.completion(problem, text), tokens, stop, sample)
+            code, found = whole_answer.read_answer(problem, text)
+            return Completion(problem.task_id, code, tokens, stop, sample, text, found.words)
         stop = "stop" if find_stop(text, _BARE) is not None else stop
         return Completion(problem.task_id, truncate(text, _BARE), tokens, stop, sample)
 

@@ -1,0 +1,76 @@
+"""The code blocks of an answer, found by a parser of CommonMark (markdown-it-py), wherever and however they stand."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+# Answers are no HTML: a line of a tag alone would hide the fence behind it. Inline text is nobody's code.
+_PARSER = MarkdownIt("commonmark").disable(["html_block", "inline"])
+
+
+_PYTHON = re.compile(r"(?<![a-z])i?py(?:thon)?[0-9.]*w?(?![a-z])", re.IGNORECASE)
+
+
+_MARKDOWN = re.compile(r"^\W*(?:markdown|md)\b", re.IGNORECASE)
+
+
+# A fence behind other text in its line, or deeper than CommonMark lets one stand.
+_STRAY_FENCE = re.compile(r"^([^\n`~]*?)[ \t]*(`{3,}|~{3,})[ \t]*([^`~\n]*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block: its info string, whatever its shape (`python`, `{.py}`, `Python3 title="x"`), and its lines."""
+
+    info: str
+    code: str
+    fenced: bool
+
+    @property
+    def python(self) -> bool:
+        """Whether it is said to be Python, or nothing is said."""
+        return not self.info.strip() or _PYTHON.search(self.info) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A text as CommonMark reads it: its blocks in their order, without their containers, and whether it says more."""
+
+    blocks: tuple[Block, ...]
+    prose: bool
+
+
+def read_page(text: str) -> Page:
+    """The fenced and indented blocks of `text`."""
+    tokens = _PARSER.parse(text)
+    prose = any(token.type == "inline" and token.content.strip() for token in tokens)
+    return Page(tuple(_found(tokens)), prose)
+
+
+def with_stray_fences(text: str) -> str:
+    """`text` with every fence at the margin, in a line of its own: those behind a word, and too deep in a list."""
+    return _STRAY_FENCE.sub(_moved, text)
+
+
+def _found(tokens: Sequence[Token]) -> Iterator[Block]:
+    for token in tokens:
+        if token.type in ("fence", "code_block"):
+            if _MARKDOWN.match(token.info):
+                yield from read_page(token.content).blocks
+            yield Block(token.info, token.content, token.type == "fence")
+
+
+def _moved(fence: re.Match[str]) -> str:
+    before, ticks, info = fence.groups()
+    return f"{before}\n{ticks}{info}" if before.strip() else f"{ticks}{info}"
+
+
+def at_the_margin(code: str) -> str:
+    """`code` without the indentation that all of its lines share."""
+    return textwrap.dedent(code).strip("\n")

@@ -1,0 +1,165 @@
+"""Which code of an answer is meant: the last Python block that defines the function, with the imports that it needs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from refute.engines.humaneval.answers.blocks import Block, Page, at_the_margin, read_page, with_stray_fences
+from refute.engines.humaneval.answers.turns import served
+
+RULE = (
+    "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with the "
+    "import blocks it needs; where none does, Python lines that do, else the last Python block or the whole answer as "
+    "its body; drafts in reasoning tags, special tokens and what follows them are left out"
+)
+
+
+# How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
+_WHOLE, _BROKEN, _HEAD = 3, 2, 1
+
+
+_PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w")
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """Code of an answer, whether it `defines` the function (else it is a body), where it stood, and what was cut."""
+
+    code: str
+    defines: bool
+    place: str
+    cut: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """How it was found, for people: `lines without a fence; left out: text`."""
+        return f"{self.place}; left out: {', '.join(self.cut) or 'nothing'}"
+
+
+def extract(answer: str, entry_point: str) -> Extracted:
+    """The code of `answer` that RULE names. Syntax decides and nothing else: no code is repaired, none is executed."""
+    found = served(answer)
+    cut = [word for word, left_out in (("reasoning", found.drafts), ("special tokens", found.tokens)) if left_out]
+    choices = [_choice(turn, entry_point) for turn in found.turns] or [_Choice("", False, "no answer")]
+    # A text of several turns holds echoes: the first of the assistant's that answers counts.
+    chosen = next((each for each in choices if each.defines), choices[0])
+    return Extracted(chosen.code, chosen.defines, chosen.place, (*cut, *chosen.cut))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    code: str
+    defines: bool
+    place: str
+    cut: tuple[str, ...] = ()
+
+
+def _choice(text: str, name: str) -> _Choice:
+    pages = [read_page(text), read_page(with_stray_fences(text))]
+    if (found := _in_blocks(pages, name, _WHOLE)) is not None:
+        return found
+    if lines := _program_lines(text, name):
+        return _Choice(lines, True, "lines without a fence", ("text",) if lines.strip() != text.strip() else ())
+    for rank in (_BROKEN, _HEAD):
+        if (found := _in_blocks(pages, name, rank)) is not None:
+            return found
+    fenced = [block for block in pages[0].blocks if block.fenced]
+    if python := [block for block in fenced if block.python]:
+        return _Choice(python[-1].code, False, "the last Python block, as a body", _left_out(pages[0], len(fenced) - 1))
+    return _Choice(text, False, "the whole answer, as a body")
+
+
+def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> _Choice | None:
+    """The last block of a page that is such a definition, Python's own before others'; pages in their order."""
+    for page in pages:
+        python = [block for block in page.blocks if block.python]
+        for among in (python, page.blocks):
+            if found := [block for block in among if _rank(at_the_margin(block.code), name) == rank]:
+                return _with_imports(found[-1], python, page)
+    return None
+
+
+def _with_imports(block: Block, python: Sequence[Block], page: Page) -> _Choice:
+    code = at_the_margin(block.code)
+    needed = [lines for each in python if each is not block and (lines := _imports_for(at_the_margin(each.code), code))]
+    place = "the last Python block that defines the function"
+    others = len(page.blocks) - 1 - len(needed)
+    return _Choice("\n".join([*needed, code]), True, place, _left_out(page, others))
+
+
+def _left_out(page: Page, others: int) -> tuple[str, ...]:
+    return (*(("text",) if page.prose else ()), *(("other blocks",) if others else ()))
+
+
+def _rank(code: str, name: str) -> int:
+    """How the code defines the function; 0 where it does not."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _BROKEN if re.search(rf"^(?:async )?def {re.escape(name)}\b", code, re.MULTILINE) else 0
+    return max((_definition(node, name) for node in body), default=0)
+
+
+def _definition(node: ast.stmt, name: str) -> int:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+        return _HEAD if all(_says_nothing(each) for each in node.body) else _WHOLE
+    if isinstance(node, ast.Assign):
+        return _WHOLE * any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    return 0
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+def _imports_for(code: str, user: str) -> str:
+    """The imports of a block that holds nothing else, as far as `user` names what they bind; else nothing."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    if not all(isinstance(node, ast.Import | ast.ImportFrom) for node in body):
+        return ""
+    used = set(re.findall(r"\w+", user))
+    return "\n".join(ast.unparse(node) for node in body if used & {*_bound(node)} or "*" in _bound(node))
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        yield "*" if future else (alias.asname or alias.name).partition(".")[0]
+
+
+def _program_lines(text: str, name: str) -> str:
+    """The first lines in a row, as many as possible, that are Python and define the function; "" where none do.
+
+    Where no fence stands, lines that begin the function and break off in it are its definition, too: it won't compile.
+    """
+    lines = text.split("\n")
+    starts = [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
+    for start in starts:
+        if _rank(code := _python_from(lines[start:]), name) == _WHOLE:
+            return code
+    rest = "\n".join(lines[starts[0] :]) if starts and "```" not in text else ""
+    return rest if _rank(rest, name) else ""
+
+
+def _python_from(lines: Sequence[str]) -> str:
+    """As many of the first lines as are Python and end where a line at the margin begins, or with the last."""
+    end = len(lines)
+    while end > 0:
+        code = "\n".join(lines[:end])
+        try:
+            ast.parse(code)
+        except SyntaxError as error:
+            # What stands before the error may be whole; it says less where a string is never closed.
+            end = min(end - 1, max((error.lineno or end) - 1, 0))
+        except (ValueError, RecursionError, MemoryError):
+            return ""
+        else:
+            behind = next((line for line in lines[end:] if line.strip()), "x")
+            return "" if behind[0].isspace() else code
+    return ""

@@ -1,0 +1,121 @@
+"""What of a served text is the assistant's answer: drafts in reasoning tags and special tokens left as text are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_DRAFT_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|seed:think"
+
+
+# DeepSeek, Qwen and many others; Magistral; Kimi; Open Thoughts; Command A.
+_DRAFT = re.compile(
+    rf"(?P<opens><(?:{_DRAFT_NAMES})>|\[THINK\]|\u25c1think\u25b7|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
+    rf"|</(?:{_DRAFT_NAMES})>|\[/THINK\]|\u25c1/think\u25b7|<\|end_of_thought\|>|<\|END_THINKING\|>",
+    re.IGNORECASE,
+)
+
+
+# ChatML, Llama, gpt-oss, Phi, Granite; DeepSeek; Gemma; Llama 2 and Mistral. `<s>` may be HTML within a line.
+_TOKEN = re.compile(
+    r"<\|([^|<>\s\"']{1,40})\|>|<\uff5c([^\uff5c<>\"']{1,40})\uff5c>"
+    r"|<(start_of_turn|end_of_turn|end_of_utterance|bos|eos|pad)>|\[(/?INST)\]"
+    r"|(</s>)(?=\s*(?:\n|\Z|\[INST\]|<s>))|((?:\A|\n)\s*<s>)",
+    re.IGNORECASE,
+)
+
+
+# The next word is a role.
+_NAMES_A_ROLE = frozenset({"im_start", "start_of_turn", "start_of_role", "start_header_id", "start"})
+
+
+# What stood before belongs to the head of the turn.
+_ENDS_A_HEAD = frozenset({"end_header_id", "end_of_role", "message"})
+
+
+_ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "assistant", "gpt": "assistant"}
+
+
+_TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
+
+
+_WORD = re.compile(r"\s*(\w*)[^\S\n]*\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The turns of the assistant in a served text, in their order, and whether something was left out."""
+
+    turns: tuple[str, ...]
+    drafts: bool
+    tokens: bool
+
+
+def served(text: str) -> Served:
+    """The assistant's own words in `text`, with line ends as `\\n`. The first turn begins with the text itself.
+
+    A reasoning tag that is never closed leaves nothing behind it; one that is closed only was opened by the prompt. A
+    special token ends a turn, and what follows is the answer of nobody until a token says that the assistant speaks.
+    """
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    rest = _without_drafts(plain)
+    said = tuple(words for role, words in _turns(rest) if role == "assistant" and words.strip())
+    return Served(said, rest != plain, bool(_unquoted(_TOKEN, rest)))
+
+
+def _unquoted(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """The matches that are no quotation: a token between two quotes is text that the answer is about."""
+
+    def quoted(found: re.Match[str]) -> bool:
+        before, behind = text[: found.start()][-2:], text[found.end() : found.end() + 1]
+        # Two ticks and more are a fence.
+        return before[-1:] == behind and behind in {'"', "'", "`"} and before != "``"
+
+    return [found for found in pattern.finditer(text) if not quoted(found)]
+
+
+def _without_drafts(text: str) -> str:
+    kept, end, inside = "", 0, False
+    for tag in _unquoted(_DRAFT, text):
+        if tag["opens"]:
+            kept += "" if inside else text[end : tag.start()]
+            inside = True
+        elif inside:
+            end, inside = tag.end(), False
+        elif text[tag.end() :].strip():
+            # Opened by the prompt: all before it is the draft.
+            end = tag.end()
+        else:
+            return kept + text[end : tag.start()]
+    return kept if inside else kept + text[end:]
+
+
+def _turns(text: str) -> Iterator[tuple[str, str]]:
+    """Role and words of each turn. `draft` is the role of a channel that is not for the user."""
+    role, words, end = "assistant", "", 0
+    for token in [*_unquoted(_TOKEN, text), None]:
+        words += text[end : None if token is None else token.start()]
+        if token is None:
+            break
+        end = token.end()
+        name = next(each for each in token.groups() if each).strip().lower()
+        if name in _ENDS_A_HEAD:
+            words = ""
+            continue
+        if words.strip():
+            yield role, words
+            role = "nobody"
+        words = ""
+        if name in _TALKERS:
+            role = _ROLES.get(name, name)
+        elif name in _NAMES_A_ROLE or name == "channel":
+            found, end = _word_at(text, end)
+            role = ("assistant" if found == "final" else "draft") if name == "channel" else _ROLES.get(found, found)
+    yield role, words
+
+
+def _word_at(text: str, start: int) -> tuple[str, int]:
+    """The word that stands there, in lower case, and where the text goes on behind it."""
+    found = _WORD.match(text, start)
+    return (str(found[1]).lower(), found.end()) if found else ("", start)

@@ -147,3 +147,23 @@ def test_an_encrypted_key_signs_and_pytest_never_sees_its_passphrase(
     ended = gate("--signing-key", "keys/owner.key")
     assert (ended.returncode, "set REFUTE_KEY_PASSPHRASE" in ended.stderr) == (2, True)
     assert len(list(repo.glob(".refute/runs/2*"))) == 1
+
+
+def test_the_gate_judges_as_its_caller_says(repo: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Waivers, the policy that allows them and a number go to the judge; what a conftest.py writes into them during the
+    run does not, and specs that are not there are refused at once."""
+    own = tmp_path_factory.mktemp("own")
+    policy, waivers = own / "policy.yaml", own / "waivers.yaml"
+    policy.write_text("approvers: [Ada]\n", encoding="utf-8")
+    waiver = {"criterion": "AC-EXAMPLE-001", "subject_sha256": "0" * 64, "approver": "Ada", "reason": "known"}
+    waivers.write_text(json.dumps({"waivers": [waiver | {"expires_at": "2999-01-01T00:00:00Z"}]}), encoding="utf-8")
+    options = ("--policy", policy, "--waivers", waivers, "--sequence", 7)
+    assert cli("gate", *options, "--specs", own / "none", *LEAN).returncode == 2
+    assert not (repo / ".refute").exists()
+    assert cli("gate", *options, *LEAN).returncode == 1
+    report = json.loads((repo / ".refute/runs/latest/report.json").read_text(encoding="utf-8"))
+    assert (report["identity"]["sequence"], [each["state"] for each in report["waivers"]]) == (7, ["wrong_subject"])
+    later = f"def pytest_sessionfinish():\n    open({str(waivers)!r}, 'a').write(' ')\n"
+    (repo / "conftest.py").write_text(later, encoding="utf-8")
+    ended = cli("gate", *options, *LEAN)
+    assert (ended.returncode, "changed while the run went on" in ended.stderr) == (7, True), ended.stderr

@@ -52,6 +52,25 @@ LockKeys = Annotated[
 ]
 
 
+# What a judge goes by beside the run.
+Waivers = Annotated[Path | None, typer.Option("--waivers", help="YAML file with waivers.")]
+
+
+WaiverPolicy = Annotated[Path | None, typer.Option("--policy", help="Policy that says who may waive.")]
+
+
+VerdictNumber = Annotated[
+    int | None,
+    typer.Option("--sequence", help="Number of this verdict (default: one more than the last on its release).", min=1),
+]
+
+
+OwnSpecs = Annotated[
+    list[Path] | None,
+    typer.Option("--specs", help="Your own specs and releases, files or folders: the run's must be these."),
+]
+
+
 # How fresh and how well signed a verdict must be.
 At = Annotated[
     str | None, typer.Option("--at", help="Judge freshness as of this moment, such as 2026-01-31T12:00:00Z.")

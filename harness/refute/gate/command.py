@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +57,15 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
     """Run the gate in the working folder, judge what it recorded, and return what was signed.
 
     `release` is the file to judge, by default the one that `choose_release` finds in the folder of specs; it is read
-    here, and the run must turn out to be about it. Raises, before anything is run, what reading it, its inputs and the
-    key raises; UsageError where pytest refused; StoppedError where a signal ended pytest; GateError where it broke
-    off otherwise, where the run is not this one, or the judge signed nothing.
+    here, and the run must turn out to be about it. Raises, before anything is run, what reading it, its inputs, the key
+    and the judge's other files raises; UsageError where pytest refused; StoppedError where a signal ended pytest;
+    GateError where it broke off otherwise, where the run is not this one, or the judge signed nothing.
     """
     loaded = load_release(release or choose_release([SPECS]))
     require_inputs(loaded.release, loaded.path.parent)
     refuse_outputs_inside(loaded, options.refute_dir)
     verify_required(loaded)
-    trusted = options.check_key()
+    trusted, rules = options.check_key(), options.check_rules()
     own = OwnRun.make(runs_folder(options.refute_dir.resolve()), loaded)
     status = _run_pytest(own, pytest_arguments, options)
     if status > _SIGNALLED:
@@ -74,10 +74,21 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
         own.discard()
         raise _unfinished(status)
     own.check_recorded()
+    _require_unchanged(rules, options)
     # From this process, in which no code of the repository has run: a conftest.py cannot answer in the judge's place.
     signed = judge_recorded(own.folder, options, _start, trusted)
     own.check_signed(signed)
     return Gated(signed, 0 if status in (_ENDED, NOT_JUDGED) else status)
+
+
+def _require_unchanged(rules: Mapping[Path, str], options: JudgeOptions) -> None:
+    """What may be waived was said before the run, in which code of the repository could write anywhere."""
+    for path, digest in options.check_rules().items():
+        if digest != rules[path]:
+            raise GateError(
+                f"no verdict was signed: {path} changed while the run went on",
+                hint="keep it where the run cannot write; the run is kept: refute judge",
+            )
 
 
 def _run_pytest(own: OwnRun, arguments: Sequence[str], options: JudgeOptions) -> int:

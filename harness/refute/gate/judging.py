@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from refute.attest import default_key_directory
 from refute.attest.signing_key import read_public_key
-from refute.errors import GateError, UnreadableInputError, VerificationError
+from refute.disk import file_sha256
+from refute.errors import GateError, UnreadableInputError, UsageError, VerificationError
 from refute.gate.key_check import public_half
 from refute.isolation.handover import hand_over
 from refute.isolation.variables import clean_environment
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
 from refute.judge.run.folder import RunFolder
+from refute.spec.policy import load_policy
+from refute.spec.waiver import load_waivers
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeOptions:
-    """With which key a judge signs (a PEM file; None: the development key), and whose locks it believes."""
+    """With which key a judge signs (a PEM file; None: the development key), whose locks it believes, and what else
+    `refute judge` takes: waivers, the policy that says who may waive, a number, and the operator's own specs."""
 
     refute_dir: Path
     key: Path | None
     lock_keys: Sequence[Path] = ()
+    waivers: Path | None = None
+    policy: Path | None = None
+    sequence: int | None = None
+    specs: Sequence[Path] = ()
 
     def check_key(self) -> bytes | None:
         """The public half (PEM) of `key` as it is now; None for the development key, which may have to be made yet.
@@ -34,6 +42,21 @@ class JudgeOptions:
             default_key_directory()
             return None
         return public_half(self.key)
+
+    def check_rules(self) -> Mapping[Path, str]:
+        """SHA-256 of waivers and policy as they are now, to be held against what they are once the run has ended.
+
+        Raises now what would stop the judge after hours: SpecError, UnreadableInputError; UsageError for specs that
+        are not there.
+        """
+        if self.policy is not None:
+            load_policy(self.policy)
+        if self.waivers is not None:
+            load_waivers(self.waivers)
+        for path in self.specs:
+            if not path.exists():
+                raise UsageError(f"there is nothing at {path}", hint="--specs names your own specs and releases")
+        return {path: file_sha256(path) for path in (self.policy, self.waivers) if path is not None}
 
     @property
     def trusted_key(self) -> bytes:
@@ -74,6 +97,13 @@ def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start, trusted:
 def _judge_arguments(run: Path, options: JudgeOptions, answer_fd: int) -> list[str]:
     """Judge `run`, and say what was signed on the descriptor `answer_fd`, which the judge must inherit."""
     signing = [] if options.key is None else ["--key", str(options.key)]
-    locking = [word for path in options.lock_keys for word in ("--lock-key", str(path))]
-    places = ["--refute-dir", str(options.refute_dir)]
-    return ["judge", str(run), *places, *signing, *locking, "--answer-fd", str(answer_fd)]
+    named = {
+        "--refute-dir": [options.refute_dir],
+        "--lock-key": options.lock_keys,
+        "--waivers": [options.waivers],
+        "--policy": [options.policy],
+        "--sequence": [options.sequence],
+        "--specs": options.specs,
+    }
+    given = [(name, str(each)) for name, values in named.items() for each in values if each is not None]
+    return ["judge", str(run), *(word for pair in given for word in pair), *signing, "--answer-fd", str(answer_fd)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import AcceptWarn, LockKeys, RefuteDir
+from refute.cli.options import AcceptWarn, LockKeys, OwnSpecs, RefuteDir, VerdictNumber, WaiverPolicy, Waivers
 from refute.cli.statuses import Status, status_of_ruling
 from refute.spec.folders import REFUTE_DIR
 
@@ -23,6 +23,10 @@ def gate(
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     lock_key: LockKeys = None,
+    waivers: Waivers = None,
+    policy: WaiverPolicy = None,
+    sequence: VerdictNumber = None,
+    specs: OwnSpecs = None,
     accept_warn: AcceptWarn = False,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="End in 0 once a verdict is signed, whatever it says.")
@@ -37,7 +41,8 @@ def gate(
     from refute.gate.command import run_gate
     from refute.gate.judging import JudgeOptions
 
-    ended = run_gate(release, context.args, JudgeOptions(refute_dir, signing_key, lock_key or []))
+    judging = JudgeOptions(refute_dir, signing_key, lock_key or [], waivers, policy, sequence, specs or [])
+    ended = run_gate(release, context.args, judging)
     status = status_of_ruling(ended.signed.ruling, accept_warn=accept_warn)
     if exit_zero and status is not Status.DONE:
         typer.echo(f"{ended.signed.ruling}: signed, and so this command ends in 0 (--exit-zero)", err=True)

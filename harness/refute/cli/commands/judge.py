@@ -10,7 +10,19 @@ import typer
 
 from refute.cli.arguments import read_keys, require_paths, require_store
 from refute.cli.console import print_document, print_verdict
-from refute.cli.options import AcceptWarn, Json, LockKeys, PassphraseFile, PublicKey, RefuteDir, SigningKey
+from refute.cli.options import (
+    AcceptWarn,
+    Json,
+    LockKeys,
+    OwnSpecs,
+    PassphraseFile,
+    PublicKey,
+    RefuteDir,
+    SigningKey,
+    VerdictNumber,
+    WaiverPolicy,
+    Waivers,
+)
 from refute.cli.statuses import status_of_ruling
 from refute.disk import working_in
 from refute.errors import EvidenceError
@@ -30,22 +42,17 @@ def judge(
     key: SigningKey = None,
     public_key: PublicKey = None,
     passphrase_file: PassphraseFile = None,
-    waivers: Annotated[Path | None, typer.Option(help="YAML file with waivers.")] = None,
+    waivers: Waivers = None,
     lock_key: LockKeys = None,
-    sequence: Annotated[
-        int | None,
-        typer.Option(help="Number of this verdict (default: one more than the last on this release).", min=1),
-    ] = None,
+    sequence: VerdictNumber = None,
     falsifiers: Annotated[
         list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
     ] = None,
-    specs: Annotated[
-        list[Path] | None, typer.Option(help="Your own specs and releases, files or folders: the run's must be these.")
-    ] = None,
+    specs: OwnSpecs = None,
     store: Annotated[
         str | None, typer.Option(help="Where the evidence lies now, if it was moved: a folder or a URL.")
     ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy that says who may waive.")] = None,
+    policy: WaiverPolicy = None,
     accept_warn: AcceptWarn = False,
     refute_dir: RefuteDir = REFUTE_DIR,
     answer_fd: Annotated[

@@ -84,11 +84,13 @@ class StdlibCorpus(Closed):
 
 
 class FileCorpus(Closed):
-    """Text files below `path` that match `pattern`; split by file."""
+    """Text files below `path` that match `pattern`; split by file. `special_tokens`: what a text that spells special
+    tokens becomes, these tokens (where texts are trusted to carry them), a refusal, or their letters."""
 
     kind: Literal["files"]
     path: str
     pattern: str = "**/*.py"
+    special_tokens: Literal["parse", "refuse", "literal"] = "refuse"
     train_tokens: Positive
     heldout_tokens: Positive
     seed: int = 17

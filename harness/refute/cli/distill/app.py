@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,14 @@ class Dtype(StrEnum):
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+
+
+class SpecialTokens(StrEnum):
+    """What a text that spells special tokens becomes."""
+
+    PARSE = "parse"
+    REFUSE = "refuse"
+    LITERAL = "literal"
 
 
 class _RunByDefault(TyperGroup):
@@ -73,15 +82,20 @@ def run(
 
 @app.command()
 def tokenize(
-    sources: Annotated[list[Path], typer.Argument(help="Text, JSON lines, Parquet, folders or saved datasets.")],
+    sources: Annotated[
+        list[Path], typer.Argument(help="Text, JSON, Parquet, packed or not, folders or saved datasets.")
+    ],
     tokenizer: Annotated[Path, typer.Option(help="The student's model folder, or a GGUF file.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
     pattern: Annotated[str, typer.Option(help="Which files of a folder.")] = "**/*",
-    field: Annotated[str, typer.Option(help="Key or column that holds the text.")] = "text",
+    field: Annotated[str, typer.Option(help="Key or column that holds the text; dots go inside.")] = "text",
     heldout_share: Annotated[float, typer.Option(help="Share of documents that is held out.")] = 0.01,
     problems: Annotated[
         Path | None, typer.Option(help="Benchmark JSONL: documents that share a 10-gram with it are left out.")
     ] = None,
+    special_tokens: Annotated[
+        SpecialTokens, typer.Option(help="Texts that spell special tokens: the tokens, a refusal, or their letters.")
+    ] = SpecialTokens.REFUSE,
     seed: Annotated[int, typer.Option(help="Decides which documents are held out.")] = 17,
     as_json: Json = False,
 ) -> None:
@@ -90,9 +104,11 @@ def tokenize(
     from refute.disk import working_in
     from refute.engines.distill.data.tokenize import Tokenize, tokenize
 
-    wanted = Tokenize(sources, tokenizer, out, pattern, field, heldout_share, seed, problems)
+    wanted = Tokenize(
+        sources, tokenizer, out, pattern, field, heldout_share, seed, problems, special_tokens=special_tokens.value
+    )
     with working_in(out), progress() as report:
-        manifest = tokenize(wanted, report)
+        manifest = tokenize(wanted, report, partial(typer.echo, err=True))
     if as_json:
         print_json(asdict(manifest))
         return

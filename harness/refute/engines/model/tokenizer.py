@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from refute.engines.model.special_tokens import SpecialTokens, Watch, end_of_document
 from refute.engines.model.text_splitting import split_text_as_stated
 from refute.errors import ExperimentError, MissingInputsError
 from refute.spec.release import GgufModel, HfModel
@@ -29,22 +30,26 @@ def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenize
 
 
 class Encoder:
-    """Documents -> ids. Special-token text inside a document stays text, so no file can forge a document end."""
+    """Documents -> ids. What a text that spells special tokens becomes is said by `special_tokens`: with `parse`
+    these tokens, with `literal` its letters, so no text can forge a document's end; with `refuse` it is counted in
+    `watch`, and has to be refused there."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        if not isinstance(tokenizer.eos_token_id, int):
-            raise ExperimentError(
-                "the tokenizer has no end-of-sequence token, which separates documents",
-                hint="set eos_token in the model's tokenizer_config.json",
-            )
-        self.end_of_document: int = tokenizer.eos_token_id
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, special_tokens: SpecialTokens = "refuse") -> None:
+        self.end_of_document = end_of_document(tokenizer, special_tokens)
+        self.watch = Watch(tokenizer, special_tokens)
+        self._parses = special_tokens == "parse"
         self._tokenizer = _plain(tokenizer)
-        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.encode_special_tokens = special_tokens == "literal"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """One list of ids a text, each followed by the end-of-document id; nothing is cut off."""
+        """One list of ids a text, each closed by the end-of-document id; nothing is cut off."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [[*encoding.ids, self.end_of_document] for encoding in encodings]
+        for text, encoding in zip(texts, encodings, strict=True):
+            self.watch.look(text, encoding.ids)
+        return [self._closed(encoding.ids) for encoding in encodings]
+
+    def _closed(self, ids: list[int]) -> list[int]:
+        return ids if self._parses and ids[-1:] == [self.end_of_document] else [*ids, self.end_of_document]
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from refute.spec.release import StdlibCorpus
 from small_corpus import PROBLEM
 
 
-def config(sources: Path, problems: Path, teacher: Path, **changes: object) -> dict[str, object]:
+def config(sources: Path, problems: Path, teacher: Path, **changes: object) -> dict[str, Any]:
     """A corpus configuration over `sources` with the tokenizer in `teacher`."""
     corpus = {"kind": "files", "path": "sources", "train_tokens": 1600, "heldout_tokens": 640, **changes}
     model = {"format": "hf", "path": "teacher"}
@@ -87,6 +88,33 @@ def test_planted_problem_duplicate_and_binary_are_dropped(
     assert manifest["dropped"]["undecodable"] == ["binary.py"]
     assert len({"copy.py", "m03.py"} & used) == 1
     assert len(manifest["dropped"]["duplicates"]) == 1
+
+
+def test_files_that_are_no_text_of_their_own_are_refused_or_passed_over(
+    make_job: Callable[..., Job], sources: Path, problems: Path, teacher_folder: Path
+) -> None:
+    """Hooks of git and READMEs are no corpus, rows of JSON are not one text, spelt tokens are named."""
+    for name in (".git/hooks/a.py", "README.py"):
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        (sources / name).write_text("y = 1\n", encoding="utf-8")
+    (sources / "marked.py").write_bytes("z = 2\n".encode("utf-8-sig"))
+    job = make_job("corpus", config(sources, problems, teacher_folder))
+    build_corpus(job)
+    manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
+    used = {row["path"] for row in manifest["files"]}
+    assert not {".git/hooks/a.py", "README.py"} & used
+    (sources / "spells.py").write_text("END = '<|end|>'\n", encoding="utf-8")
+    everything = config(sources, problems, teacher_folder, train_tokens=9000)
+    with pytest.raises(
+        ExperimentError, match=r"1 of \d+ texts of the corpus spell special tokens, such as '<\|end\|>'"
+    ):
+        build_corpus(make_job("refused", everything))
+    everything["corpus"]["special_tokens"] = "literal"
+    with pytest.raises(ExperimentError, match="9000 were asked for"):
+        build_corpus(make_job("literal", everything))
+    (sources / "rows.py").write_text('{"text": "a"}\n', encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"rows\.py holds rows of JSON"):
+        build_corpus(make_job("rows", everything))
 
 
 def test_repeated_windows_are_kept_out_of_training(
@@ -172,7 +200,7 @@ def test_problems_file_that_is_none(tmp_path: Path, text: str) -> None:
 
 def test_document_text_cannot_forge_a_document_end(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     """The end token appears once, at the end, even when the text spells it."""
-    encoder = Encoder(tiny_tokenizer)
+    encoder = Encoder(tiny_tokenizer, "literal")
     (ids,) = encoder.encode(["a<|end|>b"])
     assert ids.count(encoder.end_of_document) == 1
     assert ids[-1] == encoder.end_of_document

@@ -108,6 +108,7 @@ def test_every_source_gives_the_same_shards(
         "duplicates": 0,
         "contaminated": 0,
         "undecodable": 0,
+        "null": 0,
         "empty": 0,
     }
 
@@ -170,8 +171,8 @@ def test_a_text_cannot_forge_a_document_end(
     tmp_path: Path, teacher_folder: Path, tiny_tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """The name of the end token inside a text becomes ordinary ids: there are as many ends as documents."""
-    texts = [f"{text}<|end|>" for text in DOCUMENTS]
-    manifest = tokenize(_wanted(_write_jsonl(tmp_path / "rows.jsonl", texts), teacher_folder, tmp_path / "out"))
+    source = _write_jsonl(tmp_path / "rows.jsonl", [f"{text}<|end|>" for text in DOCUMENTS])
+    manifest = tokenize(_wanted(source, teacher_folder, tmp_path / "out", special_tokens="literal"))
     ids = [number for split in manifest.shards for number in _ids(tmp_path / "out", manifest, split)]
     assert sum(number == tiny_tokenizer.eos_token_id for number in ids) == len(DOCUMENTS)
 

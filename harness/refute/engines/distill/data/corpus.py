@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,10 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.decontamination import Benchmark, read_problems
 from refute.engines.distill.data.documents import find_documents
+from refute.engines.distill.data.reading.file_format import FileFormat, file_format
+from refute.engines.distill.data.reading.texts import split_documents
 from refute.engines.distill.logs import write_json
+from refute.engines.model.special_tokens import SpecialTokens, text_separator
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError
 from refute.job import Job
@@ -26,14 +30,14 @@ from refute.spec.experiments.distill import CorpusConfig, EvidenceTokenizer, Sou
 from refute.spec.experiments.evidence.distill import BenchmarkSelfcheck, CorpusFile, CorpusManifest, DroppedFiles
 from refute.spec.experiments.evidence_files import CORPUS_MANIFEST, HELDOUT_WINDOWS, TRAIN_WINDOWS
 from refute.spec.experiments.parsing import parse_config
-from refute.spec.release import HfModel
+from refute.spec.release import FileCorpus, HfModel, StdlibCorpus
 
 _DOCUMENTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One accepted file and its ids, the end-of-document id included."""
+    """One accepted file and its ids, the id that closes each text in it included."""
 
     path: str
     sha256: str
@@ -71,7 +75,8 @@ def build_corpus(job: Job) -> None:
 
     Held-out files come first in the seeded order, so the same windows judge runs of every training budget;
     a file is in one split only, no window is in both. Raises MissingInputsError when the corpus is absent
-    or empty, ExperimentError when it is shorter than one window or than the budgets.
+    or empty, ExperimentError when it is shorter than one window or than the budgets, holds other things than text, or
+    spells special tokens that it may not.
     """
     config = parse_config(CorpusConfig, job)
     _refuse_short_budgets(config)
@@ -80,8 +85,9 @@ def build_corpus(job: Job) -> None:
     rejected = benchmark.count_rejected()
     root, paths = find_documents(config.corpus, Path(config.path) if config.path else None)
     dropped = Dropped()
-    encoder = Encoder(tokenizer)
-    documents = _encode(_screen(root, paths, benchmark, dropped), encoder)
+    special_tokens = _special_tokens(config.corpus)
+    encoder = Encoder(tokenizer, special_tokens)
+    documents = _encode(_screen(root, paths, benchmark, dropped), encoder, text_separator(tokenizer, special_tokens))
     heldout, train = Split("heldout"), Split("train")
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
@@ -142,9 +148,15 @@ def corpus_tokenizer(job: Job, chosen: EvidenceTokenizer | SourceTokenizer) -> P
             return open_tokenizer(HfModel(format="hf", path="model"), folder)
 
 
+def _special_tokens(corpus: StdlibCorpus | FileCorpus) -> SpecialTokens:
+    """Source code of the standard library speaks of `<filename>` and the like, and carries none."""
+    return corpus.special_tokens if isinstance(corpus, FileCorpus) else "literal"
+
+
 def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped) -> Iterator[tuple[str, str, str]]:
     seen: set[str] = set()
     for path in paths:
+        _refuse_rows(root / path)
         data = (root / path).read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 in seen:
@@ -152,7 +164,7 @@ def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped
             continue
         seen.add(sha256)
         try:
-            text = data.decode("utf-8")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             dropped.undecodable.append(path)
             continue
@@ -162,10 +174,27 @@ def _screen(root: Path, paths: list[str], benchmark: Benchmark, dropped: Dropped
             yield path, sha256, text
 
 
-def _encode(texts: Iterator[tuple[str, str, str]], encoder: Encoder) -> Iterator[Document]:
-    while batch := list(islice(texts, _DOCUMENTS_AT_ONCE)):
-        for (path, sha256, _), ids in zip(batch, encoder.encode([text for *_, text in batch]), strict=True):
-            yield Document(path, sha256, ids)
+def _refuse_rows(path: Path) -> None:
+    if (found := file_format(path)) is not FileFormat.TEXT:
+        raise ExperimentError(
+            f"corpus: {path} holds rows of {found.value}, and each file of a release's corpus is a text",
+            hint="write each document into a text file, or leave the file out with `corpus.pattern`",
+        )
+
+
+def _encode(
+    files: Iterator[tuple[str, str, str]], encoder: Encoder, separator: re.Pattern[str] | None
+) -> Iterator[Document]:
+    while batch := list(islice(files, _DOCUMENTS_AT_ONCE)):
+        texts = [split_documents(text, separator) for *_, text in batch]
+        encoded = iter(encoder.encode(list(chain.from_iterable(texts))))
+        if encoder.watch.enough:
+            break
+        if encoder.watch.found:  # nothing of this is kept; the others are counted
+            continue
+        for (path, sha256, _), parts in zip(batch, texts, strict=True):
+            yield Document(path, sha256, list(chain.from_iterable(islice(encoded, len(parts)))))
+    encoder.watch.refuse("texts of the corpus")
 
 
 def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int, other: set[bytes], job: Job) -> None:

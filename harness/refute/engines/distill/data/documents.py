@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from refute.engines.distill.data.reading.sources import is_content
 from refute.errors import MissingInputsError
 from refute.spec.release import FileCorpus, StdlibCorpus
 
@@ -18,7 +19,8 @@ STDLIB_EXCLUDED = frozenset(
 
 
 def find_documents(corpus: StdlibCorpus | FileCorpus, folder: Path | None) -> tuple[Path, list[str]]:
-    """The corpus root and its files' POSIX paths below it, in the order in which they are used.
+    """The corpus root and its files' POSIX paths below it, in the order in which they are used. What came along with a
+    folder that was cloned or downloaded, such as .git and README, is none of them.
 
     Raises MissingInputsError when the folder is absent or holds no matching file.
     """
@@ -26,7 +28,7 @@ def find_documents(corpus: StdlibCorpus | FileCorpus, folder: Path | None) -> tu
     if not root.is_dir():
         raise MissingInputsError(f"corpus: {root} is not a folder", hint="check `corpus.path` in the release")
     found = [path.relative_to(root) for path in root.glob(pattern) if path.is_file()]
-    paths = sorted(path.as_posix() for path in found if not excluded.intersection(path.parts))
+    paths = sorted(path.as_posix() for path in found if is_content(path) and not excluded.intersection(path.parts))
     if not paths:
         raise MissingInputsError(
             f"corpus: {root} is empty, no file matches {pattern!r}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,12 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.disk import file_sha256, writing
 from refute.engines.distill.data.decontamination import Benchmark, read_problems
+from refute.engines.distill.data.reading.preview import preview
+from refute.engines.distill.data.reading.sources import find_sources
+from refute.engines.distill.data.reading.texts import Reading, Unread, read_documents
 from refute.engines.distill.data.shards import ID, MANIFEST, SPLITS, Manifest, Shard
-from refute.engines.distill.data.texts import find_sources, read_documents
 from refute.engines.distill.data.tokenize_progress import DIGEST_BYTES, FILE, Counts, Progress, describe_sources
+from refute.engines.model.special_tokens import SpecialTokens, text_separator
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import ExperimentError, UsageError
 from refute.job import ProgressCallback
@@ -40,6 +43,7 @@ class Tokenize:
     heldout_share: float = 0.01
     seed: int = 17
     problems: Path | None = None
+    special_tokens: SpecialTokens = "refuse"
     ngram: int = 10
     shard_tokens: int = 2**28
 
@@ -72,12 +76,18 @@ class _Writer:
         del self.pending[:count]
 
 
-def tokenize(wanted: Tokenize, report: ProgressCallback = lambda *_: None) -> Manifest:
+def tokenize(
+    wanted: Tokenize,
+    report: ProgressCallback = lambda *_: None,
+    announce: Callable[[str], object] = lambda _: None,
+) -> Manifest:
     """Write the shards and their manifest below `wanted.out`, and return it.
+
+    Before that, `announce` is told line by line what is read as what.
 
     A run that was killed goes on behind its last shard, and ends with the same bytes. Raises UsageError for a folder
     that holds shards already or an unfinished run of other settings, or a share outside (0, 1); MissingInputsError for
-    absent sources; ExperimentError when a split stays empty.
+    absent sources; ExperimentError when a split stays empty or texts spell special tokens that they may not.
     """
     if not 0 < wanted.heldout_share < 1:
         raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")
@@ -85,29 +95,38 @@ def tokenize(wanted: Tokenize, report: ProgressCallback = lambda *_: None) -> Ma
         raise UsageError(f"{wanted.out} holds shards already", hint="name another folder, or delete that one")
     sources = find_sources(wanted.sources, wanted.pattern)
     tokenizer = open_tokenizer(_model(wanted.tokenizer), wanted.tokenizer)
-    encoder = Encoder(tokenizer)
+    reading = Reading(wanted.field, text_separator(tokenizer, wanted.special_tokens))
+    for line in preview(sources, reading):
+        announce(line)
+    encoder = Encoder(tokenizer, wanted.special_tokens)
     benchmark = None
     if wanted.problems is not None:
         benchmark = Benchmark.of(read_problems(wanted.problems), wanted.ngram)
         benchmark.count_rejected()
     with writing(wanted.out):
         wanted.out.mkdir(parents=True, exist_ok=True)
-    settings = _settings(wanted, sources, tokenizer)
+    settings = _settings(wanted, sources.files, tokenizer)
     progress = Progress.load(wanted.out, settings)
     counts = progress.counts
     writers = {
         split: _Writer(wanted.out, split, wanted.shard_tokens, progress.shards[split], progress.pending[split])
         for split in SPLITS
     }
-    for batch in _batches(_clean(_documents(sources, wanted, progress, report), benchmark, progress)):
+    for batch in _batches(_clean(_documents(sources.files, reading, progress, report), benchmark, progress)):
         finished = sum(map(len, progress.shards.values()))
-        for text, ids in zip(batch, encoder.encode(batch), strict=True):
+        encoded = encoder.encode(batch)
+        if encoder.watch.enough:
+            break
+        if encoder.watch.found:  # nothing of this is kept; the others are counted
+            continue
+        for text, ids in zip(batch, encoded, strict=True):
             split = _split(text, wanted)
             setattr(counts, split, getattr(counts, split) + 1)
             writers[split].add(ids)
             progress.largest_id = max(progress.largest_id, *ids)
         if sum(map(len, progress.shards.values())) > finished:
             progress.save(wanted.out, settings)
+    encoder.watch.refuse("documents")
     empty = [split for split in SPLITS if getattr(counts, split) == 0]
     if empty:
         raise ExperimentError(
@@ -123,6 +142,7 @@ def tokenize(wanted: Tokenize, report: ProgressCallback = lambda *_: None) -> Ma
             "documents": {name: getattr(counts, name) for name in Counts.__slots__},
             "heldout_share": wanted.heldout_share,
             "seed": wanted.seed,
+            "special_tokens": wanted.special_tokens,
             "decontaminated_ngram": None if benchmark is None else wanted.ngram,
         },
     )
@@ -137,6 +157,7 @@ def _settings(wanted: Tokenize, sources: Sequence[Path], tokenizer: PreTrainedTo
         "sources": describe_sources(sources),
         "tokenizer": tokenizer_sha256(tokenizer),
         "field": wanted.field,
+        "special_tokens": wanted.special_tokens,
         "heldout_share": wanted.heldout_share,
         "seed": wanted.seed,
         "problems": None if wanted.problems is None else file_sha256(wanted.problems),
@@ -152,24 +173,24 @@ def _model(path: Path) -> GgufModel | HfModel:
 
 
 def _documents(
-    sources: Sequence[Path], wanted: Tokenize, progress: Progress, report: ProgressCallback
-) -> Iterator[str | None]:
+    sources: Sequence[Path], reading: Reading, progress: Progress, report: ProgressCallback
+) -> Iterator[str | Unread]:
     """From where `progress` is, which moves along."""
     for source in sources[progress.source :]:
         report("tokenize", progress.source, len(sources), {"source": source.name})
-        for text in islice(read_documents(source, wanted.field), progress.documents, None):
+        for text in islice(read_documents(source, reading), progress.documents, None):
             progress.documents += 1
             yield text
         progress.source, progress.documents = progress.source + 1, 0
     report("tokenize", len(sources), len(sources), {})
 
 
-def _clean(texts: Iterable[str | None], benchmark: Benchmark | None, progress: Progress) -> Iterator[str]:
+def _clean(texts: Iterable[str | Unread], benchmark: Benchmark | None, progress: Progress) -> Iterator[str]:
     """What may be learnt from, each once; the others are counted by reason."""
     counts, seen = progress.counts, progress.seen
     for text in texts:
-        if text is None:
-            counts.undecodable += 1
+        if isinstance(text, Unread):
+            setattr(counts, text.reason, getattr(counts, text.reason) + 1)
         elif not text.strip():
             counts.empty += 1
         elif (digest := hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES]) in seen:

@@ -33,6 +33,7 @@ class Counts:
     duplicates: int = 0
     contaminated: int = 0
     undecodable: int = 0
+    null: int = 0
     empty: int = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -38,7 +39,7 @@ def measure_overlap(job: Job) -> None:
     tokenizer = corpus_tokenizer(job, config.tokenizer)
     problems = read_problems(Path(config.problems_path))
     tokens = load_file(job.inputs["corpus"].path("train.safetensors"))["tokens"]
-    encoder = Encoder(tokenizer)
+    encoder = Encoder(tokenizer, "literal")
     seq_len = tokens.shape[1]
     benchmark = list(chain.from_iterable(encoder.encode(problems)))
     windows = [benchmark[start : start + seq_len] for start in range(0, len(benchmark), seq_len)]
@@ -47,8 +48,10 @@ def measure_overlap(job: Job) -> None:
         for start in range(0, len(tokens), _WINDOWS_AT_ONCE)
         for window in tokens[start : start + _WINDOWS_AT_ONCE].tolist()
     )
+    end = json.loads(job.inputs["corpus"].path("manifest.json").read_text(encoding="utf-8"))["end_of_document"]
     corpus, control = (
-        _overlap(_documents(stream, tokenizer, encoder.end_of_document), problems) for stream in (trained, windows)
+        _overlap(_documents(stream, tokenizer, closing), problems)
+        for stream, closing in ((trained, end), (windows, encoder.end_of_document))
     )
     found = Contamination(ngram=NGRAM, problems=len(problems), corpus=corpus, benchmark=control)
     write_json(job.out / OVERLAP.name, found.as_json())

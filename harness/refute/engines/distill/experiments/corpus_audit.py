@@ -44,11 +44,12 @@ def audit_corpus(job: Job) -> None:
     """
     config = parse_config(CorpusAuditConfig, job)
     corpus = job.inputs["corpus"]
-    files = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))["files"]
+    manifest = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))
+    files, end = manifest["files"], manifest["end_of_document"]
     root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))
     grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
     tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
-    windows = {split: _windows(corpus, split, config.windows, tokenizer) for split in ("train", "heldout")}
+    windows = {split: _windows(corpus, split, config.windows, tokenizer, end) for split in ("train", "heldout")}
     sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
     changed = contaminated = 0
     for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
@@ -69,10 +70,10 @@ def audit_corpus(job: Job) -> None:
     write_json(job.out / CORPUS_COUNTS.name, found.as_json())
 
 
-def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast) -> list[set[str]]:
+def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[str]]:
     """The texts of the documents in each of `count` evenly spaced windows of a split."""
     tokens = load_file(corpus.path(f"{split}.safetensors"))["tokens"]
-    return [{text for text in _documents(ids, tokenizer) if text} for ids in _evenly(tokens, count)]
+    return [{text for text in _documents(ids, tokenizer, end) if text} for ids in _evenly(tokens, count)]
 
 
 def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
@@ -80,9 +81,9 @@ def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
     return [tokens[number * len(tokens) // wanted] for number in range(wanted)]
 
 
-def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast) -> Iterator[str]:
-    for part in np.split(window, np.flatnonzero(window == tokenizer.eos_token_id)):
-        ids = [int(token) for token in part if token != tokenizer.eos_token_id]
+def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast, end: int) -> Iterator[str]:
+    for part in np.split(window, np.flatnonzero(window == end)):
+        ids = [int(token) for token in part if token != end]
         yield str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip(_BROKEN)
 
 

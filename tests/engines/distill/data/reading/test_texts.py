@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from pyarrow import parquet
 
-from refute.engines.distill.data.texts import find_sources, read_documents
-from refute.errors import MissingInputsError, UsageError
+from refute.engines.distill.data.reading.texts import Reading, Unread, read_documents
+from refute.errors import UsageError
 
 TEXTS = ["first\nwith two lines", "", "zweites: äöü €", "third \u2028 with an odd separator", 'quotes " and \\']
 
 
 def _json_lines(texts: Sequence[object], field: str = "text") -> str:
     return "".join(json.dumps({field: text, "other": 1}) + "\n" for text in texts)
+
+
+def _read(path: Path, field: str = "text") -> list[str | Unread]:
+    return list(read_documents(path, Reading(field)))
 
 
 def _write(folder: Path, kind: str, texts: Sequence[str], field: str = "text") -> Path:
@@ -41,8 +46,7 @@ def _write(folder: Path, kind: str, texts: Sequence[str], field: str = "text") -
 def test_every_format_gives_the_texts_back_in_order(tmp_path: Path, kind: str, field: str) -> None:
     """Line breaks, quotes and other alphabets survive; `field` chooses the column."""
     path = _write(tmp_path, kind, TEXTS, field)
-    assert find_sources([path], "**/*") == [path]
-    assert list(read_documents(path, field)) == TEXTS
+    assert _read(path, field) == TEXTS
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet", "saved"])
@@ -50,24 +54,50 @@ def test_a_row_without_the_field_is_refused_naming_what_there_is(tmp_path: Path,
     """The message has the file, the field that was asked for and those that exist."""
     path = _write(tmp_path, kind, TEXTS)
     with pytest.raises(UsageError, match=r"rows\.\S+.* 'content', found .*text") as caught:
-        list(read_documents(path, "content"))
+        _read(path, "content")
     assert "--field" in caught.value.hint
 
 
-def test_a_row_that_holds_no_text_is_named_in_every_format(tmp_path: Path) -> None:
-    """Row 2 (line 3) holds null: each format says which row it is and what is there."""
+def test_a_null_is_told_from_text_in_every_format(tmp_path: Path) -> None:
+    """Row 2 (line 3) holds null: each format says where it is, and the texts around it are read."""
     texts = ["a", "b", None, "d"]
     lines = tmp_path / "rows.jsonl"
     lines.write_text(_json_lines(texts), encoding="utf-8")
+    array = tmp_path / "rows.json"
+    array.write_text(json.dumps([{"text": text} for text in texts]), encoding="utf-8")
     table = tmp_path / "rows.parquet"
     parquet.write_table(pa.table({"text": texts}), table)
     saved = tmp_path / "saved"
     Dataset.from_dict({"text": texts}).save_to_disk(saved)
-    for path, place in ((lines, "rows.jsonl:3"), (table, "rows.parquet row 2"), (saved, "saved row 2")):
-        found = read_documents(path, "text")
-        assert [next(found), next(found)] == ["a", "b"]
-        with pytest.raises(UsageError, match=f"{place}: no text under 'text', found NoneType there"):
-            next(found)
+    places = {lines: ":3", array: " entry 2", table: " row 2", saved: " row 2"}
+    for path, place in places.items():
+        assert _read(path) == ["a", "b", Unread("null", f"{path}{place}"), "d"]
+
+
+@pytest.mark.parametrize("value", [7, ["a"], {"a": "b"}])
+def test_a_row_that_holds_something_else_is_named(tmp_path: Path, value: object) -> None:
+    """A number, a list or an object is no text; the message says where and what, and how to name what is inside."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(_json_lines(["a", value]), encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"rows\.jsonl:2: no text under 'text', found {type(value).__name__}.* there"):
+        _read(path)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "saved"])
+def test_a_field_inside_another_is_named_with_dots(tmp_path: Path, kind: str) -> None:
+    """A text within a column is found in every format, and a null on the way to it is a null."""
+    rows = [{"meta": {"body": "a", "n": 1}}, {"meta": None}, {"meta": {"body": None, "n": 2}}, {"meta": {"body": "b"}}]
+    path = tmp_path / f"rows.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        Dataset.from_list(rows).save_to_disk(path)
+    found = _read(path, "meta.body")
+    assert [each.reason if isinstance(each, Unread) else each for each in found] == ["a", "null", "null", "b"]
+    with pytest.raises(UsageError, match="no text under 'meta', found dict of body, n there"):
+        _read(path, "meta")
 
 
 @pytest.mark.parametrize("row", ["[1, 2]", '"text"', "7", "null"])
@@ -76,7 +106,7 @@ def test_a_json_line_that_is_no_object_is_refused(tmp_path: Path, row: str) -> N
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"text": "a"}}\n\n{row}\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"rows\.jsonl:3: no text under 'text', found (list|str|int|NoneType)"):
-        list(read_documents(path, "text"))
+        _read(path)
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
@@ -84,54 +114,44 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a"}\n\n{"text": "b"\n', encoding="utf-8")
     with pytest.raises(UsageError, match=r"rows\.jsonl:3: not JSON"):
-        list(read_documents(path, "text"))
+        _read(path)
 
 
-@pytest.mark.parametrize("kind", ["jsonl.gz", "parquet", "saved", "jsonl"])
+@pytest.mark.parametrize("kind", ["jsonl.gz", "parquet", "saved"])
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, kind: str) -> None:
-    """Half a file, or bytes that are no text, end in a message that names it and not in a traceback."""
+    """Half a file ends in a message that names it and not in a traceback."""
     path = _write(tmp_path, kind, [f"row {number} {number**9}" for number in range(400)])
     broken = next(path.glob("*.arrow")) if kind == "saved" else path
     data = broken.read_bytes()
-    broken.write_bytes(data[: len(data) // 2] if kind != "jsonl" else data[:40] + b"\xff\xfe" + data[42:])
+    broken.write_bytes(data[: len(data) // 2])
     with pytest.raises(UsageError, match=rf"rows\.{kind}: cannot be read"):
-        list(read_documents(path, "text"))
+        _read(path)
 
 
 def test_half_a_character_in_json_counts_as_undecodable(tmp_path: Path) -> None:
     """JSON can escape a lone surrogate, which no UTF-8 can hold: that row is passed over, the others are kept."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a"}\n{"text": "\\ud83d"}\n{"text": "\\ud83d\\ude00"}\n', encoding="utf-8")
-    assert list(read_documents(path, "text")) == ["a", None, "\U0001f600"]
+    assert _read(path) == ["a", Unread("undecodable", f"{path}:2"), "\U0001f600"]
 
 
 def test_a_text_file_is_one_document_and_bytes_are_none(tmp_path: Path) -> None:
-    """Whatever has no known ending is read as one UTF-8 text."""
+    """Whatever has no known ending is read as one UTF-8 text; what is none says where."""
     (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
-    (tmp_path / "b.bin").write_bytes(b"\x80\x81")
-    assert list(read_documents(tmp_path / "a.py", "text")) == ["x = 1\n"]
-    assert list(read_documents(tmp_path / "b.bin", "text")) == [None]
+    (tmp_path / "b.txt").write_bytes(b"ab\n\x80\x81")
+    (tmp_path / "c.bin").write_bytes(b"\x01\0\x02")
+    assert _read(tmp_path / "a.py") == ["x = 1\n"]
+    assert _read(tmp_path / "b.txt") == [Unread("undecodable", f"{tmp_path / 'b.txt'}:2, byte 0x80 is not utf-8")]
+    assert _read(tmp_path / "c.bin") == [Unread("undecodable", f"{tmp_path / 'c.bin'}, bytes of 0")]
 
 
-def test_folders_are_searched_by_pattern_and_sorted(tmp_path: Path) -> None:
-    """Files below folders come sorted, a file that is named is taken whatever the pattern, finding none is an error."""
-    for name in ("b/two.py", "b/one.py", "a.txt", "c.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x", encoding="utf-8")
-    found = find_sources([tmp_path, tmp_path / "a.txt"], "**/*.py")
-    assert [path.name for path in found] == ["one.py", "two.py", "c.py", "a.txt"]
-    with pytest.raises(MissingInputsError, match=r"no file matches '\*\.rs'"):
-        find_sources([tmp_path], "*.rs")
-    with pytest.raises(MissingInputsError, match=r"no file or folder at .*gone"):
-        find_sources([tmp_path / "gone"], "**/*")
+SEPARATOR = re.compile(r"^<end>\n", re.MULTILINE)
 
 
-def test_a_folder_of_several_saved_datasets_is_refused_naming_them(tmp_path: Path) -> None:
-    """Their JSON and Arrow files must not become documents; each of them can be named."""
-    rows = Dataset.from_dict({"text": ["a", "b"]})
-    DatasetDict({"train": rows, "test": rows}).save_to_disk(tmp_path / "both")
-    with pytest.raises(UsageError, match="both holds several datasets: test, train"):
-        find_sources([tmp_path / "both"], "**/*")
-    train = tmp_path / "both" / "train"
-    assert find_sources([train], "**/*") == [train]
-    assert list(read_documents(train, "text")) == ["a", "b"]
+@pytest.mark.parametrize("text", ["one\n<end>\ntwo\n", "<end>\none\n<end>\n \n<end>\ntwo\n<end>\n"])
+def test_a_separator_ends_one_text_of_a_text_file_and_begins_the_next(tmp_path: Path, text: str) -> None:
+    """Nothing of a text is lost or added, and blank pieces are no documents; rows of JSON are not cut."""
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
+    assert list(read_documents(tmp_path / "a.txt", Reading(separator=SEPARATOR))) == ["one\n", "two\n"]
+    assert list(read_documents(tmp_path / "a.jsonl", Reading(separator=SEPARATOR))) == [text]

@@ -19,6 +19,7 @@ from silence import Silence
 from tiny_run import FALSIFIERS, tiny_run
 
 Words = tuple[str, ...]
+POLICY = "roles: {operator: {keys: [{name: gate, path: keys/gate.pub}]}}\nrequire_lock: false\n"
 PROBLEMS = Path(__file__).parent / "own_problems.jsonl"
 
 
@@ -48,6 +49,8 @@ class Place:
     def calls(self, out: Path) -> dict[Words, list[object]]:
         """What follows each command's own words, for a call whose results go below the fresh folder `out`."""
         root, (old, new) = self.root, self.verdicts
+        if out.is_dir():
+            (out / new.name).write_bytes(new.read_bytes())  # what countersigns changes it
         key, public = root / "keys/gate.key", root / "keys/gate.pub"
         off = ["--role", "owner", "--decision", "reject", "--note", "no", "--verdict-key", public]
         judged = ["--store", root / "store", "--refute-dir", root]
@@ -64,6 +67,7 @@ class Place:
             ("verify",): [new, "--key", public],
             ("lock",): ["--key", key, "--out", out / "lock.json"],
             ("sign-off",): [new, *off, "--key", root / "keys/ann.key", "--out", out / "off.json"],
+            ("countersign",): [out / new.name, "--verdict-key", public, "--key", root / "keys/ann.key"],
             ("report",): [new, "--key", public],
             ("diff",): [old, new, "--key", public],
             ("controls",): [],
@@ -99,6 +103,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
     runs = [tiny_run(root, Silence(), right=right) for right in (40, 95)]
     old, new = (judge_run(run, Operator(key, development=False)).path for run in runs)
     made = Place(root, teacher_folder, root / "config.yaml", (old, new))
+    (root / "policy.yaml").write_text(
+        "roles: {operator: {keys: [{name: gate, path: keys/gate.pub}]}}\n", encoding="utf-8"
+    )
     made.config.write_text(distill_config(), encoding="utf-8")
     problems = read_rows(PROBLEMS)
     answers = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in problems]

@@ -31,8 +31,9 @@ def test_a_full_disk_is_named(
     if name == ("review",):
         (place.root / "specs/reviews.json").unlink(missing_ok=True)
     (tmp_path / "out").mkdir()
+    words = place.calls(tmp_path / "out")[name]
     with room_for(0), one_thread():
-        ended = cli(*name, *place.calls(tmp_path / "out")[name])
+        ended = cli(*name, *words)
     assert ended.returncode == 7, ended.stderr
     assert BESIDE.get(name, str(tmp_path / "out")) in ended.stderr
     assert "cannot write" in ended.stderr or "cannot be written" in ended.stderr

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from enum import EnumType
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import typer
 
+from every_command import COMMANDS
 from refute import errors
-from refute.cli.app import app
 from refute.cli.statuses import INTERRUPTED, Status, status_of_error, status_of_ruling, table
 from refute.errors import RefuteError
 from refute.gate.options import NOT_JUDGED
@@ -26,41 +23,9 @@ PAGE = Path(__file__).parents[2] / "docs/exit-statuses.md"
 STATUSES = {int(status) for status in Status}
 
 
-def leaves(command: Any = None, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command that can be called, by its words."""
-    command = command or typer.main.get_command(app)
-    children = getattr(command, "commands", None)
-    if children is None:
-        yield name, command
-    else:
-        for word, child in children.items():
-            yield from leaves(child, (*name, word))
-
-
-COMMANDS = dict(leaves())
-
-
 def has_json(name: tuple[str, ...]) -> bool:
     """Whether the command prints JSON on request."""
     return any("--json" in parameter.opts for parameter in COMMANDS[name].params)
-
-
-def needed(name: tuple[str, ...], path: Path) -> list[str]:
-    """Arguments for everything that the command cannot do without: one path, wherever a path or a word is asked for."""
-    words: list[str] = []
-    for parameter in COMMANDS[name].params:
-        if parameter.required:
-            asked = parameter.type_descriptor.annotation
-            choices: list[object] = list(asked) if isinstance(asked, EnumType) else []
-            words += [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
-            words.append(str(choices[0]) if choices else str(path))
-    return words
-
-
-def paths_of(name: tuple[str, ...]) -> list[str]:
-    """The options that name files or folders which are not needed."""
-    options = (each for each in COMMANDS[name].params if each.param_type_name == "option" and not each.required)
-    return [each.opts[0] for each in options if "Path" in str(each.type_descriptor.annotation)]
 
 
 def assert_told(ended: Ended, what: object) -> None:
@@ -72,15 +37,6 @@ def assert_told(ended: Ended, what: object) -> None:
         assert ended.stdout.strip() or ended.stderr.strip(), what
     if "--json" in ended.args and ended.stdout.strip():
         assert json.loads(ended.stdout).get("status", ended.returncode) == ended.returncode, (what, ended)
-
-
-def unreadable(folder: Path) -> Iterator[Path]:
-    """What no command wants: nothing, rubbish, an empty file, a folder, something below a file."""
-    (folder / "rubbish").write_bytes(b"\x00\xff{]\n" * 9)
-    (folder / "empty").write_bytes(b"")
-    (folder / "folder").mkdir()
-    yield from (folder / name for name in ("absent", "rubbish", "empty", "folder"))
-    yield folder / "rubbish" / "below"
 
 
 @pytest.fixture(autouse=True)
@@ -103,26 +59,6 @@ def test_a_wrong_call_is_told(cli: Cli, name: tuple[str, ...]) -> None:
             assert_told(ended, (name, call, options))
             if call == ("--no-such-option",):
                 assert ended.returncode == Status.USAGE, (name, ended)
-
-
-@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
-def test_an_input_that_cannot_be_read_is_told(cli: Cli, name: tuple[str, ...], tmp_path: Path) -> None:
-    """In the place of everything that is needed, and of each option that names a file: never 0 where it is needed,
-    and never 1, which is a NO-GO's."""
-    places = list(unreadable(tmp_path))
-    for path in places:
-        options = ["--json"] if has_json(name) else []
-        calls = [needed(name, path)]
-        calls += [[*needed(name, path), option, str(path)] for option in paths_of(name) if path in places[:2]]
-        for call in calls:
-            ended = cli(*name, *call, *options)
-            assert_told(ended, (name, call))
-            if calls[0] and name not in WRITERS:
-                assert ended.returncode not in (Status.DONE, Status.FAILED), (name, call, ended)
-
-
-# What they are given is a name to write under.
-WRITERS = {("keygen",)}
 
 
 def errors_of_refute() -> list[type[RefuteError]]:

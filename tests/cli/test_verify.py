@@ -60,7 +60,7 @@ def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
         (("--at", "2036-01-01T00:00:00+02:00"), 5, "expired"),
         (("--store", "."), 4, "evidence"),
         (("--store", "absent"), 2, "input"),
-        (("--key", "MODEL"), 4, "keys"),
+        (("--key", "MODEL"), 2, "input"),
         (("--lock-key", "KEY"), 4, "lock"),
         (("--model", "MODEL"), 5, "subject"),
         (("--at", "yesterday"), 2, "input"),

@@ -114,9 +114,9 @@ def test_another_key_is_not_believed(verdict: Path, tmp_path: Path, cli: Cli) ->
 
 
 def test_a_private_key_is_not_taken_for_a_public_one(honest: Honest, verdict: Path, cli: Cli) -> None:
-    """--key with the private half: status 4 and the hint which file was meant."""
+    """--key with the private half: status 2 and the hint which file was meant."""
     ended = cli("verify", verdict, "--key", honest.repo.keys / "development.key")
-    assert (ended.returncode, "give the .pub file" in ended.stderr) == (4, True)
+    assert (ended.returncode, "give the .pub file" in ended.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

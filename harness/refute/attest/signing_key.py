@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refute.attest import PrivateKey, load_private_key
+from refute.attest import PrivateKey, key_id, load_private_key
 from refute.attest.kms import is_key_uri, remote_key
 from refute.attest.passphrase import ask_passphrase, given_passphrase
-from refute.errors import UnreadableInputError, UsageError
+from refute.errors import UnreadableInputError, UsageError, VerificationError
 
 
 def open_signing_key(key: str, public_key: Path | None, passphrase_file: Path | None) -> PrivateKey:
@@ -41,8 +41,14 @@ def load_unattended_key(path: Path) -> PrivateKey:
 
 
 def read_public_key(path: Path) -> bytes:
-    """The bytes of a public key file. Raises UnreadableInputError if it cannot be read."""
+    """The bytes of a public key file. Raises UnreadableInputError if it cannot be read, or is none."""
     try:
-        return path.read_bytes()
+        pem = path.read_bytes()
+        key_id(pem)
     except OSError as error:
-        raise UnreadableInputError(f"cannot read the public key {path}: {error.strerror}") from error
+        raise UnreadableInputError(
+            f"cannot read the public key {path}: {error.strerror}", hint="name the .pub file"
+        ) from error
+    except VerificationError as error:
+        raise UnreadableInputError(f"{path}: {error}", hint=error.hint or "name the .pub file") from error
+    return pem

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refute.errors import MissingInputsError, UnreadableInputError, UsageError, VerificationError
+from refute.errors import MissingInputsError, UnreadableInputError, UsageError
 
 if TYPE_CHECKING:
     from refute.spec.criteria import Spec
@@ -23,18 +23,10 @@ def read_file(path: Path) -> bytes:
 
 
 def read_keys(paths: Sequence[Path]) -> list[bytes]:
-    """Public keys named on the command line. Raises UsageError for an unreadable file, VerificationError for no key."""
-    from refute.attest import key_id
+    """Public keys named on the command line. Raises UnreadableInputError for a file that is none."""
+    from refute.attest.signing_key import read_public_key
 
-    found = [(path, read_file(path)) for path in paths]
-    for path, pem in found:
-        try:
-            key_id(pem)
-        except VerificationError as error:
-            raise VerificationError(
-                f"{path}: {error}", hint=error.hint or "give the .pub file", cause="keys"
-            ) from error
-    return [pem for _, pem in found]
+    return [read_public_key(path) for path in paths]
 
 
 def read_specs(folder: Path) -> list[Spec]:
@@ -71,10 +63,18 @@ def require_paths(paths: Sequence[Path]) -> None:
             raise UsageError(f"there is nothing at {path}")
 
 
+def require_folders(paths: Sequence[Path]) -> None:
+    """Raises UsageError for a path named on the command line at which there is no folder."""
+    require_paths(paths)
+    for path in paths:
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file, where a folder is expected")
+
+
 def require_store(named: str | None) -> None:
-    """Raises UsageError for a folder named as a store that is not there; a URL is looked at when it is opened."""
+    """Raises UsageError for a folder named as a store that is none; a URL is looked at when it is opened."""
     if named is not None and "://" not in named:
-        require_paths([Path(named)])
+        require_folders([Path(named)])
 
 
 def parse_moment(text: str | None) -> datetime | None:

@@ -53,6 +53,8 @@ def _misuse(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _tell(status: int, message: str, hint: str, error: Exception, arguments: Sequence[str]) -> int:
+    if status == Status.USAGE and not hint:
+        hint = f"`{' '.join(['refute', *arguments[:1]])} --help` says what it takes"
     text = f"refute: {message}" + (f"\nhint: {hint}" if hint else "")
     if not text.replace("\n", "").isprintable():  # it may quote what a stranger wrote, or a file name that is no text
         from refute.escaping import visible

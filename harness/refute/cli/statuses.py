@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -80,13 +81,14 @@ _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
 
 # Errors of the system that say: what was named is not there, or not what it should be.
 _UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+_NO_NAME = (errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def status_of_error(error: Exception) -> int:
     """The status that `error` ends a command in. Never 0, and 1 for a refused lock alone: no accident is a NO-GO."""
     if isinstance(error, StoppedError):
         return 128 + error.signal
-    if isinstance(error, _UNREADABLE):
+    if isinstance(error, _UNREADABLE) or (isinstance(error, OSError) and error.errno in _NO_NAME):
         return Status.USAGE
     return next((status for kinds, status in _ENDINGS if isinstance(error, kinds)), Status.COULD_NOT_RUN)
 

@@ -38,6 +38,8 @@ class JudgeOptions:
 
         Raises now what would stop the judge after hours: UsageError, UnreadableInputError.
         """
+        for path in self.lock_keys:
+            read_public_key(path)
         if self.key is None:
             default_key_directory()
             return None

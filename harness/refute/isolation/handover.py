@@ -64,7 +64,8 @@ def isolate(arguments: list[str]) -> list[str]:
         handover = hand_over(arguments, os.environ)
         os.set_inheritable(handover.descriptor, True)
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(OSError, AttributeError):  # full, or closed before the start: then it is None
+                stream.flush()
         os.execve(sys.executable, handover.command, handover.environment)  # noqa: S606  # our own interpreter
     return arguments
 

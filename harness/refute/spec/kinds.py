@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from refute.errors import SpecError
-from refute.spec.yaml.document import Document
+from refute.spec.yaml.document import Document, load_yaml
 
 # What begins a file of each kind, and where such a file is named.
 _HINTS = {
@@ -18,3 +20,11 @@ def require_kind(document: Document, wanted: str) -> None:
     if found is not None and wanted not in document.data:
         message = f"this is a {found}, where a {wanted} is expected"
         raise SpecError([document.problem((found,), message)], hint=_HINTS[found])
+
+
+def require_asking(path: Path) -> None:
+    """Raises SpecError for a file that is neither a spec nor a release; a folder is left to whoever reads it."""
+    document = load_yaml(path) if path.is_file() else None
+    if document is not None and not _HINTS.keys() & document.data.keys():
+        message = f"this begins with none of the keys {', '.join(_HINTS)}"
+        raise SpecError([document.problem((), message)], hint="name specs and releases, or folders of them")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from refute.attest import canonical_json, envelope_signers, key_id, peek_envelope, read_statement, verify_envelope
 from refute.attest.timestamp import read_timestamp
-from refute.errors import VerificationError
+from refute.errors import UnreadableInputError, VerificationError
 from refute.judge.predicate.bundle import check_projections, read_bundle
 from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
@@ -37,6 +37,27 @@ class Verified:
     payload_sha256: str
     checks: tuple[str, ...]
     model_compared: bool = False
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Around the verification of what was read at `path`: an error names the file."""
+    try:
+        yield
+    except VerificationError as error:
+        raise type(error)(f"{path}: {error}", hint=error.hint, cause=error.cause) from error
+
+
+def verify_file(path: Path, trusted_keys: Sequence[bytes], *, at: datetime | None = None) -> Verified:
+    """`verify_verdict` of what lies at `path`, whose errors name it. Raises UnreadableInputError, too."""
+    try:
+        envelope = path.read_bytes()
+    except OSError as error:
+        raise UnreadableInputError(
+            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json"
+        ) from error
+    with naming(path):
+        return verify_verdict(envelope, trusted_keys, at=at)
 
 
 def verify_verdict(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from refute.cli.arguments import require_paths
 from refute.cli.console import print_json
 from refute.cli.options import FalsifierFolders, Json
 from refute.cli.statuses import Status
@@ -39,6 +40,7 @@ def check(
     from refute.check.matrix import matrix_of
     from refute.check.repository import check_files
 
+    require_paths([*(paths or ()), *(docs or ()), *(contract_folders or ())])
     paths = paths or [SPECS]
     falsifiers = folders(falsifiers, FALSIFIERS)
     contract_folders = folders(contract_folders, CONTRACTS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.arguments import require_folders
 from refute.cli.console import print_json, rich_console
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.cli.statuses import Status
@@ -60,8 +61,9 @@ def controls(
     mutant meets the same controls on the same path; one that no control notices is a hole, and the command fails.
     Then the engines are sabotaged, in a small world of their own, and every falsifier is asked about that.
     """
-    if only and not mutate:
-        raise UsageError("--only chooses what --mutate breaks", hint="add --mutate")
+    if (only or sabotages or no_sabotages) and not mutate:
+        raise UsageError("--only, --sabotages and --no-sabotages choose what --mutate breaks", hint="add --mutate")
+    require_folders([sabotages] if sabotages and not no_sabotages else [])
     inputs = _inputs(spec, falsifiers, run, refute_dir)
     if mutate:
         # The catalogue of this checkout is about its own specs, all of their falsifiers.
@@ -87,9 +89,11 @@ def _inputs(spec: list[Path] | None, falsifiers: list[Path] | None, run: str | N
     from refute.judge.run.finding import open_run
     from refute.spec.selection import load_specs, spec_files
 
-    paths = spec_files(folders(spec, SPECS))
+    asked = folders(spec, SPECS)
+    paths = spec_files(asked)
     if not paths:
-        raise UsageError(f"there is no spec in {SPECS}/", hint="name one with --spec, or run `refute init`")
+        places = ", ".join(map(str, asked or [SPECS]))
+        raise UsageError(f"there is no spec in {places}", hint="name one with --spec, or run `refute init`")
     return _Inputs(
         specs=[loaded.spec for loaded in load_specs(paths)],
         registry=load_registry(folders(falsifiers, FALSIFIERS)),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from refute.cli.arguments import parse_moment, read_file, read_keys
+from refute.cli.arguments import parse_moment, read_keys
 from refute.cli.console import print_document, rich_console
 from refute.cli.options import At, Json, TrustedKeys
 from refute.cli.statuses import Status
@@ -37,10 +37,10 @@ def diff(
     run class, a wider excuse).
     """
     from refute.report.diff import compare_verdicts, diff_json, diff_markdown, diff_terminal
-    from refute.verify.verification import verify_verdict
+    from refute.verify.verification import verify_file
 
     keys = read_keys(key)
-    before, after = (verify_verdict(read_file(path), keys, at=parse_moment(at)) for path in (old, new))
+    before, after = (verify_file(path, keys, at=parse_moment(at)) for path in (old, new))
     difference = compare_verdicts(
         before.predicate, after.predicate, old_payload=before.payload_sha256, new_payload=after.payload_sha256
     )

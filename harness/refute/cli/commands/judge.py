@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import read_keys, require_paths, require_store
+from refute.cli.arguments import read_keys, require_folders, require_paths, require_store
 from refute.cli.console import print_document, print_verdict
 from refute.cli.options import (
     AcceptWarn,
@@ -71,11 +71,15 @@ def judge(
     from refute.judge.run.finding import newest_unjudged, open_run
     from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
+    from refute.spec.kinds import require_asking
     from refute.spec.policy import load_policy
     from refute.spec.waiver import WaiverFile, load_waivers
     from refute.verify.required_verdicts import miscited
 
-    require_paths([*(falsifiers or ()), *(specs or ())])
+    require_folders(falsifiers or ())
+    require_paths(specs or ())
+    for path in specs or ():
+        require_asking(path)
     require_store(store)
     folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
     private, public = _signing_key(key, public_key, passphrase_file)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import read_file
+from refute.cli.arguments import read_keys
 from refute.cli.console import print_json
 from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey
 from refute.cli.statuses import Status
@@ -50,8 +50,11 @@ def lock(
     from refute.attest.signing_key import open_signing_key
     from refute.falsifier.loading import load_registry
     from refute.lock.make import lock_release, stamp_lock
+    from refute.spec.policy import load_policy
     from refute.spec.selection import select
 
+    if policy is not None:
+        load_policy(policy)  # a file that is no policy would be found out when the run is judged
     loaded, found = select(release, specs or [SPECS], named=specs)
     named = key or str(development_key(default_key_directory())[0])
     try:
@@ -62,7 +65,7 @@ def lock(
             open_signing_key(named, public_key, passphrase_file),
             out=out,
             policy=policy,
-            trusted_keys=[read_file(path) for path in lock_key or []],
+            trusted_keys=read_keys(lock_key or ()),
             store=store_folder(refute_dir),
         )
     except LooseningError as error:

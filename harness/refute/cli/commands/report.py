@@ -35,10 +35,10 @@ def report(
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
     from refute.report import REPORTS, check_report, one_line, report_format
-    from refute.verify.verification import verify_verdict
+    from refute.verify.verification import verify_file
 
     keys, moment = read_keys(key), parse_moment(at)
-    verified = verify_verdict(read_file(verdict), keys, at=moment)
+    verified = verify_file(verdict, keys, at=moment)
     predicate, digest = verified.predicate, verified.payload_sha256
     output_format = "json" if as_json else output_format
     if baseline is not None and output_format != "sarif":
@@ -62,7 +62,7 @@ def report(
 def _sarif(verified: Verified, baseline: Path | None, keys: list[bytes], moment: datetime | None) -> str:
     """The verdict as SARIF, told apart from an older one where there is a `baseline`, which must verify, too."""
     from refute.report.diff import render_sarif
-    from refute.verify.verification import verify_verdict
+    from refute.verify.verification import verify_file
 
-    before = None if baseline is None else verify_verdict(read_file(baseline), keys, at=moment).predicate
+    before = None if baseline is None else verify_file(baseline, keys, at=moment).predicate
     return render_sarif(verified.predicate, verified.payload_sha256, baseline=before, root=Path.cwd())

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import read_specs
+from refute.cli.arguments import read_keys, read_specs
 from refute.cli.console import print_json
 from refute.cli.options import Json, RefuteDir, SpecsFolder
-from refute.errors import UsageError
 from refute.spec.folders import REFUTE_DIR, SPECS, runs_folder
 
 if TYPE_CHECKING:
@@ -51,10 +50,4 @@ def _show(found: Roadmap) -> None:
 def _keys(given: list[Path] | None) -> list[bytes]:
     from refute.attest import default_key_directory
 
-    paths = given or [default_key_directory() / "development.pub"]
-    try:
-        return [path.read_bytes() for path in paths]
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {error.filename}: {error.strerror or error}", hint="name the public key of your signer: --key"
-        ) from error
+    return read_keys(given or [default_key_directory() / "development.pub"])

@@ -76,7 +76,7 @@ def verify(
     from refute.verify.policy_check import enforce
     from refute.verify.sign_off.count import withdrawals
     from refute.verify.sign_off.statement import find_sign_offs
-    from refute.verify.verification import verify_verdict
+    from refute.verify.verification import naming, verify_verdict
 
     if accept is not None and require is None:
         raise UsageError("--accept says what may stand in the place of a required GO", hint="add --require GO")
@@ -85,20 +85,21 @@ def verify(
         raise UsageError("a sign-off means nothing without the policy that says whose it must be", hint="give --policy")
     require_store(store)
     keys, envelope = read_keys(key or ()), read_file(verdict)
-    verified = verify_verdict(
-        envelope,
-        trusted_keys(rules, keys),
-        threshold=threshold,
-        model=model,
-        store=store,
-        expected_release=release,
-        max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
-        at=parse_moment(at),
-        lock_keys=read_keys(lock_key or ()),
-        timestamp_roots=[read_file(path) for path in timestamp_root or []],
-        min_sequence=min_sequence,
-        min_spec_versions=parse_versions(min_spec_version or ()),
-    )
+    with naming(verdict):
+        verified = verify_verdict(
+            envelope,
+            trusted_keys(rules, keys),
+            threshold=threshold,
+            model=model,
+            store=store,
+            expected_release=release,
+            max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
+            at=parse_moment(at),
+            lock_keys=read_keys(lock_key or ()),
+            timestamp_roots=[read_file(path) for path in timestamp_root or []],
+            min_sequence=min_sequence,
+            min_spec_versions=parse_versions(min_spec_version or ()),
+        )
     files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
     bundle = read_bundle(envelope)
     files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}

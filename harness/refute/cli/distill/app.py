@@ -100,6 +100,7 @@ def tokenize(
     as_json: Json = False,
 ) -> None:
     """Turn documents into token shards, train and held-out, with a manifest."""
+    from refute.cli.arguments import reading_what_was_named
     from refute.cli.console import progress
     from refute.disk import working_in
     from refute.engines.distill.data.tokenize import Tokenize, tokenize
@@ -107,7 +108,7 @@ def tokenize(
     wanted = Tokenize(
         sources, tokenizer, out, pattern, field, heldout_share, seed, problems, special_tokens=special_tokens.value
     )
-    with working_in(out), progress() as report:
+    with reading_what_was_named(), working_in(out), progress() as report:
         manifest = tokenize(wanted, report, partial(typer.echo, err=True))
     if as_json:
         print_json(asdict(manifest))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refute.cli.arguments import reading_what_was_named
 from refute.cli.console import progress, signals
 from refute.disk import working_in, writing
 from refute.errors import UsageError
@@ -68,7 +69,13 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     first = os.environ.get("RANK", "0") == "0"
     stop = Stop()
     notice = "stopping after this step" if first else ""
-    with _exclusive(work, first=first), signals(stop, notice), progress(quiet=not first) as report:
+    # The configuration is a person's own file, and names the rest.
+    with (
+        reading_what_was_named(),
+        _exclusive(work, first=first),
+        signals(stop, notice),
+        progress(quiet=not first) as report,
+    ):
         if first and max_steps is not None:
             # Exactly so many steps, from the first one.
             _empty(work)
@@ -86,7 +93,7 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
     from refute.engines.distill.training.ranks import ALONE
 
     config = read_config(path).model_copy(update={"teacher_cache": None})
-    with _exclusive(out), reproducible(config), progress() as report:
+    with reading_what_was_named(), _exclusive(out), reproducible(config), progress() as report:
         run = build(config, ALONE)
         if run.teacher is None:
             raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")

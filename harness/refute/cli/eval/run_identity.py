@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from refute.attest import model_digest
 from refute.cli.eval.backend import EvalRequest
 from refute.cli.eval.problem_set import ProblemSet
 from refute.engines.humaneval.scoring.execute import Limits
-from refute.errors import UnreadableInputError, UsageError
+from refute.errors import UnreadableInputError, UsageError, VerificationError
 from refute.evidence.experiment import LIBRARIES
 from refute.spec.bars.sequential import Design
 
@@ -39,7 +40,7 @@ def samples_identity(request: EvalRequest, problems: ProblemSet, design: Design 
         raise UnreadableInputError(f"no model at {request.model}", hint="name a model folder, or a GGUF file")
     return {
         # What a server serves cannot be hashed from here: there is its word only.
-        "model_sha256": model_digest(request.model) if request.server is None else None,
+        "model_sha256": _digest(request.model) if request.server is None else None,
         "served_model": None if request.server is None else request.server.model,
         "problems_sha256": problems.sha256,
         "problems": len(problems.tasks),
@@ -53,6 +54,13 @@ def samples_identity(request: EvalRequest, problems: ProblemSet, design: Design 
         "versions": _versions("xllamacpp" if request.backend == "llama.cpp" else None),
         **({} if design is None else {"sequential": design.rule()}),
     }
+
+
+def _digest(model: Path) -> str:
+    try:
+        return model_digest(model)
+    except VerificationError as error:  # an empty folder, or one with links, of which a verdict could say nothing
+        raise UnreadableInputError(str(error), hint=error.hint or "name a model folder, or a GGUF file") from error
 
 
 def _versions(extra: str | None = None) -> dict[str, str]:

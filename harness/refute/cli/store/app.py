@@ -223,7 +223,11 @@ def _refuse_url(store: str | None) -> None:
 
 def _existing(store: str | None, refute_dir: Path) -> Path:
     """The store's folder. Raises UsageError where there is none: to look at a store must not make one."""
+    from refute.evidence.store.layout import MARKER
+
     place = Path(store or store_folder(refute_dir))
-    if not place.is_dir():
-        raise UsageError(f"there is no evidence store at {place}", hint="name one with --store or --refute-dir")
+    if not (place / MARKER).is_file():
+        raise UsageError(
+            f"there is no evidence store at {place}: it has no {MARKER}", hint="name one with --store or --refute-dir"
+        )
     return place

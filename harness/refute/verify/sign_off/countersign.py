@@ -12,7 +12,7 @@ from refute.errors import UsageError
 from refute.judge.predicate.bundle import countersign_bundle
 from refute.judge.run.verdict_files import files_of
 from refute.spec.policy import OPERATOR, load_policy, trusted_keys
-from refute.verify.verification import verify_verdict
+from refute.verify.verification import verify_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,13 @@ def countersign(request: CountersignRequest) -> Countersigned:
 
     What was signed is not changed, so that sign-offs stay good. Raises UsageError without a key that the caller trusts
     for the verdict, for a key that signed already or that the policy does not call an operator's; VerificationError for
-    a verdict that does not verify; ExperimentError where a file cannot be written.
+    a verdict that does not verify; and as `disk.unwritable` says.
     """
     policy = load_policy(request.policy) if request.policy else None
     trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
     bundle = files_of(request.verdict).bundle
     paths = [request.verdict, *([bundle] if bundle.exists() and bundle != request.verdict else [])]
-    try:
-        contents = {path: path.read_bytes() for path in paths}
-    except OSError as error:
-        raise UsageError(f"cannot read {error.filename}: {error.strerror}") from error
-    digests = {verify_verdict(data, trusted).payload_sha256 for data in contents.values()}
+    digests = {verify_file(path, trusted).payload_sha256 for path in paths}
     if len(digests) != 1:
         raise UsageError(
             f"{bundle} is the bundle of another verdict", hint="move it away, or name the verdict it is of"
@@ -64,7 +60,7 @@ def countersign(request: CountersignRequest) -> Countersigned:
     own_id = key_id(public_pem(key))
     if policy is not None and own_id not in {each.id for each in policy.keys_of(OPERATOR)}:
         raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {OPERATOR}")
-    signed = {path: countersign_bundle(data, key) for path, data in contents.items()}
+    signed = {path: countersign_bundle(path.read_bytes(), key) for path in paths}
     for path, data in signed.items():
         write_whole(path, data)
     return Countersigned(tuple(signed), own_id, digests.pop())

@@ -12,7 +12,7 @@ from refute.errors import UsageError
 from refute.spec.fields import utc_now
 from refute.spec.policy import OPERATOR, LoadedPolicy, load_policy, trusted_keys
 from refute.verify.sign_off.statement import Decision, default_path, sign_off_verdict, write_sign_off
-from refute.verify.verification import verify_verdict
+from refute.verify.verification import verify_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,7 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     """
     policy = load_policy(request.policy) if request.policy else None
     trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
-    try:
-        envelope = request.verdict.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {request.verdict}: {error.strerror}") from error
-    verified = verify_verdict(envelope, trusted)
+    verified = verify_file(request.verdict, trusted)
     key = open_signing_key(request.key, request.public_key, request.passphrase_file)
     own_id = key_id(public_pem(key))
     if request.decision == "withdraw":

@@ -194,7 +194,7 @@ def test_problems_file_that_is_none(tmp_path: Path, text: str) -> None:
     """A benchmark file without problems is an error: it would clear every document."""
     path = tmp_path / "bad.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ExperimentError, match=r"bad.jsonl"):
+    with pytest.raises(MissingInputsError, match=r"bad.jsonl"):
         read_problems(path)
 
 

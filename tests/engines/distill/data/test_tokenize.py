@@ -298,7 +298,7 @@ def test_a_share_that_leaves_a_side_empty_is_refused(tmp_path: Path, teacher_fol
 def test_a_side_without_documents_leaves_no_manifest(tmp_path: Path, teacher_folder: Path) -> None:
     """One document cannot be on both sides: the error names the empty one and the counts."""
     source = _write_jsonl(tmp_path / "rows.jsonl", [DOCUMENTS[0], DOCUMENTS[0]])
-    with pytest.raises(ExperimentError, match=r"no document is left for (train|heldout): .*duplicates=1"):
+    with pytest.raises(UsageError, match=r"no document is left for (train|heldout): .*duplicates=1"):
         tokenize(_wanted(source, teacher_folder, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
 

@@ -57,7 +57,7 @@ def word_grams(text: str, ngram: int) -> list[str]:
 def read_problems(path: Path) -> list[str]:
     """One text a problem (prompt, canonical solution and tests) of a HumanEval JSONL file, gzipped or not.
 
-    Raises MissingInputsError when the file is absent, ExperimentError when a line is not a problem.
+    Raises MissingInputsError when the file is absent, or holds anything but problems.
     """
     if not path.is_file():
         raise MissingInputsError(f"decontamination: the problems {path} are missing")
@@ -67,7 +67,7 @@ def read_problems(path: Path) -> list[str]:
         rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         problems = ["\n".join((row["prompt"], row["canonical_solution"], row["test"])) for row in rows]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"decontamination: {path} is not a HumanEval file: {error!r}") from error
+        raise MissingInputsError(f"decontamination: {path} is not a HumanEval file: {error!r}") from error
     if not problems:
-        raise ExperimentError(f"decontamination: {path} holds no problem, expected at least one")
+        raise MissingInputsError(f"decontamination: {path} holds no problem, expected at least one")
     return problems

@@ -21,7 +21,7 @@ from refute.engines.distill.data.shards import ID, MANIFEST, SPLITS, Manifest, S
 from refute.engines.distill.data.tokenize_progress import DIGEST_BYTES, FILE, Counts, Progress, describe_sources
 from refute.engines.model.special_tokens import SpecialTokens, text_separator
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
-from refute.errors import ExperimentError, UsageError
+from refute.errors import UsageError
 from refute.job import ProgressCallback
 from refute.spec.release import GgufModel, HfModel, Source
 
@@ -87,7 +87,7 @@ def tokenize(
 
     A run that was killed goes on behind its last shard, and ends with the same bytes. Raises UsageError for a folder
     that holds shards already or an unfinished run of other settings, or a share outside (0, 1); MissingInputsError for
-    absent sources; ExperimentError when a split stays empty or texts spell special tokens that they may not.
+    absent sources; UsageError when a split stays empty; ExperimentError when texts spell special tokens that they may not.
     """
     if not 0 < wanted.heldout_share < 1:
         raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")
@@ -129,7 +129,7 @@ def tokenize(
     encoder.watch.refuse("documents")
     empty = [split for split in SPLITS if getattr(counts, split) == 0]
     if empty:
-        raise ExperimentError(
+        raise UsageError(
             f"no document is left for {' and '.join(empty)}: {counts}",
             hint="name more documents, or another --heldout-share; a document is on one side only",
         )

@@ -129,8 +129,26 @@ def test_links_under_ignored_names_are_refused(tmp_path: Path, name: str) -> Non
 
 def test_what_is_left_out_is_told_by_name() -> None:
     """Git's files at the top, whatever lies in them, and the signature; nothing further down."""
-    left_out = [".git", ".git/HEAD", ".github/x/y", ".gitattributes", ".gitignore", "model.sig"]
-    kept = ["sub/.git/x", "sub/model.sig", "model.sig/x", ".gitmodules", "model.sig.bak", "git"]
+    left_out = [
+        ".cache/huggingface/download/w.lock",
+        ".git",
+        ".git/HEAD",
+        ".github/x/y",
+        ".gitattributes",
+        ".gitignore",
+        "model.sig",
+    ]
+    kept = [
+        "sub/.cache/huggingface/x",
+        ".cache/x",
+        ".cache/huggingface",
+        "sub/.git/x",
+        "sub/model.sig",
+        "model.sig/x",
+        ".gitmodules",
+        "model.sig.bak",
+        "git",
+    ]
     assert [is_left_out(name) for name in left_out + kept] == [True] * len(left_out) + [False] * len(kept)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from free_config import free
 from refute.disk import file_sha256
+from refute.errors import MissingInputsError
 from refute.evidence import experiment as experiments
 from refute.evidence.experiment import (
     Experiment,
@@ -178,3 +180,20 @@ def test_folder_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert folder_digest(tmp_path / "a") == file_sha256(tmp_path / "a")
     assert folder_digest(tmp_path / "empty") != folder_digest(tmp_path)
+
+
+@pytest.mark.parametrize("odd", ["a link to a folder", "a link to nothing", "a pipe"])
+def test_nothing_in_a_folder_is_left_out_in_silence(tmp_path: Path, odd: str) -> None:
+    """A link to a file counts as that file; what no digest can speak of is refused by its name."""
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a").write_bytes(b"x")
+    before = folder_digest(folder)
+    (folder / "b").symlink_to(folder / "sub" / "a")
+    assert folder_digest(folder) != before
+    if odd == "a pipe":
+        os.mkfifo(folder / "odd")
+    else:
+        (folder / "odd").symlink_to(folder / "sub" if odd == "a link to a folder" else folder / "none")
+    with pytest.raises(MissingInputsError, match=r"odd is .*, and would be left out"):
+        folder_digest(folder)

@@ -20,11 +20,15 @@ from refute.errors import UnreadableInputError, VerificationError
 _GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
 
+# What `hf download` and `snapshot_download(local_dir=)` of huggingface_hub leave beside the files that they bring.
+_HUB_CACHE = ".cache/huggingface"
+
+
 # Its command line leaves out the signature that it writes, by default under this name.
 SIGNATURE_FILE = "model.sig"
 
 
-IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {SIGNATURE_FILE}))
+IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_HUB_CACHE, SIGNATURE_FILE}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class ModelManifest:
 
     @staticmethod
     def serialization() -> dict[str, Json]:
-        """How a root digest is made of files; `ignore_paths` count at the top level only."""
+        """How a root digest is made of files; `ignore_paths` start at the model's folder."""
         return {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": IGNORED_PATHS}
 
     def as_json(self) -> dict[str, Json]:
@@ -96,7 +100,9 @@ def model_digest(path: str | os.PathLike[str]) -> str:
 def is_left_out(name: str) -> bool:
     """Whether the file `name`, a path below its model folder with `/`, is no part of the model."""
     # A folder named like the signature is not one, and could hide files.
-    return name.partition("/")[0] in _GIT_PATHS or name == SIGNATURE_FILE
+    if name.partition("/")[0] in _GIT_PATHS or name == SIGNATURE_FILE:
+        return True
+    return name.startswith(f"{_HUB_CACHE}/")
 
 
 def _file_names(root: Path) -> Iterator[str]:

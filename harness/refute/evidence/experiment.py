@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from refute.disk import file_sha256
-from refute.errors import UsageError
+from refute.errors import MissingInputsError, UsageError
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.process.installed import content_of
 from refute.evidence.process.variables import extra_folders, numeric_variables
@@ -163,6 +163,20 @@ def folder_digest(folder: Path) -> str:
     """Digest of a folder's files by name and content; of a file, its SHA-256."""
     if folder.is_file():
         return file_sha256(folder)
-    return manifest_digest(
-        {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    )
+    return manifest_digest({path.relative_to(folder).as_posix(): file_sha256(path) for path in files_below(folder)})
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, by name; a link to a file is one, as the hub's cache has them.
+
+    Raises MissingInputsError for a link to a folder or to nothing, and for what is neither file nor folder: whoever
+    named the folder meant it, and a digest without it would speak of less.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path
+        elif path.is_symlink() or not path.is_dir():
+            what = "a link to a folder or to nothing" if path.is_symlink() else "neither a file nor a folder"
+            raise MissingInputsError(
+                f"{path} is {what}, and would be left out", hint="copy what is meant there, or take it away"
+            )

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 
 from refute.disk import link_or_copy
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
-from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job, key_of
+from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job, files_below, key_of
 from refute.evidence.manifest import Ran
 from refute.evidence.process.engine_process import Workers
 from refute.evidence.process.ran import MadeBy, made_by, outdated, read_ran
@@ -205,11 +205,10 @@ def _take_in(experiment: Experiment, out: Path) -> None:
 
 def _link_files(path: Path, out: Path) -> None:
     """The file at `path`, or all files below it, in `out`."""
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            target = out / (file.name if path.is_file() else file.relative_to(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(file.resolve(), target)  # link(2) would link a symbolic link, not the file
+    for file in [path] if path.is_file() else files_below(path):
+        target = out / (file.name if path.is_file() else file.relative_to(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(file.resolve(), target)  # link(2) would link a symbolic link, not the file
 
 
 def _lines_until(stream: IO[bytes], deadline: float) -> Iterator[bytes | None]:

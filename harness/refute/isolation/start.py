@@ -85,6 +85,13 @@ def compiled_sources() -> Mapping[str, str]:
     return dict(_compiled)
 
 
+def count_compiled(sources: Mapping[str, str]) -> list[str]:
+    """Count what a child compiled as if it had been compiled here; returns the modules that had another source here."""
+    differing = sorted(name for name, digest in sources.items() if _compiled.get(name, digest) != digest)
+    _compiled.update(sources)
+    return differing
+
+
 def places_of_this_process() -> Places | None:
     """What this interpreter was started with; None where it was started otherwise."""
     return _started[0] if _started else None

@@ -21,14 +21,11 @@ def loaded(variables: Mapping[str, str]) -> dict[str, object]:
     files = dict(_module_files(_libraries()))
     distributions, listed = owners(files.values())
     compiled = compiled_sources()
-    modules = {
-        name: compiled.get(name) or file_sha256(Path(file))
-        for name, file in sorted(files.items())
-        if name in compiled or file not in listed
-    }
+    others = {name: file for name, file in files.items() if name not in compiled and file not in listed}
+    modules = {**compiled, **{name: file_sha256(Path(file)) for name, file in others.items()}}
     return {
         "modules": modules,
-        "outside": [name for name in modules if not is_below(files[name], _libraries())],
+        "outside": [name for name in sorted(modules.keys() & files) if not is_below(files[name], _libraries())],
         "distributions": distributions,
         "variables": dict(variables),
     }

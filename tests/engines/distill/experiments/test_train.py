@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from refute.disk import file_sha256
 from refute.engines.distill.experiments.train import train
+from refute.engines.distill.training import step
 from refute.errors import MissingInputsError, NonFiniteError, RefuteError
+from refute.isolation.start import compiled_sources
 from refute.job import Job
 from training_runs import BASE, each_step, run_config, summary, weights
 
@@ -35,7 +38,8 @@ def shared(
 
 
 def test_two_processes_train_the_student_of_one(shared: Callable[..., Job]) -> None:
-    """Weights equal to 1e-5, every step reported once, and the summary says how many took part."""
+    """Weights equal to 1e-5, every step reported once, the summary says how many took part, and it is known of which
+    sources the others ran."""
     taken: list[int] = []
     alone, together = shared(1), shared(2)
     train(alone)
@@ -45,6 +49,7 @@ def test_two_processes_train_the_student_of_one(shared: Callable[..., Job]) -> N
         torch.testing.assert_close(tensor, others[name], rtol=1e-5, atol=1e-6)
     assert taken == [1, 2, 3]
     assert summary(together.out)["ranks"] == 2
+    assert compiled_sources()[step.__name__] == file_sha256(Path(step.__file__ or ""))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from refute.engines.distill.training.ranks import leave_process_group
 from refute.engines.distill.training.trainer import run_training
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, RefuteError, UsageError
 from refute.isolation.command import isolated_command
+from refute.isolation.start import compiled_sources, count_compiled
 from refute.job import Fact, Job
 from refute.spec.experiments.distill import TrainConfig
 from refute.spec.experiments.parsing import parse_config
@@ -73,6 +74,22 @@ def launch(job: Job, config: TrainConfig) -> None:
     if status != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
         raise ExperimentError(f"a rank ended without a word; the log of all of them ends:\n{tail}", hint=f"see {log}")
+    _count_compiled(job, config.processes)
+
+
+def _count_compiled(job: Job, ranks: int) -> None:
+    """What the ranks compiled is what this experiment ran. Raises ExperimentError where they are not of one source."""
+    for rank in range(ranks):
+        said = json.loads(_compiled_by(job.scratch, rank).read_text(encoding="utf-8"))
+        if differing := count_compiled(said):
+            raise ExperimentError(
+                f"rank {rank} ran other sources than the rest: {', '.join(differing)}",
+                hint="files of refute changed while the run was under way: run it again",
+            )
+
+
+def _compiled_by(scratch: Path, rank: int) -> Path:
+    return scratch / f"compiled-{rank}.json"
 
 
 def _follow(events: Any, process: subprocess.Popen[bytes], job: Job) -> list[dict[str, Any]]:
@@ -122,6 +139,7 @@ def main(request_path: str) -> None:
             }
             events.write(json.dumps(failed) + "\n")
             sys.exit(1)
+    _compiled_by(job.scratch, rank).write_text(json.dumps(compiled_sources()), encoding="utf-8")
     leave_process_group()
 
 

@@ -31,6 +31,14 @@ def better(self, file):
 
 module.Evidence.rows = better
 """
+# What pydantic imports wherever the distribution is installed that names it in its entry points.
+PLUGIN = """\
+import sys
+from pathlib import Path
+
+if sys.flags.no_site:
+    Path(__file__).with_name("plugged").touch()
+"""
 # What a conftest.py can read of the process that started pytest.
 LOOK = """\
 import os
@@ -77,13 +85,18 @@ def editable(repo: Repo) -> Path:
                 (library / entry.name).symlink_to(entry)
     sources = [entry for entry in sys.path if entry.endswith(("harness", "falsifiers"))]
     (library / "editable.pth").write_text("\n".join([*sources, str(repo.path)]), encoding="utf-8")
+    info = library / "judged_repository-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: judged-repository\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pydantic]\nown = own_plugin\n", encoding="utf-8")
     return repo.path / "env/bin/python"
 
 
 def test_a_hook_in_the_folder_of_an_editable_install_gets_nothing_signed(repo: Repo, editable: Path) -> None:
     """A sitecustomize.py there runs in pytest and makes the example's answers right; the judge and what measures again
-    never run it, say that it is there, and the verdict is NO-GO."""
+    never run it, say that it is there, and the verdict is NO-GO. Nor do they import what its entry points name."""
     repo.write("sitecustomize.py", HOOK)
+    repo.write("own_plugin.py", PLUGIN)
     repo.fail()
     ended = repo.python("-c", f"import os; os.execv({str(editable)!r}, {[str(editable), *GATE]!r})")
     assert (ended.returncode, repo.rulings()) == (1, ["NO-GO"]), ended.stdout
@@ -91,3 +104,4 @@ def test_a_hook_in_the_folder_of_an_editable_install_gets_nothing_signed(repo: R
     assert predicate.run.hooks == ("sitecustomize",)
     assert any("a start-up hook from outside" in fault for fault in predicate.record_faults)
     assert os.fspath(repo.path) not in "".join(predicate.record_faults)
+    assert not (repo.path / "plugged").exists()

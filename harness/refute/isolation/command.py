@@ -26,15 +26,16 @@ _NO_FOLDER = ("#", "import ", "import\t")
 
 
 def isolated_command(
-    module: str, *arguments: str, own_environment: bool = False, others: Sequence[str] = ()
+    module: str, *arguments: str, own_environment: bool = False, packs: bool = True, extra: Sequence[str] = ()
 ) -> list[str]:
     """The command that runs `module` of this installation isolated (see `refute.isolation.start`).
 
-    With `own_environment`, the caller starts it in one in which only its own PYTHON* variables are left. `others` are
-    folders that are searched last.
+    With `own_environment`, the caller starts it in one in which only its own PYTHON* variables are left. With `packs`
+    it may import from folders that `.pth` files name, where falsifier packs lie that are installed editable; the
+    judged repository may be among them. `extra` are folders that are searched last.
     """
     places = installed_places()
-    places = replace(places, others=(*places.others, *others))
+    places = replace(places, others=(*(places.others if packs else ()), *extra))
     flags = _SEEDED if own_environment else _ISOLATED
     return [sys.executable, *flags, "-X", "utf8", _script(), places.to_json(), module, *arguments]
 
@@ -45,14 +46,20 @@ def installed_places() -> Places:
 
     Lines of `.pth` files that are code are not run: what they would have made importable is not.
     """
-    known = start.places_of_this_process()
-    if known is not None:
-        return known
-    libraries = tuple(folder for folder in map(_real, site.getsitepackages()) if Path(folder).is_dir())
-    root = str(Path(__file__).resolve().parents[2])
-    own = () if root in libraries else (root,)
+    started = start.places_of_this_process()
+    libraries = _site_packages() if started is None else started.libraries
     named = dict.fromkeys(folder for library in libraries for folder in path_lines(Path(library)))
-    return Places(own, libraries, tuple(each for each in named if each not in (*own, *libraries)), sys.prefix)
+    own = dict.fromkeys([str(Path(__file__).resolve().parents[2]), *filter(_holds_own, named)])
+    own_folders = tuple(each for each in own if each not in libraries)
+    return Places(own_folders, libraries, tuple(each for each in named if each not in own), sys.prefix)
+
+
+def _site_packages() -> tuple[str, ...]:
+    return tuple(folder for folder in map(_real, site.getsitepackages()) if Path(folder).is_dir())
+
+
+def _holds_own(folder: str) -> bool:
+    return any((Path(folder) / package / "__init__.py").is_file() for package in start.OWN)
 
 
 def path_lines(library: Path) -> Iterator[str]:

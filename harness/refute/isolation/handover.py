@@ -49,7 +49,7 @@ def hand_over(arguments: Sequence[str], environment: Mapping[str, str]) -> Hando
         stream.write(told)
     os.lseek(descriptor, 0, os.SEEK_SET)
     visible = {name: text for name, text in clean_environment(environment).items() if name not in _SECRETS}
-    return Handover(isolated_command("refute", HANDED, str(descriptor)), visible, descriptor)
+    return Handover(isolated_command("refute", HANDED, str(descriptor), packs=False), visible, descriptor)
 
 
 def isolate(arguments: list[str]) -> list[str]:

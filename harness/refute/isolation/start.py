@@ -23,13 +23,20 @@ from types import CodeType, ModuleType
 _NAME = "refute.isolation.start"
 
 
-# Compiled from their sources wherever they are installed.
-_OWN = frozenset({"refute", "refute_falsifiers"})
+# refute's own packages: compiled from their sources wherever they are installed.
+OWN = ("refute", "refute_falsifiers")
+
+
+# pydantic would import what any installed distribution names in its entry points, such as the judged repository's.
+_NO_PLUGINS = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders that are searched behind the standard library, in this order: refute's own, libraries, all others."""
+    """Folders to import from: libraries and then all others, behind the standard library.
+
+    From those in `own` refute's own packages come, and nothing else does.
+    """
 
     own: tuple[str, ...]
     libraries: tuple[str, ...]
@@ -55,13 +62,13 @@ class SourceOnly(SourceFileLoader):
 class _Finder:
     """Finds what the path finder finds; sources outside the folders of libraries are compiled as they are."""
 
-    def __init__(self, libraries: Iterable[str]) -> None:
-        self._libraries = tuple(libraries)
+    def __init__(self, own: Sequence[str], libraries: Sequence[str]) -> None:
+        self._own, self._libraries = own, libraries
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target)
+        spec = PathFinder.find_spec(name, self._own if self._own and name in OWN else path, target)
         if spec is None or spec.origin is None or self._is_library(name, spec.origin):
             return spec
         if not isinstance(spec.loader, SourceFileLoader):
@@ -72,7 +79,7 @@ class _Finder:
         return spec
 
     def _is_library(self, name: str, origin: str) -> bool:
-        return name.partition(".")[0] not in _OWN and is_below(origin, self._libraries)
+        return name.partition(".")[0] not in OWN and is_below(origin, self._libraries)
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:
@@ -110,8 +117,9 @@ def main() -> None:
     _started.append(Places(prefix=given["prefix"], **folders))
     sys.prefix = sys.exec_prefix = given["prefix"]  # that of the virtual environment, as `site` would have it
     # Before the path finder, which stays for whoever asks it for distributions.
-    sys.meta_path.insert(0, _Finder([*sys.path, *folders["libraries"]]))
-    sys.path[:] = [*sys.path, *folders["own"], *folders["libraries"], *folders["others"]]
+    sys.meta_path.insert(0, _Finder(folders["own"], [*sys.path, *folders["libraries"]]))
+    sys.path += [*folders["libraries"], *folders["others"]]
+    os.environ.update(_NO_PLUGINS)
     sys.modules[_NAME] = sys.modules["__main__"]
     sys.argv[:3] = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

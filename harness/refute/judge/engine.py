@@ -14,11 +14,8 @@ from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.process.installed import recorded_files
 from refute.isolation.command import installed_places
-from refute.isolation.start import compiled_sources
+from refute.isolation.start import OWN, compiled_sources
 from refute.spec.fields import Closed, Sha256
-
-_PACKAGES = ("refute", "refute_falsifiers")
-
 
 _SHOWN = 5
 
@@ -56,7 +53,7 @@ class Engine(Closed):
 @cache
 def identify_engine() -> Engine:
     """The refute of this process. Reads all of its files, once."""
-    return engine_of(distribution("refute"), {name: _folder(name) for name in _PACKAGES}, compiled_sources())
+    return engine_of(distribution("refute"), {name: _folder(name) for name in OWN}, compiled_sources())
 
 
 def engine_of(installed: Distribution, packages: Mapping[str, Path], compiled: Mapping[str, str]) -> Engine:

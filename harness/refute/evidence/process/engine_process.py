@@ -66,7 +66,7 @@ class _Server:
         self._heard = b""
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                isolated_command(_WORKER, str(theirs.fileno()), own_environment=True, others=extra_folders(os.environ)),
+                isolated_command(_WORKER, str(theirs.fileno()), own_environment=True, extra=extra_folders(os.environ)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -39,13 +39,15 @@ _TUNING = {
 }
 
 
-# Nothing is fetched behind the plan's back, hashing does not vary, and asking whether there is a GPU does not start
-# CUDA in the process that is about to fork (PyTorch documentation, "CUDA environment variables").
+# Nothing is fetched behind the plan's back, torch imports no distribution for its entry point, hashing does not vary, and
+# asking whether there is a GPU does not start CUDA in the process that is about to fork (PyTorch documentation, "CUDA
+# environment variables").
 _FIXED = {
     "HF_HUB_OFFLINE": "1",
     "PYTHONHASHSEED": "0",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
 }
 
 

@@ -39,9 +39,9 @@ _TUNING = {
 }
 
 
-# Nothing is fetched behind the plan's back, torch imports no distribution for its entry point, hashing does not vary, and
-# asking whether there is a GPU does not start CUDA in the process that is about to fork (PyTorch documentation, "CUDA
-# environment variables").
+# Nothing is fetched behind the plan's back, torch imports no distribution for its entry point, hashing does not vary,
+# and asking whether there is a GPU does not start CUDA in the process that is about to fork (PyTorch documentation,
+# "CUDA environment variables").
 _FIXED = {
     "HF_HUB_OFFLINE": "1",
     "PYTHONHASHSEED": "0",

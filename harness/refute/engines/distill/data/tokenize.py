@@ -87,7 +87,8 @@ def tokenize(
 
     A run that was killed goes on behind its last shard, and ends with the same bytes. Raises UsageError for a folder
     that holds shards already or an unfinished run of other settings, or a share outside (0, 1); MissingInputsError for
-    absent sources; UsageError when a split stays empty; ExperimentError when texts spell special tokens that they may not.
+    absent sources; UsageError when a split stays empty; ExperimentError when texts spell special tokens that they may
+    not.
     """
     if not 0 < wanted.heldout_share < 1:
         raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")

@@ -1,4 +1,5 @@
-"""Writing where the disk may be full: whole files at once or not at all, rows one by one, and one error for both."""
+"""Files on a disk that may be full, under names that may be anything: read only where they are files, written whole or
+not at all, with one error for what the system refuses."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from refute.errors import RefuteError, UnwritableError, UsageError
 # Errors of the system that say: what was named to write to is not of the kind that it must be.
 _IN_THE_WAY = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# More than any signed file, key or report has; a model is not read through this.
+_LARGEST = 64 * 1024 * 1024
 _RUN_AGAIN = "make room or name another place, then run the same command again: what is finished is kept"
 
 
@@ -90,6 +94,28 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """The file at `path`, to read. Raises OSError for a folder, a pipe or a device, which might never answer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        fault = os.strerror(errno.EISDIR) if stat.S_ISDIR(kind) else "it is a pipe or a device, and no file"
+        raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, fault, str(path))
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def read_regular(path: Path, limit: int = _LARGEST) -> bytes:
+    """The bytes of a file of at most `limit` bytes. Raises OSError as `open_regular` does, and for a larger one."""
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+    return data
 
 
 def file_sha256(path: Path) -> str:

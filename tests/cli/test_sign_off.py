@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -291,3 +292,34 @@ def test_a_rejection_inside_the_bundle_outweighs_an_approval(verdict: Path, cli:
         stream.write(rejection.read_bytes() + b"\n")
     ended = cli("verify", bundle, *policy)
     assert (ended.returncode, "rejected by Bob as release-owner: bad" in ended.stderr) == (4, True)
+
+
+def test_what_is_no_file_is_never_waited_for(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """A pipe that nobody writes to, in the place of each thing that `verify` reads; a folder, a pipe or a dangling link
+    that is called like a sign-off blocks nothing and is named."""
+    policy = ("--policy", tmp_path / "policy.yaml")
+    assert cli(*arguments(verdict)).returncode == 0
+    os.mkfifo(verdict.parent / "sign-off-a.intoto.json")
+    (verdict.parent / "sign-off-b.intoto.json").mkdir()
+    (verdict.parent / "sign-off-c.intoto.json").symlink_to("nowhere")
+    ended = cli("verify", verdict, *policy, "--json")
+    assert ended.returncode == 0, ended.stderr
+    odd = [check for check in json.loads(ended.stdout)["checks"] if check.endswith("is no file")]
+    assert len(odd) == 3
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in (
+        ("verify", pipe, *policy),
+        ("verify", verdict, "--policy", pipe),
+        ("verify", verdict, "--key", pipe),
+        ("verify", verdict, *policy, "--sign-off", pipe),
+        ("verify", verdict, "--key", tmp_path / "keys/gate.pub", "--timestamp-root", pipe),
+        ("verify", verdict, "--key", tmp_path / "keys/gate.pub", "--model", pipe),
+        tuple(arguments(verdict, key=pipe)),
+        ("countersign", pipe, *policy, "--key", tmp_path / "keys/bob.key"),
+        ("judge", verdict.parent, "--key", pipe),
+        ("judge", verdict.parent, "--key", tmp_path / "keys/gate.key", "--waivers", pipe),
+    ):
+        ended = cli(*command)
+        assert ended.returncode in (2, 4, 5), (command, ended.stderr)
+        assert "pipe" in ended.stderr

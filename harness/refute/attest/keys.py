@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
-from refute.disk import create_file, writing
+from refute.disk import create_file, open_regular, writing
 from refute.errors import UnreadableInputError, UsageError
 
 DEVELOPMENT_KEY = "development"
@@ -115,7 +115,7 @@ def read_secret(path: Path, what: str, *, hint: str = "") -> bytes:
     is a public key.
     """
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             mode = os.fstat(handle.fileno()).st_mode
             data = handle.read(_MAX_SECRET_BYTES)
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from refute.attest import PrivateKey, key_id, load_private_key
 from refute.attest.kms import is_key_uri, remote_key
 from refute.attest.passphrase import ask_passphrase, given_passphrase
+from refute.disk import read_regular
 from refute.errors import UnreadableInputError, UsageError, VerificationError
 
 
@@ -43,7 +44,7 @@ def load_unattended_key(path: Path) -> PrivateKey:
 def read_public_key(path: Path) -> bytes:
     """The bytes of a public key file. Raises UnreadableInputError if it cannot be read, or is none."""
     try:
-        pem = path.read_bytes()
+        pem = read_regular(path)
         key_id(pem)
     except OSError as error:
         raise UnreadableInputError(

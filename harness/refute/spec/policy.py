@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refute.attest import key_id
+from refute.disk import read_regular
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
 from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, moment
@@ -224,7 +225,7 @@ def _load_key(text: KeyText, folder: Path) -> TrustedKey:
     else:
         path = folder / Path(text.path or "").expanduser()
         try:
-            pem = path.read_bytes()
+            pem = read_regular(path)
         except (OSError, ValueError) as error:
             raise UnreadableInputError(f"cannot read the public key {path}: {error}") from error
     return TrustedKey(text.name, key_id(pem), pem, text)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from refute.attest import Json, Statement, envelope_signers, key_id, read_statement, verify_envelope
+from refute.disk import read_regular
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.judge.predicate.bundle import read_bundle
 from refute.judge.run.facts import CitedVerdict
@@ -143,6 +144,6 @@ def _approval(envelope: bytes, key: bytes) -> Statement:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise MissingInputsError(f"cannot read the {what} {path}: {error.strerror or error}") from error

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from refute.attest import canonical_json, envelope_signers, key_id, peek_envelope, read_statement, verify_envelope
 from refute.attest.timestamp import read_timestamp
+from refute.disk import read_regular
 from refute.errors import UnreadableInputError, VerificationError
 from refute.judge.predicate.bundle import check_projections, read_bundle
 from refute.judge.predicate.model import Predicate
@@ -51,7 +52,7 @@ def naming(path: Path) -> Iterator[None]:
 def verify_file(path: Path, trusted_keys: Sequence[bytes], *, at: datetime | None = None) -> Verified:
     """`verify_verdict` of what lies at `path`, whose errors name it. Raises UnreadableInputError, too."""
     try:
-        envelope = path.read_bytes()
+        envelope = read_regular(path)
     except OSError as error:
         raise UnreadableInputError(
             f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json"

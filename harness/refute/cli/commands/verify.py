@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -100,13 +101,15 @@ def verify(
             min_sequence=min_sequence,
             min_spec_versions=parse_versions(min_spec_version or ()),
         )
-    files = {str(path): read_file(path) for path in (*find_sign_offs(verdict), *(sign_off or ()))}
+    beside, odd = find_sign_offs(verdict)
+    files = {str(path): read_file(path) for path in (*beside, *(sign_off or ()))}
     bundle = read_bundle(envelope)
     files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}
     if withdrawn := withdrawals(verified, [*keys, *(operator_keys(rules) if rules else ())], files):
         raise StaleVerdictError(f"the verdict was withdrawn: {'; '.join(withdrawn)}", cause="withdrawn")
     if rules is not None:
         verified = enforce(rules, bundle.verdict, verified, files, given_keys=keys)
+        verified = replace(verified, checks=(*verified.checks, *odd))
     status = Status.DONE
     if require is not None:
         status = status_of_ruling(verified.predicate.verdict.ruling, accept_warn=accept is not None)

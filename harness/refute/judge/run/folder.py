@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from refute.disk import read_regular
 from refute.errors import EvidenceError, UnreadableInputError, UsageError, VerificationError
 from refute.evidence.manifest import FileName
 from refute.evidence.process.ran import MadeBy
@@ -105,7 +106,7 @@ class RunFolder:
     def read_run(self) -> RunFile:
         """Raises UsageError when this is not a run folder."""
         try:
-            return RunFile.model_validate_json((self.path / "run.json").read_bytes())
+            return RunFile.model_validate_json(read_regular(self.path / "run.json"))
         except (OSError, ValidationError) as error:
             raise UsageError(
                 f"{self.path} is not a run folder: {error}",
@@ -147,7 +148,7 @@ class RunFolder:
         """
         path = self.path / "evidence.jsonl"
         found: dict[str, EvidenceLine] = {}
-        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+        for number, text in enumerate(_lines(path), start=1):
             try:
                 line = EvidenceLine.model_validate_json(text)
             except ValidationError as error:
@@ -168,7 +169,7 @@ class RunFolder:
         """Falsifiers that were left out. Raises UnreadableInputError for a line that lists no names."""
         path = self.path / "deselected.jsonl"
         found: set[str] = set()
-        for number, text in enumerate(path.read_bytes().splitlines() if path.exists() else (), start=1):
+        for number, text in enumerate(_lines(path), start=1):
             try:
                 found.update(_NAMES.validate_json(text))
             except ValidationError as error:
@@ -189,6 +190,16 @@ class RunFolder:
             os.write(descriptor, data)
         finally:
             os.close(descriptor)
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Of a file that need not be there. Raises UnreadableInputError for what is there and is none."""
+    try:
+        return read_regular(path).splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UnreadableInputError(f"cannot read {path}: {error.strerror or error}", hint=_RUN_AGAIN) from error
 
 
 def dump_json(value: object) -> str:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from refute.disk import open_regular
 from refute.errors import Problem, SpecError
 from refute.spec.yaml.model_paths import keys_at
 from refute.spec.yaml.scalars import Scalar, read_plain
@@ -81,7 +82,7 @@ def read_text(path: Path) -> str:
     Raises SpecError if it cannot be read, is above 1 MiB, is not UTF-8 or starts with a byte order mark.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

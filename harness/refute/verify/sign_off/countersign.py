@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refute.attest import key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
-from refute.disk import write_whole
+from refute.disk import read_regular, write_whole
 from refute.errors import UsageError
 from refute.judge.predicate.bundle import countersign_bundle
 from refute.judge.run.verdict_files import files_of
@@ -60,7 +60,7 @@ def countersign(request: CountersignRequest) -> Countersigned:
     own_id = key_id(public_pem(key))
     if policy is not None and own_id not in {each.id for each in policy.keys_of(OPERATOR)}:
         raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {OPERATOR}")
-    signed = {path: countersign_bundle(path.read_bytes(), key) for path in paths}
+    signed = {path: countersign_bundle(read_regular(path), key) for path in paths}
     for path, data in signed.items():
         write_whole(path, data)
     return Countersigned(tuple(signed), own_id, digests.pop())

@@ -111,6 +111,8 @@ def write_sign_off(path: Path, envelope: bytes) -> None:
         )
 
 
-def find_sign_offs(verdict: Path) -> list[Path]:
-    """The sign-off files beside a verdict, by name."""
-    return sorted(verdict.parent.glob(FILES))
+def find_sign_offs(verdict: Path) -> tuple[list[Path], list[str]]:
+    """The sign-off files beside a verdict, by name; and in words what is called like one and is no file."""
+    named = sorted(verdict.parent.glob(FILES))
+    odd = [f"does not count: {path.name!a} is no file" for path in named if not path.is_file()]
+    return [path for path in named if path.is_file()], odd

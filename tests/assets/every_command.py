@@ -16,6 +16,7 @@ from refute.cli.app import app
 from refute.cli.commands.init import scaffold
 from refute.judge.judge_run import Operator, judge_run
 from silence import Silence
+from small_corpus import write_sources
 from tiny_run import FALSIFIERS, tiny_run
 
 Words = tuple[str, ...]
@@ -54,7 +55,7 @@ class Place:
         key, public = root / "keys/gate.key", root / "keys/gate.pub"
         off = ["--role", "owner", "--decision", "reject", "--note", "no", "--verdict-key", public]
         judged = ["--store", root / "store", "--refute-dir", root]
-        texts = [root / "specs", "--tokenizer", self.teacher]
+        texts = [root / "texts", "--tokenizer", self.teacher]
         scored = ["--problems", PROBLEMS, "--minimum-isolation", "rlimits", "--workers", 1]
         model = ["--model", self.teacher, "--max-new-tokens", 2, "--threads", 1]
         return {
@@ -107,6 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
         "roles: {operator: {keys: [{name: gate, path: keys/gate.pub}]}}\n", encoding="utf-8"
     )
     made.config.write_text(distill_config(), encoding="utf-8")
+    write_sources(root / "texts")
     problems = read_rows(PROBLEMS)
     answers = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in problems]
     write_rows(root / "samples.jsonl", answers)

@@ -114,6 +114,18 @@ def test_an_accident_is_7_and_its_traceback_is_kept(
     assert "Traceback" in Path(kept[1]).read_text(encoding="utf-8")
 
 
+def test_a_process_that_cannot_be_isolated_is_no_verdict(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`refute gate` where no other process can be started: 7, and no traceback."""
+
+    def fail(_: list[str]) -> list[str]:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("refute.isolation.handover.isolate", fail)
+    ended = cli("gate")
+    assert (ended.returncode, "Cannot allocate memory" in ended.stderr) == (7, True)
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("trouble", "status"),
     [

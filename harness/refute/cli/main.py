@@ -22,6 +22,10 @@ def main() -> None:
     except KeyboardInterrupt:  # before `run` could answer it, or in its last moments
         sys.stderr.write("refute: interrupted\n")
         status = _INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # no isolated process could be started: 1, Python's own answer, is a NO-GO
+        from refute.cli.failures import tell_failure
+
+        status = tell_failure(error, sys.argv[1:])
     sys.exit(status)
 
 

@@ -104,6 +104,7 @@ EVALUATION_SUMMARY: dict[str, Any] = {
     "allowed_error_share": 0.0,
     "problems": 164,
     "passed": 2,
+    "format_faults": {"begin with a code fence": 3, "are empty": 1},
     "timeouts_retried": 0,
     "isolation": "seccomp",
     "timeout_s": 10.0,

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refute import stats
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.program import behind_the_head
+from refute.engines.humaneval.scoring.format_faults import Answer, ending, endings, format_faults
+from refute.engines.humaneval.scoring.result_log import Row
 from refute.outcome import Interval
 
 SEED = 17
@@ -73,6 +77,24 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = SEED)
         lost=lost,
         p_value=p_value,
     )
+
+
+def format_of(rows: Sequence[Row], problems: Sequence[Problem]) -> dict[str, object]:
+    """How many answers are no Python behind their prompt, by symptom, and how programs ended. `share` is of `rows`."""
+    by_id = {problem.task_id: problem for problem in problems}
+    answers = [
+        Answer(by_id[row.task_id], behind_the_head(by_id[row.task_id], row.completion), ending(*row.ending))
+        for row in rows
+    ]
+    symptoms = format_faults(answers)
+    faults = sum(symptoms.values())
+    return {
+        "faults": faults,
+        "share": faults / max(len(answers), 1),
+        "symptoms": symptoms,
+        "endings": endings(answers),
+        "answers": len(answers),
+    }
 
 
 def outright(shares: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.cli.arguments import reading_what_was_named
-from refute.cli.eval.figures import pass_intervals, percent
+from refute.cli.eval.figures import format_of, pass_intervals, percent
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_identity import results_identity
@@ -113,6 +113,7 @@ def _figures(
         "pass_at_k": {str(k): value for k, value in mean_pass_at_k(list(counts.values())).items()},
         "pass_at_1_intervals": [asdict(each) for each in pass_intervals(shares)] if shares else [],
         "timeouts": timeouts(rows),
+        "format": format_of(rows, problems.problems),
         "missing_problems": [task for task, lines in uneven.items() if not lines],
         "uneven_problems": {task: list(lines) for task, lines in uneven.items() if lines},
         "faulty_lines": [asdict(fault) for fault in found.faults],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from refute.cli.eval.figures import format_of
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import RunConsole, run_console
 from refute.cli.eval.run_identity import results_identity
@@ -105,6 +106,7 @@ class SequentialRun:
             "bar": self.design.bar,
             "decision": _decision(look, passed),
             "timeouts": timeouts(rows),
+            "format": format_of(rows, self.problems.problems),
             "faulty_problems": dict(self.faults),
             "errors": [
                 {"task_id": task, "sample": number, "reason": why}

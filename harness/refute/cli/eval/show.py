@@ -26,7 +26,7 @@ def _show_whole(figures: Mapping[str, Any]) -> list[str]:
         f"passed    {figures['passed']} of {figures['scored']} samples; "
         f"{figures['problems']} of {figures['problems_in_file']} problems, {each}"
     )
-    return [*lines, *_conditions(figures), *_gaps(figures)]
+    return [*lines, *_format(figures), *_conditions(figures), *_gaps(figures)]
 
 
 def _show_sequential(found: Mapping[str, Any]) -> list[str]:
@@ -42,9 +42,22 @@ def _show_sequential(found: Mapping[str, Any]) -> list[str]:
         f"pass@1    {100 * found['pass_at_1']:.2f} %   {_intervals([interval])}",
         f"decision  {decision[found['decision']]}",
         f"passed    {found['passed']} of {found['problems']} problems; {saved} more were not needed",
+        *_format(found),
         *_conditions(found),
         *_unscored(found),
     ]
+
+
+def _format(figures: Mapping[str, Any]) -> list[str]:
+    """Why answers are no programs, and, beside a zero, how all of them ended."""
+    found = figures["format"]
+    lines = []
+    if found["faults"]:
+        symptoms = "; ".join(f"{count} {name}" for name, count in found["symptoms"].items())
+        lines.append(f"format    {found['faults']} of {found['answers']} did not compile or are empty: {symptoms}")
+    if found["answers"] and not figures["passed"]:
+        lines.append(f"why zero  {', '.join(f'{count} {name}' for name, count in found['endings'].items())}")
+    return lines
 
 
 def _conditions(figures: Mapping[str, Any]) -> list[str]:

@@ -125,6 +125,7 @@ def _scorer(lines: Lines) -> Section:
     for label, name in SCORED:
         if summary := _scored(lines, name):
             facts += (_answers_from(label, summary.backend), _solved(label, summary))
+            facts += _without_format(label, summary)
             facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
@@ -143,6 +144,15 @@ def _answers_from(label: str, backend: BackendFacts) -> Fact:
 
 def _solved(label: str, summary: Scored) -> Fact:
     return Fact(label=f"Solved by {label}", value=f"{summary.passed} of {summary.problems}")
+
+
+def _without_format(label: str, summary: Scored) -> tuple[Fact, ...]:
+    """How many answers are no Python behind their prompt, and what they look like."""
+    if not summary.format_faults:
+        return ()
+    symptoms = "; ".join(f"{count} {name}" for name, count in summary.format_faults.items())
+    text = f"{sum(summary.format_faults.values())} of {summary.problems}: {symptoms}"
+    return (Fact(label=f"Did not compile or are empty, by {label}", value=text),)
 
 
 def _without_verdict(label: str, summary: Scored) -> tuple[Fact, ...]:

@@ -37,6 +37,10 @@ _ENDS_A_HEAD = frozenset({"end_header_id", "end_of_role", "message"})
 _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "assistant", "gpt": "assistant"}
 
 
+# gpt-oss keeps what it thinks in channels of its own.
+_CHANNELS = {"final": "assistant"}
+
+
 _TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
 
 
@@ -93,13 +97,14 @@ def _without_drafts(text: str) -> str:
 
 def _turns(text: str) -> Iterator[tuple[str, str]]:
     """Role and words of each turn. `draft` is the role of a channel that is not for the user."""
-    role, words, end = "assistant", "", 0
+    role = "assistant"
+    words, end = "", 0
     for token in [*_unquoted(_TOKEN, text), None]:
         words += text[end : None if token is None else token.start()]
         if token is None:
             break
         end = token.end()
-        name = next(each for each in token.groups() if each).strip().lower()
+        name = str(next(each for each in token.groups() if each)).strip().lower()
         if name in _ENDS_A_HEAD:
             words = ""
             continue
@@ -111,7 +116,7 @@ def _turns(text: str) -> Iterator[tuple[str, str]]:
             role = _ROLES.get(name, name)
         elif name in _NAMES_A_ROLE or name == "channel":
             found, end = _word_at(text, end)
-            role = ("assistant" if found == "final" else "draft") if name == "channel" else _ROLES.get(found, found)
+            role = _CHANNELS.get(found, "draft") if name == "channel" else _ROLES.get(found, found)
     yield role, words
 
 

@@ -23,6 +23,7 @@ from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
+from refute.engines.humaneval.scoring.format_faults import Answer, ending, format_faults
 from refute.engines.humaneval.scoring.score import score
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
@@ -89,6 +90,7 @@ def evaluate(job: Job) -> None:
         passed=passed,
         pass_at_1=passed / len(problems),
         outcomes=dict(Counter(result.outcome for result in results)),
+        format_faults=format_faults_of(problems, texts, results),
         timeouts_retried=sum(result.retried for result in results),
         isolation=isolation.value,
         timeout_s=config.humaneval.timeout_s,
@@ -174,6 +176,18 @@ def execute_answers(
     programs = {problem.task_id: assemble(problem, texts[problem.task_id]) for problem in answered}
     found = _execute(job, config.humaneval, isolation, answered, programs, stage="execute", workers=config.threads)
     return _with_failures(problems, found, failures)
+
+
+def format_faults_of(
+    problems: Sequence[Problem], texts: Mapping[str, str], results: Sequence[Result]
+) -> dict[str, int]:
+    """Answers that are no Python behind their prompt, by symptom; one that there is not has no format."""
+    ended = {result.task_id: ending(result.outcome, result.detail) for result in results}
+    return format_faults(
+        Answer(problem, texts[problem.task_id], ended[problem.task_id])
+        for problem in problems
+        if problem.task_id in texts
+    )
 
 
 def _execute_among_canaries(

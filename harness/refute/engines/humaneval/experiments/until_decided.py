@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from refute.engines.humaneval.experiments.evaluate import (
     checked_problems,
     execute_answers,
+    format_faults_of,
     write_json,
     write_prompts,
     write_results,
@@ -76,6 +77,9 @@ def evaluate_until_decided(job: Job) -> None:
         passed=sum(result.passed for result in results),
         isolation=isolation.value,
         timeout_s=config.humaneval.timeout_s,
+        format_faults=format_faults_of(
+            order[: len(results)], {each.task_id: each.text for each in completions}, results
+        ),
         timeouts_retried=sum(result.retried for result in results),
         problems_sha256=config.humaneval.problems.sha256,
     )

@@ -37,6 +37,12 @@ class Row:
         """Whether no verdict came in time."""
         return self.result == "timed out"
 
+    @property
+    def ending(self) -> tuple[str, str]:
+        """The outcome in a word or two, and what is said beside it."""
+        outcome, _, detail = self.result.partition(": ")
+        return outcome, detail
+
 
 def row_of(result: Result, completion: str, index: int) -> Row:
     """The row of a verdict. Raises ValueError for an `error`, which is none."""

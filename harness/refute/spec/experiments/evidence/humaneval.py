@@ -134,10 +134,14 @@ class Generation(EvidenceModel):
 
 
 class Scored(Generation):
-    """How answers were made and what they came to."""
+    """How answers were made and what they came to.
+
+    `format_faults` counts answers that are empty, or no Python behind their prompt, by symptom.
+    """
 
     problems: int
     passed: int
+    format_faults: dict[str, int]
     timeouts_retried: int
     isolation: str
     timeout_s: float

@@ -1,0 +1,61 @@
+"""A zero says why: answers that did not compile are counted by what they look like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from json_lines import write_rows
+from refute.engines.humaneval.problems.problems import load_problems
+from refute.engines.humaneval.scoring.format_faults import Answer, ending, format_faults
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+CASES = Path(__file__).parents[3] / "assets" / "eval_cases"
+TOY = load_problems(CASES / "toy_problems.jsonl")
+TIER = ("--problems", CASES / "toy_problems.jsonl", "--minimum-isolation", "rlimits")
+BODY = TOY[0].canonical_solution
+
+
+@pytest.mark.parametrize(
+    ("completion", "symptom", "raised"),
+    [
+        (f"```python\n{BODY}```", "begin with a code fence", "SyntaxError"),
+        (f"Sure!\n```python\n{BODY}```", "hold a code fence", "SyntaxError"),
+        (BODY.strip(), "begin without the body's indentation: was the text stripped?", "IndentationError"),
+        (f"    x = [\n{TOY[0].prompt}{BODY}", "repeat the prompt", "SyntaxError"),
+        (f"{BODY}<|im_end|>", "hold a special token", "SyntaxError"),
+        (f"<think>\nhm\n</think>\n{BODY}", "hold a draft in reasoning tags", "SyntaxError"),
+        ("  \n", "are empty", "AssertionError"),
+        ("    return (1\n", "are no Python", "SyntaxError"),
+    ],
+)
+def test_every_symptom_is_named(cli: Cli, tmp_path: Path, completion: str, symptom: str, raised: str) -> None:
+    """In the figures and beside the number; a program that fails by itself has none."""
+    samples = tmp_path / "s.jsonl"
+    write_rows(samples, [{"task_id": "Toy/0", "completion": text} for text in (completion, "    return None\n")])
+    command = ("eval", "score", samples, "--out", tmp_path / "r.jsonl", *TIER, "--partial")
+    figures = json.loads(cli(*command, "--json").stdout)["format"]
+    assert (figures["faults"], figures["share"], figures["symptoms"]) == (1, 0.5, {symptom: 1})
+    assert raised in figures["endings"]
+    shown = cli(*command).stdout
+    assert f"format    1 of 2 did not compile or are empty: 1 {symptom}" in shown
+    assert "why zero" in shown
+
+
+def test_a_file_of_fences_is_no_silent_zero(cli: Cli, tmp_path: Path) -> None:
+    """Three of three answers are a SyntaxError, and one line says so."""
+    ended = cli("eval", "score", CASES / "score" / "19_fenced.jsonl", "--out", tmp_path / "r.jsonl", *TIER)
+    assert "format    3 of 3 did not compile or are empty: 3 begin with a code fence" in ended.stdout
+    assert "why zero  3 SyntaxError" in ended.stdout
+
+
+def test_a_pass_has_no_fault() -> None:
+    """Whatever it looks like; and an ending is a word, also where a program writes the detail."""
+    assert format_faults([Answer(TOY[0], "", "passed"), Answer(TOY[0], "```", "AssertionError")]) == {}
+    said = [("failed", "KeyError: 'a' at: x"), ("failed", "the program gave no answer"), ("timeout", "")]
+    assert [ending(*each) for each in said] == ["KeyError", "failed", "timeout"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,9 @@ _GUARDED = ("gate", "judge")
 
 
 _SECRETS = frozenset({"REFUTE_KEY_PASSPHRASE"})
+
+
+_CTRL_C = (signal.SIGINT,)
 
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
@@ -66,11 +70,14 @@ def isolate(arguments: list[str]) -> list[str]:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, AttributeError):  # full, or closed before the start: then it is None
                 stream.flush()
+        # A Ctrl-C waits until the new process can answer it, behind the start of Python.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)
         os.execve(sys.executable, handover.command, handover.environment)  # noqa: S606  # our own interpreter
     return arguments
 
 
 def _take_over(descriptor: int) -> list[str]:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
     with os.fdopen(descriptor, "rb") as stream:
         told = json.loads(stream.read())
     # Of these, /proc shows what this process began with, and nothing that is put there later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pdb
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,30 @@ def test_measurements_are_shown_beside_the_bars_of_the_use(cli: Cli, here: Path)
     assert "    accuracy = 40 % [30.9401, 49.7997], n = 100; bar >= 80 %\n" in ended.stdout
     assert "F-EXAMPLE-002" not in ended.stdout
     assert [path for path in sorted(here.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+def test_programs_are_told_the_same(cli: Cli) -> None:
+    """As JSON and nothing else on standard output, whatever the falsifier prints."""
+    edit(FALSIFIERS, "    right =", "    print('hello')\n    right =")
+    ended = cli("try", "answer-accuracy", "--json")
+    shown = json.loads(ended.stdout)
+    assert (ended.returncode, shown["falsifier"], "hello" in ended.stderr) == (0, "answer-accuracy", True)
+    bad = next(each for each in shown["attempts"] if each["case"] == "mostly wrong")
+    assert (bad["use"], bad["expected"], bad["state"]) == ("F-EXAMPLE-001", "falsified", "behaved")
+    assert (bad["bars"], bad["measurements"][0]["value"]) == ({"accuracy": ">= 80 %"}, 40)
+    assert cli("try", "answer-accuracy", "--json", "--pdb").returncode == 2
+
+
+def test_a_release_says_by_which_specs(cli: Cli) -> None:
+    """Those that it demands, and no other of the folder; without it all of them count."""
+    other = Path("specs/other.yaml")
+    other.write_text(
+        Path("specs/example.yaml").read_text(encoding="utf-8").replace("EXAMPLE", "OTHER"), encoding="utf-8"
+    )
+    with Path("specs/releases/example.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("specs: [../example.yaml]\n")
+    for options, expected in (((), True), (("--release", "specs/releases/example.yaml"), False)):
+        assert ("F-OTHER-001" in cli("try", "answer-accuracy", *options).stdout) is expected
 
 
 def test_one_control_alone(cli: Cli) -> None:

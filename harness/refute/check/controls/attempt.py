@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from refute.check.controls.trials import NoRun, State
@@ -40,6 +40,18 @@ class Attempt:
     reason: str
     measurements: tuple[Measurement, ...]
     bars: Mapping[str, str]
+
+    def as_json(self) -> dict[str, object]:
+        """For programs; what nothing says is null."""
+        words = {"expected": self.expected, "observed": self.observed, "state": self.state}
+        return {
+            "use": self.use or None,
+            "case": self.case,
+            **{name: None if word is None else str(word) for name, word in words.items()},
+            "reason": self.reason,
+            "measurements": [asdict(measurement) for measurement in self.measurements],
+            "bars": dict(self.bars),
+        }
 
 
 def attempts(

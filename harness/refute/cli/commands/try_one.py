@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import pdb  # what --pdb is for
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import FalsifierFolders, RefuteDir
+from refute.cli.console import print_json
+from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
@@ -34,8 +37,12 @@ def try_one(
         str | None, typer.Option(help="Also measure the evidence of this run: folder, id or `latest`.")
     ] = None,
     spec: Annotated[list[Path] | None, typer.Option(help="A spec file; repeatable (default: specs/*.yaml).")] = None,
+    release: Annotated[
+        Path | None, typer.Option(help="Take the specs that this release is judged by (and those of --spec).")
+    ] = None,
     falsifiers: FalsifierFolders = None,
     refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
 ) -> None:
     """Call one falsifier in this process, on its controls under the bars of every use, and show its measurements.
 
@@ -47,17 +54,24 @@ def try_one(
     from refute.falsifier.loading import load_registry
     from refute.judge.run.finding import open_run
 
-    falsifier = _falsifier(name, load_registry(folders(falsifiers, FALSIFIERS)))
-    uses = _uses(name, spec)
-    if not uses:
-        typer.echo(f"no spec uses {name}: it is measured with its default parameters, and no bar decides")
-    chosen = _controls(falsifier, control)
-    evidence = None if run is None else evidence_of(open_run(run, refute_dir))
-    failed = False
-    for attempt in attempts(falsifier, uses, chosen, evidence, _stop if debug else _show):
-        _print(attempt)
-        failed |= attempt.state is State.MISBEHAVED
-    raise typer.Exit(Status.FAILED if failed else 0)
+    if debug and as_json:
+        raise UsageError("a debugger is for people, and --json for programs", hint="leave out --pdb or --json")
+    # What it prints itself is not the JSON that was asked for.
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        falsifier = _falsifier(name, load_registry(folders(falsifiers, FALSIFIERS)))
+        uses = _uses(name, spec, release)
+        if not uses:
+            typer.echo(f"no spec uses {name}: it is measured with its default parameters, and no bar decides")
+        chosen = _controls(falsifier, control)
+        evidence = None if run is None else evidence_of(open_run(run, refute_dir))
+        made = []
+        for attempt in attempts(falsifier, uses, chosen, evidence, _stop if debug else _show):
+            made.append(attempt)
+            if not as_json:
+                _print(attempt)
+    if as_json:
+        print_json({"falsifier": name, "attempts": [attempt.as_json() for attempt in made]})
+    raise typer.Exit(Status.FAILED if any(attempt.state is State.MISBEHAVED for attempt in made) else 0)
 
 
 def _falsifier(name: str, registry: Registry) -> Falsifier:
@@ -68,12 +82,15 @@ def _falsifier(name: str, registry: Registry) -> Falsifier:
     return found
 
 
-def _uses(name: str, spec: list[Path] | None) -> list[FalsifierUse]:
+def _uses(name: str, spec: list[Path] | None, release: Path | None) -> list[FalsifierUse]:
     from refute.spec.criteria import uses_of
-    from refute.spec.selection import load_specs, spec_files
+    from refute.spec.selection import load_specs, select, spec_files
 
-    specs = [loaded.spec for loaded in load_specs(spec_files(folders(spec, SPECS)))]
-    return [use for use in uses_of(specs) if use.uses == name]
+    if release is None:
+        found = load_specs(spec_files(folders(spec, SPECS)))
+    else:
+        _, found = select(release, [SPECS], named=spec)
+    return [use for use in uses_of([loaded.spec for loaded in found]) if use.uses == name]
 
 
 def _controls(falsifier: Falsifier, part: str | None) -> Sequence[Control]:

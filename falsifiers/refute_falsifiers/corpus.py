@@ -198,11 +198,19 @@ def benchmark_overlap(context: Context) -> Iterator[Measurement]:
     yield Measurement("ngram", found["ngram"], "words", n=problems)
 
 
+_SHARE: dict[str, Any] = {"low": 0, "high": 100, "whole": True}
+
+
 def _audited(bench: Bench, **wrong: int) -> None:
-    found = bench.values({"foreign_windows": 0, "contaminated_files": 0, "changed_files": 0}, wrong, low=0, whole=True)
+    counts = dict.fromkeys(("foreign_windows", "misplaced_windows", "contaminated_files", "changed_files"), 0)
+    own = {name: number for name, number in wrong.items() if name in counts}
+    # Of two hundred held-out windows.
+    share = bench.values({"known_share": 3}, {"known_share": wrong["known_share"]} if own != wrong else {}, **_SHARE)
+    found = bench.values(counts, own, low=0, whole=True)
     files = max(20, found["contaminated_files"], found["changed_files"])
-    audit = {**found, "files": files, "windows": max(64, found["foreign_windows"])}
-    bench.put("corpus_audit", "corpus.json", audit)
+    audit = {**found, "files": files, "windows": max(64, *found.values())}
+    known = {"heldout_windows": 200, "known_windows": share["known_share"] * 2}
+    bench.put("corpus_audit", "corpus.json", {**audit, **known})
 
 
 def windows_out_of_their_files(bench: Bench) -> None:
@@ -225,20 +233,44 @@ def a_file_that_was_replaced(bench: Bench) -> None:
     _audited(bench, changed_files=1)
 
 
+def windows_in_another_order(bench: Bench) -> None:
+    """Their text is that of the files, and they were put where somebody wanted them."""
+    _audited(bench, misplaced_windows=3)
+
+
+def held_out_text_that_was_trained_on(bench: Bench) -> None:
+    """No window and no file is in both splits, and most of what is held out stands in training text nearly as it is."""
+    _audited(bench, known_share=60)
+
+
 @falsifier(
     "corpus-files",
     needs=("corpus_audit",),
-    measures={"foreign_windows": "windows", "contaminated_files": "files", "changed_files": "files"},
+    measures={
+        "foreign_windows": "windows",
+        "misplaced_windows": "windows",
+        "contaminated_files": "files",
+        "changed_files": "files",
+        "known_share": "%",
+    },
     controls=(
         known_good(windows_out_of_their_files),
         known_bad(tokens_from_nowhere),
         known_bad(a_benchmark_file_let_through),
         known_bad(a_file_that_was_replaced),
+        known_bad(windows_in_another_order),
+        known_bad(held_out_text_that_was_trained_on),
     ),
 )
 def corpus_files(context: Context) -> Iterator[Measurement]:
-    """Refuted when windows are not text of their split's files, or files changed or hold benchmark text."""
+    """Refuted when windows are not text of their split's files in its order, or files changed or hold benchmark text.
+
+    `known_share` is that of held-out windows that long runs of trained tokens cover: near twins are in no file twice.
+    """
     found = context.evidence("corpus_audit").json("corpus.json")
-    yield Measurement("foreign_windows", found["foreign_windows"], "windows", n=found["windows"])
+    for name in ("foreign_windows", "misplaced_windows"):
+        yield Measurement(name, found[name], "windows", n=found["windows"])
+    share = 100 * found["known_windows"] / found["heldout_windows"]
+    yield Measurement("known_share", share, "%", n=found["heldout_windows"])
     for name in ("contaminated_files", "changed_files"):
         yield Measurement(name, found[name], "files", n=found["files"])

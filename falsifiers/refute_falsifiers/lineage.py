@@ -180,3 +180,141 @@ def vocabulary_identity(context: Context) -> Iterator[Measurement]:
     differing += any(ids[0][name] != ids[1][name] for name in ids[0].keys() & ids[1].keys())
     yield Measurement("differing_lists", differing, "lists", n=len(_LISTS) + 1)
     yield Measurement("missing_rows", init["vocab_rows"] - teacher["vocab_rows"], "rows", n=init["vocab_rows"])
+
+
+_COUNTED = ("foreign_tensors", "missing_candidates")
+_CHOSEN = (0, 1)
+
+
+def _cut(bench: Bench, wrong: Collection[str] = ()) -> dict[str, Any]:
+    """An init cut as the bars demand, but for what is in `wrong`; what its audit says."""
+    if wrong and not any(name in bench.bars for name in wrong):
+        bench.bar(next(iter(wrong))).failing()
+
+    def found(name: str, otherwise: float) -> float:
+        bar, whole = bench.bar(name), name in _COUNTED
+        find = bar.failing if name in wrong and name in bench.bars else bar.holding
+        return find(otherwise if name in wrong else 0, low=0, high=1000, whole=whole)
+
+    off, better = found("loss_difference", 0.5), found("better_choice", 0.25)
+    missing, foreign = (int(found(name, 2)) for name in reversed(_COUNTED))
+    # Losses from 2 on; where differences are to be just so, from 0 on, for sums are rounded.
+    base = 0.0 if off or better else 2.0
+    again = [{"layers": list(layers), "loss": loss} for layers, loss in ((_CHOSEN, base + better), ((0, 2), base))]
+    unseen = [{"layers": [7, 8 + number], "loss": base + better} for number in range(missing)]
+    common = {"teacher_loss": 2.0, "probe_windows": 4, "skip_windows": 24}
+    choice = {**common, "method": "depth_prune", "candidates": again, "chosen": list(_CHOSEN), "init_loss": base + off}
+    audit = {**common, "tensors": 1000, "foreign_tensors": foreign, "candidates": again + unseen, "init_loss": base}
+    bench.put("init", "choice.json", choice)
+    bench.put("init_redo", "again.json", audit)
+    return audit
+
+
+def layers_of_the_teacher(bench: Bench) -> None:
+    """Cut out of the teacher, by the lowest loss of all that were to be tried."""
+    _cut(bench)
+
+
+def an_init_taken_as_it_is(bench: Bench) -> None:
+    """Nothing was chosen, so nothing is compared but tensors and losses."""
+    audit = {**_cut(bench), "candidates": []}
+    for name in ("missing_candidates", "better_choice"):
+        bench.bar(name).holding(0, low=0, high=0)
+    off = bench.bar("loss_difference").holding(0.0, low=0)
+    loaded = {"method": "load", "chosen": None, "init_loss": off}
+    bench.put("init", "choice.json", {**audit, **loaded})
+    bench.put("init_redo", "again.json", {**audit, "init_loss": 0.0})
+
+
+def damaged_layers(bench: Bench) -> None:
+    """Two tensors of the init are no longer the teacher's: less to begin with, and more to gain."""
+    _cut(bench, ("foreign_tensors",))
+
+
+def losses_that_were_made_up(bench: Bench) -> None:
+    """The losses by which layers were chosen are not those of these layers."""
+    _cut(bench, ("loss_difference",))
+
+
+def an_init_said_to_begin_lower(bench: Bench) -> None:
+    """Its loss is higher than was written down."""
+    audit = _cut(bench, ("loss_difference",))
+    off = bench.bar("loss_difference").failing(0.5, low=0)
+    told = {"chosen": list(_CHOSEN), "candidates": audit["candidates"][:2]}
+    bench.put("init", "choice.json", {**audit, **told, "init_loss": 0.0})
+    bench.put("init_redo", "again.json", {**audit, "init_loss": off})
+
+
+def a_candidate_said_to_be_worse(bench: Bench) -> None:
+    """The loss of one that was not chosen was made up; the others are right."""
+    audit = _cut(bench, ("loss_difference",))
+    off = bench.bar("loss_difference").failing(0.5, low=0)
+    told = [audit["candidates"][0], {"layers": [0, 2], "loss": off}]
+    bench.put("init", "choice.json", {**audit, "chosen": list(_CHOSEN), "candidates": told})
+
+
+def candidates_left_out(bench: Bench) -> None:
+    """Two choices were never tried."""
+    _cut(bench, ("missing_candidates",))
+
+
+def the_worse_layers(bench: Bench) -> None:
+    """Other layers begin better: an init that was chosen to lose."""
+    _cut(bench, ("better_choice",))
+
+
+def chosen_on_other_windows(bench: Bench) -> None:
+    """The windows that chose are not those that were declared for it."""
+    bench.put("init_redo", "again.json", {**_cut(bench), "skip_windows": 0})
+
+
+def layers_that_were_no_candidate(bench: Bench) -> None:
+    """What was chosen was never to be chosen."""
+    audit = _cut(bench)
+    bench.put("init_redo", "again.json", {**audit, "candidates": audit["candidates"][1:]})
+
+
+@falsifier(
+    "init-as-declared",
+    needs=("init", "init_redo"),
+    measures={
+        "foreign_tensors": "tensors",
+        "loss_difference": "nat/token",
+        "missing_candidates": "candidates",
+        "better_choice": "nat/token",
+    },
+    controls=(
+        known_good(layers_of_the_teacher),
+        known_good(an_init_taken_as_it_is),
+        known_bad(damaged_layers),
+        known_bad(losses_that_were_made_up),
+        known_bad(an_init_said_to_begin_lower),
+        known_bad(a_candidate_said_to_be_worse),
+        known_bad(candidates_left_out),
+        known_bad(the_worse_layers),
+        known_unusable(chosen_on_other_windows, raises=ValueError),
+        known_unusable(layers_that_were_no_candidate, raises=ValueError),
+    ),
+)
+def init_as_declared(context: Context) -> Iterator[Measurement]:
+    """Refuted when the init is not made of its source's tensors, or its layers are not those that do best.
+
+    `foreign_tensors` are not the source's; `loss_difference` is the largest between losses as they were written down
+    and as they are found again; `missing_candidates` were tried by one side only; `better_choice` is by how much the
+    best candidate begins lower than the chosen one.
+    """
+    choice, again = context.evidence("init").json("choice.json"), context.evidence("init_redo").json("again.json")
+    for name in ("probe_windows", "skip_windows"):
+        if choice[name] != again[name]:
+            raise ValueError(f"the init was chosen with {name} = {choice[name]}, declared is {again[name]}")
+    yield Measurement("foreign_tensors", again["foreign_tensors"], "tensors", n=again["tensors"])
+    told, found = ({tuple(row["layers"]): row["loss"] for row in each["candidates"]} for each in (choice, again))
+    pairs = [(choice[name], again[name]) for name in ("init_loss", "teacher_loss")]
+    pairs += [(told[layers], found[layers]) for layers in told.keys() & found.keys()]
+    yield Measurement("loss_difference", max(abs(one - other) for one, other in pairs), "nat/token", n=len(pairs))
+    yield Measurement("missing_candidates", len(told.keys() ^ found.keys()), "candidates", n=max(1, len(found)))
+    chosen = choice["chosen"]
+    if chosen is not None and tuple(chosen) not in found:
+        raise ValueError(f"layers {chosen} were chosen, and are none of the candidates")
+    better = 0.0 if chosen is None else found[tuple(chosen)] - min(found.values())
+    yield Measurement("better_choice", better, "nat/token", n=max(1, len(found)))

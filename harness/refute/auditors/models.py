@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from refute.errors import ExperimentError, MissingDependencyError
 from refute.spec.experiments.distill import TeacherPlace
-from refute.spec.release import GgufModel, Training
+from refute.spec.release import GgufModel, ModelSource, Training
 
 # Logits (length, vocabulary) at every position of a text (1, length), on the text's device.
 Answer = Callable[[Tensor], Tensor]
@@ -23,15 +23,27 @@ Answer = Callable[[Tensor], Tensor]
 
 def open_model(folder: Path, device: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """The causal model in a Hugging Face folder. Raises ExperimentError where weights are missing or misshapen."""
+    return _open({"pretrained_model_name_or_path": folder, "use_safetensors": True}, device, dtype)
+
+
+def open_source(model: ModelSource, path: Path, device: str) -> PreTrainedModel:
+    """The model of a release at `path`, in float32: a folder, or a GGUF file. Raises as `open_model` does."""
+    if isinstance(model, GgufModel):
+        return _open({"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}, device, torch.float32)
+    return open_model(path, device)
+
+
+def _open(where: dict[str, Any], device: str, dtype: torch.dtype) -> PreTrainedModel:
     # Progress bars of a library that has no switch for them.
     with contextlib.redirect_stderr(io.StringIO()):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+            **where, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     model, info = loaded
     if any(info[kind] for kind in ("missing_keys", "mismatched_keys")):
         raise ExperimentError(
-            f"{folder}: weights do not fit their config: {info}", hint="the folder is not whole; make it again"
+            f"{where['pretrained_model_name_or_path']}: weights do not fit their config: {info}",
+            hint="the folder is not whole; make it again",
         )
     ready: PreTrainedModel = model.to(device)
     return ready

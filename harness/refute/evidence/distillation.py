@@ -104,6 +104,14 @@ ROWS = (
         configurations.init,
     ),
     Row(
+        names.INIT_REDO,
+        "hold the init against its source, and choose its layers again",
+        Kind.REDO,
+        "init_redo:redo_init",
+        (names.TEACHER, names.CORPUS, names.INIT),
+        configurations.init,
+    ),
+    Row(
         names.LINEAGE,
         "identify teacher and init",
         Kind.PREPARE,

@@ -27,6 +27,7 @@ CORPUS: Final = "corpus"
 CONTAMINATION: Final = "contamination"
 CORPUS_AUDIT: Final = "corpus_audit"
 INIT: Final = "init"
+INIT_REDO: Final = "init_redo"
 LINEAGE: Final = "lineage"
 TEACHER_PROBE: Final = "teacher_probe"
 KD_MATH: Final = "kd_math"
@@ -141,6 +142,7 @@ HELDOUT_WINDOWS: Final = ArraysFile("heldout.safetensors", ("tokens",))
 OVERLAP: Final = JsonFile("overlap.json", distill.Contamination)
 CORPUS_COUNTS: Final = JsonFile("corpus.json", distill.CorpusAudit)
 INIT_CHOICE: Final = JsonFile("choice.json", distill.InitChoice)
+INIT_AGAIN: Final = JsonFile("again.json", distill.InitAgain)
 IDENTITIES: Final = JsonFile("lineage.json", distill.Lineage)
 PROBE: Final = JsonFile("probe.json", distill.TeacherProbe)
 PROBE_LOGITS: Final = ArraysFile("probe.safetensors", ("input_ids", "provider", "reference"))
@@ -220,6 +222,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         CONTAMINATION: (OVERLAP,),
         CORPUS_AUDIT: (CORPUS_COUNTS,),
         INIT: (INIT_CHOICE, MODEL),
+        INIT_REDO: (INIT_AGAIN,),
         LINEAGE: (IDENTITIES,),
         TEACHER_PROBE: (PROBE, PROBE_LOGITS),
         KD_MATH: (LOSS_CERTIFICATE,),

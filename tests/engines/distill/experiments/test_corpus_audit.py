@@ -81,6 +81,7 @@ def test_an_untouched_corpus_is_what_it_says(audit: Audit, corpus: Path) -> None
     assert found["files"] == len(manifest_of(corpus)["files"]) > 2
     assert (found["windows"], found["foreign_windows"]) == (32, 0)
     assert (found["changed_files"], found["contaminated_files"]) == (0, 0)
+    assert (found["heldout_windows"], found["misplaced_windows"]) == (20, 0)
 
 
 def test_tokens_from_nowhere_are_foreign(audit: Audit, corpus: Path) -> None:
@@ -94,6 +95,15 @@ def test_windows_of_the_other_split_are_foreign(audit: Audit, corpus: Path) -> N
     """Text of the corpus is not enough: it must be text of its split."""
     put_tokens(corpus, "heldout", load_file(corpus / "train.safetensors")["tokens"][:20])
     assert audit()["foreign_windows"] == 16
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_windows_in_another_order_are_misplaced(audit: Audit, corpus: Path, split: str) -> None:
+    """Whoever puts the windows that suit first has text of the files, in no order that anybody declared."""
+    put_tokens(corpus, split, np.roll(load_file(corpus / f"{split}.safetensors")["tokens"], 1, axis=0))
+    found = audit()
+    assert found["foreign_windows"] == 0
+    assert found["misplaced_windows"] > 0
 
 
 def test_one_foreign_document_in_a_window_is_enough(

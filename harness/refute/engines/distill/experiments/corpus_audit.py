@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from transformers import PreTrainedTokenizerFast
 
+from refute.engines.distill.experiments.corpus_places import joints, known_windows, out_of_order
 from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import open_tokenizer
-from refute.job import Inputs, Job
+from refute.job import Job
 from refute.spec.experiments.distill import CorpusAuditConfig
 from refute.spec.experiments.evidence.distill import CorpusAudit
 from refute.spec.experiments.evidence_files import CORPUS_COUNTS
@@ -38,9 +39,10 @@ _EVERY = 256
 def audit_corpus(job: Job) -> None:
     """Write corpus.json: counts over the files of the manifest and over `windows` evenly spaced windows a split.
 
-    {files, changed_files, contaminated_files, windows, foreign_windows}: a file is changed when its bytes are not those
-    of the manifest, contaminated when it shares an n-gram of words with a problem; a window is foreign when a document
-    in it is not text of a file of its split. Raises FileNotFoundError for a file that is gone.
+    `CorpusAudit`: a file is changed when its bytes are not those of the manifest, contaminated when it shares an n-gram
+    of words with a problem. A window is foreign when a document in it is not text of a file of its split; misplaced
+    when it does not go on where the one before ended, or when a held-out one does not stand where its hash puts it;
+    known when runs of tokens that were trained on cover half of it. Raises FileNotFoundError for a file that is gone.
     """
     config = parse_config(CorpusAuditConfig, job)
     corpus = job.inputs["corpus"]
@@ -49,8 +51,11 @@ def audit_corpus(job: Job) -> None:
     root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))
     grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
     tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
-    windows = {split: _windows(corpus, split, config.windows, tokenizer, end) for split in ("train", "heldout")}
+    tokens = {split: load_file(corpus.path(f"{split}.safetensors"))["tokens"] for split in ("train", "heldout")}
+    windows = {split: _texts_of(_evenly(found, config.windows), tokenizer, end) for split, found in tokens.items()}
+    joined = _texts_of(joints(tokens["train"], config.windows), tokenizer, end)
     sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
+    sought["train"] = sought["train"].union(*joined)
     changed = contaminated = 0
     for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
         if done % _EVERY == 0:
@@ -60,20 +65,24 @@ def audit_corpus(job: Job) -> None:
         changed += hashlib.sha256(data).hexdigest() != file["sha256"]
         contaminated += _shares(text, grams)
         sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
+    broken = sum(not sought["train"].isdisjoint(texts) for texts in joined)
     found = CorpusAudit(
         files=len(files),
         changed_files=changed,
         contaminated_files=contaminated,
         windows=sum(map(len, windows.values())),
         foreign_windows=sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
+        heldout_windows=len(tokens["heldout"]),
+        # Where a window was left out that the other split has, text does not go on.
+        misplaced_windows=max(0, broken - manifest["train_windows_left_out"]) + out_of_order(tokens["heldout"]),
+        known_windows=known_windows(tokens["train"], tokens["heldout"]),
     )
     write_json(job.out / CORPUS_COUNTS.name, found.as_json())
 
 
-def _windows(corpus: Inputs, split: str, count: int, tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[str]]:
-    """The texts of the documents in each of `count` evenly spaced windows of a split."""
-    tokens = load_file(corpus.path(f"{split}.safetensors"))["tokens"]
-    return [{text for text in _documents(ids, tokenizer, end) if text} for ids in _evenly(tokens, count)]
+def _texts_of(windows: Sequence[NDArray[np.int32]], tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[str]]:
+    """The texts of the documents in each window."""
+    return [{text for text in _documents(ids, tokenizer, end) if text} for ids in windows]
 
 
 def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:

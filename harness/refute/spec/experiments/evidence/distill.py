@@ -74,13 +74,20 @@ class Contamination(EvidenceModel):
 
 
 class CorpusAudit(EvidenceModel):
-    """Counts of files and windows that are not what the manifest says."""
+    """Counts of files and windows that are not what the manifest says.
+
+    `misplaced_windows` do not stand where the files, or for held-out ones their hashes, put them. `known_windows` are
+    those of the `heldout_windows` that are covered by long runs of tokens that were trained on.
+    """
 
     files: int
     changed_files: int
     contaminated_files: int
     windows: int
     foreign_windows: int
+    heldout_windows: int
+    misplaced_windows: int
+    known_windows: int
 
 
 # ------------------------------------------------------------------------------------------------ teacher and init
@@ -103,6 +110,22 @@ class InitChoice(EvidenceModel):
     init_loss: float
     parameters_teacher: int
     parameters_init: int
+    probe_windows: int
+    skip_windows: int
+
+
+class InitAgain(EvidenceModel):
+    """An init compared with its source, and every choice of layers measured again on the same probe windows.
+
+    `foreign_tensors` are those that are not the source's to the last bit; there are no candidates where the init was
+    taken as it is. Losses are in nat per predicted token.
+    """
+
+    tensors: int
+    foreign_tensors: int
+    candidates: Several[LayerChoice]
+    teacher_loss: float
+    init_loss: float
     probe_windows: int
     skip_windows: int
 

@@ -80,6 +80,13 @@ def untimed(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s")} for row in read_rows(path)]
 
 
+def asked_for(out: Path) -> list[dict[str, Any]]:
+    """Evaluations of the schedule: each run scores the states that it keeps, too, and draws which these are."""
+    last = len(read_rows(out / "metrics.jsonl"))
+    every = json.loads((out / "summary.json").read_text(encoding="utf-8"))["effective_config"]["eval_every"]
+    return [row for row in untimed(out / "evals.jsonl") if row["step"] % every == 0 or row["step"] == last]
+
+
 def each_step(*acts: Callable[[int], object], stage: str = "distil") -> ProgressCallback:
     """A report that calls every act, in order, with the number of each step of `stage`."""
 

@@ -20,8 +20,10 @@ from refute.auditors.segments import Segment, segments_of
 from refute.auditors.states import put_state, sample
 from refute.auditors.windows import Corpus, batch_digests, read_corpus
 from refute.job import Job
+from refute.spec.experiments.custody import segment_starts
 from refute.spec.experiments.distill import RedoConfig
 from refute.spec.experiments.evidence.base import EvidenceModel
+from refute.spec.experiments.evidence.distill import HeldoutEvaluation
 from refute.spec.experiments.evidence.redo import (
     BatchDigest,
     FirstStep,
@@ -33,6 +35,7 @@ from refute.spec.experiments.evidence.redo import (
 from refute.spec.experiments.evidence_files import (
     BATCHES,
     CORPUS_MANIFEST,
+    CURVE_AGAIN,
     FIRST_STEP_AGAIN,
     FIRST_STEP_TENSORS_AGAIN,
     HELDOUT_DISTANCES,
@@ -50,9 +53,10 @@ _FIRST_ENTRIES = 64
 
 @dataclass(slots=True)
 class _Found:
-    """A row a segment, a row a redone step, its weights and first moments where the trace has the run's."""
+    """A row a segment, a scored state, a redone step; its weights and first moments where the trace has them."""
 
     segments: list[RedoneSegment] = field(default_factory=list)
+    curve: list[HeldoutEvaluation] = field(default_factory=list)
     steps: list[RedoneStep] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
     first_moment: list[Tensor] = field(default_factory=list)
@@ -75,9 +79,10 @@ def redo_training(job: Job) -> None:
     teacher = open_teacher(config.teacher, training, device=config.device, threads=config.threads)
     released = _parameters(open_model(run / MODEL.name, "cpu"))
     loop = Loop.over(open_model(init, config.device), teacher, corpus, training)
-    found = _redo_all(job, loop, claims, released)
+    found = _redo_all(job, loop, teacher, claims, released)
     _write_rows(job.out / SEGMENTS.name, found.segments)
     _write_rows(job.out / STEPS_AGAIN.name, found.steps)
+    _write_rows(job.out / CURVE_AGAIN.name, found.curve)
     decays = {name: torch.full_like(each, float(each.ndim >= 2)) for name, each in _parameters(loop.student).items()}
     arrays = {"weights": torch.stack(found.weights), "first_moment": torch.stack(found.first_moment)}
     arrays["decays"] = sample(decays, claims.custody.entropy).to(torch.uint8)
@@ -95,13 +100,19 @@ def _corpus(job: Job, config: RedoConfig) -> Corpus:
     return read_corpus(manifest, folder, config.training)
 
 
-def _redo_all(job: Job, loop: Loop, claims: Claims, released: Mapping[str, Tensor]) -> _Found:
+def _redo_all(job: Job, loop: Loop, teacher: Answer, claims: Claims, released: Mapping[str, Tensor]) -> _Found:
     found, planned = _Found(), segments_of(claims.custody, loop.training.steps, claims.released)
     total = sum(each.end - each.start for each in planned)
     init = _copied(loop.student)
+    # Where the run had to score itself, for it keeps these states; not those of its resumptions.
+    scored = set(segment_starts(claims.custody.entropy, loop.training.steps)) - {0}
     for number, segment in enumerate(planned):
         moments = put_state(claims.folder, segment.start, init, loop.student)
         begun = _copied(loop.student)
+        if segment.start in scored:
+            scored.remove(segment.start)
+            found.curve.append(_scored(segment.start, loop, teacher))
+            loop.student.train()
         broken = claims.broken_at(segment.start, begun, moments)
         for redone in redo(loop, moments, segment.start, segment.end):
             found.weights.append(sample(_parameters(loop.student), claims.custody.entropy))
@@ -122,6 +133,16 @@ def _redo_all(job: Job, loop: Loop, claims: Claims, released: Mapping[str, Tenso
             )
         )
     return found
+
+
+def _scored(step: int, loop: Loop, teacher: Answer) -> HeldoutEvaluation:
+    """The state after `step`, as the run evaluates: means over all predicted tokens of the held-out windows."""
+    windows = list(score_heldout(loop.student, teacher, loop.corpus, loop.training.eval_windows))
+    tokens = max(sum(each.tokens for each in windows), 1)
+    ce, kl, cosine = (
+        sum(getattr(each, name) * each.tokens for each in windows) / tokens for name in ("ce", "kl", "cosine")
+    )
+    return HeldoutEvaluation(step=step, heldout_ce=ce, heldout_kl=kl, probe_cosine=cosine, windows=len(windows))
 
 
 def _row(segment: int, redone: Redone) -> RedoneStep:

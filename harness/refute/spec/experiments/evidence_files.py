@@ -166,6 +166,7 @@ SEGMENTS: Final = RowsFile("segments.jsonl", redo.RedoneSegment)
 STEPS_AGAIN: Final = RowsFile("steps.jsonl", redo.RedoneStep)
 TRACE_AGAIN: Final = ArraysFile("redone.safetensors", ("weights", "first_moment", "decays"))
 RELEASED_LINK: Final = JsonFile("released.json", redo.ReleasedLink)
+CURVE_AGAIN: Final = RowsFile("curve.jsonl", distill.HeldoutEvaluation)
 HELDOUT_DISTANCES: Final = RowsFile("heldout.jsonl", redo.WindowDistance)
 
 HELDOUT_SCORES_AGAIN: Final = RowsFile("heldout.jsonl", distill.WindowAgain)
@@ -208,7 +209,7 @@ _TRAINING: tuple[File, ...] = (
 _AUDIT: tuple[File, ...] = (HELDOUT_SCORES_AGAIN, TENSORS)
 _REDO: tuple[File, ...] = (
     *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
-    *(RELEASED_LINK, HELDOUT_DISTANCES),
+    *(RELEASED_LINK, HELDOUT_DISTANCES, CURVE_AGAIN),
 )
 _ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS, MODEL_CALLS)
 _EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from json_lines import read_rows
 from refute.engines.distill.data.packing import pack
 from refute.engines.distill.data.shards import Manifest, ShardWindows
 from refute.engines.distill.experiments.train import train
@@ -21,7 +20,7 @@ from refute.engines.distill.training.evaluate import score_windows
 from refute.engines.distill.training.optimizer import learning_rate
 from refute.job import Job
 from refute.spec.release import Training
-from training_runs import KilledError, each_step, kill_at, same, summary, untimed, weights
+from training_runs import KilledError, asked_for, each_step, kill_at, same, summary, untimed, weights
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +37,8 @@ def test_prefetched_answers_give_bitwise_the_same_run(
     for job in jobs:
         train(job)
     assert same(weights(jobs[0].out), weights(jobs[1].out))
-    for log in ("metrics.jsonl", "evals.jsonl"):
-        assert untimed(jobs[0].out / log) == untimed(jobs[1].out / log)
+    assert untimed(jobs[0].out / "metrics.jsonl") == untimed(jobs[1].out / "metrics.jsonl")
+    assert asked_for(jobs[0].out) == asked_for(jobs[1].out)
 
 
 def test_documents_are_kept_apart_in_training_and_evaluation(start: Callable[..., Job], shards_folder: Path) -> None:
@@ -123,7 +122,7 @@ def test_the_best_weights_become_the_model(
         train(job)
     facts = summary(jobs["best"].out)
     assert (facts["best_step"], facts["model_step"]) == (best, best)
-    assert facts["best_heldout_ce"] == min(row["heldout_ce"] for row in read_rows(jobs["best"].out / "evals.jsonl"))
+    assert facts["best_heldout_ce"] == min(row["heldout_ce"] for row in asked_for(jobs["best"].out))
     model = AutoModelForCausalLM.from_pretrained(jobs["best"].out / "model")
     windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:6], None)
     scores = score_windows(lambda batch: model(input_ids=batch.ids).logits, windows, None)

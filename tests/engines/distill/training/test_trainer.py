@@ -42,7 +42,8 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
         "tokens_per_s",
         "wall_s",
     }
-    assert [row["step"] for row in evals] == [0, 5, 10, 12]
+    # Beside those that are asked for, steps whose states are kept for others to score.
+    assert [row["step"] for row in evals if row["step"] % 5 == 0 or row["step"] == 12] == [0, 5, 10, 12]
     assert facts["final_heldout_ce"] == evals[-1]["heldout_ce"] < evals[0]["heldout_ce"] == facts["initial_heldout_ce"]
     assert facts["final_heldout_kl"] < facts["initial_heldout_kl"]
     assert facts["supervised_tokens"] == 12 * 8 * 15
@@ -112,8 +113,8 @@ def test_control_asks_its_teacher_only_at_both_ends(start: Callable[..., Job]) -
     job = start(**CE_ONLY)
     train(job)
     evals = read_rows(job.out / "evals.jsonl")
-    assert [row["heldout_kl"] is None for row in evals] == [False, True, True, False]
-    assert [row["probe_cosine"] is None for row in evals] == [False, True, True, False]
+    for figure in ("heldout_kl", "probe_cosine"):
+        assert [row["step"] for row in evals if row[figure] is not None] == [0, 12]
     assert all(row["kl"] is None for row in read_rows(job.out / "metrics.jsonl"))
 
 

@@ -29,10 +29,14 @@ class Witness:
         self._scratch, self._run, self._custody, self._trace = scratch, run, custody, trace
         self._kept = set(segment_starts(custody.entropy, run.config.training.steps)) - {0}
 
+    def keeps(self, step: int) -> bool:
+        """Whether the state after `step` is kept whole, so that others can score it: the run does, too."""
+        return step in self._kept
+
     def after(self, step: int) -> None:
         """Writes down what `step`, from 1, has left, and all of it where a segment begins."""
         self._trace.append()
-        if step in self._kept:
+        if self.keeps(step):
             run = self._run
             save_state(self._scratch / STATES, step, run.student, run.optimizer, run.identity, run.ranks)
 

@@ -44,6 +44,7 @@ from refute.spec.experiments.evidence_files import (
     STEPS,
     TRAINING_SUMMARY,
 )
+from refute.spec.release import Training
 
 Row = Mapping[str, object]
 
@@ -69,7 +70,8 @@ class TrainingResult:
 
 def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
     """Where the best weights are to be kept: writes them beside the checkpoints if the last evaluation is the best."""
-    if run.config.training.keep == "last" or _best_row(evals.rows) is not evals.rows[-1]:
+    training = run.config.training
+    if training.keep == "last" or _best_row(training, evals.rows) is not evals.rows[-1]:
         return
     weights = model_weights(run.student)
     if run.ranks.is_main:
@@ -131,9 +133,15 @@ def _score(run: Run, model: PreTrainedModel, result: TrainingResult) -> Sequence
     )
 
 
-def _best_row(rows: Sequence[Row]) -> Row:
-    """The lowest held-out loss, the earliest where two are equal."""
-    return min(rows, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
+def is_evaluated(training: Training, step: int) -> bool:
+    """Whether the configuration asks for an evaluation after `step`: before the first, of the last, every so many."""
+    return step % training.eval_every == 0 or step == training.steps
+
+
+def _best_row(training: Training, rows: Sequence[Row]) -> Row:
+    """The lowest held-out loss of those that were asked for, the earliest where two are equal."""
+    asked = [row for row in rows if is_evaluated(training, int(str(row["step"])))]
+    return min(asked, key=lambda row: (float(str(row["heldout_ce"])), int(str(row["step"]))))
 
 
 def _summary(
@@ -143,7 +151,7 @@ def _summary(
     training = run.config.training
     first, last = summarise(0, result.initial), summarise(training.steps, result.final)
     steps = [TrainingStep.model_validate(row) for row in result.metrics]
-    best = HeldoutEvaluation.model_validate(_best_row(result.evals))
+    best = HeldoutEvaluation.model_validate(_best_row(training, result.evals))
     tokens = sum(step.tokens for step in steps)
     before = dict(load_model(run.init_folder, device=run.device).named_parameters())
     after = dict(model.named_parameters())

@@ -33,7 +33,7 @@ from refute.engines.distill.training.optimizer import learning_rate, set_learnin
 from refute.engines.distill.training.parallel import clip_gradients, gradient_accumulation
 from refute.engines.distill.training.preflight import preflight
 from refute.engines.distill.training.ranks import process_group
-from refute.engines.distill.training.results import TrainingResult, keep_best, write_results
+from refute.engines.distill.training.results import TrainingResult, is_evaluated, keep_best, write_results
 from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
@@ -158,7 +158,7 @@ class Trainer:
                 if step == 0:
                     write_first_step(self.job.scratch, run)
                 last = step + 1 == training.steps
-                if last or (step + 1) % training.eval_every == 0:
+                if is_evaluated(training, step + 1) or logs.witness.keeps(step + 1):
                     # Without KD the teacher only evaluates, and its forward would be most of such a run's time.
                     scores = self.evaluate(with_teacher=last or training.kd_weight > 0)
                     self.log_evaluation(logs, step + 1, scores)
@@ -185,9 +185,14 @@ class Trainer:
         return score_windows(logits, self.run.heldout, self.teacher if with_teacher else None, self.run.ranks)
 
     def log_evaluation(self, logs: Logs, step: int, scores: Sequence[WindowScore]) -> None:
-        """Writes the means of `scores` down, and keeps the weights if they are the best so far."""
+        """Writes the means of `scores` down, and keeps the weights if they are the best so far.
+
+        Not those of a step that is evaluated only because its state is kept: which these are is drawn anew in each run,
+        and must not decide what is released.
+        """
         logs.evals.append(summarise(step, scores).as_json())
-        keep_best(self.job.scratch, self.run, logs.evals)
+        if is_evaluated(self.run.config.training, step):
+            keep_best(self.job.scratch, self.run, logs.evals)
 
     def resume(self) -> int:
         """Restores the last checkpoint, if there is one; returns the number of steps done."""

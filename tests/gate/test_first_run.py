@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -80,3 +82,13 @@ def test_a_subject_that_no_falsifier_needs_is_taken_in(repo: Repo) -> None:
     predicate = repo.predicates()[0]
     assert (predicate.subject.kind, predicate.subject.name) == ("evidence_file", "model.bin")
     assert "No falsifier read a file of the subject itself" in " ".join(ended.stdout.split())
+
+
+def test_what_is_signed_names_no_folder_of_this_machine(honest: Honest) -> None:
+    """Texts are named from the working folder, and arguments lose what stands before it."""
+    (predicate,) = honest.repo.predicates()
+    assert (predicate.release.name, predicate.specs[0].name) == ("specs/releases/example.yaml", "specs/example.yaml")
+    content = predicate.model_dump_json()
+    assert [
+        each for each in (honest.repo.path, honest.repo.keys, Path.home(), sys.prefix) if str(each) in content
+    ] == []

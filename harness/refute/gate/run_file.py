@@ -17,7 +17,7 @@ from refute.judge.run.folder import RunFile
 from refute.lock.model import RunLock
 from refute.spec.fields import utc_now
 from refute.spec.files import LoadedRelease
-from refute.spec.folders import CONTRACTS
+from refute.spec.folders import CONTRACTS, without_folders
 from refute.spec.texts import ReleaseText, SpecText
 
 
@@ -25,11 +25,18 @@ def describe_run(
     run_id: str, config: pytest.Config, inputs: GateInputs, lock: RunLock | None, requires: tuple[CitedVerdict, ...]
 ) -> RunFile:
     """What is known of a run before its first experiment; `requires` are the verdicts that its release cites."""
+    here = config.invocation_params.dir
     return RunFile(
         facts=_facts(run_id, config, inputs),
-        release=_release_text(inputs.release),
+        release=_release_text(inputs.release, here),
+        release_path=str(inputs.release.path.resolve()),
         specs=tuple(
-            SpecText(id=loaded.spec.spec, name=str(loaded.path), sha256=loaded.sha256, text=loaded.text)
+            SpecText(
+                id=loaded.spec.spec,
+                name=without_folders(str(loaded.path), here),
+                sha256=loaded.sha256,
+                text=loaded.text,
+            )
             for loaded in inputs.specs
         ),
         store=str(inputs.store.resolve() if isinstance(inputs.store, Path) else inputs.store),
@@ -41,11 +48,13 @@ def describe_run(
 
 def _facts(run_id: str, config: pytest.Config, inputs: GateInputs) -> RunFacts:
     contracts = _contracts(inputs, config.rootpath / CONTRACTS)
+    here = config.invocation_params.dir
+    environment = {name: text for name, text in sorted(os.environ.items()) if name.startswith("PYTEST_")}
     return RunFacts(
         id=run_id,
         started_at=utc_now(),
-        argv=tuple(map(str, config.invocation_params.args)),
-        pytest_environment={name: os.environ[name] for name in sorted(os.environ) if name.startswith("PYTEST_")},
+        argv=tuple(without_folders(str(word), here) for word in config.invocation_params.args),
+        pytest_environment={name: without_folders(text, here) for name, text in environment.items()},
         plugins={dist.project_name: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()},
         python=platform.python_version(),
         platform=platform.platform(),
@@ -67,14 +76,14 @@ def _contracts(inputs: GateInputs, folder: Path) -> dict[str, tuple[str, ...]]:
     return linked_contracts(inputs.registry, inputs.plan, readable_contracts([folder]))
 
 
-def _release_text(loaded: LoadedRelease) -> ReleaseText:
+def _release_text(loaded: LoadedRelease, here: Path) -> ReleaseText:
     release = loaded.release
     return ReleaseText(
         id=release.release,
         title=release.title,
         run_class=release.run_class,
         operator=release.operator,
-        name=str(loaded.path),
+        name=without_folders(str(loaded.path), here),
         sha256=loaded.sha256,
         text=loaded.text,
     )

@@ -56,7 +56,7 @@ def record_lock(
     envelope = read_file(path).decode("utf-8", "replace")  # what is not UTF-8 will not verify
     stamp = timestamp_path(path)
     return RunLock(
-        name=str(path),
+        name=path.name,
         envelope=envelope,
         facts=find_facts(release, specs, registry),
         timestamp=base64.b64encode(read_file(stamp)).decode("ascii") if os.path.lexists(stamp) else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +19,18 @@ CONTRACTS = Path("contracts")
 # What refute itself writes: runs, and the store of evidence.
 REFUTE_DIR = Path(".refute")
 
+# A path that starts at the root, alone or behind `--option=`, `::` or a list's separator; its last name is kept.
+_ABSOLUTE = re.compile(r"(?<![^=:\s,])/(?:[^/=:\s,]+/)*([^/=:\s,]+)/?")
+
 
 def folders(named: Sequence[Path] | None, default: Path) -> list[Path]:
     """The folders that were named or, where none was, the default if it is there."""
     return list(named) if named else [default] if default.exists() else []
+
+
+def without_folders(text: str, here: Path) -> str:
+    """`text` as it may be signed: a path below `here` starts there, of any other absolute one the last name is kept."""
+    return _ABSOLUTE.sub(r"\1", text.replace(f"{here}{os.sep}", ""))
 
 
 def runs_folder(refute_dir: Path) -> Path:

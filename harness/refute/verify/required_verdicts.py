@@ -57,7 +57,7 @@ def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, .
     release = parse_release(run.release.text, run.release.name)
     if not release.requires_verdict:
         return ()
-    path = own_copy(run.release.sha256, copies or ()) or Path(run.release.name)
+    path = own_copy(run.release.sha256, copies or ()) or run.release_file
     loaded = LoadedRelease(release, path, run.release.sha256, run.release.text)
     try:
         found = verify_required(loaded, at=moment(run.facts.started_at, "started_at"))

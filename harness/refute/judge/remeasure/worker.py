@@ -61,7 +61,7 @@ def main() -> None:
         if request.apart:
             warm_up()
         gate = Gate(
-            LoadedRelease(release, Path(run_file.release.name), run_file.release.sha256, run_file.release.text),
+            LoadedRelease(release, run_file.release_file, run_file.release.sha256, run_file.release.text),
             registry,
             _Noted({line.name: line for line in request.evidence}),
             run.path / LOG,

@@ -47,15 +47,22 @@ _RUN_AGAIN = "no gate writes this: the file was damaged or changed; run the gate
 
 
 class RunFile(Closed):
-    """run.json. `falsifiers` are the folders of the repository's own, absolute."""
+    """run.json. What is absolute stays here, and is not signed: `release_path` (None: the name), the store, and the
+    repository's own `falsifiers`."""
 
     facts: RunFacts
     release: ReleaseText
     specs: tuple[SpecText, ...]
     store: str
+    release_path: str | None = None
     lock: RunLock | None = None
     requires: tuple[CitedVerdict, ...] = ()
     falsifiers: tuple[str, ...] | None = None
+
+    @property
+    def release_file(self) -> Path:
+        """Where the release file lies, or lay."""
+        return Path(self.release_path or self.release.name)
 
 
 class EvidenceLine(Closed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,57 +19,152 @@ _ENTRIES = 16
 _SEGMENTS = ((0, 2, "trace"), (7, 9, "trace"), (18, 20, "model"))
 
 
+_SHARES = ("redone_share", "missed_if_a_tenth")
+# What a control counts, whatever the bar.
+_MOST = 10_000
+# What float32 makes of a distance.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A run of so many steps, the segments that were made again, and its resumptions: since when, and where."""
+
+    segments: Sequence[tuple[int, int, str]] = _SEGMENTS
+    resumed: Sequence[tuple[int, int]] = ()
+    steps: int = 20
+
+    def made(self) -> set[int]:
+        """The steps that were made again."""
+        return {step for start, end, _ in self.segments for step in range(start + 1, end + 1)}
+
+    def unredone(self) -> int:
+        """Resumptions of which a step is missing among them."""
+        made = self.made()
+        return sum(not made >= set(range(since + 1, min(at + 1, self.steps) + 1)) for since, at in self.resumed)
+
+    def measured(self) -> Iterator[Measurement]:
+        """The shares that it comes to: of a tenth in a row, from the runs of steps that nobody made again."""
+        made, length = self.made(), max(self.steps // 10, 1)
+        runs = "".join("#" if step in made else "." for step in range(1, self.steps + 1)).split("#")
+        missed = sum(max(len(run) - length + 1, 0) for run in runs)
+        yield Measurement("redone_share", 100 * len(made) / self.steps, "%", self.steps)
+        yield Measurement("missed_if_a_tenth", 100 * missed / (self.steps - length + 1), "%", self.steps)
+
+
+_PLAN = _Plan()
+
+
+def _plans() -> Iterator[_Plan]:
+    """Shorter and longer runs with steps made again at the beginning, and one in each of the last tenths."""
+    for (steps, most), spread in product(((40, 40), (400, 12)), range(11)):
+        for count in range(max(spread, 1), most + 1):
+            late = {steps - n * steps // 10 for n in range(spread)}
+            early = [step for step in range(1, steps + 1) if step not in late][: count - spread]
+            made = late.union(early)
+            starts = [step - 1 for step in sorted(made) if step - 1 not in made]
+            ends = [step for step in sorted(made) if step + 1 not in made]
+            yield _Plan([(start, end, "state") for start, end in zip(starts, ends, strict=True)], (), steps)
+
+
+def _chosen(bench: Bench, failing: str, story: _Plan) -> _Plan:
+    """The first plan whose shares are what the bars want, with as many more resumptions as they want."""
+    unredone = _count(bench, "unredone_resumptions", failing, story.unredone())
+    plans = (plan for plan in (story, *_plans()) if len(plan.made()) < plan.steps or unredone == plan.unredone())
+    plan = bench.choose(plans, _Plan.measured, failing=[failing] if failing in _SHARES else [])
+    bar, own = bench.bar("resumptions"), len(plan.resumed)
+    find, wanted = (bar.failing, 101) if failing == "resumptions" else (bar.holding, max(own, unredone))
+    total = int(find(wanted, low=unredone, high=_MOST, whole=True))
+    plan = plan if own <= total else replace(plan, resumed=())
+    strange = next((step for step in range(plan.steps) if step + 1 not in plan.made()), 0)
+    resumed = [*plan.resumed, *[(strange, strange)] * (unredone - plan.unredone())]
+    known = min(plan.made()) - 1
+    return replace(plan, resumed=[*resumed, *[(known, known)] * (total - len(resumed))])
+
+
+def _count(bench: Bench, measurement: str, failing: str, own: int) -> int:
+    """So many that the bar is cleared or, where it is the `failing` one, is not: `own` of them at least."""
+    bar = bench.bar(measurement)
+    return int((bar.failing if measurement == failing else bar.holding)(own, low=own, high=_MOST, whole=True))
+
+
+def _off(bench: Bench, measurement: str, failing: str, wrong: float, **limits: Any) -> float:
+    """0, or another error that clears its bar; where that is the `failing` one, `wrong` or another that does not."""
+    bar = bench.bar(measurement)
+    if measurement == failing:
+        return bar.failing(wrong, low=0.0, **limits)
+    return bar.holding(0.0, low=0.0, **limits)
+
+
 def _redone(
     bench: Bench,
+    failing: str = "",
+    wrong: float = 0.0,
+    story: _Plan = _PLAN,
     *,
-    segments: Sequence[tuple[int, int, str]] = _SEGMENTS,
-    resumed: Sequence[tuple[int, int]] = (),
-    astray: float = 0.0,
-    slope: float = 0.0,
-    only: int | None = None,
-    whole: float = 1e-6,
-    broken: int = 0,
-    released: int = 0,
-    stands: bool = False,
-    steps: int = 20,
-    **logged: float | None,
+    only: int = 0,
+    alone: bool = False,
+    turned: float = 0.0,
+    still: bool = False,
+    loss: str = "ce",
+    released: float = 0.0,
+    taught: bool = True,
 ) -> None:
-    """A run of `steps` and its redone segments; `astray` and `slope` say how far from it, by its own length."""
-    run = str(bench.parameters["run"])
-    chance = np.random.default_rng(17)
-    moves = chance.normal(0.0, 1e-3, (steps, _ENTRIES)) * (not stands)
+    """A run and its redone segments. The bar of `failing` is failed, by `wrong` if it is by that; the others hold.
+
+    Weights and moments are off in the step `only`, or in all; `alone`: no step is, and the whole model. `turned` are
+    the weights of the second step, besides. `released`: the share of broken links that are the released weights'.
+    """
+    plan = _chosen(bench, failing, story)
+    far = _off(bench, "distance", failing, wrong, high=2.0, within=_ROUNDING)
+    slope = _off(bench, "moment_distance", failing, wrong, high=2.0, within=_ROUNDING)
+    error = _off(bench, "loss_difference", failing, wrong, clear=True)
+    broken = int(_off(bench, "broken_links", failing, wrong, high=_MOST, whole=True))
+    redone = [(n, start, step) for n, (start, end, _) in enumerate(plan.segments) for step in range(start + 1, end + 1)]
+    here = {step for _, _, step in redone if step == only} or plan.made()
+    bearing = {step for _, start, step in redone if start > 0 and step in here and not alone}
+    chance, still = np.random.default_rng(17), still and far == wrong
+    moves = chance.normal(0.0, 1e-3, (plan.steps, _ENTRIES)) * (not still)
     trace = np.cumsum(np.concatenate([chance.normal(0.0, 0.05, (1, _ENTRIES)), moves]), axis=0)
-    moments = chance.normal(0.0, 1e-4, (steps + 1, _ENTRIES))
-    rows: list[dict[str, Any]] = []
-    weights: list[Array] = []
-    first: list[Array] = []
-    for number, (start, end, _) in enumerate(segments):
-        for step in range(start + 1, end + 1):
-            rows.append({"segment": number, "step": step, "ce": 3.0, "kl": 0.5, "total": 2.3})
-            away = astray * (only in (None, step)) * (trace[step] - trace[start])
-            first.append(moments[step] + slope * (only in (None, step)) * moments[step][::-1])
-            weights.append(trace[step] + away[::-1] + 1e-9 + 1e-3 * stands)
-    metrics: list[dict[str, Any]] = [{"step": n, "ce": 3.0, "kl": 0.5, "total": 2.3} for n in range(1, steps + 1)]
-    metrics[-1] |= logged
-    if logged.get("kl", 0.5) is None:
-        rows = [row | {"kl": 0.0} for row in rows]
-        metrics = [row | {"kl": None} for row in metrics]
+    moments = chance.normal(0.0, 1e-4, (plan.steps + 1, _ENTRIES))
+    weights = []
+    for _, start, step in redone:
+        share = far if step in bearing else turned if (start, step) == (0, 2) else 0.0
+        weights.append(trace[step] - share * (trace[step] - trace[start]) + 1e-3 * still)
+    slopes = [moments[step] * (1.0 - slope * (step in here)) for *_, step in redone]
+    said = {loss: -error if loss == "total" else error}
+    _put_logs(bench, plan, [(n, step) for n, _, step in redone], said, taught=taught)
+    kept = broken - int(broken * released)
     parts = [
-        {"segment": n, "start": start, "end": end, "target": target, "broken": 0}
-        | {"distance": None if target == "trace" else whole}
-        for n, (start, end, target) in enumerate(segments)
+        {"segment": n, "start": start, "end": end, "target": target, "broken": kept * (n == 0)}
+        | {"distance": None if target == "trace" else 0.0 if bearing else far}
+        for n, (start, end, target) in enumerate(plan.segments)
     ]
-    parts[0]["broken"] = broken
-    custody = {"entropy": "0" * 32, "resumed": [{"since": since, "at": at} for since, at in resumed]}
-    bench.put(run, "custody.json", custody)
-    bench.put(run, "metrics.jsonl", metrics)
-    claimed = {"weights": trace.astype("f4"), "first_moment": moments.astype("f4")}
-    bench.put_arrays(run, "trace.safetensors", claimed)
+    run = str(bench.parameters["run"])
+    bench.put_arrays(run, "trace.safetensors", _singles(weights=trace, first_moment=moments))
     bench.put(f"{run}_redo", "segments.jsonl", parts)
+    bench.put(f"{run}_redo", "released.json", {"broken": broken - kept})
+    bench.put_arrays(f"{run}_redo", "redone.safetensors", _singles(weights=weights, first_moment=slopes))
+
+
+def _singles(**arrays: Any) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(each).astype("f4") for name, each in arrays.items()}
+
+
+def _put_logs(
+    bench: Bench, plan: _Plan, redone: Sequence[tuple[int, int]], off: Mapping[str, float], *, taught: bool
+) -> None:
+    """What run and redo say of their losses; that of the last redone step is `off` in the run."""
+    run = str(bench.parameters["run"])
+    parts: dict[str, float | None] = {"ce": 3.0, "kl": 0.5 if taught else None, "total": 2.3}
+    metrics = [{"step": n} | parts for n in range(1, plan.steps + 1)]
+    last = metrics[redone[-1][1] - 1]
+    last |= {name: (parts[name] or 0.0) + error for name, error in off.items()}
+    rows = [{"segment": n, "step": step} | parts | {"kl": parts["kl"] or 0.0} for n, step in redone]
+    resumed = [{"since": since, "at": at} for since, at in plan.resumed]
+    bench.put(run, "metrics.jsonl", metrics)
+    bench.put(run, "custody.json", {"entropy": "0" * 32, "resumed": resumed})
     bench.put(f"{run}_redo", "steps.jsonl", rows)
-    bench.put(f"{run}_redo", "released.json", {"broken": released})
-    again = {"weights": np.stack(weights).astype("f4"), "first_moment": np.stack(first).astype("f4")}
-    bench.put_arrays(f"{run}_redo", "redone.safetensors", again)
 
 
 def a_run_found_again(bench: Bench) -> None:
@@ -77,119 +174,119 @@ def a_run_found_again(bench: Bench) -> None:
 
 def a_run_found_again_after_a_kill(bench: Bench) -> None:
     """Interrupted once; the steps that led to its checkpoint, and those after it, were made again."""
-    _redone(bench, segments=(*_SEGMENTS, (5, 10, "state"), (10, 12, "trace")), resumed=[(5, 10)])
+    _redone(bench, story=_Plan((*_SEGMENTS, (5, 10, "state"), (10, 12, "trace")), [(5, 10)]))
 
 
 def a_run_without_a_teacher(bench: Bench) -> None:
     """Cross-entropy alone: there is no KL in the log."""
-    _redone(bench, kl=None)
+    _redone(bench, taught=False)
 
 
 def steps_that_lead_elsewhere(bench: Bench) -> None:
     """The gradient was another from the second step on, as with a teacher switched off."""
-    _redone(bench, astray=0.3)
+    _redone(bench, "distance", 0.3)
 
 
 def one_step_that_leads_elsewhere(bench: Bench) -> None:
     """All redone steps but one end where the run says."""
-    _redone(bench, astray=0.3, only=8)
+    _redone(bench, "distance", 0.3, only=8)
 
 
 def first_steps_that_rounding_turns(bench: Bench) -> None:
     """AdamW begins with the signs of gradients, and rounding turns those of the smallest."""
-    _redone(bench, astray=0.2, only=2)
+    _redone(bench, turned=0.2)
 
 
 def a_gradient_of_another_loss_in_the_second_step(bench: Bench) -> None:
     """The first moment is off in the second step, where weights say little."""
-    _redone(bench, slope=0.3, only=2)
+    _redone(bench, "moment_distance", 0.3, only=2)
 
 
 def weights_that_stand_still(bench: Bench) -> None:
     """The run did not move where the redone steps do."""
-    _redone(bench, stands=True)
+    _redone(bench, "distance", 1.0, still=True)
 
 
 def another_model_at_the_end(bench: Bench) -> None:
     """The sampled entries are those of the run; others of the released weights are not."""
-    _redone(bench, whole=0.4)
+    _redone(bench, "distance", 0.4, alone=True)
 
 
 def a_state_edited(bench: Bench) -> None:
     """A kept state is not what the trace says of that step."""
-    _redone(bench, broken=3)
+    _redone(bench, "broken_links", 3)
 
 
 def both_ends_edited(bench: Bench) -> None:
     """Entries of a kept state and as many of the released weights are not what the trace says."""
-    _redone(bench, broken=3, released=3)
+    _redone(bench, "broken_links", 6, released=0.5)
 
 
 def a_release_of_another_step(bench: Bench) -> None:
     """The released weights are not what the trace says of the last step."""
-    _redone(bench, released=5)
+    _redone(bench, "broken_links", 5, released=1.0)
 
 
 def a_loss_of_other_labels(bench: Bench) -> None:
     """The weights are right; the cross-entropy of a redone step is not what the log says."""
-    _redone(bench, ce=3.2)
+    _redone(bench, "loss_difference", 0.2)
 
 
 def a_kl_to_another_teacher(bench: Bench) -> None:
     """The weights are right; the KL of a redone step is not what the log says."""
-    _redone(bench, kl=0.7)
+    _redone(bench, "loss_difference", 0.2, loss="kl")
 
 
 def a_total_of_other_weights(bench: Bench) -> None:
     """The weights are right; the loss of a redone step is not what the log says."""
-    _redone(bench, total=1.9)
+    _redone(bench, "loss_difference", 0.4, loss="total")
 
 
 def a_resumption_that_nobody_redid(bench: Bench) -> None:
     """The run was interrupted; its way to the checkpoint that was loaded is not among the redone steps."""
-    _redone(bench, segments=(*_SEGMENTS, (10, 12, "trace")), resumed=[(5, 10)])
+    _redone(bench, "unredone_resumptions", story=_Plan((*_SEGMENTS, (10, 12, "trace")), [(5, 10)]))
 
 
 def a_resumption_redone_up_to_it(bench: Bench) -> None:
     """The steps after the checkpoint that was loaded are not among the redone ones."""
-    _redone(bench, segments=(*_SEGMENTS, (5, 10, "state")), resumed=[(5, 10)])
+    _redone(bench, "unredone_resumptions", story=_Plan((*_SEGMENTS, (5, 10, "state")), [(5, 10)]))
 
 
 def a_run_interrupted_all_the_time(bench: Bench) -> None:
     """Each time what led to the checkpoint and what followed was made again; nobody saw the machine so often."""
-    segments = (*_SEGMENTS, (5, 10, "state"), (10, 12, "trace"))
-    _redone(bench, segments=segments, resumed=[(5, 10)] * 101)
+    _redone(bench, "resumptions", story=_Plan((*_SEGMENTS, (5, 10, "state"), (10, 12, "trace")), [(5, 10)]))
 
 
 def hardly_a_step_of_many(bench: Bench) -> None:
     """Two steps of four hundred and two were made again, in the middle."""
-    _redone(bench, segments=[(200, 202, "trace")], steps=402)
+    _redone(bench, "redone_share", story=_Plan([(200, 202, "trace")], steps=402))
 
 
 def a_long_run_of_which_enough_was_redone(bench: Bench) -> None:
     """Two steps of four hundred were made again, in the middle."""
-    _redone(bench, segments=[(200, 202, "trace")], steps=400)
+    _redone(bench, story=_Plan([(200, 202, "trace")], steps=400))
 
 
 def a_run_redone_from_end_to_end(bench: Bench) -> None:
     """Nothing was redone but what led to its resumption, and the one step after it."""
-    _redone(bench, segments=[(0, 10, "state"), (10, 11, "trace")], resumed=[(0, 10)], steps=11)
+    _redone(bench, story=_Plan([(0, 10, "state"), (10, 11, "trace")], [(0, 10)], steps=11))
 
 
 def a_resumption_of_which_a_step_is_missing(bench: Bench) -> None:
     """The first step after the checkpoint before it was not made again."""
-    _redone(bench, segments=(*_SEGMENTS, (6, 10, "state"), (10, 12, "trace")), resumed=[(5, 10)])
+    segments = (*_SEGMENTS, (6, 10, "state"), (10, 12, "trace"))
+    _redone(bench, "unredone_resumptions", story=_Plan(segments, [(5, 10)]))
 
 
 def steps_where_no_fault_would_be(bench: Bench) -> None:
     """Two steps of four hundred were made again, both at the very beginning."""
-    _redone(bench, segments=[(0, 2, "model")], steps=400)
+    _redone(bench, "missed_if_a_tenth", story=_Plan([(0, 2, "model")], steps=400))
 
 
 def a_run_of_which_nothing_was_redone(bench: Bench) -> None:
     """There are weights of other steps than there are rows."""
     _redone(bench)
-    nothing = np.zeros((1, _ENTRIES), "f4")
+    nothing = np.zeros((0, _ENTRIES), "f4")
     again = {"weights": nothing, "first_moment": nothing}
     bench.put_arrays(f"{bench.parameters['run']}_redo", "redone.safetensors", again)
 

@@ -26,7 +26,7 @@ SHIPPED = {use.uses or "": use for use in USES}
 # The controls of these files are whole training runs, whose errors are those of the arithmetic, or whole records of
 # what models were asked and answered, of which nothing may be missing or foreign, or the folder of a model, which is
 # one set of weights and its init's files: their bars are fixed.
-FIXED = ("optimizer", "redo")
+FIXED = ("optimizer",)
 
 
 def families() -> list[tuple[str, ...]]:

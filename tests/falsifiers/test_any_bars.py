@@ -23,18 +23,13 @@ SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml")
 USES = [use for use in uses_of(SPECS) if use.uses is not None]
 REGISTRY = load_registry([])
 SHIPPED = {use.uses or "": use for use in USES}
-# The controls of these files are whole training runs, whose errors are those of the arithmetic, or whole records of
-# what models were asked and answered, of which nothing may be missing or foreign, or the folder of a model, which is
-# one set of weights and its init's files: their bars are fixed.
-FIXED = ("optimizer",)
 
 
 def families() -> list[tuple[str, ...]]:
     """The falsifiers by their function: those of one, which differ in whose run they look at, share its controls."""
     found: dict[object, list[str]] = {}
     for name, falsifier in REGISTRY.items():
-        if falsifier.file.stem not in FIXED:
-            found.setdefault(falsifier.measure, []).append(name)
+        found.setdefault(falsifier.measure, []).append(name)
     return [tuple(names) for names in found.values()]
 
 

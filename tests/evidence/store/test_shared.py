@@ -183,7 +183,7 @@ def test_what_arrives_is_hashed(tmp_path: Path, damage: bytes | None) -> None:
         EvidenceError, match=rf"evidence 'student', file 'model/weights': .*objects/{digest[:2]}/{digest}"
     ):
         other.find("student", KEY)
-    assert other.manifests() == {}
+    assert other.manifest(KEY) is None
     assert not [path for path in (other.root / "objects").glob("*/*") if digest in path.name]
 
 
@@ -295,16 +295,35 @@ def test_commands_take_urls(
     assert (refused.returncode, "do not go with a URL" in refused.stderr) == (2, True)
 
 
-def test_looking_makes_no_store_and_archives_are_of_folders(cli: Cli, tmp_path: Path) -> None:
-    """A mistyped URL is an error and stays empty; a URL is no folder to pack or to take into."""
+def test_looking_makes_no_store(cli: Cli, tmp_path: Path) -> None:
+    """A mistyped URL is an error and stays empty."""
     url = f"file://{tmp_path}/absent"
-    for command in ("list", "prune"):
-        ended = cli("store", command, "--store", url)
-        assert (ended.returncode, f"there is no evidence store at {url}" in ended.stderr) == (7, True)
-    for words in (("export", "latest", "--to", tmp_path / "x.tar"), ("import", tmp_path / "x.tar")):
+    for words in (("list",), ("prune",), ("export", "latest", "--to", tmp_path / "x.tar")):
         ended = cli("store", *words, "--store", url)
-        assert (ended.returncode, "is no folder" in ended.stderr) == (2, True)
+        assert (ended.returncode, f"there is no evidence store at {url}" in ended.stderr) == (7, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_archives_travel_between_urls(
+    cli: Cli, make_run: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed from a store at a URL by a machine that holds nothing of it, and taken into another for a third."""
+    run = make_run()
+    shutil.move(tmp_path / "store", tmp_path / "remote")
+    archive = tmp_path / "run.tar"
+    calls = (
+        ("here", ("export", run.path.name, "--to", archive, "--refute-dir", tmp_path, "--store", "remote")),
+        ("there", ("import", archive, "--refute-dir", tmp_path / "there", "--store", "other")),
+        ("third", ("export", "answers", "notes", "--to", tmp_path / "again.tar", "--store", "other")),
+    )
+    told = []
+    for cache, words in calls:
+        monkeypatch.setenv("REFUTE_CACHE", str(tmp_path / cache))
+        ended = cli("store", *words[:-1], f"file://{tmp_path}/{words[-1]}", "--json")
+        assert ended.returncode == 0, ended.stderr
+        told.append(json.loads(ended.stdout))
+    assert len(told[-1]["keys"]) == 2
+    assert (tmp_path / "there" / "runs" / run.path.name / "run.json").is_file()
 
 
 def test_a_url_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,6 @@ Report = Callable[[int, int], None]
 
 app = typer.Typer(no_args_is_help=True, help="List, clean, pack and take in evidence.")
 
-StoreFolder = Annotated[
-    str | None, typer.Option("--store", help="The evidence store, a folder (default: <refute-dir>/store).")
-]
 StorePlace = Annotated[
     str | None, typer.Option("--store", help="The evidence store, a folder or a URL (default: <refute-dir>/store).")
 ]
@@ -126,16 +123,15 @@ def export_archive(
         typer.Argument(metavar="RUN|NAME...", help="Runs (id, folder, or `latest`) and evidence (name or key)."),
     ],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The tar file to make.")],
-    store: StoreFolder = None,
+    store: StorePlace = None,
     refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
     """Pack runs, with their verdicts and the evidence that they cite, into one file to carry to another machine."""
-    from refute.evidence.store import Store
     from refute.evidence.store.export import Packing, export
+    from refute.evidence.store.shared import SharedStore
 
-    _refuse_url(store)
-    opened = Store(_existing(store, refute_dir))
+    opened = _opened(store, refute_dir)
     runs, keys = _found(what, opened, refute_dir)
     packing = Packing(
         runs={run.id: run.path for run in runs},
@@ -143,6 +139,8 @@ def export_archive(
         objects=frozenset[str]().union(*(run.objects for run in runs)),
         keys=keys,
     )
+    if isinstance(opened, SharedStore):
+        opened.bring(packing.digests, packing.keys, packing.objects)
     with progress(quiet=as_json) as report:
         contents = export(opened, packing, to, lambda done, total: report("pack bytes", done, total, {}))
     if as_json:
@@ -155,7 +153,7 @@ def export_archive(
 @app.command("import")
 def import_into(
     file: Annotated[Path, typer.Argument(help="An archive that `refute store export` made.")],
-    store: StoreFolder = None,
+    store: StorePlace = None,
     refute_dir: RefuteDir = REFUTE_DIR,
     as_json: Json = False,
 ) -> None:
@@ -163,18 +161,21 @@ def import_into(
 
     The verdicts among them are not verified: `refute verify` does that.
     """
-    from refute.evidence.store import Store
     from refute.evidence.store.importing import import_archive
+    from refute.evidence.store.opening import open_store
+    from refute.evidence.store.shared import SharedStore
 
-    _refuse_url(store)
-    place = Path(store or store_folder(refute_dir))
+    place = store or str(store_folder(refute_dir))
+    opened = open_store(place)
     with progress(quiet=as_json) as report:
         taken = import_archive(
-            Store(place), runs_folder(refute_dir), file, lambda done, total: report("take in bytes", done, total, {})
+            opened, runs_folder(refute_dir), file, lambda done, total: report("take in bytes", done, total, {})
         )
+    if isinstance(opened, SharedStore):
+        opened.share(key for _, key in taken.evidence)
     if as_json:
         evidence = [{"name": name, "key": key} for name, key in taken.evidence]
-        print_json({"store": str(place), "runs": taken.runs, "evidence": evidence})
+        print_json({"store": place, "runs": taken.runs, "evidence": evidence})
     else:
         show_imported(taken, place, runs_folder(refute_dir))
 
@@ -211,14 +212,14 @@ def _connected(url: str) -> Remote:
     return remote
 
 
-def _refuse_url(store: str | None) -> None:
-    from refute.evidence.store.opening import is_url
+def _opened(store: str | None, refute_dir: Path) -> Store:
+    """The store that is there already, in a folder or at a URL. Raises as `_connected` and `_existing` do."""
+    from refute.evidence.store.opening import is_url, open_store
 
-    if store is not None and is_url(store):
-        raise UsageError(
-            f"{store} is no folder: archives are made of, and taken into, a folder",
-            hint="the other machine can use that URL itself, with --store",
-        )
+    if store is None or not is_url(store):
+        return open_store(_existing(store, refute_dir))
+    _connected(store)
+    return open_store(store)
 
 
 def _existing(store: str | None, refute_dir: Path) -> Path:

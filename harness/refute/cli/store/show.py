@@ -83,7 +83,7 @@ def show_pruned(pruned: Pruned, *, dry_run: bool) -> None:
     typer.echo(f"{'would remove' if dry_run else 'removed'} {counts}: {_size(pruned.size)}")
 
 
-def show_imported(taken: Imported, store: Path, runs: Path) -> None:
+def show_imported(taken: Imported, store: str, runs: Path) -> None:
     """What was taken in, and what can be done with it."""
     for run in taken.runs:
         typer.echo(f"run {runs / run}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,25 @@ class SharedStore(Store):
         if manifest is not None:
             self._share(key, manifest)
         return evidence
+
+    def manifests(self) -> dict[str, Manifest]:
+        """All that is recorded here or there, by key."""
+        return {**self.remote.manifests(), **super().manifests()}
+
+    def bring(self, digests: Collection[str], keys: Collection[str], objects: Iterable[str]) -> None:
+        """Have in the folder here the evidence with one of these manifest digests or keys, and these objects."""
+        for key, manifest in self.manifests().items():
+            if key in keys or manifest.digest in digests:
+                self.find(manifest.name, key)
+        for digest in sorted(objects):
+            self.fetched(digest)
+
+    def share(self, keys: Iterable[str]) -> None:
+        """Have there what is recorded here under `keys`, as an import leaves it."""
+        for key in keys:
+            manifest = self.manifest(key)
+            if manifest is not None:
+                self._share(key, manifest)
 
     def view(self, name: str, files: Mapping[str, str]) -> Path:
         """As in a folder; what is not here is fetched."""

@@ -36,7 +36,7 @@ app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, 
 
 @app.command()
 def score(
-    samples: Annotated[Path, typer.Argument(help="openai/human-eval's samples: rows with task_id, completion.")],
+    samples: Annotated[Path, typer.Argument(help="Samples of openai/human-eval, EvalPlus, bigcode, lm-eval, Inspect.")],
     out: Annotated[Path, typer.Option(help="Results, one row a sample; an interrupted call continues there.")],
     problems: Problems = None,
     timeout: Timeout = 10.0,

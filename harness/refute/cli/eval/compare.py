@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.cli.eval.figures import compare
-from refute.engines.humaneval.scoring.result_file import ResultFile, read_results
+from refute.engines.humaneval.readers.result_file import ResultFile, read_results
 from refute.errors import UsageError
 
 # A different value of these may change an outcome without any change of the model.
@@ -24,7 +24,8 @@ def compare_files(a: Path, b: Path, *, partial: bool, seed: int) -> dict[str, ob
     files, or not about the same tasks unless `partial`; then the tasks of both are compared. MissingInputsError for a
     file that is no results file.
     """
-    first, second = read_results(a), read_results(b)
+    first = read_results(a)
+    second = read_results(b).named_as(first)
     _whole(first)
     _whole(second)
     _same_problems(first, second)

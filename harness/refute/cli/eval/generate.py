@@ -14,11 +14,11 @@ from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, SUMMARY, claim, read_json, write_json
 from refute.cli.eval.run_identity import samples_identity
 from refute.cli.eval.score import score_whole_file
+from refute.engines.humaneval.readers.result_file import RESULTS
+from refute.engines.humaneval.readers.sample_file import read_samples
 from refute.engines.humaneval.samples.failures import Failures
-from refute.engines.humaneval.samples.sample_file import read_samples
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.scoring.execute import Limits
-from refute.engines.humaneval.scoring.result_file import RESULTS
 from refute.errors import UsageError
 from refute.spec.bars.sequential import Design
 
@@ -63,7 +63,7 @@ def _generate_then_score(
     require_sampled(request.sampler, generation)
     unanswered = [(each["task_id"], each["sample"]) for each in generation["errors"]]
     figures = score_whole_file(
-        read_samples(out / SAMPLES, problems.tasks),
+        read_samples(out / SAMPLES, problems.problems),
         out / RESULTS,
         problems=problems,
         limits=limits,

@@ -16,13 +16,13 @@ from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, read_json, writ
 from refute.cli.eval.score_sequential import Fetch, SequentialRun
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.readers.result_file import RESULTS
+from refute.engines.humaneval.readers.sample_file import Sample, read_samples
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.failures import Failures
-from refute.engines.humaneval.samples.sample_file import Sample, read_samples
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.engines.humaneval.scoring.execute import Limits
-from refute.engines.humaneval.scoring.result_file import RESULTS
 from refute.errors import ExperimentError
 from refute.spec.bars.sequential import Design
 
@@ -88,7 +88,7 @@ def _generated_before(out: Path, problems: ProblemSet, failures: Failures) -> Fe
     """The samples of a run that has ended, and its failures."""
     for each in read_json(out / GENERATION)["errors"]:
         failures.reasons[each["task_id"], each["sample"]] = each["reason"]
-    by_task = {sample.task_id: sample for sample in read_samples(out / SAMPLES, problems.tasks).samples}
+    by_task = {sample.task_id: sample for sample in read_samples(out / SAMPLES, problems.problems).samples}
 
     def fetch(batch: Sequence[Problem]) -> Sequence[Sample]:
         unasked = [

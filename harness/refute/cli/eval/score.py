@@ -14,8 +14,8 @@ from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_identity import results_identity
 from refute.cli.eval.score_sequential import score_until_decided
+from refute.engines.humaneval.readers.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.engines.humaneval.samples.completion import Key
-from refute.engines.humaneval.samples.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results
 from refute.engines.humaneval.scoring.score_samples import Scored, score_samples
@@ -39,7 +39,7 @@ def score_file(
     file with a design, UnreadableInputError for one that cannot be read or holds no sample.
     """
     with reading_what_was_named():
-        found = read_samples(path, problems.tasks)
+        found = read_samples(path, problems.problems)
     if design is None:
         return score_whole_file(found, out, problems=problems, limits=limits, partial=partial)
     if partial:

@@ -12,8 +12,8 @@ from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import RunConsole, run_console
 from refute.cli.eval.run_identity import results_identity
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.readers.sample_file import Sample, SampleFile
 from refute.engines.humaneval.samples.failures import Failures
-from refute.engines.humaneval.samples.sample_file import Sample, SampleFile
 from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, open_results

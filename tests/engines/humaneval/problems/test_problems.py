@@ -75,14 +75,14 @@ def test_an_error_beyond_the_limit_still_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"not gzip",
+        b"\xff\xfe",
         gzip.compress(b"x" * 1000, mtime=0)[:-9],
         gzip.compress(b"x" * 1000, mtime=0)[:10] + b"\xff" * 20,
         gzip.compress(b"\xff\xfe", mtime=0),
     ],
 )
 def test_unreadable_files_are_missing_inputs(tmp_path: Path, content: bytes) -> None:
-    """An absent, truncated, uncompressed or non-UTF-8 file is a MissingInputsError."""
+    """An absent, truncated or non-UTF-8 file, packed or not, is a MissingInputsError."""
     path = tmp_path / "p.jsonl.gz"
     with pytest.raises(MissingInputsError, match="cannot be read"):
         load_problems(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from json_lines import read_rows
-from refute.engines.humaneval.samples.sample_file import Sample
+from refute.engines.humaneval.readers.sample_file import Sample
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.engines.humaneval.scoring.result_log import (
     ResultLog,

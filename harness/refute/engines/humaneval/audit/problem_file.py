@@ -28,7 +28,7 @@ class Task:
 def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:
     """The tasks of the file in its order, or the first `limit`. Raises ValueError or KeyError for other content."""
     data = path.read_bytes()
-    lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8").split("\n")
+    lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
     return {row["task_id"]: _task(row) for row in rows[:limit]}
 

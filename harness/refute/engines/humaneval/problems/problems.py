@@ -26,7 +26,7 @@ class Problem:
 
 
 def load_problems(path: Path, *, limit: int | None = None) -> tuple[Problem, ...]:
-    """The problems of a `.jsonl` or `.jsonl.gz` file in file order, or the first `limit` of them.
+    """The problems of a file of JSON lines, packed by gzip or not, in file order, or the first `limit` of them.
 
     The whole file is checked whatever the limit. Raises MissingInputsError, with file and line, for a file
     that is absent, empty or not gzip, a line that is not a JSON object with the five text fields, a task id
@@ -63,7 +63,7 @@ def prompt_module(prompt: str) -> str:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _fault(str(path), f"cannot be read as UTF-8 lines: {error}") from error
     # Not splitlines: JSON text may hold other line separators within a string.

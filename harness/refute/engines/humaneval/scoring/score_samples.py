@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.program import assemble, behind_the_head
+from refute.engines.humaneval.readers.sample_file import Sample
 from refute.engines.humaneval.samples.completion import Key
-from refute.engines.humaneval.samples.sample_file import Sample
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.scoring.execute import Limits, execute
 from refute.engines.humaneval.scoring.result_log import ResultLog, Row, row_of
@@ -59,5 +59,5 @@ def score_samples(
 
 
 def _program(problem: Problem, sample: Sample) -> str:
-    """A file's completions stand behind the whole prompt, as openai/human-eval executes them."""
-    return assemble(problem, behind_the_head(problem, sample.completion))
+    """A file's completions stand behind the whole prompt, as openai/human-eval executes them; whole programs alone."""
+    return f"{sample.completion}\n" if sample.whole else assemble(problem, behind_the_head(problem, sample.completion))

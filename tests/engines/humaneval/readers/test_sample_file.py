@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from refute.engines.humaneval.samples.sample_file import Sample, read_samples, uneven_tasks
+from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.readers.sample_file import Sample, read_samples, uneven_tasks
 from refute.errors import MissingInputsError
 
 TASKS = ("t/0", "t/1", "t/2")
+PROBLEMS = [Problem(task, "def f(n):\n", "f", "", "") for task in TASKS]
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -32,8 +34,8 @@ def test_samples_are_counted_a_task_and_other_keys_left_alone(tmp_path: Path) ->
     plain = write(tmp_path / "s.jsonl", row(), row("t/1", "a\u2028b"), b"", row(completion=" y", model="m"))
     packed = tmp_path / "s.jsonl.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
-    found = read_samples(plain, TASKS)
-    assert found.samples == read_samples(packed, TASKS).samples
+    found = read_samples(plain, PROBLEMS)
+    assert found.samples == read_samples(packed, PROBLEMS).samples
     assert found.samples == (Sample("t/0", 0, " x", 1), Sample("t/1", 0, "a\u2028b", 2), Sample("t/0", 1, " y", 4))
     assert (found.faults, found.sha256) == ((), hashlib.sha256(plain.read_bytes()).hexdigest())
 
@@ -45,7 +47,7 @@ def test_samples_are_counted_a_task_and_other_keys_left_alone(tmp_path: Path) ->
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (["t/0"], "expected a JSON object, found list"),
-        ({"completion": "x"}, "key 'task_id' is missing or not text"),
+        ({"completion": "x"}, "key 'task_id' is missing, or neither"),
         (row(completion=None), "key 'completion' is missing or not text"),
         (row("t/9"), "unknown task 't/9'"),
         (row(sample=-1), "key 'sample' is '-1'"),
@@ -55,7 +57,7 @@ def test_samples_are_counted_a_task_and_other_keys_left_alone(tmp_path: Path) ->
 )
 def test_a_wrong_line_is_named_and_the_rest_is_kept(tmp_path: Path, line: object, reason: str) -> None:
     """The samples before and behind it are read."""
-    found = read_samples(write(tmp_path / "s.jsonl", row(sample=0), line, row("t/1")), TASKS)
+    found = read_samples(write(tmp_path / "s.jsonl", row(sample=0), line, row("t/1")), PROBLEMS)
     assert [sample.line for sample in found.samples] == [1, 3]
     assert [(fault.line, reason in fault.reason) for fault in found.faults] == [(2, True)], found.faults
 
@@ -68,15 +70,16 @@ def test_a_file_without_any_sample_is_an_error(tmp_path: Path) -> None:
     corrupt.write_bytes(cut.read_bytes()[:10] + b"\xff" * 20)
     for path in (tmp_path / "absent.jsonl", cut, corrupt):
         with pytest.raises(MissingInputsError, match="cannot be read"):
-            read_samples(path, TASKS)
+            read_samples(path, PROBLEMS)
     for rows in ((), (row("mbpp/1"),)):
         with pytest.raises(MissingInputsError, match=r"holds no sample of any of the 3 problems"):
-            read_samples(write(tmp_path / "s.jsonl", *rows), TASKS)
+            read_samples(write(tmp_path / "s.jsonl", *rows), PROBLEMS)
 
 
 def test_missing_and_surplus_samples_are_told_from_the_usual_number(tmp_path: Path) -> None:
     """A task without a sample, and one with two where the others have one, by their lines."""
-    found = read_samples(write(tmp_path / "s.jsonl", row(), row("t/1"), row("t/1"), row("t/3")), (*TASKS, "t/3"))
+    four = [*PROBLEMS, Problem("t/3", "", "f", "", "")]
+    found = read_samples(write(tmp_path / "s.jsonl", row(), row("t/1"), row("t/1"), row("t/3")), four)
     assert uneven_tasks(found.samples, (*TASKS, "t/3")) == {"t/1": (2, 3), "t/2": ()}
-    even = read_samples(write(tmp_path / "e.jsonl", *(row(task) for task in TASKS * 3)), TASKS)
+    even = read_samples(write(tmp_path / "e.jsonl", *(row(task) for task in TASKS * 3)), PROBLEMS)
     assert uneven_tasks(even.samples, TASKS) == {}

@@ -1,0 +1,33 @@
+"""Which problem a file means by its own way of writing the id: `HumanEval/7`, `HumanEval_7`, `humaneval-7`, `7`, 7."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+
+class TaskNames:
+    """The ids of a problem file. An id that fits several of them loosely is none of them."""
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        self.tasks = tuple(tasks)
+        self._known = set(self.tasks)
+        self._loose: defaultdict[str, set[str]] = defaultdict(set)
+        for task in self.tasks:
+            self._loose[_plain(task)].add(task)
+            if number := re.search(r"\d+$", task):
+                self._loose[str(int(number[0]))].add(task)
+
+    def find(self, given: object) -> str | None:
+        """The task that `given` means, exactly if it can be, or None."""
+        if isinstance(given, str) and given in self._known:
+            return given
+        if isinstance(given, bool) or not isinstance(given, str | int):
+            return None
+        fitting = self._loose.get(_plain(str(given)), set())
+        return next(iter(fitting)) if len(fitting) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^0-9a-z]+", "/", name.casefold()).strip("/")

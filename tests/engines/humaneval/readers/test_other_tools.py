@@ -1,0 +1,218 @@
+"""Files of other tools are read as they are, or refused by the name of what they are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from json_lines import read_rows, write_rows
+from refute.engines.humaneval.problems.problems import load_problems
+from refute.engines.humaneval.problems.program import assemble, behind_the_head
+from refute.engines.humaneval.readers.result_file import read_results
+from refute.engines.humaneval.readers.sample_file import Sample, read_samples
+from refute.engines.humaneval.readers.task_names import TaskNames
+from refute.errors import MissingInputsError, UnreadableInputError
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+CASES = Path(__file__).parents[3] / "assets" / "eval_cases"
+TOY = load_problems(CASES / "toy_problems.jsonl")
+PROGRAMS = [problem.prompt + problem.canonical_solution for problem in TOY]
+RIGHT = [
+    "10_evalplus_solution.jsonl",
+    "12_bigcode_generations.json",
+    "13_lmeval_samples_humaneval.jsonl",
+    "15_array.json",
+    "18_whole_program_future.jsonl",
+    "22_ids_as_numbers.jsonl",
+    "30_bom.jsonl",
+]
+
+
+def passes(sample: Sample) -> bool:
+    """Whether the problem's test passes on what is executed for the sample."""
+    problem = next(each for each in TOY if each.task_id == sample.task_id)
+    whole = sample.completion if sample.whole else assemble(problem, behind_the_head(problem, sample.completion))
+    space: dict[str, Any] = {}
+    exec(whole, space)  # noqa: S102 - the test's own text
+    exec(problem.test, space)  # noqa: S102 - and the problem's
+    try:
+        space["check"](space[problem.entry_point])
+    except AssertionError:
+        return False
+    return True
+
+
+def lm_eval(place: int, texts: list[str], *, share: float, **more: object) -> dict[str, object]:
+    """A row of lm-evaluation-harness's samples."""
+    document = {"task_id": TOY[place].task_id}
+    return {"doc_id": place, "doc": document, "resps": [texts], "filtered_resps": texts, "pass@1": share, **more}
+
+
+def inspect(place: int, value: object, answer: str | None, said: str = "") -> dict[str, object]:
+    """A sample of an Inspect log."""
+    score = {"value": value, **({} if answer is None else {"answer": answer})}
+    message = {"role": "assistant", "content": said}
+    return {"id": TOY[place].task_id, "epoch": 1, "output": {"choices": [{"message": message}]}, "scores": {"v": score}}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_recorded_files_are_read(name: str) -> None:
+    """Three right answers each, under the problem file's own ids, and no line is lost."""
+    found = read_samples(CASES / "score" / name, TOY)
+    assert [sample.task_id for sample in found.samples] == ["Toy/0", "Toy/1", "Toy/2"]
+    assert (found.faults, all(map(passes, found.samples))) == ((), True)
+
+
+def test_a_foreign_file_goes_the_whole_way(cli: Cli, tmp_path: Path) -> None:
+    """bigcode's generations, executed: each program alone, and exit 0."""
+    arguments = ("--problems", CASES / "toy_problems.jsonl", "--out", tmp_path / "r.jsonl")
+    samples = CASES / "score" / "12_bigcode_generations.json"
+    ended = cli("eval", "score", samples, *arguments, "--minimum-isolation", "rlimits")
+    assert (ended.returncode, "passed    3 of 3 samples" in ended.stdout) == (0, True), ended.stderr
+    assert [row["passed"] for row in read_rows(tmp_path / "r.jsonl")] == [True] * 3
+
+
+def test_a_folder_of_programs_is_evalplus(tmp_path: Path) -> None:
+    """TASK/NUMBER.py, with underscores in the task's name; numbers in the order of numbers."""
+    for problem, program in zip(TOY, PROGRAMS, strict=True):
+        folder = tmp_path / problem.task_id.replace("/", "_")
+        folder.mkdir()
+        for number in range(12):
+            (folder / f"{number}.py").write_text(f"{program}# {number}\n", encoding="utf-8")
+    found = read_samples(tmp_path, TOY)
+    assert [(each.task_id, each.index, each.whole) for each in found.samples[11:13]] == [
+        ("Toy/0", 11, True),
+        ("Toy/1", 0, True),
+    ]
+    assert found.samples[11].completion.endswith("# 11\n")
+    before = found.sha256
+    (tmp_path / "Toy_0" / "0.py").write_text("pass\n", encoding="utf-8")
+    assert read_samples(tmp_path, TOY).sha256 != before
+    with pytest.raises(MissingInputsError, match="a folder without programs"):
+        read_samples(tmp_path / "Toy_0", TOY)
+
+
+def test_results_of_evalplus_hold_samples_and_verdicts(tmp_path: Path) -> None:
+    """Its base tests are HumanEval's; an older file has outcomes alone, which are results and no samples."""
+    new, old = tmp_path / "eval_results.json", tmp_path / "old.json"
+    rows = {
+        problem.task_id: [
+            {"task_id": problem.task_id, "solution": program, "base_status": status, "plus_status": "fail"}
+        ]
+        for problem, program, status in zip(TOY, PROGRAMS, ("pass", "fail", "pass"), strict=True)
+    }
+    new.write_text(json.dumps({"date": "d", "eval": rows}, indent=2), encoding="utf-8")
+    outcomes = {problem.task_id: {"base": [["success", []], ["failed", []]], "plus": []} for problem in TOY}
+    old.write_text(json.dumps({"eval": outcomes}), encoding="utf-8")
+    assert [each.completion for each in read_samples(new, TOY).samples] == PROGRAMS
+    assert [count.passed for count in read_results(new).counts.values()] == [1, 0, 1]
+    assert {(count.n, count.passed) for count in read_results(old).counts.values()} == {(2, 1)}
+    with pytest.raises(MissingInputsError, match="holds no sample"):
+        read_samples(old, TOY)
+
+
+def test_samples_of_lm_eval_are_those_of_its_last_filter(tmp_path: Path) -> None:
+    """Several a problem, and a share of passes among them; without a filter's text the answer follows the prompt."""
+    path = tmp_path / "samples_humaneval.jsonl"
+    rows = [lm_eval(place, [PROGRAMS[place]] * 4, share=0.75, filter="create_test") for place in range(3)]
+    drafts = [lm_eval(place, ["draft"] * 4, share=0.0, filter="none") for place in range(3)]
+    write_rows(path, [*drafts, *rows])
+    assert [(each.task_id, each.completion, each.whole) for each in read_samples(path, TOY).samples] == [
+        (TOY[place].task_id, PROGRAMS[place], True) for place in range(3) for _ in range(4)
+    ]
+    assert {(count.n, count.passed) for count in read_results(path).counts.values()} == {(4, 3)}
+    bare = lm_eval(1, [TOY[1].canonical_solution], share=1.0) | {"doc": {}, "filtered_resps": []}
+    write_rows(path, [bare])
+    (only,) = read_samples(path, TOY).samples
+    assert (only.task_id, only.whole, passes(only)) == ("Toy/1", False, True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_logs_of_inspect_are_read(tmp_path: Path, packed: bool) -> None:
+    """As JSON or as its zip: the code that it scored, or else the chat's answer; C and I are verdicts."""
+    said = f"Sure:\n```python\n{PROGRAMS[2]}```"
+    samples = [
+        inspect(0, "C", TOY[0].canonical_solution),
+        inspect(1, "I", "    return None\n"),
+        inspect(2, "C", None, said),
+    ]
+    path = tmp_path / "log.eval"
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("header.json", json.dumps({"eval": {}}))
+            for number, sample in enumerate(samples):
+                archive.writestr(f"samples/{number}_epoch_1.json", json.dumps(sample, indent=2))
+    else:
+        path.write_text(json.dumps({"version": 2, "eval": {"task": "humaneval"}, "samples": samples}), encoding="utf-8")
+    assert [passes(each) for each in read_samples(path, TOY).samples] == [True, False, True]
+    assert [count.passed for count in read_results(path).counts.values()] == [1, 0, 1]
+
+
+def test_the_bytes_decide_and_not_the_name(tmp_path: Path) -> None:
+    """Packed under a plain name, plain under a packed one, UTF-16, and marks at the beginning: the same samples."""
+    plain = (CASES / "score" / "15_array.json").read_bytes()
+    texts = {
+        "packed.jsonl": gzip.compress(plain),
+        "plain.jsonl.gz": plain,
+        "wide.json": plain.decode("utf-8").encode("utf-16"),
+        "packed.json": gzip.compress(b"\xef\xbb\xbf" + plain),
+    }
+    for name, data in texts.items():
+        (tmp_path / name).write_bytes(data)
+        assert len(read_samples(tmp_path / name, TOY).samples) == 3, name
+    problems = (CASES / "toy_problems.jsonl").read_bytes()
+    (tmp_path / "p.jsonl").write_bytes(gzip.compress(b"\xef\xbb\xbf" + problems))
+    assert load_problems(tmp_path / "p.jsonl") == TOY
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"PAR1rest", "a Parquet file"),
+        (b"\x28\xb5\x2f\xfdrest", "packed by zstd"),
+        (b"PK\x03\x04rest", "a zip that cannot be unpacked"),
+        (b'{"results": {"humaneval": {"pass@1": 0.1}}, "config": {}}', "lm-eval's table of scores"),
+        (b'{"humaneval": {"pass@1": 0.1}, "config": {}}', "bigcode's table of scores"),
+        (b'{"question": "?", "reply": "!"}', "no sample of a known tool: none of the keys 'completion'"),
+        (b'[["pass"], ["pass"], ["pass"], ["pass"]]', "unknown task '3'"),
+    ],
+)
+def test_what_holds_no_samples_is_named(tmp_path: Path, content: bytes, name: str) -> None:
+    """Neither an empty score nor a guess."""
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    if "unknown" in name:
+        assert name in read_samples(path, TOY).faults[0].reason
+        return
+    with pytest.raises(MissingInputsError, match=name):
+        read_samples(path, TOY)
+    with pytest.raises(UnreadableInputError, match=name):
+        read_results(path)
+
+
+def test_an_id_is_found_in_every_way_of_writing_it() -> None:
+    """Exactly if it can be; one that may mean two problems means none."""
+    names = TaskNames(["HumanEval/7", "HumanEval/17", "other/x"])
+    for given in ("HumanEval/7", "HumanEval_7", "humaneval-7", "7", 7):
+        assert names.find(given) == "HumanEval/7", given
+    for unknown in (8, "HumanEval/8", "", None, True, 7.0, ["HumanEval/7"]):
+        assert names.find(unknown) is None, unknown
+    assert TaskNames(["a/7", "b/7"]).find(7) is None
+    assert TaskNames(["a/7", "A_7"]).find("a/7") == "a/7"
+
+
+def test_results_of_two_tools_are_compared(cli: Cli, tmp_path: Path) -> None:
+    """Under the ids of the first, whatever the second calls them."""
+    write_rows(tmp_path / "a.jsonl", [{"task_id": f"Toy/{n}", "completion": "", "passed": n == 0} for n in range(3)])
+    rows = {f"Toy_{n}": [{"solution": "", "base_status": "pass"}] for n in range(3)}
+    (tmp_path / "b.json").write_text(json.dumps({"eval": rows}), encoding="utf-8")
+    ended = cli("eval", "compare", tmp_path / "a.jsonl", tmp_path / "b.json", "--json")
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, found["problems"], found["won"]) == (0, 3, ["Toy/1", "Toy/2"])

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from refute.isolation.handover import hand_over, isolate
 
 SECRET = "open sesame"  # noqa: S105  # of no key
@@ -13,11 +15,13 @@ SECRET = "open sesame"  # noqa: S105  # of no key
 
 def test_what_is_handed_over_stands_nowhere_else() -> None:
     """Arguments and passphrase arrive, and are neither in the command nor in the environment that it starts with, which
-    has nothing either that brings code into a process."""
+    has nothing either that brings code into a process; nor can it be changed on the way."""
     hostile = {"PYTHONPATH": "/nowhere", "LD_PRELOAD": "/nowhere.so", "REFUTE_KEY_PASSPHRASE": SECRET}
     handed = hand_over(["judge", "--key", "/secret/place", "--no-such-option"], {**os.environ, **hostile})
     assert not [word for word in handed.command if "/secret/place" in word or SECRET in word]
     assert handed.environment.keys().isdisjoint(hostile)
+    with pytest.raises(PermissionError):
+        os.write(handed.descriptor, b"another command")
     done = subprocess.run(
         handed.command,
         env=handed.environment,

@@ -7,6 +7,7 @@ their parent: where a key lies, and its passphrase. So both are handed over thro
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -23,14 +24,18 @@ from refute.isolation.variables import clean_environment
 HANDED = "--handed-over"
 
 
-# Commands that hold a key while code of others runs, or is about to.
-_GUARDED = ("gate", "judge")
+# Commands that hold a key and need no code of the judged repository for it.
+_GUARDED = ("gate", "judge", "sign-off", "countersign")
 
 
 _SECRETS = frozenset({"REFUTE_KEY_PASSPHRASE"})
 
 
 _CTRL_C = (signal.SIGINT,)
+
+
+# What was handed over cannot be changed by whoever opens it on the way, either.
+_SEALED = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
@@ -47,11 +52,12 @@ class Handover:
 
 def hand_over(arguments: Sequence[str], environment: Mapping[str, str]) -> Handover:
     """`refute ARGUMENTS` as an isolated process with `environment`; its caller closes the descriptor."""
-    descriptor = os.memfd_create("refute")
+    descriptor = os.memfd_create("refute", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     told = json.dumps({"arguments": list(arguments), "environment": dict(environment)}).encode()
     with os.fdopen(os.dup(descriptor), "wb") as stream:
         stream.write(told)
     os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALED)
     visible = {name: text for name, text in clean_environment(environment).items() if name not in _SECRETS}
     return Handover(isolated_command("refute", HANDED, str(descriptor), packs=False), visible, descriptor)
 
@@ -59,8 +65,8 @@ def hand_over(arguments: Sequence[str], environment: Mapping[str, str]) -> Hando
 def isolate(arguments: list[str]) -> list[str]:
     """The command line of this process, isolated if it is one that has to be.
 
-    A process that runs `refute gate` or `refute judge` replaces itself by an isolated one, and that one gets here what
-    it was handed. In a process that is not refute's own, such as a test's, nothing changes.
+    A process that runs one that holds a key replaces itself by an isolated one, and that one gets here what it was
+    handed. In a process that is not refute's own, such as a test's, nothing changes.
     """
     if arguments[:1] == [HANDED]:
         return _take_over(int(arguments[1]))

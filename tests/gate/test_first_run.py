@@ -25,8 +25,10 @@ def test_the_example_is_signed_off_as_go(honest: Honest) -> None:
 
 
 def test_it_takes_less_than_six_seconds_of_one_core(honest: Honest) -> None:
-    """All processes of the example's gate together use under 6 s of processor time, so under 6 s on an idle core: a third
-    of one compiles refute's own sources for the judge and for what measures again, which take no bytecode."""
+    """All processes of the example's gate together use under 6 s of processor time, so under 6 s on an idle core.
+
+    A third of one compiles refute's own sources, for the judge and for what measures again: they take no bytecode.
+    """
     assert honest.cpu_s < 6.0
 
 

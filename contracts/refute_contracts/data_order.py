@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _BATCH = "refute.engines.distill.data.batch_order:BatchOrder.batch"
 _ORDER = "refute.engines.distill.data.batch_order:epoch_order"
 _PACK = "refute.engines.distill.data.packing:pack"
-_END = 0
+_END, _BEGIN = 0, 9
 ORDERS = st.integers(12, 40).flatmap(lambda windows: st.tuples(st.just(windows), st.integers(1, windows)))
 ROWS = st.integers(2, 9).flatmap(
     lambda size: st.lists(st.lists(st.integers(0, 3), min_size=size, max_size=size), min_size=1, max_size=3)
@@ -57,39 +58,42 @@ def a_step_is_a_function_of_seed_and_step(order: tuple[int, int], seed: int, ste
     assert BatchOrder(windows, size, seed).batch(step) == flat[step * size : (step + 1) * size]
 
 
-@given(rows=ROWS)
-def documents_are_kept_apart(rows: list[list[int]]) -> None:
-    """Positions count from the start of a document, and its end predicts nothing."""
+@given(rows=ROWS, begin=st.sampled_from([None, _BEGIN]))
+def documents_are_kept_apart(rows: list[list[int]], begin: int | None) -> None:
+    """Positions count from the start of a document, and its end predicts nothing, or is where the next one begins."""
     import torch
 
     from refute.engines.distill.data.packing import IGNORED, pack
 
-    batch = pack(torch.tensor(rows), _END)
+    batch = pack(torch.tensor(rows), _END, begin)
     assert batch.positions is not None
     for row, ids, labels, positions in zip(
         rows, batch.ids.tolist(), batch.labels.tolist(), batch.positions.tolist(), strict=True
     ):
         place = 0
         for index, token in enumerate(row[:-1]):
-            assert ids[index] == token
+            ends = token == _END
+            place = 0 if ends and begin is not None else place
+            assert ids[index] == (begin if ends and begin is not None else token)
             assert positions[index] == place
-            assert labels[index] == (IGNORED if token == _END else row[index + 1])
-            place = 0 if token == _END else place + 1
-    assert batch.supervised == sum(token != _END for row in rows for token in row[:-1])
+            assert labels[index] == (IGNORED if ends and begin is None else row[index + 1])
+            place = 0 if ends and begin is None else place + 1
+    assert batch.supervised == sum(token != _END or begin is not None for row in rows for token in row[:-1])
 
 
-@given(sizes=SIZES, length=st.integers(1, 6))
-def windows_are_the_shards_end_to_end(sizes: list[int], length: int) -> None:
-    """Window i is ids [i L, (i + 1) L) of all shards put together; the rest that fills none is left out."""
+@given(sizes=SIZES, length=st.integers(1, 6), begin=st.sampled_from([None, _BEGIN]))
+def windows_are_the_shards_end_to_end(sizes: list[int], length: int, begin: int | None) -> None:
+    """Window i is what texts begin with and ids [i M, (i + 1) M) of all shards put together; the rest is left out."""
     from refute.engines.distill.data.shards import ShardWindows
 
     with tempfile.TemporaryDirectory() as name:
-        windows = ShardWindows(Path(name), write_shards(Path(name), sizes), "train", length)
+        manifest, first = write_shards(Path(name), sizes), [] if begin is None else [begin]
+        windows = ShardWindows(Path(name), replace(manifest, beginning_of_sequence=begin), "train", length + len(first))
         total = sum(sizes)
         assert len(windows) == total // length
         if len(windows):
             expected = np.arange(total // length * length).reshape(-1, length) + 70_000
-            assert windows[range(len(windows))].tolist() == expected.tolist()
+            assert windows[range(len(windows))].tolist() == [first + row for row in expected.tolist()]
 
 
 @given(sizes=SIZES, place=st.integers(0, 44), bit=st.integers(0, 31))
@@ -128,6 +132,9 @@ ends_predict_the_next_document = Rewrite(_PACK, {"labels.masked_fill(ends, IGNOR
 positions_restart_late = Rewrite(
     _PACK, {"functional.pad(ends[:, :-1], (1, 0))": "functional.pad(ends[:, :-2], (2, 0))"}
 )
+beginning_after_the_end = Rewrite(
+    _PACK, {"starts = ends * index": "starts = functional.pad(ends[:, :-1], (1, 0)) * index"}
+)
 labels_not_shifted = Rewrite(_PACK, {"windows[:, 1:]": "windows[:, :-1]"})
 digests_not_compared = Rewrite(
     "refute.engines.distill.data.shards:verify_shards", {"if found != shard.sha256": "if not found"}
@@ -136,8 +143,9 @@ _SHARDS = "refute.engines.distill.data.shards:ShardWindows"
 windows_overlap = Rewrite(
     f"{_SHARDS}.__getitem__",
     {
-        "(index + 1) * self._seq_len": "(index + 1) * self._seq_len - index",
-        "self._span(index * self._seq_len": "self._span(index * self._seq_len - index",
+        "(index + 1) * self._stride": "(index + 1) * self._stride - index",
+        "self._span(index * self._stride": "self._span(index * self._stride - index",
     },
 )
-rest_counts_as_a_window = Rewrite(f"{_SHARDS}.__len__", {"// self._seq_len": "// self._seq_len + 1"})
+no_beginning = Rewrite(f"{_SHARDS}.__getitem__", {"np.concatenate([begin, span])": "np.concatenate([span, begin])"})
+rest_counts_as_a_window = Rewrite(f"{_SHARDS}.__len__", {"// self._stride": "// self._stride + 1"})

@@ -32,7 +32,7 @@ def score_heldout(student: PreTrainedModel, teacher: Answer, corpus: Corpus, cou
     student.eval()
     for number, window in enumerate(corpus.heldout[:count]):
         parts = [torch.zeros(3, 0, dtype=torch.float64)]
-        for text in texts(window, corpus.end):
+        for text in texts(window, corpus):
             ids = torch.from_numpy(text.astype(np.int64))[None].to(student.device)
             own = student(input_ids=ids, use_cache=False).logits[0, :-1].double()
             parts.append(_figures(own, teacher(ids)[:-1].to(own.device).double(), ids[0, 1:]).cpu())

@@ -74,4 +74,4 @@ def _backward(loop: Loop, windows: list[int]) -> Losses:
 
 def _texts(loop: Loop, windows: list[int]) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.int32]]]:
     for window in windows:
-        yield from texts(loop.corpus.train[window], loop.corpus.end)
+        yield from texts(loop.corpus.train[window], loop.corpus)

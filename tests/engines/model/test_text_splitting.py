@@ -9,7 +9,9 @@ from pathlib import Path
 import gguf
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
+from refute.engines.model.beginning import beginning_of_sequence
 from refute.engines.model.tokenizer import read_tokenizer
 from refute.errors import ExperimentError, MissingInputsError
 
@@ -21,7 +23,7 @@ Write = Callable[..., Path]
 def write(tmp_path: Path) -> Write:
     """Writes a GGUF file that holds no weights and a byte-level vocabulary in which `12` and `123` are tokens."""
 
-    def make(*, pre: str | None, kind: str = "gpt2") -> Path:
+    def make(*, pre: str | None, kind: str = "gpt2", begins: bool | None = None) -> Path:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
@@ -44,6 +46,9 @@ def write(tmp_path: Path) -> Write:
         writer.add_token_types([3] + [1] * (len(tokens) - 1))
         writer.add_token_merges([" ".join(rule) for rule in model["merges"]])
         writer.add_eos_token_id(0)
+        writer.add_bos_token_id(0)
+        if begins is not None:
+            writer.add_add_bos_token(begins)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -87,6 +92,26 @@ def test_an_unknown_splitting_is_refused(write: Write, pre: str | None) -> None:
 def test_sentencepiece_says_nothing_about_splitting(write: Write) -> None:
     """Its tokens carry their blanks, so the name in the file does not matter."""
     assert pieces(write(pre="default", kind="llama"), "12")
+
+
+@pytest.mark.parametrize(
+    ("pre", "kind", "stated", "begins"),
+    [
+        ("smollm", "gpt2", None, None),
+        ("smollm", "gpt2", True, 0),
+        ("llama-bpe", "gpt2", None, 0),
+        ("llama-bpe", "gpt2", False, None),
+        ("default", "llama", None, 0),
+        ("default", "llama", False, None),
+    ],
+)
+def test_a_text_begins_as_the_file_says(
+    write: Write, pre: str, kind: str, stated: bool | None, begins: int | None
+) -> None:
+    """By add_bos_token, else as llama.cpp begins a text with such a vocabulary."""
+    found = read_tokenizer(write(pre=pre, kind=kind, begins=stated), gguf=True)
+    assert isinstance(found, PreTrainedTokenizerFast)
+    assert beginning_of_sequence(found) == begins
 
 
 def test_a_file_without_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_two_spellings_of_the_same_merges_are_one(tiny_tokenizer: PreTrainedToke
             to_str = staticmethod(lambda: json.dumps(data))
             encode = tiny_tokenizer.backend_tokenizer.encode
 
+            encode_batch = tiny_tokenizer.backend_tokenizer.encode_batch
+
     old: Any = Old
     refuse_other_vocabulary(300, tiny_tokenizer, 300, old)
     data["model"]["merges"].pop()

@@ -9,10 +9,15 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from refute.engines.model.beginning import begin_as_folder_states, begin_as_gguf_states, beginning_of_sequence
+from refute.engines.model.gguf import open_gguf
+from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.engines.model.special_tokens import SpecialTokens, Watch, end_of_document
 from refute.engines.model.text_splitting import split_text_as_stated
 from refute.errors import ExperimentError, MissingInputsError
 from refute.spec.release import GgufModel, HfModel
+
+_FILE = "tokenizer.json"
 
 
 def open_tokenizer(model: GgufModel | HfModel, path: Path) -> PreTrainedTokenizerFast:
@@ -36,6 +41,7 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, special_tokens: SpecialTokens = "refuse") -> None:
         self.end_of_document = end_of_document(tokenizer, special_tokens)
+        self.beginning_of_sequence = beginning_of_sequence(tokenizer)
         self.watch = Watch(tokenizer, special_tokens)
         self._parses = special_tokens == "parse"
         self._tokenizer = _plain(tokenizer)
@@ -65,16 +71,17 @@ def _plain(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
 
 
 def read_tokenizer(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
-    """The tokenizer at `path`, from this machine only.
+    """The tokenizer at `path`, from this machine only, as its files state it: tokenizer.json is read as it is written.
 
     Raises MissingInputsError where there is none that can be read, ExperimentError where a GGUF file splits text in an
     unknown way.
     """
     if not path.exists():
         raise MissingInputsError(f"tokenizer: {path} does not exist", hint="check the model's path in the release")
-    place, file = (path.parent, path.name) if gguf else (path, None)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
+        tokenizer = _read(path, gguf=gguf)
+    except ExperimentError:
+        raise
     # An untrusted file: what transformers raises for a damaged one depends on where the damage is.
     except Exception as error:
         raise MissingInputsError(
@@ -83,15 +90,44 @@ def read_tokenizer(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
         ) from error
     if not gguf:
         _require_vocabulary(path, tokenizer)
-    elif isinstance(tokenizer, PreTrainedTokenizerFast):
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return tokenizer
+    if gguf:
         split_text_as_stated(tokenizer.backend_tokenizer, path)
+        begin_as_gguf_states(tokenizer, open_gguf(path))
+    else:
+        begin_as_folder_states(tokenizer, path)
     return tokenizer
+
+
+def _read(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
+    if (path / _FILE).is_file():
+        # The class that the folder names would put its family's splitting in place of the file's (transformers 5).
+        found = PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
+        _refuse_other_reading(found, Tokenizer.from_file(str(path / _FILE)), path)
+        return found
+    place, file = (path.parent, path.name) if gguf else (path, None)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
+    return tokenizer
+
+
+def _refuse_other_reading(tokenizer: PreTrainedTokenizerFast, written: Tokenizer, folder: Path) -> None:
+    """Raise ExperimentError where `tokenizer` reads one of many texts otherwise than the file that it was made of."""
+    backend = tokenizer.backend_tokenizer
+    read, meant = (each.encode_batch(list(PROBE_TEXTS), add_special_tokens=False) for each in (backend, written))
+    for text, ours, theirs in zip(PROBE_TEXTS, read, meant, strict=True):
+        if ours.ids != theirs.ids:
+            raise ExperimentError(
+                f"tokenizer: of {text!r} transformers makes {ours.tokens[:8]}, "
+                f"{folder / _FILE} says {theirs.tokens[:8]}",
+                hint="tokenizer_config.json and tokenizer.json contradict each other; fetch the model's files again",
+            )
 
 
 def _require_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """Without files transformers makes up an empty vocabulary of the family: Qwen2's, GPT-2's, GPT-NeoX's, Gemma's."""
     names = [name for kind, name in tokenizer.vocab_files_names.items() if kind != "tokenizer_file"]
-    if (folder / "tokenizer.json").is_file() or (names and all((folder / name).is_file() for name in names)):
+    if (folder / _FILE).is_file() or (names and all((folder / name).is_file() for name in names)):
         return
     wanted = " or ".join(["tokenizer.json", *([", ".join(names)] if names else [])])
     raise MissingInputsError(

@@ -9,10 +9,9 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from refute.engines.model.beginning import beginning_of_sequence
+from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.errors import ExperimentError
-
-# Where ways of splitting differ: digits, contractions, runs of blanks, line ends, punctuation, letters beyond ASCII.
-_PROBE = "I'LL  pay 1234567 for x_9+=10;\n\n\treturn (a-b)**2  # naïve “Größe” 北京 ３٤\r\n    ...<|x|>\n"
 
 
 def refuse_other_vocabulary(
@@ -47,14 +46,32 @@ def refuse_other_vocabulary(
             "student and teacher merge pieces into tokens by different rules: one text has two tokenisations",
             hint="choose a teacher and an init that share one tokenizer",
         )
-    ids = [each.backend_tokenizer.encode(_PROBE, add_special_tokens=False).ids for each in (student, teacher)]
-    if ids[0] != ids[1]:
+    _refuse_other_splitting(student, teacher)
+    begun = [beginning_of_sequence(each) for each in (student, teacher)]
+    if begun[0] != begun[1]:
+        raise ExperimentError(
+            f"the student begins a text with {_named(student, begun[0])}, its teacher with {_named(teacher, begun[1])}",
+            hint="set add_bos_token in the student's tokenizer_config.json to what its teacher reads",
+        )
+
+
+def _refuse_other_splitting(student: PreTrainedTokenizerFast, teacher: PreTrainedTokenizerFast) -> None:
+    texts = list(PROBE_TEXTS)
+    found = [each.backend_tokenizer.encode_batch(texts, add_special_tokens=False) for each in (student, teacher)]
+    for text, *both in zip(texts, *found, strict=True):
+        ids = [each.ids for each in both]
+        if ids[0] == ids[1]:
+            continue
         place = next(n for n, (one, other) in enumerate(zip_longest(*ids)) if one != other)
         raise ExperimentError(
-            f"student and teacher split one text differently before they merge: of {_PROBE!r} the token {place} is "
+            f"student and teacher split one text differently before they merge: of {text!r} the token {place} is "
             f"{_spelt(student, ids[0], place)} to the student and {_spelt(teacher, ids[1], place)} to its teacher",
             hint="choose a teacher and an init with one normalizer and one pre_tokenizer in their tokenizer.json",
         )
+
+
+def _named(tokenizer: PreTrainedTokenizerFast, number: int | None) -> str:
+    return "no token" if number is None else repr(tokenizer.convert_ids_to_tokens(number))
 
 
 def dropped_mass(logits: Tensor, width: int) -> Tensor:

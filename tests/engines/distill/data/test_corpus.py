@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.corpus import build_corpus, window_hash
@@ -115,6 +116,33 @@ def test_files_that_are_no_text_of_their_own_are_refused_or_passed_over(
     (sources / "rows.py").write_text('{"text": "a"}\n', encoding="utf-8")
     with pytest.raises(ExperimentError, match=r"rows\.py holds rows of JSON"):
         build_corpus(make_job("rows", everything))
+
+
+def test_windows_begin_as_the_model_reads_a_text(
+    make_job: Callable[..., Job],
+    sources: Path,
+    problems: Path,
+    tmp_path: Path,
+    tiny_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """A tokenizer with a beginning has it once in every window, first; one without has none."""
+    backend = Tokenizer.from_str(tiny_tokenizer.backend_tokenizer.to_str())
+    backend.add_special_tokens(["<s>"])
+    begin = backend.token_to_id("<s>")
+    assert begin is not None
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
+    for name, tokenizer in (("with", backend), ("without", tiny_tokenizer.backend_tokenizer)):
+        saved = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")  # noqa: S106 - a token of text, not of access
+        saved.save_pretrained(tmp_path / name)
+        job = make_job(name, config(sources, problems, tmp_path / name))
+        build_corpus(job)
+        manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
+        windows = load_file(job.out / "train.safetensors")["tokens"]
+        assert manifest["beginning_of_sequence"] == (begin if name == "with" else None)
+        assert windows.shape == (50, 32)
+        first = 1 if name == "with" else 0
+        assert windows[:, :first].eq(begin).all()
+        assert not windows[:, first:].eq(begin).any()
 
 
 def test_repeated_windows_are_kept_out_of_training(

@@ -11,7 +11,9 @@ WINDOWS = torch.arange(40).reshape(10, 4)
 
 
 def _loader(rank: int = 0, world_size: int = 1) -> DataLoader:
-    return DataLoader(WINDOWS, BatchOrder(10, 8, seed=3), None, micro_batch_size=2, rank=rank, world_size=world_size)
+    return DataLoader(
+        WINDOWS, BatchOrder(10, 8, seed=3), None, None, micro_batch_size=2, rank=rank, world_size=world_size
+    )
 
 
 def test_a_batch_holds_the_windows_of_its_step() -> None:

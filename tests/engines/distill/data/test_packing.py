@@ -53,6 +53,25 @@ def test_a_mask_does_not_depend_on_what_else_is_in_the_batch(model: PreTrainedMo
     model.eval()
 
 
+BEGIN = 299
+
+
+@torch.no_grad()
+def test_each_document_begins_as_the_model_reads_it(model: PreTrainedModel) -> None:
+    """With a beginning, each document's logits are those of it alone behind that id, every id of it is learnt once,
+    and no document's end is read; without a mask the window begins once and is one text."""
+    window = torch.tensor([[BEGIN, *FIRST, *SECOND, *OPEN]])
+    batch = pack(window, END, BEGIN)
+    assert batch.labels.tolist() == [[*FIRST, *SECOND, *OPEN]]
+    texts = [[BEGIN, *document] for document in (FIRST, SECOND, OPEN)]
+    assert batch.ids.tolist() == [[number for text in texts for number in text[:-1]]]
+    packed = model(**model_inputs(batch), use_cache=False).logits[0]
+    apart = torch.cat([_alone(model, text[:-1]) for text in texts])
+    torch.testing.assert_close(packed, apart, atol=1e-5, rtol=1e-5)
+    whole = pack(window, None, BEGIN)
+    assert (whole.ids.tolist(), whole.labels.tolist()) == (window[:, :-1].tolist(), window[:, 1:].tolist())
+
+
 def test_positions_restart_and_no_document_predicts_the_next() -> None:
     """Positions count within a document; the end of one is labelled with nothing, the end itself is learnt."""
     batch = pack(WINDOW, END)

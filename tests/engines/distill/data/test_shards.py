@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_windows_run_across_the_borders_of_shards(tmp_path: Path, manifest: Mani
     assert windows[range(len(windows))].tolist() == expected
     backwards = list(reversed(range(len(windows))))
     assert windows[backwards].tolist() == expected[::-1]
+
+
+@pytest.mark.parametrize("seq_len", [2, 4, 9])
+def test_every_window_begins_as_texts_do(tmp_path: Path, manifest: Manifest, seq_len: int) -> None:
+    """The id before a text is each window's first, and the others follow each other from window to window."""
+    windows = ShardWindows(tmp_path, replace(manifest, beginning_of_sequence=7), "train", seq_len)
+    assert len(windows) == 33 // (seq_len - 1)
+    rows = windows[range(len(windows))]
+    assert set(rows[:, 0].tolist()) == {7}
+    assert rows[:, 1:].flatten().tolist() == list(range(100_000, 100_000 + len(windows) * (seq_len - 1)))
 
 
 def test_a_rest_that_fills_no_window_is_left_out(tmp_path: Path, manifest: Manifest) -> None:

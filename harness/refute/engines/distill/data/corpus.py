@@ -55,9 +55,13 @@ class Dropped:
 
 @dataclass(slots=True)
 class Split:
-    """Windows of one split, the files they were cut from, and windows left out because the other split has them."""
+    """Windows of one split, the files they were cut from, and those left out because the other split has them.
+
+    Each window begins with `begin`.
+    """
 
     name: Literal["train", "heldout"]
+    begin: tuple[int, ...]
     windows: list[NDArray[np.int32]] = field(default_factory=list)
     files: list[CorpusFile] = field(default_factory=list)
     left_out: int = 0
@@ -88,7 +92,8 @@ def build_corpus(job: Job) -> None:
     special_tokens = _special_tokens(config.corpus)
     encoder = Encoder(tokenizer, special_tokens)
     documents = _encode(_screen(root, paths, benchmark, dropped), encoder, text_separator(tokenizer, special_tokens))
-    heldout, train = Split("heldout"), Split("train")
+    begin = () if encoder.beginning_of_sequence is None else (encoder.beginning_of_sequence,)
+    heldout, train = Split("heldout", begin), Split("train", begin)
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
     # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
@@ -111,6 +116,7 @@ def build_corpus(job: Job) -> None:
         python_version=platform.python_version(),
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         end_of_document=encoder.end_of_document,
+        beginning_of_sequence=encoder.beginning_of_sequence,
         train_tokens=train_tokens.numel(),
         train_sha256=_tensor_sha256(train_tokens),
         heldout_tokens=heldout_tokens.numel(),
@@ -199,7 +205,7 @@ def _encode(
 
 def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int, other: set[bytes], job: Job) -> None:
     """Packs documents end to end and cuts windows until `tokens` // `seq_len` of them are there."""
-    wanted, rest, read = tokens // seq_len, list[int](), 0
+    wanted, stride, rest, read = tokens // seq_len, seq_len - len(split.begin), list[int](), 0
     while len(split.windows) < wanted:
         document = next(documents, None)
         if document is None:
@@ -209,9 +215,9 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
             CorpusFile(path=document.path, sha256=document.sha256, split=split.name, tokens=len(document.ids))
         )
         rest += document.ids
-        whole = len(rest) // seq_len * seq_len
-        for start in range(0, whole, seq_len):
-            window = np.array(rest[start : start + seq_len], dtype=np.int32)
+        whole = len(rest) // stride * stride
+        for start in range(0, whole, stride):
+            window = np.array([*split.begin, *rest[start : start + stride]], dtype=np.int32)
             if window_hash(window) in other:
                 split.left_out += 1
             elif len(split.windows) < wanted:

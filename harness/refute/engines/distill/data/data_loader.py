@@ -18,11 +18,13 @@ class DataLoader:
 
     It has no state: a step's batch follows from the step alone, so a run that resumes needs no iterator. With
     `end_of_document` (the id that closes each document) documents do not see each other; with None they do.
+    `beginning_of_sequence` is the id that each window begins with, if any.
     """
 
     windows: Windows
     order: BatchOrder
     end_of_document: int | None
+    beginning_of_sequence: int | None
     micro_batch_size: int
     rank: int = 0
     world_size: int = 1
@@ -41,4 +43,4 @@ class DataLoader:
 
     def pack(self, windows: Tensor) -> Batch:
         """Windows (windows, seq_len) as this run reads them."""
-        return pack(windows, self.end_of_document)
+        return pack(windows, self.end_of_document, self.beginning_of_sequence)

@@ -30,12 +30,14 @@ class Windows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """`digests` are of its content, by split; `end_of_document` is the id that closes a document, None if unsaid."""
+    """`digests` are of its content, by split; `end_of_document` is the id that closes a document, None if unsaid;
+    `beginning_of_sequence` the one that every window begins with, None if none does."""
 
     train: Windows
     heldout: Windows
     digests: Mapping[str, object]
     end_of_document: int | None
+    beginning_of_sequence: int | None
 
 
 def open_dataset(folder: Path, *, seq_len: int, vocab_size: int, tokenizers: Set[str]) -> Dataset:
@@ -56,7 +58,7 @@ def _from_evidence(folder: Path, seq_len: int, vocab_size: int, tokenizers: Set[
         load_windows(folder / f"{split}.safetensors", vocab_size=vocab_size, seq_len=seq_len) for split in SPLITS
     )
     digests = {split: found[f"{split}_sha256"] for split in SPLITS}
-    return Dataset(train, heldout, digests, found.get("end_of_document"))
+    return Dataset(train, heldout, digests, found.get("end_of_document"), found.get("beginning_of_sequence"))
 
 
 def _from_shards(folder: Path, seq_len: int, vocab_size: int, tokenizers: Set[str]) -> Dataset:
@@ -67,7 +69,7 @@ def _from_shards(folder: Path, seq_len: int, vocab_size: int, tokenizers: Set[st
     verify_shards(folder, manifest)
     train, heldout = (ShardWindows(folder, manifest, split, seq_len) for split in SPLITS)
     digests = {split: [shard.sha256 for shard in shards] for split, shards in manifest.shards.items()}
-    return Dataset(train, heldout, digests, manifest.end_of_document)
+    return Dataset(train, heldout, digests, manifest.end_of_document, manifest.beginning_of_sequence)
 
 
 def _refuse_other_tokenizer(found: str, known: Set[str]) -> None:

@@ -49,17 +49,23 @@ class Batch:
         return Batch(self.ids.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), positions)
 
 
-def pack(windows: Tensor, end_of_document: int | None) -> Batch:
+def pack(windows: Tensor, end_of_document: int | None, beginning_of_sequence: int | None = None) -> Batch:
     """The batch of `windows` (windows, L): every position but the last predicts the next id.
 
     With `end_of_document`, the id that closes each document, documents do not see each other, and the last
     position of one does not predict the first id of another. With None, a window is one text.
+
+    `beginning_of_sequence` is the id that windows begin with, None where they do not. A document then begins with it,
+    too: in the place of the end before it, which nothing reads any more, and where it predicts the first id.
     """
     ids, labels = windows[:, :-1], windows[:, 1:]
     if end_of_document is None:
         return Batch(ids, labels, None)
     ends = ids == end_of_document
     index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    if beginning_of_sequence is not None:
+        starts = ends * index
+        return Batch(ids.masked_fill(ends, beginning_of_sequence), labels, index - starts.cummax(dim=1).values)
     starts = functional.pad(ends[:, :-1], (1, 0)) * index
     return Batch(ids, labels.masked_fill(ends, IGNORED), index - starts.cummax(dim=1).values)
 

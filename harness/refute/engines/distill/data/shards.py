@@ -44,13 +44,17 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder of shards holds. `largest_id` bounds the ids of all of them."""
+    """What a folder of shards holds. `largest_id` bounds the ids of all of them.
+
+    `beginning_of_sequence` is not in the shards: every window that is cut from them begins with it, if it is not None.
+    """
 
     tokenizer_sha256: str
     end_of_document: int
     largest_id: int
     shards: dict[str, tuple[Shard, ...]]
     facts: dict[str, object] = field(default_factory=dict)
+    beginning_of_sequence: int | None = None
 
     def tokens(self, split: str) -> int:
         """Ids in a split."""
@@ -76,24 +80,30 @@ class Manifest:
             known = {name: found[name] for name in ("tokenizer_sha256", "end_of_document", "largest_id", "facts")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(f"{path} is no manifest of token shards: {error!r}") from error
-        return cls(shards=shards, **known)
+        return cls(shards=shards, beginning_of_sequence=found.get("beginning_of_sequence"), **known)
 
 
 class ShardWindows:
-    """A split as windows of `seq_len` ids, cut end to end; the rest that fills no window is left out."""
+    """A split as windows of `seq_len` ids, cut end to end; the rest that fills no window is left out.
+
+    Where texts begin with an id, each window does, and the others follow each other end to end.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest, split: str, seq_len: int) -> None:
         shards = manifest.shards[split]
         self._maps = [_mapped(folder / shard.file, shard.tokens) for shard in shards]
         self._starts = np.cumsum([0, *(shard.tokens for shard in shards)])
-        self._seq_len = seq_len
+        self._begin = [] if manifest.beginning_of_sequence is None else [manifest.beginning_of_sequence]
+        self._stride = seq_len - len(self._begin)
 
     def __len__(self) -> int:
-        return int(self._starts[-1]) // self._seq_len
+        return int(self._starts[-1]) // self._stride
 
     def __getitem__(self, indices: Sequence[int]) -> Tensor:
         """Shape (len(indices), seq_len), int64."""
-        rows = [self._span(index * self._seq_len, (index + 1) * self._seq_len) for index in indices]
+        begin = np.array(self._begin, dtype=ID)
+        spans = (self._span(index * self._stride, (index + 1) * self._stride) for index in indices)
+        rows = [np.concatenate([begin, span]) for span in spans]
         return torch.from_numpy(np.stack(rows).astype(np.int64))
 
     def _span(self, first: int, last: int) -> NDArray[np.uint32]:

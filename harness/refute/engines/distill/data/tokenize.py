@@ -137,6 +137,7 @@ def tokenize(
     manifest = Manifest(
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         end_of_document=encoder.end_of_document,
+        beginning_of_sequence=encoder.beginning_of_sequence,
         largest_id=progress.largest_id,
         shards={split: writer.close() for split, writer in writers.items()},
         facts={

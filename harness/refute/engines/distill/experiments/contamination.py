@@ -39,6 +39,8 @@ def measure_overlap(job: Job) -> None:
     tokenizer = corpus_tokenizer(job, config.tokenizer)
     problems = read_problems(Path(config.problems_path))
     tokens = load_file(job.inputs["corpus"].path("train.safetensors"))["tokens"]
+    manifest = json.loads(job.inputs["corpus"].path("manifest.json").read_text(encoding="utf-8"))
+    end, begin = manifest["end_of_document"], manifest.get("beginning_of_sequence")
     encoder = Encoder(tokenizer, "literal")
     seq_len = tokens.shape[1]
     benchmark = list(chain.from_iterable(encoder.encode(problems)))
@@ -46,9 +48,8 @@ def measure_overlap(job: Job) -> None:
     trained = (
         window
         for start in range(0, len(tokens), _WINDOWS_AT_ONCE)
-        for window in tokens[start : start + _WINDOWS_AT_ONCE].tolist()
+        for window in tokens[start : start + _WINDOWS_AT_ONCE, 0 if begin is None else 1 :].tolist()
     )
-    end = json.loads(job.inputs["corpus"].path("manifest.json").read_text(encoding="utf-8"))["end_of_document"]
     corpus, control = (
         _overlap(_documents(stream, tokenizer, closing), problems)
         for stream, closing in ((trained, end), (windows, encoder.end_of_document))

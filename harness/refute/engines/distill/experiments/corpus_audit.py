@@ -52,8 +52,11 @@ def audit_corpus(job: Job) -> None:
     grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
     tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
     tokens = {split: load_file(corpus.path(f"{split}.safetensors"))["tokens"] for split in ("train", "heldout")}
-    windows = {split: _texts_of(_evenly(found, config.windows), tokenizer, end) for split, found in tokens.items()}
-    joined = _texts_of(joints(tokens["train"], config.windows), tokenizer, end)
+    # What each window begins with is no text of a file.
+    first = 0 if manifest.get("beginning_of_sequence") is None else 1
+    read = {split: found[:, first:] for split, found in tokens.items()}
+    windows = {split: _texts_of(_evenly(found, config.windows), tokenizer, end) for split, found in read.items()}
+    joined = _texts_of(joints(read["train"], config.windows), tokenizer, end)
     sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
     sought["train"] = sought["train"].union(*joined)
     changed = contaminated = 0
@@ -75,7 +78,7 @@ def audit_corpus(job: Job) -> None:
         heldout_windows=len(tokens["heldout"]),
         # Where a window was left out that the other split has, text does not go on.
         misplaced_windows=max(0, broken - manifest["train_windows_left_out"]) + out_of_order(tokens["heldout"]),
-        known_windows=known_windows(tokens["train"], tokens["heldout"]),
+        known_windows=known_windows(read["train"], read["heldout"]),
     )
     write_json(job.out / CORPUS_COUNTS.name, found.as_json())
 

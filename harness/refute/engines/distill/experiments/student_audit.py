@@ -37,6 +37,7 @@ def audit_student(job: Job) -> None:
     corpus = job.inputs["corpus"]
     manifest = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))
     end = manifest["end_of_document"] if config.training.document_mask else None
+    begin = manifest.get("beginning_of_sequence")
     windows = load_file(corpus.path("heldout.safetensors"))["tokens"]
     # Drawn once the run had begun; all of them are scored by the auditors' loop, which is quicker.
     entropy = CUSTODY.read(job.inputs[config.run].folder, config.run).entropy
@@ -46,22 +47,27 @@ def audit_student(job: Job) -> None:
     rows = list[WindowAgain]()
     for done, number in enumerate(drawn):
         job.progress("score the files again", done, len(drawn))
-        first, last = (_cross_entropy(model, windows[number], end) for model in (before, after))
+        first, last = (_cross_entropy(model, windows[number], end, begin) for model in (before, after))
         rows.append(WindowAgain(window=number, ce_initial=first, ce=last))
     write_rows(job.out / HELDOUT_SCORES_AGAIN.name, [each.as_json() for each in rows])
     job.progress("score the files again", len(drawn), len(drawn))
 
 
-def _texts(window: NDArray[np.int32], end: int | None) -> Iterator[NDArray[np.int32]]:
-    """The texts of a window that see only themselves: its documents, each with the id that closes it, or the whole."""
+def _texts(window: NDArray[np.int32], end: int | None, begin: int | None) -> Iterator[NDArray[np.int32]]:
+    """The texts of a window that see only themselves: its documents, each with the id that closes it, or the whole.
+
+    Each begins with `begin`, if there is one: the first has it in the window already.
+    """
     cuts = [] if end is None else [int(place) + 1 for place in np.flatnonzero(window == end)]
-    return (text for text in np.split(window, cuts) if len(text) > 1)
+    first, *others = np.split(window, cuts)
+    found = [first, *([np.append(np.int32(begin), text) for text in others] if begin is not None else others)]
+    return (text for text in found if len(text) > 1)
 
 
-def _cross_entropy(model: Reference, window: NDArray[np.int32], end: int | None) -> float:
+def _cross_entropy(model: Reference, window: NDArray[np.int32], end: int | None, begin: int | None) -> float:
     """Mean nat per predicted token of a window, in float64."""
     losses = []
-    for text in _texts(window, end):
+    for text in _texts(window, end, begin):
         logits = model.logits(text)[:-1]
         top = logits.max(axis=-1)
         known = logits[np.arange(len(logits)), text[1:]]

@@ -23,6 +23,7 @@ from refute.engines.distill.training.optimizer import build_optimizer
 from refute.engines.distill.training.parallel import parallelize
 from refute.engines.distill.training.ranks import Ranks
 from refute.engines.distill.training.step import StepModule, head_weight
+from refute.engines.model.beginning import beginning_of_sequence
 from refute.engines.model.device import require_device
 from refute.engines.model.folder import load_model, weights_sha256
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256
@@ -168,6 +169,11 @@ def _open_dataset(
             f"training.document_mask is on, but {config.corpus} does not say which id ends a document",
             hint="build the corpus again with this version, or make shards with `refute distill tokenize`",
         )
+    if dataset.beginning_of_sequence != (begin := beginning_of_sequence(tokenizer)):
+        raise ExperimentError(
+            f"the windows of {config.corpus} begin with id {dataset.beginning_of_sequence}, the model reads {begin}",
+            hint="build the corpus again with this version and the student's tokenizer",
+        )
     if len(dataset.heldout) < training.eval_windows:
         raise ExperimentError(
             f"training.eval_windows = {training.eval_windows}, the corpus has {len(dataset.heldout)} held-out windows",
@@ -181,6 +187,7 @@ def _data_loader(dataset: Dataset, training: Training, ranks: Ranks) -> DataLoad
         windows=dataset.train,
         order=BatchOrder(len(dataset.train), training.batch_size, training.seed),
         end_of_document=dataset.end_of_document if training.document_mask else None,
+        beginning_of_sequence=dataset.beginning_of_sequence,
         micro_batch_size=training.micro_batch_size,
         rank=ranks.rank,
         world_size=ranks.world_size,

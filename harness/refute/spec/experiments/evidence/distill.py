@@ -38,7 +38,10 @@ class BenchmarkSelfcheck(EvidenceModel):
 
 
 class CorpusManifest(EvidenceModel):
-    """`*_sha256` are of a split's windows, as int32; `shared_windows` are in both splits."""
+    """`*_sha256` are of a split's windows, as int32; `shared_windows` are in both splits.
+
+    `beginning_of_sequence` is the id that every window begins with, None where the model reads none.
+    """
 
     files: Several[CorpusFile]
     dropped: DroppedFiles
@@ -50,6 +53,7 @@ class CorpusManifest(EvidenceModel):
     python_version: str
     tokenizer_sha256: Sha256
     end_of_document: int
+    beginning_of_sequence: int | None = None
     train_tokens: int
     train_sha256: Sha256
     heldout_tokens: int

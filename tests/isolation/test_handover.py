@@ -32,6 +32,7 @@ def test_what_is_handed_over_stands_nowhere_else() -> None:
     )
     os.close(handed.descriptor)
     assert (done.returncode, "No such option: --no-such-option" in done.stderr) == (2, True), done.stderr
+    assert "Usage: refute judge " in done.stderr
 
 
 def test_a_process_that_is_not_refutes_own_is_left_as_it_is() -> None:

@@ -37,7 +37,7 @@ def _run(arguments: Sequence[str]) -> int:
             hint="install it with its dependencies into one environment; what only $PYTHONPATH or the user's own "
             "site-packages hold is not seen by an isolated process",
         ) from error
-    status = int(app(list(arguments), standalone_mode=False) or 0)
+    status = int(app(list(arguments), prog_name="refute", standalone_mode=False) or 0)
     if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
         raise KeyboardInterrupt
     return status

@@ -85,6 +85,8 @@ def test_stats_offers_intervals_and_comparisons() -> None:
         "mcnemar_p",
         "mcnemar_share",
         "mean_interval",
+        "mean_paired_difference",
+        "mean_share",
         "paired_difference",
         "sequential_share",
         "trend",

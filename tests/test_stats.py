@@ -194,6 +194,52 @@ def test_the_bootstrap_repeats_and_has_the_width_of_its_standard_error() -> None
     assert found.low <= mean <= found.high == pytest.approx(0.1)
 
 
+def test_an_interval_over_problems_holds_that_of_all_or_nothing() -> None:
+    """Agresti and Coull's own where every share is 0 or 1, which holds Wilson's; shares between narrow it."""
+    for passed in (0, 1, 82, 163, 164):
+        mean, found = stats.mean_share([1.0] * passed + [0.0] * (164 - passed))
+        wilson = stats.wilson_interval(passed, 164)
+        assert found.low <= wilson.low <= mean <= wilson.high <= found.high
+    added = 1.959963984540054**2
+    share, n = (3 + added / 2) / (10 + added), 10 + added
+    half = 1.959963984540054 * math.sqrt(share * (1 - share) / n)
+    found = stats.mean_share([1.0] * 3 + [0.0] * 7)[1]
+    assert [found.low, found.high] == pytest.approx([100 * (share - half), 100 * (share + half)])
+    _, halves = stats.mean_share([0.5] * 164)
+    _, coins = stats.mean_share([1.0, 0.0] * 82)
+    assert coins.low < halves.low < 49 < 51 < halves.high < coins.high
+
+
+def test_an_interval_over_problems_grows_with_the_first_passes() -> None:
+    """One pass of 328 has no lower an upper end than none has, and mirrored, no higher a lower end."""
+    ends = [stats.mean_share([passes / 2] + [0.0] * 163)[1].high for passes in range(3)]
+    assert stats.wilson_interval(0, 164).high < ends[0] < ends[1] < ends[2]
+    mirrored = [stats.mean_share([1 - passes / 2] + [1.0] * 163)[1].low for passes in range(3)]
+    assert mirrored == pytest.approx([100 - end for end in ends])
+
+
+def test_a_difference_over_problems_keeps_a_width() -> None:
+    """Also where no problem differs; it is as wide as Wald's where many do, and its sides change with the sign."""
+    assert stats.mean_paired_difference([0.0] * 164)[1].high > 1
+    values = [0.25, -0.25, 0.5, 0.0] * 50
+    mean, found = stats.mean_paired_difference(values)
+    _, student = stats.mean_interval(values)
+    assert (mean, found.low < mean < found.high) == (12.5, True)
+    assert found.high - found.low == pytest.approx(100 * (student.high - student.low), rel=0.05)
+    _, turned = stats.mean_paired_difference([-value for value in values])
+    assert [turned.low, turned.high] == pytest.approx([-found.high, -found.low])
+
+
+def test_shares_and_differences_have_their_range() -> None:
+    """None at all, and one that is no share, raise."""
+    for values in ([], [1.5], [-0.1], [math.nan]):
+        with pytest.raises(ValueError, match="at least one, all from 0 to 1"):
+            stats.mean_share(values)
+    for values in ([], [1.5], [-1.1], [math.nan]):
+        with pytest.raises(ValueError, match="at least one, all from -1 to 1"):
+            stats.mean_paired_difference(values)
+
+
 def test_impossible_pairs_and_values_are_refused() -> None:
     """Nothing to resample, what is not finite, too few resamples, negative counts and no pair raise."""
     for values in ([], [1.0, math.nan]):

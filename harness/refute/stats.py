@@ -143,6 +143,52 @@ def bootstrap_interval(
     return mean, Interval(min(low, mean), max(high, mean), level, "bootstrap")
 
 
+def mean_share(shares: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:
+    """Mean of shares, one a problem, such as the passes among its samples, in percent, with its interval.
+
+    Agresti and Coull's interval (1998, Am. Stat. 52) with problems for trials: as if z²/2 problems more were solved in
+    full, and as many not at all (z = 1.96 at 95 %). It allows for samples of one problem that are alike, keeps a width
+    near 0 and 1 and where all shares are the same, and is Agresti and Coull's own where every share is 0 or 1, which
+    holds Wilson's. At true means of 1 to 99 %, 164 problems, 2 to 16 samples each: coverage 93.7 to 99.6 % (simulated).
+    Raises ValueError for no share, or one outside 0 to 1.
+    """
+    if not shares or not all(0.0 <= share <= 1.0 for share in shares):
+        raise ValueError(f"a mean of shares needs at least one, all from 0 to 1; found {len(shares)}")
+    _check_level(level)
+    mean, half_more = math.fsum(shares) / len(shares), _normal_quantile(level) ** 2 / 2
+    low, high = _with_pseudo_values(shares, (half_more, half_more), (0.0, 1.0), level)
+    found = max(0.0, min(low, mean)), min(1.0, max(high, mean))
+    return 100 * mean, Interval(100 * found[0], 100 * found[1], level, "Agresti-Coull over problems")
+
+
+def mean_paired_difference(differences: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:
+    """Mean of differences of shares, one a problem, from -1 to 1, in percent points, with its interval.
+
+    Agresti and Min's interval for matched pairs (2005, Statistics in Medicine 24) with problems for pairs: as if two
+    problems more were there, half of one won in full, half of one lost, and one tied. It keeps a width where no
+    problem differs. Raises ValueError for no difference, or one outside -1 to 1.
+    """
+    if not differences or not all(-1.0 <= each <= 1.0 for each in differences):
+        raise ValueError(f"a mean of differences needs at least one, all from -1 to 1; found {len(differences)}")
+    _check_level(level)
+    mean = math.fsum(differences) / len(differences)
+    low, high = _with_pseudo_values(differences, (0.5, 1.0, 0.5), (-1.0, 0.0, 1.0), level)
+    found = max(-1.0, min(low, mean)), min(1.0, max(high, mean))
+    return 100 * mean, Interval(100 * found[0], 100 * found[1], level, "Agresti-Min over problems")
+
+
+def _with_pseudo_values(
+    values: Sequence[float], weights: Sequence[float], added: Sequence[float], level: float
+) -> tuple[float, float]:
+    """Wald's interval of the mean of `values` and of `added`, which count as often as `weights` says."""
+    n = len(values) + math.fsum(weights)
+    pairs = list(zip(weights, added, strict=True))
+    mean = (math.fsum(values) + math.fsum(weight * value for weight, value in pairs)) / n
+    square = math.fsum(value * value for value in values) + math.fsum(weight * value**2 for weight, value in pairs)
+    half = _normal_quantile(level) * math.sqrt(max(square / n - mean * mean, 0.0) / n)
+    return mean - half, mean + half
+
+
 def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided p-value of the exact McNemar test: the binomial test of `gained` among the discordant pairs.
 

@@ -50,7 +50,7 @@ def test_one_sample_each_is_mcnemars_test(cli: Cli, tmp_path: Path) -> None:
     assert shown.count("does not say what it is a result of") == 2
 
 
-def test_several_samples_are_compared_by_a_bootstrap_over_problems(cli: Cli, tmp_path: Path) -> None:
+def test_several_samples_are_compared_over_problems(cli: Cli, tmp_path: Path) -> None:
     """Shares between 0 and 1: no p-value, said so, and an interval that one seed gives twice."""
     a = results(tmp_path / "a" / "results.jsonl", "+-" * 20, n=2)
     b = results(tmp_path / "b" / "results.jsonl", "++" * 12 + "+-" * 6 + "--" * 2, n=2)
@@ -59,7 +59,8 @@ def test_several_samples_are_compared_by_a_bootstrap_over_problems(cli: Cli, tmp
     )
     assert (first["p_value"], len(first["won"]), first["lost"]) == (None, 12, ["t/18", "t/19"])
     assert first["difference_intervals"] == again["difference_intervals"]
-    assert [each["method"] for each in first["difference_intervals"]] == ["bootstrap over problems"]
+    methods = ["Agresti-Min over problems", "bootstrap over problems"]
+    assert [each["method"] for each in first["difference_intervals"]] == methods
     assert 0 < first["difference_intervals"][0]["low"] < first["difference"] == 0.25
     shown = cli("eval", "compare", a.parent, b.parent).stdout
     assert "McNemar   does not apply" in shown
@@ -110,12 +111,12 @@ def test_a_run_that_its_bar_ended_early_is_not_compared(cli: Cli, tmp_path: Path
 
 
 def test_intervals_follow_from_the_shares() -> None:
-    """All or nothing a problem is binomial, also of several samples; a share between needs the bootstrap."""
+    """All or nothing a problem is binomial, also of several samples; a share between is one of problems."""
     binomial = pass_intervals([1.0, 0.0, 0.0, 1.0])
     wilson = stats.wilson_interval(2, 4)
     assert (binomial[0].low, binomial[0].high) == pytest.approx((wilson.low / 100, wilson.high / 100))
     (only,) = pass_intervals([1.0, 0.5, 0.0])
-    assert (only.method, only.low < 0.5 < only.high) == ("bootstrap over problems", True)
+    assert (only.method, only.low < 0.5 < only.high) == ("Agresti-Coull over problems", True)
     with pytest.raises(ValueError, match="at least one"):
         pass_intervals([])
     for a, b in (({}, {}), ({"t": 1.0}, {"u": 1.0})):

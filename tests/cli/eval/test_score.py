@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from json_lines import read_rows, write_rows
+from refute.cli.eval.figures import pass_intervals
 from refute.engines.humaneval.problems.official import OFFICIAL_PROBLEMS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 OWN = Path(__file__).parents[2] / "assets" / "own_problems.jsonl"
 PROBLEMS = read_rows(OWN)
+CASES = OWN.parent / "eval_cases"
 WRONG = "    return None\n"
 SLOW = "\n\nimport time\ntime.sleep(0.25)\n"
 TIER = ("--minimum-isolation", "rlimits")
@@ -60,7 +62,7 @@ def test_scoring_prints_the_number_and_writes_the_rows(cli: Cli, tmp_path: Path)
     assert [row["passed"] for row in read_rows(out)] == [True, True, True, False, True, True]
 
 
-def test_several_samples_a_problem_give_pass_at_k_and_a_bootstrap(cli: Cli, tmp_path: Path) -> None:
+def test_several_samples_a_problem_give_pass_at_k_and_an_interval_over_problems(cli: Cli, tmp_path: Path) -> None:
     """With two samples each the intervals of independent samples are not shown; pass@2 is."""
     samples, out = samples_file(tmp_path / "s.jsonl", {}, n=2), tmp_path / "r.jsonl"
     rows = read_rows(samples)
@@ -70,10 +72,29 @@ def test_several_samples_a_problem_give_pass_at_k_and_a_bootstrap(cli: Cli, tmp_
     figures = json.loads(ended.stdout)
     assert (ended.returncode, figures["samples_a_problem"], figures["executed_now"]) == (0, [2, 2], 12)
     assert figures["pass_at_k"] == pytest.approx({"1": 11 / 12, "2": 1.0})
-    assert [each["method"] for each in figures["pass_at_1_intervals"]] == ["bootstrap over problems"]
+    assert [each["method"] for each in figures["pass_at_1_intervals"]] == ["Agresti-Coull over problems"]
     again = json.loads(cli("eval", "score", samples, "--out", out, "--problems", OWN, *TIER, "--json").stdout)
     assert again["executed_now"] == 0
     assert {**again, "wall_s": 0, "executed_now": 0} == {**figures, "wall_s": 0, "executed_now": 0}
+
+
+@pytest.mark.parametrize("name", ["zero_of_328", "one_of_328"])
+def test_few_passes_of_many_samples_are_no_certainty(name: str) -> None:
+    """Two samples of 164 problems: with one pass or none the upper end is at least what the problems allow, 2.29 %."""
+    solved: dict[str, list[bool]] = {}
+    for row in read_rows(CASES / f"{name}.jsonl"):
+        solved.setdefault(row["task_id"], []).append(row["completion"] != "    raise ValueError\n")
+    assert sum(map(sum, solved.values())) == (name == "one_of_328")
+    intervals = pass_intervals([sum(passes) / len(passes) for passes in solved.values()])
+    assert all(each.high >= 0.0228 for each in intervals)
+
+
+def test_problems_that_agree_are_no_certainty(cli: Cli, tmp_path: Path) -> None:
+    """Half of each problem's samples pass: not exactly 50 %."""
+    arguments = ("--problems", CASES / "toy_problems.jsonl", "--out", tmp_path / "r.jsonl", *TIER, "--json")
+    ended = cli("eval", "score", CASES / "score" / "56_four_samples.jsonl", *arguments)
+    (only,) = json.loads(ended.stdout)["pass_at_1_intervals"]
+    assert (ended.returncode, only["low"] < 0.3, only["high"] > 0.7) == (0, True, True)
 
 
 def test_broken_lines_are_named_and_the_rest_is_scored(cli: Cli, tmp_path: Path) -> None:

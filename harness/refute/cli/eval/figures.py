@@ -21,7 +21,7 @@ class Comparison:
     """Model B against model A over the same problems; shares are each problem's passes among its samples.
 
     `won`: problems where B's share is higher. `p_value` is McNemar's, exact, and None where a share lies between 0 and
-    1: then problems are no longer won or lost outright, and the bootstrap over problems stands alone.
+    1: then problems are no longer won or lost outright, and there are intervals over problems alone.
     """
 
     problems: int
@@ -36,17 +36,17 @@ class Comparison:
     p_value: float | None
 
 
-def pass_intervals(shares: Sequence[float], *, seed: int = SEED) -> tuple[Interval, ...]:
+def pass_intervals(shares: Sequence[float]) -> tuple[Interval, ...]:
     """95 % intervals of the mean of `shares`, one a problem, as shares.
 
-    Wilson and Clopper-Pearson where every problem's share is 0 or 1, as with one sample each. Else a seeded bootstrap
+    Wilson and Clopper-Pearson where every problem's share is 0 or 1, as with one sample each. Else `stats.mean_share`,
     over problems: samples of one problem are not independent, and counting them as if would narrow the interval.
     Raises ValueError for no share.
     """
     if shares and outright(shares):
         passed, n = int(sum(shares)), len(shares)
         return _as_shares(stats.wilson_interval(passed, n)), _as_shares(stats.exact_interval(passed, n))
-    return (_over_problems(shares, seed),)
+    return (_as_shares(stats.mean_share(shares)[1]),)
 
 
 def compare(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = SEED) -> Comparison:
@@ -57,22 +57,22 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = SEED)
     differences = [new - old for old, new in zip(of_a, of_b, strict=True)]
     won = tuple(task for task in a if b[task] > a[task])
     lost = tuple(task for task in a if b[task] < a[task])
-    intervals: tuple[Interval, ...] = (_over_problems(differences, seed),)
+    intervals: tuple[Interval, ...] = (_as_shares(stats.mean_paired_difference(differences)[1]),)
     p_value = None
     if outright([*of_a, *of_b]):
         both = int(sum(min(pair) for pair in zip(of_a, of_b, strict=True)))
         neither = len(a) - both - len(won) - len(lost)
         paired = stats.paired_difference(both, len(won), len(lost), neither)
-        intervals = (_as_shares(paired), *intervals)
+        intervals = (_as_shares(paired),)
         p_value = stats.mcnemar_p(len(won), len(lost))
     return Comparison(
         problems=len(a),
         a=math.fsum(of_a) / len(a),
         b=math.fsum(of_b) / len(a),
-        a_intervals=pass_intervals(of_a, seed=seed),
-        b_intervals=pass_intervals(of_b, seed=seed),
+        a_intervals=pass_intervals(of_a),
+        b_intervals=pass_intervals(of_b),
         difference=math.fsum(differences) / len(a),
-        difference_intervals=intervals,
+        difference_intervals=(*intervals, _bootstrap(differences, seed)),
         won=won,
         lost=lost,
         p_value=p_value,
@@ -108,7 +108,7 @@ def percent(intervals: Sequence[Interval]) -> str:
     return f"{100 * intervals[0].level:g} % {shown} %"
 
 
-def _over_problems(values: Sequence[float], seed: int) -> Interval:
+def _bootstrap(values: Sequence[float], seed: int) -> Interval:
     found = stats.bootstrap_interval(values, seed=seed)[1]
     return Interval(found.low, found.high, found.level, "bootstrap over problems")
 

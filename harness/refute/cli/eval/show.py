@@ -123,7 +123,7 @@ def show_comparison(found: Mapping[str, Any]) -> list[str]:
     ]
     lines.append(f"B - A     {100 * found['difference']:+.2f} points   {_intervals(found['difference_intervals'])}")
     if found["p_value"] is None:
-        lines.append("McNemar   does not apply: samples of one problem disagree; the bootstrap over problems counts")
+        lines.append("McNemar   does not apply: samples of one problem disagree; the intervals over problems count")
     else:
         lines.append(f"McNemar   p = {found['p_value']:.4g}, exact, two-sided")
     lines += [

@@ -149,8 +149,8 @@ def no_pass_at_all(bench: Bench) -> None:
 
 
 def one_near_tie(bench: Bench) -> None:
-    """One of four differs, as sums in another order may make it."""
-    _replayed(bench, share=(1, 4))
+    """One of eight differs, as sums in another order may make it."""
+    _replayed(bench, share=(1, 8))
 
 
 def known_answer_of_this_run(bench: Bench) -> None:
@@ -218,6 +218,19 @@ def another_runs_answers(bench: Bench) -> None:
     )
 
 
+def a_draw_over_another_run(bench: Bench) -> None:
+    """What was replayed is what the run recorded, and was drawn from something else."""
+    _lay(bench, _rows())
+    model = bench.parameters["model"]
+    bench.put(f"humaneval_replay_{model}", "draw.json", {"entropy": _ENTROPY, "run_sha256": "0" * 64})
+
+
+def answers_that_were_never_recorded(bench: Bench) -> None:
+    """Drawn from this run, and replayed with other answers than it recorded."""
+    rows = _rows()
+    _lay(bench, rows, [{**row, "recorded": "\n    return 3", "completion": "\n    return 3"} for row in rows])
+
+
 def nothing_replayed(bench: Bench) -> None:
     """No answer was made again: nothing different would be nothing compared."""
     _lay(bench, _rows())
@@ -235,7 +248,7 @@ def _of_every_model(measure: Measure) -> Measure:
             f"{model}-answers-replayed",
             needs=(f"humaneval_replay_{model}", f"humaneval_{model}"),
             measures={"differing_answers": "%", "differing_verdicts": "problems", "missing_replays": "problems"},
-            parameters={"model": model, "passes": 32, "others": 4},
+            parameters={"model": model, "passes": 32, "others": 8},
             controls=(
                 known_good(answers_that_come_again),
                 known_good(passes_beyond_those_generated_again),
@@ -252,6 +265,8 @@ def _of_every_model(measure: Measure) -> Measure:
                 known_bad(a_pass_that_was_only_executed),
                 known_bad(others_that_the_draw_did_not_choose),
                 known_unusable(another_runs_answers, raises=ValueError),
+                known_unusable(a_draw_over_another_run, raises=ValueError),
+                known_unusable(answers_that_were_never_recorded, raises=ValueError),
                 known_unusable(nothing_replayed, raises=ValueError),
             ),
         )(measure)

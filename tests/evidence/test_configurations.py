@@ -107,4 +107,4 @@ def test_defaults_enter_the_key() -> None:
     """A default that changes is another experiment, though no plan states it."""
     plan = plan_release(load_release(RELEASES / "quick.yaml").release, RELEASES)
     assert config_for_key(plan["corpus_audit"].config)["windows"] == 128
-    assert config_for_key(plan["humaneval_replay_student"].config)["others_at_most"] == 4
+    assert config_for_key(plan["humaneval_replay_student"].config)["others_at_most"] == 8

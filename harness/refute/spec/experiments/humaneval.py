@@ -107,6 +107,6 @@ class ReplayConfig(Closed):
     limit: Positive | None = None
     backend: Literal["transformers", "llama.cpp", "openai"] = "transformers"
     passes_at_most: Positive = 32
-    others_at_most: Positive = 4
+    others_at_most: Positive = 8
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -144,18 +145,35 @@ def test_a_criterion_that_changed_after_its_review_makes_suspects(repo: Path) ->
 
 
 def test_inputs_that_are_elsewhere_are_noted(repo: Path) -> None:
-    """A release whose files are not on this machine is still right; what is missing is listed."""
+    """A release whose models are not on this machine is still right; what is missing is listed."""
     edit(repo, RELEASE, "subject: answers\n", DISTILLATION.replace("PATH", "init"))
     (repo / "evidence/answers.jsonl").unlink()
     found = check(repo)
-    assert found.problems == ()
+    assert [problem.key for problem in found.problems] == ["evidence.answers"]
     assert [note.split(": ")[2] for note in found.notes if "not on this machine" in note] == [
-        "evidence.answers",
         "distillation.corpus",
         "distillation.humaneval.problems",
         "distillation.init",
         "distillation.teacher",
     ]
+
+
+@pytest.mark.parametrize("kind", ["absent", "pipe", "pipe in a folder"])
+def test_evidence_that_cannot_be_read_is_a_problem_where_a_falsifier_needs_it(repo: Path, kind: str) -> None:
+    """With its place in the release; of evidence that nobody asks for, it is a note."""
+    answers = repo / "evidence/answers.jsonl"
+    answers.unlink()
+    if kind == "pipe in a folder":
+        answers.mkdir()
+        answers /= "pipe"
+    if kind != "absent":
+        os.mkfifo(answers)
+    (problem,) = check(repo).problems
+    assert (problem.key, problem.code, problem.line > 1) == ("evidence.answers", "release/unreadable-evidence", True)
+    assert str(answers) in problem.message
+    for name in ("answer-accuracy", "answers-complete"):
+        edit(repo, SPEC, f"uses: {name}", "planned: some day")
+    assert any("evidence.answers" in note for note in check(repo).notes)
 
 
 def test_a_release_that_distils_a_model_from_itself_is_a_problem(repo: Path) -> None:

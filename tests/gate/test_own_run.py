@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refute.errors import GateError
+from refute.gate.judging import JudgeOptions, judge_recorded
+from refute.judge.run.folder import RunFolder
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.gate.conftest import Ended, Repo
 
 pytestmark = pytest.mark.slow
@@ -127,3 +133,16 @@ def test_a_folder_that_holds_a_run_is_not_taken_for_another(repo: Repo) -> None:
     ended = repo.gate("--refute-run", str(repo.run))
     assert (ended.returncode, "run.json: File exists" in ended.stdout) == (4, True), ended.stdout
     assert {path.name: path.read_bytes() for path in repo.run.iterdir() if path.is_file()} == before
+
+
+def test_a_judge_that_dies_before_there_is_a_key_is_named_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cause is that it said nothing; that no development key was made yet is only what follows from that."""
+    monkeypatch.setenv("REFUTE_KEYS", str(tmp_path / "keys"))
+    run = RunFolder.create(tmp_path / "runs")
+    with pytest.raises(GateError) as caught:
+        judge_recorded(run, JudgeOptions(tmp_path, None), lambda *_: 1)
+    assert str(caught.value) == (
+        "no verdict was signed: the judge ended with status 1; the judge ended without a word on a verdict"
+    )

@@ -20,6 +20,7 @@ from refute.judge.run.folder import RunFolder
 from refute.outcome import Outcome, Ruling
 from refute.verify.verification import verify_verdict
 from tampering import overwrite
+from tiny_run import RELEASE
 
 MakeRun = Callable[..., RunFolder]
 
@@ -54,6 +55,14 @@ def test_an_honest_run_is_go_and_verifies(make_run: MakeRun, sign: Sign, key: Pr
     assert verified.predicate == judged.predicate
     assert "2 evidence files hashed again" in verified.checks
     assert not list(run.path.glob(".*"))
+
+
+def test_a_subject_that_no_record_read_is_told_in_the_verdict(make_run: MakeRun, sign: Sign, key: PrivateKey) -> None:
+    """The judge says so, from the files that measurements name, and a verifier finds the same."""
+    assert not sign(make_run()).predicate.verdict.subject_unread
+    judged = sign(make_run(release=RELEASE.replace("subject: answers", "subject: notes"), also=("notes",)))
+    assert judged.predicate.verdict.subject_unread
+    assert verify_verdict(judged.path.read_bytes(), [public_pem(key)]).predicate == judged.predicate
 
 
 def test_an_honest_failure_is_no_go_with_its_number(make_run: MakeRun, sign: Sign) -> None:

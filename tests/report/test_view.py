@@ -68,11 +68,12 @@ def test_what_does_not_apply_is_counted_apart(predicate: Predicate) -> None:
 
 
 def test_a_subject_that_nobody_read_is_told(predicate: Predicate) -> None:
-    """Where no measurement comes from a file of the model, a reader is warned; where one does, not."""
+    """Where the judge says that no measurement read a file of it, a reader is warned; otherwise not."""
     told = "No falsifier read a file of the subject itself"
-    assert not any(told in warning for warning in view_of(predicate, "0" * 64).warnings)
-    unread = _view(predicate, Ruling.GO, HELD)
-    assert any(told in warning for warning in unread.warnings)
+    for unread in (False, True):
+        verdict = replace(predicate.verdict, subject_unread=unread)
+        view = view_of(predicate.model_copy(update={"verdict": verdict}), "0" * 64)
+        assert any(told in warning for warning in view.warnings) is unread
 
 
 def test_headline_without_criteria_says_that_nothing_was_judged(predicate: Predicate) -> None:

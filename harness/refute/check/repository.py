@@ -10,7 +10,7 @@ from refute.check.about_the_gate import gate_experiments
 from refute.check.contracts.check import check_contracts
 from refute.check.contracts.run import Attempt
 from refute.check.controls.rehearsal import rehearse
-from refute.check.provided import unprovided
+from refute.check.provided import unprovided, unreadable
 from refute.check.reviews import REVIEWS, read_reviews, suspects
 from refute.check.trace import unknown_ids, unused
 from refute.errors import Problem, RefuteError, SpecError
@@ -124,7 +124,7 @@ def _check_release(
         known = [use for use in uses_of(parsed) if use.uses in registry]
         others = gate_experiments(known, registry, folders, loaded.release.run_class)
         plan = plan_for(loaded.release, path.parent, parsed, registry, others=others)
-        lacking = unprovided(loaded, own, registry, plan)
+        lacking = [*unprovided(loaded, own, registry, plan), *unreadable(loaded, own, registry)]
     except SpecError as error:
         return list(error.problems), []
     except RefuteError as error:
@@ -133,9 +133,11 @@ def _check_release(
     problems = lacking + [
         Problem(str(path), 1, "specs", f"[release/no-such-spec] there is no file {name}") for name in absent
     ]
-    notes = [f"{path}: not on this machine: {line}" for line in missing_inputs(loaded.release, path.parent)]
+    told = tuple(f"{problem.key}:" for problem in lacking)
+    missing = [line for line in missing_inputs(loaded.release, path.parent) if not line.startswith(told)]
+    notes = [f"{path}: not on this machine: {line}" for line in missing]
     notes += [f"{path}: requires_verdict: {line}" for line in missing_required(loaded)]
-    return [*lacking, *problems], notes
+    return problems, notes
 
 
 def _own(registry: Registry, folders: Sequence[Path]) -> dict[str, Falsifier]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from refute.errors import MissingInputsError
@@ -13,11 +14,7 @@ from refute.spec.release import FileCorpus, GgufModel, Loaded, ModelSource, Rele
 
 def missing_inputs(release: Release, base: Path) -> list[str]:
     """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
-    lacking = [
-        f"evidence.{name}: {_short(base / path)}"
-        for name, path in sorted(release.evidence.items())
-        if not (base / path).exists()
-    ]
+    lacking = [f"evidence.{name}: {fault}" for name, fault in evidence_faults(release, base).items()]
     distillation = release.distillation
     if distillation is None:
         return lacking
@@ -37,6 +34,27 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
     if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
     return lacking
+
+
+def evidence_faults(release: Release, base: Path) -> Mapping[str, str]:
+    """By the name that the release gives to evidence of its own: which file cannot be taken in, and why not."""
+    found = {name: _fault(base / path) for name, path in sorted(release.evidence.items())}
+    return {name: fault for name, fault in found.items() if fault}
+
+
+def _fault(path: Path) -> str:
+    """Empty where a file, or every file of a folder, can be read; one that is not there is named alone."""
+    if not path.exists():
+        return _short(path)
+    try:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                file.open("rb").close()
+            elif not file.is_dir():
+                return f"{_short(file)} is neither a file nor a folder"
+    except OSError as error:
+        return f"{_short(Path(error.filename or path))} cannot be read: {error.strerror}"
+    return ""
 
 
 def require_inputs(release: Release, base: Path) -> None:

@@ -88,7 +88,7 @@ def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start, trusted:
             os.close(judge.descriptor)
         said = pipe.read()
     try:
-        return signed_verdict(said, run, trusted or options.trusted_key)
+        return signed_verdict(said, run, lambda: trusted or options.trusted_key)
     except (VerificationError, UnreadableInputError) as error:
         raise GateError(
             f"no verdict was signed: the judge ended with status {status}; {error}",

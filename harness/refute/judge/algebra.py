@@ -17,7 +17,7 @@ that blocks was corroborated on the subject before: nobody may go on nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -50,6 +50,7 @@ def judge(
     release: Release | None = None,
     evidence_needs: Mapping[str, Sequence[str]] = MappingProxyType({}),
     subject_sha256: str | None = None,
+    subject_files: Collection[str] = (),
     faults: Sequence[str] = (),
     preregistration: Preregistration = NOT_LOCKED,
 ) -> Verdict:
@@ -59,7 +60,8 @@ def judge(
     those of the approvers of a `policy`. Without `at` every block criterion blocks, whatever its `effective_on`.
     `release` lets a `not_applicable` record be checked against the condition in the spec; without it such
     a record is an error, and all evidence counts as the subject's. `evidence_needs` says of which evidence other was
-    made. `faults` are texts of records that could not be read. A broken `preregistration` is fatal.
+    made, `subject_files` are the SHA-256 of the subject's files. `faults` are texts of records that could not be read.
+    A broken `preregistration` is fatal.
 
     Raises ValueError when `at` names no time zone: the verdict would depend on where it is made.
     """
@@ -80,7 +82,13 @@ def judge(
     broken = preregistration.reasons if preregistration.state is LockState.BROKEN else ()
     others = () if release is None else other_subjects(specs, release)
     faults = (*broken, *others, *faults, *_unknown(specs, by_key), *_refused(criteria, by_key))
-    return replace(_weigh(specs, criteria, records, waived, faults), preregistration=preregistration)
+    verdict = _weigh(specs, criteria, records, waived, faults)
+    return replace(verdict, preregistration=preregistration, subject_unread=_unread(subject_files, records))
+
+
+def _unread(subject_files: Collection[str], records: Sequence[Record]) -> bool:
+    read = {file for record in records for measurement in record.measurements for file in measurement.evidence}
+    return bool(subject_files) and read.isdisjoint(subject_files)
 
 
 def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:

@@ -6,6 +6,7 @@ It comes over a pipe of its own, since what is printed is for people, and is bel
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -73,10 +74,11 @@ def send_answer(descriptor: int, verdict: Path, ruling: Ruling) -> None:
         stream.write(answer.model_dump_json().encode())
 
 
-def signed_verdict(said: bytes, run: RunFolder, trusted_key: bytes) -> Signed:
+def signed_verdict(said: bytes, run: RunFolder, trusted_key: Callable[[], bytes]) -> Signed:
     """The verdict of `run` that a judge says it signed, if it is there and `trusted_key` (PEM) signed it.
 
-    Raises VerificationError for no answer, one that is none, and one that its file does not bear out.
+    The key is asked for an answer alone: a judge that died before it ever signed may have left none.
+    Raises what that raises, VerificationError for no answer, one that is none, and one that its file does not bear out.
     """
     if not said:
         raise VerificationError("the judge ended without a word on a verdict")
@@ -87,7 +89,7 @@ def signed_verdict(said: bytes, run: RunFolder, trusted_key: bytes) -> Signed:
         raise VerificationError(f"the judge's answer names no verdict: {error}") from error
     if Path(answer.verdict).parent != run.path.resolve() or sha256_hex(content) != answer.sha256:
         raise VerificationError(f"{answer.verdict} is not the verdict that the judge signed for {run.path}")
-    signed = _read_signed(Path(answer.verdict), content, trusted_key)
+    signed = _read_signed(Path(answer.verdict), content, trusted_key())
     if signed.ruling is not answer.ruling:
         raise VerificationError(f"the judge says {answer.ruling}, but {answer.verdict} says {signed.ruling}")
     return signed

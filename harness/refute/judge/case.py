@@ -5,14 +5,14 @@ Both rule by the same method: to verify a verdict is to judge its case again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from refute.evidence.process.ran import MadeBy, made_by_strangers
 from refute.judge.algebra import judge
 from refute.judge.run.facts import CitedVerdict, RunFacts, Signer
 from refute.judge.run.required import unmet
-from refute.judge.subject import Subject
+from refute.judge.subject import Subject, subject_files
 from refute.judge.verdict import Verdict
 from refute.lock.model import LockedRelease, LockedSpec, RunLock
 from refute.lock.preregistration import RunUnderLock, preregistration
@@ -85,6 +85,7 @@ class Case:
             release=self.texts.release,
             evidence_needs=self.run.evidence_needs,
             subject_sha256=self.subject.sha256,
+            subject_files=self._subject_files(),
             faults=(
                 *self.record_faults,
                 *unmet(self.texts.release, self.requires, self.signer.key_id),
@@ -92,6 +93,11 @@ class Case:
             ),
             preregistration=preregistration(self.lock, self.lock_keys, self._under_lock()),
         )
+
+    def _subject_files(self) -> Collection[str]:
+        """None, where no model was produced and the release file stands in its place."""
+        named = self.texts.release.subject or ""
+        return () if self.subject.kind == "release_file" else subject_files(self.evidence.get(named, {})).values()
 
     def with_faults(self, faults: Sequence[str]) -> Case:
         """The same case, in which `faults` were found besides."""

@@ -105,7 +105,8 @@ class Verdict:
     """The whole judgement. `reasons` says, most severe first, what stands between this run and GO.
 
     `decided_by` is the criterion that the first of them is about, which alone would have made this ruling; it is empty
-    where that reason is about the run as a whole, or a waiver, and for GO.
+    where that reason is about the run as a whole, or a waiver, and for GO. `subject_unread`: there is a subject, and no
+    measurement read a file of it, so that all that was measured is evidence beside it. It warns, and rules nothing.
     """
 
     ruling: Ruling
@@ -118,4 +119,5 @@ class Verdict:
     preregistration: Preregistration = NOT_LOCKED
     waivers: tuple[WaiverRuling, ...] = ()
     decided_by: str = ""
+    subject_unread: bool = False
     __pydantic_config__ = _CLOSED

@@ -84,7 +84,7 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         )
     if predicate.subject.kind == "release_file":
         yield "No model was produced: the verdict is about the release file alone."
-    elif not _subject_was_read(predicate):
+    elif verdict.subject_unread:
         yield "No falsifier read a file of the subject itself: all that was measured is evidence beside it."
     for fault in predicate.record_faults:
         yield f"A fault in what the run left behind: {fault}"
@@ -97,11 +97,6 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
             yield f"A waiver is malformed and was not applied: {ruling.criterion or 'no criterion'}: {ruling.why}"
     yield from _strays(predicate)
     yield from _exhibit_gaps(predicate.exhibits)
-
-
-def _subject_was_read(predicate: Predicate) -> bool:
-    files = {file.sha256 for file in predicate.model.files} if predicate.model is not None else set()
-    return any(not files.isdisjoint(each.evidence) for record in predicate.records for each in record.measurements)
 
 
 def _strays(predicate: Predicate) -> Iterable[str]:

@@ -85,6 +85,19 @@ def test_evidence_is_noted_by_name(tmp_path: Path) -> None:
         run.read_evidence()
 
 
+@pytest.mark.parametrize("line", ["{", "{}", "null", '"S::AC::F"', "[1]", '["S::AC::F"'])
+def test_a_damaged_list_of_what_was_left_out_is_an_error(tmp_path: Path, line: str) -> None:
+    """Or a falsifier that went missing would be told as one that nobody asked for, or the other way round."""
+    run = RunFolder(tmp_path)
+    assert run.read_deselected() == frozenset()
+    run.append_deselected(["S::AC::F", "S::AC::G"])
+    assert run.read_deselected() == {"S::AC::F", "S::AC::G"}
+    with (tmp_path / "deselected.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UnreadableInputError, match=r"deselected\.jsonl line 2 lists no falsifiers"):
+        run.read_deselected()
+
+
 @pytest.mark.parametrize("line", ["", "{", "{}", "null"])
 def test_an_evidence_line_that_is_none_is_an_error(tmp_path: Path, line: str) -> None:
     """A judge that cannot tell what the evidence was does not judge."""

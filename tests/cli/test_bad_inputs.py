@@ -33,8 +33,10 @@ BESIDE: dict[Input, tuple[str, ...]] = {
     (("report",), "baseline"): ("--format", "sarif"),
     (("verify",), "sign_off"): ("--policy", "policy.yaml"),
     (("controls",), "sabotages"): ("--mutate", "--only", "answers-complete"),
-    (("gate",), "signing_key"): ("--release", "specs/releases/example.yaml"),
-    (("gate",), "lock_key"): ("--release", "specs/releases/example.yaml"),
+    **{
+        (("gate",), name): ("--release", "specs/releases/example.yaml")
+        for name in ("signing_key", "lock_key", "waivers", "policy", "specs")
+    },
 }
 
 
@@ -75,7 +77,6 @@ ELSE: dict[Input, dict[str, int]] = {
     (("check",), "contract_folders"): {"folder": 0},
     (("check",), "falsifiers"): {"folder": 1},
     (("judge",), "falsifiers"): {"folder": 1},  # an empty folder, so that nothing is measured again
-    (("judge",), "specs"): {"folder": 1},
     (("judge",), "store"): {"folder": 7},  # a store that lacks what the run cites
     (("try",), "spec"): {"folder": 0},
     (("verify",), "verdict"): dict.fromkeys(FILES, 4),  # not to be trusted, as anything that was tampered with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -53,22 +54,23 @@ LockKeys = Annotated[
 
 
 # What a judge goes by beside the run.
-Waivers = Annotated[Path | None, typer.Option("--waivers", help="YAML file with waivers.")]
+@dataclass(frozen=True, slots=True)
+class JudgingOptions:
+    """What a judge goes by beside the run."""
 
-
-WaiverPolicy = Annotated[Path | None, typer.Option("--policy", help="Policy that says who may waive.")]
-
-
-VerdictNumber = Annotated[
-    int | None,
-    typer.Option("--sequence", help="Number of this verdict (default: one more than the last on its release).", min=1),
-]
-
-
-OwnSpecs = Annotated[
-    list[Path] | None,
-    typer.Option("--specs", help="Your own specs and releases, files or folders: the run's must be these."),
-]
+    lock_key: LockKeys = None
+    waivers: Annotated[Path | None, typer.Option("--waivers", help="YAML file with waivers.")] = None
+    policy: Annotated[Path | None, typer.Option("--policy", help="Policy that says who may waive.")] = None
+    sequence: Annotated[
+        int | None,
+        typer.Option(
+            "--sequence", help="Number of this verdict (default: one more than the last on its release).", min=1
+        ),
+    ] = None
+    specs: Annotated[
+        list[Path] | None,
+        typer.Option("--specs", help="Your own specs and releases, files or folders: the run's must be these."),
+    ] = None
 
 
 # How fresh and how well signed a verdict must be.

@@ -10,12 +10,13 @@ from pathlib import Path
 from refute.attest import default_key_directory
 from refute.attest.signing_key import read_public_key
 from refute.disk import file_sha256
-from refute.errors import GateError, UnreadableInputError, UsageError, VerificationError
+from refute.errors import GateError, UnreadableInputError, VerificationError
 from refute.gate.key_check import public_half
 from refute.isolation.handover import hand_over
 from refute.isolation.variables import clean_environment
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
 from refute.judge.run.folder import RunFolder
+from refute.judge.run.own_copies import require_copies
 from refute.spec.policy import load_policy
 from refute.spec.waiver import load_waivers
 
@@ -55,9 +56,7 @@ class JudgeOptions:
             load_policy(self.policy)
         if self.waivers is not None:
             load_waivers(self.waivers)
-        for path in self.specs:
-            if not path.exists():
-                raise UsageError(f"there is nothing at {path}", hint="--specs names your own specs and releases")
+        require_copies(self.specs)
         return {path: file_sha256(path) for path in (self.policy, self.waivers) if path is not None}
 
     @property

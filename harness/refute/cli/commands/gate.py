@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.options import AcceptWarn, LockKeys, OwnSpecs, RefuteDir, VerdictNumber, WaiverPolicy, Waivers
+from refute.cli.groups import grouped
+from refute.cli.options import AcceptWarn, JudgingOptions, RefuteDir
 from refute.cli.statuses import Status, status_of_ruling
 from refute.spec.folders import REFUTE_DIR
 
@@ -15,18 +16,15 @@ if TYPE_CHECKING:
     from refute.gate.command import Gated
 
 
+@grouped
 def gate(
     context: typer.Context,
+    judged_by: JudgingOptions,
     release: Annotated[
         Path | None,
         typer.Option(help="The release to judge (default: specs/releases/embedded.yaml, or the only one there)."),
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
-    lock_key: LockKeys = None,
-    waivers: Waivers = None,
-    policy: WaiverPolicy = None,
-    sequence: VerdictNumber = None,
-    specs: OwnSpecs = None,
     accept_warn: AcceptWarn = False,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="End in 0 once a verdict is signed, whatever it says.")
@@ -41,7 +39,15 @@ def gate(
     from refute.gate.command import run_gate
     from refute.gate.judging import JudgeOptions
 
-    judging = JudgeOptions(refute_dir, signing_key, lock_key or [], waivers, policy, sequence, specs or [])
+    judging = JudgeOptions(
+        refute_dir,
+        signing_key,
+        judged_by.lock_key or (),
+        judged_by.waivers,
+        judged_by.policy,
+        judged_by.sequence,
+        judged_by.specs or (),
+    )
     ended = run_gate(release, context.args, judging)
     status = status_of_ruling(ended.signed.ruling, accept_warn=accept_warn)
     if exit_zero and status is not Status.DONE:

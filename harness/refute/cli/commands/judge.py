@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import read_keys, require_folders, require_paths, require_store
+from refute.cli.arguments import read_keys, require_folders, require_store
 from refute.cli.console import print_document, print_verdict
+from refute.cli.groups import grouped
 from refute.cli.options import (
     AcceptWarn,
     Json,
-    LockKeys,
-    OwnSpecs,
+    JudgingOptions,
     PassphraseFile,
     PublicKey,
     RefuteDir,
     SigningKey,
-    VerdictNumber,
-    WaiverPolicy,
-    Waivers,
 )
 from refute.cli.statuses import status_of_ruling
 from refute.disk import working_in
@@ -34,25 +32,49 @@ if TYPE_CHECKING:
     from refute.judge.run.folder import RunFolder
 
 
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The key that signs."""
+
+    key: SigningKey = None
+    public_key: PublicKey = None
+    passphrase_file: PassphraseFile = None
+
+    def open(self) -> tuple[PrivateKey, Path]:
+        """The key, and where its public half should lie; without a name the development key, made if need be."""
+        from refute.attest import default_key_directory, development_key, load_private_key
+        from refute.attest.signing_key import open_signing_key
+
+        if self.key is not None:
+            key = open_signing_key(self.key, self.public_key, self.passphrase_file)
+            return key, self.public_key or Path(self.key).with_suffix(".pub")
+        path, created = development_key(default_key_directory())
+        if created:
+            typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
+        return load_private_key(path), self.public_key or path.with_suffix(".pub")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where things lie, if not where the run says."""
+
+    falsifiers: Annotated[
+        list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
+    ] = None
+    store: Annotated[
+        str | None, typer.Option(help="Where the evidence lies now, if it was moved: a folder or a URL.")
+    ] = None
+
+
+@grouped
 def judge(
+    signing: Signing,
+    judged_by: JudgingOptions,
+    moved: Moved,
     run: Annotated[
         str | None,
         typer.Argument(help="A run folder, its id, or `latest` (default: the newest that is not judged yet)."),
     ] = None,
-    key: SigningKey = None,
-    public_key: PublicKey = None,
-    passphrase_file: PassphraseFile = None,
-    waivers: Waivers = None,
-    lock_key: LockKeys = None,
-    sequence: VerdictNumber = None,
-    falsifiers: Annotated[
-        list[Path] | None, typer.Option(help="Your own folders with falsifiers (default: those that the run names).")
-    ] = None,
-    specs: OwnSpecs = None,
-    store: Annotated[
-        str | None, typer.Option(help="Where the evidence lies now, if it was moved: a folder or a URL.")
-    ] = None,
-    policy: WaiverPolicy = None,
     accept_warn: AcceptWarn = False,
     refute_dir: RefuteDir = REFUTE_DIR,
     answer_fd: Annotated[
@@ -66,38 +88,13 @@ def judge(
     the new verdict lies beside the others. Ends in 0 for GO, 1 for NO-GO, 3 for WARN.
     """
     from refute.judge.answer import send_answer
-    from refute.judge.judge_run import Operator, Places, judge_run
-    from refute.judge.remeasure.measure_again import falsifiers_of
     from refute.judge.run.finding import newest_unjudged, open_run
-    from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
-    from refute.spec.kinds import require_asking
-    from refute.spec.policy import load_policy
-    from refute.spec.waiver import WaiverFile, load_waivers
-    from refute.verify.required_verdicts import miscited
 
-    require_folders(falsifiers or ())
-    require_paths(specs or ())
-    for path in specs or ():
-        require_asking(path)
-    require_store(store)
+    _require_named(judged_by, moved)
     folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
-    private, public = _signing_key(key, public_key, passphrase_file)
-    with working_in(folder.path):
-        judged = judge_run(
-            folder,
-            Operator(
-                private,
-                development=key is None,
-                policy=load_policy(policy) if policy else None,
-                waivers=load_waivers(waivers) if waivers else WaiverFile(),
-                lock_keys=read_keys(lock_key or ()),
-                sequence=sequence,
-            ),
-            Places(falsifiers or falsifiers_of(folder), store, specs_and_releases=specs),
-            faults=miscited(folder.read_run(), specs),
-        )
-        write_reports(judged.predicate, judged.payload_sha256, judged.files)
+    private, public = signing.open()
+    judged = _judged(folder, private, judged_by, moved, development=signing.key is None)
     if answer_fd is not None:
         send_answer(answer_fd, judged.path, judged.predicate.verdict.ruling)
     _point_latest(folder, refute_dir)
@@ -110,6 +107,42 @@ def judge(
     raise typer.Exit(status_of_ruling(judged.predicate.verdict.ruling, accept_warn=accept_warn))
 
 
+def _require_named(judged_by: JudgingOptions, moved: Moved) -> None:
+    """Raises UsageError or SpecError for a name at which there is nothing, or something else: no NO-GO follows."""
+    from refute.judge.run.own_copies import require_copies
+
+    require_folders(moved.falsifiers or ())
+    require_copies(judged_by.specs or ())
+    require_store(moved.store)
+
+
+def _judged(
+    folder: RunFolder, key: PrivateKey, judged_by: JudgingOptions, moved: Moved, *, development: bool
+) -> Judged:
+    """The run's verdict, signed and written with its reports."""
+    from refute.judge.judge_run import Operator, Places, judge_run
+    from refute.judge.remeasure.measure_again import falsifiers_of
+    from refute.report import write_reports
+    from refute.spec.policy import load_policy
+    from refute.spec.waiver import WaiverFile, load_waivers
+    from refute.verify.required_verdicts import miscited
+
+    operator = Operator(
+        key,
+        development=development,
+        policy=load_policy(judged_by.policy) if judged_by.policy else None,
+        waivers=load_waivers(judged_by.waivers) if judged_by.waivers else WaiverFile(),
+        lock_keys=read_keys(judged_by.lock_key or ()),
+        sequence=judged_by.sequence,
+    )
+    specs = judged_by.specs
+    places = Places(moved.falsifiers or falsifiers_of(folder), moved.store, specs_and_releases=specs)
+    with working_in(folder.path):
+        judged = judge_run(folder, operator, places, faults=miscited(folder.read_run(), specs))
+        write_reports(judged.predicate, judged.payload_sha256, judged.files)
+    return judged
+
+
 def _point_latest(folder: RunFolder, refute_dir: Path) -> None:
     """The verdict is signed: that its shortcut cannot be made is worth a note, and no more."""
     from refute.judge.run.finding import point_latest
@@ -118,20 +151,6 @@ def _point_latest(folder: RunFolder, refute_dir: Path) -> None:
         point_latest(folder, refute_dir)
     except EvidenceError as error:
         typer.echo(f"note: {error}", err=True)
-
-
-def _signing_key(named: str | None, public_key: Path | None, passphrase_file: Path | None) -> tuple[PrivateKey, Path]:
-    """The key that signs, and where its public half should lie; without a name the development key, made if need be."""
-    from refute.attest import default_key_directory, development_key, load_private_key
-    from refute.attest.signing_key import open_signing_key
-
-    if named is not None:
-        key = open_signing_key(named, public_key, passphrase_file)
-        return key, public_key or Path(named).with_suffix(".pub")
-    path, created = development_key(default_key_directory())
-    if created:
-        typer.echo(f"made a development key: {path} (for a release, use your own: refute keygen NAME)", err=True)
-    return load_private_key(path), public_key or path.with_suffix(".pub")
 
 
 def _show(judged: Judged, trusted: Path) -> None:

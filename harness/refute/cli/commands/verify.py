@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +13,14 @@ import typer
 
 from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_store
 from refute.cli.console import print_json
+from refute.cli.groups import grouped
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
 from refute.cli.statuses import Status, status_of_ruling
 from refute.errors import StaleVerdictError, UsageError
 
 if TYPE_CHECKING:
+    from refute.outcome import Ruling
+    from refute.spec.policy import LoadedPolicy
     from refute.verify.verification import Verified
 
 
@@ -32,38 +36,93 @@ class Accepted(StrEnum):
     WARN = "WARN"
 
 
-def verify(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
-    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
-    threshold: Threshold = 1,
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose word counts."""
+
+    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None
+    threshold: Threshold = 1
     policy: Annotated[
         Path | None, typer.Option(help="Policy: trusted keys by role, sign-offs, age, approvers; see docs/policy.md.")
-    ] = None,
+    ] = None
     sign_off: Annotated[
         list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
-    ] = None,
-    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
+    ] = None
+
+    def rules(self) -> LoadedPolicy | None:
+        """The policy. Raises UsageError for sign-offs without one."""
+        from refute.spec.policy import load_policy
+
+        if self.sign_off and self.policy is None:
+            raise UsageError(
+                "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
+            )
+        return load_policy(self.policy) if self.policy else None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the verdict must be about, and rest on."""
+
+    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None
     store: Annotated[
         str | None, typer.Option(help="An evidence store, a folder or a URL, to hash its files again.")
-    ] = None,
-    release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None,
+    ] = None
+    release: Annotated[str | None, typer.Option(help="The release id that you expect.")] = None
     lock_key: Annotated[
         list[Path] | None, typer.Option(help="Demand a lock that held, signed by this public key; repeatable.")
-    ] = None,
+    ] = None
     timestamp_root: Annotated[
         list[Path] | None,
         typer.Option(help="Demand that an RFC 3161 authority under this certificate saw the lock before the run."),
-    ] = None,
-    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None,
-    at: At = None,
-    min_sequence: MinSequence = None,
-    min_spec_version: MinSpecVersion = None,
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How new it must be."""
+
+    max_age_days: Annotated[int | None, typer.Option(help="Refuse an older verdict.", min=0, max=36_500)] = None
+    at: At = None
+    min_sequence: MinSequence = None
+    min_spec_version: MinSpecVersion = None
+
+    @property
+    def max_age(self) -> timedelta | None:
+        """The age, as a span of time."""
+        return None if self.max_age_days is None else timedelta(days=self.max_age_days)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Which verdict ends well."""
+
     require: Annotated[
         Required | None, typer.Option("--require", help="Fail unless the verdict is GO: 1 for NO-GO, 3 for WARN.")
-    ] = None,
+    ] = None
     accept: Annotated[
         Accepted | None, typer.Option("--accept", help="With --require GO: WARN is good enough, too.")
-    ] = None,
+    ] = None
+
+    def check(self) -> None:
+        """Raises UsageError for options that make no sense together."""
+        if self.accept is not None and self.require is None:
+            raise UsageError("--accept says what may stand in the place of a required GO", hint="add --require GO")
+
+    def status(self, ruling: Ruling) -> Status:
+        """The status of an authentic verdict."""
+        if self.require is None:
+            return Status.DONE
+        return status_of_ruling(ruling, accept_warn=self.accept is not None)
+
+
+@grouped
+def verify(
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
+    trust: Trust,
+    about: About,
+    fresh: Freshness,
+    ending: Ending,
     as_json: Json = False,
 ) -> None:
     """Check a verdict's signature, subject, evidence and freshness, and judge its records again.
@@ -72,52 +131,67 @@ def verify(
     Exit status 0: authentic, whatever it says, unless --require GO is given. 4: not to be trusted. 5: authentic, but
     about something else, expired or superseded. 2: a file or an option cannot be used.
     """
-    from refute.judge.predicate.bundle import read_bundle
-    from refute.spec.policy import load_policy, operator_keys, strictest_age, trusted_keys
-    from refute.verify.policy_check import enforce
-    from refute.verify.sign_off.count import withdrawals
-    from refute.verify.sign_off.statement import find_sign_offs
-    from refute.verify.verification import naming, verify_verdict
-
-    if accept is not None and require is None:
-        raise UsageError("--accept says what may stand in the place of a required GO", hint="add --require GO")
-    rules = load_policy(policy) if policy else None
-    if sign_off and rules is None:
-        raise UsageError("a sign-off means nothing without the policy that says whose it must be", hint="give --policy")
-    require_store(store)
-    keys, envelope = read_keys(key or ()), read_file(verdict)
-    with naming(verdict):
-        verified = verify_verdict(
-            envelope,
-            trusted_keys(rules, keys),
-            threshold=threshold,
-            model=model,
-            store=store,
-            expected_release=release,
-            max_age=strictest_age(rules, None if max_age_days is None else timedelta(days=max_age_days)),
-            at=parse_moment(at),
-            lock_keys=read_keys(lock_key or ()),
-            timestamp_roots=[read_file(path) for path in timestamp_root or []],
-            min_sequence=min_sequence,
-            min_spec_versions=parse_versions(min_spec_version or ()),
-        )
-    beside, odd = find_sign_offs(verdict)
-    files = {str(path): read_file(path) for path in (*beside, *(sign_off or ()))}
-    bundle = read_bundle(envelope)
-    files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}
-    if withdrawn := withdrawals(verified, [*keys, *(operator_keys(rules) if rules else ())], files):
-        raise StaleVerdictError(f"the verdict was withdrawn: {'; '.join(withdrawn)}", cause="withdrawn")
-    if rules is not None:
-        verified = enforce(rules, bundle.verdict, verified, files, given_keys=keys)
-        verified = replace(verified, checks=(*verified.checks, *odd))
-    status = Status.DONE
-    if require is not None:
-        status = status_of_ruling(verified.predicate.verdict.ruling, accept_warn=accept is not None)
+    ending.check()
+    verified = _verified(verdict, trust, about, fresh)
+    status = ending.status(verified.predicate.verdict.ruling)
     if as_json:
         print_json(_as_json(verified, status))
     else:
         _show(verified)
     raise typer.Exit(status)
+
+
+def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Verified:
+    """The verdict, once it meets all that was asked for."""
+    from refute.spec.policy import strictest_age, trusted_keys
+    from refute.verify.verification import naming, verify_verdict
+
+    rules = trust.rules()
+    require_store(about.store)
+    keys, envelope = read_keys(trust.key or ()), read_file(verdict)
+    with naming(verdict):
+        verified = verify_verdict(
+            envelope,
+            trusted_keys(rules, keys),
+            threshold=trust.threshold,
+            model=about.model,
+            store=about.store,
+            expected_release=about.release,
+            max_age=strictest_age(rules, fresh.max_age),
+            at=parse_moment(fresh.at),
+            lock_keys=read_keys(about.lock_key or ()),
+            timestamp_roots=[read_file(path) for path in about.timestamp_root or []],
+            min_sequence=fresh.min_sequence,
+            min_spec_versions=parse_versions(fresh.min_spec_version or ()),
+        )
+    return _signed_off(verdict, envelope, verified, trust.sign_off or (), rules, keys)
+
+
+def _signed_off(
+    verdict: Path,
+    envelope: bytes,
+    verified: Verified,
+    sign_offs: Sequence[Path],
+    rules: LoadedPolicy | None,
+    keys: Sequence[bytes],
+) -> Verified:
+    """The verdict under the policy and the sign-offs on it. Raises StaleVerdictError where it was withdrawn."""
+    from refute.judge.predicate.bundle import read_bundle
+    from refute.spec.policy import operator_keys
+    from refute.verify.policy_check import enforce
+    from refute.verify.sign_off.count import withdrawals
+    from refute.verify.sign_off.statement import find_sign_offs
+
+    beside, odd = find_sign_offs(verdict)
+    files = {str(path): read_file(path) for path in (*beside, *sign_offs)}
+    bundle = read_bundle(envelope)
+    files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}
+    if withdrawn := withdrawals(verified, [*keys, *(operator_keys(rules) if rules else ())], files):
+        raise StaleVerdictError(f"the verdict was withdrawn: {'; '.join(withdrawn)}", cause="withdrawn")
+    if rules is None:
+        return verified
+    enforced = enforce(rules, bundle.verdict, verified, files, given_keys=keys)
+    return replace(enforced, checks=(*enforced.checks, *odd))
 
 
 def _show(verified: Verified) -> None:

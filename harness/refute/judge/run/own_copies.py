@@ -7,6 +7,7 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.errors import UsageError
+from refute.spec.kinds import require_asking
 from refute.spec.selection import is_yaml
 from refute.spec.texts import ReleaseText, SpecText
 
@@ -22,6 +23,18 @@ def unknown_texts(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path
         for text in texts
         if text.sha256 not in known
     )
+
+
+def require_copies(copies: Sequence[Path]) -> None:
+    """Raises UsageError for a path at which there is nothing, or a folder without specs and releases; SpecError for a
+    file that is neither. What was mistyped must not become a signed NO-GO."""
+    for path in copies:
+        if not path.exists():
+            raise UsageError(f"there is nothing at {path}", hint="--specs names your own specs and releases")
+        if not _files(path):
+            raise UsageError(f"{path} holds no specs or releases", hint="--specs names files of yours, or their folder")
+        if path.is_file():
+            require_asking(path)
 
 
 def own_copy(sha256: str, copies: Sequence[Path]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import signal
 import subprocess
@@ -287,8 +288,32 @@ def test_an_output_that_cannot_be_written_is_named(write_config: WriteConfig, cl
     taken.write_text("", encoding="utf-8")
     ended = cli("distill", write_config(), "--out", taken)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"refute: {taken}" in ended.stderr
-    assert "\nhint: check the path" in ended.stderr
+    assert f"refute: cannot write {taken}" in ended.stderr
+    assert "\nhint: make room or name another place" in ended.stderr
+
+
+def test_processes_that_are_not_there_are_refused(write_config: WriteConfig, cli: Cli, tmp_path: Path) -> None:
+    """A configuration that asks for two is not run by one in silence; the command that starts two is named."""
+    ended = cli("distill", write_config(lines="processes: 2\n"), "--out", tmp_path / "out")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "asks for processes: 2, and 1 run it" in ended.stderr
+    assert "torchrun --nproc-per-node 2" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_that_is_not_the_file_that_is_named_is_refused(
+    distill_config: Callable[..., str], cli: Cli, tmp_path: Path
+) -> None:
+    """`sha256` of a GGUF's source is compared before anything of it is read; both digests are named."""
+    (tmp_path / "teacher.gguf").write_bytes(b"GGUF\x03\x00")
+    config = tmp_path / "config.yaml"
+    text = distill_config()
+    start, end = text.index("teacher:"), text.index("init:")
+    model = f"{{format: gguf, source: {{path: teacher.gguf, sha256: {'ab' * 32}}}}}"
+    config.write_text(f"{text[:start]}teacher:\n  model: {model}\n  path: teacher.gguf\n{text[end:]}", encoding="utf-8")
+    ended = cli("distill", config, "--out", tmp_path / "out")
+    assert (ended.returncode, ended.stdout) == (7, "")
+    assert f"has SHA-256 {hashlib.sha256(b'GGUF' + bytes([3, 0])).hexdigest()}, its source says abab" in ended.stderr
 
 
 def test_certify_refuses_what_it_does_not_know(cli: Cli) -> None:

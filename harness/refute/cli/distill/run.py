@@ -58,11 +58,13 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     on the first rank.
 
     A smoke run (`max_steps`) writes smoke.json only. Under torchrun every rank calls it, and the first one talks.
-    Raises UsageError when `out` holds a finished run or another process works in it.
+    Raises UsageError when `out` holds a finished run, another process works in it, or `processes` of the configuration
+    are others than there are.
     """
     from refute.engines.distill.training.trainer import run_training
 
     config = read_config(path)
+    _refuse_other_processes(path, config.processes)
     if (out / SUMMARY).exists():
         raise UsageError(f"{out} holds a finished run", hint="name another folder with --out")
     work = out / (_WORK if max_steps is None else f"{_WORK}-smoke")
@@ -84,6 +86,15 @@ def run_distill(path: Path, out: Path, *, max_steps: int | None, force: bool) ->
     if not first:
         return None
     return out / (SUMMARY if max_steps is None else "smoke.json")
+
+
+def _refuse_other_processes(path: Path, wanted: int) -> None:
+    found = int(os.environ.get("WORLD_SIZE", "1"))
+    if wanted not in (1, found):
+        raise UsageError(
+            f"{path} asks for processes: {wanted}, and {found} run it",
+            hint=f"start it with `torchrun --nproc-per-node {wanted} -m refute distill {path} --out ...`",
+        )
 
 
 def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:

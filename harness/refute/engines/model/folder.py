@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.disk import file_sha256
@@ -21,11 +22,50 @@ _KEPT = ("*.json", "*.jinja", "*.txt", "*.model")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
+def refuse_adapter(folder: Path) -> None:
+    """Raise ExperimentError where an adapter lies beside the weights: whether it counts would depend on what is
+    installed, for transformers adds it to them only with `peft`."""
+    found = sorted(path.name for path in folder.glob("adapter_*"))
+    if found:
+        raise ExperimentError(
+            f"{folder} holds an adapter beside its weights: {', '.join(found)}",
+            hint="merge it into the weights and save them, or move it out of the folder",
+        )
+
+
+def refuse_two_heads(folder: Path, model: PreTrainedModel) -> None:
+    """Raise ExperimentError where the config says that head and embedding are one, and the files hold two."""
+    if not model.config.get_text_config().tie_word_embeddings:
+        return
+    head, embedding = (_stored(folder, *_names(model, part)) for part in ("output", "input"))
+    if head is not None and embedding is not None and not torch.equal(head, embedding):
+        raise ExperimentError(
+            f"{folder}: config.json says tie_word_embeddings, and the files hold a head that is not the embedding",
+            hint="set tie_word_embeddings to false if the head counts, or delete it from the files",
+        )
+
+
+def _names(model: PreTrainedModel, part: str) -> tuple[str, ...]:
+    module = getattr(model, f"get_{part}_embeddings")()
+    return tuple(f"{name}.weight" for name, found in model.named_modules() if found is module)
+
+
+def _stored(folder: Path, *names: str) -> torch.Tensor | None:
+    for file in folder.glob(_WEIGHTS[0]):
+        with safe_open(file, framework="pt") as stored:
+            for name in set(names).intersection(stored.keys()):
+                found: torch.Tensor = stored.get_tensor(name)
+                return found
+    return None
+
+
 def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     """The causal LM in `folder` in float32 on `device`, in evaluation mode.
 
-    Raises ExperimentError when the folder is incomplete or some weights are missing or of another shape.
+    Raises ExperimentError when the folder is incomplete, some weights are missing or of another shape, or its files
+    contradict each other.
     """
+    refuse_adapter(folder)
     try:
         with without_progress_bars():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -41,6 +81,7 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     faults = {name: sorted(map(str, found)) for name, found in sorted(info.items()) if found}
     if faults:
         raise ExperimentError(f"{folder}: weights do not fit their config: {faults}")
+    refuse_two_heads(folder, model)
     ready: PreTrainedModel = model.to(device).eval()
     return ready
 

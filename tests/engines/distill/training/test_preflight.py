@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
+from refute.engines.distill.teacher.loaded import Teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache, prepare
 from refute.engines.distill.training import preflight as module
 from refute.engines.distill.training import step
@@ -70,6 +71,29 @@ def test_the_loss_agrees_with_its_reference(
     """Any mixture, with and without document masks: far below the bar."""
     found = preflight(make_run(document_mask=mask, **changes), tmp_path, forced=False)
     assert abs(found.loss - found.reference_loss) < 1e-5
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_a_mask_that_does_not_hold_is_refused(
+    make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """Before the first step, for either model: one that reads on where positions restart is named."""
+    run = make_run(document_mask=True)
+    preflight(run, tmp_path, forced=False)
+    assert isinstance(run.teacher, Teacher)
+    model = run.student if who == "student" else run.teacher.model
+    original = type(model).forward
+
+    def reads_on(self: Any, *arguments: Any, position_ids: Any = None, **more: Any) -> Any:
+        return (
+            original(self, *arguments, **more)
+            if self is model
+            else original(self, *arguments, position_ids=position_ids, **more)
+        )
+
+    monkeypatch.setattr(type(model), "forward", reads_on)
+    with pytest.raises(ExperimentError, match=f"document_mask is on, and the {who} reads across documents"):
+        preflight(run, tmp_path, forced=False)
 
 
 def test_a_run_without_a_teacher_is_checked_by_its_cross_entropy(make_run: Callable[..., Run], tmp_path: Path) -> None:

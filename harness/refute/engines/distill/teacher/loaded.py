@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput, check_ids
+from refute.engines.model.folder import refuse_adapter, refuse_two_heads
 from refute.engines.model.gguf import check_gguf_magic, open_gguf
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.engines.model.tokenizer import open_tokenizer
@@ -115,7 +116,8 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
 
     Nothing is fetched: only this machine's files are read, weights only from safetensors or GGUF. `dtype` is
     `float32` or `bfloat16`. Raises MissingInputsError when the file is absent, cut short, no model or lacks
-    weights; ExperimentError when transformers cannot build it; UsageError for an unknown dtype.
+    weights; ExperimentError when transformers cannot build it or its files contradict
+    each other; UsageError for an unknown dtype.
     """
     if dtype not in _DTYPES:
         raise UsageError(f"teacher dtype {dtype!r} is unknown, expected one of {', '.join(sorted(_DTYPES))}")
@@ -124,6 +126,7 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
         where: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     else:
         _check_folder(path)
+        refuse_adapter(path)
         where = {"pretrained_model_name_or_path": path, "use_safetensors": True}
     try:
         with without_progress_bars():
@@ -140,6 +143,8 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
         ) from error
     built, info = loaded
     _check_complete(path, info)
+    if not isinstance(model, GgufModel):
+        refuse_two_heads(path, built)
     built.eval().requires_grad_(requires_grad=False)
     count = sum(parameter.numel() for parameter in built.parameters())
     placed = built.to(device)

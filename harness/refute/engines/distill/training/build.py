@@ -67,6 +67,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     """Loads init, corpus and teacher, and refuses what does not belong together.
 
     Raises ExperimentError or MissingInputsError: a device that is not there, no teacher for a KD run, teacher == init,
+    a teacher's file of another digest than its source states, an adapter beside weights, a tied head that is another,
     a student wider than its teacher's vocabulary, token lists that differ, a corpus of another tokenizer or length, too
     few windows.
     """
@@ -77,10 +78,10 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     init_folder = Path(config.init)
     student = load_model(init_folder, device=device)
     tokenizer = open_tokenizer(HfModel(format="hf", path=config.init), init_folder)
+    teacher_sha256 = None if config.teacher is None else _teacher_sha256(config.teacher)
     teacher = None if config.teacher is None else _open_teacher(config, config.teacher, device)
     vocab_size = len(head_weight(student))
     init_sha256 = weights_sha256(init_folder)
-    teacher_sha256 = None if config.teacher is None else weights_sha256(Path(config.teacher.path))
     if teacher is not None:
         if teacher_sha256 == init_sha256:
             raise ExperimentError("teacher and init have the same weights: nothing would be distilled")
@@ -132,6 +133,16 @@ def _refuse_uneven(training: Training, ranks: Ranks) -> None:
             f"in micro-batches of {training.micro_batch_size}",
             hint="batch_size must be a multiple of micro_batch_size times the number of ranks",
         )
+
+
+def _teacher_sha256(place: TeacherPlace) -> str:
+    found = weights_sha256(Path(place.path))
+    if isinstance(place.model, GgufModel) and place.model.source.sha256 != found:
+        raise ExperimentError(
+            f"the teacher {place.path} has SHA-256 {found}, its source says {place.model.source.sha256}",
+            hint="fetch the file again, or correct `sha256` if this is the file that is meant",
+        )
+    return found
 
 
 def _open_teacher(config: TrainConfig, place: TeacherPlace, device: str) -> TeacherModel:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from refute.engines.distill.data.packing import IGNORED, Batch
 from refute.engines.distill.training.build import Run
+from refute.engines.model.document_mask import refuse_crossing
 from refute.engines.model.folder import count_parameters
 from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError
@@ -38,8 +39,8 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
     """Measure and refuse.
 
     Raises ExperimentError when memory or disk cannot suffice, or when the loss of the first window differs from one
-    written a second time, densely, in float64, by more than 0.01 nat per supervised token; NonFiniteError when it is
-    not a number.
+    written a second time, densely, in float64, by more than 0.01 nat per supervised token, or when a model reads across
+    the documents that a mask should keep apart; NonFiniteError when the loss is not a number.
     """
     training, ranks = run.config.training, run.ranks
     parameters = count_parameters(run.student)
@@ -55,6 +56,8 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         raise ExperimentError(
             f"checkpoints and the model need {_gb(disk)}, {folder} has {_gb(free)} free", hint="free some space"
         )
+    if training.document_mask:
+        _refuse_crossing(run)
     loss, reference, dropped = _compare(run)
     _refuse_other_loss(loss, reference)
     per_step = training.batch_size * (training.seq_len - 1)
@@ -78,6 +81,19 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         reference_loss=reference,
         forced_without_smoke=forced,
     )
+
+
+def _refuse_crossing(run: Run) -> None:
+    """Before a mask is relied on, a neighbour is exchanged for the models that are in use."""
+    ids, dtype = run.data.window(0).ids.to(run.device), run.config.training.dtype
+
+    def student(ids: Tensor, positions: Tensor) -> Tensor:
+        logits: Tensor = run.module(Batch(ids, ids, positions), None, None)[0]
+        return logits
+
+    refuse_crossing("student", student, ids, dtype=dtype)
+    if run.teacher is not None:
+        refuse_crossing("teacher", run.teacher.logits, ids, dtype=dtype)
 
 
 def _too_little_memory(run: Run, needed: int, available: int) -> ExperimentError:

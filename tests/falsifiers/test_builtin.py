@@ -122,9 +122,15 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
     folder = tmp_path_factory.mktemp("real")
     again = {"known_good.jsonl": KNOWN_GOOD, "known_bad.jsonl": KNOWN_BAD}
     replays = {name: evidence(folder, name, again) for name in REPLAYS}
+    ids, logits = np.zeros((2, 8), np.int32), np.zeros((2, 8, 32), np.float32)
+    rolled = {
+        "rolled.safetensors": {"input_ids": ids, "provider": logits + 3, "reference": logits},
+        "rolled.json": {"max_abs": 3.0, "second_forward_max_abs": 0.0, "positions": 16},
+    }
     return {
         **replays,
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
+        "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
     }

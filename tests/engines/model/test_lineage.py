@@ -106,7 +106,10 @@ def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixtu
     config = {"teacher": teacher, "reference": original, "windows": 2, "tokens": 12, "device": "cpu", "threads": 2}
     job = make_job("probe", config, {"corpus": workshop.root})
     probe_teacher(job)
-    facts = json.loads((job.out / "probe.json").read_text(encoding="utf-8"))
+    facts, rolled = (json.loads((job.out / f"{name}.json").read_text(encoding="utf-8")) for name in ("probe", "rolled"))
+    # The same provider with one matrix rolled: this very probe sees that it is another.
+    assert rolled["max_abs"] > 1e-2 > 10 * facts["max_abs"]
+    assert load_file(job.out / "rolled.safetensors").keys() == load_file(job.out / "probe.safetensors").keys()
     stored = load_file(job.out / "probe.safetensors")
     assert facts["positions"] == 24
     assert facts["max_abs"] <= 1e-4

@@ -146,6 +146,9 @@ INIT_AGAIN: Final = JsonFile("again.json", distill.InitAgain)
 IDENTITIES: Final = JsonFile("lineage.json", distill.Lineage)
 PROBE: Final = JsonFile("probe.json", distill.TeacherProbe)
 PROBE_LOGITS: Final = ArraysFile("probe.safetensors", ("input_ids", "provider", "reference"))
+# What the same probe says of a teacher that is known to be wrong: laid out as that of the right one.
+ROLLED: Final = JsonFile("rolled.json", distill.TeacherProbe)
+ROLLED_LOGITS: Final = ArraysFile("rolled.safetensors", PROBE_LOGITS.tensors)
 LOSS_CERTIFICATE: Final = JsonFile("math.json", distill.LossCertificate)
 
 TRAINING_SUMMARY: Final = JsonFile("summary.json", distill.TrainingSummary)
@@ -225,7 +228,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         INIT: (INIT_CHOICE, MODEL),
         INIT_REDO: (INIT_AGAIN,),
         LINEAGE: (IDENTITIES,),
-        TEACHER_PROBE: (PROBE, PROBE_LOGITS),
+        TEACHER_PROBE: (PROBE, PROBE_LOGITS, ROLLED, ROLLED_LOGITS),
         KD_MATH: (LOSS_CERTIFICATE,),
         STUDENT: _TRAINING,
         STUDENT_AUDIT: _AUDIT,

@@ -13,7 +13,7 @@ from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.kd_loss import kd_loss
 from refute.engines.distill.teacher.llama import open_llama_teacher
-from refute.engines.distill.teacher.loaded import load_teacher
+from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import save_whole
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.forward.parity import compare_logits
@@ -22,7 +22,16 @@ from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import KEPT_POSITIONS, DequantiseConfig, LineageConfig, MathConfig, ProbeConfig
 from refute.spec.experiments.evidence.distill import Lineage, Parity, TeacherProbe
-from refute.spec.experiments.evidence_files import IDENTITIES, LOSS_CERTIFICATE, PROBE, PROBE_LOGITS
+from refute.spec.experiments.evidence_files import (
+    IDENTITIES,
+    LOSS_CERTIFICATE,
+    PROBE,
+    PROBE_LOGITS,
+    ROLLED,
+    ROLLED_LOGITS,
+    ArraysFile,
+    JsonFile,
+)
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import GgufModel, HfModel
 
@@ -61,8 +70,9 @@ def probe_teacher(job: Job) -> None:
 
     Writes probe.safetensors {input_ids (W, L) int32, provider and reference (W, 8, V) float32, the last 8
     positions} and probe.json: the figures of `Parity` over all positions, `second_forward_max_abs` (the
-    provider against itself), vocab_rows, provider_device, backend, reference. Raises UsageError for an
-    architecture without an independent forward, ExperimentError for too small a corpus or other widths.
+    provider against itself), vocab_rows, provider_device, backend, reference; and rolled.safetensors and rolled.json,
+    the same of this very provider with one matrix rolled by a row, which must be seen to differ. Raises UsageError for
+    an architecture without an independent forward, ExperimentError for too small a corpus or other widths.
     """
     config = parse_config(ProbeConfig, job)
     torch.set_num_threads(config.threads)
@@ -75,27 +85,45 @@ def probe_teacher(job: Job) -> None:
     job.progress("provider", 0, 2)
     # In float32, whatever the run uses: what is tested is where the logits come from, not how they are rounded.
     teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
-    provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
+    probe = _write_probe(job, config, teacher, input_ids, np.stack(expected), (PROBE_LOGITS, PROBE))
+    job.progress("provider", 1, 2, max_abs=probe.max_abs)
+    with torch.no_grad():
+        matrix = next(each for each in reversed(list(teacher.model.parameters())) if each.ndim == 2)
+        matrix.copy_(matrix.roll(1, dims=0))
+    _write_probe(job, config, teacher, input_ids, np.stack(expected), (ROLLED_LOGITS, ROLLED))
     job.progress("provider", 2, 2)
-    parity = compare_logits(provided, np.stack(expected))
+
+
+def _write_probe(
+    job: Job,
+    config: ProbeConfig,
+    teacher: Teacher,
+    input_ids: NDArray[np.int32],
+    expected: NDArray[np.float64],
+    files: tuple[ArraysFile, JsonFile[TeacherProbe]],
+) -> TeacherProbe:
+    """What `teacher` says, against what is `expected`."""
+    provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
+    arrays, summary = files
     save_file(
         {
             "input_ids": input_ids,
             "provider": np.ascontiguousarray(provided[:, -KEPT_POSITIONS:]),
-            "reference": np.stack(expected)[:, -KEPT_POSITIONS:].astype(np.float32),
+            "reference": expected[:, -KEPT_POSITIONS:].astype(np.float32),
         },
-        job.out / PROBE_LOGITS.name,
+        job.out / arrays.name,
     )
     probe = TeacherProbe(
-        **dict(parity),
+        **dict(compare_logits(provided, expected)),
         second_forward_max_abs=float(np.abs(provided - again).max()),
         vocab_rows=teacher.vocab_rows,
         provider_device=str(teacher.device),
         backend=f"transformers, from {config.reference.model.format}",
         reference="numpy float64, straight from the model file",
-        native=_native_parity(config, input_ids, np.stack(expected)),
+        native=_native_parity(config, input_ids, expected) if summary is PROBE else None,
     )
-    write_json(job.out / PROBE.name, probe.as_json())
+    write_json(job.out / summary.name, probe.as_json())
+    return probe
 
 
 def _native_parity(config: ProbeConfig, input_ids: NDArray[np.int32], expected: NDArray[np.float64]) -> Parity | None:

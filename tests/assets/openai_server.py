@@ -51,7 +51,7 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with fake.lock:
                 fake.requests.append({**body, "path": self.path, "key": self.headers["Authorization"]})
-                asked = f"{body.get('prompt')}{body['seed']}"
+                asked = f"{body.get('prompt')}{body.get('seed')}"
                 fake.tries[asked] += 1
                 tries = fake.tries[asked]
                 number = len(fake.requests)
@@ -80,6 +80,12 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 self.end_headers()
             elif fake.mode == "refuses":
                 self.send(400, b"no such model")
+            elif fake.mode in STRICT and (refusal := STRICT[fake.mode](body)):
+                self.send(400, refusal.encode())
+            elif fake.mode == "reasons only" and "plus_one" in str(body):
+                self.send(200, chat(None, reasoning_content="hm"))
+            elif fake.mode == "says nothing" and "plus_one" in str(body):
+                self.send(200, chat(None))
             elif fake.mode == "filters" and "plus_one" in str(body):
                 self.send(200, reply("", "content_filter"))
             elif fake.mode == "dies" and number > 2:
@@ -113,10 +119,24 @@ def reply(text: str, reason: str, settings: dict[str, Any] | None = None) -> byt
     return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}, **more}).encode()
 
 
-def chat(text: str) -> bytes:
-    """An answer in a chat."""
-    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop", "index": 0}
-    return json.dumps({"choices": [choice], "usage": {"completion_tokens": 5}}).encode()
+def chat(text: str | None, **more: str) -> bytes:
+    """An answer in a chat, as a server gives it that counts no tokens and does not say why it ended."""
+    return json.dumps({"choices": [{"message": {"role": "assistant", "content": text, **more}, "index": 0}]}).encode()
+
+
+def _old_names(body: dict[str, Any]) -> str:
+    """A server of newer models: it renamed one parameter, and takes two no more, which it says one after the other."""
+    if "max_tokens" in body:
+        return "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    return next((f"Unrecognized request argument supplied: {name}" for name in ("seed", "stop") if name in body), "")
+
+
+def _no_budget(body: dict[str, Any]) -> str:
+    """A server that takes no limit by any name."""
+    return next((f"Unknown parameter: {name}" for name in body if name.startswith("max_")), "")
+
+
+STRICT = {"old names": _old_names, "no budget": _no_budget}
 
 
 @contextmanager

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from refute.cli.eval.backend import EvalRequest, open_backend
 from refute.cli.eval.generate_sequential import generate_until_decided
-from refute.cli.eval.generation_report import generation_report, require_sampled
+from refute.cli.eval.generation_report import generation_report, require_repeated, require_sampled
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, SUMMARY, claim, read_json, write_json
 from refute.cli.eval.run_identity import samples_identity
 from refute.cli.eval.score import score_whole_file
+from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.readers.result_file import RESULTS
 from refute.engines.humaneval.readers.sample_file import read_samples
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.scoring.execute import Limits
-from refute.errors import UsageError
+from refute.errors import ExperimentError, UsageError
 from refute.spec.bars.sequential import Design
 
 
@@ -80,11 +82,34 @@ def _generate(request: EvalRequest, problems: ProblemSet, out: Path, identity: M
         run_console(out) as console,
         open_backend(request, problems, out / LOG, identity, console, failures) as backend,
     ):
+        if request.server is not None:
+            # Before the server is asked for all: facts are measured once.
+            _check_first(backend, request, problems, out)
         completions = backend.generate(problems.problems)
         report = generation_report(backend.facts(), completions, failures.reasons)
+        with _asked_again(out):
+            require_sampled(request.sampler, report)
         write_samples(out / SAMPLES, completions)
         write_json(out / GENERATION, report)
         console.check_stop()
+
+
+def _check_first(backend: Backend, request: EvalRequest, problems: ProblemSet, out: Path) -> None:
+    """Whether the first samples come out the same again. Raises as `require_repeated` does."""
+    completions = backend.generate(problems.problems[:PROBED])
+    if completions:
+        with _asked_again(out):
+            require_repeated(request.sampler, generation_report(backend.facts(), completions, {}))
+
+
+@contextmanager
+def _asked_again(out: Path) -> Iterator[None]:
+    """Samples that failed their check are no samples: the next call in this folder asks for them again."""
+    try:
+        yield
+    except ExperimentError:
+        (out / LOG).unlink(missing_ok=True)
+        raise
 
 
 def _require_few_errors(request: EvalRequest, figures: Mapping[str, Any], generation: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ def generation_report(
         "repeated": {"samples": made.repeated, "identical": made.identical, "must_be_identical": made.must_repeat},
         "extracted": dict(Counter(each.extraction for each in completions if each.extraction is not None)),
         "retries": made.retries,
+        "parameters_adapted": list(made.adaptations),
         "errors": [
             {"task_id": task, "sample": sample, "reason": why} for (task, sample), why in sorted(unanswered.items())
         ],
@@ -42,7 +43,7 @@ def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
     Where it draws, not every problem's samples may be one and the same; where it does not, and wherever the backend
     promises it, a sample must come out the same again.
     """
-    different, repeated = generation["diversity"], generation["repeated"]
+    different = generation["diversity"]
     several = different["problems_with_several_samples"]
     if sampler.method != "argmax" and different["problems_with_identical_samples"] == several:
         raise ExperimentError(
@@ -50,6 +51,12 @@ def require_sampled(sampler: Sampler, generation: Mapping[str, Any]) -> None:
             "nothing was drawn",
             hint="the server may ignore the temperature; for few problems with short answers ask for more samples",
         )
+    require_repeated(sampler, generation)
+
+
+def require_repeated(sampler: Sampler, generation: Mapping[str, Any]) -> None:
+    """Raise ExperimentError where a sample had to come out the same again, and did not."""
+    repeated = generation["repeated"]
     if repeated["must_be_identical"] and repeated["identical"] < repeated["samples"]:
         raise ExperimentError(
             f"at T = {sampler.temperature:g} only {repeated['identical']} of {repeated['samples']} samples came out "

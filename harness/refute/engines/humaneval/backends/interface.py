@@ -81,7 +81,8 @@ class GenerationFacts:
     """How samples were made.
 
     `probes` are second samples of the first problems, where only one each was wanted but the sampler draws. Of
-    `repeated` samples, asked for once more, `identical` came out the same, and all had to if `must_repeat`.
+    `repeated` samples, asked for once more, `identical` came out the same, and all had to if `must_repeat`. A server
+    that refused a parameter by name was sent another, or none: `adaptations` says so.
     """
 
     prompt_format: PromptFormat
@@ -94,6 +95,7 @@ class GenerationFacts:
     probes: tuple[Completion, ...] = ()
     tokens_per_s: float = 0.0
     retries: int = 0
+    adaptations: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

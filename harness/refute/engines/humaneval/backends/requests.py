@@ -23,11 +23,15 @@ _WAIT_S = 0.5
 
 class CompletionApi(Protocol):
     """Completes one problem at a time; `complete` is called from several threads, and raises ExperimentError naming the
-    task where there is no answer. `reported` is what the sampler itself said of its settings, None if it says nothing.
+    task where there is no answer. `reported` is what the sampler itself said of its settings, None if it says nothing;
+    `adaptations` are those of `GenerationFacts`.
     """
 
     prompt_format: PromptFormat
     reported: Mapping[str, object] | None
+
+    @property
+    def adaptations(self) -> tuple[str, ...]: ...
 
     def complete(self, problem: Problem, sample: int) -> Completion: ...
 

@@ -10,6 +10,8 @@ import pytest
 
 from json_lines import read_rows
 from openai_server import Fake, arguments
+from refute.engines.humaneval.backends.servers.openai_choice import Choice, read_choice
+from refute.errors import ExperimentError
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -63,6 +65,72 @@ def test_a_server_that_does_not_repeat_itself_at_temperature_0_is_found_out(
     ended = cli(*arguments(fake, problem_file, tmp_path / "out"))
     assert (ended.returncode, "at T = 0 only 0 of 3 samples came out" in ended.stderr) == (7, True), ended.stderr
     assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_a_check_that_failed_is_made_again(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """Samples that did not repeat are thrown away: in the same folder a server that was mended is asked for all."""
+    fake.mode = "wanders"
+    command = arguments(fake, problem_file, tmp_path / "out", "--json")
+    assert cli(*command).returncode == 7
+    before, fake.mode = len(fake.requests), "works"
+    ended = cli(*command)
+    assert (ended.returncode, len(fake.requests) - before, json.loads(ended.stdout)["passed"]) == (0, 6, 3), (
+        ended.stderr
+    )
+
+
+def test_parameters_that_a_server_refuses_are_sent_otherwise(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
+) -> None:
+    """Renamed or left out where that changes no sample, and recorded; a budget is never left out."""
+    fake.mode = "old names"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--json"))
+    assert ended.returncode == 0, ended.stderr
+    made = json.loads(ended.stdout)["generation"]
+    assert made["parameters_adapted"] == ["max_tokens sent as max_completion_tokens", "seed left out", "stop left out"]
+    last = fake.requests[-1]
+    assert (last["max_completion_tokens"], {"max_tokens", "seed", "stop"} & {*last}) == (512, set())
+    fake.mode = "no budget"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "other"))
+    assert (ended.returncode, "Unknown parameter: max_completion_tokens" in ended.stderr) == (7, True), ended.stderr
+
+
+def test_a_chat_that_only_reasoned_gave_an_empty_answer(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
+) -> None:
+    """Null content beside reasoning is a wrong answer; null content alone is none, and the condition is named."""
+    fake.mode = "reasons only"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--protocol", "chat", "--json"))
+    assert (ended.returncode, json.loads(ended.stdout)["passed"]) == (0, 2), ended.stderr
+    fake.mode = "says nothing"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "other", "--protocol", "chat"))
+    assert (ended.returncode, "its choices[0].message.content is null" in ended.stderr) == (7, True), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"choices": [{"text": "x"}]}, Choice("x", 0, "stop")),
+        (
+            {"choices": [{"text": "x", "finish_reason": "eos"}], "usage": {"completion_tokens": 3}},
+            Choice("x", 3, "stop"),
+        ),
+        ({"choices": [{"text": "x"}], "usage": {"completion_tokens": 9}}, Choice("x", 9, "length")),
+        ({"choices": [{"text": "x", "finish_reason": None}], "usage": None}, Choice("x", 0, "stop")),
+        ({"choices": [{"text": "x", "finish_reason": "content_filter"}]}, "its finish_reason is 'content_filter'"),
+        ({"choices": [{"text": None}]}, r"its choices\[0\].text is null"),
+        ({"choices": []}, r"it has no choices\[0\]"),
+        ({"error": "overloaded"}, r"it has no choices\[0\]"),
+        ([], r"it has no choices\[0\]"),
+    ],
+)
+def test_what_is_missing_in_an_answer_is_told_from_what_is_wrong(answer: object, found: Choice | str) -> None:
+    """Token counts and the reason of the end may be missing; text may not, and the error names what failed."""
+    if isinstance(found, Choice):
+        assert read_choice("T/0", answer, chat=False, budget=9) == found
+    else:
+        with pytest.raises(ExperimentError, match=found):
+            read_choice("T/0", answer, chat=False, budget=9)
 
 
 def test_what_the_sampler_reports_is_evidence_or_an_error(

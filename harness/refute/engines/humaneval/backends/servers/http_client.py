@@ -54,7 +54,7 @@ class Client:
         """The JSON found at `url`, or None where the server has none. Raises ExperimentError if it does not answer."""
         try:
             return self._ask(url, None, f"looking at {url}", _json_or_none)
-        except _RefusedError:
+        except RefusedError:
             return None
 
     def _ask(self, url: str, body: bytes | None, purpose: str, read: Callable[[bytes], object]) -> object:
@@ -69,7 +69,7 @@ class Client:
                 fault, refused = f"HTTP {error.code}: {self._said(error)}", error.code not in _WORTH_ANOTHER_TRY
             except (OSError, http.client.HTTPException, ValueError) as error:
                 fault = f"{type(error).__name__}: {error}"
-        raise (_RefusedError if refused else ExperimentError)(
+        raise (RefusedError if refused else ExperimentError)(
             f"{purpose}: {self._server.base_url} gave no answer in {tries} tries; the last: {fault}",
             hint="this is no score: look at the server, then run the same command again; what arrived is kept",
         )
@@ -114,5 +114,5 @@ def _json_or_none(data: bytes) -> object:
         return None
 
 
-class _RefusedError(ExperimentError):
+class RefusedError(ExperimentError):
     """The server answered, and will not give what was asked for."""

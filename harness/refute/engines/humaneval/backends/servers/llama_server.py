@@ -68,6 +68,11 @@ class LlamaServer:
             protocol, self._protocol.stops, EXTRACTION, template_sha256(self._tokenizer, self._protocol)
         )
 
+    @property
+    def adaptations(self) -> tuple[str, ...]:
+        """None: its own API is known."""
+        return ()
+
     def complete(self, problem: Problem, sample: int) -> Completion:
         """The server's answer to one problem. Raises ExperimentError, or NonFiniteError for logits that are NaN."""
         ids, carried = self._prompt(problem)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from refute.engines.humaneval.backends.interface import PromptFormat
-from refute.engines.humaneval.backends.servers.http_client import Client, Server
+from refute.engines.humaneval.backends.servers.http_client import Client, RefusedError, Server
+from refute.engines.humaneval.backends.servers.openai_choice import read_choice
+from refute.engines.humaneval.backends.servers.parameters import Parameters
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.problems import chat_answer as whole_answer
 from refute.engines.humaneval.problems.problems import Problem
@@ -22,8 +22,7 @@ from refute.engines.humaneval.problems.prompts import (
 from refute.engines.humaneval.samples.call_log import Note
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
-from refute.errors import ExperimentError
-from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
+from refute.spec.experiments.evidence.humaneval import ModelCall
 
 _BARE = PROTOCOLS["completion"]
 
@@ -48,12 +47,18 @@ class OpenAiServer:
         self._client, self._sampler, self._tokens, self._on_call = client, sampler, tokens, on_call
         self._base, self._model = server.base_url.rstrip("/"), server.model
         self._chat = PROTOCOLS[protocol].chat
+        self._parameters = Parameters()
         self.reported: Mapping[str, object] | None = None
         self.prompt_format = (
             PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None)
             if self._chat
             else PromptFormat("completion", _BARE.stops, EXTRACTION, None)
         )
+
+    @property
+    def adaptations(self) -> tuple[str, ...]:
+        """Parameters that this server refused by name, and what was done about it."""
+        return self._parameters.words
 
     def complete(self, problem: Problem, sample: int) -> Completion:
         """The server's answer to one problem. Raises ExperimentError for one that is no finished text."""
@@ -71,17 +76,27 @@ class OpenAiServer:
         path = "chat/completions" if self._chat else "completions"
         body = {"model": self._model, **settings, **what}
         self._on_call(self._call(problem, sample))
-        answer = self._client.post(f"{self._base}/{path}", body, problem.task_id)
+        answer = self._post(f"{self._base}/{path}", body, problem.task_id)
         reported = require_as_asked(problem.task_id, settings, answer)
         if reported is not None:
             self.reported = {name: value for name, value in reported.items() if name != "seed"}
-        text, tokens, reason = _parts(problem.task_id, answer, chat=self._chat)
-        stop: Stop = "stop" if reason == "stop" else "length"
+        choice = read_choice(problem.task_id, answer, chat=self._chat, budget=self._tokens)
+        text, tokens = choice.text, choice.tokens
         if self._chat:
             code, found = whole_answer.read_answer(problem, text)
-            return Completion(problem.task_id, code, tokens, stop, sample, text, found.words)
-        stop = "stop" if find_stop(text, _BARE) is not None else stop
+            return Completion(problem.task_id, code, tokens, choice.stop, sample, text, found.words)
+        stop = "stop" if find_stop(text, _BARE) is not None else choice.stop
         return Completion(problem.task_id, truncate(text, _BARE), tokens, stop, sample)
+
+    def _post(self, url: str, body: Mapping[str, object], task_id: str) -> object:
+        """The answer, asked for with the parameters that this server takes. Raises as `Client.post` does."""
+        while True:
+            sent = self._parameters.of(body)
+            try:
+                return self._client.post(url, sent, task_id)
+            except RefusedError as error:
+                if not self._parameters.learn(str(error), sent):
+                    raise
 
     def _call(self, problem: Problem, sample: int) -> ModelCall:
         return ModelCall(
@@ -93,21 +108,3 @@ class OpenAiServer:
             sampler=self._sampler.method,
             temperature=self._sampler.temperature,
         )
-
-
-def _parts(task_id: str, answer: Any, *, chat: bool) -> tuple[str, int, str]:
-    """Text, number of tokens and why it ended."""
-    try:
-        choice = answer["choices"][0]
-        text, reason = choice["message"]["content"] if chat else choice["text"], choice["finish_reason"]
-        tokens = answer["usage"]["completion_tokens"]
-    except (KeyError, IndexError, TypeError):
-        text = reason = tokens = None
-    if not isinstance(text, str) or not isinstance(tokens, int) or reason not in ("stop", "length"):
-        where = "choices[0].message.content" if chat else "choices[0].text"
-        raise ExperimentError(
-            f"{task_id}: the server's answer has no {where} with finish_reason stop or length and "
-            f"usage.completion_tokens: {json.dumps(answer)[:300]}",
-            hint="an answer that was filtered or cut is no answer; is this OpenAI's protocol?",
-        )
-    return text, tokens, reason

@@ -99,6 +99,7 @@ class _ServerBackend:
             probes=self._again.probes,
             tokens_per_s=self._tokens / max(self._seconds, 1e-9),
             retries=self._client.retries,
+            adaptations=self._api.adaptations,
         )
 
     def _request_options(self) -> RequestOptions:

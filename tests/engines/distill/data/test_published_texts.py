@@ -67,6 +67,14 @@ def test_latin_1_is_named_with_its_line(tmp_path: Path, chat_folder: Path) -> No
         _tokenized("latin1.jsonl", chat_folder, tmp_path / "out")
 
 
+def test_conversations_are_refused_with_the_way_to_render_them(tmp_path: Path, chat_folder: Path) -> None:
+    """They are no texts yet, and nothing of them is spelt out as JSON."""
+    with pytest.raises(UsageError, match=r"messages\.jsonl:1: no text under 'text', found messages") as caught:
+        _tokenized("messages.jsonl", chat_folder, tmp_path / "out")
+    assert "chat template" in caught.value.hint
+    assert "--special-tokens parse" in caught.value.hint
+
+
 def test_rendered_chats_are_refused_until_it_is_said_what_their_markers_are(
     tmp_path: Path, chat_folder: Path, teacher_folder: Path
 ) -> None:

@@ -22,6 +22,7 @@ from refute.errors import MissingDependencyError, UsageError
 
 _ROWS_AT_ONCE = 1024
 _TO_UTF8 = "save it as UTF-8, as in: iconv -f latin1 -t utf-8"
+_CHAT = frozenset({"messages", "conversations", "prompt", "completion"})
 _NAME_FIELD = "name the text with --field, or leave the file out with --pattern"
 
 
@@ -174,7 +175,7 @@ def _text(row: object, field: str, where: str) -> str | Unread:
     if found is None:
         return Unread("null", where)
     if not isinstance(found, str):
-        raise UsageError(f"{where}: no text under {field!r}, found {_has(row, found)}", hint=_NAME_FIELD)
+        raise UsageError(f"{where}: no text under {field!r}, found {_has(row, found)}", hint=_way_out(row))
     try:
         found.encode()
     except UnicodeEncodeError:
@@ -196,6 +197,15 @@ def _value(row: object, field: str) -> object:
     if not dot or key not in row:
         return _ABSENT
     return None if row[key] is None else _value(row[key], rest)
+
+
+def _way_out(row: object) -> str:
+    if isinstance(row, dict) and not _CHAT.isdisjoint(row):
+        return (
+            "these are conversations: render each to one text with the tokenizer's chat template, and tokenise it with "
+            "--special-tokens parse; losses on the assistant's turns alone are not supported"
+        )
+    return _NAME_FIELD
 
 
 def _has(row: object, found: object) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from refute.cli.distill.run import read_config
 from refute.errors import SpecError
@@ -321,3 +322,20 @@ def test_certify_refuses_what_it_does_not_know(cli: Cli) -> None:
     for wrong in (("--device", "tpu"), ("--dtype", "float16")):
         ended = cli("distill", "certify", *wrong)
         assert (ended.returncode, wrong[1] in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", [("run",), ("prepare", "-k", "2")])
+@pytest.mark.parametrize("key", ["init", "corpus", "teacher"])
+def test_what_a_configuration_names_and_is_not_there_is_named(
+    write_config: WriteConfig, cli: Cli, tmp_path: Path, command: tuple[str, ...], key: str
+) -> None:
+    """The configuration is the caller's own file: status 2, and the path."""
+    config = write_config()
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    (content["teacher"] if key == "teacher" else content)["path" if key == "teacher" else key] = str(
+        tmp_path / "absent"
+    )
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    ended = cli("distill", *command, config, "--out", tmp_path / "out")
+    assert (ended.returncode, str(tmp_path / "absent") in ended.stderr) == (2, True), ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -62,8 +62,8 @@ def _stored(folder: Path, *names: str) -> torch.Tensor | None:
 def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     """The causal LM in `folder` in float32 on `device`, in evaluation mode.
 
-    Raises ExperimentError when the folder is incomplete, some weights are missing or of another shape, or its files
-    contradict each other.
+    Raises MissingInputsError when it is none, or incomplete; ExperimentError when some weights are missing or of
+    another shape, or its files contradict each other.
     """
     refuse_adapter(folder)
     try:
@@ -76,7 +76,10 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ExperimentError(f"{folder} cannot be loaded as a model: {error}") from error
+        why = str(error) if folder.is_dir() else "there is no such folder"
+        raise MissingInputsError(
+            f"{folder} cannot be loaded as a model: {why}", hint="name a model folder: config.json and safetensors"
+        ) from error
     model, info = loaded
     faults = {name: sorted(map(str, found)) for name, found in sorted(info.items()) if found}
     if faults:

@@ -66,7 +66,7 @@ def test_a_server_that_answers_less_than_the_release_allows(
     """One filtered answer of three ends the run, unless the spec allows a third: then it is a row, and no pass."""
     monkeypatch.setenv("SERVER_KEY", "k")
     fake.mode = "filters"
-    with pytest.raises(ExperimentError, match="Own/1: the server's answer has no"):
+    with pytest.raises(ExperimentError, match="Own/1: the server's answer is none: its finish_reason"):
         evaluate(desk.job(of_release(fake, settings, problem_file)))
     job = desk.job(of_release(fake, settings, problem_file, allowed_error_share=0.34), "allowed")
     evaluate(job)

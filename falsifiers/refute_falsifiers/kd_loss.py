@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Control, Measurement, falsifier, known_bad, known_good
 
 # math.json of a loss that is right: no error anywhere, and movement where there must be some.
 _RIGHT: Mapping[str, float] = {
@@ -70,6 +70,18 @@ def _with(**wrong: float) -> Callable[[Bench], None]:
         bench.put("kd_math", "math.json", {**_RIGHT, **found})
 
     return build
+
+
+def _wrong_one(name: str) -> Control:
+    """What this very run's certificate says of a loss that is half as much again, which must fail the bar of `name`."""
+
+    def build(bench: Bench) -> None:
+        found = bench.real["kd_math"].json("wrong.json")
+        error = found[_KEYS[name]]
+        bench.bar(name).failing(error, low=error, high=error)
+        bench.put("kd_math", "math.json", found)
+
+    return known_bad(build, name="a wrong loss as this run sees it")
 
 
 _RIGHT_LOSS = known_good(_with(), name="a loss that is right")
@@ -180,6 +192,7 @@ def kd_monotone(context: Context) -> Iterator[Measurement]:
     },
     controls=(
         _RIGHT_LOSS,
+        _wrong_one("value_error"),
         known_bad(_with(value_error=0.3), name="a mean over the vocabulary"),
         known_bad(_with(gradient_error=0.138), name="a bfloat16 gradient 13.8 % off"),
         known_bad(_with(finite_difference_error=15.0), name="T squared in the value and not in the gradient"),
@@ -205,7 +218,11 @@ def kd_reference(context: Context) -> Iterator[Measurement]:
     "kd-gradient-float32",
     needs=("kd_math",),
     measures={"gradient_error": "relative"},
-    controls=(_RIGHT_LOSS, known_bad(_with(gradient_error=1e-3), name="a gradient 0.1 % off")),
+    controls=(
+        _RIGHT_LOSS,
+        _wrong_one("gradient_error"),
+        known_bad(_with(gradient_error=1e-3), name="a gradient 0.1 % off"),
+    ),
 )
 def kd_gradient_float32(context: Context) -> Iterator[Measurement]:
     """Refuted when the gradient differs from the float64 reference by more than float32 rounding explains."""

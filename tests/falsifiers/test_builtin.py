@@ -44,6 +44,10 @@ TASKS = [f"HumanEval/{number}" for number in range(164)]
 KNOWN_GOOD = [
     {"task_id": TASKS[9], "completion": "\n", "recorded": "\n", "passed": False, "recorded_passed": False},
 ]
+_WRONG_LOSS = {
+    **importlib.import_module("refute_falsifiers.kd_loss")._RIGHT,
+    **dict.fromkeys(("value_abs_error", "gradient_rel_error", "ce_only_gradient_difference"), 0.5),
+}
 KNOWN_BAD = [
     {
         "task_id": TASKS[7],
@@ -131,6 +135,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         **replays,
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
+        "kd_math": evidence(folder, "kd_math", {"wrong.json": _WRONG_LOSS}),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
     }

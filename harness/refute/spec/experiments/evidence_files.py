@@ -150,6 +150,7 @@ PROBE_LOGITS: Final = ArraysFile("probe.safetensors", ("input_ids", "provider", 
 ROLLED: Final = JsonFile("rolled.json", distill.TeacherProbe)
 ROLLED_LOGITS: Final = ArraysFile("rolled.safetensors", PROBE_LOGITS.tensors)
 LOSS_CERTIFICATE: Final = JsonFile("math.json", distill.LossCertificate)
+WRONG_CERTIFICATE: Final = JsonFile("wrong.json", distill.LossCertificate)
 
 TRAINING_SUMMARY: Final = JsonFile("summary.json", distill.TrainingSummary)
 STEPS: Final = RowsFile("metrics.jsonl", distill.TrainingStep)
@@ -229,7 +230,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         INIT_REDO: (INIT_AGAIN,),
         LINEAGE: (IDENTITIES,),
         TEACHER_PROBE: (PROBE, PROBE_LOGITS, ROLLED, ROLLED_LOGITS),
-        KD_MATH: (LOSS_CERTIFICATE,),
+        KD_MATH: (LOSS_CERTIFICATE, WRONG_CERTIFICATE),
         STUDENT: _TRAINING,
         STUDENT_AUDIT: _AUDIT,
         STUDENT_REDO: _REDO,

@@ -61,7 +61,7 @@ def test_the_experiment_writes_the_certificate(
     make_job: Any, monkeypatch: pytest.MonkeyPatch, shipped: LossCertificate
 ) -> None:
     """math.json holds every figure, device and dtype, measured on the loss that the trainer imports."""
-    asked: list[object] = []
+    asked: list[tuple[Any, Any]] = []
 
     def record(loss: object, **settings: object) -> LossCertificate:
         asked.append((loss, settings))
@@ -71,7 +71,14 @@ def test_the_experiment_writes_the_certificate(
     job = make_job("math", {"device": "cpu", "threads": 2, "dtype": "float32"})
     check_kd_math(job)
     written = json.loads((job.out / "math.json").read_text(encoding="utf-8"))
-    assert asked == [(kd_loss, {"device": "cpu", "dtype": "float32"})]
+    right, (wrong, settings) = asked
+    assert right == (kd_loss, {"device": "cpu", "dtype": "float32"})
+    # By the same means, one that is half as much again: a certificate sees it.
+    assert settings == right[1]
+    found = certify(wrong)
+    assert found.value_abs_error > 0.01
+    assert found.gradient_rel_error == pytest.approx(0.5, rel=0.01)
+    assert (job.out / "wrong.json").is_file()
     assert written["gradient_rel_error"] == shipped.gradient_rel_error
     assert (written["device"], written["dtype"]) == ("cpu", "float32")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.logs import write_json
-from refute.engines.distill.loss.kd_loss import kd_loss
+from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
 from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import save_whole
@@ -29,6 +31,7 @@ from refute.spec.experiments.evidence_files import (
     PROBE_LOGITS,
     ROLLED,
     ROLLED_LOGITS,
+    WRONG_CERTIFICATE,
     ArraysFile,
     JsonFile,
 )
@@ -137,13 +140,23 @@ def _native_parity(config: ProbeConfig, input_ids: NDArray[np.int32], expected: 
 
 
 def check_kd_math(job: Job) -> None:
-    """Write math.json: the `LossCertificate` of `kd_loss` on the device and dtype of a release."""
+    """Write math.json: the `LossCertificate` of `kd_loss` on the device and dtype of a release.
+
+    Beside it wrong.json, by the same means: that of a loss which is half as much again, and must be seen to be wrong.
+    """
     config = parse_config(MathConfig, job)
     torch.set_num_threads(config.threads)
     job.progress("certify", 0, 1)
     certificate = certify(kd_loss, device=config.device, dtype=config.dtype)
     job.progress("certify", 1, 1)
     write_json(job.out / LOSS_CERTIFICATE.name, certificate.as_json())
+    wrong = certify(_half_as_much_again, device=config.device, dtype=config.dtype)
+    write_json(job.out / WRONG_CERTIFICATE.name, wrong.as_json())
+
+
+def _half_as_much_again(*tensors: Any, **settings: Any) -> KdLoss:
+    found = kd_loss(*tensors, **settings)
+    return replace(found, total=1.5 * found.total)
 
 
 def _probe_ids(job: Job, config: ProbeConfig) -> NDArray[np.int32]:

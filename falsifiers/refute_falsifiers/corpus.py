@@ -109,15 +109,20 @@ _PROBLEMS = 164
 
 
 def _overlap(
-    bench: Bench, wrong: Mapping[str, float], *, corpus: Sequence[str] = (), benchmark: Mapping[str, Any] | None = None
+    bench: Bench,
+    wrong: Mapping[str, float],
+    *,
+    corpus: Sequence[str] = (),
+    benchmark: Mapping[str, Any] | None = None,
+    problems: int = _PROBLEMS,
 ) -> None:
-    """What a search found, as the bars want it, but for the measurements in `wrong`.
+    """What a search for `problems` found, as the bars want it, but for the measurements in `wrong`.
 
     `corpus`: the problems that it may have found in the text first, by number; `benchmark`: what it found there.
     """
     counts = {"contaminated_problems": 0, "benchmark_missed": 0, "searched": 100_000}
     found = bench.values({**counts, "ngram": 10}, wrong, low=0, whole=True)
-    problems = max(_PROBLEMS, found["contaminated_problems"], found["benchmark_missed"])
+    problems = max(problems, found["contaminated_problems"], found["benchmark_missed"])
     names = [*corpus, *(str(n) for n in range(problems) if str(n) not in corpus)][: found["contaminated_problems"]]
     known = range(problems - found["benchmark_missed"])
     whole = {"documents": problems, "ngrams": 1000 * problems, "contaminated": {str(number): 9 for number in known}}
@@ -133,7 +138,8 @@ def nothing_shared(bench: Bench) -> None:
 
 def nothing_shared_by_this_search(bench: Bench) -> None:
     """The same, with what this very search found where the benchmark itself was the corpus."""
-    _overlap(bench, {}, benchmark=bench.real["contamination"].json("overlap.json")["benchmark"])
+    real = bench.real["contamination"].json("overlap.json")
+    _overlap(bench, {}, benchmark=real["benchmark"], problems=real["problems"])
 
 
 def benchmark_trained_on(bench: Bench) -> None:

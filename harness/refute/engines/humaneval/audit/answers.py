@@ -60,5 +60,7 @@ def _random(choice: RandomModel, folder: Path) -> Any:
 def _end_ids(model: Any, folder: Path) -> frozenset[int]:
     """What the model's configuration and its tokenizer call an end; no special token is Python."""
     stated = model.generation_config.eos_token_id if model.generation_config else None
-    special = AutoTokenizer.from_pretrained(folder, local_files_only=True).all_special_ids
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    known = [id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special]
+    special = (*tokenizer.all_special_ids, *known)
     return frozenset(id_ for id_ in (*(stated if isinstance(stated, list) else [stated]), *special) if id_ is not None)

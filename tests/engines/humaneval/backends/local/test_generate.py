@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import AddedToken
 from transformers import (
     LlamaForCausalLM,
     MistralConfig,
@@ -147,3 +149,13 @@ def test_steps_add_up_to_the_tokens(
         make_model(3), tokenizer, many, protocol=CHAT, max_new_tokens=9, batch_size=4, on_step=steps.append
     )
     assert sum(completion.new_tokens for completion in found) == sum(steps)
+
+
+def test_every_special_token_ends_a_row(make_model: MakeModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Also one without a role, which `all_special_ids` leaves out, and no other token that was added."""
+    more = copy.deepcopy(tokenizer)
+    more.add_tokens([AddedToken("<file_sep>", special=True), AddedToken("<plain>", special=False)])
+    special, plain = more.convert_tokens_to_ids(["<file_sep>", "<plain>"])
+    assert special not in more.all_special_ids
+    assert special in end_ids(make_model(3), more)
+    assert plain not in end_ids(make_model(3), more)

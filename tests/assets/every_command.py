@@ -21,6 +21,14 @@ from tiny_run import FALSIFIERS, tiny_run
 
 Words = tuple[str, ...]
 POLICY = "roles: {operator: {keys: [{name: gate, path: keys/gate.pub}]}}\nrequire_lock: false\n"
+# Short enough for the tiny teacher.
+SHORT = {
+    "task_id": "short/0",
+    "prompt": "def f(n):\n",
+    "entry_point": "f",
+    "canonical_solution": "    return n\n",
+    "test": "def check(candidate):\n    assert candidate(1) == 1\n",
+}
 PROBLEMS = Path(__file__).parent / "own_problems.jsonl"
 
 
@@ -113,7 +121,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
     answers = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in problems]
     write_rows(root / "samples.jsonl", answers)
     write_rows(root / "results.jsonl", [{"task_id": row["task_id"], "passed": True} for row in problems])
-    write_rows(root / "short.jsonl", [{**problems[0], "prompt": "def f(n):\n", "entry_point": "f"}])
+    write_rows(root / "short.jsonl", [SHORT])
     packing = made.calls(root)["store", "export"]
     app(["store", "export", *map(str, packing)], standalone_mode=False)
     return made

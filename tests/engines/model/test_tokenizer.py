@@ -75,6 +75,17 @@ def test_ids_are_those_of_the_file_whatever_class_the_folder_names(
     assert (found.eos_token, found.eos_token_id) == ("<|endoftext|>", 0)
 
 
+def test_lengths_that_a_file_was_saved_with_cut_and_fill_nothing(tmp_path: Path) -> None:
+    """Truncation and padding of a training script that lie in tokenizer.json are no part of how a text is read."""
+    written = _write(tmp_path, BYTES, "llama")
+    expected = written.encode("def f7(n): return n").ids
+    written.enable_truncation(4)
+    written.enable_padding(length=40)
+    written.save(str(tmp_path / "tokenizer.json"))
+    found = read_tokenizer(tmp_path, gguf=False)
+    assert found("def f7(n): return n", add_special_tokens=False)["input_ids"] == expected
+
+
 def test_a_configuration_that_changes_what_the_file_reads_is_refused(tmp_path: Path) -> None:
     """A token that only tokenizer_config.json adds cuts texts that the file does not cut."""
     added = {"500": {"content": "It's", "special": False}}

@@ -114,6 +114,9 @@ def _read(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
 def _refuse_other_reading(tokenizer: PreTrainedTokenizerFast, written: Tokenizer, folder: Path) -> None:
     """Raise ExperimentError where `tokenizer` reads one of many texts otherwise than the file that it was made of."""
     backend = tokenizer.backend_tokenizer
+    for each in (backend, written):  # how long a training script once wanted its texts
+        each.no_padding()
+        each.no_truncation()
     read, meant = (each.encode_batch(list(PROBE_TEXTS), add_special_tokens=False) for each in (backend, written))
     for text, ours, theirs in zip(PROBE_TEXTS, read, meant, strict=True):
         if ours.ids != theirs.ids:

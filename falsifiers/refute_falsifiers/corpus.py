@@ -208,7 +208,9 @@ _SHARE: dict[str, Any] = {"low": 0, "high": 100, "whole": True}
 
 
 def _audited(bench: Bench, **wrong: int) -> None:
-    counts = dict.fromkeys(("foreign_windows", "misplaced_windows", "contaminated_files", "changed_files"), 0)
+    counts: dict[str, int] = dict.fromkeys(
+        ("foreign_windows", "misplaced_windows", "contaminated_files", "changed_files"), 0
+    )
     own = {name: number for name, number in wrong.items() if name in counts}
     # Of two hundred held-out windows.
     share = bench.values({"known_share": 3}, {"known_share": wrong["known_share"]} if own != wrong else {}, **_SHARE)

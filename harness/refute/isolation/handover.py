@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,10 +35,6 @@ _SECRETS = frozenset({"REFUTE_KEY_PASSPHRASE"})
 _CTRL_C = (signal.SIGINT,)
 
 
-# What was handed over cannot be changed by whoever opens it on the way, either.
-_SEALED = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-
-
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
@@ -52,14 +49,26 @@ class Handover:
 
 def hand_over(arguments: Sequence[str], environment: Mapping[str, str]) -> Handover:
     """`refute ARGUMENTS` as an isolated process with `environment`; its caller closes the descriptor."""
-    descriptor = os.memfd_create("refute", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    told = json.dumps({"arguments": list(arguments), "environment": dict(environment)}).encode()
-    with os.fdopen(os.dup(descriptor), "wb") as stream:
-        stream.write(told)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALED)
+    descriptor = _nameless(json.dumps({"arguments": list(arguments), "environment": dict(environment)}).encode())
     visible = {name: text for name, text in clean_environment(environment).items() if name not in _SECRETS}
     return Handover(isolated_command("refute", HANDED, str(descriptor), packs=False), visible, descriptor)
+
+
+def _nameless(content: bytes) -> int:
+    """A descriptor to read `content` from, which has no name anywhere; under Linux nobody can change it, either."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("refute", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
+        with tempfile.TemporaryFile() as unlinked:
+            descriptor = os.dup(unlinked.fileno())
+    with os.fdopen(os.dup(descriptor), "wb") as stream:
+        stream.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    if sys.platform == "linux":
+        # Whoever opens it on the way, through /proc.
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor
 
 
 def isolate(arguments: list[str]) -> list[str]:

@@ -99,7 +99,7 @@ def drill(job: Job) -> None:
     generator = sum(1 for _ in all_faults())
     summary = DrillSummary(seed=seed, generator=generator, on_guard=on_guard, off_guard=off_guard)
     _write(job.out / DRILL_SUMMARY.name, [summary])
-    shutil.rmtree(line.folder)
+    shutil.rmtree(line.folder, ignore_errors=True)
 
 
 def _can_ask(line: Line, registry: Registry, name: str) -> bool:

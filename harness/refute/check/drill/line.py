@@ -25,6 +25,7 @@ from refute.spec.experiments.drill import FaultedConfig, WorldConfig
 from refute.spec.release import Release
 
 _PROBLEMS: Final = 12
+_ATTEMPTS: Final = 3
 _WORLD: Final = "refute.engines.drill.world:build_world"
 _LOG: Final = "log.txt"
 _FAULTED: Final = "refute.engines.drill.faulted:run_faulted"
@@ -119,18 +120,27 @@ class Run:
 
 
 def make_all(line: Line, folder: Path, needed: Sequence[str]) -> dict[str, Evidence]:
-    """The honest evidence of `needed` and what it builds on, two at a time. What cannot be made is left out."""
+    """The honest evidence of `needed` and what it builds on, two at a time.
+
+    What fails is made again, for a busy machine may keep a program from its verdict. Raises ExperimentError for what
+    cannot be made even so.
+    """
     found: dict[str, Evidence] = {}
     wanted = set(_with_needs(line.plan, needed))
+    attempts = dict.fromkeys(wanted, 0)
     while ready := [each for each in line.plan.values() if each.name in wanted and found.keys() >= set(each.needs)]:
-        wanted -= {each.name for each in ready}
         inputs = [{need: found[need] for need in each.needs} for each in ready]
         orders: list[Order] = [
-            (each, given, None, folder / each.name) for each, given in zip(ready, inputs, strict=True)
+            (each, given, None, folder / f"{each.name}-{attempts[each.name]}")
+            for each, given in zip(ready, inputs, strict=True)
         ]
         for each, made in zip(ready, line.make(orders), strict=True):
+            attempts[each.name] += 1
             if isinstance(made, Evidence):
                 found[each.name] = made
+                wanted.remove(each.name)
+            elif attempts[each.name] == _ATTEMPTS:
+                raise ExperimentError(f"the drill's honest line lacks {each.name}: {made}", hint="run again")
     return found
 
 
@@ -219,7 +229,7 @@ def _release(world: Path) -> Release:
                 "calibration_limit": 4,
                 "max_new_tokens": 10,
                 "batch_size": _PROBLEMS,
-                "timeout_s": 3.0,
+                "timeout_s": 10.0,
             },
         },
     }

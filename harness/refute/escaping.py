@@ -11,19 +11,13 @@ import unicodedata
 
 # Control, format (bidirectional overrides among them), surrogate, line and paragraph separator.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-
 
 # Marks that start a heading, a list, a rule or a table's second line; a plain `-0.4` or `3.1` does not.
 _BLOCK_START = re.compile(r"^(?:([-+#=:])(?=[-+#=:\s]|$)|(\d+)([.)])(?=\s|$))")
 
-
 # GitHub links addresses, mentions and issue numbers in plain text, which no backslash prevents.
 _AUTOLINK = re.compile(r"@|#(?=\d)|(?<=\w):(?=//)|(?<=www)(?=\.)|(?<=GH)-(?=\d)", re.IGNORECASE)
-
-
 _BREAK = "&#8203;"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 Fact = float | int | str
 
-
 # Called with stage, steps done, steps in all, and facts of this step.
 ProgressCallback = Callable[[str, int, int, Mapping[str, Fact]], None]
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 # Read by pydantic when a record crosses a file boundary (records.py): closed, strict, finite.
 _CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
-
 # Characters. A record is one short append, and a report shows every reason.
 LONGEST_REASON = 4000
 

@@ -17,13 +17,9 @@ from typing import TextIO
 
 _READABLE = "refute.readable"
 
-
 # What refute itself writes beyond ASCII, for a console that cannot show it; anything else becomes an escape.
 _SPELLINGS = {"…": "...", "✓": "+", "✗": "x", "○": "o", "→": "->", "≤": "<=", "≥": ">="}
-
-
 _STANDARD_ERROR = 2
-
 
 # Columns of a console that does not say how wide it is, and the fewest that text is wrapped to.
 _USUAL_WIDTH, NARROWEST = 80, 20

@@ -15,14 +15,11 @@ from refute.errors import VerificationError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-
 # A verdict over a hundred falsifiers is about 1 MiB; hostile input of this size still parses in seconds.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 
-
 # Our deepest document nests 10 levels. The bound keeps every later recursive reader far from its limit.
 MAX_JSON_DEPTH = 64
-
 
 # RFC 7493 §2.2: every integer up to 2^53 - 1 is the same number in every implementation.
 _MAX_SAFE_INTEGER = 2**53 - 1

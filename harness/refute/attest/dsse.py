@@ -30,8 +30,6 @@ from refute.errors import UsageError, VerificationError
 
 # More signatures than any sign-off needs; every one of them is tried with every trusted key.
 MAX_SIGNATURES = 64
-
-
 _WHAT = "the envelope"
 
 

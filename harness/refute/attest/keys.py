@@ -24,23 +24,11 @@ from refute.disk import create_file, open_regular, writing
 from refute.errors import UnreadableInputError, UsageError
 
 DEVELOPMENT_KEY = "development"
-
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
 _PRIVATE_MODE, _PUBLIC_MODE = 0o600, 0o644
-
-
 _OPEN_TO_OTHERS = 0o077
-
-
 _OWN_FOLDER = "make room, or name a folder of your own: --directory, or $REFUTE_KEYS"
-
-
 _MAX_SECRET_BYTES = 64 * 1024
-
-
 Passphrase = bytes | Callable[[], bytes | None] | None
 
 

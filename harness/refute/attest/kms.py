@@ -19,7 +19,6 @@ from refute.errors import MissingDependencyError, RefuteError, UsageError
 
 _Result = TypeVar("_Result")
 
-
 # RFC 3986, section 3.1, but of two characters at least and in lower case: no path of a drive or a folder.
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
 

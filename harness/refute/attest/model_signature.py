@@ -9,8 +9,6 @@ from refute.attest.subject import ModelManifest, Resource
 from refute.errors import VerificationError
 
 _WHAT = "model.sig"
-
-
 MODEL_SIGNATURE_TYPE = "https://model_signing/signature/v1.0"
 
 

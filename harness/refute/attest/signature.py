@@ -32,17 +32,13 @@ class RemoteKey:
 
 
 PrivateKey: TypeAlias = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | RemoteKey
-
-
 ACCEPTED_KEYS = "Ed25519 or ECDSA over P-256, P-384 or P-521"
-
 
 # Ed25519's field, and the y of the eight points whose order divides 8 (RFC 8032, section 5.1). For such a key anybody
 # can compute signatures that fit, and OpenSSL verifies them.
 _FIELD = 2**255 - 19
 _ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
 _SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
-
 
 # Each curve with the hash of its own strength, as securesystemslib and OpenSSF model signing pair them.
 _CURVE_HASHES: dict[str, type[hashes.HashAlgorithm]] = {

@@ -10,20 +10,13 @@ from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
 from refute.errors import VerificationError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-
-
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-
 
 # The project owns no domain, and a URN namespace would need registration (RFC 8141). Names below `.invalid`
 # belong to no one and never resolve (RFC 6761 §6.4): nobody else can claim this identifier or serve a page
 # there.
 PREDICATE_TYPE = "https://refute.invalid/verdict/v1"
-
-
 _WHAT = "the statement"
-
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

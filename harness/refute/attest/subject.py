@@ -19,15 +19,11 @@ from refute.errors import UnreadableInputError, VerificationError
 # What the reference implementation leaves out by default, at the top level only.
 _GIT_PATHS = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
-
 # What `hf download` and `snapshot_download(local_dir=)` of huggingface_hub leave beside the files that they bring.
 _HUB_CACHE = ".cache/huggingface"
 
-
 # Its command line leaves out the signature that it writes, by default under this name.
 SIGNATURE_FILE = "model.sig"
-
-
 IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_HUB_CACHE, SIGNATURE_FILE}))
 
 

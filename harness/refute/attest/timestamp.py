@@ -18,8 +18,6 @@ from refute.attest.canonical import sha256_hex
 from refute.errors import MissingDependencyError, UsageError, VerificationError
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"  # RFC 3161, section 3.4
-
-
 _LARGEST = 1 << 20
 
 

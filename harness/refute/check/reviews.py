@@ -20,8 +20,6 @@ from refute.spec.criteria import Criterion, FalsifierUse, Spec
 from refute.spec.fields import Closed, Sha256, first_fault
 
 REVIEWS = "reviews.json"
-
-
 _HINT = "look at them, then `refute review` with their ids"
 
 

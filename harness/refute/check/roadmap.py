@@ -14,8 +14,6 @@ from refute.spec.criteria import Criterion, Spec, parse_spec
 from refute.verify.verification import Verified, verify_verdict
 
 PLANNED, DISCHARGED = "planned", "discharged"
-
-
 _UNMEASURED = (Outcome.NOT_RUN, Outcome.SKIPPED)
 
 

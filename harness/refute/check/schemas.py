@@ -24,7 +24,6 @@ from refute.verify.sign_off.statement import SignOff
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("contract.schema.json", "refute contract", Contract),
     ("lock.schema.json", "refute lock predicate", Lock),

@@ -11,22 +11,16 @@ import typer
 # Output.
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-
 # What ends well.
 AcceptWarn = Annotated[bool, typer.Option("--accept-warn", help="WARN is good enough: end in 0, not in 3.")]
 
-
 # Where things lie. The defaults are in spec/folders.py.
 RefuteDir = Annotated[Path, typer.Option("--refute-dir", help="Where runs and evidence are kept.")]
-
-
 SpecsFolder = Annotated[Path, typer.Option("--specs", help="The folder of specs.")]
-
 
 FalsifierFolders = Annotated[
     list[Path] | None, typer.Option("--falsifiers", help="Folders with falsifiers (default: falsifiers).")
 ]
-
 
 # Keys: to sign with, and to trust.
 SigningKey = Annotated[
@@ -34,18 +28,14 @@ SigningKey = Annotated[
     typer.Option("--key", help="Private key that signs: a PEM file or a URI (default: a development key)."),
 ]
 
-
 PublicKey = Annotated[Path | None, typer.Option(help="The public half of a key that is named by a URI (PEM).")]
-
 
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(help="File with the key's passphrase (else $REFUTE_KEY_PASSPHRASE, else you are asked)."),
 ]
 
-
 TrustedKeys = Annotated[list[Path], typer.Option("--key", help="A public key that you trust; repeatable.")]
-
 
 LockKeys = Annotated[
     list[Path] | None,
@@ -78,14 +68,11 @@ At = Annotated[
     str | None, typer.Option("--at", help="Judge freshness as of this moment, such as 2026-01-31T12:00:00Z.")
 ]
 
-
 Threshold = Annotated[int, typer.Option(help="How many different trusted keys must have signed.", min=1)]
-
 
 MinSequence = Annotated[
     int | None, typer.Option(help="Refuse a verdict with a lower number: a newer one is known.", min=1)
 ]
-
 
 MinSpecVersion = Annotated[
     list[str] | None,

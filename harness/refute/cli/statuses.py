@@ -57,7 +57,6 @@ class Status(IntEnum):
 
 INTERRUPTED = 130
 
-
 # The first row that an error belongs to counts. What stands in none of them could not run.
 _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
     ((StaleVerdictError,), Status.STALE),
@@ -77,7 +76,6 @@ _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
         Status.USAGE,
     ),
 )
-
 
 # Errors of the system that say: what was named is not there, or not what it should be.
 _UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)

@@ -51,7 +51,6 @@ class FromEvidence:
 # What stands for a place in a configuration: its digest in the key, its path in the job.
 Locate = Callable[[Located | FromEvidence], str]
 
-
 # A configuration, made once for the key and once for the job. The function at the entry parses the same model.
 Configure = Callable[[Locate], Closed]
 

@@ -24,14 +24,9 @@ from refute.evidence.process.variables import extra_folders
 # the entry.
 _STARTER, _LAUNCHER = "refute.evidence.process.engine_process", "refute.evidence.process.engine_worker"
 
-
 # A file that uses one of these may load others that none of its statements names.
 _FINDERS = frozenset({"__file__", "__import__", "import_module", "run_module", "run_path", "spec_from_file_location"})
-
-
 _NAMING = (ast.Import, ast.ImportFrom, ast.Constant)
-
-
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?P<cut>\.?)")
 
 

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 Parameter = bool | int | float | str
 
-
 # What may stand around JSON (RFC 8259, section 2).
 _JSON_SPACE = " \t\n\r"
-
 
 # Characters of a line that is no row.
 _SHOWN = 40

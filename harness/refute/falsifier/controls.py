@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 
 
 Content = bytes | str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-
-
 T = TypeVar("T")
-
 
 # Once: `json.dumps` makes one for each row that it is to write by other rules than its own.
 _JSON = json.JSONEncoder(sort_keys=True)
-
-
 _NOTHING_WRONG: Mapping[str, float] = MappingProxyType({})
 
 

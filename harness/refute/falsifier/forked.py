@@ -20,7 +20,6 @@ from pathlib import Path
 # Of the time that a child has: then it writes down where it is, while it still can.
 _WRITES_DOWN_AT = 0.9
 
-
 # A fork costs the parent as much as the child, and two cores are common.
 _AT_ONCE = 2
 

@@ -12,11 +12,7 @@ from refute.outcome import Measurement, Record
 from refute.spec.fields import first_fault
 
 Read = TypeVar("Read")
-
-
 _RECORD = TypeAdapter(Record)
-
-
 _MEASUREMENT = TypeAdapter(Measurement)
 
 

@@ -16,16 +16,9 @@ from refute.falsifier.helpers import code_digest
 from refute.outcome import Measurement, Outcome
 
 Measure = Callable[[Context], Iterable[Measurement]]
-
-
 F = TypeVar("F", bound=Measure)
-
-
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-
 _MARK = "__refute_falsifier__"
-
 
 _BY_POSITION = (
     inspect.Parameter.POSITIONAL_ONLY,

@@ -12,10 +12,8 @@ from refute.errors import EvidenceError, MissingDependencyError
 
 _PARQUET, _ARROW = (".parquet",), (".arrow", ".feather")
 
-
 # Of a table of any length only so many rows are in memory.
 _ROWS_AT_ONCE = 1024
-
 
 # An Arrow file begins with it; what has the same suffix and does not is a stream, as `datasets` writes them.
 _MAGIC = b"ARROW1"

@@ -124,10 +124,7 @@ def try_controls(
 
 
 Make = Callable[[], Context]
-
-
 Refusals = tuple[type[Exception], ...]
-
 
 # What lays a call out, and the exceptions that are refusals there.
 Call = tuple[Make, Refusals]

@@ -24,7 +24,6 @@ from refute.verify.required_verdicts import verify_required
 # The judge's summary says all that pytest's own failure report would, in better order.
 _QUIET = ("--no-header", "--tb=no", "-q", "-rN")
 
-
 # As `-m pytest`, but a Ctrl-C while it loads its plugins is no traceback. It imports nothing of ours: pytest is first.
 _PYTEST = """\
 import sys
@@ -36,10 +35,8 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 
-
 # pytest's own statuses: it ended well; it was called wrongly, or there was nothing to try.
 _ENDED, _REFUSALS = 0, (4, 5)
-
 
 # The status that a shell gives a process that signal n ended is this and n.
 _SIGNALLED = 128

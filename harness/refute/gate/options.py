@@ -11,10 +11,8 @@ SESSION = pytest.StashKey[Any]()
 FALSIFIER_PATHS = "falsifier_paths"
 SPEC_PATHS = "falsifier_specs"
 
-
 # A shell's status for what Ctrl-C ended.
 INTERRUPTED = 130
-
 
 # How pytest ends with --no-judge; its own statuses end at 5. Not 0: whoever adds that option to a gate from outside
 # must not turn it into a success.

@@ -15,11 +15,8 @@ if TYPE_CHECKING:  # `refute --help` reaches this module, and need not load what
 
 _BAR = 20
 
-
 # Often enough to see life, rarely enough for a CI log.
 PLAIN_INTERVAL_S = 10.0
-
-
 LIVE_INTERVAL_S = 0.1
 
 

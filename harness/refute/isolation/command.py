@@ -16,10 +16,8 @@ from refute.isolation.start import Places
 # -I: no PYTHON* variable counts, no user site-packages, and neither the working folder nor a script's is searched.
 _ISOLATED = ("-I", "-S")
 
-
 # The same for a caller who hands over an environment of his own making, in which PYTHONHASHSEED shall count.
 _SEEDED = ("-s", "-S", "-P")
-
 
 # How a line of a `.pth` file begins that is a comment, or code.
 _NO_FOLDER = ("#", "import ", "import\t")

@@ -24,17 +24,10 @@ from refute.isolation.variables import clean_environment
 # In place of a command: the descriptor that holds the real one.
 HANDED = "--handed-over"
 
-
 # Commands that hold a key and need no code of the judged repository for it.
 _GUARDED = ("gate", "judge", "sign-off", "countersign")
-
-
 _SECRETS = frozenset({"REFUTE_KEY_PASSPHRASE"})
-
-
 _CTRL_C = (signal.SIGINT,)
-
-
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 

@@ -22,10 +22,8 @@ from types import CodeType, ModuleType
 # This file as a module: what runs as a script is also what `import` finds.
 _NAME = "refute.isolation.start"
 
-
 # refute's own packages: compiled from their sources wherever they are installed.
 OWN = ("refute", "refute_falsifiers")
-
 
 # pydantic would import what any installed distribution names in its entry points, such as the judged repository's.
 _NO_PLUGINS = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -105,8 +103,6 @@ def places_of_this_process() -> Places | None:
 
 
 _compiled: dict[str, str] = {}
-
-
 _started: list[Places] = []
 
 

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 
 # Variables by which code gets into a Python process, or into any process, before or instead of what was installed.
 _PREFIXES = ("PYTHON", "PYTEST_", "LD_", "DYLD_", "COVERAGE_", "COV_CORE_")
-
-
 _NAMES = frozenset({"GCONV_PATH", "GLIBC_TUNABLES", "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES"})
-
-
 _OWN = "REFUTE_"
 
 

@@ -34,8 +34,6 @@ from refute.spec.release import Release
 from refute.spec.waiver import MalformedWaiver, Waiver
 
 _MEASURED = (Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE)
-
-
 _Key = tuple[str, str, str]
 
 

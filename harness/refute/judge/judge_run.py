@@ -49,8 +49,6 @@ from refute.spec.texts import PolicyText
 from refute.spec.waiver import WaiverFile
 
 VERIFIER = "refute"
-
-
 _NO_WAIVERS = WaiverFile()
 
 

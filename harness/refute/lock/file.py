@@ -25,8 +25,6 @@ from refute.spec.fields import first_fault
 
 # Beside the verdict's, and named below `.invalid` for the same reason.
 LOCK_TYPE = "https://refute.invalid/lock/v1"
-
-
 SUFFIX = ".lock.intoto.json"
 
 

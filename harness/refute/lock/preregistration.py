@@ -19,8 +19,6 @@ from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.outcome import Record
 
 Value = TypeVar("Value")
-
-
 OWN_EVIDENCE = "evidence."
 
 

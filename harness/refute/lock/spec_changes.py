@@ -23,11 +23,7 @@ from refute.spec.compare import (
 from refute.spec.criteria import Criterion, FalsifierUse
 
 Value = TypeVar("Value")
-
-
 Homed = tuple[str, Criterion]
-
-
 ABSENT, RETIRED = "nothing", "retired"
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "write_reports",
 ]
 
-
 REPORTS: Mapping[str, ReportFormat] = {"html": HtmlReport(), "json": JsonReport(), "md": MarkdownReport()}
 
 

@@ -13,8 +13,6 @@ from refute.output import readable
 
 # Columns: in fewer, the cells of a table would be a letter wide and thousands of lines high.
 _TABLE_WIDTH = 70
-
-
 _COMMAND, _QUOTED = "::", "| "
 
 

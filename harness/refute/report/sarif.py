@@ -25,16 +25,9 @@ from refute.spec.waiver import Waiver
 from refute.spec.yaml.document import parse_yaml
 
 MOST_RESULTS = 25_000
-
-
 MOST_BYTES = 10_000_000
-
-
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-
-
 _LEVELS = {Severity.BLOCK: "error", Severity.WARN: "warning", Severity.INFO: "note"}
-
 
 # §3.27.9: `open` was evaluated and decides nothing; `review` was not evaluated as it should, so somebody must look.
 _KINDS = {
@@ -44,16 +37,9 @@ _KINDS = {
     Outcome.INCONCLUSIVE: "open",
 }
 
-
 _UNEVALUATED = "review"
-
-
 _ORDER = ("fail", "review", "open", "pass", "notApplicable")
-
-
 _LONGEST_MESSAGE = 4000
-
-
 Json = dict[str, Any]
 
 

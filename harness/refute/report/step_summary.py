@@ -11,7 +11,6 @@ from refute.report import markdown_within, one_line
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 
-
 # Bytes a step; GitHub drops a larger summary whole ("Adding a job summary", GitHub documentation: 1 MiB).
 LIMIT_BYTES = 1024 * 1024
 

@@ -19,7 +19,6 @@ from refute.report.wording import SIGNS, measurement, outcome, waiver
 
 _COLOURS = {"GO": "green", "WARN": "yellow", "NO-GO": "red"}
 
-
 _OUTCOME_COLOURS = {
     Outcome.CORROBORATED: "green",
     Outcome.NOT_APPLICABLE: "default",
@@ -31,9 +30,7 @@ _OUTCOME_COLOURS = {
     Outcome.FALSIFIED: "red",
 }
 
-
 _REASON_LIMIT = 240
-
 
 # A shell reads a command on, so that one in several lines can still be pasted.
 _CONTINUED = " \\"
@@ -159,8 +156,6 @@ def _closing(view: View, paper: Paper) -> Iterable[str]:
 
 # Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).
 LINE_LIMIT = 140
-
-
 _DIGEST_SHOWN = 12
 
 

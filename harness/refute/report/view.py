@@ -15,7 +15,6 @@ from refute.report.wording import criterion_outcome, severity, value
 
 _SEVERITIES = list(Severity)
 
-
 # Controls are named for what they are made of.
 _KINDS = {
     Outcome.CORROBORATED: "good",

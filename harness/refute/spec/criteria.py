@@ -27,16 +27,9 @@ from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, re
 from refute.spec.yaml.model_paths import has_path
 
 _WORDS = "[A-Z0-9]+(-[A-Z0-9]+)*$"
-
-
 Text = Annotated[str, Field(pattern=r"\S")]
-
-
 Constant = bool | int | float | str
-
-
 Parameter = Constant | tuple[Constant, ...]
-
 
 # The same, told apart before it is read, so that a fault in a list is reported once and at its item.
 ParameterField = Annotated[

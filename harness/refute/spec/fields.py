@@ -10,14 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from refute.errors import VerificationError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 ReleaseId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-
-
 Positive = Annotated[int, Field(gt=0)]
-
-
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -40,11 +34,7 @@ def utc_now() -> str:
 
 # RFC 7493 §2.2: beyond this, readers round differently.
 MAX_SEQUENCE = 2**53 - 1
-
-
 UtcTime = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")]
-
-
 SequenceNumber = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
 
 

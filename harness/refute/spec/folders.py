@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SPECS = Path("specs")
-
-
 FALSIFIERS = Path("falsifiers")
-
-
 CONTRACTS = Path("contracts")
-
 
 # What refute itself writes: runs, and the store of evidence.
 REFUTE_DIR = Path(".refute")

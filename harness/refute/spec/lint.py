@@ -24,11 +24,8 @@ from refute.spec.yaml.suggest import suggestion
 # Where, code, message.
 Fault = tuple[KeyPath, str, str]
 
-
 # A criterion without falsifiers. It stops no run: it is for the judge, and must end in a signed NO-GO.
 UNCOVERED = "spec/uncovered"
-
-
 _DUPLICATE = "spec/duplicate-id"
 
 

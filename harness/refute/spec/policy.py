@@ -23,11 +23,7 @@ from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, mom
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 OPERATOR = "operator"
-
-
 _Named = Annotated[str, Field(pattern=r"\S")]
-
-
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 
 

@@ -78,8 +78,6 @@ def _malformed(entry: Value, fault: str) -> MalformedWaiver:
 
 
 _UTC = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
-
-
 _Named = Annotated[str, Field(pattern=r"\S")]
 
 

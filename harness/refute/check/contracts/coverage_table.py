@@ -16,8 +16,6 @@ from refute.errors import SpecError, UsageError
 from refute.evidence.reach import module_file
 
 BEGIN, END = "<!-- coverage: generated -->", "<!-- end of coverage -->"
-
-
 _SHOWN, _NAMED = "●", "○"
 
 

@@ -19,8 +19,6 @@ from refute.evidence.reach import module_file
 from refute.falsifier.registry import Falsifier
 
 _NAMED = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
 _Place = tuple[str, str]  # a module, and a name in it; "" for the whole file
 
 

@@ -22,20 +22,10 @@ from refute.spec.selection import yaml_files
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 _DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
-
-
 REFERENCE_PATTERN = f"^{_DOTTED}:[A-Za-z_][A-Za-z0-9_]*$"
-
-
 _WORDS = "[A-Z0-9]+(-[A-Z0-9]+)*$"
-
-
 _NAME = r"^[a-z][a-z0-9-]*$"
-
-
 Text = Annotated[str, Field(pattern=r"\S")]
-
-
 Name = Annotated[str, Field(pattern=_NAME)]
 
 

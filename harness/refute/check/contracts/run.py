@@ -15,10 +15,7 @@ from refute.spec.yaml.suggest import suggestion
 # Examples a property. For the contracts of this repository `fast` takes half a minute of one core, `deep` two minutes
 # (measured). With 25 examples some mutants lived.
 PROFILES = {"fast": 50, "deep": 300}
-
-
 DEFAULT_PROFILE = "fast"
-
 
 # Hypothesis binds the profile of the moment to a property when it is decorated, and has no public way to run it under
 # another one.

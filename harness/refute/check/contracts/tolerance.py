@@ -14,7 +14,6 @@ from refute.spec.yaml.document import located
 
 Kind = Literal["abs", "rel", "ulp", "nat", "pp"]
 
-
 # What each kind may be counted in; `abs` is for every other quantity, and names it.
 _UNITS: dict[Kind, tuple[str, ...]] = {
     "rel": ("1",),

@@ -29,7 +29,6 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.NotIn: (ast.In,),
 }
 
-
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -39,13 +38,8 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
 }
 
-
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
-
-
 _DROPPED = ("abs", "set", "sorted")
-
-
 _CONSTANTS = (0.0, 1.0, -1.0)
 
 

@@ -26,11 +26,8 @@ from refute.spec.yaml.document import KeyPath
 # A bar that no evidence can clear, or none can fail: a gate refuses it at once.
 UNTESTABLE = "spec/untestable-bar"
 
-
 # Falsifiers that prove nothing are for the judge, too, and must end in a signed NO-GO.
 MISBEHAVES = "spec/control-misbehaves"
-
-
 UNSHOWN = "spec/bar-not-shown"
 
 

@@ -34,21 +34,15 @@ def init(
 
 _GITIGNORE = ".gitignore"
 
-
 # What refute writes, as .gitignore names it.
 _IGNORED = ".refute/"
-
 
 # Lines of a .gitignore by which it is ignored already.
 _IGNORING = (_IGNORED, ".refute", f"/{_IGNORED}", "/.refute")
 
-
 # Where editors find what a YAML file may say, as the first lines of the example's files name it.
 _SCHEMAS = Path("specs") / "schema"
-
-
 _ELSEWHERE = "nothing was written: make room, or name another folder, an empty one or one that does not exist yet"
-
 
 _NEXT = """next:
   pytest --falsifiers           tries to refute the release, and signs a verdict

@@ -51,10 +51,7 @@ app = typer.Typer(
     help="Distil a teacher into a student. `refute distill CONFIG` is `refute distill run CONFIG`.",
 )
 
-
 Config = Annotated[Path, typer.Argument(help="YAML with training, teacher, init and corpus.")]
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 _WORK = "work"
-
-
 _LOCK = "lock"
-
-
 SUMMARY = "summary.json"
 
 

@@ -12,8 +12,6 @@ from refute.errors import UsageError
 
 # A different value of these may change an outcome without any change of the model.
 _CONDITIONS = ("timeout_s", "memory_mib", "isolation", "python")
-
-
 _SHOWN = 12
 
 

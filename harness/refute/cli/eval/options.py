@@ -81,27 +81,16 @@ Problems = Annotated[
     Path | None, typer.Option(help="Problem file of HumanEval's schema (default: the official 164, by their digest).")
 ]
 
-
 Timeout = Annotated[float, typer.Option(help="Wall seconds for a program and its tests.", min=0.01)]
-
-
 Minimum = Annotated[Tier, typer.Option(help="Refuse to execute programs with less isolation than this.")]
-
-
 Workers = Annotated[int | None, typer.Option(help="Programs executed at a time (default: one a CPU).", min=1)]
-
 
 SequentialBar = Annotated[
     float | None, typer.Option("--bar", help="Percent. Stop once pass@1 is shown to lie above or below it.")
 ]
 
-
 ErrorRate = Annotated[float, typer.Option(help="With --bar: chance of a wrong decision, at most.")]
-
-
 Spending = Annotated[Rule, typer.Option(help="With --bar: how the test spends its error over the looks.")]
-
-
 LookEvery = Annotated[int, typer.Option(help="With --bar: problems from one look to the next.", min=1)]
 
 

@@ -11,8 +11,6 @@ from refute.disk import write_whole, writing
 from refute.errors import UsageError
 
 SAMPLES, SUMMARY, GENERATION, LOG = "samples.jsonl", "summary.json", "generation.json", "work/samples.jsonl"
-
-
 _RUN = "run.json"
 
 

@@ -25,8 +25,6 @@ from refute.job import ProgressCallback
 from refute.spec.bars.sequential import Design
 
 _SHOWN = 12
-
-
 _TELL_S = 2.0
 
 

@@ -25,7 +25,6 @@ from refute.spec.bars.sequential import Design, Look
 
 _SHOWN = 12
 
-
 # The samples of these problems, one each, but for those that could not be had.
 Fetch = Callable[[Sequence[Problem]], Sequence[Sample]]
 

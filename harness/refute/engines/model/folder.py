@@ -17,8 +17,6 @@ from refute.errors import ExperimentError, MissingInputsError
 
 # What a checkpoint folder may hold besides weights; anything else in it (READMEs, other formats) stays behind.
 _KEPT = ("*.json", "*.jinja", "*.txt", "*.model")
-
-
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 

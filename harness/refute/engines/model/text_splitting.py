@@ -19,7 +19,6 @@ _GPT2 = frozenset(
     }
 )
 
-
 _DIGITS_THEN_GPT2 = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 
 

@@ -19,8 +19,6 @@ from refute.evidence.process.variables import extra_folders, process_environment
 from refute.isolation.command import isolated_command
 
 _PATIENCE_S = 10.0
-
-
 _WORKER = "refute.evidence.process.engine_worker"
 
 

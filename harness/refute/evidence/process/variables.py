@@ -18,7 +18,6 @@ _PLACES = frozenset(
     ]
 )
 
-
 # Of libraries that compute. A library that is configured by others is one whose prefix is missing here.
 _NUMERIC = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "NPY_", "MALLOC_"),
@@ -26,7 +25,6 @@ _NUMERIC = (
     *("CUDA_", "CUDNN_", "CUBLAS_", "CUBLASLT_", "NVIDIA_", "NCCL_", "GLOO_", "HIP_", "ROCM_", "HSA_", "MIOPEN_"),
     *("TOKENIZERS_", "RAYON_", "GGML_", "LLAMA_", "ACCELERATE_"),
 )
-
 
 # Speed only, and only where the user has not decided otherwise. Measured on the embedded teacher, 47 tokens, float32:
 # OpenMP threads that spin while they wait made its forward 2.1 to 3.1 s on two cores shared with other work, sleeping
@@ -37,7 +35,6 @@ _TUNING = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
 }
-
 
 # Nothing is fetched behind the plan's back, torch imports no distribution for its entry point, hashing does not vary,
 # and asking whether there is a GPU does not start CUDA in the process that is about to fork (PyTorch documentation,
@@ -50,13 +47,9 @@ _FIXED = {
     "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
 }
 
-
 # Who can write here can replace Python itself. Drivers of accelerators often lie there, outside the linker's cache.
 _SYSTEM = ("/usr/", "/lib/", "/lib64/", "/opt/")
-
-
 _LIBRARIES = "LD_LIBRARY_PATH"
-
 
 # Folders with engines of one's own, searched last. What is loaded from them is named in the verdict.
 EXTRA_PATH = "REFUTE_EXPERIMENT_PATH"

@@ -29,11 +29,8 @@ SCORED = (
     ("student, until decided", HUMANEVAL_SEQUENTIAL),
 )
 
-
 # Characters: of all prompts, of all completions with their reasons, and of one text at most.
 _PROMPTS, _ANSWERS, _LONGEST = 65_536, 131_072, 1_200
-
-
 _LONGEST_REASON = 200
 
 

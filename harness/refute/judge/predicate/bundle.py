@@ -26,8 +26,6 @@ from refute.judge.predicate.projections import SUMMARY_TYPE, TEST_RESULT_TYPE, p
 
 # Our own bundles have three lines; sign-offs and other people's statements may be added.
 MAX_LINES = 64
-
-
 _PROJECTIONS = (TEST_RESULT_TYPE, SUMMARY_TYPE)
 
 

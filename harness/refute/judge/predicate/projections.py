@@ -17,21 +17,13 @@ from refute.outcome import Outcome, Ruling, Severity
 # https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
 TEST_RESULT_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
-
 # https://slsa.dev/spec/v1.1/verification_summary
 SUMMARY_TYPE = "https://slsa.dev/verification_summary/v1"
 
-
 # Names below `.invalid` belong to no one, as those of the verdict's own predicate type.
 VERIFIER_ID = "https://refute.invalid/verifier"
-
-
 _RELEASE = "https://refute.invalid/release/"
-
-
 _SPECS = "https://refute.invalid/specs/"
-
-
 _TEST_RESULTS = {Ruling.GO: "PASSED", Ruling.WARN: "WARNED", Ruling.NO_GO: "FAILED"}
 
 

@@ -29,13 +29,9 @@ from refute.spec.criteria import FalsifierUse, Spec
 # Relative. Reports show six digits; sums of floats may differ in the last of sixteen on another machine.
 TOLERANCE = 1e-6
 
-
 # Seconds for the interpreter, libraries and falsifier files, beside what the uses allow.
 _STARTING_S = 120.0
-
-
 _LONGEST_LOG = 400
-
 
 # By far the commonest cause of another number from the same files.
 _RANDOM = "does the falsifier use random numbers without a seed?"

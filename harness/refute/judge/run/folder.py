@@ -35,14 +35,8 @@ from refute.spec.fields import Closed, Sha256
 from refute.spec.texts import ReleaseText, SpecText
 
 _NAMES = TypeAdapter(list[str])
-
-
 END_FILE = "end.json"
-
-
 NOBODY: Mapping[str, MadeBy] = {}
-
-
 _RUN_AGAIN = "no gate writes this: the file was damaged or changed; run the gate again"
 
 

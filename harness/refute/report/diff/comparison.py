@@ -35,8 +35,6 @@ from refute.spec.texts import SpecText
 from refute.spec.waiver import Waiver
 
 _RULINGS, _SEVERITIES, _OUTCOMES = list(Ruling), list(Severity), list(Outcome)
-
-
 _Metrics = Mapping[tuple[str, str, str], Measurement]
 
 

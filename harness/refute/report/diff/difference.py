@@ -9,8 +9,6 @@ from refute.outcome import Direction, Measurement, Ruling, Severity
 
 # A criterion regressed when its outcome is worse than it was, whatever it was; `still failing` did not hold before.
 State = Literal["added", "removed", "regressed", "fixed", "still failing", "unchanged"]
-
-
 WaiverState = Literal["new", "expired", "removed"]
 
 

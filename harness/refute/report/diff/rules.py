@@ -21,8 +21,6 @@ from refute.spec.criteria import Criterion, FalsifierUse
 
 # What cannot be compared is not called as strict as it was.
 _WEAKER = (Direction.LOOSER, Direction.CHANGED)
-
-
 Criteria = Mapping[str, Criterion]
 
 

@@ -18,11 +18,7 @@ from refute.report.page.render import fit
 from refute.report.paper import Paper
 
 SCHEMA_VERSION = 1
-
-
 _LONGEST_CELL = 300
-
-
 _MOST_ROWS = 200
 
 

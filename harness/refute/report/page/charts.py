@@ -17,17 +17,9 @@ from refute.report.page.axis import Axis, axis_for
 from refute.report.wording import number
 
 _WIDTH, _HEIGHT = 640, 320
-
-
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 168, 14, 46
-
-
 _LINE_HEIGHT = 30.0
-
-
 _MOST_POINTS = 400
-
-
 SERIES_STYLES = 6
 
 

@@ -16,13 +16,8 @@ from refute.escaping import clip
 from refute.judge.predicate.exhibits import Grid
 
 _COLUMNS = 41
-
-
 _CELL, _GAP, _LABEL, _HEAD = 13, 2, 120, 18
-
-
 _BAND_GAP = 12
-
 
 _MARKS = {
     "passed": '<path class="sign" d="M3 6.8 5.4 9.2 10 3.8"/>',
@@ -30,7 +25,6 @@ _MARKS = {
     "timeout": '<path class="sign" d="M3.5 3.5H9.5M6.5 3.5V10"/>',
     "error": '<path class="sign" d="M9 3.5H4.5V9.5H9M4.5 6.5H8.5"/>',
 }
-
 
 LETTERS = {"passed": "+", "failed": ".", "timeout": "T", "error": "E"}
 

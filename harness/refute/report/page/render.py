@@ -22,15 +22,11 @@ from refute.report.view import View, variables_of, view_of
 # GitHub refuses a comment that is longer (HTTP 422).
 MARKDOWN_LIMIT = 65_536
 
-
 # Cannot occur in inserted text: control characters are written out there.
 _CUT = "\f"
 
-
 # Room kept for the line that names what was left out: 15 titles of 80 characters, and words.
 _NOTE_ROOM = 2_000
-
-
 _TEMPLATES = Path(__file__).parent / "templates"
 
 

@@ -13,7 +13,6 @@ from refute.spec.criteria import Criterion, FalsifierUse
 # Percent points: the last digits of an interval differ between machines.
 _TOLERANCE = 1e-6
 
-
 # What only numbers can say.
 _MEASURED = (Outcome.CORROBORATED, Outcome.INCONCLUSIVE, Outcome.FALSIFIED)
 

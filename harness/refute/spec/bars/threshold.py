@@ -18,11 +18,8 @@ _OPERATORS = {
     "==": operator.eq,
 }
 
-
 # Also put into the JSON Schema, so only syntax that ECMA-262 and Python share.
 BAR_PATTERN = r"^(<=|>=|==|<|>) *([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?) +([^\s]+)$"
-
-
 _BAR = re.compile(BAR_PATTERN)
 
 

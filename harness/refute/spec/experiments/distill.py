@@ -11,8 +11,6 @@ from refute.spec.release import DepthPruned, FileCorpus, Loaded, ModelSource, St
 
 # Positions of each probed window whose logits are kept as evidence; the figures cover all of them.
 KEPT_POSITIONS = 8
-
-
 TrainingName = Literal["student", "ce_control"]
 
 

@@ -25,26 +25,14 @@ from refute.spec.yaml.scalars import Scalar, read_plain
 from refute.spec.yaml.suggest import suggestion
 
 MAX_BYTES = 1024 * 1024
-
-
 MAX_DEPTH = 40
-
-
 MAX_PROBLEMS = 100
-
-
 KeyPath = tuple[str | int, ...]
-
-
 Value = Scalar | list["Value"] | dict[str, "Value"]
-
-
 Model = TypeVar("Model", bound=BaseModel)
-
 
 # libyaml reads a specification of 300 lines in a few milliseconds; the pure parser is the fallback.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 # Line breaks to YAML 1.1, ordinary characters to YAML 1.2 and to editors: lines would not agree.
 _ODD_BREAKS = ("\x85", "\u2028", "\u2029")

@@ -14,19 +14,11 @@ import yaml
 
 Scalar = bool | int | float | str | None
 
-
 # RFC 8785 (canonical JSON) carries integers exactly only up to 2**53 - 1, as IEEE 754 doubles do.
 MAX_INTEGER = 2**53 - 1
-
-
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
-
-
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-
-
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-
 
 _SURPRISES = tuple(
     (re.compile(pattern, re.IGNORECASE), complaint)
@@ -50,10 +42,7 @@ _SURPRISES = tuple(
     )
 )
 
-
 _YAML_1_1 = yaml.resolver.Resolver()
-
-
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 

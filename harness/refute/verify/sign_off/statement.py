@@ -26,14 +26,8 @@ from refute.spec.policy import RoleName
 from refute.verify.verification import Verified
 
 Decision = Literal["approve", "reject", "withdraw"]
-
-
 SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
-
-
 FILES = "sign-off-*.intoto.json"
-
-
 _UTC = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 
 

@@ -26,23 +26,16 @@ from refute.engines.distill.certificate.cases import (
 
 TEMPERATURES = (1.0, 2.0, 4.0)
 
-
 # Vocabulary, hidden size, positions; the odd ones among them divide into no even chunks.
 SHAPES = ((151, 8, 13), (4099, 32, 24))
-
 
 # The epic's mixture; both terms present, so that a fault in either shows.
 _CE, _KD = 0.3, 0.7
 
-
 # KL of p = (0.7, 0.2, 0.1) from q = (0.1, 0.3, 0.6), by hand:
 # 0.7 ln 7 + 0.2 ln(2/3) + 0.1 ln(1/6), and with p and q exchanged 0.1 ln(1/7) + 0.3 ln(3/2) + 0.6 ln 6.
 _TEACHER_SHARES, _STUDENT_SHARES = (0.7, 0.2, 0.1), (0.1, 0.3, 0.6)
-
-
 _FORWARD_KL = 1.1018681
-
-
 _STEP = 1e-5
 
 

@@ -15,8 +15,6 @@ from refute.engines.distill.loss.kd_loss import KdLoss
 from refute.errors import NonFiniteError
 
 IGNORED = -100
-
-
 MASKS = ("none", "first", "last", "ragged", "all")
 
 

@@ -24,8 +24,6 @@ from refute.engines.distill.certificate.cases import (
 from refute.engines.distill.loss.kernel import Sizes, tile_sizes
 
 _KD_ONLY = Mix(0.0, 1.0, 2.0)
-
-
 _BOTH = Mix(0.3, 0.7, 2.0)
 
 

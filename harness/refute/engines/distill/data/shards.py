@@ -22,14 +22,8 @@ from refute.engines.distill.logs import write_json
 from refute.errors import ExperimentError, MissingInputsError
 
 ID = np.dtype("<u4")
-
-
 MANIFEST = "manifest.json"
-
-
 SPLITS = ("train", "heldout")
-
-
 _FORMAT = 1
 
 

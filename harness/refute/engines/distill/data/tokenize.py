@@ -26,8 +26,6 @@ from refute.job import ProgressCallback
 from refute.spec.release import GgufModel, HfModel, Source
 
 _DOCUMENTS_AT_ONCE = 256
-
-
 _NO_SHA256 = "0" * 64
 
 

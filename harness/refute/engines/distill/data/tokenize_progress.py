@@ -19,8 +19,6 @@ from refute.engines.distill.data.shards import ID, SPLITS, Shard
 from refute.errors import ExperimentError, UsageError
 
 FILE = "unfinished.safetensors"
-
-
 DIGEST_BYTES = 16
 
 

@@ -23,8 +23,6 @@ from refute.spec.experiments.parsing import parse_config
 
 # What decontamination of code corpora goes by (the corpus's own filter may be told another number).
 NGRAM = 10
-
-
 _WINDOWS_AT_ONCE = 4096
 
 

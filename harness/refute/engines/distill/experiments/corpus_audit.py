@@ -31,7 +31,6 @@ from refute.spec.experiments.parsing import parse_config
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 
-
 # Files between two lines of progress.
 _EVERY = 256
 

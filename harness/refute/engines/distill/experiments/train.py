@@ -25,10 +25,7 @@ from refute.spec.experiments.distill import TrainConfig
 from refute.spec.experiments.parsing import parse_config
 
 _LOG_LINES = 12
-
-
 _RANK = "refute.engines.distill.experiments.train"
-
 
 _KINDS: Mapping[str, type[RefuteError]] = {
     kind.__name__: kind for kind in (NonFiniteError, MissingInputsError, UsageError)

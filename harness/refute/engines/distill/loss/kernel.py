@@ -34,8 +34,6 @@ class Sizes:
 
 
 _SIZES: ContextVar[Sizes] = ContextVar("sizes")
-
-
 _USUAL = Sizes()
 
 

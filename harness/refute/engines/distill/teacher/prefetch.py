@@ -25,14 +25,8 @@ class HasTensors(Protocol):
 
 
 Item = TypeVar("Item", bound=HasTensors)
-
-
 Output = TypeVar("Output", bound=HasTensors)
-
-
 Value = TypeVar("Value")
-
-
 _BEAT_S = 1.0
 
 

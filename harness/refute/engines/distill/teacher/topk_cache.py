@@ -32,18 +32,12 @@ from refute.spec.release import Training
 
 MANIFEST = "topk.json"
 
-
 # What is being prepared, from before the first row on: rows of another teacher or shape are not continued.
 _BEGUN = "begun.json"
 
-
 # AC-DISTILL-001 in its first form: what is read back points where the teacher points.
 LOWEST_COSINE = 0.999
-
-
 _KEY_BYTES = 32
-
-
 _CHECKED_WINDOWS = 8
 
 

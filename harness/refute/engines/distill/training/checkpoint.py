@@ -23,14 +23,8 @@ from refute.errors import ExperimentError, OtherConfigurationError
 
 # Everything that must be equal for a run to be continued, as JSON.
 Identity = Mapping[str, object]
-
-
 _NAME = re.compile(r"^step-(\d{8})$")
-
-
 _TENSORS = ("weights.safetensors", "optimizer.safetensors")
-
-
 _HINT = "delete the folder to start this run again from step 0"
 
 

@@ -20,11 +20,7 @@ from refute.spec.experiments.evidence.distill import GreedySample, HeldoutEvalua
 
 # Teacher logits of the evaluation windows are kept in memory up to here and recomputed beyond.
 CACHE_MIB = 512
-
-
 SAMPLE_PROMPT = "def fibonacci(n):"
-
-
 SAMPLE_TOKENS = 64
 
 

@@ -20,11 +20,7 @@ from refute.spec.experiments.evidence_files import SMOKE_RUN
 
 # After so many steps of a run the pace is known, and a run that cannot end in time is stopped.
 _PACE_STEPS = 20
-
-
 _LONG_STEPS = 5000
-
-
 _CHECK_DISK = "check the disk and memory of this machine; a run that goes on could not be resumed"
 
 

@@ -18,8 +18,6 @@ from refute.engines.distill.training.step import StepModule
 
 # Ranks start with equal buffers and never change them. torch renamed the argument, and warns of the old name.
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-
-
 _KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
 
 

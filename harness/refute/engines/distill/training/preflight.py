@@ -22,14 +22,10 @@ from refute.spec.experiments.evidence.distill import Preflight
 
 # nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
 LARGEST_DIFFERENCE = 0.01
-
-
 _FLOAT = 4  # bytes
-
 
 # A float32 student with its gradient and AdamW's two moments.
 _COPIES_IN_MEMORY = 4
-
 
 # Weights and two moments: of two checkpoints, of a new one that is whole before the older goes, and of the kept states.
 _COPIES_ON_DISK = 3 * (3 + DRAWN + 1)

@@ -17,11 +17,9 @@ from refute.errors import UsageError
 
 Value = TypeVar("Value")
 
-
 # A rank that dies closes its connections, and the others fail at once. This is for one that hangs, and must outlast
 # the longest wait in a healthy run: for rank 0 to write a checkpoint.
 _TIMEOUT = timedelta(minutes=10)
-
 
 # DDP's reducer may let go of the process group last, holding Python's lock while it waits for gloo's thread, which
 # needs that lock to drop the last collective's tensors: a process that has done its work would never end. A reference

@@ -47,8 +47,6 @@ from refute.spec.experiments.evidence_files import (
 from refute.spec.release import Training
 
 Row = Mapping[str, object]
-
-
 _BEST = "best.safetensors"
 
 

@@ -12,13 +12,8 @@ from markdown_it.token import Token
 
 # Answers are no HTML: a line of a tag alone would hide the fence behind it. Inline text is nobody's code.
 _PARSER = MarkdownIt("commonmark").disable(["html_block", "inline"])
-
-
 _PYTHON = re.compile(r"(?<![a-z])i?py(?:thon)?[0-9.]*w?(?![a-z])", re.IGNORECASE)
-
-
 _MARKDOWN = re.compile(r"^\W*(?:markdown|md)\b", re.IGNORECASE)
-
 
 # A fence behind other text in its line, or deeper than CommonMark lets one stand.
 _STRAY_FENCE = re.compile(r"^([^\n`~]*?)[ \t]*(`{3,}|~{3,})[ \t]*([^`~\n]*)$", re.MULTILINE)

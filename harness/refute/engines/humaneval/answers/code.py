@@ -16,11 +16,8 @@ RULE = (
     "its body; drafts in reasoning tags, special tokens and what follows them are left out"
 )
 
-
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
 _WHOLE, _BROKEN, _HEAD = 3, 2, 1
-
-
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w")
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 _DRAFT_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|seed:think"
 
-
 # DeepSeek, Qwen and many others; Magistral; Kimi; Open Thoughts; Command A.
 _DRAFT = re.compile(
     rf"(?P<opens><(?:{_DRAFT_NAMES})>|\[THINK\]|\u25c1think\u25b7|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
     rf"|</(?:{_DRAFT_NAMES})>|\[/THINK\]|\u25c1/think\u25b7|<\|end_of_thought\|>|<\|END_THINKING\|>",
     re.IGNORECASE,
 )
-
 
 # ChatML, Llama, gpt-oss, Phi, Granite; DeepSeek; Gemma; Llama 2 and Mistral. `<s>` may be HTML within a line.
 _TOKEN = re.compile(
@@ -25,25 +23,16 @@ _TOKEN = re.compile(
     re.IGNORECASE,
 )
 
-
 # The next word is a role.
 _NAMES_A_ROLE = frozenset({"im_start", "start_of_turn", "start_of_role", "start_header_id", "start"})
 
-
 # What stood before belongs to the head of the turn.
 _ENDS_A_HEAD = frozenset({"end_header_id", "end_of_role", "message"})
-
-
 _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "assistant", "gpt": "assistant"}
-
 
 # gpt-oss keeps what it thinks in channels of its own.
 _CHANNELS = {"final": "assistant"}
-
-
 _TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
-
-
 _WORD = re.compile(r"\s*(\w*)[^\S\n]*\n?")
 
 

@@ -20,7 +20,6 @@ from refute.job import ProgressCallback
 
 REPORTED_HERE, REPORTED_THERE, UNREPORTED = "the sampler", "the server, with every answer", "requested, not reported"
 
-
 # Enough to notice samples that do not repeat, or never differ, at a cost that does not count.
 PROBED = 8
 

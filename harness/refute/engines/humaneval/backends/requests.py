@@ -16,7 +16,6 @@ from refute.errors import ExperimentError
 
 Wanted = Sequence[tuple[Problem, int]]
 
-
 # How often the console hears of a server that keeps silent, and how soon a signal is heeded.
 _WAIT_S = 0.5
 

@@ -17,8 +17,6 @@ from refute.engines.humaneval.sandbox.stations import Result
 
 # Of each kind. Eight of 164 cost 5 % of the execution twice; one would do, were it not for problems with a flaw.
 CANARIES = 8
-
-
 RIGHT, WRONG = "right", "wrong"
 
 

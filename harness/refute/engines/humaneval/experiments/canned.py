@@ -36,10 +36,7 @@ BODIES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-
 ENDLESS = "while True:\n    pass"
-
-
 KINDS = ("canonical", *BODIES)
 
 

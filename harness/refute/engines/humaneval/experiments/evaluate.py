@@ -45,11 +45,7 @@ from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HumanEval
 
 Json = Mapping[str, object]
-
-
 _LOOP_TIMEOUT_S = 2.0
-
-
 _NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at the machine, then run again"
 
 

@@ -9,7 +9,6 @@ from refute.engines.humaneval.problems.prompts import PROTOCOLS
 
 NAME = "chat_answer"
 
-
 EXTRACTION = (
     f"{RULE}; executed behind the prompt, whose function it defines again, or continues where it does not define it"
 )

@@ -40,18 +40,12 @@ class PromptTokenizer(typing.Protocol):
 
 
 ProtocolName = Literal["chat_primed", "completion"]
-
-
 EXTRACTION = "the text behind the prompt up to the leftmost match of a stop; executed as prompt + completion"
-
-
 _CLOSING_FENCE = r"\n?[ \t]*```"
-
 
 # A body ends where a line starts in column 0. Comments and closing brackets may stand there inside a body.
 # None of the 164 canonical solutions has such a line (measured), so no honest body is cut by this rule.
 _TOP_LEVEL_LINE = r"\n(?=[^\s#)\]}])"
-
 
 # A body that follows an ordinary indentation; used only to see how a tokenizer splits the boundary.
 _TYPICAL_CONTINUATION = "\n    return"

@@ -10,10 +10,8 @@ from pathlib import Path
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
-
 # What begins so holds no JSON, and has a name.
 _NAMES = {b"PAR1": "a Parquet file", b"\x28\xb5\x2f\xfd": "packed by zstd", b"\x80\x04\x95": "a pickle"}
-
 
 # Of Inspect's own format: a zip with a file for each sample.
 _MEMBERS = "samples/"

@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 # How a text becomes a program: it follows the prompt, it is all of it, or it is a chat's whole answer.
 Kind = Literal["completion", "program", "answer"]
-
-
 Row = Mapping[str, Any]
 
 

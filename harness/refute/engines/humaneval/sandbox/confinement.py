@@ -18,34 +18,19 @@ from refute.engines.humaneval.sandbox.syscall_filter import prctl, prepared_filt
 
 _MIB = 1024 * 1024
 
-
 # One written file; a program that fills more than this is not solving a problem of this kind.
 _FILE_BYTES = _MIB
-
-
 _OPEN_FILES = 64
-
-
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-
 
 # linux/capability.h, version 3: of the process that asks, and three empty sets.
 _CAPABILITY_HEADER, _NO_CAPABILITIES = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-
-
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
-
 
 # linux/landlock.h: file rights 0-12 in ABI 1, REFER in 2, TRUNCATE in 3, IOCTL_DEV in 5.
 _RIGHTS_ADDED = {1: 0x1FFF, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
-
-
 _READ = 1 << 2 | 1 << 3
-
-
 _WRITE_FILE = 1 << 1
-
-
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 

@@ -14,13 +14,8 @@ from pathlib import Path
 from refute.engines.humaneval.sandbox.preload import interpreter
 
 NOBODY = 65534
-
-
 _TMP_BYTES = 64 * 1024 * 1024
-
-
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64", "/nix/store")
-
 
 # Installed packages may hold the very problems that a program is asked to solve.
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")

@@ -24,13 +24,8 @@ from refute.engines.humaneval.sandbox.template import serve
 from refute.engines.humaneval.sandbox.wire import Channel, WireError, pack
 
 _MEMORY_BYTES = 2 * 1024**3
-
-
 _TEXT_LIMIT = 500
-
-
 STARTED = b"+"
-
 
 # Raised through iteration these would end a loop in the test early and quietly, as if all was well.
 _CONTROL_FLOW = (StopIteration, StopAsyncIteration)

@@ -16,12 +16,10 @@ from typing import Literal
 
 Worker = Literal["judge_worker", "sandbox_worker"]
 
-
 _NEEDED = {
     "judge_worker": ("wire", "template"),
     "sandbox_worker": ("wire", "syscall_filter", "confinement", "template"),
 }
-
 
 # Bytecode of this interpreter for this interpreter: compiling the source would take 6 to 15 ms more a start.
 _BOOT = """

@@ -23,20 +23,13 @@ from refute.engines.humaneval.sandbox.template_process import GRACE_S, TemplateP
 
 ProgramOutcome = Literal["passed", "failed", "timeout", "error"]
 
-
 # Starting takes some 100 ms; the allowance is for a busy machine and not part of the program's time.
 START_LIMIT_S = 30.0
 
-
 # For a judge on a busy machine; whatever it says in that time is late anyway.
 _LATE_S = 1.0
-
-
 _REPORT_BYTES = 1 << 16
-
-
 _STARTED = b"+"
-
 
 # What a judge says that is as good as new: it came to an end in time, and it was not at fault.
 _KEPT = ("passed", "failed")

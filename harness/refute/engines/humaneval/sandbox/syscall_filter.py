@@ -37,7 +37,6 @@ _DENIED = {  # name: (x86_64, aarch64)
     "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
 
-
 # Allowed on the process itself only: the first argument is a process id.
 _SELF_ONLY = {
     "kill": (62, 129), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
@@ -45,9 +44,7 @@ _SELF_ONLY = {
     "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
 }  # fmt: skip
 
-
 _ZERO_IS_SELF = {"prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"}
-
 
 # Requests that make the kernel signal another process, or type into its terminal.
 _DENIED_REQUESTS = {
@@ -55,41 +52,19 @@ _DENIED_REQUESTS = {
     "ioctl": ((16, 29), (0x8901, 0x8902, 0x5412)),  # FIOSETOWN, SIOCSPGRP, TIOCSTI
 }
 
-
 _CLONE, _CLONE3, _SENDTO = (56, 220), (435, 435), (44, 206)
-
-
 _CLONE_THREAD = 0x10000
-
-
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-
-
 _X32_BIT = 0x40000000
-
-
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-
-
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-
-
 _EPERM, _ENOSYS = 1, 38
-
 
 # Stands for a process that is yet to be; the kernel gives no id above 2^22.
 _ANY_PID = 0x7FFFFFFF
-
-
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
-
-
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
-
-
 _REFUSE: _Step = (_RETURN, 0, 0, _ERRNO | _EPERM)
-
-
 _PERMIT: _Step = (_RETURN, 0, 0, _ALLOW)
 
 

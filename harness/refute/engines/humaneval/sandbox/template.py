@@ -23,24 +23,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 
-
 # Less than the station waits for an answer.
 _LAST_S = 4.0
-
-
 _PAUSE_S = 0.001
-
-
 _WATCH_S = 0.02
-
-
 _MOST_DESCRIPTORS = 4
-
 
 # Loaded once here rather than in every fork: what programs and tests of this kind import.
 _COMMON = ("bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "random", "re")
-
-
 _COMMON_TOO = ("string", "typing")
 
 

@@ -21,11 +21,7 @@ from refute.engines.humaneval.sandbox.jail import Jail, visible_folders
 from refute.engines.humaneval.sandbox.preload import Worker, worker_command, worker_environment
 
 GRACE_S = 5.0
-
-
 _PROCESSES = 64
-
-
 _HEADROOM = 1024
 
 

@@ -11,10 +11,7 @@ from refute.engines.humaneval.sandbox.station import JudgeMessage, Task, run_onc
 from refute.errors import ExperimentError, MissingInputsError
 
 _PROBE_MEMORY_MIB = 512
-
-
 _PROBE_TIMEOUT_S = 10.0
-
 
 # The program tries what the upper tiers forbid, and reports what it got away with.
 _PROBE_PROGRAM = textwrap.dedent("""
@@ -45,7 +42,6 @@ _PROBE_PROGRAM = textwrap.dedent("""
             done.append(name)
         return done
 """)
-
 
 _PROBE_TESTS = {
     False: "def check(candidate):\n    assert isinstance(candidate(), list)\n",

@@ -14,17 +14,11 @@ import os
 from collections.abc import Callable, Iterable
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
-
-
 MAX_DEPTH = 100
-
 
 # Beyond it integers travel in hexadecimal: Python limits decimal text to 4,300 digits, at quadratic cost.
 _SMALL_INT = 2**63
-
-
 _READ_BYTES = 1 << 16
-
 
 _SEQUENCES: dict[str, Callable[[Iterable[object]], object]] = {
     "l": list,
@@ -32,7 +26,6 @@ _SEQUENCES: dict[str, Callable[[Iterable[object]], object]] = {
     "s": set,
     "z": frozenset,
 }
-
 
 _SPECIAL_FLOATS = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 

@@ -25,7 +25,6 @@ from refute.errors import MissingInputsError
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
-
 # GGUF's name of each part of a Hugging Face tensor name.
 _PARTS = {
     "model.embed_tokens": "token_embd",

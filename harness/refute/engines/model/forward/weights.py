@@ -14,19 +14,10 @@ from numpy.typing import NDArray
 from refute.errors import UsageError
 
 Array = NDArray[np.float64]
-
-
 Rows = slice | NDArray[np.integer[Any]]
-
-
 EVERY_ROW = slice(None)
-
-
 KNOWN_ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
-
-
 _GLOBAL = re.compile(r"(token_embd|output_norm|output|rope_freqs)\.weight")
-
 
 _LAYER = re.compile(
     r"blk\.(\d+)\.((attn_norm|ffn_norm)\.weight|(attn_(q|k|v|output)|ffn_(gate|up|down))\.(weight|bias)"

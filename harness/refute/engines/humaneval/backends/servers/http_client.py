@@ -15,8 +15,6 @@ from refute.errors import ExperimentError
 
 # A request that met a fault on the way, or a server that is busy, starting or broken, may succeed later.
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429, 500, 502, 503, 504}
-
-
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 10.0
 
 

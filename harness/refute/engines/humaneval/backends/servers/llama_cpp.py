@@ -14,8 +14,6 @@ from refute.errors import MissingDependencyError, MissingInputsError
 
 # What a chat template and its system turn may add to a problem, in tokens; a prompt that needs more is refused.
 _TEMPLATE_TOKENS = 1024
-
-
 _LOOPBACK = "127.0.0.1"
 
 

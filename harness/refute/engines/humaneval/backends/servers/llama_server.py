@@ -27,18 +27,12 @@ from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 
 Found = TypeVar("Found", list[int], str)
-
-
 _STOPS: Mapping[str, Stop] = {"eos": "eos", "word": "stop", "limit": "length"}
-
 
 # The protocols' stops in words that the server knows, to save time: where a text ends is decided here. A body ends
 # where a line begins with anything but white space, a comment or a closing bracket.
 _LINE_STARTS = tuple(f"\n{chr(code)}" for code in range(33, 127) if chr(code) not in "#)]}")
-
-
 _FENCE = "```"
-
 
 # SHA-256 of the template that llama.cpp makes up for a file that has none (xllamacpp 2026.10; a test holds it).
 _MADE_UP = "cc145ac597328b60dbce2631dce17c0c84bb6a87b2380cc0473e2e1291965db7"

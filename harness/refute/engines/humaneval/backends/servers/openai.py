@@ -26,7 +26,6 @@ from refute.spec.experiments.evidence.humaneval import ModelCall
 
 _BARE = PROTOCOLS["completion"]
 
-
 # Each begins a line in column 0, where the protocol ends an answer anyway: sent to save time, not to decide. No more
 # than four are allowed by OpenAI.
 _EARLY_STOPS = ("\ndef ", "\nclass ", "\nif ", "\nprint(")

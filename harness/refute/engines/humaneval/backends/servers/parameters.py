@@ -8,10 +8,7 @@ from collections.abc import Mapping
 
 # How servers say that they do not know a parameter.
 _REFUSAL = re.compile(r"unsupported|unknown|unrecogni[sz]ed|unexpected|extra|not (?:supported|permitted|allowed)", re.I)
-
-
 _OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
-
 
 # Without a seed samples are still drawn, and stops are only sent to save time. A budget and a temperature are kept to.
 _DISPENSABLE = ("seed", "stop")

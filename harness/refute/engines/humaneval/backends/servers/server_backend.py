@@ -34,10 +34,7 @@ from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sample_log import SampleLog
 
 _ALONE = Dependence("nothing: one sample is computed at a time", repeatable=True)
-
-
 _SLOTS = Dependence("what is computed at the same time, in the last bits of sums", repeatable=False)
-
 
 _SERVER = Dependence(
     "what the server computes at the same time, unless it promises otherwise; seeds are sent", repeatable=False

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken
 from transformers import (
+    AddedToken,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
@@ -155,7 +155,7 @@ def test_every_special_token_ends_a_row(make_model: MakeModel, tokenizer: PreTra
     """Also one without a role, which `all_special_ids` leaves out, and no other token that was added."""
     more = copy.deepcopy(tokenizer)
     more.add_tokens([AddedToken("<file_sep>", special=True), AddedToken("<plain>", special=False)])
-    special, plain = more.convert_tokens_to_ids(["<file_sep>", "<plain>"])
+    special, plain = (more.convert_tokens_to_ids(token) for token in ("<file_sep>", "<plain>"))
     assert special not in more.all_special_ids
     assert special in end_ids(make_model(3), more)
     assert plain not in end_ids(make_model(3), more)

@@ -29,7 +29,7 @@ class Wheel:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            lines += [] if editable else [f"{name},sha256={digest},{len(text)}"]
+            lines += [] if editable and name.endswith(".py") else [f"{name},sha256={digest},{len(text)}"]
         info = site / "refute-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text("Name: refute\nVersion: 1\n", encoding="utf-8")
@@ -78,7 +78,8 @@ def test_every_difference_is_named(wheel: Wheel, change: str) -> None:
 
 
 def test_sources_are_no_wheel(tmp_path: Path) -> None:
-    """An editable install has nothing to compare with, and the digest of the same files in a wheel."""
+    """An editable install, which brings other files than modules, has nothing to compare with, and the digest of the same
+    files in a wheel."""
     sources, wheel = Wheel(tmp_path / "a", editable=True).engine(), Wheel(tmp_path / "b", editable=False).engine()
     assert (sources.origin, sources.as_installed, sources.sha256) == ("sources", False, wheel.sha256)
     assert sources.sentence.startswith("engine from sources, nothing to compare with: 1, ")

@@ -99,7 +99,11 @@ def _is_the_command() -> bool:
     """Whether this process was started as `refute` or `python -m refute`, and is not isolated yet."""
     main = sys.modules["__main__"]
     module, file = getattr(main, "__spec__", None), getattr(main, "__file__", None) or ""
-    started = os.path.basename(file) == "refute" if module is None else module.name == "refute.__main__"  # noqa: PTH119
+    if module is None:
+        started = os.path.basename(file) == "refute"  # noqa: PTH119
+    else:
+        # In two words: the module's dotted name would bind the key of every experiment to the command line (reach.py).
+        started = (module.parent, module.name.rpartition(".")[2]) == ("refute", "__main__")
     return started and start.places_of_this_process() is None
 
 

@@ -68,6 +68,8 @@ def engine_of(installed: Distribution, packages: Mapping[str, Path], compiled: M
         if path.is_file() and path.suffix != ".pyc"
     }
     recorded = {path: text for path, text in recorded_files(installed).items() if path.partition("/")[0] in packages}
+    if not any(path.endswith(".py") for path in recorded):  # an editable install brings the schemas alone
+        recorded = {}
     unlike = [name for name in sorted({*files, *recorded}) if _record_form(files.get(name)) != recorded.get(name)]
     contents = set(files.values())
     own = {module: digest for module, digest in compiled.items() if module.partition(".")[0] in packages}

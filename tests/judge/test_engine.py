@@ -78,8 +78,8 @@ def test_every_difference_is_named(wheel: Wheel, change: str) -> None:
 
 
 def test_sources_are_no_wheel(tmp_path: Path) -> None:
-    """An editable install, which brings other files than modules, has nothing to compare with, and the digest of the same
-    files in a wheel."""
+    """An editable install, which may bring files but no modules, has nothing to compare with, and the digest of the
+    same files in a wheel."""
     sources, wheel = Wheel(tmp_path / "a", editable=True).engine(), Wheel(tmp_path / "b", editable=False).engine()
     assert (sources.origin, sources.as_installed, sources.sha256) == ("sources", False, wheel.sha256)
     assert sources.sentence.startswith("engine from sources, nothing to compare with: 1, ")

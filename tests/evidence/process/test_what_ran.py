@@ -129,7 +129,7 @@ def test_what_an_experiment_sees_of_the_environment() -> None:
         "HF_TOKEN": "secret",
         "REFUTE_KEY_PASSPHRASE": "secret",
         "LD_PRELOAD": "/tmp/evil.so",  # noqa: S108 - nothing is written there
-        "LD_LIBRARY_PATH": "/usr/local/nvidia/lib64:/home/me/lib:",
+        "LD_LIBRARY_PATH": "/usr/local/nvidia/lib64:/srv/lib:",
         "PYTHONHASHSEED": "7",
         "OMP_WAIT_POLICY": "active",
     }

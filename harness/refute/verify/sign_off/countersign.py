@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from refute.attest import key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.disk import read_regular, write_whole
-from refute.errors import UsageError
+from refute.errors import UnreadableInputError, UsageError
 from refute.judge.predicate.bundle import countersign_bundle
 from refute.judge.run.verdict_files import files_of
 from refute.spec.policy import OPERATOR, load_policy, trusted_keys
-from refute.verify.verification import verify_file
+from refute.verify.verification import Verified, naming, verify_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def countersign(request: CountersignRequest) -> Countersigned:
     trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
     bundle = files_of(request.verdict).bundle
     paths = [request.verdict, *([bundle] if bundle.exists() and bundle != request.verdict else [])]
-    digests = {verify_file(path, trusted).payload_sha256 for path in paths}
+    contents = {path: _read(path) for path in paths}
+    digests = {_verified(path, data, trusted).payload_sha256 for path, data in contents.items()}
     if len(digests) != 1:
         raise UsageError(
             f"{bundle} is the bundle of another verdict", hint="move it away, or name the verdict it is of"
@@ -60,7 +62,22 @@ def countersign(request: CountersignRequest) -> Countersigned:
     own_id = key_id(public_pem(key))
     if policy is not None and own_id not in {each.id for each in policy.keys_of(OPERATOR)}:
         raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {OPERATOR}")
-    signed = {path: countersign_bundle(read_regular(path), key) for path in paths}
+    # What was verified is what is signed, whatever lies there by now.
+    signed = {path: countersign_bundle(data, key) for path, data in contents.items()}
     for path, data in signed.items():
         write_whole(path, data)
     return Countersigned(tuple(signed), own_id, digests.pop())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise UnreadableInputError(
+            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json"
+        ) from error
+
+
+def _verified(path: Path, envelope: bytes, trusted: Sequence[bytes]) -> Verified:
+    with naming(path):
+        return verify_verdict(envelope, trusted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from refute.evidence.experiment import Plan
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.missing_inputs import require_inputs
 from refute.evidence.store import Store
-from refute.evidence.store.opening import open_store
+from refute.evidence.store.opening import open_store, untested
 from refute.falsifier.context import Evidence
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
@@ -149,6 +149,7 @@ class GateSession:
         requires = verify_required(self.inputs.release)
         lock = self._take_lock()
         store = open_store(self.inputs.store)  # nothing is written for a release that may not begin
+        self._warn(filter(None, [untested(self.inputs.store)]))
         made = self._path_option("--refute-run")
         run = RunFolder.create(runs_folder(self.inputs.refute_dir)) if made is None else RunFolder(made)
         run.write_run(describe_run(run.path.name, self.config, self.inputs, lock, requires))
@@ -159,11 +160,15 @@ class GateSession:
         release, specs = self.inputs.release, self.inputs.specs
         lock = record_lock(release, specs, self.inputs.registry, self._path_option("--lock"))
         found = foresee(lock, release, specs, self._lock_keys, self._signing_key)
+        self._warn(warnings(found, signer_known=bool(self._lock_keys) or not self.config.getoption("--no-judge")))
+        return lock
+
+    def _warn(self, lines: Iterable[str]) -> None:
+        """Say at once, where pytest says anything, what its reader should know before hours have passed."""
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            for line in warnings(found, signer_known=bool(self._lock_keys) or not self.config.getoption("--no-judge")):
+            for line in lines:
                 reporter.write_line(f"refute: {clip(line, 240)}", yellow=True)
-        return lock
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Note falsifiers that the command line deselected; the verdict tells them from those that went missing."""

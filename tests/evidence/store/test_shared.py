@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fsspec.registry import _registry  # the public one is a view of it that forgets nothing
 
 from flaky_files import FlakyFiles
 from refute.attest import PrivateKey
@@ -21,7 +22,7 @@ from refute.evidence.experiment import Experiment
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.plan import plan_release
 from refute.evidence.store.lease import Lease, Timing
-from refute.evidence.store.opening import connect, is_url, open_store
+from refute.evidence.store.opening import connect, is_url, open_store, untested
 from refute.evidence.store.prune import UPLOAD_S, prune_remote
 from refute.evidence.store.shared import SharedStore
 from refute.judge.judge_run import Operator, judge_run
@@ -328,10 +329,10 @@ def test_archives_travel_between_urls(
 
 def test_a_url_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package by its extra, a kind that nobody knows, a password that every run would tell."""
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    for url, extra in (("s3://bucket/x", "s3"), ("gs://bucket/x", "gcs")):
-        with pytest.raises(MissingDependencyError) as caught:
+    for url, package, extra in (("s3://bucket/x", "s3fs", "s3"), ("gs://bucket/x", "gcsfs", "gcs")):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(_registry, url.partition(":")[0], raising=False)  # it keeps what was loaded
+        with pytest.raises(MissingDependencyError, match=package) as caught:
             connect(url)
         assert caught.value.hint == f"pip install 'refute[{extra}]'"
     with pytest.raises(UsageError, match="no URL of a known file system"):
@@ -339,3 +340,15 @@ def test_a_url_that_cannot_be_used_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UsageError, match="carries a password"):
         connect("ftp://me:secret@host/x")
     assert not is_url(Path("s3://bucket"))
+
+
+def test_who_goes_where_no_test_went_is_told(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In so many words, and nobody else is."""
+    monkeypatch.setenv("REFUTE_CACHE", str(tmp_path / "cache"))
+    machine(tmp_path / "here").add("student", KEY, write(tmp_path / "out"))
+    listed = cli("store", "list", "--store", URL, "--refute-dir", tmp_path)
+    assert (listed.returncode, "stores at flaky:// go the way of s3://, and were not tested" in listed.stderr) == (
+        0,
+        True,
+    )
+    assert [untested(place) for place in (tmp_path, "s3://bucket/x", "file:///x")] == [None] * 3

@@ -167,6 +167,7 @@ def import_into(
 
     place = store or str(store_folder(refute_dir))
     opened = open_store(place)
+    _tell_untested(place)
     with progress(quiet=as_json) as report:
         taken = import_archive(
             opened, runs_folder(refute_dir), file, lambda done, total: report("take in bytes", done, total, {})
@@ -209,7 +210,15 @@ def _connected(url: str) -> Remote:
 
     remote = connect(url)
     remote.require()
+    _tell_untested(url)
     return remote
+
+
+def _tell_untested(place: str) -> None:
+    from refute.evidence.store.opening import untested
+
+    if (note := untested(place)) is not None:
+        typer.echo(f"note: {note}", err=True)
 
 
 def _opened(store: str | None, refute_dir: Path) -> Store:

@@ -13,8 +13,11 @@ from refute.evidence.store.local import Store
 from refute.evidence.store.remote import Remote
 from refute.evidence.store.shared import SharedStore
 
-# By the scheme of a URL, the extra that brings its file system.
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+# By the scheme of a URL, the package of its file system and the extra that brings it.
+_PACKAGES = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs")}
+
+# The schemes under which our tests read and write stores.
+_TESTED = ("file", "local", "memory", "s3", "s3a")
 
 
 def is_url(named: str | Path) -> bool:
@@ -47,6 +50,14 @@ def open_objects(named: str | Path) -> Callable[[str], Path]:
     return lambda digest: Path(named) / "objects" / digest[:2] / digest
 
 
+def untested(named: str | Path) -> str | None:
+    """What to tell somebody whose store lies on a file system that no test of ours has seen; None for all others."""
+    scheme = str(named).partition("://")[0]
+    if not is_url(named) or scheme in _TESTED:
+        return None
+    return f"stores at {scheme}:// go the way of s3://, and were not tested: what arrives is hashed all the same"
+
+
 def cache_of(url: str) -> Path:
     """The folder on this machine in which the store at `url` is kept."""
     return cache_folder() / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -66,8 +77,9 @@ def connect(url: str) -> Remote:
         # Listings of a moment ago would hide what others wrote.
         files, root = url_to_fs(url.rstrip("/"), use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
-        if scheme in _EXTRAS:
-            raise MissingDependencyError(f"stores at {scheme}://", _EXTRAS[scheme]) from error
+        if scheme in _PACKAGES:
+            package, extra = _PACKAGES[scheme]
+            raise MissingDependencyError(f"stores at {scheme}:// (through {package})", extra) from error
         raise EvidenceError(
             f"stores at {scheme}:// need another package: {error}", hint="install it beside refute"
         ) from error

@@ -123,6 +123,26 @@ def try_controls(
     return {control.name: result for control, result in zip(falsifier.controls, results, strict=True)}
 
 
+def lay_out(
+    control: Control,
+    parameters: Mapping[str, Parameter],
+    evidence: Mapping[str, Evidence],
+    bars: Mapping[str, BenchBar],
+    folder: Path,
+) -> Callable[[Falsifier], TrialResult]:
+    """`control` laid out in `folder` once; what this returns shows it to a falsifier, in this very process."""
+    benches: list[Bench] = []
+
+    def make() -> Context:
+        if not benches:
+            bench = Bench(folder, dict(parameters), evidence, bars)
+            control.build(bench)
+            benches.append(bench)
+        return replace(benches[0], parameters=dict(parameters)).context()
+
+    return lambda falsifier: _result(_measure(falsifier, make, control.raises, lambda _error: None))
+
+
 Make = Callable[[], Context]
 Refusals = tuple[type[Exception], ...]
 

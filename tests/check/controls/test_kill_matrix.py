@@ -48,7 +48,7 @@ def of_another_type(bench):
 @falsifier("share", needs=("answers",), measures={{"share": "%"}}, controls=({controls}))
 def share(context):
     """Refuted when few are right."""
-    found = context.evidence("answers").json("a.json")
+    found = context.evidence("answers").json("a.json"){guard}
     if found["all"] < 5:
         raise ValueError("too few were asked")
     yield Measurement("share", 100 * found["right"] / found["all"], "%", n=max(found["all"], 1))
@@ -68,15 +68,17 @@ criteria:
 """
 BOTH = "known_good(good), known_bad(bad)"
 
+Made = Callable[..., tuple[list[Spec], Registry]]
+
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Callable[[str], tuple[list[Spec], Registry]]]:
+def made(tmp_path: Path) -> Iterator[Made]:
     """made("known_good(good), …"): a spec, and the registry of a falsifier with these controls."""
     names = []
 
-    def make(controls: str) -> tuple[list[Spec], Registry]:
+    def make(controls: str, guard: str = "") -> tuple[list[Spec], Registry]:
         path = tmp_path / "share.py"
-        path.write_text(FALSIFIER.format(controls=controls), encoding="utf-8")
+        path.write_text(FALSIFIER.format(controls=controls, guard=guard), encoding="utf-8")
         (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
         module = _load(path)
         names.append(module.__name__)
@@ -101,9 +103,6 @@ def _load(path: Path) -> ModuleType:
 
 def _excuse(change: str) -> str:
     return f"[[mutant]]\nfalsifier = 'share'\nchanges = [{json.dumps(change)}]\nreason = 'no'\n"
-
-
-Made = Callable[[str], tuple[list[Spec], Registry]]
 
 
 def mutable(made: tuple[list[Spec], Registry]) -> tuple[list[FalsifierUse], Registry]:
@@ -175,6 +174,15 @@ def test_the_first_control_that_notices_is_enough(made: Made) -> None:
     assert sorted(fates) == list(range(1, whole.falsifiers[0].mutants + 1))
 
 
+def test_a_mutant_that_ends_the_process_takes_no_other_along(made: Made) -> None:
+    """All mutants share one process, unless one of them ends it: then each control of each has its own."""
+    fates = kill_matrix(*mutable(made(BOTH)), NoRun()).fates
+    deadly = kill_matrix(*mutable(made(BOTH, "\n    if found['all'] > 99:\n        os._exit(3)")), NoRun()).fates
+    known = {fate.change: fate.killed_by for fate in deadly}
+    assert known["Gt -> LtE: found['all'] > 99"] == ("F-SHARE-001/good", "F-SHARE-001/bad")
+    assert {fate.change: fate.killed_by for fate in fates}.items() <= known.items()
+
+
 def test_survivors_come_first_and_the_score_counts_the_killed(made: Made) -> None:
     """What is to be looked at stands at the top, as file and line."""
     matrix = kill_matrix(*mutable(made(BOTH)), NoRun())
@@ -232,7 +240,7 @@ def test_the_command_tells_people_and_programs(cli: Callable[..., object], made:
 
 
 def test_a_falsifier_whose_controls_misbehave_is_not_mutated(
-    made: Callable[[str], tuple[list[Spec], Registry]],
+    made: Made,
 ) -> None:
     """Its own misbehaviour would count as a kill of every mutant."""
     specs, registry = made("known_good(bad), known_bad(good)")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from refute.check.controls.mutants import bring_to_life, mutants_of
-from refute.check.controls.trials import ControlTrial, State, falsifier_of, try_use
+from refute.check.controls.mutants import Mutant, bring_to_life, mutants_of
+from refute.check.controls.trials import ControlTrial, State, falsifier_of, lay_out_all, try_use
 from refute.errors import UsageError
 from refute.falsifier.context import Evidence
-from refute.falsifier.forked import reply_of
+from refute.falsifier.forked import each_reply, warm_up
 from refute.falsifier.registry import Falsifier, Registry
 from refute.spec.criteria import FalsifierUse
 
 # Beside a file of falsifiers: mutants that no control can tell from it, each with the reason.
 ACCEPTED = "equivalent_mutants.toml"
+
+# For all mutants of one falsifier.
+_LIMIT_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +133,18 @@ def kill_matrix(
     accepted = _accepted({falsifier.file.parent for falsifier in chosen})
     fates: list[Fate] = []
     falsifiers: list[Mutated] = []
-    for done, falsifier in enumerate(chosen, start=1):
-        own = by_name[falsifier.name]
-        trials = list(_trials(falsifier, own, evidence))
-        _refuse_broken(falsifier, trials)
-        found = list(_fates(falsifier, own, evidence, accepted, first=first))
-        untried = tuple(sorted({trial.control for trial in trials if trial.result is None}))
-        falsifiers.append(Mutated(falsifier.name, falsifier.code, len(found), untried))
-        fates += found
-        tell(falsifier.name, done, len(chosen))
+    most = 1 if first else None
+    warm_up()
+    works = [partial(_examined, falsifier, by_name[falsifier.name], evidence, most) for falsifier in chosen]
+    with tempfile.TemporaryDirectory(prefix="refute-mutants-") as folder:
+        replies = each_reply(works, _LIMIT_S, Path(folder) / "log.txt")
+        for falsifier, reply in zip(chosen, replies, strict=True):
+            own = by_name[falsifier.name]
+            found = _Examined(**json.loads(reply.line)) if not reply.fault else _apart(falsifier, own, evidence, most)
+            _refuse_broken(falsifier, found)
+            falsifiers.append(Mutated(falsifier.name, falsifier.code, len(found.mutants), tuple(found.untried)))
+            fates += _fates(falsifier, found, accepted)
+            tell(falsifier.name, len(falsifiers), len(chosen))
     _refuse_stale(accepted, fates, {falsifier.name for falsifier in chosen})
     ordered = sorted(fates, key=lambda fate: (not fate.survived, len(fate.killed_by), fate.falsifier))
     return KillMatrix(tuple(ordered), tuple(falsifiers))
@@ -145,63 +153,86 @@ def kill_matrix(
 Accepted = Mapping[tuple[str, str], str]
 
 
-def _trials(
-    falsifier: Falsifier, uses: Sequence[FalsifierUse], evidence: Mapping[str, Evidence], *, apart: bool = True
-) -> Iterator[ControlTrial]:
-    """One control after the other, under each use, as they are asked for."""
-    for use in uses:
-        for control in falsifier.controls:
-            yield from try_use(replace(falsifier, controls=(control,)), use, evidence, apart=apart)
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """Controls that misbehave with the falsifier as it is, or need a run; of each mutant place, change and `killed_by`.
 
-
-def _noticing(
-    mutated: Falsifier, uses: Sequence[FalsifierUse], evidence: Mapping[str, Evidence], most: int | None
-) -> list[str]:
-    """`use/control` of up to `most` controls that do not give their outcome.
-
-    All in one child, which takes a third of the time. Where that one gives no answer, for a mutant may hang or die,
-    each control has a child and its time.
+    The mutants are those that load, in the order of the source.
     """
 
-    def found(*, apart: bool) -> list[str]:
-        trials = (each for each in _trials(mutated, uses, evidence, apart=apart) if each.state is State.MISBEHAVED)
-        return [f"{trial.use}/{trial.control}" for trial in islice(trials, most)]
-
-    with tempfile.TemporaryDirectory(prefix="refute-mutant-") as folder:
-        limit_s = max(use.timeout_s for use in uses)
-        reply = reply_of(lambda: json.dumps(found(apart=False)), limit_s, Path(folder) / "log.txt")
-    if reply.fault:
-        return found(apart=True)
-    names: list[str] = json.loads(reply.line)
-    return names
+    broken: list[str]
+    untried: list[str]
+    mutants: list[tuple[str, str, list[str]]]
 
 
-def _fates(
-    falsifier: Falsifier,
-    uses: Sequence[FalsifierUse],
-    evidence: Mapping[str, Evidence],
-    accepted: Accepted,
-    *,
-    first: bool,
-) -> Iterator[Fate]:
-    """What became of each mutant that loads, in the order of the source."""
-    number = 0
+def _examined(
+    falsifier: Falsifier, uses: Sequence[FalsifierUse], evidence: Mapping[str, Evidence], most: int | None
+) -> str:
+    """`_Examined` as JSON. In a process to spare, which a mutant may end: one that hangs does, once its time is over.
+
+    Each control is laid out once for all mutants, and each has up to `most` controls that notice.
+    """
+    limit_s = max(use.timeout_s for use in uses)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with tempfile.TemporaryDirectory(prefix="refute-mutants-") as folder:
+        laid_out = lay_out_all(falsifier, uses, evidence, Path(folder))
+
+        def trials(tried: Falsifier) -> Iterator[ControlTrial]:
+            signal.setitimer(signal.ITIMER_REAL, limit_s)
+            return (each.trial(tried) for each in laid_out)
+
+        found = _of_itself(trials(falsifier))
+        found.mutants.extend((m.place, m.change, _noticing(trials(mutated), most)) for m, mutated in _alive(falsifier))
+    return json.dumps(asdict(found))
+
+
+def _apart(
+    falsifier: Falsifier, uses: Sequence[FalsifierUse], evidence: Mapping[str, Evidence], most: int | None
+) -> _Examined:
+    """The same where a mutant has ended the process: each control of each has a child of its own."""
+
+    def trials(tried: Falsifier) -> Iterator[ControlTrial]:
+        for use in uses:
+            for control in tried.controls:
+                yield from try_use(replace(tried, controls=(control,)), use, evidence)
+
+    found = _of_itself(trials(falsifier))
+    found.mutants.extend((m.place, m.change, _noticing(trials(mutated), most)) for m, mutated in _alive(falsifier))
+    return found
+
+
+def _of_itself(trials: Iterable[ControlTrial]) -> _Examined:
+    by_state: dict[State, set[str]] = {state: set() for state in State}
+    for trial in trials:
+        by_state[trial.state].add(trial.control)
+    return _Examined(sorted(by_state[State.MISBEHAVED]), sorted(by_state[State.NEEDS_RUN]), [])
+
+
+def _alive(falsifier: Falsifier) -> Iterator[tuple[Mutant, Falsifier]]:
     for mutant in mutants_of(falsifier):
         mutated = bring_to_life(mutant, falsifier)
-        if mutated is None:
-            continue
-        number += 1
-        killed_by = tuple(_noticing(mutated, uses, evidence, 1 if first else None))
-        reason = "" if killed_by else accepted.get((falsifier.name, mutant.change), "")
-        yield Fate(falsifier.name, number, mutant.place, mutant.change, killed_by, reason)
+        if mutated is not None:
+            yield mutant, mutated
 
 
-def _refuse_broken(falsifier: Falsifier, trials: Sequence[ControlTrial]) -> None:
+def _noticing(trials: Iterable[ControlTrial], most: int | None) -> list[str]:
+    """`use/control` of up to `most` controls that do not give their outcome."""
+    noticed = (each for each in trials if each.state is State.MISBEHAVED)
+    return [f"{trial.use}/{trial.control}" for trial in islice(noticed, most)]
+
+
+def _fates(falsifier: Falsifier, found: _Examined, accepted: Accepted) -> Iterator[Fate]:
+    """What became of each mutant."""
+    for number, (place, change, killed_by) in enumerate(found.mutants, start=1):
+        reason = "" if killed_by else accepted.get((falsifier.name, change), "")
+        yield Fate(falsifier.name, number, place, change, tuple(killed_by), reason)
+
+
+def _refuse_broken(falsifier: Falsifier, found: _Examined) -> None:
     """A control that misbehaves with the original would kill every mutant of it."""
-    wrong = sorted({trial.control for trial in trials if trial.state is State.MISBEHAVED})
-    if wrong:
+    if found.broken:
         raise UsageError(
-            f"controls of {falsifier.name!r} misbehave without any mutation: {', '.join(wrong)}",
+            f"controls of {falsifier.name!r} misbehave without any mutation: {', '.join(found.broken)}",
             hint="`refute controls` says how; correct them first",
         )
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from refute.errors import LoadingError, NoRunError
 from refute.falsifier.context import Evidence
+from refute.falsifier.controls import Control
 from refute.falsifier.registry import Falsifier, Registry
 from refute.falsifier.runner import bench_bars, control_result, parameters_of
-from refute.falsifier.trial import FaultKind, try_controls
+from refute.falsifier.trial import FaultKind, TrialResult, lay_out, try_controls
 from refute.judge.run.folder import RunFolder
 from refute.outcome import ControlResult
 from refute.spec.criteria import FalsifierUse, Spec, uses_of
@@ -100,17 +101,44 @@ def try_use(
         results = try_controls(
             falsifier, parameters, evidence, bars=bench_bars(use), timeout_s=use.timeout_s, log=log, apart=apart
         )
-    return [
-        ControlTrial(
-            use.id,
-            falsifier.name,
-            control.name,
-            None if result.kind is FaultKind.NEEDS_RUN else control_result(use, control, result),
-            untestable=result.kind is FaultKind.UNTESTABLE,
-        )
-        for control in falsifier.controls
-        for result in [results[control.name]]
-    ]
+    return [_trial(use, falsifier, control, results[control.name]) for control in falsifier.controls]
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A control of one use that was laid out once, whatever falsifier is shown it."""
+
+    use: FalsifierUse
+    control: Control
+    show: Callable[[Falsifier], TrialResult]
+
+    def trial(self, falsifier: Falsifier) -> ControlTrial:
+        """What `falsifier` makes of it, in this very process."""
+        return _trial(self.use, falsifier, self.control, self.show(falsifier))
+
+
+def lay_out_all(
+    falsifier: Falsifier, uses: Sequence[FalsifierUse], evidence: Mapping[str, Evidence], folder: Path
+) -> list[LaidOut]:
+    """The controls of each of `uses`, below `folder`; each is built when it is shown first."""
+    found: list[LaidOut] = []
+    for use in uses:
+        parameters, bars = parameters_of(falsifier, use), bench_bars(use)
+        for control in falsifier.controls:
+            bench = folder / str(len(found))
+            bench.mkdir()
+            found.append(LaidOut(use, control, lay_out(control, parameters, evidence, bars, bench)))
+    return found
+
+
+def _trial(use: FalsifierUse, falsifier: Falsifier, control: Control, result: TrialResult) -> ControlTrial:
+    return ControlTrial(
+        use.id,
+        falsifier.name,
+        control.name,
+        None if result.kind is FaultKind.NEEDS_RUN else control_result(use, control, result),
+        untestable=result.kind is FaultKind.UNTESTABLE,
+    )
 
 
 def evidence_of(run: RunFolder) -> dict[str, Evidence]:

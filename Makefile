@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 RELEASE ?=
 PYTEST_ARGS ?=
 
+# Where it is set, each of the hundreds of processes that the tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: gate test test-fast lint types mypy pyright contracts bench install clean
 
 # A newcomer's first run succeeds once a verdict is signed, whatever it says; STRICT=1 ends as `refute gate` does.

@@ -153,6 +153,8 @@ class _GatePlugin:
         status = self.session.close(session, exitstatus)
         if status is not None:
             session.exitstatus = status
+        if "hypothesis" not in sys.modules:  # its plugin would load all of it, to summarize properties that nobody ran
+            session.config.pluginmanager.unregister(name="hypothesispytest")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show what the judge said."""

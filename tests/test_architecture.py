@@ -7,9 +7,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import refute
 
@@ -49,14 +48,20 @@ OWN = [path for path in SOURCES if path.is_relative_to(HARNESS) and "example" no
 FALSIFIERS = [path for path in SOURCES if path not in OWN]
 
 
-def names(paths: list[Path]) -> list[str]:
-    """Short names for the ids of parametrized tests."""
-    return [str(path.relative_to(ROOT)) for path in paths]
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every module that a file imports, wherever in it, also for type checking alone."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -95,28 +100,37 @@ def test_every_room_has_its_floor() -> None:
     assert sorted(known) == sorted({room(path) for path in OWN})
 
 
-@pytest.mark.parametrize("path", OWN, ids=names(OWN))
-def test_imports_go_down(path: Path) -> None:
-    """A file imports from its own room and from floors below; engines only for their commands, auditors never."""
-    part, imported = room(path), rooms_imported(path)
+def faults(found: dict[Path, set[str]]) -> dict[str, list[str]]:
+    """By file what a rule does not allow there; of files without a fault, nothing."""
+    return {str(path.relative_to(ROOT)): sorted(wrong) for path, wrong in found.items() if wrong}
+
+
+def rooms_allowed(path: Path) -> set[str]:
+    """Its own room's floors below; engines only for their commands, auditors never."""
+    part = room(path)
     if part in FACES:
-        allowed = FACES[part]
-    elif part in WORDS:
-        allowed = set(WORDS)
-    else:
-        allowed = {each for floor in FLOORS[: floor_of(part)] for each in floor} - {"engines", "auditors"}
-        if path.relative_to(HARNESS).as_posix().startswith(ENGINE_COMMANDS):
-            allowed |= {"engines"}
-    assert imported <= allowed, f"{path.name} imports {sorted(imported - allowed)}"
+        return FACES[part]
+    if part in WORDS:
+        return set(WORDS)
+    below = {each for floor in FLOORS[: floor_of(part)] for each in floor} - {"engines", "auditors"}
+    return below | {"engines"} if path.relative_to(HARNESS).as_posix().startswith(ENGINE_COMMANDS) else below
 
 
-@pytest.mark.parametrize("path", OWN, ids=names(OWN))
-def test_engines_know_no_other_engine(path: Path) -> None:
+def test_imports_go_down() -> None:
+    """A file imports from its own room and from floors below."""
+    assert faults({path: rooms_imported(path) - rooms_allowed(path) for path in OWN}) == {}
+
+
+def test_engines_know_no_other_engine() -> None:
     """All of them may open models (`engines/model`); nothing else of another engine is known to one."""
-    if room(path) == "engines" and len(path.relative_to(HARNESS).parts) > 2:
+
+    def others(path: Path) -> set[str]:
         engine = path.relative_to(HARNESS).parts[1]
-        others = {m.split(".")[1] for m in modules_imported(path) if m.startswith("engines.")} - {engine, "model"}
-        assert others == set()
+        return {m.split(".")[1] for m in modules_imported(path) if m.startswith("engines.")} - {engine, "model"}
+
+    inside = [path for path in OWN if room(path) == "engines" and len(path.relative_to(HARNESS).parts) > 2]
+    assert inside
+    assert faults({path: others(path) for path in inside}) == {}
 
 
 def test_the_audit_of_humaneval_knows_nothing_of_what_it_audits() -> None:
@@ -158,41 +172,48 @@ def test_rooms_are_not_crowded() -> None:
     assert crowded == {}
 
 
-@pytest.mark.parametrize("path", OWN, ids=names(OWN))
-def test_the_harness_knows_no_falsifiers(path: Path) -> None:
+def test_the_harness_knows_no_falsifiers() -> None:
     """The built-in ones arrive as anybody's do: by entry point."""
-    assert not [module for module in imports(path) if module.split(".")[0] == "refute_falsifiers"]
+    assert faults({path: {m for m in imports(path) if m.split(".")[0] == "refute_falsifiers"} for path in OWN}) == {}
 
 
-@pytest.mark.parametrize("path", OWN, ids=names(OWN))
-def test_only_engines_and_auditors_use_torch(path: Path) -> None:
+def test_only_engines_and_auditors_use_torch() -> None:
     """The process that plans, forks falsifiers and judges never loads it."""
-    if room(path) not in ("engines", "auditors"):
-        assert not [module for module in imports(path) if module.split(".")[0] in HEAVY]
+    others = [path for path in OWN if room(path) not in ("engines", "auditors")]
+    assert faults({path: {m for m in imports(path) if m.split(".")[0] in HEAVY} for path in others}) == {}
 
 
-@pytest.mark.parametrize("path", FALSIFIERS, ids=names(FALSIFIERS))
-def test_falsifiers_import_what_a_user_may(path: Path) -> None:
+def test_falsifiers_import_what_a_user_may() -> None:
     """Names of `refute.__all__`, the standard library, numpy: nothing that a third party could not use."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "refute":
-            assert {alias.name for alias in node.names} <= set(refute.__all__)
-    for module in set(imports(path)) - {f"refute.{name}" for name in refute.__all__}:
-        top = module.split(".")[0]
-        assert module == "refute" or top in sys.stdlib_module_names | {"numpy"}, f"{path.name} imports {module}"
+
+    def more(path: Path) -> set[str]:
+        nodes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name for node in nodes if node.module == "refute" for alias in node.names}
+        modules = set(imports(path)) - {f"refute.{name}" for name in refute.__all__} - {"refute"}
+        foreign = {each for each in modules if each.split(".")[0] not in sys.stdlib_module_names | {"numpy"}}
+        return names - set(refute.__all__) | foreign
+
+    assert FALSIFIERS
+    assert faults({path: more(path) for path in FALSIFIERS}) == {}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *PROPERTIES], ids=names([*SOURCES, *PROPERTIES]))
-def test_files_are_short_and_say_what_they_are(path: Path) -> None:
+def test_files_are_short_and_say_what_they_are() -> None:
     """At most 400 lines, a docstring for every module, and one for every public class and function of it."""
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree)
-    public = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    ]
-    assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+    def missing(path: Path) -> set[str]:
+        long = {"over 400 lines"} if len(path.read_text(encoding="utf-8").splitlines()) > 400 else set()
+        public = [
+            node
+            for node in tree_of(path).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        ]
+        return (
+            long
+            | {node.name for node in public if not ast.get_docstring(node)}
+            | (set() if ast.get_docstring(tree_of(path)) else {"the module's docstring"})
+        )
+
+    assert faults({path: missing(path) for path in (*SOURCES, *PROPERTIES)}) == {}
 
 
 def modules_after(statement: str) -> set[str]:

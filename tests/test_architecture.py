@@ -19,7 +19,7 @@ PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Rooms from the ground up; those of one floor do not import each other. ARCHITECTURE.md says the same in one line.
 FLOORS = (
-    ("errors", "outcome", "job", "escaping", "disk", "output", "isolation"),
+    ("errors", "outcome", "job", "escaping", "disk", "output", "interrupt", "isolation"),
     ("attest",),
     ("spec",),
     ("stats", "engines", "auditors", "falsifier"),
@@ -36,7 +36,7 @@ WORDS = FLOORS[0]
 FACES = {
     "distill": {"engines"},
     "humaneval": {"engines"},
-    "plugin": {"errors", "gate", "output"},
+    "plugin": {"errors", "gate", "interrupt", "output"},
     "__main__": {"cli"},
     "__init__": {"errors", "outcome", "stats", "falsifier"},
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refute.gate.options import FALSIFIER_PATHS, INTERRUPTED, SESSION, SPEC_PATHS
+from refute.interrupt import heard, remembering
 from refute.output import lossy
 
 if TYPE_CHECKING:
@@ -48,6 +49,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(SPEC_PATHS, "folders or files with specs (default: specs)", type="paths")
     parser.addini(FALSIFIER_PATHS, "folders with falsifiers of this repository (default: falsifiers)", type="paths")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """With --falsifiers: a run that was interrupted ends as one, whatever became of the Ctrl-C."""
+    if not config.getoption("--falsifiers"):
+        return (yield)
+    with remembering():
+        try:
+            status = yield
+        except KeyboardInterrupt:
+            sys.stderr.write("refute: interrupted\n")
+            return INTERRUPTED
+        return INTERRUPTED if heard() else status
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from every_command import COMMANDS
 from refute import errors
+from refute.attest.signature import sign_message
 from refute.cli.statuses import INTERRUPTED, Status, status_of_error, status_of_ruling, table
 from refute.errors import RefuteError
 from refute.gate.options import NOT_JUDGED
+from refute.interrupt import remembering
 from refute.outcome import Ruling
 
 if TYPE_CHECKING:
@@ -148,6 +153,36 @@ def test_ctrl_c_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in a command that does not look out for it."""
     break_check(monkeypatch, KeyboardInterrupt())
     assert cli("check").returncode == INTERRUPTED
+
+
+def swallow_ctrl_c(*_: object, **__: object) -> int:
+    """A Ctrl-C as it comes in a finalizer or a callback of C code: raised, dropped, and the work ends well."""
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    return 0
+
+
+def test_a_ctrl_c_that_got_lost_is_130_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the command would have ended well or in an error; and the next command knows nothing of it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(swallow_ctrl_c())
+
+    for work in (swallow_ctrl_c, fail):
+        monkeypatch.setattr("refute.cli.app.app", work)
+        ended = cli("check", "--json")
+        assert (ended.returncode, json.loads(ended.stdout)["cause"]) == (INTERRUPTED, "interrupted")
+    monkeypatch.undo()
+    assert cli("--version").returncode == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nothing_is_signed_after_a_ctrl_c() -> None:
+    """By any key, in whatever command: the one place that signs asks."""
+    with remembering():
+        swallow_ctrl_c()
+        with pytest.raises(KeyboardInterrupt):
+            sign_message(Ed25519PrivateKey.generate(), b"GO")
 
 
 def test_the_page_shows_the_table() -> None:

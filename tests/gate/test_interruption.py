@@ -59,6 +59,35 @@ def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo, when: str, said: 
     assert repo.rulings() == ["GO"]
 
 
+# A Ctrl-C at a falsifier's end, dropped as Python drops one in a finalizer or a callback of C code.
+SWALLOWER = """\
+import os, signal
+
+def pytest_runtest_logreport(report):
+    try:
+        {send}
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "send"),
+    [
+        (("refute", "gate"), "os.killpg(0, signal.SIGINT)"),
+        (("refute", "gate"), "os.kill(os.getppid(), signal.SIGINT)"),
+        (("pytest", "--falsifiers"), "signal.raise_signal(signal.SIGINT)"),
+    ],
+    ids=["gate", "gate alone", "pytest"],
+)
+def test_a_ctrl_c_that_gets_lost_signs_nothing(repo: Repo, command: tuple[str, ...], send: str) -> None:
+    """Swallowed on its way, all items pass: status 130 all the same, and no verdict."""
+    repo.write("conftest.py", SWALLOWER.format(send=send))
+    ended = repo.python("-P", "-m", *command, "-p", "no:hypothesispytest")
+    assert (ended.returncode, repo.rulings()) == (130, []), ended.stdout
+    assert "no verdict" in ended.stdout
+
+
 def test_two_runs_at_once_share_a_store(repo: Repo) -> None:
     """Two gates started together on one folder both end in a signed GO, each in a run folder of its own."""
     command = ("-P", "-m", "pytest", "-p", "no:hypothesispytest", "--falsifiers")

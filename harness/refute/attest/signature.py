@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from refute.attest.canonical import sha256_hex
 from refute.errors import UsageError, VerificationError
+from refute.interrupt import check
 
 PublicKey: TypeAlias = Ed25519PublicKey | ec.EllipticCurvePublicKey
 
@@ -112,8 +113,10 @@ def key_id(pem: bytes) -> str:
 def sign_message(key: PrivateKey, message: bytes) -> bytes:
     """The signature of `message`: 64 bytes from Ed25519, DER from ECDSA. The key's kind must be accepted.
 
-    Raises UsageError when what a remote key returns is no signature by it.
+    Raises UsageError when what a remote key returns is no signature by it, KeyboardInterrupt after a Ctrl-C: nothing is
+    signed for somebody who took it back.
     """
+    check()
     if isinstance(key, RemoteKey):
         return _sign_remotely(key, message)
     if isinstance(key, Ed25519PrivateKey):

@@ -13,12 +13,7 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line; whatever goes wrong ends in one message and a status of the table."""
     try:
-        from refute.isolation.handover import isolate
-
-        arguments = isolate(sys.argv[1:])
-        from refute.cli.run import run
-
-        status = run(arguments)
+        status = _run()
     except KeyboardInterrupt:  # before `run` could answer it, or in its last moments
         sys.stderr.write("refute: interrupted\n")
         status = _INTERRUPTED
@@ -27,6 +22,18 @@ def main() -> None:
 
         status = tell_failure(error, sys.argv[1:])
     sys.exit(status)
+
+
+def _run() -> int:
+    from refute.interrupt import remembering
+
+    with remembering():
+        from refute.isolation.handover import isolate
+
+        arguments = isolate(sys.argv[1:])
+        from refute.cli.run import run
+
+        return run(arguments)
 
 
 if __name__ == "__main__":

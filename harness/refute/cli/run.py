@@ -12,18 +12,21 @@ from collections.abc import Sequence
 from refute.cli.failures import tell_failure
 from refute.cli.statuses import INTERRUPTED
 from refute.errors import MissingInputsError, StoppedError
+from refute.interrupt import check, heard
 from refute.output import lossy_output, refusal
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The status that `refute ARGUMENTS` ends in."""
+    """The status that `refute ARGUMENTS` ends in: 130 after every Ctrl-C, also one that got lost on its way."""
     with lossy_output():
         try:
             status = _run(arguments)
+            check()
         except KeyboardInterrupt:
-            status = tell_failure(StoppedError("interrupted", signal.SIGINT), arguments)
+            status = tell_failure(_interrupted(), arguments)
         except Exception as error:  # noqa: BLE001  # an accident must not look like a NO-GO, which is what 1 means
-            status = tell_failure(error, arguments)
+            told = error if isinstance(error, StoppedError) or not heard() else _interrupted()
+            status = tell_failure(told, arguments)
         _tell_of_loss()
     return status
 
@@ -41,6 +44,10 @@ def _run(arguments: Sequence[str]) -> int:
     if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
         raise KeyboardInterrupt
     return status
+
+
+def _interrupted() -> StoppedError:
+    return StoppedError("interrupted", signal.SIGINT)
 
 
 def _tell_of_loss() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from refute.evidence.missing_inputs import require_inputs
 from refute.gate.judging import JudgeOptions, judge_recorded
 from refute.gate.options import NOT_JUDGED
 from refute.gate.own_run import OwnRun
+from refute.interrupt import heard
 from refute.judge.answer import Signed
 from refute.spec.files import load_release, refuse_outputs_inside
 from refute.spec.folders import SPECS, runs_folder
@@ -65,8 +67,9 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
     trusted, rules = options.check_key(), options.check_rules()
     own = OwnRun.make(runs_folder(options.refute_dir.resolve()), loaded)
     status = _run_pytest(own, pytest_arguments, options)
-    if status > _SIGNALLED:
-        raise StoppedError("no verdict: a signal ended it", status - _SIGNALLED, hint="run it again: evidence is kept")
+    ended_by = signal.SIGINT if heard() else status - _SIGNALLED
+    if ended_by > 0:
+        raise StoppedError("no verdict: a signal ended it", ended_by, hint="run it again: evidence is kept")
     if not own.folder.has_ended:
         own.discard()
         raise _unfinished(status)
@@ -104,7 +107,10 @@ def _start(command: Sequence[str], environment: dict[str, str], descriptors: Seq
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait through Ctrl-C, which the child got too: it ends by itself, with its own status as a shell gives it."""
+    """Wait through Ctrl-C, which the child got too: it ends by itself, with its own status as a shell gives it.
+
+    Where the child does not heed it, `heard` still knows of it.
+    """
     while True:
         try:
             status = process.wait()

@@ -27,6 +27,7 @@ from refute.gate.options import INTERRUPTED, NOT_JUDGED, SESSION
 from refute.gate.progress import Progress
 from refute.gate.run_file import describe_run
 from refute.gate.terminal import capture_off, progress_in_file, progress_on_terminal
+from refute.interrupt import check, heard
 from refute.judge.run.folder import RunFolder
 from refute.lock.facts import foresee, record_lock, warnings
 from refute.lock.model import RunLock
@@ -181,8 +182,10 @@ class GateSession:
             raise pytest.UsageError("the gate was not opened: pytest_sessionstart did not run")
         run = self._open
         warm_up()
+        check()
         with self._shown(run.progress):
             record = run.gate.run(spec, criterion, use)
+        check()
         used = dict(record.evidence)
         run.note({n: e for n, e in run.laboratory.evidence().items() if n in used})
         run.folder.append_record(record)
@@ -213,6 +216,8 @@ class GateSession:
         """Have the run judged. Returns the exit status that pytest should end with, or None to leave it."""
         if self.run is None or self._worker is not None:
             return None
+        if self.broken_off is None and heard():
+            self.broken_off = KeyboardInterrupt()
         if self.broken_off is not None:
             return self._break_off(self.broken_off, exitstatus)
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

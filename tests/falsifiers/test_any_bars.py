@@ -12,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from builtin_uses import REGISTRY, USES
 from refute.check.controls.trials import ControlTrial, NoRun, State, try_use
-from refute.falsifier.loading import load_registry
 from refute.outcome import Outcome, Record, RunClass
 from refute.spec.bars.decide import control_faults
-from refute.spec.criteria import FalsifierUse, load_spec, uses_of
+from refute.spec.criteria import FalsifierUse
 
-ROOT = Path(__file__).parents[2]
-SPECS = [load_spec(path).spec for path in sorted((ROOT / "specs").glob("*.yaml"))]
-USES = [use for use in uses_of(SPECS) if use.uses is not None]
-REGISTRY = load_registry([])
 SHIPPED = {use.uses or "": use for use in USES}
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from refute.engines.distill.data.packing import IGNORED, Batch
@@ -371,58 +370,3 @@ def checkpoint_of_200_bytes() -> None:
         del tensors
 
     checkpoint.save_file = stub
-
-
-def _after_saving(change: Callable[[Path], None]) -> None:
-    real = results.save_model
-
-    def save(model: Any, folder: Path, *, tokenizer_from: Path) -> None:
-        real(model, folder, tokenizer_from=tokenizer_from)
-        change(folder)
-
-    results.save_model = save
-
-
-def garbage_released() -> None:
-    """The right tensors under the right names, with other numbers."""
-
-    def spoil(folder: Path) -> None:
-        file = folder / "model.safetensors"
-        torch.manual_seed(3)
-        tensors = {name: each + 0.05 * torch.randn_like(each) for name, each in load_file(file).items()}
-        save_file(tensors, file, metadata={"format": "pt"})
-
-    _after_saving(spoil)
-
-
-def released_file_cut_in_half() -> None:
-    """A download that broke off."""
-
-    def cut(folder: Path) -> None:
-        file = folder / "model.safetensors"
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-    _after_saving(cut)
-
-
-def embedding_shrunk_on_export() -> None:
-    """The embedding is cut to the tokenizer's length, so the release has another shape than was asked for."""
-
-    def shrink(folder: Path) -> None:
-        from transformers import AutoModelForCausalLM
-
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-        model.resize_token_embeddings(290)
-        model.save_pretrained(folder)
-
-    _after_saving(shrink)
-
-
-def released_without_tokenizer() -> None:
-    """Packaging forgot the tokenizer."""
-
-    def forget(folder: Path) -> None:
-        for path in folder.glob("tokenizer*"):
-            path.unlink()
-
-    _after_saving(forget)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.falsifier.forked import Reply, reply_of
+from refute.falsifier.forked import Reply, replies_of
 
 
 def boom() -> str:
@@ -39,7 +39,7 @@ def test_what_is_returned_comes_back_and_what_is_printed_is_logged(tmp_path: Pat
         sys.stdout.write("noise")
         return "\u00e9" * 200_000
 
-    assert reply_of(work, 20.0, tmp_path / "log.txt").line == "\u00e9" * 200_000 + "\n"
+    assert replies_of([work], 20.0, tmp_path / "log.txt")[0].line == "\u00e9" * 200_000 + "\n"
     assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "noise"
     assert seen == []
 
@@ -54,7 +54,7 @@ def test_what_is_returned_comes_back_and_what_is_printed_is_logged(tmp_path: Pat
 )
 def test_no_answer_has_its_reason(tmp_path: Path, work: Callable[[], str], reply: Reply) -> None:
     """An exception, a silent end and a time limit are told apart; the traceback is in the log."""
-    assert reply_of(work, 0.2 if reply.timed_out else 20.0, tmp_path / "log.txt") == reply
+    assert replies_of([work], 0.2 if reply.timed_out else 20.0, tmp_path / "log.txt") == [reply]
     assert ("boom" in (tmp_path / "log.txt").read_text(encoding="utf-8")) == (work is boom)
 
 

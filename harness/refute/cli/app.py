@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from refute.cli.commands.check import check
 from refute.cli.commands.controls import controls
-from refute.cli.commands.countersign import countersign
 from refute.cli.commands.diff import diff
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
@@ -21,7 +20,7 @@ from refute.cli.commands.keygen import keygen
 from refute.cli.commands.lock import lock
 from refute.cli.commands.report import report
 from refute.cli.commands.review import review
-from refute.cli.commands.sign_off import sign_off
+from refute.cli.commands.sign_off import countersign, sign_off
 from refute.cli.commands.status import status
 from refute.cli.commands.try_one import try_one
 from refute.cli.commands.verify import verify

@@ -33,17 +33,13 @@ class Reply:
     timed_out: bool = False
 
 
-def reply_of(work: Callable[[], str], timeout_s: float, log: Path) -> Reply:
-    """What `work` returns, which must be text without a line break, in a child that is given `timeout_s` seconds.
-
-    The child's output goes to `log`, and where it was when its time was nearly over. Nothing that it started in its
-    process group outlives the call. A child that ends without answering is a fault, whatever its status.
-    """
-    return replies_of([work], timeout_s, log)[0]
-
-
 def replies_of(works: Sequence[Callable[[], str]], timeout_s: float, log: Path) -> list[Reply]:
-    """The same for several, each in a child of its own, two at a time: on two cores they take half as long."""
+    """What each of `works` returns, text without a line break, in a child that is given `timeout_s` seconds.
+
+    Two at a time: on two cores they take half as long. A child's output goes to `log`, and where it was when its time
+    was nearly over. Nothing that it started in its process group outlives the call. A child that ends without answering
+    is a fault, whatever its status.
+    """
     return list(each_reply(works, timeout_s, log))
 
 

@@ -95,12 +95,6 @@ class Design:
         rule = f"Lan-DeMets {self.spending} against {self.bar:g} %"
         return f"sequential, {rule}, ended at look {place} of {len(self.looks)}, {n} of {self.looks[-1]} problems"
 
-    def expected_problems(self, share: float) -> float:
-        """Mean number of problems until the run ends, where each passes with the chance `share`."""
-        going = [math.fsum(weights) for weights in _walk(self.boundaries()[:-1], self.looks[-1], share)]
-        sizes = [n - before for before, n in zip((0, *self.looks), self.looks, strict=False)]
-        return math.fsum(chance * size for chance, size in zip(going, sizes, strict=True))
-
     def rule(self) -> dict[str, Any]:
         """The design as JSON data: all that the boundaries follow from."""
         return {**asdict(self), "looks": list(self.looks)}

@@ -16,6 +16,7 @@ from refute.engines.distill.data.packing import Batch, batch_sha256
 from refute.engines.distill.logs import StepLog
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.prefetch import prefetched
+from refute.engines.distill.tensorboard import tensorboard_writer
 from refute.engines.distill.training.build import Run, build, reproducible
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from refute.engines.distill.training.custody import Witness, witnessed
@@ -34,7 +35,6 @@ from refute.engines.distill.training.parallel import clip_gradients, gradient_ac
 from refute.engines.distill.training.preflight import preflight
 from refute.engines.distill.training.ranks import process_group
 from refute.engines.distill.training.results import TrainingResult, is_evaluated, keep_best, write_results
-from refute.engines.distill.training.tensorboard import tensorboard_writer
 from refute.errors import NonFiniteError, StoppedError
 from refute.job import Job, Stop
 from refute.spec.experiments.distill import TrainConfig

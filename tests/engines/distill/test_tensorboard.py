@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.engines.distill.training.tensorboard import tensorboard_writer
+from refute.engines.distill.tensorboard import tensorboard_writer
 from refute.errors import MissingDependencyError
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +20,11 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.origins import falsifier_origins
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Judged, Operator, Places, judge_run
+from refute.judge.remeasure.measure_again import falsifiers_of
 from refute.judge.run.facts import RunFacts
 from refute.judge.run.folder import RunFile, RunFolder
+from refute.report import write_reports
 from refute.spec.criteria import load_spec
 from refute.spec.files import LoadedRelease, load_release
 from refute.spec.texts import ReleaseText, SpecText
@@ -94,16 +98,58 @@ def tiny_run(
     return run
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> PrivateKey:
-    """A key that signs, and whose owner may forge."""
-    return load_private_key(generate_key(tmp_path / "keys", "judge").private)
+@dataclass(frozen=True, slots=True)
+class JudgedOnce:
+    """A run, its store, the key that signed, the verdict and its reports, in one folder to make copies of."""
+
+    root: Path
+    judged: Judged
+
+    @classmethod
+    def make(
+        cls,
+        root: Path,
+        signer: str = "judge",
+        *,
+        sequence: int | None = None,
+        measured_again: bool = False,
+        **changes: object,
+    ) -> JudgedOnce:
+        """Of `tiny_run(root, …, **changes)`, signed by the key `root / "keys" / signer`."""
+        key = load_private_key(generate_key(root / "keys", signer).private)
+        run = tiny_run(root, Silence(), **changes)  # type: ignore[arg-type]  # its own keywords
+        places = Places(falsifiers_of(run)) if measured_again else Places()
+        judged = judge_run(run, Operator(key, development=False, sequence=sequence), places)
+        write_reports(judged.predicate, judged.payload_sha256, judged.files)
+        return cls(root, judged)
+
+    def copy(self, to: Path) -> Judged:
+        """The same below `to`: it can be judged again, tampered with, and thrown away."""
+        shutil.copytree(self.root, to, symlinks=True, dirs_exist_ok=True)
+        folder = to / self.judged.path.parent.relative_to(self.root)
+        for name in ("run.json", "evidence.jsonl"):
+            text = (folder / name).read_text(encoding="utf-8")
+            (folder / name).write_text(text.replace(str(self.root), str(to)), encoding="utf-8")
+        return replace(self.judged, files=replace(self.judged.files, folder=folder))
 
 
-@pytest.fixture
-def judged(make_run: Callable[..., RunFolder], key: PrivateKey) -> Judged:
+@pytest.fixture(scope="session")
+def honest_go(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
     """An honest GO."""
-    return judge_run(make_run(), Operator(key, development=False))
+    return JudgedOnce.make(tmp_path_factory.mktemp("honest-go"))
+
+
+@pytest.fixture
+def key(tmp_path: Path, honest_go: JudgedOnce) -> PrivateKey:
+    """A key that signs, and whose owner may forge."""
+    shutil.copytree(honest_go.root / "keys", tmp_path / "keys", dirs_exist_ok=True)
+    return load_private_key(tmp_path / "keys" / "judge.key")
+
+
+@pytest.fixture
+def judged(tmp_path: Path, honest_go: JudgedOnce) -> Judged:
+    """A copy of an honest GO, signed by `key`."""
+    return honest_go.copy(tmp_path)
 
 
 def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:

@@ -13,6 +13,7 @@ import pytest
 
 from refute.attest import generate_key, load_private_key
 from refute.judge.run.folder import RunFolder
+from tiny_run import JudgedOnce
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -31,18 +32,23 @@ approvers: [Ada]
 """
 
 
-@pytest.fixture
-def verdict(make_run: MakeRun, cli: Cli, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def signed_by_gate(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
     """A GO signed by `gate`, beside a policy and a waiver file; Ann's key is encrypted."""
-    for name in ("gate", "bob", "mallory"):
-        generate_key(tmp_path / "keys", name)
-    generate_key(tmp_path / "keys", "ann", passphrase=PASSPHRASE)
-    (tmp_path / "secret").write_bytes(PASSPHRASE + b"\n")
-    (tmp_path / "secret").chmod(0o600)
-    (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
-    run = make_run()
-    assert cli("judge", run.path, "--key", tmp_path / "keys/gate.key").returncode == 0
-    return run.path / "verdict.intoto.json"
+    root = tmp_path_factory.mktemp("signed-by-gate")
+    for name in ("bob", "mallory"):
+        generate_key(root / "keys", name)
+    generate_key(root / "keys", "ann", passphrase=PASSPHRASE)
+    (root / "secret").write_bytes(PASSPHRASE + b"\n")
+    (root / "secret").chmod(0o600)
+    (root / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    return JudgedOnce.make(root, "gate", measured_again=True)
+
+
+@pytest.fixture
+def verdict(signed_by_gate: JudgedOnce, tmp_path: Path) -> Path:
+    """A copy of that GO."""
+    return signed_by_gate.copy(tmp_path).path
 
 
 def arguments(verdict: Path, decision: str = "approve", name: str = "bob", **changes: object) -> list[object]:

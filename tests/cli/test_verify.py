@@ -12,6 +12,7 @@ import pytest
 
 from refute.attest import generate_key
 from refute.judge.run.folder import RunFolder
+from tiny_run import JudgedOnce
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 MakeRun = Callable[..., RunFolder]
 
 
+@pytest.fixture(scope="module")
+def number_four(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
+    """A judged GO, number 4, with its public key as verifier.pem and its reports."""
+    return JudgedOnce.make(tmp_path_factory.mktemp("number-four"), sequence=4, measured_again=True)
+
+
 @pytest.fixture
-def run(make_run: MakeRun, cli: Cli, tmp_path: Path) -> Path:
-    """A judged GO, number 4, with its public key as verifier.pem."""
-    pair = generate_key(tmp_path / "keys", "judge")
-    run = make_run()
-    assert cli("judge", run.path, "--key", pair.private, "--sequence", 4).returncode == 0
-    return run.path
+def run(number_four: JudgedOnce, tmp_path: Path) -> Path:
+    """The folder of a copy of that run."""
+    return number_four.copy(tmp_path).path.parent
 
 
 def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeRun, cli: Cli, tmp_path: Path) -> None:

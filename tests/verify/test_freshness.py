@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, public_pem
+from refute.attest import PrivateKey, load_private_key, public_pem
 from refute.errors import EvidenceError, SpecError, StaleVerdictError, UsageError, VerificationError
 from refute.judge.judge_run import Judged, Operator, judge_run
 from refute.judge.predicate.identity import identify
@@ -24,15 +25,29 @@ from refute.spec.waiver import Waiver
 from refute.verify.freshness import Expected, check_freshness
 from refute.verify.verification import verify_verdict
 from tiny_run import RELEASE as TINY_RELEASE
+from tiny_run import JudgedOnce
 
 MakeRun = Callable[..., RunFolder]
 RELEASE = TINY_RELEASE + "valid_days: 7\n"
 
 
-@pytest.fixture
-def judged(make_run: MakeRun, key: PrivateKey) -> Judged:
+@pytest.fixture(scope="module")
+def valid_for_a_week(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
     """An honest GO that is valid for a week."""
-    return judge_run(make_run(release=RELEASE), Operator(key, development=False, sequence=5))
+    return JudgedOnce.make(tmp_path_factory.mktemp("a-week"), release=RELEASE, sequence=5)
+
+
+@pytest.fixture
+def judged(valid_for_a_week: JudgedOnce, tmp_path: Path) -> Judged:
+    """A copy of that GO."""
+    return valid_for_a_week.copy(tmp_path)
+
+
+@pytest.fixture
+def key(valid_for_a_week: JudgedOnce, tmp_path: Path) -> PrivateKey:
+    """The key that signed it."""
+    shutil.copytree(valid_for_a_week.root / "keys", tmp_path / "keys", dirs_exist_ok=True)
+    return load_private_key(tmp_path / "keys" / "judge.key")
 
 
 def moment(judged: Judged) -> datetime:

@@ -18,14 +18,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, hash_model, public_pem, sign_envelope
+from refute.attest import (
+    PAYLOAD_TYPE,
+    PrivateKey,
+    build_statement,
+    hash_model,
+    load_private_key,
+    public_pem,
+    sign_envelope,
+)
 from refute.errors import StaleVerdictError, VerificationError
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Judged
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.judge.subject import model_facts
 from refute.verify.verification import verify_verdict
-from tiny_run import MODEL_RELEASE
+from tiny_run import MODEL_RELEASE, JudgedOnce
 
 MakeRun = Callable[..., RunFolder]
 Path_ = tuple[str | int, ...]
@@ -40,14 +48,27 @@ ATTESTED = re.compile(
 )
 
 
-@pytest.fixture
-def judged(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Judged:
+@pytest.fixture(scope="module")
+def about_a_model(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
     """An honest GO about a model folder."""
+    root = tmp_path_factory.mktemp("about-a-model")
     for name in ("config.json", "sub/weights.bin"):
-        path = tmp_path / "mine" / "model" / name
+        path = root / "mine" / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name, encoding="utf-8")
-    return judge_run(make_run(release=MODEL_RELEASE, also=("student",)), Operator(key, development=False))
+    return JudgedOnce.make(root, release=MODEL_RELEASE, also=("student",))
+
+
+@pytest.fixture
+def judged(about_a_model: JudgedOnce, tmp_path: Path) -> Judged:
+    """A copy of that GO."""
+    return about_a_model.copy(tmp_path)
+
+
+@pytest.fixture
+def key(judged: Judged, tmp_path: Path) -> PrivateKey:
+    """The key that signed it."""
+    return load_private_key(tmp_path / "keys" / "judge.key")
 
 
 def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:

@@ -26,6 +26,7 @@ from refute.judge.run.folder import RunFolder
 from refute.spec.files import load_release
 from refute.verify.required_verdicts import missing_required, verify_required
 from refute.verify.verification import verify_verdict
+from tiny_run import JudgedOnce
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -62,13 +63,19 @@ class World:
         (self.folder / "consumer.json").write_bytes(sign_envelope(payload, PAYLOAD_TYPE, [key]))
 
 
-@pytest.fixture
-def world(make_run: MakeRun, tmp_path: Path) -> World:
+@pytest.fixture(scope="module")
+def signed_by_operator(tmp_path_factory: pytest.TempPathFactory) -> JudgedOnce:
     """The first release is GO."""
-    for name in ("operator", "consumer", "stranger"):
-        generate_key(tmp_path / "keys", name)
-    key = load_private_key(tmp_path / "keys/operator.key")
-    return World(tmp_path, judge_run(make_run(), Operator(key, development=False)))
+    made = JudgedOnce.make(tmp_path_factory.mktemp("first"), "operator")
+    for name in ("consumer", "stranger"):
+        generate_key(made.root / "keys", name)
+    return made
+
+
+@pytest.fixture
+def world(signed_by_operator: JudgedOnce, tmp_path: Path) -> World:
+    """A copy of that GO, and what cites it."""
+    return World(tmp_path, signed_by_operator.copy(tmp_path))
 
 
 CONSUMER = {"file": "consumer.json", "key": "keys/consumer.pub"}

@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class Closed(BaseModel):
     """A model of a file: unknown keys are errors, types are not coerced, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def first_fault(error: ValidationError) -> str:

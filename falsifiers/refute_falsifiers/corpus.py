@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Control, Measurement, falsifier, known_bad, known_good
 
 # What can still be laid out by hand: four million tokens, 16 MiB.
 _MOST_TOKENS = 2**22
@@ -207,7 +208,8 @@ def benchmark_overlap(context: Context) -> Iterator[Measurement]:
 _SHARE: dict[str, Any] = {"low": 0, "high": 100, "whole": True}
 
 
-def _audited(bench: Bench, **wrong: int) -> None:
+def _audited(bench: Bench, *, of_real: Mapping[str, int] = MappingProxyType({}), **wrong: int) -> None:
+    """Counts as the bars want them, but for the measurements in `wrong`; those `of_real` are a real audit's."""
     counts: dict[str, int] = dict.fromkeys(
         ("foreign_windows", "misplaced_windows", "contaminated_files", "changed_files"), 0
     )
@@ -218,7 +220,7 @@ def _audited(bench: Bench, **wrong: int) -> None:
     files = max(20, found["contaminated_files"], found["changed_files"])
     audit = {**found, "files": files, "windows": max(64, *found.values())}
     known = {"heldout_windows": 200, "known_windows": share["known_share"] * 2}
-    bench.put("corpus_audit", "corpus.json", {**audit, **known})
+    bench.put("corpus_audit", "corpus.json", {**audit, **known, **of_real})
 
 
 def windows_out_of_their_files(bench: Bench) -> None:
@@ -251,6 +253,22 @@ def held_out_text_that_was_trained_on(bench: Bench) -> None:
     _audited(bench, known_share=60)
 
 
+def _planted(measurement: str, *keys: str) -> Control:
+    """This very corpus with what does not belong there, as this run's audit sees it by the counts `keys` alone."""
+
+    def build(bench: Bench) -> None:
+        found = bench.real["corpus_audit"].json("planted.json")
+        wrong = _share_known(found) if measurement == "known_share" else found[keys[0]]
+        bench.bar(measurement).failing(wrong, low=wrong, high=wrong)
+        _audited(bench, of_real={key: found[key] for key in keys})
+
+    return known_bad(build, name=f"{measurement.replace('_', ' ')} planted into the corpus of this run")
+
+
+def _share_known(found: Mapping[str, Any]) -> float:
+    return float(100 * found["known_windows"] / found["heldout_windows"])
+
+
 @falsifier(
     "corpus-files",
     needs=("corpus_audit",),
@@ -268,6 +286,11 @@ def held_out_text_that_was_trained_on(bench: Bench) -> None:
         known_bad(a_file_that_was_replaced),
         known_bad(windows_in_another_order),
         known_bad(held_out_text_that_was_trained_on),
+        _planted("foreign_windows", "foreign_windows", "windows"),
+        _planted("misplaced_windows", "misplaced_windows", "windows"),
+        _planted("contaminated_files", "contaminated_files", "files"),
+        _planted("changed_files", "changed_files", "files"),
+        _planted("known_share", "known_windows", "heldout_windows"),
     ),
 )
 def corpus_files(context: Context) -> Iterator[Measurement]:
@@ -278,7 +301,6 @@ def corpus_files(context: Context) -> Iterator[Measurement]:
     found = context.evidence("corpus_audit").json("corpus.json")
     for name in ("foreign_windows", "misplaced_windows"):
         yield Measurement(name, found[name], "windows", n=found["windows"])
-    share = 100 * found["known_windows"] / found["heldout_windows"]
-    yield Measurement("known_share", share, "%", n=found["heldout_windows"])
+    yield Measurement("known_share", _share_known(found), "%", n=found["heldout_windows"])
     for name in ("contaminated_files", "changed_files"):
         yield Measurement(name, found[name], "files", n=found["files"])

@@ -133,6 +133,15 @@ def endless_loop_that_passes(bench: Bench) -> None:
     _calibration(bench, endless_passes=1)
 
 
+def near_misses_of_this_run(bench: Bench) -> None:
+    """Right answers with one operator broken, as this run's scorer sees them, in the place of right ones."""
+    rows = bench.real["humaneval_calibration"].rows("results_near_miss.jsonl")
+    failed = len(rows) - _passes(rows)
+    bench.bar("canonical_failures").failing(failed, low=failed, high=failed)
+    _calibration(bench)
+    bench.put("humaneval_calibration", "results_canonical.jsonl", rows)
+
+
 def forgeries_that_half_pass(bench: Bench) -> None:
     """Flag and outcome of the forged answers contradict each other: none of them is a pass."""
     _calibration(bench)
@@ -149,6 +158,7 @@ def forgeries_that_half_pass(bench: Bench) -> None:
         known_bad(scorer_fooled_by_exit),
         known_bad(scorer_that_fails_the_right_answer),
         known_bad(endless_loop_that_passes),
+        known_bad(near_misses_of_this_run),
         known_good(forgeries_that_half_pass),
         *_unjudged("humaneval_calibration", "results_canonical.jsonl", _calibration),
     ),

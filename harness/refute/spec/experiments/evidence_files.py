@@ -141,6 +141,8 @@ TRAIN_WINDOWS: Final = ArraysFile("train.safetensors", ("tokens",))
 HELDOUT_WINDOWS: Final = ArraysFile("heldout.safetensors", ("tokens",))
 OVERLAP: Final = JsonFile("overlap.json", distill.Contamination)
 CORPUS_COUNTS: Final = JsonFile("corpus.json", distill.CorpusAudit)
+# What the same audit says of that corpus with windows and a file that do not belong there.
+PLANTED_COUNTS: Final = JsonFile("planted.json", distill.CorpusAudit)
 INIT_CHOICE: Final = JsonFile("choice.json", distill.InitChoice)
 INIT_AGAIN: Final = JsonFile("again.json", distill.InitAgain)
 IDENTITIES: Final = JsonFile("lineage.json", distill.Lineage)
@@ -175,6 +177,9 @@ HELDOUT_DISTANCES: Final = RowsFile("heldout.jsonl", redo.WindowDistance)
 
 HELDOUT_SCORES_AGAIN: Final = RowsFile("heldout.jsonl", distill.WindowAgain)
 TENSORS: Final = JsonFile("tensors.json", distill.TensorComparison)
+# What the same audit says of files with one tensor perturbed, and of an init that was never trained.
+PERTURBED_SCORES: Final = RowsFile("perturbed.jsonl", distill.WindowAgain)
+UNTRAINED_TENSORS: Final = JsonFile("untrained.json", distill.TensorComparison)
 
 SAMPLES: Final = RowsFile("samples.jsonl", humaneval.Sample)
 RESULTS: Final = RowsFile("results.jsonl", humaneval.Result)
@@ -210,14 +215,14 @@ _TRAINING: tuple[File, ...] = (
     *(TRAINING_SUMMARY, STEPS, HELDOUT_EVALUATIONS, HELDOUT_SCORES, PREFLIGHT, GREEDY_SAMPLE, FIRST_STEP),
     *(MODEL, MODEL_CONFIG, CUSTODY, TRACE),
 )
-_AUDIT: tuple[File, ...] = (HELDOUT_SCORES_AGAIN, TENSORS)
+_AUDIT: tuple[File, ...] = (HELDOUT_SCORES_AGAIN, TENSORS, PERTURBED_SCORES, UNTRAINED_TENSORS)
 _REDO: tuple[File, ...] = (
     *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
     *(RELEASED_LINK, HELDOUT_DISTANCES, CURVE_AGAIN),
 )
 _ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS, MODEL_CALLS)
 _EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)
-_CANNED = ("canonical", "empty", "always_equal", "system_exit", "os_exit", "loop")
+_CANNED = ("canonical", "empty", "always_equal", "system_exit", "os_exit", "near_miss", "loop")
 
 FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
     {
@@ -225,7 +230,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         TEACHER: (MODEL,),
         CORPUS: (CORPUS_MANIFEST, TRAIN_WINDOWS, HELDOUT_WINDOWS),
         CONTAMINATION: (OVERLAP,),
-        CORPUS_AUDIT: (CORPUS_COUNTS,),
+        CORPUS_AUDIT: (CORPUS_COUNTS, PLANTED_COUNTS),
         INIT: (INIT_CHOICE, MODEL),
         INIT_REDO: (INIT_AGAIN,),
         LINEAGE: (IDENTITIES,),

@@ -84,6 +84,23 @@ def test_an_untouched_corpus_is_what_it_says(audit: Audit, corpus: Path) -> None
     assert (found["heldout_windows"], found["misplaced_windows"]) == (20, 0)
 
 
+def test_what_was_planted_is_found_in_the_same_run(
+    audit: Callable[[], dict[str, int]], corpus: Path, tmp_path: Path
+) -> None:
+    """An audit that calls everything clean calls that clean, too."""
+    clean = audit()
+    (file,) = tmp_path.rglob("planted.json")
+    planted = json.loads(file.read_text(encoding="utf-8"))
+    for count in ("foreign_windows", "changed_files", "contaminated_files"):
+        assert (clean[count], planted[count]) == (0, 1)
+    assert planted["misplaced_windows"] > 0
+    assert (
+        planted["known_windows"]
+        == planted["heldout_windows"]
+        == min(64, len(load_file(corpus / "train.safetensors")["tokens"]))
+    )
+
+
 def test_tokens_from_nowhere_are_foreign(audit: Audit, corpus: Path) -> None:
     """Random ids, of a tokenizer that knows them all, are text of no file."""
     shape = load_file(corpus / "train.safetensors")["tokens"].shape

@@ -69,6 +69,11 @@ def test_the_files_score_what_the_run_says(audited: Callable[..., tuple[Path, Pa
             [own["window"], own["ce_initial"], own["ce"]], abs=1e-4
         )
     assert json.loads((audit / "tensors.json").read_text("utf-8"))["unchanged"] == 0
+    # What is known to be wrong is seen to be, far above the bar of 1e-3.
+    (perturbed,) = read_rows(audit / "perturbed.jsonl")
+    assert perturbed["ce"] - windows[perturbed["window"]]["ce"] > 0.03
+    untrained = json.loads((audit / "untrained.json").read_text("utf-8"))
+    assert untrained["unchanged"] == untrained["tensors"] > 0
 
 
 def test_tensors_that_stayed_are_counted_in_the_files(

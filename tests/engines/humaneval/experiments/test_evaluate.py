@@ -223,3 +223,6 @@ def test_calibration_passes_right_answers_and_no_forgery(desk: Desk, settings: J
         assert len(read_rows(desk.root / "out" / f"results_{kind}.jsonl")) == found[kind]["problems"] == 3
     details = [row["detail"] for row in read_rows(desk.root / "out" / "results_empty.jsonl")]
     assert not any("IndentationError" in detail or "SyntaxError" in detail for detail in details)
+    missed = read_rows(desk.root / "out" / "results_near_miss.jsonl")
+    assert len(missed) > 0
+    assert not any(row["passed"] for row in missed)

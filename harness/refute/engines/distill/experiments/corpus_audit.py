@@ -12,6 +12,7 @@ import json
 import re
 import sysconfig
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Job
 from refute.spec.experiments.distill import CorpusAuditConfig
 from refute.spec.experiments.evidence.distill import CorpusAudit
-from refute.spec.experiments.evidence_files import CORPUS_COUNTS
+from refute.spec.experiments.evidence_files import CORPUS_COUNTS, PLANTED_COUNTS
 from refute.spec.experiments.parsing import parse_config
 
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
@@ -33,6 +34,26 @@ _BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 # Files between two lines of progress.
 _EVERY = 256
+# Training windows that stand for held-out ones where it is known that all of them were trained on.
+_PLANTED = 64
+
+
+@dataclass(slots=True)
+class _Files:
+    """Files that are not what the manifest says, or hold a run of words of the benchmark."""
+
+    grams: frozenset[tuple[str, ...]]
+    seen: int = 0
+    changed: int = 0
+    contaminated: int = 0
+
+    def look_at(self, data: bytes, sha256: str) -> str:
+        """Counts a file that should have this digest; returns its text."""
+        text = data.decode("utf-8", "replace")
+        self.seen += 1
+        self.changed += hashlib.sha256(data).hexdigest() != sha256
+        self.contaminated += _shares(text, self.grams)
+        return text
 
 
 def audit_corpus(job: Job) -> None:
@@ -42,13 +63,17 @@ def audit_corpus(job: Job) -> None:
     of words with a problem. A window is foreign when a document in it is not text of a file of its split; misplaced
     when it does not go on where the one before ended, or when a held-out one does not stand where its hash puts it;
     known when runs of tokens that were trained on cover half of it. Raises FileNotFoundError for a file that is gone.
+
+    Beside it planted.json, by the same means, of this corpus with what does not belong there: a window read backwards,
+    the benchmark in the place of a file, one training window among the held-out ones, and training windows for those.
     """
     config = parse_config(CorpusAuditConfig, job)
     corpus = job.inputs["corpus"]
     manifest = json.loads(corpus.path("manifest.json").read_text(encoding="utf-8"))
     files, end = manifest["files"], manifest["end_of_document"]
     root = Path(config.path) if config.path is not None else Path(sysconfig.get_path("stdlib"))
-    grams = _benchmark(Path(config.problems_path), config.corpus.decontaminate_ngram)
+    problems = _problems(Path(config.problems_path))
+    counts = _Files(_benchmark(problems, config.corpus.decontaminate_ngram))
     tokenizer = open_tokenizer(config.tokenizer.model, Path(config.tokenizer.path))
     tokens = {split: load_file(corpus.path(f"{split}.safetensors"))["tokens"] for split in ("train", "heldout")}
     # What each window begins with is no text of a file.
@@ -56,22 +81,19 @@ def audit_corpus(job: Job) -> None:
     read = {split: found[:, first:] for split, found in tokens.items()}
     windows = {split: _texts_of(_evenly(found, config.windows), tokenizer, end) for split, found in read.items()}
     joined = _texts_of(joints(read["train"], config.windows), tokenizer, end)
+    (backwards,) = _texts_of([read["train"][0][::-1]], tokenizer, end)
     sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
-    sought["train"] = sought["train"].union(*joined)
-    changed = contaminated = 0
+    sought["train"] = sought["train"].union(backwards, *joined)
     for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
         if done % _EVERY == 0:
             job.progress("look for windows in their files", done, len(files))
-        data = (root / file["path"]).read_bytes()
-        text = data.decode("utf-8", "replace")
-        changed += hashlib.sha256(data).hexdigest() != file["sha256"]
-        contaminated += _shares(text, grams)
+        text = counts.look_at((root / file["path"]).read_bytes(), file["sha256"])
         sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
     broken = sum(not sought["train"].isdisjoint(texts) for texts in joined)
     found = CorpusAudit(
-        files=len(files),
-        changed_files=changed,
-        contaminated_files=contaminated,
+        files=counts.seen,
+        changed_files=counts.changed,
+        contaminated_files=counts.contaminated,
         windows=sum(map(len, windows.values())),
         foreign_windows=sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
         heldout_windows=len(tokens["heldout"]),
@@ -80,6 +102,19 @@ def audit_corpus(job: Job) -> None:
         known_windows=known_windows(read["train"], read["heldout"]),
     )
     write_json(job.out / CORPUS_COUNTS.name, found.as_json())
+    counts.look_at("\n".join(problems).encode("utf-8"), files[0]["sha256"])
+    few = read["train"][:_PLANTED]
+    planted = CorpusAudit(
+        files=counts.seen,
+        changed_files=counts.changed,
+        contaminated_files=counts.contaminated,
+        windows=found.windows + 1,
+        foreign_windows=found.foreign_windows + (not sought["train"].isdisjoint(backwards)),
+        heldout_windows=len(few),
+        misplaced_windows=out_of_order(np.concatenate([tokens["heldout"], tokens["train"][:1], tokens["heldout"]])),
+        known_windows=known_windows(few, few),
+    )
+    write_json(job.out / PLANTED_COUNTS.name, planted.as_json())
 
 
 def _texts_of(windows: Sequence[NDArray[np.int32]], tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[str]]:
@@ -98,11 +133,14 @@ def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast, en
         yield str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip(_BROKEN)
 
 
-def _benchmark(path: Path, ngram: int) -> frozenset[tuple[str, ...]]:
+def _problems(path: Path) -> list[str]:
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    problems = ("\n".join(row[key] for key in ("prompt", "canonical_solution", "test")) for row in rows)
+    return ["\n".join(row[key] for key in ("prompt", "canonical_solution", "test")) for row in rows]
+
+
+def _benchmark(problems: Sequence[str], ngram: int) -> frozenset[tuple[str, ...]]:
     return frozenset(gram for problem in problems for gram in _grams(problem, ngram))
 
 

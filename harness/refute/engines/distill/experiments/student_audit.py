@@ -7,7 +7,8 @@ compared with this by a falsifier; its steps are redone elsewhere, by `refute.au
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,29 @@ from safetensors.numpy import load_file
 
 from refute.engines.distill.logs import write_json, write_rows
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
+from refute.engines.model.forward.weights import EVERY_ROW, Array, Rows, Shape, Weights
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.custody import positions
 from refute.spec.experiments.distill import StudentAuditConfig
 from refute.spec.experiments.evidence.distill import TensorComparison, WindowAgain
-from refute.spec.experiments.evidence_files import CUSTODY, HELDOUT_SCORES_AGAIN, TENSORS
+from refute.spec.experiments.evidence_files import (
+    CUSTODY,
+    HELDOUT_SCORES_AGAIN,
+    PERTURBED_SCORES,
+    TENSORS,
+    UNTRAINED_TENSORS,
+)
 from refute.spec.experiments.parsing import parse_config
 
 
 def audit_student(job: Job) -> None:
     """Score the files of `init` and of the run again on eight held-out windows of input `corpus`, in float64.
 
-    Writes heldout.jsonl {window, ce_initial, ce} in nat per token, and tensors.json {tensors, unchanged}. Raises
-    ExperimentError for models whose tensors do not correspond, UsageError for an architecture without such a forward.
+    Writes heldout.jsonl {window, ce_initial, ce} in nat per token, and tensors.json {tensors, unchanged}. By the same
+    means perturbed.jsonl, a window under the same files with one tensor scaled, and untrained.json, the init's tensors
+    in the place of the run's: these must be seen to differ. Raises ExperimentError for models whose tensors do not
+    correspond, UsageError for an architecture without such a forward.
     """
     config = parse_config(StudentAuditConfig, job)
     init, released = (job.inputs[name].path("model") for name in ("init", config.run))
@@ -43,14 +53,39 @@ def audit_student(job: Job) -> None:
     entropy = CUSTODY.read(job.inputs[config.run].folder, config.run).entropy
     drawn = positions(entropy, "heldout", config.training.eval_windows)
     write_json(job.out / TENSORS.name, _compare_tensors(init, released).as_json())
-    before, after = (Reference(open_weights(folder)) for folder in (init, released))
-    rows = list[WindowAgain]()
+    write_json(job.out / UNTRAINED_TENSORS.name, _compare_tensors(init, init).as_json())
+    stored = [open_weights(folder) for folder in (init, released)]
+
+    def score(models: Sequence[Reference], number: int) -> dict[str, object]:
+        first, last = (_cross_entropy(model, windows[number], end, begin) for model in models)
+        return WindowAgain(window=number, ce_initial=first, ce=last).as_json()
+
+    right, wrong = ([Reference(each) for each in weights] for weights in (stored, map(_Perturbed, stored)))
+    rows = []
     for done, number in enumerate(drawn):
         job.progress("score the files again", done, len(drawn))
-        first, last = (_cross_entropy(model, windows[number], end, begin) for model in (before, after))
-        rows.append(WindowAgain(window=number, ce_initial=first, ce=last))
-    write_rows(job.out / HELDOUT_SCORES_AGAIN.name, [each.as_json() for each in rows])
+        rows.append(score(right, number))
+    write_rows(job.out / HELDOUT_SCORES_AGAIN.name, rows)
+    write_rows(job.out / PERTURBED_SCORES.name, [score(wrong, drawn[0])])
     job.progress("score the files again", len(drawn), len(drawn))
+
+
+@dataclass(frozen=True, slots=True)
+class _Perturbed:
+    """Weights with the last norm four times what it is: all logits are, which no language model bears."""
+
+    weights: Weights
+
+    @property
+    def shape(self) -> Shape:
+        return self.weights.shape
+
+    def has(self, name: str) -> bool:
+        return self.weights.has(name)
+
+    def get(self, name: str, rows: Rows = EVERY_ROW) -> Array:
+        found = self.weights.get(name, rows)
+        return 4.0 * found if name == "output_norm.weight" else found
 
 
 def _texts(window: NDArray[np.int32], end: int | None, begin: int | None) -> Iterator[NDArray[np.int32]]:

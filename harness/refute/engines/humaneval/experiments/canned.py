@@ -38,6 +38,8 @@ BODIES: Mapping[str, str] = MappingProxyType(
 
 ENDLESS = "while True:\n    pass"
 KINDS = ("canonical", *BODIES)
+# Of some problems: a right answer with one operator broken.
+NEAR_MISS = "near_miss"
 
 
 def canned_program(problem: Problem, kind: str) -> str:

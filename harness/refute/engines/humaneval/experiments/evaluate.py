@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from refute.disk import file_sha256, write_whole
+from refute.engines.humaneval.audit.near_miss import near_misses
+from refute.engines.humaneval.audit.problem_file import read_tasks
 from refute.engines.humaneval.experiments.canaries import mix
-from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, canned_program, program_with_body
+from refute.engines.humaneval.experiments.canned import ENDLESS, KINDS, NEAR_MISS, canned_program, program_with_body
 from refute.engines.humaneval.experiments.release_backend import (
     call_log,
     generation_of,
@@ -46,6 +49,8 @@ from refute.spec.release import HumanEval
 
 Json = Mapping[str, object]
 _LOOP_TIMEOUT_S = 2.0
+# Problems of which a near miss is scored: enough for one that fails, since some operators do not matter.
+_NEAR_MISSES = 16
 _NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at the machine, then run again"
 
 
@@ -98,11 +103,12 @@ def evaluate(job: Job) -> None:
 
 
 def calibrate(job: Job) -> None:
-    """Score answers of every kind in `canned.KINDS` on the problems, and one endless loop.
+    """Score answers of every kind in `canned.KINDS` on the problems, near misses of some, and one endless loop.
 
     Writes `results_<kind>.jsonl` for each kind and `calibration.json`: passed and problems of each kind, the
     isolation used, the time limit, and the outcome of the loop. It states; whether this scorer may be trusted
-    is for a falsifier and its threshold to say. Raises as `evaluate` does.
+    is for a falsifier and its threshold to say: `results_near_miss.jsonl` are right answers with one operator broken,
+    which must be seen to differ from right ones. Raises as `evaluate` does.
     """
     config = parse_config(CalibrateConfig, job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
@@ -113,9 +119,13 @@ def calibrate(job: Job) -> None:
         results = execute_programs(job, config.humaneval, isolation, problems, programs, stage=kind)
         write_results(job.out / results_of(kind).name, results)
         counts[kind] = Count(passed=sum(result.passed for result in results), problems=len(results))
-    loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
-    # It uses up whatever it is given, twice: a timeout is tried again alone.
+    # A loop uses up whatever it is given, twice: a timeout is tried again alone.
     brief = config.humaneval.model_copy(update={"timeout_s": min(config.humaneval.timeout_s, _LOOP_TIMEOUT_S)})
+    broken = dict(islice(_near_misses(config, problems), _NEAR_MISSES))
+    missed = [problem for problem in problems if problem.task_id in broken]
+    results = execute_programs(job, brief, isolation, missed, broken, stage="near misses")
+    write_results(job.out / results_of(NEAR_MISS).name, results)
+    loop = {problems[0].task_id: program_with_body(problems[0], ENDLESS)}
     results = execute_programs(job, brief, isolation, problems[:1], loop, stage="endless loop")
     write_results(job.out / results_of("loop").name, results)
     calibration = Calibration(
@@ -129,6 +139,14 @@ def calibrate(job: Job) -> None:
         loop_outcome=results[0].outcome,
     )
     write_json(job.out / CALIBRATION.name, calibration.as_json())
+
+
+def _near_misses(config: CalibrateConfig, problems: Sequence[Problem]) -> Iterator[tuple[str, str]]:
+    """The program of a near miss of each problem that has one, by its id."""
+    tasks = read_tasks(Path(config.problems_path))
+    for problem in problems:
+        for completion in islice(near_misses(tasks[problem.task_id]), 1):
+            yield problem.task_id, assemble(problem, completion)
 
 
 def checked_problems(settings: HumanEval, path: str, limit: int | None) -> tuple[Problem, ...]:

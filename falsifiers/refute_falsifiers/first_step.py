@@ -1,4 +1,4 @@
-"""Does the run's own account of itself hold against the same things done by other means?"""
+"""Were loss, gradient, rate and batches of the first step the declared ones, by another implementation?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Array = NDArray[np.float64]
-
-# ------------------------------------------------------------------------------------------------ the first step
 
 _EPSILON = 1e-8  # AdamW's own, torch's default
 _TRAINING = {
@@ -257,133 +255,3 @@ def _decays(name: str) -> float:
 
 def _first_rate(training: dict[str, Any]) -> float:
     return float(training["learning_rate"]) / max(int(training["warmup_steps"]), 1)
-
-
-# ------------------------------------------------------------------------------------------------ the released files
-
-
-_RIGHT_ACCOUNT = {"initial_difference": 0.0, "final_difference": 0.0, "curve_difference": 0.0}
-
-
-def _account(
-    bench: Bench,
-    wrong: Mapping[str, float] = MappingProxyType({}),
-    *,
-    unchanged: int = 0,
-    sign: float = 1.0,
-    at: str = "last",
-    only: int | None = None,
-) -> None:
-    """An account that holds, but for the differences in `wrong` and `unchanged` tensors, which fail their bars.
-
-    Differences have this `sign`; that of the curve lies `at` its "first" or "last" evaluation, those of the losses in
-    all windows or `only` in one.
-    """
-    found = bench.values(_RIGHT_ACCOUNT, wrong, low=0.0, clear=True)
-    tensors = bench.bar("unchanged_tensors")
-    same = int((tensors.failing if unchanged else tensors.holding)(unchanged, low=0, whole=True))
-    run = str(bench.parameters["run"])
-    windows = [{"window": n, "ce_initial": 4.0 + n, "ce": 2.0 + n, "kl": 0.5} for n in range(6)]
-    bench.put(run, "heldout_windows.jsonl", windows)
-    curve = sign * found["curve_difference"]
-    evals = [
-        {"step": 0, "heldout_ce": 6.5 + curve * (at == "first"), "heldout_kl": 2.0},
-        {"step": 9, "heldout_ce": 4.5 + curve * (at == "last"), "heldout_kl": 0.5},
-    ]
-    bench.put(run, "evals.jsonl", evals)
-    bench.put(run, "summary.json", {"model_step": 9})
-    rows = [
-        {
-            "window": n,
-            "ce_initial": 4.0 + n + sign * found["initial_difference"] * (only in (None, n)),
-            "ce": 2.0 + n + sign * found["final_difference"] * (only in (None, n)),
-        }
-        for n in range(4)
-    ]
-    bench.put(f"{run}_audit", "heldout.jsonl", rows)
-    bench.put(f"{run}_audit", "tensors.json", {"tensors": max(9, same), "unchanged": same})
-
-
-def an_account_that_holds(bench: Bench) -> None:
-    """The files score what the run says, and every tensor differs from the init's."""
-    _account(bench)
-
-
-def files_of_another_model(bench: Bench) -> None:
-    """The released weights do not have the loss that the run ended with."""
-    _account(bench, {"final_difference": 0.5})
-
-
-def a_run_that_began_elsewhere(bench: Bench) -> None:
-    """The loss before the first step is not the init's: it was replaced by random weights."""
-    _account(bench, {"initial_difference": 3.0}, sign=-1.0)
-
-
-def the_init_in_the_folder(bench: Bench) -> None:
-    """The run counts changed tensors; the released files are the init's."""
-    _account(bench, unchanged=9)
-
-
-def a_curve_of_another_loss(bench: Bench) -> None:
-    """The curve over the run ends with the training loss, not the held-out one."""
-    _account(bench, {"curve_difference": 1.0}, sign=-1.0)
-
-
-def a_curve_that_begins_too_high(bench: Bench) -> None:
-    """The curve begins above the loss of the init, so that it can fall."""
-    _account(bench, {"curve_difference": 1.0}, at="first")
-
-
-def a_curve_that_begins_too_low(bench: Bench) -> None:
-    """The curve begins below the loss of the init."""
-    _account(bench, {"curve_difference": 1.0}, sign=-1.0, at="first")
-
-
-def one_window_of_another_model(bench: Bench) -> None:
-    """All windows but one score what the run says."""
-    _account(bench, {"initial_difference": 0.5, "final_difference": 0.5}, only=2)
-
-
-_RELEASED: dict[str, Any] = {
-    "measures": {
-        "initial_difference": "nat/token",
-        "final_difference": "nat/token",
-        "curve_difference": "nat/token",
-        "unchanged_tensors": "tensors",
-    },
-    "controls": (
-        known_good(an_account_that_holds),
-        known_bad(files_of_another_model),
-        known_bad(a_run_that_began_elsewhere),
-        known_bad(the_init_in_the_folder),
-        known_bad(a_curve_of_another_loss),
-        known_bad(a_curve_that_begins_too_high),
-        known_bad(a_curve_that_begins_too_low),
-        known_bad(one_window_of_another_model),
-    ),
-}
-
-
-@falsifier("released-files", needs=("student", "student_audit"), parameters={"run": "student"}, **_RELEASED)
-@falsifier(
-    "control-released-files", needs=("ce_control", "ce_control_audit"), parameters={"run": "ce_control"}, **_RELEASED
-)
-def released_files(context: Context) -> Iterator[Measurement]:
-    """Refuted when held-out losses, scored again from the files of init and student, are not those of the run.
-
-    `curve_difference` compares the first evaluation, and the one at the released step, with the windows' means.
-    """
-    run = str(context.parameters["run"])
-    student, audit = context.evidence(run), context.evidence(f"{run}_audit")
-    windows = {row["window"]: row for row in student.rows("heldout_windows.jsonl")}
-    again = audit.rows("heldout.jsonl")
-    for name, key in (("initial_difference", "ce_initial"), ("final_difference", "ce")):
-        worst = max(abs(row[key] - windows[row["window"]][key]) for row in again)
-        yield Measurement(name, worst, "nat/token", n=len(again))
-    evals = {row["step"]: row for row in student.rows("evals.jsonl")}
-    last = evals[student.json("summary.json")["model_step"]]
-    means = {key: sum(row[key] for row in windows.values()) / len(windows) for key in ("ce_initial", "ce")}
-    off = [abs(evals[0]["heldout_ce"] - means["ce_initial"]), abs(last["heldout_ce"] - means["ce"])]
-    yield Measurement("curve_difference", max(off), "nat/token", n=len(windows))
-    tensors = audit.json("tensors.json")
-    yield Measurement("unchanged_tensors", tensors["unchanged"], "tensors", n=tensors["tensors"])

@@ -173,6 +173,21 @@ def a_step_that_is_missing(bench: Bench) -> None:
     _step(bench, batches=lambda due, wrong: due[: len(due) - wrong])
 
 
+def a_foreign_batch_of_this_run(bench: Bench) -> None:
+    """A first step on text that nobody has written, as this run's auditors make it."""
+    run = str(bench.parameters["run"])
+    own, audit = bench.real[run], bench.real[f"{run}_redo"]
+    tensors = audit.arrays("foreign_first_step.safetensors")
+    off = _apart(own.arrays("first_step.safetensors"), tensors)
+    bench.bar("gradient_error").failing(off, low=off, high=off)
+    bench.put(run, "metrics.jsonl", own.rows("metrics.jsonl"))
+    bench.put_arrays(run, "first_step.safetensors", own.arrays("first_step.safetensors"))
+    bench.put(f"{run}_redo", "batches.jsonl", audit.rows("batches.jsonl"))
+    bench.put(f"{run}_redo", "first_step.json", audit.json("foreign_first_step.json"))
+    bench.put_arrays(f"{run}_redo", "first_step.safetensors", tensors)
+    bench.put("release", "release.json", bench.real["release"].json("release.json"))
+
+
 _FIRST_STEP: dict[str, Any] = {
     "measures": {
         "loss_error": "nat/token",
@@ -193,6 +208,7 @@ _FIRST_STEP: dict[str, Any] = {
         known_bad(a_step_with_labels_of_its_own),
         known_bad(a_step_that_is_missing),
         known_bad(a_step_too_many),
+        known_bad(a_foreign_batch_of_this_run),
         known_good(a_gradient_in_bfloat16),
         known_good(no_warm_up),
         known_good(no_teacher),
@@ -228,15 +244,20 @@ def first_step(context: Context) -> Iterator[Measurement]:
     wrong = max(abs((found or 0.0) - right) for found, right in parts)
     yield Measurement("loss_error", wrong, "nat/token", n=expected["tokens"])
     own, theirs = student.arrays("first_step.safetensors"), audit.arrays("first_step.safetensors")
-    gradient, right = _together(own, "gradient/"), _together(theirs, "gradient/")
-    error = float(np.linalg.norm(gradient - right) / np.linalg.norm(right))
-    yield Measurement("gradient_error", error, "relative", n=len(right))
+    gradient = _together(own, "gradient/")
+    yield Measurement("gradient_error", _apart(own, theirs), "relative", n=len(gradient))
     before, after = _together(theirs, "before/"), _together(own, "after/")
     matrix = np.concatenate([np.full(len(own[each]), _decays(each)) for each in _names(own, "gradient/")])
     whole = gradient / (np.abs(gradient) + _EPSILON) + training["weight_decay"] * matrix * before
     made = before - after
     scale = float(made @ whole / (whole @ whole)) / _first_rate(training)
     yield Measurement("rate_error", abs(scale - 1.0), "relative", n=len(made))
+
+
+def _apart(own: dict[str, NDArray[Any]], theirs: dict[str, NDArray[Any]]) -> float:
+    """How far the own gradient is from theirs, by its norm."""
+    gradient, right = _together(own, "gradient/"), _together(theirs, "gradient/")
+    return float(np.linalg.norm(gradient - right) / np.linalg.norm(right))
 
 
 def _names(arrays: dict[str, NDArray[Any]], kind: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+from refute import Bench, Context, Control, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Array = NDArray[np.float64]
 
@@ -212,34 +212,20 @@ def another_model_at_the_end(bench: Bench) -> None:
     _redone(bench, "distance", 0.4, alone=True)
 
 
-def a_state_edited(bench: Bench) -> None:
-    """A kept state is not what the trace says of that step."""
-    _redone(bench, "broken_links", 3)
+def _wrong(name: str, failing: str, by: float, **how: Any) -> Control:
+    """A run in which one thing is not what it says, by so much."""
+    return known_bad(lambda bench: _redone(bench, failing, by, **how), name=name)
 
 
-def both_ends_edited(bench: Bench) -> None:
-    """Entries of a kept state and as many of the released weights are not what the trace says."""
-    _redone(bench, "broken_links", 6, released=0.5)
-
-
-def a_release_of_another_step(bench: Bench) -> None:
-    """The released weights are not what the trace says of the last step."""
-    _redone(bench, "broken_links", 5, released=1.0)
-
-
-def a_loss_of_other_labels(bench: Bench) -> None:
-    """The weights are right; the cross-entropy of a redone step is not what the log says."""
-    _redone(bench, "loss_difference", 0.2)
-
-
-def a_kl_to_another_teacher(bench: Bench) -> None:
-    """The weights are right; the KL of a redone step is not what the log says."""
-    _redone(bench, "loss_difference", 0.2, loss="kl")
-
-
-def a_total_of_other_weights(bench: Bench) -> None:
-    """The weights are right; the loss of a redone step is not what the log says."""
-    _redone(bench, "loss_difference", 0.4, loss="total")
+# The state is what a segment began with; where losses are wrong, weights are right.
+_WRONG = (
+    _wrong("a state edited", "broken_links", 3),
+    _wrong("both ends edited", "broken_links", 6, released=0.5),
+    _wrong("a release of another step", "broken_links", 5, released=1.0),
+    _wrong("a loss of other labels", "loss_difference", 0.2),
+    _wrong("a kl to another teacher", "loss_difference", 0.2, loss="kl"),
+    _wrong("a total of other weights", "loss_difference", 0.4, loss="total"),
+)
 
 
 def a_resumption_that_nobody_redid(bench: Bench) -> None:
@@ -291,6 +277,28 @@ def a_run_of_which_nothing_was_redone(bench: Bench) -> None:
     bench.put_arrays(f"{bench.parameters['run']}_redo", "redone.safetensors", again)
 
 
+def foreign_text_as_this_run_sees_it(bench: Bench) -> None:
+    """A step of this run made again on text that nobody has written, as the auditors make it."""
+    run = str(bench.parameters["run"])
+    own, redo = bench.real[run], bench.real[f"{run}_redo"]
+    segments = redo.rows("foreign_segments.jsonl")
+    end = max(row["end"] for row in segments)
+    trace = {name: rows[: end + 1] for name, rows in own.arrays("trace.safetensors").items()}
+    bench.put_arrays(run, "trace.safetensors", trace)
+    bench.put(run, "metrics.jsonl", own.rows("metrics.jsonl")[:end])
+    bench.put(run, "custody.json", {**own.json("custody.json"), "resumed": []})
+    bench.put(f"{run}_redo", "segments.jsonl", segments)
+    bench.put(f"{run}_redo", "steps.jsonl", redo.rows("foreign_steps.jsonl"))
+    bench.put(f"{run}_redo", "released.json", redo.json("released.json"))
+    bench.put_arrays(f"{run}_redo", "redone.safetensors", redo.arrays("foreign.safetensors"))
+    # Whichever bars there are: text that is foreign to this model shows in its loss, or in its gradient.
+    found = {each.name: each.value for each in segments_redone(bench.context())}
+    far = [name for name in ("distance", "moment_distance", "loss_difference") if name in bench.bars]
+    if all(bench.bar(name).satisfied_by(found[name]) for name in far):
+        name = far[0] if far else "distance"
+        bench.bar(name).failing(found[name], low=found[name], high=found[name])
+
+
 _REDONE: dict[str, Any] = {
     "measures": {
         "distance": "relative",
@@ -314,12 +322,8 @@ _REDONE: dict[str, Any] = {
         known_bad(a_gradient_of_another_loss_in_the_second_step),
         known_bad(weights_that_stand_still),
         known_bad(another_model_at_the_end),
-        known_bad(a_state_edited),
-        known_bad(a_release_of_another_step),
-        known_bad(both_ends_edited),
-        known_bad(a_loss_of_other_labels),
-        known_bad(a_kl_to_another_teacher),
-        known_bad(a_total_of_other_weights),
+        *_WRONG,
+        known_bad(foreign_text_as_this_run_sees_it),
         known_bad(a_resumption_that_nobody_redid),
         known_bad(a_resumption_redone_up_to_it),
         known_bad(a_resumption_of_which_a_step_is_missing),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.auditors.training_redo import redo_training
+from refute.disk import file_sha256
 from refute.engines.distill.experiments.train import train
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
@@ -54,14 +55,18 @@ class Audit:
     def measure(self, falsifier: str) -> dict[str, float]:
         """What a built-in falsifier measures of run and audit, by name."""
         declared = load_registry([])[falsifier]
+        return {each.name: each.value for each in declared.measure(Context(declared.parameters, self.evidence()))}
+
+    def evidence(self) -> dict[str, Evidence]:
+        """Run, audit and what the release declares."""
         release = self.make_job("release", {}).out
         declaration = {"distillation": {"training": dict(self.training), "device": "cpu"}}
         (release / "release.json").write_text(json.dumps(declaration), encoding="utf-8")
         folders = {"student": self.job.out, "student_redo": self.make_job("student_redo", {}).out, "release": release}
-        evidence = {name: _evidence(name, folder) for name, folder in folders.items()}
-        return {each.name: each.value for each in declared.measure(Context(declared.parameters, evidence))}
+        return {name: _evidence(name, folder) for name, folder in folders.items()}
 
 
 def _evidence(name: str, folder: Path) -> Evidence:
-    files = {path.relative_to(folder).as_posix(): "0" * 64 for path in folder.rglob("*") if path.is_file()}
+    found = (path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in found}
     return Evidence(name, "0" * 64, folder, files)

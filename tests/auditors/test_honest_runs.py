@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auditing import Audit
 from json_lines import read_rows
+from refute import Bench, Outcome
+from refute.falsifier.loading import load_registry
+from refute.falsifier.runner import bench_bars
+from refute.spec.bars.decide import control_outcome
+from refute.spec.criteria import load_spec, uses_of
 from training_runs import KilledError, each_step, kill_at
 
+ROOT = Path(__file__).parents[2]
 NO_TEACHER = {"ce_weight": 1.0, "kd_weight": 0.0}
 
 
@@ -29,7 +36,20 @@ def assert_found_again(made: Audit) -> dict[str, float]:
     first = made.measure("first-step")
     assert max(first["loss_error"], first["gradient_error"], first["rate_error"]) < 1e-3
     assert first["foreign_batches"] == 0
+    assert made.measure("segments-drawn")["undrawn_segments"] == 0
     return redone
+
+
+def assert_foreign_text_fails(made: Audit, folder: Path) -> None:
+    """The controls that are made of steps on foreign text are refused by the bars of the specification."""
+    uses = {use.uses: use for use in uses_of([load_spec(ROOT / "specs" / "distill-001.yaml").spec])}
+    for name in ("first-step", "segments-redone"):
+        falsifier = load_registry([])[name]
+        (control,) = [each for each in falsifier.controls if "foreign" in each.name and each.build.__doc__]
+        bench = Bench(folder / name, dict(falsifier.parameters), made.evidence(), bench_bars(uses[name]))
+        control.build(bench)
+        found = tuple(falsifier.measure(bench.context()))
+        assert control_outcome(uses[name], found)[0] is Outcome.FALSIFIED, found
 
 
 @pytest.mark.parametrize(
@@ -37,12 +57,13 @@ def assert_found_again(made: Audit) -> dict[str, float]:
     [{}, {"document_mask": True}, NO_TEACHER, {"max_grad_norm": 0.01, "prefetch": 2, "keep": "best"}],
     ids=["plain", "documents apart", "no teacher", "clipped, prefetched, the best kept"],
 )
-def test_an_honest_run_is_found_again(audit: Callable[..., Audit], changes: dict[str, Any]) -> None:
+def test_an_honest_run_is_found_again(audit: Callable[..., Audit], changes: dict[str, Any], tmp_path: Path) -> None:
     """Weights, losses, moments, batches and distances to the teacher, by code that shares nothing with the loop."""
     made = audit(**changes)
     made.train()
     made.redo()
     assert assert_found_again(made)["redone_share"] == 16.0
+    assert_foreign_text_fails(made, tmp_path)
 
 
 def test_bfloat16_stays_below_the_bars(audit: Callable[..., Audit]) -> None:

@@ -19,16 +19,16 @@ def test_a_segment_is_a_twenty_fifth(steps: int, length: int) -> None:
     assert segment_length(steps) == length
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 12, 50, 500])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 12, 50, 500, 50_000])
 def test_segments_do_not_overlap(steps: int) -> None:
-    """The first, those drawn, the last; where a run is too short, fewer."""
+    """The first, one in each of four parts, the last; where a run is too short, fewer, and never more."""
     length = segment_length(steps)
     for entropy in DRAWS:
         starts = segment_starts(entropy, steps)
         assert starts[0] == 0
         assert starts[-1] == steps - length
-        if steps >= 8:
-            assert len(starts) == 4
+        if steps >= 50:
+            assert len(starts) == 6
             assert all(later - earlier >= length for earlier, later in itertools.pairwise(starts))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,12 @@ class Loop:
         """With the batches of every step of the run."""
         order = list(batches(len(corpus.train), training))
         return cls(student.train(), teacher if training.kd_weight > 0 else None, corpus, training, order)
+
+    def on_foreign_text(self) -> Loop:
+        """The same on ids that lie half a vocabulary away: text that nobody has written, each window one."""
+        rows = self.student.get_input_embeddings().weight.shape[0]
+        foreign = Corpus((self.corpus.train + rows // 2) % rows, self.corpus.heldout, None, None)
+        return replace(self, corpus=foreign)
 
 
 @dataclass(frozen=True, slots=True)

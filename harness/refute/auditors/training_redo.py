@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from refute.auditors.adamw import Moments
 from refute.auditors.claims import Claims, distance
 from refute.auditors.heldout import score_heldout
 from refute.auditors.models import Answer, open_model, open_teacher
 from refute.auditors.redo import Loop, Redone, redo
-from refute.auditors.segments import Segment, segments_of
+from refute.auditors.segments import Segment, drawn_starts, fresh_draw, segments_of
 from refute.auditors.states import put_state, sample
 from refute.auditors.windows import Corpus, batch_digests, read_corpus
 from refute.job import Job
-from refute.spec.experiments.custody import segment_starts
 from refute.spec.experiments.distill import RedoConfig
 from refute.spec.experiments.evidence.base import EvidenceModel
 from refute.spec.experiments.evidence.distill import HeldoutEvaluation
@@ -38,12 +38,21 @@ from refute.spec.experiments.evidence_files import (
     CURVE_AGAIN,
     FIRST_STEP_AGAIN,
     FIRST_STEP_TENSORS_AGAIN,
+    FOREIGN_FIRST_STEP,
+    FOREIGN_FIRST_STEP_TENSORS,
+    FOREIGN_SEGMENTS,
+    FOREIGN_STEPS,
+    FOREIGN_TRACE,
     HELDOUT_DISTANCES,
     MODEL,
     RELEASED_LINK,
+    SEGMENT_DRAW,
     SEGMENTS,
     STEPS_AGAIN,
     TRACE_AGAIN,
+    ArraysFile,
+    JsonFile,
+    RowsFile,
 )
 from refute.spec.experiments.parsing import parse_config
 
@@ -55,11 +64,28 @@ _FIRST_ENTRIES = 64
 class _Found:
     """A row a segment, a scored state, a redone step; its weights and first moments where the trace has them."""
 
+    entropy: str
     segments: list[RedoneSegment] = field(default_factory=list)
     curve: list[HeldoutEvaluation] = field(default_factory=list)
     steps: list[RedoneStep] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
     first_moment: list[Tensor] = field(default_factory=list)
+
+    def add(self, segment: int, redone: Redone, student: PreTrainedModel, moments: Mapping[str, Moments]) -> None:
+        """A step that was just made, and what it left."""
+        self.steps.append(_row(segment, redone))
+        self.weights.append(sample(_parameters(student), self.entropy))
+        self.first_moment.append(sample({name: each.first for name, each in moments.items()}, self.entropy))
+
+    def write(
+        self, out: Path, files: tuple[RowsFile[RedoneSegment], RowsFile[RedoneStep], ArraysFile], decays: Tensor
+    ) -> None:
+        """Segments, steps, and what these left."""
+        segments, steps, trace = files
+        _write_rows(out / segments.name, self.segments)
+        _write_rows(out / steps.name, self.steps)
+        arrays = {"weights": torch.stack(self.weights), "first_moment": torch.stack(self.first_moment)}
+        save_file({**arrays, "decays": decays}, out / trace.name)
 
 
 def redo_training(job: Job) -> None:
@@ -68,25 +94,30 @@ def redo_training(job: Job) -> None:
     Writes the files of `evidence_files.STUDENT_REDO`; redone.safetensors holds, of the N entries in each row of the
     run's trace, `weights` and `first_moment` (R, N) float32 after each of the R redone steps, and `decays` (N,) uint8,
     1 in matrices.
+    Files named foreign are of steps on text that the run never saw, by the same loop: they must be seen to differ.
     Raises ExperimentError for a run that did not keep what it must, or models that are not whole.
     """
     config = parse_config(RedoConfig, job)
     torch.set_num_threads(config.threads)
     training, run = config.training, job.inputs[config.run].folder
     claims = Claims.of(run, config.run, training.steps)
+    # The run has ended: nothing of it knew what is asked of it now.
+    draw = fresh_draw(run, claims.custody, training.steps)
+    _write(job.out / SEGMENT_DRAW.name, draw)
     init, corpus = job.inputs["init"].path(MODEL.name), _corpus(job, config)
     job.progress("load teacher and init", 0, 1)
     teacher = open_teacher(config.teacher, training, device=config.device, threads=config.threads)
     released = _parameters(open_model(run / MODEL.name, "cpu"))
     loop = Loop.over(open_model(init, config.device), teacher, corpus, training)
-    found = _redo_all(job, loop, teacher, claims, released)
-    _write_rows(job.out / SEGMENTS.name, found.segments)
-    _write_rows(job.out / STEPS_AGAIN.name, found.steps)
+    before = _copied(loop.student)
+    found = _redo_all(job, loop, teacher, claims, (before, released), drawn_starts(draw))
+    decays = {name: torch.full_like(each, float(each.ndim >= 2)) for name, each in before.items()}
+    sampled = sample(decays, claims.custody.entropy).to(torch.uint8)
+    found.write(job.out, (SEGMENTS, STEPS_AGAIN, TRACE_AGAIN), sampled)
     _write_rows(job.out / CURVE_AGAIN.name, found.curve)
-    decays = {name: torch.full_like(each, float(each.ndim >= 2)) for name, each in _parameters(loop.student).items()}
-    arrays = {"weights": torch.stack(found.weights), "first_moment": torch.stack(found.first_moment)}
-    arrays["decays"] = sample(decays, claims.custody.entropy).to(torch.uint8)
-    save_file(arrays, job.out / TRACE_AGAIN.name)
+    later = next((each.start for each in found.segments if each.start > 0), 0)
+    foreign = _redo_foreign(job, loop, claims, before, later)
+    foreign.write(job.out, (FOREIGN_SEGMENTS, FOREIGN_STEPS, FOREIGN_TRACE), sampled)
     digests = enumerate(batch_digests(corpus, training, config.processes), start=1)
     _write_rows(job.out / BATCHES.name, (BatchDigest(step=step, batch_sha256=digest) for step, digest in digests))
     _write(job.out / RELEASED_LINK.name, ReleasedLink(broken=claims.broken_release(released)))
@@ -100,12 +131,20 @@ def _corpus(job: Job, config: RedoConfig) -> Corpus:
     return read_corpus(manifest, folder, config.training)
 
 
-def _redo_all(job: Job, loop: Loop, teacher: Answer, claims: Claims, released: Mapping[str, Tensor]) -> _Found:
-    found, planned = _Found(), segments_of(claims.custody, loop.training.steps, claims.released)
+def _redo_all(
+    job: Job,
+    loop: Loop,
+    teacher: Answer,
+    claims: Claims,
+    models: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+    starts: Sequence[int],
+) -> _Found:
+    """Segments from `starts`, and around resumptions; `models` are init and release."""
+    found, (init, released) = _Found(claims.custody.entropy), models
+    planned = segments_of(claims.custody, starts, loop.training.steps, claims.released)
     total = sum(each.end - each.start for each in planned)
-    init = _copied(loop.student)
     # Where the run had to score itself, for it keeps these states; not those of its resumptions.
-    scored = set(segment_starts(claims.custody.entropy, loop.training.steps)) - {0}
+    scored = set(starts) - {0}
     for number, segment in enumerate(planned):
         moments = put_state(claims.folder, segment.start, init, loop.student)
         begun = _copied(loop.student)
@@ -115,13 +154,10 @@ def _redo_all(job: Job, loop: Loop, teacher: Answer, claims: Claims, released: M
             loop.student.train()
         broken = claims.broken_at(segment.start, begun, moments)
         for redone in redo(loop, moments, segment.start, segment.end):
-            found.weights.append(sample(_parameters(loop.student), claims.custody.entropy))
-            first = {name: each.first for name, each in moments.items()}
-            found.first_moment.append(sample(first, claims.custody.entropy))
-            found.steps.append(_row(number, redone))
+            found.add(number, redone, loop.student, moments)
             job.progress("redo", len(found.steps), total, loss=found.steps[-1].total)
             if redone.step == 1 and not number:
-                _write_first_step(job.out, redone, begun)
+                _write_first_step(job.out, (FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN), redone, begun)
         found.segments.append(
             RedoneSegment(
                 segment=number,
@@ -132,6 +168,18 @@ def _redo_all(job: Job, loop: Loop, teacher: Answer, claims: Claims, released: M
                 broken=broken,
             )
         )
+    return found
+
+
+def _redo_foreign(job: Job, loop: Loop, claims: Claims, init: Mapping[str, Tensor], start: int) -> _Found:
+    """Two steps on foreign text: one from the init, written as the first step is, and one from the state at `start`."""
+    foreign, found = loop.on_foreign_text(), _Found(claims.custody.entropy)
+    (first,) = redo(foreign, put_state(claims.folder, 0, init, loop.student), 0, 1)
+    _write_first_step(job.out, (FOREIGN_FIRST_STEP, FOREIGN_FIRST_STEP_TENSORS), first, init)
+    moments = put_state(claims.folder, start, init, loop.student)
+    (later,) = redo(foreign, moments, start, start + 1)
+    found.add(0, later, loop.student, moments)
+    found.segments.append(RedoneSegment(segment=0, start=start, end=start + 1, target="trace", distance=None, broken=0))
     return found
 
 
@@ -202,7 +250,9 @@ def _copied(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: each.clone() for name, each in _parameters(model).items()}
 
 
-def _write_first_step(out: Path, redone: Redone, before: Mapping[str, Tensor]) -> None:
+def _write_first_step(
+    out: Path, files: tuple[JsonFile[FirstStep], ArraysFile], redone: Redone, before: Mapping[str, Tensor]
+) -> None:
     """The gradient that AdamW is given first and the weights that it finds, at evenly spaced entries."""
     found: dict[str, Tensor] = {}
     for name, weights in before.items():
@@ -211,10 +261,11 @@ def _write_first_step(out: Path, redone: Redone, before: Mapping[str, Tensor]) -
         gradient = redone.gradients.get(name, torch.zeros_like(weights))
         found[f"gradient/{name}"] = gradient.flatten().cpu()[index].float()
         found[f"before/{name}"] = weights.flatten().cpu()[index].float()
-    save_file(found, out / FIRST_STEP_TENSORS_AGAIN.name)
+    figures, tensors = files
+    save_file(found, out / tensors.name)
     losses = redone.losses
     first = FirstStep(tokens=losses.tokens, grad_norm=redone.grad_norm, **losses.means())
-    _write(out / FIRST_STEP_AGAIN.name, first)
+    _write(out / figures.name, first)
 
 
 def _write_rows(path: Path, rows: Iterable[EvidenceModel]) -> None:

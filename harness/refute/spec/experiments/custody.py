@@ -3,14 +3,17 @@
     custody.json        `Custody`
     trace.safetensors   `weights`, `first_moment`, `second_moment` (steps + 1, N) float32: row k after step k, of the
                         entries that `positions` names, parameter by parameter
-    states/step-K/      weights and moments in full after step K: where a segment begins, and where a run was resumed
+    states/step-K/      weights and moments in full after step K: where a segment may begin, and where a run was resumed
 
-Places are drawn from entropy that exists only once the run has begun; both sides compute them from it.
+These places are drawn from entropy that exists only once the run has begun; both sides compute them from it. A run of
+any length keeps the same few states. Which of them segments are made again from is drawn once its weights are fixed,
+by whoever does it (`refute.auditors.segments`).
 """
 
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -20,8 +23,8 @@ from refute.spec.experiments.evidence.base import EvidenceModel, Several
 STATES: Final = "states"
 # Of each parameter, in every row.
 ENTRIES = 8
-# Segments between the first and the last one.
-DRAWN = 2
+# States between the first and the last segment: more than are redone from, and no more in a longer run.
+KEPT = 4
 _SHORTEST, _LONGEST, _SHARE = 2, 100, 25
 
 Step = Annotated[int, Field(ge=0)]
@@ -47,11 +50,13 @@ def segment_length(steps: int) -> int:
 
 
 def segment_starts(entropy: str, steps: int) -> list[int]:
-    """The steps after which segments begin: 0, one drawn within each part of the run, and the last that fits."""
+    """The steps after which segments may begin: 0, one drawn within each part of the run, and the last that fits."""
     length = segment_length(steps)
-    part = (steps - 2 * length) // DRAWN
+    between = steps - 2 * length
+    parts = min(KEPT, max(between, 0) // (2 * length))
+    ends = [length + number * between // parts for number in range(parts + 1)] if parts else []
     chance = random.Random(entropy)  # noqa: S311  # the entropy is the secret, this only spreads it
-    drawn = [length + number * part + chance.randint(0, part - length) for number in range(DRAWN) if part >= length]
+    drawn = [chance.randint(start, end - length) for start, end in pairwise(ends)]
     return sorted({0, *drawn, steps - length})
 
 

@@ -168,10 +168,17 @@ TRACE: Final = ArraysFile("trace.safetensors", ("weights", "first_moment", "seco
 FIRST_STEP_AGAIN: Final = JsonFile("first_step.json", redo.FirstStep)
 FIRST_STEP_TENSORS_AGAIN: Final = ArraysFile("first_step.safetensors", ("gradient/", "before/"))
 BATCHES: Final = RowsFile("batches.jsonl", redo.BatchDigest)
+SEGMENT_DRAW: Final = JsonFile("draw.json", redo.SegmentDraw)
 SEGMENTS: Final = RowsFile("segments.jsonl", redo.RedoneSegment)
 STEPS_AGAIN: Final = RowsFile("steps.jsonl", redo.RedoneStep)
 TRACE_AGAIN: Final = ArraysFile("redone.safetensors", ("weights", "first_moment", "decays"))
 RELEASED_LINK: Final = JsonFile("released.json", redo.ReleasedLink)
+# What the same loop makes of text that the run never saw, laid out as the steps of the run.
+FOREIGN_FIRST_STEP: Final = JsonFile("foreign_first_step.json", redo.FirstStep)
+FOREIGN_FIRST_STEP_TENSORS: Final = ArraysFile("foreign_first_step.safetensors", FIRST_STEP_TENSORS_AGAIN.tensors)
+FOREIGN_SEGMENTS: Final = RowsFile("foreign_segments.jsonl", redo.RedoneSegment)
+FOREIGN_STEPS: Final = RowsFile("foreign_steps.jsonl", redo.RedoneStep)
+FOREIGN_TRACE: Final = ArraysFile("foreign.safetensors", TRACE_AGAIN.tensors)
 CURVE_AGAIN: Final = RowsFile("curve.jsonl", distill.HeldoutEvaluation)
 HELDOUT_DISTANCES: Final = RowsFile("heldout.jsonl", redo.WindowDistance)
 
@@ -217,8 +224,9 @@ _TRAINING: tuple[File, ...] = (
 )
 _AUDIT: tuple[File, ...] = (HELDOUT_SCORES_AGAIN, TENSORS, PERTURBED_SCORES, UNTRAINED_TENSORS)
 _REDO: tuple[File, ...] = (
-    *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
-    *(RELEASED_LINK, HELDOUT_DISTANCES, CURVE_AGAIN),
+    *(FIRST_STEP_AGAIN, FIRST_STEP_TENSORS_AGAIN, BATCHES, SEGMENT_DRAW, SEGMENTS, STEPS_AGAIN, TRACE_AGAIN),
+    *(RELEASED_LINK, HELDOUT_DISTANCES, CURVE_AGAIN, FOREIGN_FIRST_STEP, FOREIGN_FIRST_STEP_TENSORS),
+    *(FOREIGN_SEGMENTS, FOREIGN_STEPS, FOREIGN_TRACE),
 )
 _ANSWERS: tuple[File, ...] = (SAMPLES, RESULTS, PROMPTS, MODEL_CALLS)
 _EVALUATION: tuple[File, ...] = (*_ANSWERS, CANARIES, EVALUATION_SUMMARY)

@@ -17,7 +17,7 @@ from refute.engines.model.document_mask import refuse_crossing
 from refute.engines.model.folder import count_parameters
 from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError
-from refute.spec.experiments.custody import DRAWN
+from refute.spec.experiments.custody import KEPT
 from refute.spec.experiments.evidence.distill import Preflight
 
 # nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
@@ -28,7 +28,7 @@ _FLOAT = 4  # bytes
 _COPIES_IN_MEMORY = 4
 
 # Weights and two moments: of two checkpoints, of a new one that is whole before the older goes, and of the kept states.
-_COPIES_ON_DISK = 3 * (3 + DRAWN + 1)
+_COPIES_ON_DISK = 3 * (3 + KEPT + 1)
 
 
 def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from refute.spec.experiments.evidence.base import EvidenceModel
+from pydantic import Field
+
+from refute.spec.experiments.evidence.base import EvidenceModel, Several
 from refute.spec.fields import Sha256
 
 
@@ -24,6 +26,18 @@ class RedoneStep(FirstStep):
     segment: int
     step: int
     rate: float
+
+
+class SegmentDraw(EvidenceModel):
+    """Which segments were made again, drawn when the run had ended: the first, the last, and some of those between.
+
+    `kept`: the steps after which one may begin. `run_sha256` is of the run's weights, trace, log and custody, `entropy`
+    hexadecimal and fresh: those between come in the order of SHA-256 of "entropy NUL run_sha256 NUL step".
+    """
+
+    entropy: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    run_sha256: Sha256
+    kept: Several[int]
 
 
 class RedoneSegment(EvidenceModel):

@@ -46,7 +46,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
     found = preflight(run, tmp_path, forced=False)
     assert found.student_parameters == PARAMETERS
     assert found.memory_needed == PARAMETERS * 4 * 3
-    assert found.disk_needed == PARAMETERS * 4 * (3 * 6 + 1)
+    assert found.disk_needed == PARAMETERS * 4 * (3 * 8 + 1)
     assert (found.tokens_per_step, found.tokens) == (8 * 15, 50 * 8 * 15)
     assert found.epochs == pytest.approx(50 * 8 / len(run.data.windows))
     assert found.tokens_per_parameter == pytest.approx(50 * 8 * 15 / PARAMETERS)

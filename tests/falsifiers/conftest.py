@@ -18,7 +18,7 @@ from refute.falsifier.controls import Control
 from refute.falsifier.runner import bench_bars, parameters_of
 from refute.spec.bars.sequential import Design, every
 from refute.spec.criteria import FalsifierUse
-from refute.spec.experiments.evidence_files import REPLAYS
+from refute.spec.experiments.evidence_files import REPLAYS, TRAININGS
 
 Measured = Callable[[FalsifierUse, Control], tuple[Measurement, ...]]
 # What a replay's instruments say of answers that are known.
@@ -28,6 +28,42 @@ KNOWN_GOOD = [
 _WRONG_LOSS = {
     **importlib.import_module("refute_falsifiers.kd_loss")._RIGHT,
     **dict.fromkeys(("value_abs_error", "gradient_rel_error", "ce_only_gradient_difference"), 0.5),
+}
+_WINDOWS = [{"window": number, "ce_initial": 4.0, "ce": 2.0} for number in range(8)]
+_ACCOUNT = {
+    "heldout_windows.jsonl": _WINDOWS,
+    "evals.jsonl": [{"step": 0, "heldout_ce": 4.0}, {"step": 9, "heldout_ce": 2.0}],
+    "summary.json": {"model_step": 9},
+    "metrics.jsonl": [{"step": n, "ce": 3.0, "kl": 0.5, "total": 2.3, "batch_sha256": f"{n}"} for n in range(1, 10)],
+    "custody.json": {"entropy": "0" * 32, "resumed": []},
+    "first_step.safetensors": {"gradient/q.weight": np.ones(4), "after/q.weight": np.zeros(4)},
+    "trace.safetensors": {name: np.ones((10, 3)) for name in ("weights", "first_moment")},
+}
+_AUDIT = {
+    "heldout.jsonl": _WINDOWS[:4],
+    "tensors.json": {"tensors": 9, "unchanged": 0},
+    "perturbed.jsonl": [{"window": 1, "ce_initial": 6.0, "ce": 5.0}],
+    "untrained.json": {"tensors": 9, "unchanged": 9},
+}
+_FOREIGN_STEP = {"ce": 9.0, "kl": 4.0, "total": 7.0, "tokens": 8}
+_REDO = {
+    "batches.jsonl": [{"step": n, "batch_sha256": f"{n}"} for n in range(1, 10)],
+    "foreign_first_step.json": _FOREIGN_STEP,
+    "foreign_first_step.safetensors": {"gradient/q.weight": -np.ones(4), "before/q.weight": np.zeros(4)},
+    "foreign_segments.jsonl": [
+        {"segment": 0, "start": 4, "end": 5, "target": "trace", "distance": None, "broken": 0},
+    ],
+    "foreign_steps.jsonl": [{"segment": 0, "step": 5, **_FOREIGN_STEP}],
+    "foreign.safetensors": {name: -np.ones((1, 3)) for name in ("weights", "first_moment")},
+    "released.json": {"broken": 0},
+}
+_RELEASE = {"distillation": {"training": {"learning_rate": 1e-3, "warmup_steps": 4, "weight_decay": 0.1}}}
+_PLANTED = {
+    **dict.fromkeys(("foreign_windows", "misplaced_windows", "contaminated_files", "changed_files"), 1),
+    "files": 9,
+    "windows": 65,
+    "heldout_windows": 64,
+    "known_windows": 64,
 }
 KNOWN_BAD = [
     {
@@ -48,6 +84,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         f"results_{kind}.jsonl": results(range(164) if kind == "canonical" else ()) for kind in kinds
     }
     files["results_loop.jsonl"] = results((), "timeout")[:1]
+    files["results_near_miss.jsonl"] = results((3,))[:16]
     files["calibration.json"] = {
         **{kind: {"passed": 164 * (kind == "canonical"), "problems": 164} for kind in kinds},
         "isolation": "bubblewrap",
@@ -72,6 +109,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
     }
     return {
         **replays,
+        **{
+            name: evidence(folder, name, files)
+            for run in TRAININGS
+            for name, files in ((run, _ACCOUNT), (f"{run}_audit", _AUDIT), (f"{run}_redo", _REDO))
+        },
+        "release": evidence(folder, "release", {"release.json": _RELEASE}),
+        "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "kd_math": evidence(folder, "kd_math", {"wrong.json": _WRONG_LOSS}),

@@ -57,7 +57,7 @@ def test_sizes_are_those_of_the_run(make_run: Callable[..., Run], tmp_path: Path
 
 def test_the_best_weights_need_room_as_well(make_run: Callable[..., Run], tmp_path: Path) -> None:
     """They lie beside the checkpoints, and a new copy is whole before the old one goes."""
-    assert preflight(make_run(keep="best"), tmp_path, forced=False).disk_needed == PARAMETERS * 4 * (3 * 6 + 3)
+    assert preflight(make_run(keep="best"), tmp_path, forced=False).disk_needed == PARAMETERS * 4 * (3 * 8 + 3)
 
 
 @pytest.mark.parametrize("mask", [True, False])
@@ -121,9 +121,9 @@ def test_too_little_memory_is_refused_with_both_sizes(
 def test_too_little_disk_is_refused_with_both_sizes(
     make_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
 ) -> None:
-    """Three checkpoints, the three states that begin segments, and the model must fit."""
+    """Three checkpoints, the five states that segments may begin with, and the model must fit."""
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=PARAMETERS * 76 - missing))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=PARAMETERS * 100 - missing))
     if not missing:
         preflight(make_run(), tmp_path, forced=False)
         return

@@ -319,9 +319,11 @@ absence_is_fatal = Rewrite(_WEIGH, {"doubts.append(_Reason(nothing))": "fatal.ap
 _CARRIES = "refute.judge.verdict:CriterionRuling.carries"
 anything_carries = Rewrite(_CARRIES, {" and self.about_subject": ""})
 warnings_carry = Rewrite(_CARRIES, {"self.severity is Severity.BLOCK and ": ""})
-derived_is_forgotten = Rewrite("refute.judge.about:evidence_about", {"found |= more": "break"})
-anything_rests = Rewrite("refute.judge.about:rests_on", {"name in evidence": "True"})
-any_subject_will_do = Rewrite("refute.judge.about:other_subjects", {"spec.subject is not None and": "False and"})
+derived_is_forgotten = Rewrite("refute.judge.subject_evidence:evidence_about", {"found |= more": "break"})
+anything_rests = Rewrite("refute.judge.subject_evidence:rests_on", {"name in evidence": "True"})
+any_subject_will_do = Rewrite(
+    "refute.judge.subject_evidence:other_subjects", {"spec.subject is not None and": "False and"}
+)
 
 last_criterion_decides = Rewrite(_WEIGH, {"for each in criteria:": "for each in criteria[-1:]:"})
 order_of_records_shows = Rewrite(
@@ -381,7 +383,7 @@ controls_believed = Rewrite(
     "refute.spec.bars.decide:_told_otherwise", {"if outcome is not control.observed:": "if False:"}
 )
 claims_without_numbers = Rewrite(
-    "refute.judge.algebra:_outcome",
+    "refute.judge.algebra:_rule_falsifier",
     {"if record.outcome not in _MEASURED and not record.measurements:": "if not record.measurements:"},
 )
 first_of_several_records = Rewrite("refute.judge.algebra:_rule_falsifier", {"if len(records) > 1:": "if False:"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, public_pem, sign_envelope
-from refute.judge.judge_run import Judged
+from refute.judge.sign import Judged
 from refute.spec.fields import utc_now
 from refute.spec.policy import LoadedPolicy, load_policy
 from refute.verify.policy_check import enforce

@@ -20,10 +20,11 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.origins import falsifier_origins
 from refute.falsifier.registry import Registry
 from refute.falsifier.runner import Gate
-from refute.judge.judge_run import Judged, Operator, Places, judge_run
+from refute.judge.judge_run import Operator, Places, judge_run
 from refute.judge.remeasure.measure_again import falsifiers_of
 from refute.judge.run.facts import RunFacts
 from refute.judge.run.folder import RunFile, RunFolder
+from refute.judge.sign import Judged
 from refute.report import write_reports
 from refute.spec.criteria import load_spec
 from refute.spec.files import LoadedRelease, load_release

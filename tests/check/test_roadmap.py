@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
 from refute.check.roadmap import Roadmap, roadmap
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.spec.criteria import load_spec
 
 if TYPE_CHECKING:

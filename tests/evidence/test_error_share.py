@@ -17,8 +17,9 @@ from refute.evidence.plan import plan_for, plan_release
 from refute.evidence.spec_demands import error_shares
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling
 from refute.report import REPORTS
 from refute.spec.criteria import Spec, load_spec, parse_spec

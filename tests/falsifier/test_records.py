@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refute.errors import UnreadableInputError
 from refute.falsifier.records import (
     measurement_from_json,
     parse_records,
-    read_records,
     record_from_json,
     record_to_json,
 )
+from refute.judge.run.folder import RunFolder
 from refute.outcome import ControlResult, Interval, Measurement, Outcome, Record, RunClass
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -128,15 +129,23 @@ def test_faults_name_their_line_and_keep_the_rest(line: bytes) -> None:
 
 
 def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
-    """Odd characters inside a reason break no line; a torn last line is a fault; an empty file is no record."""
+    """Odd characters inside a reason break no line; a torn last line is a fault; no file has no records."""
     odd = replace(WHOLE, reason="a\u2028b\u0085c\rd\ne")
-    path = tmp_path / "records.jsonl"
+    run, path = RunFolder(tmp_path), tmp_path / "records.jsonl"
+    assert parse_records(run.record_lines()) == ((), ())
     path.write_bytes(b"")
-    assert read_records(path) == ((), ())
+    assert parse_records(run.record_lines()) == ((), ())
     path.write_text(record_to_json(odd) + "\n" + record_to_json(WHOLE)[:40], encoding="utf-8")
-    records, faults = read_records(path)
+    records, faults = parse_records(run.record_lines())
     assert records == (odd,)
     assert [fault[:20] for fault in faults] == ["records.jsonl line 2"]
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    """A folder in its place is an error of ours, and not a traceback."""
+    (tmp_path / "records.jsonl").mkdir()
+    with pytest.raises(UnreadableInputError, match=r"cannot read .*records\.jsonl"):
+        RunFolder(tmp_path).record_lines()
 
 
 APPEND = """
@@ -161,5 +170,5 @@ def test_several_processes_append_whole_lines(tmp_path: Path) -> None:
         writer.stdin.write(line)
         writer.stdin.close()
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    records, faults = read_records(tmp_path / "records.jsonl")
+    records, faults = parse_records(RunFolder(tmp_path).record_lines())
     assert (len(records), faults) == (200, ())

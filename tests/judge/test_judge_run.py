@@ -15,8 +15,9 @@ from refute.attest import PrivateKey, hash_model, public_pem
 from refute.disk import file_sha256
 from refute.errors import UnreadableInputError, UsageError, VerificationError
 from refute.evidence.process.ran import MadeBy
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling
 from refute.verify.verification import verify_verdict
 from tampering import overwrite

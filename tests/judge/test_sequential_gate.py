@@ -13,8 +13,9 @@ from json_lines import write_rows
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, public_pem, sign_envelope
 from refute.errors import VerificationError
 from refute.falsifier.loading import load_registry
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling
 from refute.report import REPORTS
 from refute.spec.bars.sequential import Design, every

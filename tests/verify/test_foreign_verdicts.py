@@ -36,9 +36,9 @@ from refute.attest import (
     verify_envelope,
 )
 from refute.errors import VerificationError
-from refute.judge.judge_run import Judged
 from refute.judge.predicate.bundle import read_bundle
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.verify.verification import verify_verdict
 
 MakeRun = Callable[..., RunFolder]

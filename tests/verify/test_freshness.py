@@ -14,10 +14,11 @@ import pytest
 
 from refute.attest import PrivateKey, load_private_key, public_pem
 from refute.errors import EvidenceError, SpecError, StaleVerdictError, UsageError, VerificationError
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.identity import identify
 from refute.judge.run.folder import RunFolder
 from refute.judge.run.sequence import FOLDER, next_sequence
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling
 from refute.spec.fields import MAX_SEQUENCE
 from refute.spec.files import parse_release

@@ -28,9 +28,9 @@ from refute.attest import (
     sign_envelope,
 )
 from refute.errors import StaleVerdictError, VerificationError
-from refute.judge.judge_run import Judged
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.judge.subject import model_facts
 from refute.verify.verification import verify_verdict
 from tiny_run import MODEL_RELEASE, JudgedOnce

@@ -21,8 +21,9 @@ from refute.attest import (
     verify_envelope,
 )
 from refute.errors import RequiredVerdictError, SpecError, VerificationError
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.spec.files import load_release
 from refute.verify.required_verdicts import missing_required, verify_required
 from refute.verify.verification import verify_verdict

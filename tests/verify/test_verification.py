@@ -21,8 +21,9 @@ from refute.attest import (
     sign_envelope,
 )
 from refute.errors import MissingInputsError, StaleVerdictError, VerificationError
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.verify.verification import Verified, verify_verdict
 
 MakeRun = Callable[..., RunFolder]

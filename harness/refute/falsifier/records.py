@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,11 +35,6 @@ def _read(kind: TypeAdapter[Read], text: str | bytes) -> Read:
         return kind.validate_json(text)
     except ValidationError as error:
         raise ValueError(first_fault(error)) from error
-
-
-def read_records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
-    """Records of a file in order, and a fault text for each line that is not a record."""
-    return parse_records(path.read_bytes().splitlines())
 
 
 def parse_records(lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tuple[str, ...]]:

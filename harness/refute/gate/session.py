@@ -223,18 +223,21 @@ class GateSession:
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             self.summary = f"no verdict: pytest ended with status {exitstatus}"
             return None
+        # A signed GO or WARN outranks the items; what failed beside them keeps its say.
+        beside = self._status_beside(session, exitstatus)
         try:
             self.run.write_end(exitstatus)
+            if self.config.getoption("--no-judge"):
+                self.summary = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
+                return beside or NOT_JUDGED
+            signed = judge_recorded(self.run, self._judge_options, self._start_judge)
         except EvidenceError as error:
             self.summary = f"no verdict: {error}"
             return int(pytest.ExitCode.TESTS_FAILED)
-        # A signed GO or WARN outranks the items; what failed beside them keeps its say.
-        beside = self._status_beside(session, exitstatus)
-        if self.config.getoption("--no-judge"):
-            self.summary = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
-            return beside or NOT_JUDGED
-        judged = self._judge(self.run)
-        return beside or judged
+        except GateError as error:
+            self.summary += f"\n{error}"
+            return beside or int(pytest.ExitCode.TESTS_FAILED)
+        return beside or int(pytest.ExitCode.TESTS_FAILED if signed.ruling is Ruling.NO_GO else pytest.ExitCode.OK)
 
     def _break_off(self, cause: BaseException, exitstatus: int) -> int:
         """Only a person's Ctrl-C ends in 130; an early end that pytest or a plugin decided on is never a success."""
@@ -251,15 +254,6 @@ class GateSession:
             return int(session.exitstatus)
         unexplained = exitstatus != pytest.ExitCode.OK and not self.falsifiers_failed
         return exitstatus if unexplained or session.testsfailed > self.falsifiers_failed else 0
-
-    def _judge(self, run: RunFolder) -> int:
-        """Let a process of its own judge, and keep its summary; returns 0 for a signed GO or WARN, else 1."""
-        try:
-            signed = judge_recorded(run, self._judge_options, self._start_judge)
-        except GateError as error:
-            self.summary += f"\n{error}"
-            return int(pytest.ExitCode.TESTS_FAILED)
-        return int(pytest.ExitCode.TESTS_FAILED if signed.ruling is Ruling.NO_GO else pytest.ExitCode.OK)
 
     def _start_judge(self, command: Sequence[str], environment: dict[str, str], descriptors: Sequence[int]) -> int:
         judged = subprocess.run(  # noqa: S603  # our own interpreter and module

@@ -6,7 +6,7 @@ The algebra, worst first:
   verdict     GO: every block and warn criterion corroborated, every control behaved, nothing uncovered or missing
               WARN: every block criterion corroborated or waived, or open where its spec says `inconclusive: warn`;
                     a warn criterion does not hold, a waiver applied, or no block criterion was corroborated
-                    by evidence of the subject (judge/about)
+                    by evidence of the subject (judge/subject_evidence)
                     (a block criterion weighs as warn before the date in its `effective_on`)
               NO-GO: anything else, including no criteria, no evidence, unreadable or unknown records, a broken lock,
                     a spec that is about another subject
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from refute.judge.about import evidence_about, other_subjects, rests_on
+from refute.judge.subject_evidence import evidence_about, other_subjects, rests_on
 from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict, WaiverRuling, WaiverState
 from refute.judge.waivers import rule_waivers
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
@@ -127,7 +127,10 @@ def _rule_criterion(
     moment: datetime | None,
 ) -> CriterionRuling:
     records = {use.id: by_key.get((spec_id, criterion.id, use.id), []) for use in criterion.falsifiers}
-    rulings = tuple(_rule_falsifier(criterion, use, records[use.id], release) for use in criterion.falsifiers)
+    rulings = tuple(
+        FalsifierRuling(use.id, *_rule_falsifier(criterion, use, records[use.id], release))
+        for use in criterion.falsifiers
+    )
     return CriterionRuling(
         spec=spec_id,
         criterion=criterion.id,
@@ -145,16 +148,13 @@ def _rule_criterion(
 
 def _rule_falsifier(
     criterion: Criterion, use: FalsifierUse, records: Sequence[Record], release: Release | None
-) -> FalsifierRuling:
+) -> tuple[Outcome, str]:
+    """What its record comes to, and why; any disagreement is an error."""
     if not records:
-        return FalsifierRuling(use.id, Outcome.NOT_RUN, "no record: it was not selected, or the run ended early")
+        return Outcome.NOT_RUN, "no record: it was not selected, or the run ended early"
     if len(records) > 1:
-        return FalsifierRuling(use.id, Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one")
-    outcome, reason = _outcome(criterion, use, records[0], release)
-    return FalsifierRuling(use.id, outcome, reason)
-
-
-def _outcome(criterion: Criterion, use: FalsifierUse, record: Record, release: Release | None) -> tuple[Outcome, str]:
+        return Outcome.ERROR, f"{len(records)} records claim this falsifier; there must be one"
+    record = records[0]
     excuse = None if release is None else not_applicable(criterion, release)
     if excuse is not None:
         return Outcome.NOT_APPLICABLE, excuse  # whatever was recorded: the spec grants it, and nobody else

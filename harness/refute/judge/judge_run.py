@@ -7,24 +7,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from refute.attest import (
-    PAYLOAD_TYPE,
-    PrivateKey,
-    build_statement,
-    key_id,
-    parse_json,
-    public_pem,
-    sha256_hex,
-    sign_envelope,
-)
-from refute.disk import write_whole
+from refute.attest import PrivateKey, key_id, public_pem
 from refute.isolation.hooks import hooks_that_wait
 from refute.judge.case import Case, ParsedTexts, parse_texts
-from refute.judge.engine import identify_engine
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.exhibits.sections import exhibits
-from refute.judge.predicate.bundle import write_bundle
 from refute.judge.predicate.coverage import cover
+from refute.judge.predicate.engine import identify_engine
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import identify
 from refute.judge.predicate.inputs import Inputs
@@ -38,7 +27,7 @@ from refute.judge.run.known_texts import changed_texts, remember_texts
 from refute.judge.run.own_copies import unknown_texts
 from refute.judge.run.records import check_records
 from refute.judge.run.sequence import next_sequence
-from refute.judge.run.verdict_files import VerdictFiles, put_verdict
+from refute.judge.sign import Judged, sign_verdict
 from refute.judge.subject import StagedSubject, stage_subject
 from refute.judge.verdict import Verdict
 from refute.lock.file import checked_pem
@@ -96,20 +85,6 @@ class Places:
     specs_and_releases: Sequence[Path] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A signed verdict on disk."""
-
-    predicate: Predicate
-    payload_sha256: str
-    files: VerdictFiles
-
-    @property
-    def path(self) -> Path:
-        """The verdict's file."""
-        return self.files.verdict
-
-
 _AS_NOTED = Places()
 
 
@@ -120,9 +95,9 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     `faults` are sentences about the run that no verdict can pass over.
 
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
-    do not parse, UnreadableInputError when evidence.jsonl cannot be read, EvidenceError when the evidence or what is
-    kept beside the runs cannot, VerificationError when run.json or evidence.jsonl contradicts itself: what would not
-    verify is not signed. ExperimentError where the verdict cannot be written.
+    do not parse, UnreadableInputError when records.jsonl or evidence.jsonl cannot be read, EvidenceError when the
+    evidence or what is kept beside the runs cannot, VerificationError when run.json or evidence.jsonl contradicts
+    itself: what would not verify is not signed. ExperimentError where the verdict cannot be written.
     """
     run_file = run.read_run()
     texts = parse_texts(run_file.release, run_file.specs, operator.policy_text)
@@ -131,8 +106,8 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     case = _case(run, run_file, texts, evidence, subject, operator)
     runs = run.path.parent
     changed = changed_texts(runs, texts.specs, texts.spec_texts)
-    hooked = _hooked(run_file.facts)
-    case = case.with_faults((*subject.faults, *faults, *changed, *hooked, *_unknown_texts(run_file, places)))
+    unknown = unknown_texts((*run_file.specs, run_file.release), places.specs_and_releases)
+    case = case.with_faults((*subject.faults, *faults, *changed, *_hooked(run_file.facts), *unknown))
     verdict, remeasured = case.rule(), False
     # What stops a release anyway needs no second look.
     if places.falsifiers is not None and verdict.ruling is not Ruling.NO_GO:
@@ -142,7 +117,7 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
         predicate = _predicate(case, verdict, run, evidence, subject, number=number, remeasured=remeasured)
         recompute(predicate)
         remember_texts(runs, texts.specs, texts.spec_texts)
-        return _sign_and_write(predicate, operator.key, run)
+        return sign_verdict(predicate, operator.key, run.path)
 
 
 def _case(
@@ -179,11 +154,6 @@ def _hooked(facts: RunFacts) -> tuple[str, ...]:
         f"a start-up hook from outside the interpreter's own folders: {name}.py; remove it, and run the gate again"
         for name in sorted({*facts.hooks, *hooks_that_wait()})
     )
-
-
-def _unknown_texts(run_file: RunFile, places: Places) -> tuple[str, ...]:
-    copies = places.specs_and_releases
-    return () if copies is None else unknown_texts((*run_file.specs, run_file.release), copies)
 
 
 def _predicate(
@@ -230,15 +200,3 @@ def _predicate(
         inputs=gather_inputs(evidence.sound) if distilled else Inputs(),
         exhibits=exhibits(evidence.sound, case.records) if distilled else Exhibits(),
     )
-
-
-def _sign_and_write(predicate: Predicate, key: PrivateKey, run: RunFolder) -> Judged:
-    content = parse_json(predicate.model_dump_json().encode())
-    if not isinstance(content, dict):
-        raise TypeError("a predicate is a JSON object")
-    payload = build_statement(predicate.subject.name, predicate.subject.sha256, content)
-    envelope = sign_envelope(payload, PAYLOAD_TYPE, [key])
-    files = put_verdict(run.path, envelope)
-    write_whole(files.bundle, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
-    write_whole(files.key, public_pem(key))
-    return Judged(predicate, sha256_hex(payload), files)

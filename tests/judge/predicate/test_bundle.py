@@ -24,11 +24,11 @@ from refute.attest import (
     verify_envelope,
 )
 from refute.errors import VerificationError
-from refute.judge.judge_run import Judged
 from refute.judge.predicate.bundle import MAX_LINES, read_bundle
 from refute.judge.predicate.model import Predicate
 from refute.judge.predicate.projections import SUMMARY_TYPE, TEST_RESULT_TYPE, project
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling, Severity
 from refute.verify.verification import verify_verdict
 

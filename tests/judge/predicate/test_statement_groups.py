@@ -16,10 +16,11 @@ from model_folder import SIGNATURE, SIGNED, write_model
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.errors import EvidenceError, VerificationError
 from refute.judge.exhibits.inputs import gather_inputs
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.consistency import check_consistency
 from refute.judge.predicate.coverage import cover
 from refute.judge.run.folder import EvidenceLine, RunFolder
+from refute.judge.sign import Judged
 from refute.outcome import Outcome, Ruling
 from refute.spec.criteria import parse_spec
 from refute.spec.files import parse_release

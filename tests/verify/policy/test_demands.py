@@ -13,8 +13,9 @@ import pytest
 from enforcing import POLICY, Content, House
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, key_id, public_pem, sign_envelope
 from refute.errors import StaleVerdictError, UsageError, VerificationError
-from refute.judge.judge_run import Judged, Operator, judge_run
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.judge.sign import Judged
 from refute.spec.policy import strictest_age, trusted_keys
 from refute.spec.waiver import Waiver, WaiverFile
 from refute.verify.policy_check import enforce

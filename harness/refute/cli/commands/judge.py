@@ -28,8 +28,9 @@ from refute.spec.folders import REFUTE_DIR
 
 if TYPE_CHECKING:
     from refute.attest import PrivateKey
-    from refute.judge.judge_run import Judged
+    from refute.judge.judge_run import Operator, Places
     from refute.judge.run.folder import RunFolder
+    from refute.judge.sign import Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +89,20 @@ def judge(
     the new verdict lies beside the others. Ends in 0 for GO, 1 for NO-GO, 3 for WARN.
     """
     from refute.judge.answer import send_answer
+    from refute.judge.judge_run import judge_run
     from refute.judge.run.finding import newest_unjudged, open_run
+    from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
+    from refute.verify.required_verdicts import miscited
 
     _require_named(judged_by, moved)
     folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
     private, public = signing.open()
-    judged = _judged(folder, private, judged_by, moved, development=signing.key is None)
+    operator = _operator(private, judged_by, development=signing.key is None)
+    with working_in(folder.path):
+        faults = miscited(folder.read_run(), judged_by.specs)
+        judged = judge_run(folder, operator, _places(folder, judged_by, moved), faults)
+        write_reports(judged.predicate, judged.payload_sha256, judged.files)
     if answer_fd is not None:
         send_answer(answer_fd, judged.path, judged.predicate.verdict.ruling)
     _point_latest(folder, refute_dir)
@@ -116,18 +124,12 @@ def _require_named(judged_by: JudgingOptions, moved: Moved) -> None:
     require_store(moved.store)
 
 
-def _judged(
-    folder: RunFolder, key: PrivateKey, judged_by: JudgingOptions, moved: Moved, *, development: bool
-) -> Judged:
-    """The run's verdict, signed and written with its reports."""
-    from refute.judge.judge_run import Operator, Places, judge_run
-    from refute.judge.remeasure.measure_again import falsifiers_of
-    from refute.report import write_reports
+def _operator(key: PrivateKey, judged_by: JudgingOptions, *, development: bool) -> Operator:
+    from refute.judge.judge_run import Operator
     from refute.spec.policy import load_policy
     from refute.spec.waiver import WaiverFile, load_waivers
-    from refute.verify.required_verdicts import miscited
 
-    operator = Operator(
+    return Operator(
         key,
         development=development,
         policy=load_policy(judged_by.policy) if judged_by.policy else None,
@@ -135,12 +137,13 @@ def _judged(
         lock_keys=read_keys(judged_by.lock_key or ()),
         sequence=judged_by.sequence,
     )
-    specs = judged_by.specs
-    places = Places(moved.falsifiers or falsifiers_of(folder), moved.store, specs_and_releases=specs)
-    with working_in(folder.path):
-        judged = judge_run(folder, operator, places, faults=miscited(folder.read_run(), specs))
-        write_reports(judged.predicate, judged.payload_sha256, judged.files)
-    return judged
+
+
+def _places(folder: RunFolder, judged_by: JudgingOptions, moved: Moved) -> Places:
+    from refute.judge.judge_run import Places
+    from refute.judge.remeasure.measure_again import falsifiers_of
+
+    return Places(moved.falsifiers or falsifiers_of(folder), moved.store, specs_and_releases=judged_by.specs)
 
 
 def _point_latest(folder: RunFolder, refute_dir: Path) -> None:

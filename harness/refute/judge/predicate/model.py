@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from refute.evidence.process.ran import MadeBy
-from refute.judge.engine import Engine
 from refute.judge.predicate.coverage import Coverage
+from refute.judge.predicate.engine import Engine
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import Identity
 from refute.judge.predicate.inputs import Inputs

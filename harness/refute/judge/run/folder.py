@@ -130,6 +130,10 @@ class RunFolder:
         """Add one record. A single short append: several processes may do so at once."""
         self._append("records.jsonl", record_to_json(record))
 
+    def record_lines(self) -> list[bytes]:
+        """The lines of records.jsonl as they are. Raises UnreadableInputError where they cannot be read."""
+        return _lines(self.path / "records.jsonl")
+
     def append_evidence(self, evidence: Mapping[str, Evidence], made_by: Mapping[str, MadeBy] = NOBODY) -> None:
         """Note which evidence was used, and what made it. The same line twice does no harm."""
         for name, found in sorted(evidence.items()):

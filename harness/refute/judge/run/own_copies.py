@@ -12,11 +12,13 @@ from refute.spec.selection import is_yaml
 from refute.spec.texts import ReleaseText, SpecText
 
 
-def unknown_texts(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path]) -> tuple[str, ...]:
-    """A sentence for each text of a run that is no copy, byte for byte, of a file in `copies`.
+def unknown_texts(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path] | None) -> tuple[str, ...]:
+    """A sentence for each text of a run that is no copy, byte for byte, of a file in `copies`; with None, of nothing.
 
     A folder stands for every YAML file below it. Raises UsageError for a path that cannot be read.
     """
+    if copies is None:
+        return ()
     known = _by_digest(copies)
     return tuple(
         f"the run was asked by {text.id} with SHA-256 {text.sha256}, which is none of the judge's own files"

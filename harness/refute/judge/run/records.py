@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from refute.falsifier.origins import FalsifierOrigin
-from refute.falsifier.records import read_records
+from refute.falsifier.records import parse_records
 from refute.judge.record_check import contradiction, restated, uses_by_id
 from refute.judge.run.evidence import HashedEvidence
 from refute.judge.run.folder import RunFolder
@@ -29,8 +29,7 @@ def check_records(
 
     A record that does not hold is replaced by an error that says why: changed files are nobody's `info`.
     """
-    path = run.path / "records.jsonl"
-    read, faults = read_records(path) if path.exists() else ((), ())
+    read, faults = parse_records(run.record_lines())
     uses = uses_by_id(specs)
     checked: list[Record] = []
     for record in (restated(each, uses) for each in _in_spec_order(read, specs)):

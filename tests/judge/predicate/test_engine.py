@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.judge.engine import Engine, engine_of, identify_engine
+from refute.judge.predicate.engine import Engine, engine_of, identify_engine
 
 FILES = {"refute/__init__.py": "", "refute/judge.py": "x = 1\n", "refute/page.j2": "page", "refute_falsifiers/a.py": ""}
 

@@ -1,0 +1,42 @@
+"""Where a verdict is signed: its predicate becomes an in-toto statement in a DSSE envelope, written beside the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, parse_json, public_pem, sha256_hex, sign_envelope
+from refute.disk import write_whole
+from refute.judge.predicate.bundle import write_bundle
+from refute.judge.predicate.model import Predicate
+from refute.judge.run.verdict_files import VerdictFiles, put_verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A signed verdict on disk."""
+
+    predicate: Predicate
+    payload_sha256: str
+    files: VerdictFiles
+
+    @property
+    def path(self) -> Path:
+        """The verdict's file."""
+        return self.files.verdict
+
+
+def sign_verdict(predicate: Predicate, key: PrivateKey, folder: Path) -> Judged:
+    """Sign `predicate`, which must hold, and write envelope, bundle and public key under the next name in `folder`.
+
+    Raises as `disk.unwritable` says, and what a remote key raises.
+    """
+    content = parse_json(predicate.model_dump_json().encode())
+    if not isinstance(content, dict):
+        raise TypeError("a predicate is a JSON object")
+    payload = build_statement(predicate.subject.name, predicate.subject.sha256, content)
+    envelope = sign_envelope(payload, PAYLOAD_TYPE, [key])
+    files = put_verdict(folder, envelope)
+    write_whole(files.bundle, write_bundle(envelope, predicate, sha256_hex(payload), [key]))
+    write_whole(files.key, public_pem(key))
+    return Judged(predicate, sha256_hex(payload), files)

@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 # Where it is set, each of the hundreds of processes that the tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: gate test test-fast lint types mypy pyright contracts bench install clean
+.PHONY: gate test test-fast test-all lint types mypy pyright contracts bench install clean
 
 # A newcomer's first run succeeds once a verdict is signed, whatever it says; STRICT=1 ends as `refute gate` does.
 gate: $(VENV)/.gate
@@ -20,10 +20,13 @@ gate: $(VENV)/.gate
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev
-	$(PYTEST) $(PYTEST_ARGS)
+	$(PYTEST) -m 'not exhaustive' $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev
-	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+	$(PYTEST) -m 'not slow and not exhaustive' $(PYTEST_ARGS)
+
+test-all: $(VENV)/.dev
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

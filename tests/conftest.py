@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -37,10 +38,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@pytest.fixture(scope="session")
+def new_key_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes empty folders. `mktemp` looks at all that there are each time, which thousands of tests would feel."""
+    base, numbers = tmp_path_factory.mktemp("keys"), itertools.count()
+
+    def make() -> Path:
+        (folder := base / str(next(numbers))).mkdir()
+        return folder
+
+    return make
+
+
 @pytest.fixture(autouse=True)
-def key_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def key_folder(new_key_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that takes the place of the user's keys, in this process and those it starts."""
-    folder = tmp_path_factory.mktemp("keys")
+    folder = new_key_folder()
     monkeypatch.setenv("REFUTE_KEYS", str(folder))
     return folder
 

@@ -18,6 +18,8 @@ from refute.spec.bars.decide import control_outcome
 from refute.spec.criteria import load_spec, uses_of
 from training_runs import KilledError, each_step, kill_at
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NO_TEACHER = {"ce_weight": 1.0, "kd_weight": 0.0}
 
@@ -77,6 +79,7 @@ def test_bfloat16_stays_below_the_bars(audit: Callable[..., Audit]) -> None:
     assert max(made.measure("teacher-distance").values()) < 3e-3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_ranks_are_found_again(audit: Callable[..., Audit], parallel: str) -> None:
     """Whether they share the batch or the model, too; rows of a model in pieces are gathered from them."""

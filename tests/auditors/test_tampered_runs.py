@@ -15,6 +15,8 @@ from auditing import Audit
 from refute.errors import EvidenceError, ExperimentError
 from training_runs import KilledError, each_step, kill_at
 
+pytestmark = pytest.mark.slow
+
 # Short, and with all that a longer one has.
 SHORT = {"steps": 12, "warmup_steps": 1, "eval_every": 6, "checkpoint_every": 4}
 

@@ -39,6 +39,7 @@ def test_every_falsifier_of_every_criterion_has_a_row(repo: Path) -> None:
     assert (rows[2].uses, rows[2].evidence, rows[2].controls, rows[2].contracts) == ("", (), (), ())
 
 
+@pytest.mark.slow
 def test_contracts_are_linked_through_the_releases_of_the_folder() -> None:
     """The shipped specs, with the experiment on the gate itself and the one that a sequential test adds."""
     rows = {row.falsifier: row for row in matrix_of([ROOT / "specs"], [ROOT / "falsifiers"], [ROOT / "contracts"])}

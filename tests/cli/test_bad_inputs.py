@@ -14,6 +14,8 @@ from refute.engines.distill.threads import one_thread
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 Input = tuple[Words, str]
 # Results go there, or lie there: tests/cli/test_full_disk.py.
 OUTPUTS = {"out", "to", "directory", "refute_dir", "folder"}

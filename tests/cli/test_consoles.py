@@ -20,6 +20,8 @@ from refute.cli.main import main
 from refute.cli.statuses import Status
 from refute.engines.distill.threads import one_thread
 
+pytestmark = pytest.mark.slow
+
 JSON = [name for name, command in COMMANDS.items() if any("--json" in each.opts for each in command.params)]
 
 
@@ -117,7 +119,6 @@ def standard_output(stream: TextIO | None, said: Path) -> Iterator[None]:
                 stream.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_a_console_decides_nothing(ended: Run, name: Words) -> None:
     """No traceback; status and files of a call that works, whatever the encoding and width, a reader that went away, a

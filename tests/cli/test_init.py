@@ -143,6 +143,7 @@ def test_a_gitignore_that_cannot_be_read_takes_the_example_back(tmp_path: Path) 
     assert list(tmp_path.rglob("*")) == [tmp_path / "repo", tmp_path / "repo/.gitignore"]
 
 
+@pytest.mark.slow
 def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None:
     """Who begins with the example begins with controls that hold, as `refute controls --mutate` counts them."""
     scaffold(tmp_path)

@@ -136,6 +136,7 @@ def test_check_ends_in_1_for_problems_and_2_for_what_cannot_be_loaded(
     assert "answers.py could not be imported" in ended.stderr
 
 
+@pytest.mark.slow
 def test_no_command_imports_a_model_library() -> None:
     """Checking, judging, verifying and reporting import neither torch nor transformers."""
     program = (

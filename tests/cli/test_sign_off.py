@@ -18,6 +18,8 @@ from tiny_run import JudgedOnce
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 MakeRun = Callable[..., RunFolder]
 PASSPHRASE = b"correct horse"
 POLICY = """\

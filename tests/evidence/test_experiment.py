@@ -44,6 +44,7 @@ def fresh_caches() -> Iterator[None]:
     environment.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_key_is_the_same_in_another_process() -> None:
     """Whatever the hash seed and the working folder: else nothing would ever be found again."""
     code = (
@@ -169,6 +170,7 @@ def test_a_configuration_holds_paths_or_digests() -> None:
     assert config_for_job(free(p=Located(never, lambda: Path("/m"))), {}).model_dump() == {"p": "/m"}
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)))
 def test_a_configuration_is_json_that_keeps_every_value(config: dict[str, str | int | bool | None]) -> None:
     """What enters the key is JSON data equal to the configuration."""

@@ -291,6 +291,7 @@ def start(bench: Bench, function: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_the_work_once(bench: Bench) -> None:
     """One works, the other waits and says so, and both have the evidence."""
     runs = [start(bench, "slowly") for _ in range(2)]

@@ -23,6 +23,8 @@ from refute.evidence.store import Store
 from refute.spec.files import load_release
 from refute.spec.release import Release, Source
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "specs" / "releases"
 ASSETS = ROOT / "tests" / "assets"

@@ -160,6 +160,7 @@ for _ in range(100):
 """
 
 
+@pytest.mark.slow
 def test_several_processes_append_whole_lines(tmp_path: Path) -> None:
     """As the workers of `-n 2` do: every line of each is there and none is torn."""
     code = [sys.executable, "-c", APPEND, str(tmp_path)]

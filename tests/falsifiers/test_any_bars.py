@@ -18,6 +18,8 @@ from refute.outcome import Outcome, Record, RunClass
 from refute.spec.bars.decide import control_faults
 from refute.spec.criteria import FalsifierUse
 
+pytestmark = pytest.mark.exhaustive
+
 SHIPPED = {use.uses or "": use for use in USES}
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 class Repo(Protocol):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Honest, Repo
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_example_is_signed_off_as_go(honest: Honest) -> None:
     """The scaffolded example ends in exit status 0, a GO on the terminal, and one signed GO in the run folder."""

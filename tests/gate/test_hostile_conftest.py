@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 # name: (conftest.py, exit status of pytest, verdicts signed); the release's first criterion is false.
 TRICKS: dict[str, tuple[str, int, list[str]]] = {

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 LIMIT_S = 120
 # What a falsifier does before it counts, where `{when}` holds: a control has 100 rows, the evidence fewer.

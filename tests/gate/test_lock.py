@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from refute.judge.predicate.model import Predicate
 from refute.judge.run.verdict_files import verdicts_in
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 Json = dict[str, Any]
 LOCK = "specs/releases/example.lock.intoto.json"

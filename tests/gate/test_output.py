@@ -13,7 +13,7 @@ from tests.gate.conftest import LEAN, LIMIT_S
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 GATE = ("refute", "gate", *LEAN)
 PYTEST = ("pytest", "--falsifiers", *LEAN)
 

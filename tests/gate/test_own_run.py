@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.gate.conftest import Ended, Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 LIMIT_S = 120
 GOOD, BAD = "specs/releases/good.yaml", "specs/releases/bad.yaml"

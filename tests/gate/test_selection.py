@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Honest, Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 FIRST = "specs/example.yaml::AC-EXAMPLE-001::F-EXAMPLE-001"
 SECOND = "specs/example.yaml::AC-EXAMPLE-002::F-EXAMPLE-002"

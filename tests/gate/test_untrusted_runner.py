@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 # What several tricks share: records as they would be, had all answers been right.
 FORGE = """

@@ -67,7 +67,7 @@ def test_the_document_is_that_of_the_catalogue() -> None:
 # ------------------------------------------------------------------------------------------------ nothing is sabotaged
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_small_world_is_go(line: Line, untouched: Mapping[str, Record]) -> None:
     """Under the shipped specification: what refutes a sabotage does not refute everything."""
     open_ones = {
@@ -78,7 +78,7 @@ def test_the_small_world_is_go(line: Line, untouched: Mapping[str, Record]) -> N
     assert verdict.ruling is Ruling.GO
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_another_loss_that_is_right_is_not_refuted(line: Line, untouched: Mapping[str, Record]) -> None:
     """The dense loss that sabotages of the loss are made of, with nothing wrong in it."""
     sabotage = next(each for each in SABOTAGES.values() if each.patch == "loss.temperature_ignored").model_copy(
@@ -93,7 +93,7 @@ def test_another_loss_that_is_right_is_not_refuted(line: Line, untouched: Mappin
 # ------------------------------------------------------------------------------------------------ everything is
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sabotage", SABOTAGES)
 def test_a_sabotage_ends_in_no_go_by_the_falsifier_named(
     sabotage: str, line: Line, untouched: Mapping[str, Record], laboratories: Mapping[str, Laboratory]

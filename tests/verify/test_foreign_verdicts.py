@@ -218,6 +218,7 @@ def test_no_member_breaks_the_envelope(judged: Judged, key: PrivateKey, data: st
     only_refuses(lambda: verify_verdict(judged.path.read_bytes() + b"\n" + text, [public_pem(key)]))
 
 
+@pytest.mark.slow
 @FUZZ
 @given(value=JSON)
 def test_no_predicate_breaks_the_verifier(judged: Judged, key: PrivateKey, value: Any) -> None:

@@ -35,6 +35,8 @@ from refute.judge.subject import model_facts
 from refute.verify.verification import verify_verdict
 from tiny_run import MODEL_RELEASE, JudgedOnce
 
+pytestmark = pytest.mark.slow
+
 MakeRun = Callable[..., RunFolder]
 Path_ = tuple[str | int, ...]
 # Facts of the machine, names of files, what evidence was made of; how a measurement was made, as far as its outcome and

@@ -174,6 +174,7 @@ def test_a_demand_without_a_key_or_of_itself_is_a_fault_of_the_file(tmp_path: Pa
         load_release(tmp_path / "v2.yaml")
 
 
+@pytest.mark.slow
 def test_check_notes_what_is_missing(world: World, cli: Cli) -> None:
     """`refute check` on the release file: a note and no problem, for the file itself is in order."""
     path = world.folder / "releases" / "v2.yaml"
@@ -203,6 +204,7 @@ def judged_with(world: World, make_run: MakeRun, **changes: object) -> Judged:
     return judge_run(run, Operator(load_private_key(world.folder / "keys/operator.key"), development=False))
 
 
+@pytest.mark.slow
 def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
     """With it GO, without it, of another release, or with the operator as the consumer NO-GO; a verifier agrees."""
     own = key_id((world.folder / "keys/operator.pub").read_bytes())
@@ -233,6 +235,7 @@ def test_who_signed_the_verdict_too_is_no_consumer(world: World) -> None:
         verify_required(load_release(release))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copied", [False, True])
 def test_the_judge_verifies_again_what_a_run_cites(world: World, make_run: MakeRun, cli: Cli, copied: bool) -> None:
     """A runner can write any citation: GO only where the verdicts lie where the release says, and are those cited."""

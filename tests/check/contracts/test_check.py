@@ -129,6 +129,7 @@ def test_a_module_that_cannot_be_imported_is_a_problem(contracts: Path, text: st
     assert all("sums_properties cannot be imported: " in message for _, message in problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "line", "code", "message"),
     [
@@ -204,6 +205,7 @@ def test_one_id_in_two_files_and_folders_that_are_not_there(contracts: Path) -> 
         check_contracts([contracts / "absent"])
 
 
+@pytest.mark.slow
 def test_check_reads_contracts_and_runs_them_on_demand(
     cli: Callable[..., subprocess.CompletedProcess[str]], contracts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +228,7 @@ def test_check_reads_contracts_and_runs_them_on_demand(
     assert (unknown.returncode, "did you mean `deep`?" in unknown.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_checking_this_repository_loads_no_torch() -> None:
     """Properties import their engines when they run, so that reading eleven contracts stays fast."""
     folder = Path(__file__).parents[3] / "contracts"

@@ -66,6 +66,7 @@ def test_names_are_followed_and_neighbours_are_not(shop: None, function: str, ex
     assert reached_modules(f"shop_links.runs:{function}") == {f"shop_links.{name}" for name in expected}
 
 
+@pytest.mark.slow
 def test_the_built_in_falsifiers_are_linked_to_what_covers_their_engines() -> None:
     """The certificate of the loss to the loss, the scorer to the sandbox, and neither to the other's."""
     path = ROOT / "specs" / "releases" / "embedded.yaml"

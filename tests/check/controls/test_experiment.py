@@ -19,6 +19,8 @@ from refute.spec.criteria import parse_spec, uses_of
 from refute.spec.experiments.evidence_files import KILL_MATRIX
 from refute.spec.files import parse_release
 
+pytestmark = pytest.mark.slow
+
 FALSIFIER = '''
 from refute import Measurement, falsifier, known_bad, known_good
 

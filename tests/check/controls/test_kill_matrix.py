@@ -19,6 +19,8 @@ from refute.falsifier.registry import Registry
 from refute.outcome import Outcome
 from refute.spec.criteria import FalsifierUse, Spec, load_spec, uses_of
 
+pytestmark = pytest.mark.slow
+
 FALSIFIER = '''
 import os
 
@@ -162,7 +164,6 @@ def test_a_guard_that_no_control_needs_is_a_survivor(made: Made) -> None:
     assert guard.killed_by == ("F-SHARE-001/too few",)
 
 
-@pytest.mark.slow
 def test_the_first_control_that_notices_is_enough(made: Made) -> None:
     """One name for each mutant that had several, and the same survivors."""
     uses, registry = mutable(made(BOTH))

@@ -85,6 +85,7 @@ def mutate(cli: Cli, *more: object) -> CompletedProcess[str]:
     return cli("controls", "--mutate", *more)
 
 
+@pytest.mark.slow
 def test_the_command_shows_both_matrices(
     cli: Cli, repo: Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ def test_the_key_is_code_bars_and_how_many(registry: Registry) -> None:
     assert key != key_of(drill_experiment(uses[1:], registry, [], RunClass.EMBEDDED), {})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_drill(registry: Registry, tmp_path: Path, silence: Watcher) -> None:
     """Four faults that count, from four places, named by somebody who lets the honest line stand.
 

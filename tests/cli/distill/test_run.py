@@ -23,6 +23,8 @@ from training_runs import same, summary, weights
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 WriteConfig = Callable[..., Path]
 # Long enough to be stopped in the middle, short enough to be finished.
 LONG = {"steps": 150, "checkpoint_every": 10, "eval_every": 75, "warmup_steps": 5}
@@ -33,7 +35,6 @@ def _steps(out: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.mark.slow
 def test_stopped_runs_keep_a_checkpoint_and_continue_bitwise(
     write_config: WriteConfig, cli: Cli, tmp_path: Path
 ) -> None:
@@ -250,7 +251,6 @@ def test_certify_prints_the_figures_of_the_loss(cli: Cli) -> None:
     assert len(figures) > 5
 
 
-@pytest.mark.slow
 def test_a_second_signal_is_not_held_back(write_config: WriteConfig, tmp_path: Path) -> None:
     """Ctrl-C once waits for the step; asked for again while it waits, the process ends without it."""
     process = subprocess.Popen(

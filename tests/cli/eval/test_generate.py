@@ -36,6 +36,7 @@ def arguments(student: Path, problem_file: Path, out: Path, *more: object) -> li
     return [str(each) for each in (*fixed, *more)]
 
 
+@pytest.mark.slow
 def test_greedy_samples_are_scored_and_say_how_they_were_made(
     cli: Cli, tmp_path: Path, student: Path, problem_file: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_killed_run_goes_on_to_the_same_samples(tmp_path: Path, student: Path,
         assert (out / name).read_bytes() == (calm / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
     """Status 130 and a word on how to go on; the next call has less to do and ends well."""
     out = tmp_path / "out"

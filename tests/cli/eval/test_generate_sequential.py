@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from openai_server import Fake, arguments
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def test_a_bar_ends_the_asking(cli: Cli, tmp_path: Path, fake: Fake, problem_fil
     assert (other.returncode, "holds another run: sequential was" in other.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_what_is_asked_until_decided_is_scored_as_a_file_would_be(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -68,6 +71,7 @@ def test_ctrl_c_before_the_bar_is_decided(cli: Cli, tmp_path: Path, fake: Fake, 
     assert (tmp_path / "out" / "results.jsonl").read_bytes().startswith(rows)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_missing_when_the_bar_is_decided_failed(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:

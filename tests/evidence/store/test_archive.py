@@ -78,6 +78,7 @@ def visible(elsewhere: Path) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_and_verified_on_another_machine(
     cli: Cli, make_run: MakeRun, tmp_path: Path, key: PrivateKey
 ) -> None:

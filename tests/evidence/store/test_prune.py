@@ -149,6 +149,7 @@ def test_a_manifest_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
 NAMES = ("a", "b", "c", "d", "e")
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_what_is_kept_is_whole_and_what_is_freed_is_free(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Whatever builds on what: all that is cited can be read afterwards, and the bytes are those that the disk gained.

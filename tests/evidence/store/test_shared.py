@@ -263,6 +263,7 @@ for key in ("a" * 64, "b" * 64):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "slow"])
 def test_processes_at_once_do_each_thing_once(tmp_path: Path, kind: str) -> None:
     """Four machines that begin together: every experiment runs once, and all read it whole."""
@@ -276,6 +277,7 @@ def test_processes_at_once_do_each_thing_once(tmp_path: Path, kind: str) -> None
     assert sorted((tmp_path / "ran").read_text()) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_commands_take_urls(
     cli: Cli, make_run: Callable[..., RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: PrivateKey
 ) -> None:

@@ -151,10 +151,10 @@ def ignore_signals(context: Context) -> Iterable[Any]:
 def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     """At its limit, as a timeout and nothing else."""
     began = time.monotonic()
-    answer = attempt(measure, log, timeout_s=1.5).real
-    fault = "gave no answer within 1.5 s; see falsifiers.log for where it was by then"
+    answer = attempt(measure, log, timeout_s=3.0).real
+    fault = "gave no answer within 3 s; see falsifiers.log for where it was by then"
     assert answer == TrialResult(fault=fault, kind=FaultKind.TIMED_OUT)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 300  # it would have slept for 600
     assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")
 
 

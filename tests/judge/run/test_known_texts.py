@@ -20,6 +20,7 @@ from tiny_spec import tiny_spec
 LOOSE = tiny_spec().replace(">= 80 %", ">= 79 %")
 
 
+@pytest.mark.slow
 def test_another_text_needs_another_version(make_run: Callable[..., RunFolder], key: PrivateKey) -> None:
     """A bar lowered in place is NO-GO however often it is judged; counted up, it is a specification of its own."""
     operator = Operator(key, development=False)

@@ -216,6 +216,7 @@ def test_markdown_of_a_huge_difference_fits(make_predicate: MakePredicate) -> No
     assert "more rows" in text or "Left out" in text
 
 
+@pytest.mark.slow
 def test_the_command_verifies_both_first(make_run: Callable[..., RunFolder], cli: Cli, tmp_path: Path) -> None:
     """`refute diff` ends in 0 without a regression, in 1 with one, in 4 where either is not signed by a given key."""
     keys = [generate_key(tmp_path / "keys", name) for name in ("ann", "bob")]

@@ -176,6 +176,7 @@ def test_hostile_text_is_no_link_and_no_placeholder(make_predicate: MakePredicat
     assert "[click] (javascript:x) {{0}} \\x1b[31m \\u202e" in text
 
 
+@pytest.mark.slow
 def test_github_limits_hold_and_the_worst_is_kept(make_predicate: MakePredicate, sarif: Callable[..., Json]) -> None:
     """30,000 falsifiers with long reasons: at most 25,000 results and 10 MB, failures first, and it says what is
     missing."""

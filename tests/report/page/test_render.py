@@ -200,6 +200,7 @@ def test_markdown_is_cut_at_sections_and_keeps_the_verdict(predicate: Predicate,
     assert "## How to verify" in text
 
 
+@pytest.mark.slow
 def test_markdown_stays_within_its_limit_for_hundreds_of_failures(predicate: Predicate, payload: str) -> None:
     """However many criteria fail with however long reasons, the text fits and begins with the verdict."""
     criteria = tuple(

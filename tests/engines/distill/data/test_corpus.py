@@ -234,6 +234,7 @@ def test_document_text_cannot_forge_a_document_end(tiny_tokenizer: PreTrainedTok
     assert ids[-1] == encoder.end_of_document
 
 
+@pytest.mark.slow
 def test_stdlib_is_found_without_tests_and_third_party_code() -> None:
     """The built-in corpus holds the interpreter's own modules only, in a seeded order."""
     corpus = StdlibCorpus(kind="python_stdlib", train_tokens=1, heldout_tokens=1)

@@ -16,7 +16,7 @@ from refute.isolation.start import compiled_sources
 from refute.job import Job
 from training_runs import BASE, each_step, run_config, summary, weights
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 SHORT = {"steps": 3, "batch_size": 4, "micro_batch_size": 2, "eval_every": 2, "eval_windows": 3, "checkpoint_every": 2}
 TRAINING = {**BASE, **SHORT}

@@ -133,6 +133,7 @@ def test_a_smoke_run_is_exactly_so_many_steps_and_leaves_no_model(start: Callabl
     assert smoke["projected_hours"] == pytest.approx(smoke["seconds"] / 3 * 12 / 3600)
 
 
+@pytest.mark.slow
 def test_a_long_run_needs_a_smoke_run_of_the_same_configuration(
     start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ def test_long_begins_at_five_thousand_steps(start: Callable[..., Job], steps: in
         run(job, forced=False, stop=stop)
 
 
+@pytest.mark.slow
 def test_a_pace_that_cannot_keep_its_budget_is_stopped_after_twenty_steps(start: Callable[..., Job]) -> None:
     """Both durations are named, no further step is made; a budget that suffices, or a run at its end, goes on."""
     taken: list[int] = []

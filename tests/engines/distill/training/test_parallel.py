@@ -89,7 +89,7 @@ def together(
     return Finished(config, out, printed, error)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_ranks_train_the_student_of_one(alone: Path, together: Finished) -> None:
     """DDP and FSDP2 with prefetched answers: weights within 1e-3 relative and 1e-4 absolute of one rank's, whose losses
     and figures agree to 1e-4; the checkpoint is whole, and the first rank alone talks."""
@@ -110,7 +110,7 @@ def test_two_ranks_train_the_student_of_one(alone: Path, together: Finished) -> 
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.items())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ranks_that_were_killed_continue_bitwise(together: Finished, tmp_path: Path) -> None:
     """Two ranks killed behind a checkpoint and started again end with the weights of two that never were."""
     killed = tmp_path / "killed"
@@ -130,7 +130,7 @@ def test_ranks_that_were_killed_continue_bitwise(together: Finished, tmp_path: P
     assert [row["step"] for row in read_rows(killed / "metrics.jsonl")] == list(range(1, SHARED["steps"] + 1))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_rank_that_dies_ends_the_others_within_a_minute(write_config: WriteConfig, tmp_path: Path) -> None:
     """The second rank is killed in the middle of a run: torchrun fails, no process is left, the checkpoint is kept."""
     config = write_config("long", steps=4_000, micro_batch_size=2, checkpoint_every=3, eval_every=5_000)

@@ -175,6 +175,7 @@ def test_a_loss_that_is_no_number_is_refused(
         preflight(make_run(), tmp_path, forced=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 16, 300])
 def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_path: Path, k: int) -> None:
     """The KL of k + 1 outcomes is far below the full one for a small k; both sides of the comparison use it."""

@@ -70,6 +70,7 @@ def test_total_is_the_weighted_sum(start: Callable[..., Job]) -> None:
         assert row["total"] == pytest.approx(0.3 * row["ce"] + 0.7 * 4.0 * row["kl"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_micro_batches_do_not_change_the_step(start: Callable[..., Job]) -> None:
     """1 x 8 and 4 x 2 give one gradient: same norms and losses, same weights to float32 rounding."""
     whole, split = start("whole", steps=3), start("split", steps=3, micro_batch_size=2)
@@ -83,6 +84,7 @@ def test_micro_batches_do_not_change_the_step(start: Callable[..., Job]) -> None
         torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_kd_brings_the_student_closer_to_its_teacher_than_ce_alone(start: Callable[..., Job]) -> None:
     """Same init, batches and steps: only KD lowers the distance to a random teacher much."""
     kd, ce = start("kd", steps=40, temperature=1.0), start("ce", steps=40, **CE_ONLY)
@@ -93,6 +95,7 @@ def test_kd_brings_the_student_closer_to_its_teacher_than_ce_alone(start: Callab
     assert summary(ce.out)["final_heldout_ce"] < summary(kd.out)["final_heldout_ce"]
 
 
+@pytest.mark.slow
 def test_kd_and_its_control_see_the_same_batches(start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     """The control differs in its loss only: every step uses the same windows."""
     seen: dict[str, list[list[list[int]]]] = {"kd": [], "ce": []}
@@ -127,6 +130,7 @@ def test_a_run_without_any_teacher(start: Callable[..., Job]) -> None:
         train(start("kd", teacher=None))
 
 
+@pytest.mark.slow
 def test_a_wider_teacher_teaches_and_what_it_loses_is_told(
     start: Callable[..., Job], wide_init_evidence: Path, teacher_folder: Path, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_run_says_how_it_was_made(cli: Cli, tmp_path: Path, gguf_file: GgufFil
     assert (again["executed_now"], again["generation"]) == (0, made)
 
 
+@pytest.mark.slow
 def test_order_and_resume_change_no_sample(
     cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path, problems: list[Problem]
 ) -> None:
@@ -129,6 +130,7 @@ def test_order_and_resume_change_no_sample(
     assert [by_key[row["task_id"], row["sample"]] for row in samples(calm)] == samples(calm)
 
 
+@pytest.mark.slow
 def test_llama_server_is_known_by_its_address(
     cli: Cli,
     tmp_path: Path,

@@ -70,7 +70,7 @@ def read_timestamp(answer: bytes, data: bytes, roots: Sequence[bytes]) -> Timest
     client = _client()
     builder = client.VerifierBuilder()
     for pem in roots:
-        builder = builder.add_root_certificate(_certificate(pem))
+        builder = builder.add_root_certificate(load_certificate(pem))
     found = _parse(client, answer)
     # A stranger's bytes: besides its own error the library raises what parsers of certificates raise.
     try:
@@ -117,13 +117,16 @@ def _check_answer(client: ModuleType, found: Any, data: bytes) -> None:
         raise VerificationError(f"it is of SHA-256 {imprint.message.hex()}, not {wanted}")
 
 
-def _certificate(pem: bytes) -> Any:
+def load_certificate(pem: bytes) -> Any:
+    """The certificate in `pem`, as `cryptography` has it. Raises UsageError for anything else."""
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
         return load_pem_x509_certificate(pem)
     except ValueError as error:
-        raise UsageError(f"a timestamp root is no certificate in PEM: {error}") from error
+        raise UsageError(
+            f"a timestamp root is no certificate in PEM: {error}", hint="name the authority's root certificate"
+        ) from error
 
 
 def _authority(found: Any) -> str:

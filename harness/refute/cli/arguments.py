@@ -30,6 +30,20 @@ def read_keys(paths: Sequence[Path]) -> list[bytes]:
     return [read_public_key(path) for path in paths]
 
 
+def read_certificates(paths: Sequence[Path]) -> list[bytes]:
+    """Certificates (PEM) named on the command line. Raises UsageError for a file that is none."""
+    from refute.attest.timestamp import load_certificate
+
+    found = []
+    for path in paths:
+        found.append(read_file(path))
+        try:
+            load_certificate(found[-1])
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}", hint=error.hint) from error
+    return found
+
+
 def read_specs(folder: Path) -> list[Spec]:
     """Every spec of a folder. Raises UsageError where there is none, SpecError for faulty files."""
     from refute.spec.selection import load_specs, yaml_files

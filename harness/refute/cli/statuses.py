@@ -46,7 +46,7 @@ class Status(IntEnum):
     )
     USAGE = 2, "called wrongly, or an input that was named cannot be read"
     WARN = 3, "WARN, and it was not accepted"
-    UNVERIFIABLE = 4, "a verdict, lock or report that is not to be trusted"
+    UNVERIFIABLE = 4, "a verdict, lock or report that is not to be trusted, or what was given for a verdict and is none"
     STALE = 5, "an authentic verdict that is expired, superseded or about something else"
     NOT_JUDGED = 6, "recorded, and not judged"
     COULD_NOT_RUN = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refute.cli.arguments import parse_moment, parse_versions, read_file, read_keys, require_store
+from refute.cli.arguments import parse_moment, parse_versions, read_certificates, read_file, read_keys, require_store
 from refute.cli.console import print_json
 from refute.cli.groups import grouped
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
@@ -160,7 +160,7 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             max_age=strictest_age(rules, fresh.max_age),
             at=parse_moment(fresh.at),
             lock_keys=read_keys(about.lock_key or ()),
-            timestamp_roots=[read_file(path) for path in about.timestamp_root or []],
+            timestamp_roots=read_certificates(about.timestamp_root or ()),
             min_sequence=fresh.min_sequence,
             min_spec_versions=parse_versions(fresh.min_spec_version or ()),
         )

@@ -13,6 +13,7 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TextIO
 
 _READABLE = "refute.readable"
@@ -83,6 +84,16 @@ def lossy(stream: TextIO | None) -> TextIO:
     except (OSError, ValueError, AttributeError):
         return stream
     return _text(LossyDescriptor(descriptor, stream), stream.encoding or "utf-8")
+
+
+def fill_closed_streams() -> None:
+    """Something to write into in the place of a standard stream that was closed before the start: None has no flush."""
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+
+
+@cache
+def _nowhere() -> TextIO:
+    return lossy(None)
 
 
 def _fill_standard_descriptors() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from refute.gate.options import FALSIFIER_PATHS, INTERRUPTED, SESSION, SPEC_PATHS
 from refute.interrupt import heard, remembering
-from refute.output import lossy
+from refute.output import fill_closed_streams, lossy
 
 if TYPE_CHECKING:
     from refute.gate.session import GateSession
@@ -62,6 +62,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
         except KeyboardInterrupt:
             sys.stderr.write("refute: interrupted\n")
             return INTERRUPTED
+        finally:
+            fill_closed_streams()  # pytest flushes them
         return INTERRUPTED if heard() else status
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from every_command import COMMANDS, Words
 from refute.attest import key_id
+from refute.cli.commands.init import scaffold
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -117,6 +118,21 @@ def test_init_then_check_finds_no_problem(cli: Cli, tmp_path: Path, monkeypatch:
     assert "\nno problems in 1 specs, 1 releases" in cli("check").stdout
     found = json.loads(cli("check", "--json").stdout)
     assert (found["problems"], found["specs"], found["releases"]) == ([], 1, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("check",), ("gate",), ("lock",), ("try", "x"), ("status",), ("review", "--all"), ("controls",)],
+    ids=" ".join,
+)
+def test_a_command_in_the_wrong_folder_leads_to_the_right_one(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Started below the folder with specs: called wrongly, and the hint names that folder."""
+    scaffold(tmp_path)
+    monkeypatch.chdir(tmp_path / "evidence")
+    ended = cli(*words)
+    assert (ended.returncode, f"go to {tmp_path}, which has specs/" in ended.stderr) == (2, True), ended.stderr
 
 
 def test_check_ends_in_1_for_problems_and_2_for_what_cannot_be_loaded(

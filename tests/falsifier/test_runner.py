@@ -253,6 +253,7 @@ def test_a_planned_falsifier_is_not_run(attack: Attack) -> None:
         (ExperimentError("failed"), Outcome.ERROR),
         (NonFiniteError("loss is nan"), Outcome.ERROR),
         (PermissionError(13, "Permission denied", "a.json"), Outcome.ERROR),
+        (AttributeError("'NoneType' object has no attribute 'flush'"), Outcome.ERROR),
     ],
 )
 def test_evidence_that_cannot_be_had_is_an_outcome(attack: Attack, error: Exception, outcome: Outcome) -> None:

@@ -57,10 +57,12 @@ def test_a_full_disk_behind_standard_output(repo: Repo, command: tuple[str, ...]
     os.close(full)
 
 
-def test_a_closed_standard_output(repo: Repo) -> None:
-    """As under `>&-`: no file of the run takes its descriptor."""
+@pytest.mark.parametrize("command", [GATE, PYTEST], ids=["refute", "pytest"])
+def test_closed_streams(repo: Repo, command: tuple[str, ...]) -> None:
+    """As under `>&-`: no file of the run takes a descriptor, and verdict and status are what they always are."""
+    closed = "<&- >&-"
     ended = subprocess.run(
-        ["/bin/sh", "-c", f"exec {sys.executable} -P -m {' '.join(GATE)} >&-"],
+        ["/bin/sh", "-c", f"exec {sys.executable} -P -m {' '.join(command)} {closed}"],
         cwd=repo.path,
         env=repo.environment(),
         timeout=LIMIT_S,

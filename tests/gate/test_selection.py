@@ -20,7 +20,7 @@ SECOND = "specs/example.yaml::AC-EXAMPLE-002::F-EXAMPLE-002"
     [
         ((), [FIRST, SECOND]),
         ((".", "-n", "2"), [FIRST, SECOND]),
-        (("-k", "F-EXAMPLE-002 or AC-EXAMPLE-002"), [SECOND]),
+        (("-k", "answers-complete or AC-EXAMPLE-002"), [SECOND]),
         (("-m", "phase1", "specs"), [FIRST]),
     ],
 )

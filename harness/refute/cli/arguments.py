@@ -46,10 +46,11 @@ def read_certificates(paths: Sequence[Path]) -> list[bytes]:
 
 def read_specs(folder: Path) -> list[Spec]:
     """Every spec of a folder. Raises UsageError where there is none, SpecError for faulty files."""
+    from refute.spec.folders import where_specs_are
     from refute.spec.selection import load_specs, yaml_files
 
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder of specs", hint="give --specs")
+        raise UsageError(f"{folder} is no folder of specs", hint=f"give --specs, or {where_specs_are()}")
     paths = yaml_files(folder)
     if not paths:
         raise UsageError(f"{folder} holds no specs")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +55,11 @@ class Gate:
             return self._record(spec, criterion, use, Outcome.TIMEOUT, str(error))
         except (RefuteError, OSError) as error:
             return self._record(spec, criterion, use, Outcome.ERROR, str(error))
+        except Exception as error:  # noqa: BLE001  # a fault of our own: said, and not a record that went missing
+            with suppress(OSError), self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(traceback.format_exc())
+            said = f"an error that nobody meant: {type(error).__name__}: {error}; see {self.log.name}"
+            return self._record(spec, criterion, use, Outcome.ERROR, said)
 
     def _run(self, spec: Spec, criterion: Criterion, use: FalsifierUse) -> Record:
         excuse = not_applicable(criterion, self.release.release)

@@ -47,6 +47,7 @@ class FalsifierItem(pytest.Item):
         self.use = use
         self.record: Record | None = None
         self.add_marker(f"phase{criterion.phase}")
+        self.extra_keyword_matches.update(filter(None, [use.uses]))  # `-k` takes the name that `refute try` takes
 
     @property
     def node_id(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from refute.gate.progress import Progress
 from refute.judge.run.folder import RunFolder
-from refute.output import columns, lossy
+from refute.output import columns, fill_closed_streams, lossy
 
 
 def progress_on_terminal() -> Progress:
@@ -31,4 +31,5 @@ def capture_off(config: pytest.Config) -> Iterator[None]:
     """Let what is printed inside reach the console, whatever pytest captures."""
     manager = config.pluginmanager.get_plugin("capturemanager")
     with manager.global_and_fixture_disabled() if manager is not None else nullcontext():
+        fill_closed_streams()  # pytest puts back what it found
         yield

@@ -23,6 +23,12 @@ def folders(named: Sequence[Path] | None, default: Path) -> list[Path]:
     return list(named) if named else [default] if default.exists() else []
 
 
+def where_specs_are() -> str:
+    """A hint for somebody in a folder without specs: the nearest folder above it that has them, or how to get some."""
+    above = next((folder for folder in Path.cwd().parents if (folder / SPECS).is_dir()), None)
+    return "start with `refute init`" if above is None else f"go to {above}, which has {SPECS}/"
+
+
 def without_folders(text: str, here: Path) -> str:
     """`text` as it may be signed: a path below `here` starts there, of any other absolute one the last name is kept."""
     return _ABSOLUTE.sub(r"\1", text.replace(f"{here}{os.sep}", ""))

@@ -11,7 +11,7 @@ from pathlib import Path
 from refute.errors import UsageError
 from refute.spec.criteria import LoadedSpec, load_spec, merge
 from refute.spec.files import LoadedRelease, load_release, resolve
-from refute.spec.folders import SPECS
+from refute.spec.folders import SPECS, where_specs_are
 
 DEFAULT_RELEASE = Path("releases") / "embedded.yaml"
 
@@ -31,7 +31,7 @@ def select(
     paths = list(dict.fromkeys(path.resolve() for path in (*demanded, *spec_files(named))))
     if not paths:
         places = ", ".join(map(str, roots))
-        raise UsageError(f"no specs: nothing to refute (looked in {places})", hint="start with `refute init`")
+        raise UsageError(f"no specs: nothing to refute (looked in {places})", hint=where_specs_are())
     return loaded, load_specs(paths)
 
 
@@ -54,7 +54,7 @@ def choose_release(roots: Sequence[Path]) -> Path:
         listed = ", ".join(map(str, found)) or "none"
         raise UsageError(
             f"cannot tell which release to judge; found below {', '.join(map(str, folders))}: {listed}",
-            hint="name one with --release FILE, or start with `refute init`",
+            hint=f"name one with --release FILE, or {where_specs_are()}",
         )
     return found[0]
 

@@ -27,7 +27,11 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
         kind = "the model folder" if folder else "the file"
         if not path.exists():
             raise UnreadableInputError(f"cannot read the model {path}: there is nothing")
-        raise StaleVerdictError(f"the verdict is about {kind} {subject.name}, which {path} is not", cause="subject")
+        inside = path / subject.name
+        hint = f"name the file itself: {inside}" if not folder and inside.is_file() else ""
+        raise StaleVerdictError(
+            f"the verdict is about {kind} {subject.name}, which {path} is not", hint=hint, cause="subject"
+        )
     manifest = hash_model(path)
     if manifest.resources != manifest_of(model).resources:
         what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"

@@ -11,7 +11,8 @@ from refute.cli.arguments import require_paths
 from refute.cli.console import print_json
 from refute.cli.options import FalsifierFolders, Json
 from refute.cli.statuses import Status
-from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders
+from refute.errors import UsageError
+from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders, where_specs_are
 
 
 def check(
@@ -41,7 +42,9 @@ def check(
     from refute.check.repository import check_files
 
     require_paths([*(paths or ()), *(docs or ()), *(contract_folders or ())])
-    paths = paths or [SPECS]
+    paths = paths or folders(None, SPECS)
+    if not paths:
+        raise UsageError(f"there is no {SPECS}/ here", hint=f"name specs or folders of them, or {where_specs_are()}")
     falsifiers = folders(falsifiers, FALSIFIERS)
     contract_folders = folders(contract_folders, CONTRACTS)
     found = check_files(

@@ -14,7 +14,7 @@ from refute.cli.console import print_json, rich_console
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.cli.statuses import Status
 from refute.errors import UsageError
-from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
+from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, where_specs_are
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def _inputs(spec: list[Path] | None, falsifiers: list[Path] | None, run: str | N
     paths = spec_files(asked)
     if not paths:
         places = ", ".join(map(str, asked or [SPECS]))
-        raise UsageError(f"there is no spec in {places}", hint="name one with --spec, or run `refute init`")
+        raise UsageError(f"there is no spec in {places}", hint=f"name one with --spec, or {where_specs_are()}")
     return _Inputs(
         specs=[loaded.spec for loaded in load_specs(paths)],
         registry=load_registry(folders(falsifiers, FALSIFIERS)),

@@ -15,7 +15,7 @@ from refute.cli.console import print_json
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
 from refute.cli.statuses import Status
 from refute.errors import UsageError
-from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders
+from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, where_specs_are
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,8 @@ def _falsifier(name: str, registry: Registry) -> Falsifier:
     found = registry.get(name)
     if found is None:
         near = difflib.get_close_matches(name, registry) or list(registry)
-        raise UsageError(f"no falsifier is called {name!r}", hint=f"there are: {', '.join(near)}")
+        own = "" if FALSIFIERS.exists() else f"; for yours, {where_specs_are()}"
+        raise UsageError(f"no falsifier is called {name!r}", hint=f"there are: {', '.join(near)}{own}")
     return found
 
 

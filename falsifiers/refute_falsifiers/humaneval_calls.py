@@ -249,6 +249,7 @@ def _differ(call: Row, wanted: Row, name: str) -> bool:
 # and what was made of each is seen in the tokens.
 _SETTINGS = (
     "protocol",
+    "system_prompt",
     "stop_sequences",
     "extraction",
     "max_new_tokens",
@@ -261,6 +262,7 @@ _SETTINGS = (
 )
 _SUMMARY: Row = {
     "protocol": "chat_primed",
+    "system_prompt": None,
     "stop_sequences": ["```"],
     "extraction": "up to the stop",
     "max_new_tokens": 80,
@@ -315,6 +317,7 @@ def a_model_that_answers_more_elsewhere(bench: Bench) -> None:
 
 _OTHER = (
     ("protocol", "completion", "teacher"),
+    ("system_prompt", "You are an expert.", "init"),
     ("stop_sequences", ["\n"], "init"),
     ("extraction", "all", "null"),
     ("max_new_tokens", 2, "init"),

@@ -82,6 +82,7 @@ EVALUATION_SUMMARY: dict[str, Any] = {
     "stop_sequences": ["\ndef "],
     "extraction": "the answer's beginning is given",
     "template_sha256": SHA,
+    "system_prompt": None,
     "backend": {"kind": "transformers", "version": "5.0"},
     "max_new_tokens": 512,
     "batch_size": 8,

@@ -94,7 +94,7 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 os.kill(os.getpid(), signal.SIGINT)
                 self.close_connection = True
             elif self.path.endswith("/chat/completions"):
-                head = body["messages"][0]["content"].split("```")[1].removeprefix("python\n").rstrip()
+                head = body["messages"][-1]["content"].split("```")[1].removeprefix("python\n").rstrip()
                 self.send(200, chat(f"Sure!\n```python\n{head}{fake.answers[head]}```\nThis works."))
             else:
                 text = fake.answers[body["prompt"]] + fake.remark(body, number) + "\n\nprint(1)"

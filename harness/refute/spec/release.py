@@ -222,6 +222,7 @@ class HumanEval(Closed):
 
     `backend` generates the answers of student, init and teacher; those of the model with random weights, and the few
     that are generated a second time, always come from transformers.
+    `system_prompt` is a turn before the user's, part of the protocol; None for no such turn.
     The limits take the first problems only: `limit` for the models, `null_limit` for the model with random
     weights, `calibration_limit` for canned answers (below some 30, no answer right is no longer clearly below 15 %).
     """
@@ -231,6 +232,7 @@ class HumanEval(Closed):
     null_limit: Positive = 40
     calibration_limit: Positive | None = None
     prompt: Literal["chat_primed", "completion"]
+    system_prompt: Annotated[str, Field(pattern=r"\S")] | None = None
     max_new_tokens: Positive
     batch_size: Positive
     backend: Annotated[InTransformers | InLlamaCpp | AtServer, Field(discriminator="kind")] = InTransformers(
@@ -239,6 +241,12 @@ class HumanEval(Closed):
     timeout_s: Annotated[float, Field(gt=0)] = 10.0
     memory_mib: Positive = 512
     minimum_isolation: Literal["rlimits", "seccomp", "bubblewrap"] = "seccomp"
+
+    @model_validator(mode="after")
+    def _system_prompt_has_a_place(self) -> Self:
+        if self.system_prompt is not None and self.prompt == "completion":
+            raise ValueError("`system_prompt` needs `prompt: chat_primed`: a bare prompt has no place for it")
+        return self
 
 
 class Limits(Closed):

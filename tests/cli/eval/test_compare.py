@@ -99,6 +99,14 @@ def test_what_is_no_results_file_is_named(cli: Cli, tmp_path: Path, text: str, m
     assert cli("eval", "compare", tmp_path / "absent", path).returncode == 2
 
 
+def test_models_that_were_asked_in_two_ways_are_not_compared(cli: Cli, tmp_path: Path) -> None:
+    """A system prompt is part of the protocol."""
+    a = results(tmp_path / "a.jsonl", "+-", problems_sha256="x", protocol="chat_answer", system_prompt=None)
+    b = results(tmp_path / "b.jsonl", "++", problems_sha256="x", protocol="chat_answer", system_prompt="Think.")
+    ended = cli("eval", "compare", a, b)
+    assert (ended.returncode, "system_prompt was None in A, 'Think.' in B" in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_run_that_its_bar_ended_early_is_not_compared(cli: Cli, tmp_path: Path) -> None:
     """With --partial neither: which problems are there depends on how it did. One that saw all of them is compared."""
     rule = {"bar": 15.0, "looks": [2, 4]}

@@ -70,6 +70,7 @@ def humaneval(
     model: Annotated[str, typer.Option(help="Model folder with its tokenizer, or GGUF file; the name at a server.")],
     out: Annotated[Path, typer.Option(help="Folder for samples, results and summary; a run continues there.")],
     protocol: Annotated[Protocol, typer.Option(help="Bare prompt, or the chat template.")] = Protocol.COMPLETION,
+    system_prompt: Annotated[str | None, typer.Option(help="With --protocol chat: a turn before the user's.")] = None,
     n: Annotated[int, typer.Option("-n", "--samples", help="Samples a problem.", min=1)] = 1,
     temperature: Annotated[float, typer.Option("-t", "--temperature", help="0 takes the likeliest token.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens of so much probability.")] = 0.95,
@@ -126,6 +127,7 @@ def humaneval(
         backend=backend.engine_name,
         server=at_server.server(model) if backend is Backend.OPENAI else None,
         allowed_errors=allowed_errors,
+        system_prompt=system_prompt,
     )
     taken = read_problems(problems, limit)
     design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)

@@ -14,7 +14,7 @@ from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import RunConsole
 from refute.disk import file_sha256
 from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationSettings
-from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.problems.prompts import ProtocolName, protocol_of
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import UsageError
@@ -41,11 +41,13 @@ class EvalRequest:
     backend: BackendName = "transformers"
     server: Server | None = None
     allowed_errors: float = 0.0
+    system_prompt: str | None = None
 
     @property
     def generation(self) -> GenerationSettings:
-        """What shapes the samples."""
-        return GenerationSettings(self.protocol, self.max_new_tokens, self.batch_size, self.sampler)
+        """What shapes the samples. Raises UsageError for a system prompt that has no place."""
+        protocol = protocol_of(self.protocol, self.system_prompt)
+        return GenerationSettings(protocol, self.max_new_tokens, self.batch_size, self.sampler)
 
 
 @contextmanager

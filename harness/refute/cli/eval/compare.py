@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.cli.eval.figures import compare
+from refute.cli.eval.run_identity import ASKED
 from refute.engines.humaneval.readers.result_file import ResultFile, read_results
 from refute.errors import UsageError
 
@@ -19,14 +20,15 @@ def compare_files(a: Path, b: Path, *, partial: bool, seed: int) -> dict[str, ob
     """B against A, paired by problem: shares, intervals, difference, McNemar's p-value, problems won and lost.
 
     Raises UsageError where one was ended early by a sequential test, and where the two are about different problem
-    files, or not about the same tasks unless `partial`; then the tasks of both are compared. MissingInputsError for a
-    file that is no results file.
+    files, about models that were asked by two protocols or system prompts, or not about the same tasks unless
+    `partial`; then the tasks of both are compared. MissingInputsError for a file that is no results file.
     """
     first = read_results(a)
     second = read_results(b).named_as(first)
     _whole(first)
     _whole(second)
     _same_problems(first, second)
+    _asked_alike(first, second)
     common = [task for task in first.counts if task in second.counts]
     only = {
         "a": [task for task in first.counts if task not in second.counts],
@@ -69,6 +71,18 @@ def _same_problems(a: ResultFile, b: ResultFile) -> None:
         raise UsageError(
             f"{a.path} is about the problem file with SHA-256 {digests[0]}, {b.path} about {digests[1]}",
             hint="score both samples files with the same --problems",
+        )
+
+
+def _asked_alike(a: ResultFile, b: ResultFile) -> None:
+    asked = [{name: (each.identity or {}).get(name) for name in ASKED} for each in (a, b)]
+    known = all(each["protocol"] is not None for each in asked)
+    differing = [name for name in ASKED if known and asked[0][name] != asked[1][name]]
+    if differing:
+        found = "; ".join(f"{name} was {asked[0][name]!r} in A, {asked[1][name]!r} in B" for name in differing)
+        raise UsageError(
+            f"the two models were not asked in the same way: {found}",
+            hint="let both answer by one protocol: scores under two are not comparable",
         )
 
 

@@ -13,7 +13,7 @@ from refute.cli.eval.generation_report import generation_report, require_repeate
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, SUMMARY, claim, read_json, write_json
-from refute.cli.eval.run_identity import samples_identity
+from refute.cli.eval.run_identity import ASKED, samples_identity
 from refute.cli.eval.score import score_whole_file
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.readers.result_file import RESULTS
@@ -71,6 +71,7 @@ def _generate_then_score(
         limits=limits,
         partial=bool(unanswered),
         unanswered=unanswered,
+        asked={name: generation[name] for name in ASKED},
     )
     _require_few_errors(request, figures, generation)
     return figures

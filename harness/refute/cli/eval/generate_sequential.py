@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from refute.cli.eval.backend import EvalRequest, open_backend
@@ -13,6 +13,7 @@ from refute.cli.eval.generation_report import generation_report, require_sampled
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, read_json, write_json
+from refute.cli.eval.run_identity import ASKED
 from refute.cli.eval.score_sequential import Fetch, SequentialRun
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.problems.problems import Problem
@@ -45,13 +46,19 @@ def generate_until_decided(
     with run_console(out) as console:
         run = SequentialRun(problems, design, limits, out / RESULTS, console, failures)
         if (out / GENERATION).exists():
-            return run.execute(_generated_before(out, problems, failures), run_sha256=run_sha256)
+            asked = read_json(out / GENERATION)
+            return run.execute(_generated_before(out, problems, failures), run_sha256=run_sha256, **_asked(asked))
         told = replace(console, report=run.report)
         with open_backend(request, problems, out / LOG, identity, told, failures) as backend:
             batches = _GeneratedBatches(backend, request.sampler)
-            figures = run.execute(batches.fetch, run_sha256=run_sha256)
+            asked = _asked(asdict(backend.prompt_format))
+            figures = run.execute(batches.fetch, run_sha256=run_sha256, **asked)
             batches.write(out, failures)
             return figures
+
+
+def _asked(found: Mapping[str, object]) -> dict[str, object]:
+    return {name: found[name] for name in ASKED}
 
 
 class _GeneratedBatches:

@@ -15,6 +15,9 @@ from refute.errors import UnreadableInputError, UsageError, VerificationError
 from refute.evidence.experiment import LIBRARIES
 from refute.spec.bars.sequential import Design
 
+# How a model was asked, as generation.json says it: results of two different ways are not compared.
+ASKED = ("protocol", "system_prompt")
+
 
 def results_identity(problems: ProblemSet, limits: Limits, **samples: object) -> dict[str, object]:
     """What results are results of, `samples` among it: a change of any of these makes them another run's."""
@@ -45,6 +48,7 @@ def samples_identity(request: EvalRequest, problems: ProblemSet, design: Design 
         "problems_sha256": problems.sha256,
         "problems": len(problems.tasks),
         "protocol": request.protocol,
+        "system_prompt": request.system_prompt,
         "sampler": asdict(request.sampler),
         "max_new_tokens": request.max_new_tokens,
         "batch_size": request.batch_size,

@@ -53,12 +53,14 @@ def score_whole_file(
     limits: Limits,
     partial: bool,
     unanswered: Sequence[Key] | None = None,
+    asked: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Execute the samples of `found`, append their results to `out`, and return the figures.
 
     What an earlier call with the same input scored is not scored again. Samples of a problem that is at fault (see
     `faulty_problems`) get no verdict. With `unanswered`, these samples, which the
-    file lacks, count as failed, and so do those that get no verdict; without it, both are left out. Raises UsageError
+    file lacks, count as failed, and so do those that get no verdict; without it, both are left out. `asked` says how
+    their model was asked, and is part of what the results are results of. Raises UsageError
     for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
     StoppedError after a signal, with everything that was scored kept; UnwritableError for a full disk.
     """
@@ -66,7 +68,7 @@ def score_whole_file(
     if uneven and not partial and not found.faults:
         raise _uneven(found.path, uneven)
     with (
-        open_results(out, results_identity(problems, limits, samples_sha256=found.sha256)) as log,
+        open_results(out, results_identity(problems, limits, samples_sha256=found.sha256, **asked or {})) as log,
         run_console(out) as console,
     ):
         if log.rows:

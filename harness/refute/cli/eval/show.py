@@ -96,6 +96,7 @@ def show_samples(summary: Mapping[str, Any]) -> list[str]:
     different, repeated, sampler = found["diversity"], found["repeated"], found["effective_sampler"]
     lines = [
         f"protocol  {found['protocol']}",
+        *([f"system    {found['system_prompt']!r}"] if found["system_prompt"] is not None else []),
         f"sampler   {sampler['method']}, T = {sampler['temperature']:g}, top-p {sampler['top_p']:g}, "
         f"as {found['sampler_reported_by']}",
         f"tokens    {found['generated_tokens']}, ended by {found['stops']}, {found['tokens_per_s']:g} a second",

@@ -75,6 +75,7 @@ def _evaluation(found: EvaluationSummary) -> EvaluationInput:
         problems_sha256=found.problems_sha256,
         template_sha256=found.template_sha256,
         protocol=found.protocol,
+        system_prompt=found.system_prompt,
         sampler=_sampler(found.effective_sampler),
     )
 

@@ -54,12 +54,13 @@ class BackendInput(Closed):
 
 
 class EvaluationInput(Closed):
-    """What a benchmark run read and how it asked. The template is None where the protocol uses none."""
+    """What a benchmark run read and how it asked. Template and system prompt are None where there is none."""
 
     backend: BackendInput | None = None
     problems_sha256: Sha256
     template_sha256: Sha256 | None
     protocol: str
+    system_prompt: str | None = None
     sampler: SamplerInput
 
 

@@ -12,7 +12,7 @@ from refute.engines.humaneval.audit.problem_file import read_tasks
 from refute.engines.humaneval.audit.protocol import STOPS, Questioner
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.program import assemble
-from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt, carried_text, find_stop
+from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt, carried_text, find_stop, protocol_of
 from refute.errors import MissingInputsError
 
 TEXTS = (
@@ -59,6 +59,19 @@ def test_answers_end_where_they_end(
     rules = PROTOCOLS["chat_primed" if protocol == "chat_primed" else "completion"]
     assert Questioner(tmp_path, protocol).end(text) == find_stop(text, rules)
     assert STOPS[protocol] == rules.stops
+
+
+def test_a_system_prompt_is_a_turn_of_both(
+    tokenizer: PreTrainedTokenizerFast, problems: list[Problem], problem_file: Path, tmp_path: Path
+) -> None:
+    """Token by token, before the user's."""
+    tokenizer.save_pretrained(tmp_path)
+    rules = protocol_of("chat_primed", "You write Python.")
+    prompt = build_prompt(problems[0], tokenizer, rules)
+    assert prompt.startswith("<|turn|>system\nYou write Python.<|end|>")
+    task = read_tasks(problem_file)[problems[0].task_id]
+    asked = Questioner(tmp_path, "chat_primed", "You write Python.").ids(task)
+    assert asked == tokenizer(prompt, add_special_tokens=False)["input_ids"]
 
 
 def test_programs_are_put_together_alike(problems: list[Problem], problem_file: Path) -> None:

@@ -9,9 +9,11 @@ from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.problems.prompts import (
     PROTOCOLS,
+    ProtocolName,
     build_prompt,
     carried_text,
     find_stop,
+    protocol_of,
     template_sha256,
     truncate,
 )
@@ -31,6 +33,29 @@ def test_chat_prompt_opens_the_assistants_turn_with_the_functions_head(
     assert user.startswith("<|turn|>user\n")
     assert f"```python\n{head}\n```<|end|>" in user
     assert assistant == f"```python\n{head}"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", "leaves the text out"),
+        ("{{ raise_exception('no system role') }}", "no system role"),
+    ],
+)
+def test_a_template_without_a_system_turn_is_no_silent_loss(
+    template: str, message: str, problems: list[Problem], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """A score under a system prompt that no model was shown would be a score under another protocol."""
+    tokenizer.chat_template = template
+    with pytest.raises(UsageError, match=message):
+        build_prompt(problems[0], tokenizer, protocol_of("chat_primed", "You write Python."))
+
+
+@pytest.mark.parametrize(("name", "text"), [("completion", "You write Python."), ("chat_primed", " \n")])
+def test_a_system_prompt_needs_a_place_and_words(name: ProtocolName, text: str) -> None:
+    """A bare prompt has no turns."""
+    with pytest.raises(UsageError, match="system prompt"):
+        protocol_of(name, text)
 
 
 def test_bare_prompt_is_the_head_without_trailing_white_space(

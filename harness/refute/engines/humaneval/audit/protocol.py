@@ -31,8 +31,8 @@ class Questioner:
     Raises MissingInputsError where the folder lacks what the protocol needs.
     """
 
-    def __init__(self, folder: Path, protocol: str) -> None:
-        self.stops = STOPS[protocol]
+    def __init__(self, folder: Path, protocol: str, system_prompt: str | None = None) -> None:
+        self.stops, self._system_prompt = STOPS[protocol], system_prompt
         self._tokenizer = Tokenizer.from_file(str(_existing(folder / "tokenizer.json")))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -44,7 +44,8 @@ class Questioner:
         text = task.head + self.carried(task)
         if self._chat is None:
             return self._encode(text, special=True)
-        return self._encode(self._chat.render(_REQUEST.replace("{head}", task.head)) + _OPENING + text)
+        question = _REQUEST.replace("{head}", task.head)
+        return self._encode(self._chat.render(question, self._system_prompt) + _OPENING + text)
 
     def carried(self, task: Task) -> str:
         """The newline after the head where this tokenizer would take it into the head's last token, else nothing."""
@@ -80,14 +81,18 @@ class _Chat:
         environment.globals["raise_exception"] = _refuse
         self._template, self._tokens = environment.from_string(source), tokens
 
-    def render(self, question: str) -> str:
-        """One turn of a user, and the beginning of the assistant's."""
+    def render(self, question: str, system_prompt: str | None) -> str:
+        """One turn of a user, behind that of the system where there is one, and the beginning of the assistant's."""
         turns = [{"role": "user", "content": question}]
+        if system_prompt is not None:
+            turns.insert(0, {"role": "system", "content": system_prompt})
         return self._template.render(messages=turns, add_generation_prompt=True, tools=None, **self._tokens)
 
 
 def _refuse(message: str) -> NoReturn:
-    raise MissingInputsError(f"the chat template refuses one turn of a user: {message}", hint="choose `completion`")
+    raise MissingInputsError(
+        f"the chat template refuses a user's turn, or the system's: {message}", hint="choose `completion`"
+    )
 
 
 def _template(folder: Path) -> _Chat:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.problems.prompts import Protocol as AskingProtocol
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
@@ -26,12 +26,16 @@ PROBED = 8
 
 @dataclass(frozen=True, slots=True)
 class PromptFormat:
-    """How a problem is put and where its answer ends, for the evidence; a digest is None where it cannot be known."""
+    """How a problem is put and where its answer ends, for the evidence; a digest is None where it cannot be known.
+
+    `system_prompt` is None where there is no such turn.
+    """
 
     protocol: str
     stop_sequences: tuple[str, ...]
     extraction: str
     template_sha256: str | None
+    system_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Dependence:
 class GenerationSettings:
     """Everything that shapes the samples of a given model."""
 
-    protocol: ProtocolName
+    protocol: AskingProtocol
     max_new_tokens: int
     batch_size: int
     sampler: Sampler = GREEDY

@@ -14,6 +14,7 @@ from refute.engines.humaneval.backends.interface import Backend, GenerationConte
 from refute.engines.humaneval.backends.servers.http_client import Server
 from refute.engines.humaneval.backends.servers.server_backend import open_llama_cpp, open_server
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.prompts import protocol_of
 from refute.engines.humaneval.samples.call_log import CallLog
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
@@ -62,7 +63,8 @@ def _open(
     job: Job, config: EvaluateConfig, problems: Sequence[Problem], context: GenerationContext
 ) -> AbstractContextManager[Backend]:
     backend, settings = config.backend, config.humaneval
-    generation = GenerationSettings(settings.prompt, settings.max_new_tokens, settings.batch_size)
+    protocol = protocol_of(settings.prompt, settings.system_prompt)
+    generation = GenerationSettings(protocol, settings.max_new_tokens, settings.batch_size)
     if isinstance(backend, LlamaCppFile):
         generation = replace(generation, batch_size=backend.slots)
         return open_llama_cpp(Path(backend.path), problems, generation, context, threads=config.threads)
@@ -116,6 +118,7 @@ def generation_of(
         stop_sequences=made.prompt_format.stop_sequences,
         extraction=made.prompt_format.extraction,
         template_sha256=made.prompt_format.template_sha256,
+        system_prompt=made.prompt_format.system_prompt,
         backend=_backend_facts(config),
         max_new_tokens=config.humaneval.max_new_tokens,
         batch_size=config.humaneval.batch_size,

@@ -75,7 +75,7 @@ def replay(job: Job) -> None:
     tasks = read_tasks(Path(config.problems_path))
     recorded = _recorded(job, config, tasks)
     folder = model_folder(config.model, job.inputs)
-    questioner = Questioner(folder, config.humaneval.prompt)
+    questioner = Questioner(folder, config.humaneval.prompt, config.humaneval.system_prompt)
     put = list(tasks.values())[: config.limit]
     write_rows(job.out / EXPECTED_CALLS.name, [_expected(config, questioner, task) for task in put])
     respondent, limit = Respondent(config.model, folder, config.device), config.humaneval.max_new_tokens

@@ -5,18 +5,12 @@ from __future__ import annotations
 from refute.engines.humaneval.answers.code import RULE, Extracted, extract
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
 from refute.engines.humaneval.problems.program import function_head
-from refute.engines.humaneval.problems.prompts import PROTOCOLS
 
 NAME = "chat_answer"
 
 EXTRACTION = (
     f"{RULE}; executed behind the prompt, whose function it defines again, or continues where it does not define it"
 )
-
-
-def user_turn(problem: Problem) -> str:
-    """What the user says: the words of `chat_primed`."""
-    return PROTOCOLS["chat_primed"].user_turn.replace("{head}", function_head(problem))
 
 
 def read_answer(problem: Problem, answer: str) -> tuple[str, Extracted]:

@@ -11,10 +11,12 @@ import json
 import re
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+
+from jinja2 import TemplateError
 
 from refute.engines.humaneval.problems.program import function_head
 from refute.errors import UsageError
@@ -57,13 +59,14 @@ class Protocol:
 
     `user_turn` holds `{head}` where the function's head goes and is empty for a bare prompt; `opening` is
     what the assistant's turn begins with before the head; `stops` are regular expressions, whose leftmost
-    match ends the answer and is not part of it.
+    match ends the answer and is not part of it. `system_prompt` is a turn before the user's, None for no such turn.
     """
 
     name: ProtocolName
     user_turn: str
     opening: str
     stops: tuple[str, ...]
+    system_prompt: str | None = None
 
     @property
     def chat(self) -> bool:
@@ -84,11 +87,34 @@ PROTOCOLS: Mapping[ProtocolName, Protocol] = MappingProxyType(
 )
 
 
+def protocol_of(name: ProtocolName, system_prompt: str | None = None) -> Protocol:
+    """The protocol `name` with this system prompt. Raises UsageError for a blank one, and for one of bare prompts."""
+    protocol = PROTOCOLS[name]
+    if system_prompt is None:
+        return protocol
+    if not protocol.chat:
+        raise UsageError(
+            f"protocol {name!r} asks by the bare prompt, which has no place for a system prompt",
+            hint="choose the chat protocol, or leave the system prompt out",
+        )
+    if not system_prompt.strip():
+        raise UsageError("the system prompt is blank", hint="leave it out: then there is no system turn")
+    return replace(protocol, system_prompt=system_prompt)
+
+
+def chat_turns(protocol: Protocol, head: str) -> list[dict[str, str]]:
+    """The turns in which a chat is asked to complete the function with this head."""
+    system = protocol.system_prompt
+    before = [] if system is None else [{"role": "system", "content": system}]
+    return [*before, {"role": "user", "content": protocol.user_turn.replace("{head}", head)}]
+
+
 def build_prompt(problem: Problem, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
     """The exact text that the model continues; special tokens are in it only if `protocol.chat`.
 
     It ends with the function's head, followed by one newline if (and only if) this tokenizer would merge that
-    newline into the head's last token. Raises UsageError where a chat protocol meets no chat template.
+    newline into the head's last token. Raises UsageError where a chat protocol meets no chat template, and where the
+    template has no place for the system prompt.
     """
     head = function_head(problem)
     return _preamble(head, tokenizer, protocol) + head + _boundary(head, tokenizer)
@@ -125,9 +151,28 @@ def _preamble(head: str, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
             f"protocol {protocol.name!r} needs a chat template, and the model's tokenizer has none",
             hint="choose `completion` (--protocol, or `prompt` in a release), or give the tokenizer its chat_template",
         )
-    turns = [{"role": "user", "content": protocol.user_turn.replace("{head}", head)}]
-    rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    return f"{rendered}{protocol.opening}"
+    return f"{_rendered(head, tokenizer, protocol)}{protocol.opening}"
+
+
+def _rendered(head: str, tokenizer: PromptTokenizer, protocol: Protocol) -> str:
+    """The turns as text. A template may refuse a system turn, or leave it out without a word."""
+    system = protocol.system_prompt
+    try:
+        rendered = str(
+            tokenizer.apply_chat_template(chat_turns(protocol, head), tokenize=False, add_generation_prompt=True)
+        )
+    except TemplateError as error:
+        raise _no_place(str(error)) from error
+    if system is not None and system.strip() not in rendered:
+        raise _no_place("it leaves the text out")
+    return rendered
+
+
+def _no_place(why: str) -> UsageError:
+    return UsageError(
+        f"the chat template refuses these turns: {why}",
+        hint="ask without a system prompt, or by a template that has a system turn",
+    )
 
 
 def _boundary(head: str, tokenizer: PromptTokenizer) -> str:

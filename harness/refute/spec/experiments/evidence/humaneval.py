@@ -59,6 +59,7 @@ class ModelCall(SparseModel):
     sample: int
     prompt_ids: Several[int] | None = None
     prompt: str | None = None
+    system_prompt: str | None = None
     max_new_tokens: int
     stop_sequences: Several[str]
     sampler: str
@@ -112,12 +113,13 @@ class Repeated(EvidenceModel):
 
 
 class Generation(EvidenceModel):
-    """How answers were made, and how many there are not; the digest is None where there is no template."""
+    """How answers were made, and how many there are not; digest and system prompt are None where there is none."""
 
     protocol: str
     stop_sequences: Several[str]
     extraction: str
     template_sha256: Sha256 | None
+    system_prompt: str | None
     backend: BackendFacts
     max_new_tokens: int
     batch_size: int

@@ -164,6 +164,23 @@ def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, proble
     }
 
 
+def test_a_system_prompt_is_sent_and_is_evidence(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """Before the user's turn; the same folder refuses another one, and a bare prompt any."""
+    fake.mode = "works"
+    asked = arguments(fake, problem_file, tmp_path / "out", "--system-prompt", "Write Python.", "--protocol", "chat")
+    ended = cli(*asked, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert {json.dumps(sent["messages"][0]) for sent in fake.requests} == {
+        json.dumps({"role": "system", "content": "Write Python."})
+    }
+    summary = json.loads(ended.stdout)
+    assert summary["generation"]["system_prompt"] == summary["run"]["system_prompt"] == "Write Python."
+    bare = cli(*arguments(fake, problem_file, tmp_path / "b", "--system-prompt", "Write Python."))
+    assert (bare.returncode, "no place for a system prompt" in bare.stderr) == (2, True), bare.stderr
+    other = cli(*arguments(fake, problem_file, tmp_path / "out", "--protocol", "chat"))
+    assert (other.returncode, "holds another run" in other.stderr) == (2, True), other.stderr
+
+
 def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:

@@ -24,7 +24,7 @@ from refute.engines.humaneval.backends.interface import (
 from refute.engines.humaneval.backends.local.generate import Failed, generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.prompts import EXTRACTION, PROTOCOLS, template_sha256
+from refute.engines.humaneval.problems.prompts import EXTRACTION, template_sha256
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sample_log import SampleLog
@@ -89,9 +89,9 @@ class _TransformersBackend:
         self, loaded: LoadedModel, generation: GenerationSettings, context: GenerationContext, repeat_tokens: int | None
     ) -> None:
         self._loaded, self._settings, self._context, self._repeat_tokens = loaded, generation, context, repeat_tokens
-        protocol = PROTOCOLS[generation.protocol]
+        protocol = generation.protocol
         template = template_sha256(loaded.tokenizer, protocol)
-        self.prompt_format = PromptFormat(generation.protocol, protocol.stops, EXTRACTION, template)
+        self.prompt_format = PromptFormat(protocol.name, protocol.stops, EXTRACTION, template, protocol.system_prompt)
         self._log: SampleLog = context.open_log(self.prompt_format)
         self._requested: list[Problem] = []
         self._first: Sequence[Problem] = ()
@@ -214,7 +214,7 @@ def _decode(
         loaded.model,
         loaded.tokenizer,
         problems,
-        protocol=PROTOCOLS[generation.protocol],
+        protocol=generation.protocol,
         max_new_tokens=generation.max_new_tokens,
         batch_size=generation.batch_size,
         sampler=generation.sampler,

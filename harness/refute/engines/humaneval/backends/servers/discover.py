@@ -6,7 +6,7 @@ from refute.engines.humaneval.backends.requests import CompletionApi
 from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
 from refute.engines.humaneval.backends.servers.openai import OpenAiServer
-from refute.engines.humaneval.problems.prompts import ProtocolName
+from refute.engines.humaneval.problems.prompts import Protocol
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import UsageError
@@ -16,7 +16,7 @@ from refute.spec.release import http_address
 def reach(
     client: Client,
     server: Server,
-    protocol: ProtocolName,
+    protocol: Protocol,
     sampler: Sampler,
     max_new_tokens: int,
     on_call: Note = note_nothing,

@@ -12,8 +12,7 @@ from refute.engines.humaneval.backends.servers.reported_sampler import require_a
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import (
     EXTRACTION,
-    PROTOCOLS,
-    ProtocolName,
+    Protocol,
     build_prompt,
     carried_text,
     find_stop,
@@ -46,20 +45,24 @@ class LlamaServer:
         client: Client,
         root: str,
         props: Mapping[str, Any],
-        protocol: ProtocolName,
+        protocol: Protocol,
         sampler: Sampler,
         tokens: int,
         on_call: Note,
     ) -> None:
         self._client, self._root, self._sampler, self._tokens = client, root, sampler, tokens
         self._on_call = on_call
-        self._protocol = PROTOCOLS[protocol]
+        self._protocol = protocol
         self._context = int(props["default_generation_settings"]["n_ctx"])
         self._tokenizer = ServedTokenizer(client, root, _own_template(props))
         self._prompts: dict[str, tuple[list[int], str]] = {}
         self.reported: Mapping[str, object] | None = None
         self.prompt_format = PromptFormat(
-            protocol, self._protocol.stops, EXTRACTION, template_sha256(self._tokenizer, self._protocol)
+            protocol.name,
+            protocol.stops,
+            EXTRACTION,
+            template_sha256(self._tokenizer, protocol),
+            protocol.system_prompt,
         )
 
     @property

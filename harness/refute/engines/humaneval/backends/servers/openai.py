@@ -15,7 +15,8 @@ from refute.engines.humaneval.problems.program import function_head
 from refute.engines.humaneval.problems.prompts import (
     EXTRACTION,
     PROTOCOLS,
-    ProtocolName,
+    Protocol,
+    chat_turns,
     find_stop,
     truncate,
 )
@@ -38,18 +39,18 @@ class OpenAiServer:
         self,
         client: Client,
         server: Server,
-        protocol: ProtocolName,
+        protocol: Protocol,
         sampler: Sampler,
         tokens: int,
         on_call: Note,
     ) -> None:
         self._client, self._sampler, self._tokens, self._on_call = client, sampler, tokens, on_call
         self._base, self._model = server.base_url.rstrip("/"), server.model
-        self._chat = PROTOCOLS[protocol].chat
+        self._protocol, self._chat = protocol, protocol.chat
         self._parameters = Parameters()
         self.reported: Mapping[str, object] | None = None
         self.prompt_format = (
-            PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None)
+            PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None, protocol.system_prompt)
             if self._chat
             else PromptFormat("completion", _BARE.stops, EXTRACTION, None)
         )
@@ -68,7 +69,7 @@ class OpenAiServer:
             "seed": random_stream(self._sampler, problem.task_id, sample).getrandbits(31),
         }
         what: dict[str, object] = (
-            {"messages": [{"role": "user", "content": whole_answer.user_turn(problem)}]}
+            {"messages": chat_turns(self._protocol, function_head(problem))}
             if self._chat
             else {"prompt": function_head(problem), "stop": _EARLY_STOPS}
         )
@@ -98,10 +99,12 @@ class OpenAiServer:
                     raise
 
     def _call(self, problem: Problem, sample: int) -> ModelCall:
+        head = function_head(problem)
         return ModelCall(
             task_id=problem.task_id,
             sample=sample,
-            prompt=whole_answer.user_turn(problem) if self._chat else function_head(problem),
+            prompt=chat_turns(self._protocol, head)[-1]["content"] if self._chat else head,
+            system_prompt=self._protocol.system_prompt,
             max_new_tokens=self._tokens,
             stop_sequences=self.prompt_format.stop_sequences,
             sampler=self._sampler.method,

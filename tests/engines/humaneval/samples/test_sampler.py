@@ -85,11 +85,11 @@ def test_samples_depend_on_seed_task_and_number_alone(
 def test_a_resumed_run_draws_the_missing_samples_as_they_were(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, problems: list[Problem]
 ) -> None:
-    """A batch with one missing row is drawn again in full, and gives the same."""
+    """A group with one missing row is drawn again in full, and gives the same."""
     model, sampler = make_model(3), make_sampler(n=4, temperature=1.0, top_p=0.95, seed=17)
-    found = sample(model, tokenizer, problems, sampler)
-    again = sample(model, tokenizer, problems, sampler, finished=frozenset([*found][:-1]))
-    assert 1 <= len(again) <= 4
+    found = sample(model, tokenizer, problems, sampler, batch_size=1)
+    again = sample(model, tokenizer, problems, sampler, finished=frozenset([*found][:-1]), batch_size=1)
+    assert len(again) == 4
     assert again.items() <= found.items()
 
 

@@ -73,12 +73,12 @@ def alone(loaded: LoadedModel, problem: Problem) -> str:
 def test_a_family_is_decoded_as_transformers_decodes_it(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, problems: list[Problem], family: str
 ) -> None:
-    """A batch of three prompts of three lengths gives each the text that it has alone."""
+    """Three prompts of three lengths, of which one waits for a place, have each the text that they have alone."""
     make(family).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     loaded = load(tmp_path)
     found = generate(
-        loaded.model, loaded.tokenizer, problems, protocol=RULES, max_new_tokens=BUDGET, batch_size=len(problems)
+        loaded.model, loaded.tokenizer, problems, protocol=RULES, max_new_tokens=BUDGET, batch_size=len(problems) - 1
     )
     texts = {each.task_id: each.text for each in found}
     assert texts == {problem.task_id: alone(loaded, problem) for problem in problems}

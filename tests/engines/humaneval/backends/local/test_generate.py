@@ -21,7 +21,9 @@ from refute.engines.humaneval.backends.local.generate import end_ids, generate
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt, truncate
 from refute.engines.humaneval.samples.completion import Completion
+from refute.engines.humaneval.samples.sampler import make_sampler
 from refute.errors import ExperimentError, NonFiniteError
+from refute.spec.experiments.evidence.humaneval import ModelCall
 
 CHAT = PROTOCOLS["chat_primed"]
 BUDGET = 40
@@ -114,22 +116,87 @@ def test_nan_weights_are_an_error_that_names_the_task(
     model = make_model(3)
     with torch.no_grad():
         model.lm_head.weight[17] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"Own/2: the logits of new token 1 are NaN"):
+    with pytest.raises(NonFiniteError, match=r"Own/1: the logits of new token 1 are NaN"):
         sample(model, tokenizer, problems, 3)
 
 
-def test_a_batch_is_left_out_only_when_all_its_tasks_are_finished(
+def test_a_group_is_left_out_only_when_all_its_tasks_are_finished(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:
-    """Resuming recomputes a half-finished batch in full, so that it is the same batch."""
+    """Resuming recomputes a half-finished group in full, so that the same rows are decoded together."""
     model = make_model(3)
     prompts = {each.task_id: build_prompt(each, tokenizer, CHAT) for each in many}
     lengths = {task_id: len(tokenizer(prompt)["input_ids"]) for task_id, prompt in prompts.items()}
-    first = sorted(lengths, key=lambda task_id: lengths[task_id])[:5]
+    first = sorted(lengths, key=lambda task_id: -lengths[task_id])[:5]
     done = {(task_id, 0) for task_id in first}
-    found = generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=4, finished=done)
+    found = generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=2, batch_size=1, finished=done)
     expected = {problem.task_id for problem in many} - set(first[:4])
     assert {completion.task_id for completion in found} == expected
+
+
+def test_a_row_that_ends_makes_place_for_the_next(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
+) -> None:
+    """Three places stay full while problems wait, and all prompts' common beginning goes through the model once."""
+    model, steps, asked = make_model(3), list[int](), list[ModelCall]()
+    tokens = _count_tokens(model)
+    alone = sum(len(tokenizer(build_prompt(each, tokenizer, CHAT))["input_ids"]) for each in many)
+    found = list(
+        generate(
+            model,
+            tokenizer,
+            many,
+            protocol=CHAT,
+            max_new_tokens=BUDGET,
+            batch_size=3,
+            on_step=steps.append,
+            on_call=asked.append,
+        )
+    )
+    new = sum(each.new_tokens for each in found)
+    assert [len(call.prompt_ids or ()) for call in asked] == sorted(
+        (len(call.prompt_ids or ()) for call in asked), reverse=True
+    )
+    assert len([step for step in steps if step == 3]) > (new - len(many)) / 3 - BUDGET
+    assert sum(tokens) < alone + new - 5 * len(many)
+
+
+def test_equal_prompts_go_through_the_model_once(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, problems: list[Problem]
+) -> None:
+    """Four samples of a problem differ in what is drawn, not in what is asked."""
+    model = make_model(3)
+    tokens = _count_tokens(model)
+    sampler = make_sampler(n=4, temperature=1.0, top_p=1.0, seed=5)
+    found = list(
+        generate(model, tokenizer, problems[:1], protocol=CHAT, max_new_tokens=6, batch_size=4, sampler=sampler)
+    )
+    prompt = len(tokenizer(build_prompt(problems[0], tokenizer, CHAT))["input_ids"])
+    assert sum(tokens) == prompt + sum(each.new_tokens - 1 for each in found)
+    assert len({each.text for each in found}) > 1
+
+
+def test_a_short_decoding_begins_as_the_whole_does(
+    make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
+) -> None:
+    """After so many tokens the rows under way come as they are."""
+    model = make_model(3)
+    whole = sample(model, tokenizer, many, 3)
+    short = list(generate(model, tokenizer, many, protocol=CHAT, max_new_tokens=BUDGET, batch_size=3, steps=5))
+    assert len(short) >= 3
+    assert all(whole[each.task_id].text.startswith(each.text.rstrip("\n\ufffd")) for each in short)
+    assert max(each.new_tokens for each in short) == 5
+
+
+def _count_tokens(model: PreTrainedModel) -> list[int]:
+    """How many tokens each later call of `model` is given."""
+    given: list[int] = []
+
+    def note(_module: object, _args: object, named: dict[str, Any]) -> None:
+        given.append(named["input_ids"].numel())
+
+    model.register_forward_pre_hook(note, with_kwargs=True)
+    return given
 
 
 def test_a_prompt_beyond_the_context_is_an_error(

@@ -77,7 +77,7 @@ def test_prompts_and_greedy_texts_are_those_of_transformers(
     }
     with serve(gguf_file(), problems, max_new_tokens=30, slots=1, threads=1) as server:
         client = Client(server)
-        respondent = reach(client, server, protocol, GREEDY, 30)
+        respondent = reach(client, server, rules, GREEDY, 30)
         found = {problem.task_id: respondent.complete(problem, 0) for problem in problems}
     assert {task: (each.text, each.stop) for task, each in found.items()} == {
         task: (each.text, each.stop) for task, each in expected.items()
@@ -267,7 +267,7 @@ def test_logits_that_are_nan_are_an_error(gguf_file: GgufFile, problems: list[Pr
     """Finite weights may overflow: llama.cpp then goes on with the first token, and only its probabilities tell."""
     model = gguf_file(fault=3e38)
     with serve(model, problems, max_new_tokens=8, slots=1, threads=1) as server:
-        respondent = reach(Client(server), server, "completion", GREEDY, 8)
+        respondent = reach(Client(server), server, PROTOCOLS["completion"], GREEDY, 8)
         with pytest.raises(ExperimentError, match="Own/0: the logits of a new token are NaN or infinite"):
             respondent.complete(problems[0], 0)
 

@@ -22,6 +22,9 @@ from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, random_str
 from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 
+# Rows of a group, by the rows that are decoded at a time: more leave fewer places empty, and a kill costs more.
+_TURNS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
@@ -53,6 +56,8 @@ class _Lost:
     error: ExperimentError
 
 
+# What a row came to, None while it goes on.
+_End = Completion | _Lost | None
 Failed = Callable[[Key, ExperimentError], None]
 
 
@@ -73,15 +78,17 @@ def generate(
     failed: Failed = _raise,
     on_step: Callable[[int], None] | None = None,
     on_call: Note = note_nothing,
+    steps: int | None = None,
 ) -> Iterator[Completion]:
-    """`sampler.n` completions a problem, each yielded as soon as its row ends; shortest prompts first.
+    """`sampler.n` completions a problem, each yielded as soon as its row ends; longest prompts first.
 
-    Batches are a function of `problems`, `sampler.n` and `batch_size` alone. A batch is left out only if `finished`
-    names (task, sample) of all its rows, so a resumed run computes the same sums in the same order, and hence
-    the same tokens, as an undisturbed one. Between batch sizes equality is no promise: sums differ in their last
-    bits (measured in float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step` is
-    told how many tokens were just decoded: a prompt's first, or one a row; `on_call` what each row is asked, as its
-    batch begins.
+    `batch_size` rows are decoded at a time, and one that ends makes place for the next, up to the end of a group of
+    `_TURNS` times as many. Groups are a function of `problems`, `sampler.n` and `batch_size` alone, and one is left out
+    only if `finished` names (task, sample) of all its rows, so a resumed run computes the same sums in the same order,
+    and hence the same tokens, as an undisturbed one. Between batch sizes equality is no promise: sums differ in their
+    last bits (measured in float32 with SmolLM2-135M-Instruct: 0 of 120 texts differ between 16 and 64 rows). `on_step`
+    is told how many tokens were just decoded: a prompt's first, or one a row; `on_call` what each row is asked, as it
+    begins. With `steps` only the first group is decoded, so many tokens far, and what is under way then comes as it is.
 
     What has no answer is told to `failed`, which by default raises it, and the others go on: NonFiniteError naming the
     task whose logits are NaN or infinite, ExperimentError for a prompt that does not fit into the model's context
@@ -89,11 +96,13 @@ def generate(
     """
     rules = _Rules(tokenizer, protocol, end_ids(model, tokenizer), max_new_tokens, sampler)
     rows = [row for problem in problems for row in _rows(problem, model, rules, sampler.n, failed)]
-    rows.sort(key=lambda row: len(row.prompt_ids))
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        if not all(row.key in finished for row in batch):
-            for ended in _decode(model, batch, rules, on_step or (lambda _tokens: None), on_call):
+    rows.sort(key=lambda row: -len(row.prompt_ids))
+    size = batch_size * _TURNS
+    for start in range(0, len(rows) if steps is None else min(len(rows), 1), size):
+        group = rows[start : start + size]
+        if not all(row.key in finished for row in group):
+            decoding = _Decoding(model, group, rules, min(batch_size, len(group)), on_call)
+            for ended in decoding.run(on_step or (lambda _tokens: None), steps):
                 if isinstance(ended, _Lost):
                     failed(ended.key, ended.error)
                 else:
@@ -140,29 +149,57 @@ def _rows(problem: Problem, model: PreTrainedModel, rules: _Rules, n: int, faile
     return [_Row(problem.task_id, sample, ids, carried_text(prompt)) for sample in range(n)]
 
 
-def _decode(
-    model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, on_step: Callable[[int], None], on_call: Note
-) -> Iterator[Completion | _Lost]:
-    for row in rows:
-        on_call(_call(model, row, rules, len(rows)))
-    batch = Batch(model, [row.prompt_ids for row in rows], rules.max_new_tokens, _pick(rules.sampler, rows))
-    ended: list[Completion | _Lost | None] = []
-    for row, choice in zip(rows, batch.prompts(), strict=True):
-        ended.append(_append(row, choice, rules))
-        on_step(1)
-    live = list(rows)
-    while True:
-        # All that arrived are kept before the first that was lost may end the run.
-        yield from sorted((each for each in ended if each is not None), key=lambda each: isinstance(each, _Lost))
-        kept = [row for row, each in enumerate(ended) if each is None]
-        if not kept:
-            return
-        if len(kept) < len(live):
-            live = [live[row] for row in kept]
-            batch.keep(kept)
-        choices = batch.next_choices([row.new_ids[-1] for row in live])
-        ended = [_append(row, choice, rules) for row, choice in zip(live, choices, strict=True)]
-        on_step(len(live))
+class _Decoding:
+    """One group of rows, `together` at a time."""
+
+    def __init__(
+        self, model: PreTrainedModel, rows: Sequence[_Row], rules: _Rules, together: int, on_call: Note
+    ) -> None:
+        self._model, self._rows, self._rules, self._together, self._on_call = model, rows, rules, together, on_call
+        prompts = [row.prompt_ids for row in rows]
+        self._batch = Batch(model, prompts, together, rules.max_new_tokens, _pick(rules.sampler, rows))
+        self._waiting = iter(enumerate(rows))
+        self._places: list[_Row | None] = [None] * together
+
+    def run(self, on_step: Callable[[int], None], steps: int | None) -> Iterator[Completion | _Lost]:
+        """Every row as it ends, or as it is after `steps` tokens."""
+        made = 0
+        while True:
+            ended = [each for place in range(len(self._places)) for each in self._fill(place, on_step)]
+            yield from _kept_first(ended)
+            live = self._drop_empty_places()
+            made += 1
+            if not live or made == steps:
+                yield from (_completion(row, "length", self._rules) for row in live)
+                return
+            choices = self._batch.next_choices([row.new_ids[-1] for row in live])
+            ends = [_append(row, choice, self._rules) for row, choice in zip(live, choices, strict=True)]
+            on_step(len(live))
+            self._places = [row if end is None else None for row, end in zip(live, ends, strict=True)]
+            yield from _kept_first(ends)
+
+    def _fill(self, place: int, on_step: Callable[[int], None]) -> Iterator[_End]:
+        """Put the next row that goes on into an empty place; what became of those whose first token ended them."""
+        while self._places[place] is None and (following := next(self._waiting, None)) is not None:
+            number, row = following
+            self._on_call(_call(self._model, row, self._rules, self._together))
+            end = _append(row, self._batch.admit(place, number), self._rules)
+            on_step(1)
+            if end is None:
+                self._places[place] = row
+            yield end
+
+    def _drop_empty_places(self) -> list[_Row]:
+        live = [row for row in self._places if row is not None]
+        if live and len(live) < len(self._places):
+            self._batch.keep([place for place, row in enumerate(self._places) if row is not None])
+        self._places = list(live)
+        return live
+
+
+def _kept_first(ends: Sequence[_End]) -> list[Completion | _Lost]:
+    """Those that ended. All that arrived are kept before the first that was lost may end the run."""
+    return sorted((each for each in ends if each is not None), key=lambda each: isinstance(each, _Lost))
 
 
 def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> ModelCall:
@@ -179,7 +216,7 @@ def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> Mo
     )
 
 
-def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | _Lost | None:
+def _append(row: _Row, choice: Choice, rules: _Rules) -> _End:
     """Take the row one token further; what became of it if that token ended it."""
     if not choice.finite:
         error = NonFiniteError(
@@ -188,17 +225,19 @@ def _append(row: _Row, choice: Choice, rules: _Rules) -> Completion | _Lost | No
         )
         return _Lost(row.key, error)
     row.new_ids.append(choice.token_id)
-    ended = choice.token_id in rules.end_ids
-    ids = row.new_ids[:-1] if ended else row.new_ids
-    # Always from the row's first token: one character may be spread over several tokens.
-    text = row.carried + str(rules.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-    stop: Stop
-    if ended:
-        stop = "eos"
-    elif find_stop(text, rules.protocol) is not None:
-        stop = "stop"
-    elif len(row.new_ids) >= rules.max_new_tokens:
-        stop = "length"
-    else:
-        return None
-    return Completion(row.task_id, truncate(text, rules.protocol), len(row.new_ids), stop, row.sample)
+    if choice.token_id in rules.end_ids:
+        return _completion(row, "eos", rules)
+    if find_stop(_text(row, rules), rules.protocol) is not None:
+        return _completion(row, "stop", rules)
+    return _completion(row, "length", rules) if len(row.new_ids) >= rules.max_new_tokens else None
+
+
+def _completion(row: _Row, stop: Stop, rules: _Rules) -> Completion:
+    text = truncate(_text(row, rules), rules.protocol)
+    return Completion(row.task_id, text, len(row.new_ids), stop, row.sample)
+
+
+def _text(row: _Row, rules: _Rules) -> str:
+    """All that the row says. Always from its first token: one character may be spread over several tokens."""
+    ids = row.new_ids[:-1] if row.new_ids[-1] in rules.end_ids else row.new_ids
+    return row.carried + str(rules.tokenizer.decode(ids, clean_up_tokenization_spaces=False))

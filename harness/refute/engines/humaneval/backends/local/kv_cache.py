@@ -1,4 +1,4 @@
-"""Keys and values of many rows in one preallocated block, which rows enter one by one and leave one by one.
+"""Keys and values of many rows in one preallocated block, which rows enter and leave one by one.
 
 transformers' DynamicCache copies itself at every token: 39 % of a decoding step of 30 layers with 32 rows and
 256 positions on 2 cores (measured with torch.profiler), as much as all matrix products together.
@@ -13,27 +13,33 @@ from refute.errors import ExperimentError
 
 
 class PackedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped for mypy
-    """One layer's keys and values, `(rows, heads, positions, head size)`, prompts right-aligned at `width`.
+    """One layer's keys and values, `(rows, heads, positions, head size)`; every row ends at position `length`.
 
     Every layer is kept whole, those with a sliding window too: the model's mask hides what lies outside.
     """
 
-    def __init__(self, rows: int, width: int, capacity: int) -> None:
+    def __init__(self, rows: int, length: int, capacity: int) -> None:
         super().__init__()
         self.rows = rows
         self.capacity = capacity
-        self.width = width
-        self.length = width
+        self.length = length
 
     def admit(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put a prompt's states, `(1, heads, prompt length <= width, head size)`, into `row`."""
+        """Put a prompt's states, `(1, heads, prompt length <= length, head size)`, into `row`, whatever it held."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
             self._key_store = self._room_for(keys)
             self._value_store = self._room_for(values)
-        start = self.width - keys.shape[-2]
-        self._key_store[row, :, start : self.width] = keys[0]
-        self._value_store[row, :, start : self.width] = values[0]
+        start = self.length - keys.shape[-2]
+        self._key_store[row, :, start : self.length] = keys[0]
+        self._value_store[row, :, start : self.length] = values[0]
+        self._show()
+
+    def forget(self, positions: int) -> None:
+        """Drop the first `positions` of every row."""
+        for store in (self._key_store, self._value_store):
+            store[:, :, : self.length - positions] = store[:, :, positions : self.length].clone()
+        self.length -= positions
         self._show()
 
     def update(

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 
 import torch
 from transformers.utils.logging import disable_progress_bar
@@ -30,6 +29,7 @@ from refute.engines.humaneval.samples.completion import Completion, Key
 from refute.engines.humaneval.samples.sample_log import SampleLog
 from refute.errors import ExperimentError
 from refute.job import Inputs, ProgressCallback
+from refute.spec.experiments.evidence.humaneval import ModelCall
 from refute.spec.experiments.humaneval import ModelChoice
 
 # What a sample depends on besides model, prompt, sampler and seed.
@@ -172,14 +172,23 @@ def repeat(
     *,
     tokens: int | None = None,
 ) -> Repeated:
-    """Generate the first batch once more and count how many of its samples came out as in `done`.
+    """Generate the first rows of a run once more and count how many of their samples came out as in `done`.
 
     With `tokens`, for a fraction of the price: only so many of each, compared as far as both texts go.
     """
-    short = replace(generation, max_new_tokens=min(generation.max_new_tokens, tokens or generation.max_new_tokens))
-    # Batches come one after the other, so these are the rows of the first, but for those without an answer.
-    again = list(islice(_decode(loaded, problems, short, failed=_ignore), min(generation.batch_size, len(done))))
-    pairs = [(each, done[each.key]) for each in again if each.key in done]
+    begun: list[Key] = []
+    found: dict[Key, Completion] = {}
+
+    def on_call(call: ModelCall) -> None:
+        begun.append((call.task_id, call.sample))
+
+    # As in the run itself, others take the place of rows that end: sums depend on what is decoded together.
+    for each in _decode(loaded, problems, generation, failed=_ignore, on_call=on_call, steps=tokens):
+        found[each.key] = each
+        first = [key for key in begun[: generation.batch_size] if key in done]
+        if found.keys() >= set(first):
+            break
+    pairs = [(found[key], done[key]) for key in begun[: generation.batch_size] if key in found and key in done]
     alike = _begin_alike if tokens else Completion.__eq__
     return Repeated(len(pairs), sum(bool(alike(now, before)) for now, before in pairs))
 
@@ -209,6 +218,7 @@ def _decode(
     finished: Collection[Key] = (),
     on_step: Callable[[int], None] = lambda _tokens: None,
     on_call: Note = note_nothing,
+    steps: int | None = None,
 ) -> Iterator[Completion]:
     return generate(
         loaded.model,
@@ -222,6 +232,7 @@ def _decode(
         failed=failed,
         on_step=on_step,
         on_call=on_call,
+        steps=steps,
     )
 
 

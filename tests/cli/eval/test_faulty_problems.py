@@ -108,3 +108,42 @@ def test_no_model_is_asked_about_a_faulty_problem(cli: Cli, tmp_path: Path) -> N
     command = ("eval", "humaneval", "--model", "m", *server, "--problems", problems, *TIER)
     ended = cli(*command, "--out", tmp_path / "out")
     assert (ended.returncode, reason in " ".join(ended.stderr.split())) == (7, True), ended.stderr
+
+
+def test_files_of_other_benchmarks_are_calibrated_and_scored_by_category(cli: Cli, tmp_path: Path) -> None:
+    """MBPP beside EvalPlus: a solution that fails its own assertions is named, and each category has its interval."""
+    mbpp = {
+        "text": "Double it.",
+        "code": "def double(n):\n  return 2 * n",
+        "test_list": ["assert double(2) == 4"],
+        "test_setup_code": "",
+    }
+    plus = {
+        "task_id": "HumanEval/0",
+        "prompt": HEAD,
+        "entry_point": "f",
+        "canonical_solution": BODY,
+        "base_input": [[1]],
+        "plus_input": [[2.5]],
+        "atol": 0,
+        "category": "plain",
+    }
+    rows = [{**mbpp, "task_id": 1, "category": "easy"}, {**mbpp, "task_id": 2, "test_list": ["assert double(2) == 5"]}]
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    write_rows(problems, [*rows, plus])
+    write_rows(
+        samples,
+        [
+            {"task_id": 1, "solution": "def double(n):\n    return n + n\n"},
+            {"task_id": "Mbpp/2", "solution": "def double(n):\n    return 5\n"},
+            {"task_id": "HumanEval/0", "completion": "    return int(n)\n"},
+        ],
+    )
+    ended = cli("eval", "score", samples, "--problems", problems, "--out", out, "--json", *TIER)
+    figures = json.loads(ended.stdout)
+    assert ended.returncode == 1, ended.stderr
+    assert "the problem is at fault" in figures["faulty_problems"]["MBPP/2"]
+    assert figures["problem_file"] == "no published file that is known by its digest"
+    found = {name: (each["problems"], each["pass_at_1"]) for name, each in figures["by_category"].items()}
+    assert found == {"easy": (1, 1.0), "plain": (1, 0.0)}
+    assert figures["by_category"]["plain"]["intervals"][0]["high"] > 0.5

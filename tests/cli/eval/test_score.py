@@ -17,7 +17,7 @@ import pytest
 
 from json_lines import read_rows, write_rows
 from refute.cli.eval.figures import pass_intervals
-from refute.engines.humaneval.problems.official import OFFICIAL_PROBLEMS
+from refute.engines.humaneval.problems.known_files import OFFICIAL_PROBLEMS
 
 if TYPE_CHECKING:
     from tests.conftest import Cli

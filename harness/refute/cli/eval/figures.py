@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from refute import stats
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.program import behind_the_head
 from refute.engines.humaneval.scoring.format_faults import Answer, ending, endings, format_faults
 from refute.engines.humaneval.scoring.result_log import Row
+from refute.engines.humaneval.scoring.tally import Count
 from refute.outcome import Interval
 
 SEED = 17
@@ -77,6 +78,22 @@ def compare(a: Mapping[str, float], b: Mapping[str, float], *, seed: int = SEED)
         lost=lost,
         p_value=p_value,
     )
+
+
+def by_category(counts: Mapping[str, Count], problems: Sequence[Problem]) -> dict[str, object]:
+    """pass@1 with its intervals of each category that the problem file names, in its order; none for one without."""
+    shares: dict[str, list[float]] = {}
+    for problem in problems:
+        if problem.category is not None and problem.task_id in counts:
+            shares.setdefault(problem.category, []).append(counts[problem.task_id].share)
+    return {
+        name: {
+            "problems": len(found),
+            "pass_at_1": math.fsum(found) / len(found),
+            "intervals": [asdict(each) for each in pass_intervals(found)],
+        }
+        for name, found in shares.items()
+    }
 
 
 def format_of(rows: Sequence[Row], problems: Sequence[Problem]) -> dict[str, object]:

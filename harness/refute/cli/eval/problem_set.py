@@ -8,8 +8,8 @@ from pathlib import Path
 
 from refute.cli.arguments import reading_what_was_named
 from refute.disk import file_sha256
-from refute.engines.humaneval.problems.official import OFFICIAL_PROBLEMS
-from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.engines.humaneval.problems.known_files import OFFICIAL_PROBLEMS, KnownFile, known_file
+from refute.engines.humaneval.problems.problems import Problem, content_of, load_problems
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.scoring.calibration import faulty_problems
 from refute.engines.humaneval.scoring.execute import Limits
@@ -21,18 +21,26 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """Problems, and the SHA-256 of the file that they come from."""
+    """Problems, the SHA-256 of the file that they come from, and which published file that is (None: none known)."""
 
     problems: tuple[Problem, ...]
     sha256: str
+    known: KnownFile | None = None
     tasks: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", tuple(problem.task_id for problem in self.problems))
 
+    @property
+    def name(self) -> str:
+        """Which published file this is, for people and reports."""
+        if self.known is None:
+            return "no published file that is known by its digest"
+        return f"{self.known.name} ({self.known.url})"
+
     def faults(self, limits: Limits, stop: Callable[[], bool] = lambda: False) -> Mapping[str, str]:
         """Why each problem that cannot be scored cannot, by task; the official ones are known to be sound."""
-        return {} if self.sha256 == OFFICIAL_PROBLEMS.sha256 else faulty_problems(self.problems, limits, stop)
+        return {} if self.known is not None and self.known.sound else faulty_problems(self.problems, limits, stop)
 
     def require_sound(self, faults: Mapping[str, str], allowed_share: float) -> None:
         """Raise ExperimentError, with their names, where more than this share of the problems is among `faults`."""
@@ -54,4 +62,4 @@ def read_problems(path: Path | None, limit: int | None = None) -> ProblemSet:
     place = fetch(OFFICIAL_PROBLEMS, Path()) if path is None else path
     with reading_what_was_named():
         problems = load_problems(place, limit=limit)
-    return ProblemSet(problems, file_sha256(place))
+    return ProblemSet(problems, file_sha256(place), known_file(content_of(place)))

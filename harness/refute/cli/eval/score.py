@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.cli.arguments import reading_what_was_named
-from refute.cli.eval.figures import format_of, pass_intervals, percent
+from refute.cli.eval.figures import by_category, format_of, pass_intervals, percent
 from refute.cli.eval.problem_set import ProblemSet
 from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_identity import results_identity
@@ -109,6 +109,8 @@ def _figures(
         "passed": sum(row.passed for row in rows),
         "problems": len(counts),
         "problems_in_file": len(problems.tasks),
+        "problem_file": problems.name,
+        "by_category": by_category(counts, problems.problems),
         "samples_a_problem": [min(sizes, default=0), max(sizes, default=0)],
         "pass_at_k": {str(k): value for k, value in mean_pass_at_k(list(counts.values())).items()},
         "pass_at_1_intervals": [asdict(each) for each in pass_intervals(shares)] if shares else [],

@@ -99,6 +99,7 @@ class SequentialRun:
             "mode": "sequential",
             "problems": look.n,
             "problems_in_file": len(self.problems.tasks),
+            "problem_file": self.problems.name,
             "passed": passed,
             "pass_at_1": passed / look.n,
             "interval": asdict(self.design.interval(passed, look.n)),

@@ -26,6 +26,10 @@ def _show_whole(figures: Mapping[str, Any]) -> list[str]:
         f"passed    {figures['passed']} of {figures['scored']} samples; "
         f"{figures['problems']} of {figures['problems_in_file']} problems, {each}"
     )
+    lines += [
+        f"category  {name}: {100 * each['pass_at_1']:.2f} % of {each['problems']}   {_intervals(each['intervals'])}"
+        for name, each in figures["by_category"].items()
+    ]
     return [*lines, *_format(figures), *_conditions(figures), *_gaps(figures)]
 
 
@@ -68,7 +72,7 @@ def _conditions(figures: Mapping[str, Any]) -> list[str]:
     return [
         f"timeouts  {times['timed_out']}, after {times['retried_alone']} retried alone; {depended}",
         f"isolation {run['isolation']}; {run['timeout_s']:g} s, {run['memory_mib']} MiB a program",
-        f"problems  sha256 {run['problems_sha256']}",
+        f"problems  {figures['problem_file']}; sha256 {run['problems_sha256']}",
         f"results   {figures['results']} ({figures['wall_s']:.1f} s)",
     ]
 

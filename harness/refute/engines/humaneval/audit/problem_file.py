@@ -7,6 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from refute.errors import MissingInputsError
+
+_TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -26,10 +30,16 @@ class Task:
 
 
 def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:
-    """The tasks of the file in its order, or the first `limit`. Raises ValueError or KeyError for other content."""
+    """The tasks of the file in its order, or the first `limit`. Raises MissingInputsError for another shape of rows."""
     data = path.read_bytes()
     lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
+    for row in rows:
+        if not isinstance(row, dict) or any(not isinstance(row.get(name), str) for name in _TEXTS):
+            raise MissingInputsError(
+                f"{path}: answers are made again for problems of HumanEval's shape alone, with {', '.join(_TEXTS)}",
+                hint="let a release ask for HumanEval's problems, or for others in its shape",
+            )
     return {row["task_id"]: _task(row) for row in rows[:limit]}
 
 

@@ -8,27 +8,35 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
+from refute.engines.humaneval.problems.formats import as_humaneval
 from refute.errors import MissingInputsError, UsageError
+
+_TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: `prompt` ends inside the function `entry_point`, `test` defines `check(candidate)`."""
+    """One problem: `prompt` ends inside the function `entry_point`, `test` defines `check(candidate)`.
+
+    `category` is what the file sorts it under, None where it sorts nothing.
+    """
 
     task_id: str
     prompt: str
     entry_point: str
     canonical_solution: str
     test: str
+    category: str | None = None
 
 
 def load_problems(path: Path, *, limit: int | None = None) -> tuple[Problem, ...]:
-    """The problems of a file of JSON lines, packed by gzip or not, in file order, or the first `limit` of them.
+    """The problems of a file of JSON lines, or one array, packed by gzip or not, in its order, or the first `limit`.
 
-    The whole file is checked whatever the limit. Raises MissingInputsError, with file and line, for a file
+    Rows of EvalPlus and MBPP become HumanEval's, as `formats.as_humaneval` says. The whole file is checked whatever the
+    limit. Raises MissingInputsError, with file and line (or place), for a file
     that is absent, empty or not gzip, a line that is not a JSON object with the five text fields, a task id
     that occurs twice, a prompt that does not define its entry point, a test that defines no `check`.
     UsageError for a limit below 1.
@@ -36,8 +44,8 @@ def load_problems(path: Path, *, limit: int | None = None) -> tuple[Problem, ...
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}, expected at least 1")
     problems: dict[str, Problem] = {}
-    for number, line in _lines(path):
-        problem = _parse(f"{path}:{number}", line)
+    for number, row in _rows(path):
+        problem = _parse(f"{path}:{number}", row)
         if problem.task_id in problems:
             raise _fault(f"{path}:{number}", f"task id {problem.task_id!r} occurs twice")
         problems[problem.task_id] = problem
@@ -60,29 +68,56 @@ def prompt_module(prompt: str) -> str:
     return prompt
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def content_of(path: Path) -> bytes:
+    """The bytes of a problem file, unpacked. Raises MissingInputsError where it cannot be read."""
     try:
         data = path.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise _fault(str(path), f"cannot be read: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, object]]:
+    """Each line's content with its number, or each entry of an array with its place from 1."""
+    try:
+        text = content_of(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise _fault(str(path), f"cannot be read as UTF-8 lines: {error}") from error
+    if text.lstrip().startswith("["):
+        yield from enumerate(_array(str(path), text), start=1)
+        return
     # Not splitlines: JSON text may hold other line separators within a string.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield number, line
+            yield number, _json(f"{path}:{number}", line)
 
 
-def _parse(where: str, line: str) -> Problem:
+def _array(where: str, text: str) -> list[object]:
+    found = _json(where, text)
+    return found if isinstance(found, list) else [found]
+
+
+def _json(where: str, text: str) -> object:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise _fault(where, f"not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise _fault(where, f"expected a JSON object, found {type(row).__name__}")
-    for field in fields(Problem):
-        if not isinstance(row.get(field.name), str):
-            raise _fault(where, f"field {field.name!r} is missing or not text")
-    problem = Problem(**{field.name: row[field.name] for field in fields(Problem)})
+
+
+def _parse(where: str, given: object) -> Problem:
+    if not isinstance(given, dict):
+        raise _fault(where, f"expected a JSON object, found {type(given).__name__}")
+    try:
+        row = as_humaneval(given)
+    except ValueError as error:
+        raise _fault(where, str(error)) from error
+    for name in _TEXTS:
+        if not isinstance(row.get(name), str):
+            raise _fault(where, f"field {name!r} is missing or not text")
+    category = row.get("category")
+    if category is not None and not isinstance(category, str):
+        raise _fault(where, "field 'category' is not text")
+    problem = Problem(**{name: row[name] for name in _TEXTS}, category=category)
     if not problem.task_id:
         raise _fault(where, "the task id is empty")
     _require_function(where, prompt_module(problem.prompt), problem.entry_point, "prompt")
@@ -100,4 +135,7 @@ def _require_function(where: str, source: str, name: str, field: str) -> None:
 
 
 def _fault(where: str, what: str) -> MissingInputsError:
-    return MissingInputsError(f"{where}: {what}", hint="use a HumanEval-shaped problem file, one JSON object a line")
+    return MissingInputsError(
+        f"{where}: {what}",
+        hint="use a problem file of the shape of HumanEval, EvalPlus or MBPP, one JSON object a line",
+    )

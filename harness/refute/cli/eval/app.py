@@ -16,6 +16,7 @@ from refute.cli.eval.options import (
     ErrorRate,
     ExecutionOptions,
     LookEvery,
+    Memory,
     Minimum,
     Problems,
     Protocol,
@@ -40,6 +41,7 @@ def score(
     out: Annotated[Path, typer.Option(help="Results, one row a sample; an interrupted call continues there.")],
     problems: Problems = None,
     timeout: Timeout = 10.0,
+    memory: Memory = 512,
     minimum_isolation: Minimum = Tier.SECCOMP,
     workers: Workers = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept missing problems and uneven counts.")] = False,
@@ -57,7 +59,7 @@ def score(
     from refute.cli.eval.score import score_file
     from refute.cli.eval.show import show_score
 
-    limits = ExecutionOptions(timeout, minimum_isolation, workers).limits()
+    limits = ExecutionOptions(timeout, memory, minimum_isolation, workers).limits()
     taken = read_problems(problems)
     design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)
     figures = score_file(samples, out, problems=taken, limits=limits, partial=partial, design=design)
@@ -100,6 +102,7 @@ def humaneval(
     look_every: LookEvery = 8,
     problems: Problems = None,
     timeout: Timeout = 10.0,
+    memory: Memory = 512,
     minimum_isolation: Minimum = Tier.SECCOMP,
     workers: Workers = None,
     as_json: Json = False,
@@ -114,7 +117,7 @@ def humaneval(
     from refute.cli.eval.show import show_samples, show_score
     from refute.engines.humaneval.samples.sampler import make_sampler
 
-    limits = ExecutionOptions(timeout, minimum_isolation, workers).limits()
+    limits = ExecutionOptions(timeout, memory, minimum_isolation, workers).limits()
     at_server = ServerOptions(base_url, concurrency, attempts, key_variable)
     request = EvalRequest(
         model=Path(model),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from refute.cli.eval.figures import compare
-from refute.cli.eval.run_identity import ASKED
+from refute.cli.eval.run_folder import ASKED
 from refute.engines.humaneval.readers.result_file import ResultFile, read_results
 from refute.errors import UsageError
 

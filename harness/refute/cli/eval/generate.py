@@ -11,10 +11,19 @@ from refute.cli.eval.backend import EvalRequest, open_backend
 from refute.cli.eval.generate_sequential import generate_until_decided
 from refute.cli.eval.generation_report import generation_report, require_repeated, require_sampled
 from refute.cli.eval.problem_set import ProblemSet
-from refute.cli.eval.run_console import run_console
-from refute.cli.eval.run_folder import GENERATION, LOG, SAMPLES, SUMMARY, claim, read_json, write_json
-from refute.cli.eval.run_identity import ASKED, samples_identity
+from refute.cli.eval.run_folder import (
+    ASKED,
+    GENERATION,
+    LOG,
+    SAMPLES,
+    SUMMARY,
+    claim,
+    read_json,
+    samples_identity,
+    write_json,
+)
 from refute.cli.eval.score import score_whole_file
+from refute.cli.run_console import run_console
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.readers.result_file import RESULTS
 from refute.engines.humaneval.readers.sample_file import read_samples

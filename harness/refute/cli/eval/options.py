@@ -82,6 +82,7 @@ Problems = Annotated[
 ]
 
 Timeout = Annotated[float, typer.Option(help="Wall seconds for a program and its tests.", min=0.01)]
+Memory = Annotated[int, typer.Option(help="MiB of address space for a program.", min=64)]
 Minimum = Annotated[Tier, typer.Option(help="Refuse to execute programs with less isolation than this.")]
 Workers = Annotated[int | None, typer.Option(help="Programs executed at a time (default: one a CPU).", min=1)]
 
@@ -99,6 +100,7 @@ class ExecutionOptions:
     """How programs are executed."""
 
     timeout_s: float
+    memory_mib: int
     minimum_isolation: Tier
     workers: int | None
 
@@ -109,8 +111,8 @@ class ExecutionOptions:
 
         isolation = require_isolation(Isolation(self.minimum_isolation.value))
         if self.workers is None:
-            return Limits(self.timeout_s, isolation)
-        return Limits(self.timeout_s, isolation, workers=self.workers)
+            return Limits(self.timeout_s, isolation, self.memory_mib)
+        return Limits(self.timeout_s, isolation, self.memory_mib, self.workers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _conditions(figures: Mapping[str, Any]) -> list[str]:
         "some outcome depended on one" if times["outcome_depended_on_a_timeout"] else "no outcome depended on one"
     )
     return [
-        f"timeouts  {times['timed_out']}, after {times['retried_alone']} retried alone; {depended}",
+        f"timeouts  {times['timed_out']}, after {times['retried_alone']} retried alone for time or memory; {depended}",
         f"isolation {run['isolation']}; {run['timeout_s']:g} s, {run['memory_mib']} MiB a program",
         f"problems  {figures['problem_file']}; sha256 {run['problems_sha256']}",
         f"results   {figures['results']} ({figures['wall_s']:.1f} s)",

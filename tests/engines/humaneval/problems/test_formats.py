@@ -12,7 +12,7 @@ from refute.engines.humaneval.problems.known_files import KNOWN_FILES, known_fil
 from refute.engines.humaneval.problems.problems import load_problems
 from refute.errors import MissingInputsError
 
-EVALPLUS = {
+EVALPLUS: dict[str, Any] = {
     "task_id": "HumanEval/0",
     "prompt": 'def half(n):\n    """Half of n."""\n',
     "entry_point": "half",
@@ -22,7 +22,7 @@ EVALPLUS = {
     "atol": 0,
     "contract": "",
 }
-MBPP = {
+MBPP: dict[str, Any] = {
     "task_id": 2,
     "text": 'Write a function to find the "similar" elements \\n of two lists.',
     "code": "from typing import List\r\ndef similar(a: List[int], b=None):\r\n  return sorted(set(a) & set(b))",

@@ -72,6 +72,19 @@ def test_a_timeout_is_retried_alone_and_counted(tmp_path: Path, own: dict[str, P
     }
 
 
+def test_a_program_short_of_memory_is_retried_alone(
+    tmp_path: Path, own: dict[str, Problem], strongest: Isolation
+) -> None:
+    """The same limit, and nobody beside it; more memory, and it passes."""
+    greedy = samples_of(f"    bytearray(300 << 20)\n{RIGHT}", WRONG)
+    for mib, passed in ((256, False), (512, True)):
+        with open_results(tmp_path / f"{mib}.jsonl", IDENTITY) as log:
+            limits = Limits(5.0, strongest, mib, workers=2)
+            score_samples([own["double_all"]], greedy, log, limits)
+        row = log.rows["own/0", 0]
+        assert (row.passed, row.retried, "MemoryError" in row.result) == (passed, not passed, not passed)
+
+
 def test_a_retry_that_came_to_a_verdict_is_counted_apart() -> None:
     """A sample that was only late beside others is no timeout, but the outcome did depend on one."""
     late, early = Row("t/1", "", "passed", True, 0, True), Row("t/0", "", "passed", True, 0, False)

@@ -22,7 +22,7 @@ class Result:
 
     `failed`: an assertion failed, the program raised, ended or answered nonsense. `timeout`: no verdict in
     time. `error`: sandbox or problem at fault; neither a pass nor a zero, and whoever counts must say so. `retried`:
-    this is the verdict of a second execution, alone, after a timeout.
+    this is the verdict of a second execution, alone, after one that ran out of time or memory.
     """
 
     task_id: str

@@ -1,4 +1,4 @@
-"""Executes programs in the sandbox: several at a time, one that times out once more alone, nothing new after a stop."""
+"""Executes programs in the sandbox: several at a time, one short of time or memory again alone, none after a stop."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def execute(
 ) -> None:
     """Execute `programs`, and tell `on_result` in this thread of each as it ends: its place among them, and the result.
 
-    One that times out is executed once more after all others, alone, and only that second result is told: a busy
-    machine must not change a score. Once `stop` says so, nothing new is begun. Raises what `on_result` raises, after
-    what runs has ended; UsageError and MissingInputsError as `Stations` does.
+    One that times out, or runs out of memory, is executed once more after all others, alone, and only that second
+    result is told: a busy machine must not change a score. Once `stop` says so, nothing new is begun. Raises what
+    `on_result` raises, after what runs has ended; UsageError and MissingInputsError as `Stations` does.
     """
     late: list[tuple[int, Program]] = []
     with limits.stations() as stations:
         for place, program, result in _side_by_side(programs, stations, limits.workers, stop):
-            if result.outcome == "timeout":
+            if result.outcome == "timeout" or result.detail.startswith("MemoryError"):
                 late.append((place, program))
             else:
                 on_result(place, result)

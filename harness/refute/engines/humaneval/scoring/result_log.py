@@ -21,8 +21,8 @@ from refute.errors import UsageError
 class Row:
     """One scored sample: the keys of openai/human-eval's results, then refute's own.
 
-    `result` is "passed", "timed out" or "failed: …". `sample` counts a task's samples from 0. `retried`: it timed out
-    once beside others, and this is what came of it alone.
+    `result` is "passed", "timed out" or "failed: …". `sample` counts a task's samples from 0. `retried`: it ran
+    out of time or memory beside others, and this is what came of it alone.
     """
 
     task_id: str

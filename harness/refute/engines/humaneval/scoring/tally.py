@@ -57,7 +57,7 @@ def mean_pass_at_k(counts: Sequence[Count]) -> Mapping[int, float]:
 
 
 def timeouts(rows: Sequence[Row]) -> Mapping[str, object]:
-    """How many samples ever timed out, what came of them alone, and which samples' outcome is a matter of the limit."""
+    """How many samples ran out of time or memory beside others, what came of them alone, and which timed out there."""
     final = [row for row in rows if row.timed_out]
     retried = [row for row in rows if row.retried]
     return {

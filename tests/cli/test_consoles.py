@@ -16,8 +16,8 @@ from typing import TextIO
 import pytest
 
 from every_command import COMMANDS, Place, Words
+from refute.cli.exit_statuses import Status
 from refute.cli.main import main
-from refute.cli.statuses import Status
 from refute.engines.distill.threads import one_thread
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 
 from free_config import free
 from refute.errors import UsageError
-from refute.evidence.experiment import Experiment, FromEvidence, Located, check_config, config_for_job, config_for_key
+from refute.evidence.experiment import Experiment, FromEvidence, Located, check_config, config_for_job
+from refute.evidence.key import config_for_key
 from refute.evidence.plan import plan_release
 from refute.evidence.reach import module_file
 from refute.spec.bars.sequential import Design, every

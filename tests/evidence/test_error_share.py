@@ -12,7 +12,7 @@ import pytest
 from refute.attest import PrivateKey, generate_key, load_private_key
 from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError
-from refute.evidence.experiment import config_for_key, key_of
+from refute.evidence.key import config_for_key, key_of
 from refute.evidence.plan import plan_for, plan_release
 from refute.evidence.spec_demands import error_shares
 from refute.falsifier.context import Context, Evidence

@@ -12,7 +12,7 @@ import yaml
 
 from refute.errors import SpecError
 from refute.evidence import humaneval_backend as plan_backends
-from refute.evidence.experiment import config_for_key, key_of
+from refute.evidence.key import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import input_digests, plan_release
 from refute.spec.files import load_release

@@ -19,7 +19,7 @@ from processes import is_running
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
 from refute.evidence.experiment import Experiment, FromEvidence
 from refute.evidence.laboratory import Laboratory
-from refute.evidence.process.variables import EXTRA_PATH
+from refute.evidence.process.environment import EXTRA_PATH
 from refute.evidence.store import Store
 from refute.job import Fact
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from refute.errors import MissingInputsError, UsageError
-from refute.evidence.experiment import Experiment, FromEvidence, Located, Plan, config_for_key, key_of
+from refute.evidence.experiment import Experiment, FromEvidence, Located, Plan
+from refute.evidence.key import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs, require_inputs
 from refute.evidence.plan import plan_release
 from refute.evidence.spec_demands import sequential_design

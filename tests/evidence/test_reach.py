@@ -17,7 +17,7 @@ from refute.disk import file_sha256
 from refute.evidence import reach
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release
-from refute.evidence.process.variables import EXTRA_PATH
+from refute.evidence.process.environment import EXTRA_PATH
 from refute.evidence.reach import entry_digest, loaded_modules, module_file, source_digest
 from refute.evidence.store import Store
 from refute.spec.files import load_release

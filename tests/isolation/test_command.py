@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from refute.isolation.command import isolated_command
-from refute.isolation.variables import clean_environment
+from refute.isolation.environment import clean_environment
 
 TRACE = "open('was-here', 'w').close()\n"
 

@@ -14,7 +14,7 @@ from json_lines import read_rows, write_rows
 from refute.attest import PrivateKey, hash_model, public_pem
 from refute.disk import file_sha256
 from refute.errors import UnreadableInputError, UsageError, VerificationError
-from refute.evidence.process.ran import MadeBy
+from refute.evidence.process.provenance import MadeBy
 from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.judge.sign import Judged

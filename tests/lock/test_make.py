@@ -24,7 +24,7 @@ from refute.attest import (
 from refute.cli.commands.init import scaffold
 from refute.disk import file_sha256
 from refute.errors import EvidenceError, LooseningError, MissingInputsError, SpecError, UsageError, VerificationError
-from refute.evidence.experiment import key_of
+from refute.evidence.key import key_of
 from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
 from refute.falsifier.loading import load_registry

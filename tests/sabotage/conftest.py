@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from refute.evidence.laboratory import Laboratory
-from refute.evidence.process.variables import EXTRA_PATH
+from refute.evidence.process.environment import EXTRA_PATH
 from refute.outcome import Record
 from sabotage import matrix
 from sabotage.catalogue import load_catalogue

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from refute.check.about_the_gate import gate_experiments
 from refute.check.contracts.links import linked_contracts, readable_contracts
+from refute.check.gate_experiments import gate_experiments
 from refute.evidence.experiment import Experiment
 from refute.evidence.plan import plan_release
 from refute.evidence.spec_demands import sequential_design

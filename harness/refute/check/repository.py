@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.check.about_the_gate import gate_experiments
 from refute.check.contracts.check import check_contracts
 from refute.check.contracts.run import Attempt
 from refute.check.controls.rehearsal import rehearse
+from refute.check.gate_experiments import gate_experiments
 from refute.check.provided import unprovided, unreadable
 from refute.check.reviews import REVIEWS, read_reviews, suspects
 from refute.check.trace import unknown_ids, unused

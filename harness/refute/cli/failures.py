@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 
-from refute.cli.statuses import INTERRUPTED, Status, status_of_error
+from refute.cli.exit_statuses import INTERRUPTED, Status, status_of_error
 from refute.errors import RefuteError, StoppedError
 
 # For programs, where an error does not name its own cause.

@@ -9,8 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from refute.cli.exit_statuses import INTERRUPTED
 from refute.cli.failures import tell_failure
-from refute.cli.statuses import INTERRUPTED
 from refute.errors import MissingInputsError, StoppedError
 from refute.interrupt import check, heard
 from refute.output import lossy_output, refusal

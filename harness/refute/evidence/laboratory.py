@@ -15,10 +15,12 @@ from typing import IO, Any, Protocol
 
 from refute.disk import link_or_copy
 from refute.errors import EvidenceError, ExperimentError, ExperimentTimeoutError, NonFiniteError, RefuteError
-from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job, files_below, key_of
+from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, config_for_job
+from refute.evidence.key import key_of
 from refute.evidence.manifest import Ran
 from refute.evidence.process.engine_process import Workers
-from refute.evidence.process.ran import MadeBy, made_by, outdated, read_ran
+from refute.evidence.process.provenance import MadeBy, made_by, outdated, read_ran
+from refute.evidence.sources import files_below
 from refute.evidence.store import Store
 from refute.falsifier.context import Evidence
 from refute.job import Fact

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
-from refute.evidence.process.variables import extra_folders
+from refute.evidence.process.environment import extra_folders
 
 # Who starts its process, and who calls the entry there. The one module that it imports by a computed name is that of
 # the entry.

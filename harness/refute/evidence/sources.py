@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from refute.disk import file_sha256
 from refute.errors import MissingInputsError
-from refute.evidence.experiment import Located, folder_digest
+from refute.evidence.experiment import Located
 from refute.evidence.fetch import fetch
+from refute.evidence.manifest import manifest_digest
 from refute.spec.release import GgufModel, ModelSource, Source
 
 
@@ -32,3 +35,26 @@ def located_model(model: ModelSource, base: Path) -> Located:
         # The package that delivered the file says nothing about what is in it: only the digest enters.
         return located_file(model.source, base)
     return located_folder(base / Path(model.path).expanduser())
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of a folder's files by name and content; of a file, its SHA-256."""
+    if folder.is_file():
+        return file_sha256(folder)
+    return manifest_digest({path.relative_to(folder).as_posix(): file_sha256(path) for path in files_below(folder)})
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, by name; a link to a file is one, as the hub's cache has them.
+
+    Raises MissingInputsError for a link to a folder or to nothing, and for what is neither file nor folder: whoever
+    named the folder meant it, and a digest without it would speak of less.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path
+        elif path.is_symlink() or not path.is_dir():
+            what = "a link to a folder or to nothing" if path.is_symlink() else "neither a file nor a folder"
+            raise MissingInputsError(
+                f"{path} is {what}, and would be left out", hint="copy what is meant there, or take it away"
+            )

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from refute.errors import LoadingError, RefuteError
+from refute.falsifier.error_location import place_of
 from refute.falsifier.own_folder import OwnFolder
-from refute.falsifier.place import place_of
 from refute.falsifier.registry import Registry
 
 GROUP = "refute.falsifiers"

@@ -19,8 +19,8 @@ from refute.errors import NoRunError, RefuteError, UnbarredError, UntestableBarE
 from refute.falsifier.bench_bar import BenchBar
 from refute.falsifier.context import Context, Evidence, Parameter
 from refute.falsifier.controls import Bench, Control
+from refute.falsifier.error_location import place_of
 from refute.falsifier.forked import Reply, replies_of
-from refute.falsifier.place import place_of
 from refute.falsifier.records import measurement_from_json
 from refute.falsifier.registry import Falsifier
 from refute.outcome import Interval, Measurement

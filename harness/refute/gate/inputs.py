@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from refute.check.about_the_gate import gate_experiments
 from refute.check.controls.rehearsal import UNTESTABLE, rehearse
+from refute.check.gate_experiments import gate_experiments
 from refute.check.provided import unprovided
 from refute.errors import Problem, SpecError, UsageError
 from refute.evidence.experiment import Plan

@@ -12,8 +12,8 @@ from refute.attest.signing_key import read_public_key
 from refute.disk import file_sha256
 from refute.errors import GateError, UnreadableInputError, VerificationError
 from refute.gate.key_check import public_half
+from refute.isolation.environment import clean_environment
 from refute.isolation.handover import hand_over
-from refute.isolation.variables import clean_environment
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
 from refute.judge.run.folder import RunFolder
 from refute.judge.run.own_copies import require_copies

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from refute.isolation import start
 from refute.isolation.command import isolated_command
-from refute.isolation.variables import clean_environment
+from refute.isolation.environment import clean_environment
 
 # In place of a command: the descriptor that holds the real one.
 HANDED = "--handed-over"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from refute.evidence.process.ran import MadeBy, made_by_strangers
+from refute.evidence.process.provenance import MadeBy, made_by_strangers
 from refute.judge.algebra import judge
 from refute.judge.run.facts import CitedVerdict, RunFacts, Signer
 from refute.judge.run.required import unmet

@@ -23,10 +23,10 @@ from refute.judge.remeasure.measure_again import measure_again
 from refute.judge.run.evidence import HashedEvidence, hash_evidence
 from refute.judge.run.facts import RunFacts, Signer
 from refute.judge.run.folder import RunFile, RunFolder
-from refute.judge.run.known_texts import changed_texts, remember_texts
 from refute.judge.run.own_copies import unknown_texts
 from refute.judge.run.records import check_records
 from refute.judge.run.sequence import next_sequence
+from refute.judge.run.spec_versions import changed_texts, remember_texts
 from refute.judge.sign import Judged, sign_verdict
 from refute.judge.subject import StagedSubject, stage_subject
 from refute.judge.verdict import Verdict

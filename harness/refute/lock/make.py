@@ -12,7 +12,8 @@ from refute.attest import PrivateKey, key_id, public_pem, sha256_hex
 from refute.attest.timestamp import request_timestamp
 from refute.disk import replace_file, writing
 from refute.errors import LooseningError, SpecError, UsageError, VerificationError
-from refute.evidence.experiment import Plan, key_of
+from refute.evidence.experiment import Plan
+from refute.evidence.key import key_of
 from refute.evidence.plan import plan_for
 from refute.evidence.store import Store
 from refute.falsifier.registry import Registry

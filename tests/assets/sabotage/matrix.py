@@ -17,10 +17,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from refute.check.controls.sabotage import EngineFate
-from refute.evidence.experiment import key_of
+from refute.evidence.key import key_of
 from refute.evidence.laboratory import Laboratory
 from refute.evidence.process.engine_process import Workers
-from refute.evidence.process.variables import EXTRA_PATH
+from refute.evidence.process.environment import EXTRA_PATH
 from refute.falsifier.loading import load_registry
 from refute.outcome import Outcome, Record
 from sabotage.catalogue import Failure, Sabotage, load_catalogue

@@ -10,7 +10,8 @@ import pytest
 
 from refute.check.controls.experiment import mutation_experiment
 from refute.errors import ExperimentError, UsageError
-from refute.evidence.experiment import Experiment, key_of
+from refute.evidence.experiment import Experiment
+from refute.evidence.key import key_of
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release
 from refute.evidence.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refute.check.drill.experiment import drill_experiment
-from refute.evidence.experiment import key_of
+from refute.evidence.key import key_of
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.store import Store
 from refute.falsifier.loading import load_registry

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.model.beginning import beginning_of_sequence
+from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.tokenizer import read_tokenizer
 from refute.errors import ExperimentError, MissingInputsError
 

@@ -12,12 +12,13 @@ import pytest
 
 from free_config import free
 from refute.errors import ExperimentError
-from refute.evidence.experiment import Experiment, key_of
+from refute.evidence.experiment import Experiment
+from refute.evidence.key import key_of
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.manifest import Ran
+from refute.evidence.process.environment import EXTRA_PATH, numeric_variables, process_environment
 from refute.evidence.process.installed import content_of, owners
-from refute.evidence.process.ran import made_by, made_by_strangers, outdated, read_ran
-from refute.evidence.process.variables import EXTRA_PATH, numeric_variables, process_environment
+from refute.evidence.process.provenance import made_by, made_by_strangers, outdated, read_ran
 from refute.evidence.reach import source_digests
 from refute.evidence.store import Store
 

@@ -9,8 +9,8 @@ import typer
 
 from refute.cli.arguments import require_paths
 from refute.cli.console import print_json
+from refute.cli.exit_statuses import Status
 from refute.cli.options import FalsifierFolders, Json
-from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import CONTRACTS, FALSIFIERS, SPECS, folders, where_specs_are
 

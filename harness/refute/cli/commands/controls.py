@@ -11,8 +11,8 @@ import typer
 
 from refute.cli.arguments import require_folders
 from refute.cli.console import print_json, rich_console
+from refute.cli.exit_statuses import Status
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
-from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, where_specs_are
 
@@ -86,7 +86,7 @@ class _Inputs:
 def _inputs(spec: list[Path] | None, falsifiers: list[Path] | None, run: str | None, refute_dir: Path) -> _Inputs:
     from refute.check.controls.trials import NoRun, evidence_of
     from refute.falsifier.loading import load_registry
-    from refute.judge.run.finding import open_run
+    from refute.judge.run.find_run import open_run
     from refute.spec.selection import load_specs, spec_files
 
     asked = folders(spec, SPECS)

@@ -10,8 +10,8 @@ import typer
 
 from refute.cli.arguments import parse_moment, read_keys
 from refute.cli.console import print_document, rich_console
+from refute.cli.exit_statuses import Status
 from refute.cli.options import At, Json, TrustedKeys
-from refute.cli.statuses import Status
 
 
 class Format(StrEnum):

@@ -11,6 +11,7 @@ import typer
 
 from refute.cli.arguments import read_keys, require_folders, require_store
 from refute.cli.console import print_document, print_verdict
+from refute.cli.exit_statuses import status_of_ruling
 from refute.cli.groups import grouped
 from refute.cli.options import (
     AcceptWarn,
@@ -21,7 +22,6 @@ from refute.cli.options import (
     RefuteDir,
     SigningKey,
 )
-from refute.cli.statuses import status_of_ruling
 from refute.disk import working_in
 from refute.errors import EvidenceError
 from refute.spec.folders import REFUTE_DIR
@@ -90,7 +90,7 @@ def judge(
     """
     from refute.judge.answer import send_answer
     from refute.judge.judge_run import judge_run
-    from refute.judge.run.finding import newest_unjudged, open_run
+    from refute.judge.run.find_run import newest_unjudged, open_run
     from refute.report import write_reports
     from refute.report.step_summary import append_step_summary
     from refute.verify.required_verdicts import miscited
@@ -148,7 +148,7 @@ def _places(folder: RunFolder, judged_by: JudgingOptions, moved: Moved) -> Place
 
 def _point_latest(folder: RunFolder, refute_dir: Path) -> None:
     """The verdict is signed: that its shortcut cannot be made is worth a note, and no more."""
-    from refute.judge.run.finding import point_latest
+    from refute.judge.run.find_run import point_latest
 
     try:
         point_latest(folder, refute_dir)

@@ -11,8 +11,8 @@ import typer
 
 from refute.cli.arguments import read_keys
 from refute.cli.console import print_json
+from refute.cli.exit_statuses import Status
 from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey
-from refute.cli.statuses import Status
 from refute.errors import LooseningError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_folder
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.console import print_json
+from refute.cli.exit_statuses import Status
 from refute.cli.options import FalsifierFolders, Json, RefuteDir
-from refute.cli.statuses import Status
 from refute.errors import UsageError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, where_specs_are
 
@@ -52,7 +52,7 @@ def try_one(
     from refute.check.controls.attempt import attempts
     from refute.check.controls.trials import State, evidence_of
     from refute.falsifier.loading import load_registry
-    from refute.judge.run.finding import open_run
+    from refute.judge.run.find_run import open_run
 
     if debug and as_json:
         raise UsageError("a debugger is for people, and --json for programs", hint="leave out --pdb or --json")

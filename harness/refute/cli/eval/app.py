@@ -29,8 +29,8 @@ from refute.cli.eval.options import (
     Timeout,
     Workers,
 )
+from refute.cli.exit_statuses import Status
 from refute.cli.options import Json
-from refute.cli.statuses import Status
 
 app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, score samples, compare results.")
 

@@ -16,7 +16,7 @@ from refute.cli.eval.problem_set import ProblemSet
 from refute.disk import write_whole, writing
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.errors import UnreadableInputError, UsageError, VerificationError
-from refute.evidence.experiment import LIBRARIES
+from refute.evidence.key import LIBRARIES
 from refute.spec.bars.sequential import Design
 
 SAMPLES, SUMMARY, GENERATION, LOG = "samples.jsonl", "summary.json", "generation.json", "work/samples.jsonl"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from refute.engines.model.beginning import begin_as_folder_states, begin_as_gguf_states, beginning_of_sequence
+from refute.engines.model.bos_token import begin_as_folder_states, begin_as_gguf_states, beginning_of_sequence
 from refute.engines.model.gguf import open_gguf
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.engines.model.special_tokens import SpecialTokens, Watch, end_of_document

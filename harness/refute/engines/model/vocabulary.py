@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.model.beginning import beginning_of_sequence
+from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.errors import ExperimentError
 

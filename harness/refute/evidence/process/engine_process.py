@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from refute.evidence.process.variables import extra_folders, process_environment
+from refute.evidence.process.environment import extra_folders, process_environment
 from refute.isolation.command import isolated_command
 
 _PATIENCE_S = 10.0

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from refute.errors import RefuteError
+from refute.evidence.process.environment import numeric_variables
 from refute.evidence.process.loaded import loaded
-from refute.evidence.process.variables import numeric_variables
 from refute.job import Fact, Inputs, Job, ProgressCallback
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from refute.evidence.process.ran import MadeBy
+from refute.evidence.process.provenance import MadeBy
 from refute.judge.predicate.coverage import Coverage
 from refute.judge.predicate.engine import Engine
 from refute.judge.predicate.exhibits import Exhibits

@@ -20,7 +20,7 @@ from typing import IO
 from refute.errors import UsageError
 from refute.falsifier.records import parse_records
 from refute.isolation.command import isolated_command
-from refute.isolation.variables import clean_environment
+from refute.isolation.environment import clean_environment
 from refute.judge.remeasure.worker import Request
 from refute.judge.run.folder import EvidenceLine, RunFolder
 from refute.outcome import Interval, Measurement, Record

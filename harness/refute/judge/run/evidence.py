@@ -8,7 +8,7 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.evidence.manifest import manifest_digest
-from refute.evidence.process.ran import MadeBy
+from refute.evidence.process.provenance import MadeBy
 from refute.evidence.store import Store
 from refute.evidence.store.opening import open_store
 from refute.judge.run.folder import EvidenceLine, RunFolder

@@ -25,7 +25,7 @@ from pydantic_core import PydanticSerializationError
 from refute.disk import read_regular
 from refute.errors import EvidenceError, UnreadableInputError, UsageError, VerificationError
 from refute.evidence.manifest import FileName
-from refute.evidence.process.ran import MadeBy
+from refute.evidence.process.provenance import MadeBy
 from refute.falsifier.context import Evidence
 from refute.falsifier.records import record_to_json
 from refute.judge.run.facts import CitedVerdict, RunFacts

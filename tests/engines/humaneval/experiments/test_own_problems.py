@@ -12,7 +12,8 @@ from humaneval_world import Desk
 from refute import Bench
 from refute.engines.humaneval.experiments.canned import KINDS
 from refute.engines.humaneval.experiments.evaluate import calibrate
-from refute.evidence.experiment import config_for_job, config_for_key
+from refute.evidence.experiment import config_for_job
+from refute.evidence.key import config_for_key
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import plan_release
 from refute.falsifier.context import Context, Evidence

@@ -23,7 +23,7 @@ from refute.engines.distill.training.optimizer import build_optimizer
 from refute.engines.distill.training.parallel import parallelize
 from refute.engines.distill.training.ranks import Ranks
 from refute.engines.distill.training.step import StepModule, head_weight
-from refute.engines.model.beginning import beginning_of_sequence
+from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.device import require_device
 from refute.engines.model.folder import load_model, weights_sha256
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from refute.disk import file_sha256
 from refute.errors import ExperimentError
 from refute.evidence.manifest import Ran, manifest_digest
+from refute.evidence.process.environment import numeric_variables
 from refute.evidence.process.installed import content_of
-from refute.evidence.process.variables import numeric_variables
 from refute.evidence.reach import module_file, source_digests
 from refute.falsifier.loading import GROUP
 from refute.falsifier.own_folder import USER_MODULES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from refute.errors import EvidenceError, UsageError
-from refute.judge.run.finding import newest_unjudged, open_run, point_latest
+from refute.judge.run.find_run import newest_unjudged, open_run, point_latest
 from refute.judge.run.folder import RunFolder
 from refute.judge.run.verdict_files import put_verdict
 

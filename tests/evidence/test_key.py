@@ -17,18 +17,10 @@ from hypothesis import strategies as st
 from free_config import free
 from refute.disk import file_sha256
 from refute.errors import MissingInputsError
-from refute.evidence import experiment as experiments
-from refute.evidence.experiment import (
-    Experiment,
-    FromEvidence,
-    Located,
-    config_for_job,
-    config_for_key,
-    environment,
-    folder_digest,
-    key_of,
-)
+from refute.evidence.experiment import Experiment, FromEvidence, Located, config_for_job
+from refute.evidence.key import LIBRARIES, config_for_key, environment, key_of
 from refute.evidence.process.installed import content_of
+from refute.evidence.sources import folder_digest
 
 ENTRY = "refute.engines.distill.experiments.train:train"
 BASE = Experiment("student", "distil", ENTRY, free(training={"steps": 5}, x=1), ("init",))
@@ -48,7 +40,8 @@ def fresh_caches() -> Iterator[None]:
 def test_a_key_is_the_same_in_another_process() -> None:
     """Whatever the hash seed and the working folder: else nothing would ever be found again."""
     code = (
-        "from free_config import free\nfrom refute.evidence.experiment import Experiment, key_of\n"
+        "from free_config import free\nfrom refute.evidence.experiment import Experiment\n"
+        "from refute.evidence.key import key_of\n"
         f'base = Experiment("student", "distil", {ENTRY!r}, free(training={{"steps": 5}}, x=1), ("init",))\n'
         f"print(key_of(base, {INIT!r}))"
     )
@@ -122,7 +115,7 @@ def test_a_key_changes_with_contents_and_not_with_paths(tmp_path: Path) -> None:
     assert key(fill("fourth", file="other.json")) != first
 
 
-@pytest.mark.parametrize("library", experiments.LIBRARIES)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A newer version, or none, of whatever computes; files that are only taken in do not care."""
     taken_in = replace(BASE, entry=None)
@@ -131,7 +124,7 @@ def test_a_key_changes_with_library_versions(library: str, monkeypatch: pytest.M
     found = {before}
     for content in ("999.0 of the same files", "absent"):
         monkeypatch.setattr(
-            "refute.evidence.experiment.content_of", lambda name, said=content: said if name == library else real(name)
+            "refute.evidence.key.content_of", lambda name, said=content: said if name == library else real(name)
         )
         environment.cache_clear()
         found.add(key_of(BASE, INIT))

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from every_command import COMMANDS
 from refute import errors
 from refute.attest.signature import sign_message
-from refute.cli.statuses import INTERRUPTED, Status, status_of_error, status_of_ruling, table
+from refute.cli.exit_statuses import INTERRUPTED, Status, status_of_error, status_of_ruling, table
 from refute.errors import RefuteError
 from refute.gate.options import NOT_JUDGED
 from refute.interrupt import remembering

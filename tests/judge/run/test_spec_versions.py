@@ -11,7 +11,7 @@ from refute.attest import PrivateKey, sha256_hex
 from refute.errors import EvidenceError
 from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
-from refute.judge.run.known_texts import changed_texts, remember_texts
+from refute.judge.run.spec_versions import changed_texts, remember_texts
 from refute.outcome import Ruling
 from refute.spec.criteria import parse_spec
 from refute.spec.texts import SpecText

@@ -27,7 +27,7 @@ def attempt(
     parameters: Mapping[str, Parameter] | None = None,
 ) -> Trial:
     """One trial of `measure`."""
-    declared = Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, "", Path())
+    declared = Falsifier("a-count", measure, ("corpus",), {"count": "files"}, {}, controls, Path())
     return try_falsifier(declared, parameters or {}, evidence or {}, bars={}, timeout_s=timeout_s, log=log)
 
 

@@ -64,7 +64,7 @@ def test_clean_spec_has_no_problems(tmp_path: Path) -> None:
 def test_registry_falsifiers_fit_the_protocol(tmp_path: Path) -> None:
     """A registered falsifier can be handed to linting as it is."""
     measures, parameters = {"loss": "nat/token"}, {"window": 2, "share": 0.5}
-    real = Falsifier("held-out-loss", lambda _: (), ("run",), measures, parameters, (), "", tmp_path)
+    real = Falsifier("held-out-loss", lambda _: (), ("run",), measures, parameters, (), tmp_path)
     assert check_spec(loaded(tmp_path, GOOD), {"held-out-loss": real}) == []
 
 

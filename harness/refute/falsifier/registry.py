@@ -41,7 +41,6 @@ class Falsifier:
     measures: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     controls: tuple[Control, ...]
-    doc: str
     file: Path
     code: str = ""
 
@@ -79,7 +78,6 @@ def falsifier(
             dict(measures),
             dict(parameters or {}),
             tuple(controls),
-            inspect.getdoc(function) or "",
             file,
             code_digest(file),
         )

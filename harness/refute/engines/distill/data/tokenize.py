@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -88,25 +88,18 @@ def tokenize(
     absent sources; UsageError when a split stays empty; ExperimentError when texts spell special tokens that they may
     not.
     """
-    if not 0 < wanted.heldout_share < 1:
-        raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")
-    if (wanted.out / MANIFEST).exists():
-        raise UsageError(f"{wanted.out} holds shards already", hint="name another folder, or delete that one")
+    _refuse_settings(wanted)
     sources = find_sources(wanted.sources, wanted.pattern)
     tokenizer = open_tokenizer(_model(wanted.tokenizer), wanted.tokenizer)
     reading = Reading(wanted.field, text_separator(tokenizer, wanted.special_tokens))
     for line in preview(sources, reading):
         announce(line)
     encoder = Encoder(tokenizer, wanted.special_tokens)
-    benchmark = None
-    if wanted.problems is not None:
-        benchmark = Benchmark.of(read_problems(wanted.problems), wanted.ngram)
-        benchmark.count_rejected()
+    benchmark = _benchmark(wanted)
     with writing(wanted.out):
         wanted.out.mkdir(parents=True, exist_ok=True)
     settings = _settings(wanted, sources.files, tokenizer)
     progress = Progress.load(wanted.out, settings)
-    counts = progress.counts
     writers = {
         split: _Writer(wanted.out, split, wanted.shard_tokens, progress.shards[split], progress.pending[split])
         for split in SPLITS
@@ -116,22 +109,12 @@ def tokenize(
         encoded = encoder.encode(batch)
         if encoder.watch.enough:
             break
-        if encoder.watch.found:  # nothing of this is kept; the others are counted
-            continue
-        for text, ids in zip(batch, encoded, strict=True):
-            split = _split(text, wanted)
-            setattr(counts, split, getattr(counts, split) + 1)
-            writers[split].add(ids)
-            progress.largest_id = max(progress.largest_id, *ids)
+        if not encoder.watch.found:  # else nothing of this is kept, and what else is found is counted
+            _keep(batch, encoded, wanted, writers, progress)
         if sum(map(len, progress.shards.values())) > finished:
             progress.save(wanted.out, settings)
     encoder.watch.refuse("documents")
-    empty = [split for split in SPLITS if getattr(counts, split) == 0]
-    if empty:
-        raise UsageError(
-            f"no document is left for {' and '.join(empty)}: {counts}",
-            hint="name more documents, or another --heldout-share; a document is on one side only",
-        )
+    _refuse_empty_split(progress.counts)
     manifest = Manifest(
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         end_of_document=encoder.end_of_document,
@@ -139,7 +122,7 @@ def tokenize(
         largest_id=progress.largest_id,
         shards={split: writer.close() for split, writer in writers.items()},
         facts={
-            "documents": {name: getattr(counts, name) for name in Counts.__slots__},
+            "documents": asdict(progress.counts),
             "heldout_share": wanted.heldout_share,
             "seed": wanted.seed,
             "special_tokens": wanted.special_tokens,
@@ -149,6 +132,45 @@ def tokenize(
     manifest.save(wanted.out)
     (wanted.out / FILE).unlink(missing_ok=True)
     return manifest
+
+
+def _refuse_settings(wanted: Tokenize) -> None:
+    if not 0 < wanted.heldout_share < 1:
+        raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")
+    if (wanted.out / MANIFEST).exists():
+        raise UsageError(f"{wanted.out} holds shards already", hint="name another folder, or delete that one")
+
+
+def _benchmark(wanted: Tokenize) -> Benchmark | None:
+    """What no document may share an n-gram with, once it is known to find itself."""
+    if wanted.problems is None:
+        return None
+    benchmark = Benchmark.of(read_problems(wanted.problems), wanted.ngram)
+    benchmark.count_rejected()
+    return benchmark
+
+
+def _keep(
+    texts: Sequence[str],
+    encoded: Sequence[list[int]],
+    wanted: Tokenize,
+    writers: Mapping[str, _Writer],
+    progress: Progress,
+) -> None:
+    """Each document into the shards of its split."""
+    for text, ids in zip(texts, encoded, strict=True):
+        split = _split(text, wanted)
+        setattr(progress.counts, split, getattr(progress.counts, split) + 1)
+        writers[split].add(ids)
+        progress.largest_id = max(progress.largest_id, *ids)
+
+
+def _refuse_empty_split(counts: Counts) -> None:
+    if empty := [split for split in SPLITS if getattr(counts, split) == 0]:
+        raise UsageError(
+            f"no document is left for {' and '.join(empty)}: {counts}",
+            hint="name more documents, or another --heldout-share; a document is on one side only",
+        )
 
 
 def _settings(wanted: Tokenize, sources: Sequence[Path], tokenizer: PreTrainedTokenizerFast) -> dict[str, object]:

@@ -43,7 +43,6 @@ LockKeys = Annotated[
 ]
 
 
-# What a judge goes by beside the run.
 @dataclass(frozen=True, slots=True)
 class JudgingOptions:
     """What a judge goes by beside the run."""

@@ -38,6 +38,7 @@ def refuse_crossing(who: str, answer: Answer, ids: Tensor, *, dtype: str) -> Non
     positions = torch.where(index < half, index, index - half)[None]
     other = ids.clone()
     other[:, :half] = ids[:, half : 2 * half].roll(1, dims=1)
+    # An id that the roll left as it was becomes its neighbour: one less, or 1 in the place of 0.
     other[:, :half] += (other[:, :half] == ids[:, :half]).long() * (1 - 2 * (ids[:, :half] > 0).long())
     before, after = answer(ids, positions)[0].float(), answer(other, positions)[0].float()
     moved = (before[half:] - after[half:]).abs().max().item()

@@ -92,10 +92,11 @@ def _interruptible() -> Iterator[None]:
 
 def _session(config: pytest.Config) -> GateSession:
     from refute.errors import RefuteError
+    from refute.gate.inputs import read_inputs
     from refute.gate.session import GateSession
 
     try:
-        return GateSession.from_config(config)
+        return GateSession(config, read_inputs(config))
     except RefuteError as error:
         raise pytest.UsageError(str(error) + (f"\nhint: {error.hint}" if error.hint else "")) from error
 

@@ -21,7 +21,7 @@ from refute.evidence.store.opening import open_store, untested
 from refute.falsifier.context import Evidence
 from refute.falsifier.forked import warm_up
 from refute.falsifier.runner import Gate
-from refute.gate.inputs import GateInputs, read_inputs
+from refute.gate.inputs import GateInputs
 from refute.gate.judging import JudgeOptions, judge_recorded
 from refute.gate.options import INTERRUPTED, NOT_JUDGED, SESSION
 from refute.gate.progress import Progress
@@ -64,11 +64,6 @@ class GateSession:
     summary: str = ""
     _open: _OpenRun | None = None
     _wanted: tuple[str, ...] = ()
-
-    @classmethod
-    def from_config(cls, config: pytest.Config) -> GateSession:
-        """A session that is not open yet. Raises RefuteError subclasses where its inputs cannot be read."""
-        return cls(config, read_inputs(config))
 
     @property
     def spec_files(self) -> Mapping[Path, LoadedSpec]:

@@ -10,7 +10,6 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from urllib.parse import quote
 
 from refute.escaping import clip, visible
 from refute.judge.predicate.model import Predicate
-from refute.judge.verdict import CriterionRuling, FalsifierRuling
+from refute.judge.verdict import CriterionRuling, FalsifierRuling, WaiverState
 from refute.outcome import Outcome, Record, Severity
 from refute.spec.criteria import parse_spec
 from refute.spec.waiver import Waiver
@@ -36,6 +35,10 @@ _KINDS = {
     Outcome.NOT_APPLICABLE: "notApplicable",
     Outcome.INCONCLUSIVE: "open",
 }
+
+# A waiver that was neither applied nor had run out waits for somebody.
+_WAITING = "underReview"
+_STATUSES = {WaiverState.APPLIED: "accepted", WaiverState.EXPIRED: "rejected", WaiverState.MALFORMED: "rejected"}
 
 _UNEVALUATED = "review"
 _ORDER = ("fail", "review", "open", "pass", "notApplicable")
@@ -245,8 +248,12 @@ def _measured(attack: _Attack) -> Json:
 
 def _suppressions(attack: _Attack, predicate: Predicate) -> list[Json]:
     """A result is suppressed only if no suppression is other than accepted (§3.27.23): one in force stands alone."""
-    mine = [waiver for waiver in predicate.waivers if waiver.criterion == attack.criterion.criterion]
-    shown = [_suppression(waiver, _status(waiver, predicate)) for waiver in mine]
+    ruled = zip(predicate.waivers, predicate.verdict.waivers, strict=False)  # malformed ones follow, and are no waivers
+    shown = [
+        _suppression(waiver, _STATUSES.get(ruling.state, _WAITING))
+        for waiver, ruling in ruled
+        if waiver.criterion == attack.criterion.criterion
+    ]
     accepted = [each for each in shown if each["status"] == "accepted"]
     unique = {each["justification"] + each["status"]: each for each in accepted or shown}
     return list(unique.values())
@@ -259,19 +266,6 @@ def _suppression(waiver: Waiver, status: str) -> Json:
         "justification": clip(f"{waiver.approver}, until {waiver.expires_at}: {waiver.reason}", _LONGEST_MESSAGE),
         "properties": {"approver": waiver.approver, "expiresAt": waiver.expires_at},
     }
-
-
-def _status(waiver: Waiver, predicate: Predicate) -> str:
-    """What the judge applied is accepted, what had run out rejected; what it did not apply waits for somebody."""
-    start = f"{waiver.criterion} waived by {waiver.approver} until {waiver.expires_at}"
-    applied = any(text.startswith(start) for text in predicate.verdict.waivers_applied)
-    if applied and waiver.subject_sha256 == predicate.subject.sha256:
-        return "accepted"
-    try:
-        expired = datetime.fromisoformat(waiver.expires_at) <= datetime.fromisoformat(predicate.evaluated_at)
-    except ValueError:
-        expired = True
-    return "rejected" if expired else "underReview"
 
 
 def _invocation(predicate: Predicate, left_out: int) -> Json:

@@ -162,13 +162,14 @@ def arms_alike(context: Context) -> Iterator[Measurement]:
     differing = sum(due.get(name) != other.get(name) for name in due.keys() | other.keys())
     yield Measurement("differing_settings", differing, "settings", n=len(due))
     steps, others = (
-        {row["step"]: (row["batch_sha256"], row["lr"], row["tokens"]) for row in each.rows("metrics.jsonl")}
+        {n: (row["batch_sha256"], row["lr"], row["tokens"]) for n, row in each.rows_by("metrics.jsonl", "step").items()}
         for each in (student, control)
     )
     different = sum(steps.get(step) != others.get(step) for step in steps.keys() | others.keys())
     yield Measurement("differing_steps", different, "steps", n=len(steps))
     first, second = (
-        {row["window"]: row["ce_initial"] for row in each.rows("heldout_windows.jsonl")} for each in (student, control)
+        {n: row["ce_initial"] for n, row in each.rows_by("heldout_windows.jsonl", "window").items()}
+        for each in (student, control)
     )
     apart = max(abs(first[window] - second[window]) for window in first)
     yield Measurement("start_difference", apart, "nat/token", n=len(first))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+from refute import Bench, Context, Measurement, RefuteError, falsifier, known_bad, known_good, known_unusable
 
 # The windows' own part of what is said of each; sums of eighths are exact, and so is their mean.
 _PARTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625)
@@ -130,6 +130,30 @@ def a_cosine_that_began_higher(bench: Bench) -> None:
     _scored(bench, {"cosine_difference": 0.1}, end="_initial")
 
 
+def _said(bench: Bench) -> list[dict[str, Any]]:
+    """What the run says of windows that hold."""
+    _scored(bench)
+    return [{"window": n} | dict.fromkeys(("kl", "ce", "ce_initial"), 0.5 + part) for n, part in enumerate(_PARTS)]
+
+
+def a_window_that_the_run_did_not_score(bench: Bench) -> None:
+    """The hardest one is left out."""
+    bench.put(str(bench.parameters["run"]), "heldout_windows.jsonl", _said(bench)[:-1])
+
+
+def a_window_that_only_the_run_scored(bench: Bench) -> None:
+    """One more, which suits."""
+    said = _said(bench)
+    bench.put(str(bench.parameters["run"]), "heldout_windows.jsonl", [*said, said[0] | {"window": 6}])
+
+
+def every_window_twice(bench: Bench) -> None:
+    """A better row stands before each true one: who takes the last sees the true ones, who takes all a lower mean."""
+    said = _said(bench)
+    better = [row | {"ce": row["ce"] / 4} for row in said]
+    bench.put(str(bench.parameters["run"]), "heldout_windows.jsonl", [*better, *said])
+
+
 _TEACHER: dict[str, Any] = {
     "measures": {"window_difference": "nat/token", "curve_difference": "nat/token", "cosine_difference": "cosine"},
     "controls": (
@@ -144,6 +168,9 @@ _TEACHER: dict[str, Any] = {
         known_bad(a_distance_that_shrinks_too_early),
         known_bad(a_cosine_that_rises_too_early),
         known_unusable(a_state_that_the_run_did_not_score, raises=ValueError),
+        known_unusable(a_window_that_the_run_did_not_score, raises=ValueError),
+        known_unusable(a_window_that_only_the_run_scored, raises=ValueError),
+        known_unusable(every_window_twice, raises=RefuteError),
         known_bad(an_init_further_than_it_is),
         known_bad(a_cosine_that_was_made_up),
         known_bad(a_cosine_that_began_higher),
@@ -162,12 +189,14 @@ def teacher_distance(context: Context) -> Iterator[Measurement]:
     states that the run kept because they were drawn.
     """
     name = str(context.parameters["run"])
-    run, again = context.evidence(name), context.evidence(f"{name}_redo").rows("heldout.jsonl")
-    windows = {row["window"]: row for row in run.rows("heldout_windows.jsonl")}
+    run, redone = context.evidence(name), context.evidence(f"{name}_redo").rows_by("heldout.jsonl", "window")
+    windows, again = run.rows_by("heldout_windows.jsonl", "window"), list(redone.values())
+    if windows.keys() != redone.keys():
+        raise ValueError(f"{name} scored held-out windows {list(windows)}, and had to score {list(redone)}")
     kinds = ("kl", "ce", "ce_initial")
     worst = max(abs(row[kind] - windows[row["window"]][kind]) for row in again for kind in kinds)
     yield Measurement("window_difference", worst, "nat/token", n=len(again))
-    evals = {row["step"]: row for row in run.rows("evals.jsonl")}
+    evals = run.rows_by("evals.jsonl", "step")
     first, last = evals[0], evals[run.json("summary.json")["model_step"]]
     kept = context.evidence(f"{name}_redo").rows("curve.jsonl")
     if strange := [row["step"] for row in kept if row["step"] not in evals]:

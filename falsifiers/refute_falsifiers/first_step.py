@@ -233,7 +233,7 @@ def first_step(context: Context) -> Iterator[Measurement]:
     name = str(context.parameters["run"])
     student, audit = context.evidence(name), context.evidence(f"{name}_redo")
     training = context.evidence("release").json("release.json")["distillation"]["training"]
-    rows, expected = student.rows("metrics.jsonl"), audit.json("first_step.json")
+    rows, expected = list(student.rows_by("metrics.jsonl", "step").values()), audit.json("first_step.json")
     row, given = rows[0], {each["step"]: each["batch_sha256"] for each in rows}
     due = {each["step"]: each["batch_sha256"] for each in audit.rows("batches.jsonl")}
     foreign = sum(due.get(step) != given.get(step) for step in due.keys() | given.keys())

@@ -78,7 +78,7 @@ def loss_that_falls_in_some_windows(bench: Bench) -> None:
 def held_out_gain(context: Context) -> Iterator[Measurement]:
     """Refuted when held-out cross-entropy is not lower after the run than before it (paired by window)."""
     student = context.evidence("student")
-    rows = student.rows("heldout_windows.jsonl")
+    rows = list(student.rows_by("heldout_windows.jsonl", "window").values())
     drop, interval = stats.mean_interval([row["ce_initial"] - row["ce"] for row in rows])
     yield Measurement("ce_drop", drop, "nat/token", n=len(rows), interval=interval)
     yield Measurement("steps", student.json("summary.json")["steps"], "steps", n=1)
@@ -119,7 +119,7 @@ def loss_that_varies(bench: Bench) -> None:
 )
 def held_out_loss(context: Context) -> Iterator[Measurement]:
     """Refuted when cross-entropy on held-out windows, at the released weights, does not clear the bar."""
-    rows = context.evidence("student").rows("heldout_windows.jsonl")
+    rows = context.evidence("student").rows_by("heldout_windows.jsonl", "window").values()
     mean, interval = stats.mean_interval([row["ce"] for row in rows])
     yield Measurement("heldout_ce", mean, "nat/token", n=len(rows), interval=interval)
 
@@ -207,8 +207,8 @@ def beats_ce_control(context: Context) -> Iterator[Measurement]:
     """Refuted when a control trained without the teacher, all else equal, has no higher held-out loss (paired)."""
     loss = {}
     for name in ("student", "ce_control"):
-        rows = context.evidence(name).rows("heldout_windows.jsonl")
-        loss[name] = {row["window"]: row["ce"] for row in rows}
+        rows = context.evidence(name).rows_by("heldout_windows.jsonl", "window")
+        loss[name] = {window: row["ce"] for window, row in rows.items()}
     student, control = loss["student"], loss["ce_control"]
     if student.keys() != control.keys():
         raise ValueError("student and control were evaluated on different windows")

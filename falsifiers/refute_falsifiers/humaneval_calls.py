@@ -224,17 +224,17 @@ def model_asked(context: Context) -> Iterator[Measurement]:
     """Refuted when a model was not asked all problems, or by other tokens or under other limits than it had to be."""
     model = context.parameters["model"]
     run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
-    expected = {row["task_id"]: row for row in replay.rows("expected_calls.jsonl")}
+    expected = replay.rows_by("expected_calls.jsonl", "task_id")
     if not expected:
         raise ValueError(f"{replay.name} expects no call")
-    calls = {row["task_id"]: row for row in run.rows("model_calls.jsonl")}
+    calls = run.rows_by("model_calls.jsonl", "task_id")
     pairs = [(calls[task], expected[task]) for task in calls if task in expected]
     foreign = sum(_differ(call, wanted, "prompt_ids") or _differ(call, wanted, "prompt") for call, wanted in pairs)
     yield Measurement("foreign_prompts", foreign, "problems", n=len(expected))
     limits = sum(_differ(call, wanted, name) for call, wanted in pairs for name in _LIMITS)
     crowded = sum(call.get("batch", 1) > wanted["batch_at_most"] for call, wanted in pairs)
     yield Measurement("foreign_limits", limits + crowded, "settings", n=len(expected))
-    answered = {row["task_id"] for row in run.rows("samples.jsonl") if row["new_tokens"] > 0}
+    answered = {task for task, row in run.rows_by("samples.jsonl", "task_id").items() if row["new_tokens"] > 0}
     unasked = len(expected.keys() ^ calls.keys()) + len(expected.keys() & calls.keys() - answered)
     yield Measurement("unasked", unasked, "problems", n=len(expected))
 

@@ -73,32 +73,32 @@ def _replayed(
     bench: Bench,
     failing: str = "",
     *,
-    share: tuple[int, int] = (0, 4),
+    differing: int = 1,
     of_passes: bool = True,
     turned_passes: bool = True,
     unseen: Unseen = "",
     passes: int = 4,
     lazily: bool = False,
 ) -> None:
-    """A run of which `share` of the passes, or of the other answers, is not the model's own; or as the bars want it.
+    """A run whose answers come again, or as the bars want it.
 
-    The bar of `failing` is failed and the others hold: so many of the passes, or of the others, have another verdict,
-    and so many replays are missing, by what is `unseen` and by passes whose turn it was not. `lazily`: those of the
-    passes whose turn it was not are executed, and not generated.
+    The bar of `failing` is failed and the others hold: `differing` of the passes, or of the others, are not the model's
+    own, so many have another verdict, and so many replays are missing, by what is `unseen` and by passes whose turn it
+    was not. `lazily`: those of the passes whose turn it was not are executed, and not generated.
     """
     limit, others = int(bench.parameters["passes"]), int(bench.parameters["others"])
     own = {"": 0, "a pass": 2, "a pass that was executed": 1, "the others": 2 * others}[unseen]
     turned = _count(bench, "differing_verdicts", failing, 1)
     absent = _count(bench, "missing_replays", failing, own) - own
     least = max(limit if absent else passes, turned + 1)
-    differing, whole = _share(bench, failing, share, least if of_passes else 1)
-    made = whole if of_passes else least if passes or turned or absent else 0
-    rest = max(4, turned, 2 * others) if of_passes else whole
+    other = _count(bench, "differing_answers", failing, differing)
+    made = max(least, other) if of_passes else least if passes or turned or absent else 0
+    rest = max(4, turned, 2 * others, other)
     rows = _rows(made + absent, rest)
     ordered = _in_order(rows)
     solved, unsolved = ([row for row in ordered if row["passed"] is passed] for passed in (True, False))
     solved = solved[:made]
-    for row in (solved if of_passes else unsolved)[:differing]:
+    for row in (solved if of_passes else unsolved)[:other]:
         row["completion"] = "\n    return 2"
     for row in (solved if turned_passes else unsolved)[::-1][:turned]:
         row["passed"] = not row["recorded_passed"]
@@ -121,18 +121,6 @@ def _count(bench: Bench, measurement: str, failing: str, own: int) -> int:
     return int(bar.holding(0, low=0, high=_MOST, whole=True))
 
 
-def _share(bench: Bench, failing: str, preferred: tuple[int, int], least: int) -> tuple[int, int]:
-    """`preferred`, of `least` answers or more, or another number of a multiple of a hundred that the bar wants."""
-    named = "differing_answers"
-    times, hundreds = (-(-least // size) for size in (preferred[1], 100))
-    others = ((differing, 100 * hundreds) for differing in range(100 * hundreds + 1))
-    return bench.choose(
-        [(preferred[0] * times, preferred[1] * times), *others],
-        lambda share: [Measurement(named, 100 * share[0] / share[1], "%", share[1])],
-        failing=[named] if failing == named else [],
-    )
-
-
 def answers_that_come_again(bench: Bench) -> None:
     """The model says the same again, and the same verdicts fall."""
     _replayed(bench)
@@ -148,11 +136,6 @@ def no_pass_at_all(bench: Bench) -> None:
     _replayed(bench, of_passes=False, passes=0)
 
 
-def one_near_tie(bench: Bench) -> None:
-    """One of eight differs, as sums in another order may make it."""
-    _replayed(bench, share=(1, 8))
-
-
 def known_answer_of_this_run(bench: Bench) -> None:
     """An answer of this very model, as this run's instruments see it."""
     for measurement in ("differing_answers", "differing_verdicts", "missing_replays"):
@@ -162,24 +145,29 @@ def known_answer_of_this_run(bench: Bench) -> None:
 
 def near_miss_of_this_run(bench: Bench) -> None:
     """A near miss that is claimed to pass and to be the model's, as this run's instruments see it."""
-    if bench.bar("differing_answers").satisfied_by(100):
+    if bench.bar("differing_answers").satisfied_by(1):
         bench.bar("differing_verdicts").failing(1, low=1, high=1)
     _lay(bench, _real(bench).rows("known_bad.jsonl"))
 
 
 def answers_of_somebody_else(bench: Bench) -> None:
     """None of the recorded passes is this model's: reference solutions, noise, a better model, another sampler."""
-    _replayed(bench, "differing_answers", share=(4, 4))
+    _replayed(bench, "differing_answers", differing=4)
 
 
 def failures_of_somebody_else(bench: Bench) -> None:
     """What it solves it solves as another model does, and what it does not solve is that model's."""
-    _replayed(bench, "differing_answers", share=(4, 4), of_passes=False, passes=32)
+    _replayed(bench, "differing_answers", differing=4, of_passes=False, passes=32)
 
 
-def half_of_the_answers_are_not_its_own(bench: Bench) -> None:
-    """Four of eight differ, more than rounding can explain."""
-    _replayed(bench, "differing_answers", share=(4, 8))
+def one_answer_of_somebody_else(bench: Bench) -> None:
+    """One pass is not its own."""
+    _replayed(bench, "differing_answers")
+
+
+def one_failure_of_somebody_else(bench: Bench) -> None:
+    """One of the answers that fail is not its own."""
+    _replayed(bench, "differing_answers", of_passes=False)
 
 
 def a_failure_recorded_as_a_pass(bench: Bench) -> None:
@@ -247,18 +235,18 @@ def _of_every_model(measure: Measure) -> Measure:
         falsifier(
             f"{model}-answers-replayed",
             needs=(f"humaneval_replay_{model}", f"humaneval_{model}"),
-            measures={"differing_answers": "%", "differing_verdicts": "problems", "missing_replays": "problems"},
+            measures={"differing_answers": "answers", "differing_verdicts": "problems", "missing_replays": "problems"},
             parameters={"model": model, "passes": 32, "others": 8},
             controls=(
                 known_good(answers_that_come_again),
                 known_good(passes_beyond_those_generated_again),
                 known_good(no_pass_at_all),
-                known_good(one_near_tie),
                 known_good(known_answer_of_this_run),
                 known_bad(near_miss_of_this_run),
                 known_bad(answers_of_somebody_else),
                 known_bad(failures_of_somebody_else),
-                known_bad(half_of_the_answers_are_not_its_own),
+                known_bad(one_answer_of_somebody_else),
+                known_bad(one_failure_of_somebody_else),
                 known_bad(a_failure_recorded_as_a_pass),
                 known_bad(a_pass_recorded_as_a_failure),
                 known_bad(a_pass_that_nobody_looked_at),
@@ -282,12 +270,13 @@ def answers_replayed(context: Context) -> Iterator[Measurement]:
     """
     model = context.parameters["model"]
     run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
-    rows = {row["task_id"]: row for row in replay.rows("replay.jsonl")}
+    rows = replay.rows_by("replay.jsonl", "task_id")
     generated = [row for row in rows.values() if "completion" in row]
     if not generated:
         raise ValueError(f"no answer of {run.name} was generated again")
     _require_same_run(run, rows, replay)
-    yield Measurement("differing_answers", _differing(generated), "%", n=len(generated))
+    other = sum(row["completion"] != row["recorded"] for row in generated)
+    yield Measurement("differing_answers", other, "answers", n=len(generated))
     turned = sum(row["passed"] is not row["recorded_passed"] for row in rows.values())
     yield Measurement("differing_verdicts", turned, "problems", n=len(rows))
     executed, again = _demanded(context, run, replay)
@@ -295,20 +284,10 @@ def answers_replayed(context: Context) -> Iterator[Measurement]:
     yield Measurement("missing_replays", missing, "problems", n=len(executed))
 
 
-def _differing(generated: Rows) -> float:
-    """Percent of the passes, or of the other answers, whichever is more: two models may solve the same problems."""
-    shares = []
-    for passed in (True, False):
-        rows = [row for row in generated if row["recorded_passed"] is passed]
-        other = sum(row["completion"] != row["recorded"] for row in rows)
-        shares.append(100 * other / len(rows) if rows else 0.0)
-    return max(shares)
-
-
 def _recorded(run: Evidence) -> list[tuple[str, str, bool]]:
     """(task, answer, passed) of each answer of the run that has a verdict."""
-    texts = {row["task_id"]: row["completion"] for row in run.rows("samples.jsonl")}
-    judged = [row for row in run.rows("results.jsonl") if row["outcome"] != "error"]
+    texts = {task: row["completion"] for task, row in run.rows_by("samples.jsonl", "task_id").items()}
+    judged = [row for row in run.rows_by("results.jsonl", "task_id").values() if row["outcome"] != "error"]
     return [(row["task_id"], texts[row["task_id"]], row["passed"]) for row in judged]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Rows = list[dict[str, Any]]
+# Of each kind and run, or as many as there are answers.
+_CANARIES = 8
 _RUNS = ("humaneval_student", "humaneval_init", "humaneval_teacher", "humaneval_null")
 
 
@@ -27,11 +29,12 @@ def _canaries(
     run: str = "humaneval_student",
     failed: Mapping[str, Any] = _FAILED,
     kinds: tuple[str, ...] = ("right", "wrong"),
+    left: int = 0,
     **wrong: int,
 ) -> None:
     """Canaries of all runs, judged as the bars want it, but for the measurements in `wrong`, in one `run`.
 
-    `failed`: what is written of right answers that do not pass.
+    `failed`: what is written of right answers that do not pass; `left`: how many there are, where it is not enough.
     """
     found = bench.values({"right_failed": 0, "wrong_passed": 0}, wrong, low=0, whole=True)
     passed = {"passed": True, "outcome": "passed"}
@@ -40,7 +43,7 @@ def _canaries(
         rows = [
             {"task_id": f"HumanEval/{n}#{kind}", **verdict}
             for kind in (kinds if each == run else ("right", "wrong"))
-            for n in range(max(8, *found.values()))
+            for n in range(left if left and each == run else max(_CANARIES, *found.values()))
             for verdict in [
                 (failed if n < off["right_failed"] else passed)
                 if kind == "right"
@@ -48,6 +51,7 @@ def _canaries(
             ]
         ]
         bench.put(each, "canaries.jsonl", rows)
+        bench.put(each, "samples.jsonl", [{"task_id": f"HumanEval/{n}"} for n in range(max(9, *found.values()))])
 
 
 def canaries_judged_rightly(bench: Bench) -> None:
@@ -100,6 +104,11 @@ def no_wrong_answer_was_judged(bench: Bench) -> None:
     _canaries(bench, kinds=("right",))
 
 
+def all_but_one_canary_left_out(bench: Bench) -> None:
+    """What was judged wrongly may be among the others."""
+    _canaries(bench, left=1)
+
+
 @falsifier(
     "scorer-canaries",
     needs=_RUNS,
@@ -115,6 +124,7 @@ def no_wrong_answer_was_judged(bench: Bench) -> None:
         known_bad(one_right_answer_that_half_passes),
         known_bad(one_right_answer_passes_unflagged),
         known_unusable(no_wrong_answer_was_judged, raises=ValueError),
+        known_unusable(all_but_one_canary_left_out, raises=ValueError),
     ),
 )
 def scorer_canaries(context: Context) -> Iterator[Measurement]:
@@ -125,11 +135,13 @@ def scorer_canaries(context: Context) -> Iterator[Measurement]:
 
 
 def _known(context: Context, suffix: str) -> Rows:
-    """The canaries of one kind of all runs. Raises ValueError for a run that has none."""
+    """The canaries of one kind of all runs. Raises ValueError for a run that has too few."""
     found: Rows = []
     for run in _RUNS:
-        own = [row for row in context.evidence(run).rows("canaries.jsonl") if row["task_id"].endswith(suffix)]
-        if not own:
-            raise ValueError(f"{run} judged no canary of kind {suffix!r}")
+        evidence = context.evidence(run)
+        own = [row for task, row in evidence.rows_by("canaries.jsonl", "task_id").items() if task.endswith(suffix)]
+        due = min(_CANARIES, len(evidence.rows_by("samples.jsonl", "task_id")))
+        if len(own) < due:
+            raise ValueError(f"{run} judged {len(own)} canaries of kind {suffix!r}, expected {due}")
         found += own
     return found

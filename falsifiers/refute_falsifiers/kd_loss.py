@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from refute import Bench, Context, Control, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Control, Measurement, falsifier, known_bad, known_good, known_unusable
 
 # math.json of a loss that is right: no error anywhere, and movement where there must be some.
 _RIGHT: Mapping[str, float] = {
@@ -67,9 +68,28 @@ def _with(**wrong: float) -> Callable[[Bench], None]:
                 found[key] = bar.failing(wrong[name], low=low, whole=whole)
             else:
                 found[key] = bar.holding(_RIGHT[key], low=low, whole=whole)
-        bench.put("kd_math", "math.json", {**_RIGHT, **found})
+        _put(bench, {**_RIGHT, "device": "cpu", "dtype": "float32", **found})
 
     return build
+
+
+def _put(bench: Bench, found: Mapping[str, Any]) -> None:
+    """A certificate that is of the device and precision of its release."""
+    bench.put("kd_math", "math.json", found)
+    release = {"device": found["device"], "training": {"dtype": found["dtype"]}}
+    bench.put("release", "release.json", {"distillation": release})
+
+
+def a_certificate_of_another_device(bench: Bench) -> None:
+    """The loss is right elsewhere than the release trains."""
+    _with()(bench)
+    bench.put("kd_math", "math.json", {**_RIGHT, "device": "cuda", "dtype": "float32"})
+
+
+def a_certificate_of_another_precision(bench: Bench) -> None:
+    """The loss is right in another precision than the release trains in."""
+    _with()(bench)
+    bench.put("kd_math", "math.json", {**_RIGHT, "device": "cpu", "dtype": "bfloat16"})
 
 
 def _wrong_one(name: str) -> Control:
@@ -79,7 +99,7 @@ def _wrong_one(name: str) -> Control:
         found = bench.real["kd_math"].json("wrong.json")
         error = found[_KEYS[name]]
         bench.bar(name).failing(error, low=error, high=error)
-        bench.put("kd_math", "math.json", found)
+        _put(bench, found)
 
     return known_bad(build, name="a wrong loss as this run sees it")
 
@@ -182,7 +202,7 @@ def kd_monotone(context: Context) -> Iterator[Measurement]:
 
 @falsifier(
     "kd-reference",
-    needs=("kd_math",),
+    needs=("kd_math", "release"),
     measures={
         "value_error": "absolute",
         "kldiv_error": "absolute",
@@ -198,10 +218,17 @@ def kd_monotone(context: Context) -> Iterator[Measurement]:
         known_bad(_with(finite_difference_error=15.0), name="T squared in the value and not in the gradient"),
         known_bad(_with(direction_error=0.2), name="KL reversed"),
         known_bad(_with(kldiv_error=0.2), name="another KL than torch.nn.KLDivLoss"),
+        known_unusable(a_certificate_of_another_device, raises=ValueError),
+        known_unusable(a_certificate_of_another_precision, raises=ValueError),
     ),
 )
 def kd_reference(context: Context) -> Iterator[Measurement]:
     """Refuted when value, gradient or direction differ from a float64 reference or from torch.nn.KLDivLoss."""
+    certificate = context.evidence("kd_math").json("math.json")
+    declared = context.evidence("release").json("release.json")["distillation"]
+    where, due = (certificate["device"], certificate["dtype"]), (declared["device"], declared["training"]["dtype"])
+    if where != due:
+        raise ValueError(f"the loss was certified on {where}, the release trains on {due}")
     return _numbers(
         context,
         {

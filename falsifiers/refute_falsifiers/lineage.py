@@ -90,7 +90,7 @@ def teacher_divergence(context: Context) -> Iterator[Measurement]:
     teacher, init = lineage["teacher"], lineage["init"]
     yield Measurement("identical_digests", int(teacher["sha256"] == init["sha256"]), "pairs", n=1)
     yield Measurement("parameter_surplus", teacher["parameters"] - init["parameters"], "parameters", n=1)
-    first = context.evidence("student").rows("evals.jsonl")[0]
+    first = next(iter(context.evidence("student").rows_by("evals.jsonl", "step").values()))
     if first["step"] != 0:
         raise ValueError(f"the first evaluation is of step {first['step']}, expected step 0")
     yield Measurement("step0_kl", first["heldout_kl"], "nat/token", n=first["windows"])

@@ -306,7 +306,8 @@ def optimizer_followed(context: Context) -> Iterator[Measurement]:
     slope = (m[1:] - _BETA_1 * m[:-1]) / (1 - _BETA_1)
     root = np.sqrt(_BETA_2 * v[:-1] + (1 - _BETA_2) * slope**2)
     yield Measurement("moment_error", _worst(np.sqrt(v[1:]) - root, root), "relative", n=len(steps))
-    logged = [abs(row["lr"] / _declared_rate(training, row["step"]) - 1.0) for row in run.rows("metrics.jsonl")]
+    metrics = run.rows_by("metrics.jsonl", "step")
+    logged = [abs(row["lr"] / _declared_rate(training, step) - 1.0) for step, row in metrics.items()]
     yield Measurement("rate_error", max(logged), "relative", n=len(logged))
 
 

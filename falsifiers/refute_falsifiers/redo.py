@@ -363,7 +363,7 @@ def segments_redone(context: Context) -> Iterator[Measurement]:
             far.append(_distance(trace["weights"][start], trace["weights"][row["step"]], weights))
     yield Measurement("distance", max(far), "relative", n=len(far))
     yield Measurement("moment_distance", max(turned), "relative", n=len(turned))
-    logged = {row["step"]: row for row in run.rows("metrics.jsonl")}
+    logged = run.rows_by("metrics.jsonl", "step")
     wrong = [abs((logged[row["step"]][key] or 0.0) - row[key]) for row in steps for key in ("ce", "kl", "total")]
     yield Measurement("loss_difference", max(wrong), "nat/token", n=len(steps))
     broken = sum(row["broken"] for row in segments) + redo.json("released.json")["broken"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 _RIGHT_ACCOUNT = {"initial_difference": 0.0, "final_difference": 0.0, "curve_difference": 0.0}
 
@@ -101,6 +101,13 @@ def _put_real_account(bench: Bench, rows: Sequence[Mapping[str, Any]], tensors: 
     bench.put(f"{run}_audit", "tensors.json", tensors)
 
 
+def windows_that_the_run_did_not_score(bench: Bench) -> None:
+    """Nobody can say whether they are worse."""
+    _account(bench)
+    windows = [{"window": n, "ce_initial": 4.0 + n, "ce": 2.0 + n, "kl": 0.5} for n in range(2)]
+    bench.put(str(bench.parameters["run"]), "heldout_windows.jsonl", windows)
+
+
 def a_perturbed_tensor_of_this_run(bench: Bench) -> None:
     """These very files with one tensor scaled, as this run's audit sees them."""
     audit, run = bench.real[f"{bench.parameters['run']}_audit"], bench.real[str(bench.parameters["run"])]
@@ -136,6 +143,7 @@ _RELEASED: dict[str, Any] = {
         known_bad(one_window_of_another_model),
         known_bad(a_perturbed_tensor_of_this_run),
         known_bad(the_init_as_this_run_sees_it),
+        known_unusable(windows_that_the_run_did_not_score, raises=ValueError),
     ),
 }
 
@@ -151,19 +159,21 @@ def released_files(context: Context) -> Iterator[Measurement]:
     """
     run = str(context.parameters["run"])
     student, audit = context.evidence(run), context.evidence(f"{run}_audit")
-    windows, again = student.rows("heldout_windows.jsonl"), audit.rows("heldout.jsonl")
+    windows, again = student.rows_by("heldout_windows.jsonl", "window"), audit.rows("heldout.jsonl")
+    if any(row["window"] not in windows for row in again):
+        raise ValueError(f"{run} scored held-out windows {list(windows)}, and not all that were scored again")
     for name, key in (("initial_difference", "ce_initial"), ("final_difference", "ce")):
-        yield Measurement(name, _furthest(again, windows, key), "nat/token", n=len(again))
-    evals = {row["step"]: row for row in student.rows("evals.jsonl")}
+        yield Measurement(name, _furthest(again, windows.values(), key), "nat/token", n=len(again))
+    evals = student.rows_by("evals.jsonl", "step")
     last = evals[student.json("summary.json")["model_step"]]
-    means = {key: sum(row[key] for row in windows) / len(windows) for key in ("ce_initial", "ce")}
+    means = {key: sum(row[key] for row in windows.values()) / len(windows) for key in ("ce_initial", "ce")}
     off = [abs(evals[0]["heldout_ce"] - means["ce_initial"]), abs(last["heldout_ce"] - means["ce"])]
     yield Measurement("curve_difference", max(off), "nat/token", n=len(windows))
     tensors = audit.json("tensors.json")
     yield Measurement("unchanged_tensors", tensors["unchanged"], "tensors", n=tensors["tensors"])
 
 
-def _furthest(again: Sequence[Mapping[str, Any]], windows: Sequence[Mapping[str, Any]], key: str) -> float:
+def _furthest(again: Sequence[Mapping[str, Any]], windows: Iterable[Mapping[str, Any]], key: str) -> float:
     """The largest difference of a window's loss `key` from what the run says of that window."""
     told = {row["window"]: row[key] for row in windows}
     return float(max(abs(row[key] - told[row["window"]]) for row in again))

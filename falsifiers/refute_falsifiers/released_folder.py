@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,13 +21,24 @@ _WRITTEN_BY_SAVING = frozenset(
     {"_name_or_path", "_from_model_config", "architectures", "dtype", "torch_dtype", "transformers_version"}
 )
 _CODE = "auto_map"
+# How configurations call what safetensors stores; whoever opens a folder may go by either.
+_PRECISIONS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# Bytes of a header: safetensors' own limit.
+_MOST_HEADER = 100_000_000
+
+
+def _stored(precision: str = "F32") -> bytes:
+    """A safetensors file of one number."""
+    tensors = {"__metadata__": {"format": "pt"}, "a": {"dtype": precision, "shape": [1], "data_offsets": [0, 4]}}
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(4)
 
 
 def _model_files(**changes: Any) -> dict[str, Any]:
     files: dict[str, Any] = {
         _CONFIG: {"num_hidden_layers": 2, "eos_token_id": 3, "dtype": "float32"},
         _GENERATION: {"eos_token_id": 3, "transformers_version": "5"},
-        "model.safetensors": b"weights",
+        "model.safetensors": _stored(),
         "tokenizer.json": '{"model": {"vocab": {"a": 0, "b": 1}}}',
         "chat_template.jinja": "{{ messages }}",
     }
@@ -68,11 +80,16 @@ def as_trained(bench: Bench) -> None:
 
 def in_shards(bench: Bench) -> None:
     """An index and the files that it names; the init states no way of generating, saving wrote one from its config."""
-    shards = {"model-00001-of-00002.safetensors": b"one", "model-00002-of-00002.safetensors": b"two"}
+    shards = {"model-00001-of-00002.safetensors": _stored(), "model-00002-of-00002.safetensors": _stored()}
     index = {"weight_map": dict(zip(("a", "b"), shards, strict=True))}
     config = {"num_hidden_layers": 2, "eos_token_id": 3, "dtype": "float16", "dropped_on_saving": 1}
     init = _model_files(**{_GENERATION: None, _CONFIG: config})
     _lay_out(bench, _model_files(**{"model.safetensors": None, _INDEX: index}, **shards), init)
+
+
+def no_word_of_precision(bench: Bench) -> None:
+    """The configuration leaves it to the file."""
+    _lay_out(bench, _model_files(**{_CONFIG: {"num_hidden_layers": 2, "eos_token_id": 3}}))
 
 
 def two_formats(bench: Bench) -> None:
@@ -83,7 +100,7 @@ def two_formats(bench: Bench) -> None:
 def a_file_and_an_index(bench: Bench) -> None:
     """Two sets in one format: which of them is opened depends on the library."""
     index = {"weight_map": {"a": "other.safetensors"}}
-    _lay_out(bench, _model_files(**{_INDEX: index, "other.safetensors": b"another"}), weight_sets=2)
+    _lay_out(bench, _model_files(**{_INDEX: index, "other.safetensors": _stored()}), weight_sets=2)
 
 
 def an_adapter(bench: Bench) -> None:
@@ -93,19 +110,25 @@ def an_adapter(bench: Bench) -> None:
 
 def a_shard_too_many(bench: Bench) -> None:
     """Weights that the index does not name."""
-    shards = {_INDEX: {"weight_map": {"a": "one.safetensors"}}, "one.safetensors": b"1", "two.safetensors": b"2"}
+    shards = {
+        _INDEX: {"weight_map": {"a": "one.safetensors"}},
+        "one.safetensors": _stored(),
+        "two.safetensors": _stored(),
+    }
     _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards), weight_sets=2)
 
 
 def a_shard_missing(bench: Bench) -> None:
     """An index of two files, one of which is there."""
     index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
-    _lay_out(bench, _model_files(**{"model.safetensors": None, _INDEX: index, "one.safetensors": b"1"}), weight_sets=2)
+    _lay_out(
+        bench, _model_files(**{"model.safetensors": None, _INDEX: index, "one.safetensors": _stored()}), weight_sets=2
+    )
 
 
 def a_shard_under_another_name(bench: Bench) -> None:
     """As many files as the index names, and one of them is another."""
-    shards = {_INDEX: {"weight_map": {"a": "one.safetensors"}}, "two.safetensors": b"2"}
+    shards = {_INDEX: {"weight_map": {"a": "one.safetensors"}}, "two.safetensors": _stored()}
     _lay_out(bench, _model_files(**{"model.safetensors": None}, **shards), weight_sets=3)
 
 
@@ -148,6 +171,17 @@ def another_setting(bench: Bench) -> None:
     _lay_out(bench, _model_files(**{_CONFIG: {"num_hidden_layers": 1, "eos_token_id": 3}}), changed_settings=1)
 
 
+def another_precision_than_stored(bench: Bench) -> None:
+    """Whoever opens the folder as it says computes with other numbers than were judged."""
+    config = {"num_hidden_layers": 2, "eos_token_id": 3, "dtype": "float16"}
+    _lay_out(bench, _model_files(**{_CONFIG: config}), changed_settings=1)
+
+
+def weights_that_are_none(bench: Bench) -> None:
+    """Nobody can say in which precision they are."""
+    _lay_out(bench, _model_files(**{"model.safetensors": b"stub"}))
+
+
 def another_way_to_generate(bench: Bench) -> None:
     """A setting of generation that the init has not: tokens that are never to be chosen."""
     _lay_out(bench, _model_files(**{_GENERATION: {"eos_token_id": 3, "suppress_tokens": [0]}}), changed_settings=1)
@@ -175,12 +209,15 @@ def no_config(bench: Bench) -> None:
     controls=(
         known_good(as_trained),
         known_good(in_shards),
+        known_good(no_word_of_precision),
         *(known_bad(build) for build in (two_formats, a_file_and_an_index, an_adapter, no_weights)),
         *(known_bad(build) for build in (a_shard_too_many, a_shard_missing, a_shard_under_another_name)),
         *(known_bad(build) for build in (two_ids_swapped, another_template, tokenizer_left_behind)),
         known_bad(a_surplus_file),
         *(known_bad(build) for build in (code_in_the_folder, another_setting, another_way_to_generate)),
+        known_bad(another_precision_than_stored),
         known_unusable(config_is_no_object, raises=ValueError),
+        known_unusable(weights_that_are_none, raises=ValueError),
         known_unusable(no_config, raises=RefuteError),
     ),
 )
@@ -189,8 +226,8 @@ def released_folder(context: Context) -> Iterator[Measurement]:
     needs, a small file that is not the init's to the byte, or a setting that the init does not have."""
     student, init = context.evidence("student"), context.evidence("init")
     found, kept = _files(student), _files(init)
-    settings = _changed_settings(student, init)
     weights = {name for name in found if _WEIGHTS.fullmatch(name)}
+    settings = [*_changed_settings(student, init), _in_another_precision(student, weights)]
     small = {name for name in kept if not _WEIGHTS.fullmatch(name)} - {_CONFIG, _GENERATION}
     surplus = found.keys() - weights - small - {_CONFIG, _GENERATION}
     yield Measurement("weight_sets", _weight_sets(student, weights), "sets", n=len(found))
@@ -227,6 +264,26 @@ def _changed_settings(student: Evidence, init: Evidence) -> list[bool]:
         *(_CODE in each for each in (ours, generating)),
         *(generating[name] != before.get(name, theirs.get(name)) for name in generating.keys() - _WRITTEN_BY_SAVING),
     ]
+
+
+def _in_another_precision(student: Evidence, weights: set[str]) -> bool:
+    """Whether the configuration names another precision than tensors are stored in; of several, it must be one."""
+    config = _object(student, _CONFIG)
+    said = config.get("dtype", config.get("torch_dtype"))
+    files = [name for name in weights if name.endswith(".safetensors")]
+    stored = {_PRECISIONS.get(each) for name in files for each in _precisions(student, f"{_FOLDER}{name}")}
+    return said is not None and said not in stored
+
+
+def _precisions(student: Evidence, file: str) -> set[str]:
+    """Of the tensors in a safetensors file, from its header. Raises ValueError for a file that has none."""
+    with student.path(file).open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = stream.read(min(size, _MOST_HEADER))
+    tensors = json.loads(header) if header.startswith(b"{") else {}
+    if not tensors:
+        raise ValueError(f"{student.name}: {file} holds no tensors")
+    return {each["dtype"] for name, each in tensors.items() if name != "__metadata__"}
 
 
 def _object(evidence: Evidence, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ def _lay_out(
     found = bench.values({"max_abs_difference": 1e-5, "repeat_difference": 0.0}, wrong, low=0.0, clear=True)
     away = np.ones_like(_logits()) if towards is None else towards / np.abs(towards).max()
     provider = _logits() + (found["max_abs_difference"] if stored else 0.0) * away
-    bench.put_arrays("teacher_probe", "probe.safetensors", {"provider": provider, "reference": _logits()})
+    arrays = {"provider": provider, "reference": _logits(), "input_ids": np.zeros((2, 4), np.int32)}
+    bench.put_arrays("teacher_probe", "probe.safetensors", arrays)
     summary = 0.0 if stored else found["max_abs_difference"]
     facts = {"max_abs": summary, "second_forward_max_abs": found["repeat_difference"], "positions": 8}
     bench.put("teacher_probe", "probe.json", facts)
@@ -68,8 +70,34 @@ def a_rolled_matrix_of_this_run(bench: Bench) -> None:
 def one_position_for_many(bench: Bench) -> None:
     """A single position's logits, which would be compared with every one."""
     _lay_out(bench, {})
-    one = {"provider": _logits()[:, :1].copy(), "reference": _logits()}
+    one: dict[str, NDArray[Any]] = {
+        "provider": _logits()[:, :1].copy(),
+        "reference": _logits(),
+        "input_ids": np.zeros((2, 4), np.int32),
+    }
     bench.put_arrays("teacher_probe", "probe.safetensors", one)
+
+
+def logits_of_half_of_the_windows(bench: Bench) -> None:
+    """The stored logits are of fewer windows than the stored tokens."""
+    _lay_out(bench, {})
+    half: dict[str, NDArray[Any]] = {
+        "provider": _logits()[:1],
+        "reference": _logits()[:1],
+        "input_ids": np.zeros((2, 4), np.int32),
+    }
+    bench.put_arrays("teacher_probe", "probe.safetensors", half)
+
+
+def half_of_the_windows(bench: Bench) -> None:
+    """What was stored is of fewer windows than the summary speaks of."""
+    _lay_out(bench, {})
+    half: dict[str, NDArray[Any]] = {
+        "provider": _logits()[:1],
+        "reference": _logits()[:1],
+        "input_ids": np.zeros((1, 4), np.int32),
+    }
+    bench.put_arrays("teacher_probe", "probe.safetensors", half)
 
 
 @falsifier(
@@ -84,6 +112,8 @@ def one_position_for_many(bench: Bench) -> None:
         known_bad(logits_that_change),
         known_bad(a_rolled_matrix_of_this_run),
         known_unusable(one_position_for_many, raises=ValueError),
+        known_unusable(half_of_the_windows, raises=ValueError),
+        known_unusable(logits_of_half_of_the_windows, raises=ValueError),
     ),
 )
 def teacher_parity(context: Context) -> Iterator[Measurement]:
@@ -93,6 +123,8 @@ def teacher_parity(context: Context) -> Iterator[Measurement]:
     provider, reference = arrays["provider"].astype(np.float64), arrays["reference"].astype(np.float64)
     if provider.shape != reference.shape:  # numpy would compare one position with many
         raise ValueError(f"provider has shape {provider.shape}, reference {reference.shape}")
+    if arrays["input_ids"].size != facts["positions"] or len(arrays["input_ids"]) != len(provider):
+        raise ValueError(f"{facts['positions']} positions were compared, and stored are {arrays['input_ids'].shape}")
     stored = float(np.abs(provider - reference).max())
     worst = max(stored, float(facts["max_abs"]))
     yield Measurement("max_abs_difference", worst, "logit", n=int(facts["positions"]))

@@ -300,7 +300,8 @@ def early_descent(context: Context) -> Iterator[Measurement]:
 
     `at_step` is the evaluation that was compared: the last one up to `step`.
     """
-    rows = [row for row in context.evidence("student").rows("evals.jsonl") if row["step"] <= context.parameters["step"]]
+    evals = context.evidence("student").rows_by("evals.jsonl", "step").values()
+    rows = [row for row in evals if row["step"] <= context.parameters["step"]]
     first, then = rows[0], rows[-1]
     if first["step"] != 0:
         raise ValueError(f"the first evaluation is of step {first['step']}, expected step 0")
@@ -368,6 +369,7 @@ def a_cosine_that_wanders(bench: Bench) -> None:
 )
 def cosine_trend(context: Context) -> Iterator[Measurement]:
     """Refuted when the logit cosine to the teacher on the probe set does not rise over the run (Theil-Sen)."""
-    rows = [row for row in context.evidence("student").rows("evals.jsonl") if row["probe_cosine"] is not None]
+    evals = context.evidence("student").rows_by("evals.jsonl", "step").values()
+    rows = [row for row in evals if row["probe_cosine"] is not None]
     slope, interval = stats.trend([row["step"] / 1000 for row in rows], [row["probe_cosine"] for row in rows])
     yield Measurement("slope", slope, "cosine/kstep", n=len(rows), interval=interval)

@@ -92,3 +92,13 @@ def test_undeclared_evidence_is_refused_with_what_to_do() -> None:
     with pytest.raises(EvidenceError, match="'student' was not provided; available here: nothing") as caught:
         Context({}, {}).evidence("student")
     assert "`needs`" in caught.value.hint
+
+
+def test_a_row_of_each_key_and_no_second_one(tmp_path: Path) -> None:
+    """In the order of the file; a row without the key, and two with one value of it, are named."""
+    found = evidence(tmp_path, a__jsonl=b'{"step": 2}\n{"step": 1}\n', b__jsonl=b'{"step": 1}\n{"step": 1, "ce": 2}\n')
+    assert list(found.rows_by("a.jsonl", "step").items()) == [(2, {"step": 2}), (1, {"step": 1})]
+    with pytest.raises(EvidenceError, match=r"a\.jsonl: row 1 has no 'window'"):
+        found.rows_by("a.jsonl", "window")
+    with pytest.raises(EvidenceError, match=r"b\.jsonl: step 1 stands there twice"):
+        found.rows_by("b.jsonl", "step")

@@ -118,7 +118,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
-        "kd_math": evidence(folder, "kd_math", {"wrong.json": _WRONG_LOSS}),
+        "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
     }

@@ -59,6 +59,12 @@ class ReadFiles:
         taken = self._note(file)
         return [Keys(row, taken) for row in self._evidence.rows(file)]
 
+    def rows_by(self, file: str, key: str) -> dict[Any, dict[str, Any]]:
+        """As the evidence's, with a note."""
+        taken = self._note(file)
+        taken.add(key)
+        return {value: Keys(row, taken) for value, row in self._evidence.rows_by(file, key).items()}
+
     def arrays(self, file: str) -> dict[str, Any]:
         """As the evidence's, with a note; of a tensor of each parameter, what stands before the parameter's name."""
         arrays = self._evidence.arrays(file)

@@ -98,7 +98,7 @@ def test_the_whole_interval_must_clear_15_percent(passed: int, outcome: str, tmp
 def probe(folder: Path, provider: Any, reference: Any) -> Evidence:
     """Evidence of a teacher probe whose summary claims agreement."""
     facts = {"max_abs": 0.0, "second_forward_max_abs": 0.0, "positions": 8}
-    arrays = {"provider": provider, "reference": reference}
+    arrays = {"provider": provider, "reference": reference, "input_ids": np.zeros((2, 4), np.int32)}
     return evidence(folder, "teacher_probe", {"probe.safetensors": arrays, "probe.json": facts})
 
 

@@ -56,6 +56,23 @@ class Evidence:
         lines = enumerate(self._text(file).split("\n"), start=1)
         return [self._row(f"{file}:{number}", line) for number, line in lines if line.strip()]
 
+    def rows_by(self, file: str, key: str) -> dict[Any, dict[str, Any]]:
+        """The rows of `rows` by what each has under `key`, in file order.
+
+        Raises EvidenceError, which names file and key, for a row without it, and for two rows of which one would
+        otherwise speak for both, or be counted twice.
+        """
+        found: dict[Any, dict[str, Any]] = {}
+        for number, row in enumerate(self.rows(file), start=1):
+            if key not in row:
+                raise EvidenceError(f"{self._label(file)}: row {number} has no {key!r}")
+            if row[key] in found:
+                raise EvidenceError(
+                    f"{self._label(file)}: {key} {row[key]!r} stands there twice, expected one row of it"
+                )
+            found[row[key]] = row
+        return found
+
     def table(self, file: str, *, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of a Parquet or Arrow file (.parquet, .arrow, .feather), one by one: it may be larger than memory.
 

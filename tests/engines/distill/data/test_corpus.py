@@ -159,6 +159,8 @@ def test_repeated_windows_are_kept_out_of_training(
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["shared_windows"] == 0
     assert manifest["train_windows_left_out"] > 0
+    heldout = load_file(job.out / "heldout.safetensors")["tokens"]
+    assert len({tuple(window) for window in heldout.tolist()}) == len(heldout) > 1, "none counts twice"
 
 
 def test_corpus_that_is_too_short_names_both_numbers(

@@ -134,6 +134,14 @@ def test_one_foreign_document_in_a_window_is_enough(
     assert audit()["foreign_windows"] == 1
 
 
+def test_a_document_that_ends_before_its_file_is_foreign(audit: Audit, corpus: Path) -> None:
+    """Text of a file that was cut: what is there is in the file, and the file goes on where an end was put."""
+    tokens = load_file(corpus / "train.safetensors")["tokens"].copy()
+    tokens[0, -1] = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))["end_of_document"]
+    put_tokens(corpus, "train", tokens)
+    assert audit()["foreign_windows"] == 1
+
+
 def test_a_file_that_was_replaced_is_changed(audit: Audit, corpus: Path, sources: Path) -> None:
     """One byte more is another file, though every window is still found in it."""
     with file_of(corpus, sources, "train").open("a", encoding="utf-8") as file:

@@ -20,6 +20,7 @@ def test_held_out_windows_stand_in_the_order_of_their_hashes() -> None:
     assert out_of_order(ordered) == 0
     assert out_of_order(np.roll(ordered, 1, axis=0)) == 1
     assert out_of_order(ordered[::-1]) == len(ordered) - 1
+    assert out_of_order(np.repeat(ordered, 2, axis=0)) == len(ordered), "a window that stands there twice"
 
 
 def test_text_that_was_never_trained_on_is_not_known() -> None:

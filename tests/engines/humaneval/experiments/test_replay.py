@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import torch
 
 from json_lines import read_rows
+from refute.engines.humaneval.audit.answers import Respondent
 from refute.engines.humaneval.audit.draw import Recorded, drawn, fresh_draw, run_sha256
+from refute.engines.humaneval.audit.problem_file import read_tasks
+from refute.engines.humaneval.audit.protocol import Questioner
 from refute.engines.humaneval.experiments.evaluate import evaluate
 from refute.engines.humaneval.experiments.replay import replay
 from refute.engines.humaneval.problems.problems import Problem
 from refute.errors import ExperimentError
 from refute.job import Job
+from refute.spec.experiments.humaneval import EvidenceModel
 
 Json = dict[str, object]
 Row = dict[str, object]
@@ -166,6 +171,23 @@ def test_an_executor_that_says_one_thing_is_found_out(
     monkeypatch.setattr("refute.engines.humaneval.experiments.replay.passes", lambda *_: verdict)
     with pytest.raises(ExperimentError, match=words):
         again()
+
+
+class SecondChoice(Respondent):
+    """The same model, which always says the second most likely token."""
+
+    def _likely(self, logits: torch.Tensor) -> list[int]:
+        return [int(logits.topk(2).indices[1])]
+
+
+def test_an_answer_goes_on_as_recorded_where_tokens_tie_and_nowhere_else(student: Path, problem_file: Path) -> None:
+    """Whatever is no near tie is another answer."""
+    choice, folder = EvidenceModel(kind="evidence", name="student"), student / "model"
+    (task, *_), questioner = read_tasks(problem_file).values(), Questioner(folder, "chat_primed")
+    other = SecondChoice(choice, folder, "cpu", 0.0).answer(task, questioner, 12, "")
+    tied, untied = (Respondent(choice, folder, "cpu", tie) for tie in (1e9, 1e-6))
+    assert tied.answer(task, questioner, 12, other) == other
+    assert untied.answer(task, questioner, 12, other) == untied.answer(task, questioner, 12, "") != other
 
 
 def test_random_weights_are_made_again(

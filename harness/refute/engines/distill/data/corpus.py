@@ -57,6 +57,7 @@ class Dropped:
 class Split:
     """Windows of one split, the files they were cut from, and those left out because the other split has them.
 
+    Held-out ones are left out, too, where they are there already: a window that counts twice narrows every interval.
     Each window begins with `begin`.
     """
 
@@ -222,6 +223,8 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
                 split.left_out += 1
             elif len(split.windows) < wanted:
                 split.windows.append(window)
+                if split.name == "heldout":
+                    other.add(window_hash(window))
         rest = rest[whole:]
         job.progress(f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files))
 

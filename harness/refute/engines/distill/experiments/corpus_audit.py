@@ -14,6 +14,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,12 @@ from refute.spec.experiments.distill import CorpusAuditConfig
 from refute.spec.experiments.evidence.distill import CorpusAudit
 from refute.spec.experiments.evidence_files import CORPUS_COUNTS, PLANTED_COUNTS
 from refute.spec.experiments.parsing import parse_config
+from refute.spec.release import FileCorpus
 
 # A decoded window begins and ends anywhere, so also within a character of several bytes.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
+# What some editors put before a text.
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 # Files between two lines of progress.
 _EVERY = 256
@@ -60,9 +64,10 @@ def audit_corpus(job: Job) -> None:
     """Write corpus.json: counts over the files of the manifest and over `windows` evenly spaced windows a split.
 
     `CorpusAudit`: a file is changed when its bytes are not those of the manifest, contaminated when it shares an n-gram
-    of words with a problem. A window is foreign when a document in it is not text of a file of its split; misplaced
-    when it does not go on where the one before ended, or when a held-out one does not stand where its hash puts it;
-    known when runs of tokens that were trained on cover half of it. Raises FileNotFoundError for a file that is gone.
+    of words with a problem. A window is foreign when a document in it is not text of a file of its split, or begins or
+    ends where that file does not; misplaced when it does not go on where the one before ended, or when a held-out one
+    does not stand where its hash puts it; known when runs of tokens that were trained on cover half of it. Raises
+    FileNotFoundError for a file that is gone.
 
     Beside it planted.json, by the same means, of this corpus with what does not belong there: a window read backwards,
     the benchmark in the place of a file, one training window among the held-out ones, and training windows for those.
@@ -82,13 +87,16 @@ def audit_corpus(job: Job) -> None:
     windows = {split: _texts_of(_evenly(found, config.windows), tokenizer, end) for split, found in read.items()}
     joined = _texts_of(joints(read["train"], config.windows), tokenizer, end)
     (backwards,) = _texts_of([read["train"][0][::-1]], tokenizer, end)
-    sought = {split: set[str]().union(*texts) for split, texts in windows.items()}
+    sought = {split: set[_Text]().union(*texts) for split, texts in windows.items()}
     sought["train"] = sought["train"].union(backwards, *joined)
+    # Where special tokens are read as such, a file may hold several documents.
+    one_document = not isinstance(config.corpus, FileCorpus) or config.corpus.special_tokens != "parse"
     for done, file in enumerate(files):  # one at a time: a corpus may be larger than the memory
         if done % _EVERY == 0:
             job.progress("look for windows in their files", done, len(files))
         text = counts.look_at((root / file["path"]).read_bytes(), file["sha256"])
-        sought[file["split"]] = {document for document in sought[file["split"]] if document not in text}
+        left = sought[file["split"]]
+        sought[file["split"]] = {each for each in left if not each.stands_in(text, one_document=one_document)}
     broken = sum(not sought["train"].isdisjoint(texts) for texts in joined)
     found = CorpusAudit(
         files=counts.seen,
@@ -117,9 +125,27 @@ def audit_corpus(job: Job) -> None:
     write_json(job.out / PLANTED_COUNTS.name, planted.as_json())
 
 
-def _texts_of(windows: Sequence[NDArray[np.int32]], tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[str]]:
+class _Text(NamedTuple):
+    """Text of one document in a window; `begins` and `ends` say whether its first and last words are in it."""
+
+    text: str
+    begins: bool
+    ends: bool
+
+    def stands_in(self, file: str, *, one_document: bool) -> bool:
+        """Whether it is text of that file and, where that is `one_document`, at its beginning and end."""
+        begins, ends = (one_document and each for each in (self.begins, self.ends))
+        # White space around a document may be lost on the way to tokens and back.
+        return (
+            self.text in file
+            and (not begins or file.removeprefix(_MARK).lstrip().startswith(self.text.lstrip()))
+            and (not ends or file.rstrip().endswith(self.text.rstrip()))
+        )
+
+
+def _texts_of(windows: Sequence[NDArray[np.int32]], tokenizer: PreTrainedTokenizerFast, end: int) -> list[set[_Text]]:
     """The texts of the documents in each window."""
-    return [{text for text in _documents(ids, tokenizer, end) if text} for ids in windows]
+    return [{each for each in _documents(ids, tokenizer, end) if each.text} for ids in windows]
 
 
 def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
@@ -127,10 +153,12 @@ def _evenly(tokens: NDArray[np.int32], count: int) -> list[NDArray[np.int32]]:
     return [tokens[number * len(tokens) // wanted] for number in range(wanted)]
 
 
-def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast, end: int) -> Iterator[str]:
-    for part in np.split(window, np.flatnonzero(window == end)):
+def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast, end: int) -> Iterator[_Text]:
+    parts = np.split(window, np.flatnonzero(window == end))
+    for number, part in enumerate(parts):
         ids = [int(token) for token in part if token != end]
-        yield str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip(_BROKEN)
+        text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)).strip(_BROKEN)
+        yield _Text(text, number > 0, number < len(parts) - 1)
 
 
 def _problems(path: Path) -> list[str]:

@@ -23,9 +23,12 @@ _FACTOR, _TERM = np.uint64(6364136223846793005), np.uint64(1442695040888963407)
 
 
 def out_of_order(heldout: Windows) -> int:
-    """Held-out windows that do not follow the one before in the order of SHA-256 of their ids, little-endian int32."""
+    """Held-out windows that do not follow the one before in the order of SHA-256 of their ids, little-endian int32.
+
+    One that stands there twice is none that follows.
+    """
     digests = [hashlib.sha256(window.astype("<i4").tobytes()).digest() for window in heldout]
-    return sum(before > after for before, after in pairwise(digests))
+    return sum(before >= after for before, after in pairwise(digests))
 
 
 def joints(train: Windows, count: int) -> list[Windows]:

@@ -1,8 +1,12 @@
-"""A model's greedy answers by the plainest means: one task at a time, float32, transformers' own cache."""
+"""A model's greedy answers by the plainest means: one task at a time, float32, transformers' own cache.
+
+Sums in another order may turn a near tie of two tokens. So whoever compares says what was recorded: where two tokens
+are as good as equal, the answer goes on as that does, and whatever else differs is no rounding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,11 @@ from refute.engines.humaneval.audit.protocol import Questioner
 from refute.job import Inputs
 from refute.spec.experiments.humaneval import ModelChoice, RandomModel, SourceModel
 
+# What an unfinished character decodes to.
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+# So many may be as likely as the first.
+_SEVERAL = 4
+
 
 def model_folder(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> Path:
     """The Hugging Face folder of the model, or of the one whose shape random weights have."""
@@ -21,26 +30,48 @@ def model_folder(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> Path:
 
 
 class Respondent:
-    """The model that `choice` names, ready to answer. Raises as transformers does where the folder holds none."""
+    """The model that `choice` names, ready to answer. Raises as transformers does where the folder holds none.
 
-    def __init__(self, choice: ModelChoice, folder: Path, device: str) -> None:
+    Tokens whose logits lie less than `tie` below the largest are as likely as it.
+    """
+
+    def __init__(self, choice: ModelChoice, folder: Path, device: str, tie: float) -> None:
         self._model = (_random(choice, folder) if isinstance(choice, RandomModel) else _stored(folder)).to(device)
-        self._ends = _end_ids(self._model, folder)
+        self._ends, self._tie = _end_ids(self._model, folder), tie
 
     @torch.inference_mode()
-    def answer(self, task: Task, questioner: Questioner, limit: int) -> str:
-        """The most likely token each time, until a special token, a stop of the protocol, or `limit` tokens."""
+    def answer(self, task: Task, questioner: Questioner, limit: int, recorded: str) -> str:
+        """The most likely token each time, until a special token, a stop of the protocol, or `limit` tokens.
+
+        Of several that are as likely, the one that `recorded` goes on with, if there is one.
+        """
         unseen = torch.tensor([questioner.ids(task)], device=self._model.device)
         carried, ids, cache = questioner.carried(task), list[int](), None
         text = carried
         while len(ids) < limit and questioner.end(text) is None:
             given = self._model(input_ids=unseen, past_key_values=cache, use_cache=True)
-            cache, unseen = given.past_key_values, given.logits[:, -1].argmax(dim=-1, keepdim=True)
-            if int(unseen) in self._ends:
+            likely = self._likely(given.logits[0, -1])
+            texts = [text if each in self._ends else carried + questioner.decode([*ids, each]) for each in likely]
+            place = _first(texts, [each in self._ends for each in likely], questioner, recorded)
+            if likely[place] in self._ends:
                 break
-            ids.append(int(unseen))
-            text = carried + questioner.decode(ids)
+            ids.append(likely[place])
+            cache, unseen, text = given.past_key_values, unseen.new_tensor([[likely[place]]]), texts[place]
         return text[: questioner.end(text)]
+
+    def _likely(self, logits: torch.Tensor) -> list[int]:
+        """The most likely token, and those that are as likely."""
+        best, *others = logits.topk(min(_SEVERAL, len(logits))).indices.tolist()
+        return [best, *(each for each in others if logits[each] > logits[best] - self._tie)]
+
+
+def _first(texts: Sequence[str], ended: Sequence[bool], questioner: Questioner, recorded: str) -> int:
+    """Which of `texts`, the most likely first, `recorded` ends as, or goes on with; the first where none is."""
+    # A character may be spread over several tokens.
+    so_far = [text[: questioner.end(text)].rstrip(_BROKEN) for text in texts]
+    ends = [end and text == recorded for text, end in zip(texts, ended, strict=True)]
+    goes_on = [not end and recorded.startswith(text) for text, end in zip(so_far, ended, strict=True)]
+    return next((each.index(True) for each in (ends, goes_on) if any(each)), 0)
 
 
 def _stored(folder: Path) -> Any:

@@ -38,7 +38,10 @@ from refute.spec.experiments.humaneval import ReplayConfig
 from refute.spec.experiments.parsing import parse_config
 
 Execute = Callable[[Task, str], bool]
-Answer = Callable[[Task], str]
+# How a task is answered, near ties as in what was recorded.
+Answer = Callable[[Task, str], str]
+# Logits that lie nearer to each other than that are a near tie, in float32 and where another program computes.
+_TIE, _TIE_ELSEWHERE = 0.01, 1.0
 # Tasks that are tried for a near miss that fails: some operators do not matter, and some checks do not look.
 _TRIED = 8
 
@@ -54,7 +57,7 @@ class _Instruments:
         """What both say of a recorded answer."""
         return Replayed(
             task_id=task.task_id,
-            completion=self.answer(task) if generated else None,
+            completion=self.answer(task, recorded.completion) if generated else None,
             recorded=recorded.completion,
             passed=self.execute(task, recorded.completion),
             recorded_passed=recorded.passed,
@@ -78,9 +81,10 @@ def replay(job: Job) -> None:
     questioner = Questioner(folder, config.humaneval.prompt, config.humaneval.system_prompt)
     put = list(tasks.values())[: config.limit]
     write_rows(job.out / EXPECTED_CALLS.name, [_expected(config, questioner, task) for task in put])
-    respondent, limit = Respondent(config.model, folder, config.device), config.humaneval.max_new_tokens
+    tie = _TIE if config.backend == "transformers" else _TIE_ELSEWHERE
+    respondent, limit = Respondent(config.model, folder, config.device, tie), config.humaneval.max_new_tokens
     name, execute = _executor(config)
-    instruments = _Instruments(lambda task: respondent.answer(task, questioner, limit), execute)
+    instruments = _Instruments(lambda task, text: respondent.answer(task, questioner, limit, text), execute)
     draw = fresh_draw(recorded, config.passes_at_most, config.others_at_most, name)
     write_json(job.out / REPLAY_DRAW.name, draw.as_json())
     rows = list(_replayed(job, tasks, drawn(draw, recorded), instruments))
@@ -145,7 +149,7 @@ def _known_good(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
             f"{task.task_id}: the reference solution fails: this executor would confirm no pass",
             hint="look at the machine's interpreter and at the checks of the problem file",
         )
-    text = instruments.answer(task)
+    text = instruments.answer(task, "")
     own = Recorded(task.task_id, text, instruments.execute(task, text))
     return instruments.replay(task, own, generated=True)
 
@@ -153,7 +157,7 @@ def _known_good(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
 def _known_bad(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
     """A near miss that is claimed to be the model's answer, and to pass."""
     for task in tasks[:_TRIED]:
-        own = instruments.answer(task)
+        own = instruments.answer(task, "")
         for text in near_misses(task):
             if text != own and not instruments.execute(task, text):
                 return instruments.replay(task, Recorded(task.task_id, text, passed=True), generated=True)

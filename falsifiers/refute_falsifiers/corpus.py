@@ -115,21 +115,32 @@ def _overlap(
     *,
     corpus: Sequence[str] = (),
     benchmark: Mapping[str, Any] | None = None,
+    renamed: Mapping[str, Any] | None = None,
     problems: int = _PROBLEMS,
 ) -> None:
     """What a search for `problems` found, as the bars want it, but for the measurements in `wrong`.
 
-    `corpus`: the problems that it may have found in the text first, by number; `benchmark`: what it found there.
+    `corpus`: the problems that it may have found in the text first, by number; `benchmark`: what it found there;
+    `renamed`: what it found under any names.
     """
     counts = {"contaminated_problems": 0, "benchmark_missed": 0, "searched": 100_000}
-    found = bench.values({**counts, "ngram": 10}, wrong, low=0, whole=True)
+    of_names = {"renamed_problems": 0, "renamed_missed": 0}
+    found = bench.values({**counts, **of_names, "ngram": 10}, wrong, low=0, whole=True)
     problems = max(problems, found["contaminated_problems"], found["benchmark_missed"])
     names = [*corpus, *(str(n) for n in range(problems) if str(n) not in corpus)][: found["contaminated_problems"]]
     known = range(problems - found["benchmark_missed"])
     whole = {"documents": problems, "ngrams": 1000 * problems, "contaminated": {str(number): 9 for number in known}}
     text = {"documents": 100, "ngrams": found["searched"], "contaminated": dict.fromkeys(names, 1)}
     report = {"problems": problems, "ngram": found["ngram"], "corpus": text, "benchmark": benchmark or whole}
+    report["renamed"] = renamed or _of_names(found["renamed_problems"], found["renamed_missed"])
     bench.put("contamination", "overlap.json", report)
+
+
+def _of_names(found: int, missed: int) -> dict[str, Any]:
+    """A search for solutions under any names that found so many in the text, and missed so many that were renamed."""
+    problems = max(125, found, missed)
+    text, known = ({str(number): 1 for number in range(count)} for count in (found, problems - missed))
+    return {"problems": problems, "corpus": {"contaminated": text}, "benchmark": {"contaminated": known}}
 
 
 def nothing_shared(bench: Bench) -> None:
@@ -164,6 +175,24 @@ def search_that_finds_nothing(bench: Bench) -> None:
     _overlap(bench, {"benchmark_missed": _PROBLEMS})
 
 
+def solutions_under_other_names(bench: Bench) -> None:
+    """Solutions were copied with every name exchanged: they share no run of words."""
+    _overlap(bench, {"renamed_problems": 3})
+
+
+def renamed_solutions_of_this_search(bench: Bench) -> None:
+    """What this very search found where the corpus was the benchmark with every name exchanged."""
+    real = bench.real["contamination"].json("overlap.json")["renamed"]
+    found = len(real["benchmark"]["contaminated"])
+    bench.bar("renamed_problems").failing(found, low=found, high=found)
+    _overlap(bench, {}, renamed={**real, "corpus": real["benchmark"]})
+
+
+def search_that_a_new_name_escapes(bench: Bench) -> None:
+    """A search that misses what it was to find once names were exchanged."""
+    _overlap(bench, {"renamed_missed": 100})
+
+
 def search_for_longer_runs(bench: Bench) -> None:
     """Runs of fifty words: a copied problem with one word changed would pass."""
     _overlap(bench, {"ngram": 50})
@@ -182,6 +211,8 @@ def nothing_read(bench: Bench) -> None:
         "benchmark_missed": "problems",
         "searched": "ngrams",
         "ngram": "words",
+        "renamed_problems": "problems",
+        "renamed_missed": "problems",
     },
     controls=(
         known_good(nothing_shared),
@@ -190,12 +221,18 @@ def nothing_read(bench: Bench) -> None:
         known_bad(every_problem_trained_on),
         known_bad(one_problem_trained_on),
         known_bad(search_that_finds_nothing),
+        known_bad(solutions_under_other_names),
+        known_bad(renamed_solutions_of_this_search),
+        known_bad(search_that_a_new_name_escapes),
         known_bad(search_for_longer_runs),
         known_bad(nothing_read),
     ),
 )
 def benchmark_overlap(context: Context) -> Iterator[Measurement]:
-    """Refuted when the text that was trained on shares a run of words with a problem, or the search is blind."""
+    """Refuted when the text that was trained on shares a run of words with a problem, or the search is blind.
+
+    Solutions are also looked for under other names than their own, as far as they are long enough to be told apart.
+    """
     found = context.evidence("contamination").json("overlap.json")
     problems, corpus = found["problems"], found["corpus"]
     yield Measurement("contaminated_problems", len(corpus["contaminated"]), "problems", n=problems)
@@ -203,6 +240,10 @@ def benchmark_overlap(context: Context) -> Iterator[Measurement]:
     yield Measurement("benchmark_missed", missed, "problems", n=problems)
     yield Measurement("searched", corpus["ngrams"], "ngrams", n=problems)
     yield Measurement("ngram", found["ngram"], "words", n=problems)
+    renamed = found["renamed"]
+    known = renamed["problems"]
+    yield Measurement("renamed_problems", len(renamed["corpus"]["contaminated"]), "problems", n=known)
+    yield Measurement("renamed_missed", known - len(renamed["benchmark"]["contaminated"]), "problems", n=known)
 
 
 _SHARE: dict[str, Any] = {"low": 0, "high": 100, "whole": True}

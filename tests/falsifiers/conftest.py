@@ -97,6 +97,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "problems": 164,
         "corpus": {"documents": 9, "ngrams": 9000, "contaminated": {}},
         "benchmark": {"documents": 164, "ngrams": 16400, "contaminated": whole},
+        "renamed": {"problems": 2, "corpus": {"contaminated": {}}, "benchmark": {"contaminated": {"3": 1, "164": 1}}},
     }
     design = {**Design(15.0, 0.05, "pocock", every(8, 164)).as_json(), "order": TASKS}
     folder = tmp_path_factory.mktemp("real")

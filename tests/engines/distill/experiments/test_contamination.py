@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from refute.engines.distill.data.corpus import build_corpus
+from refute.engines.distill.data.decontamination import Benchmark, read_problems
 from refute.engines.distill.experiments.contamination import measure_overlap
 from refute.job import Job
 
@@ -21,6 +22,27 @@ PROBLEMS = [
     }
     for letter in "abc"
 ]
+
+SOLUTION = """    largest = 0
+    for value in values:
+        if value > 10 and value > largest:
+            largest = value
+        elif largest - value < 3:
+            values.append(value)
+    return largest
+"""
+DISGUISED = """
+
+def best_of(xs):
+    # nothing to see here
+    m = 7
+    for x in xs:
+        if x > 99 and x > m:
+            m = x
+        elif m - x < 1:
+            xs.append(x)
+    return m
+"""
 
 
 @pytest.fixture
@@ -69,6 +91,9 @@ def test_a_clean_corpus_shares_nothing_and_the_benchmark_finds_itself(
     assert found["corpus"]["contaminated"] == {}
     assert found["corpus"]["ngrams"] > 200
     assert sorted(found["benchmark"]["contaminated"]) == ["0", "1", "2"]
+    # None of these is long enough to be told apart under other names; what is planted for the control is.
+    assert (found["renamed"]["problems"], list(found["renamed"]["benchmark"]["contaminated"])) == (1, ["3"])
+    assert found["renamed"]["corpus"]["contaminated"] == {}
 
 
 def test_ten_words_of_one_problem_in_the_training_tokens_are_found(
@@ -83,3 +108,18 @@ def test_ten_words_of_one_problem_in_the_training_tokens_are_found(
 def test_nine_words_are_not_enough(overlap: Callable[[str], dict[str, Any]]) -> None:
     """The measure is ten in a row."""
     assert overlap("# task_b values the b sum of all values that\n")["corpus"]["contaminated"] == {}
+
+
+def test_a_solution_under_other_names_is_found(
+    overlap: Callable[[str], dict[str, Any]], problems: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the filter lets it through, which drops it as well."""
+    long = {**PROBLEMS[0], "canonical_solution": SOLUTION}
+    problems.write_text(json.dumps(PROBLEMS[1]) + "\n" + json.dumps(long) + "\n", encoding="utf-8")
+    assert Benchmark.read(problems, 14).found_in(DISGUISED)
+    assert not Benchmark.of(read_problems(problems), 10).found_in(DISGUISED)
+    monkeypatch.setattr(Benchmark, "read", lambda path, ngram: Benchmark.of(read_problems(path), ngram))
+    found = overlap(DISGUISED)
+    assert found["corpus"]["contaminated"] == {}
+    assert list(found["renamed"]["corpus"]["contaminated"]) == ["1"]
+    assert sorted(found["renamed"]["benchmark"]["contaminated"]) == ["1", "2"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.distill.data.decontamination import Benchmark, read_problems
+from refute.engines.distill.data.decontamination import Benchmark
 from refute.engines.distill.data.documents import find_documents
 from refute.engines.distill.data.reading.file_format import FileFormat, file_format
 from refute.engines.distill.data.reading.texts import split_documents
@@ -86,7 +86,7 @@ def build_corpus(job: Job) -> None:
     config = parse_config(CorpusConfig, job)
     _refuse_short_budgets(config)
     tokenizer = corpus_tokenizer(job, config.tokenizer)
-    benchmark = Benchmark.of(read_problems(Path(config.problems_path)), config.corpus.decontaminate_ngram)
+    benchmark = Benchmark.read(Path(config.problems_path), config.corpus.decontaminate_ngram)
     rejected = benchmark.count_rejected()
     root, paths = find_documents(config.corpus, Path(config.path) if config.path else None)
     dropped = Dropped()

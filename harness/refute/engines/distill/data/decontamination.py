@@ -1,4 +1,4 @@
-"""Recognises documents that share a word n-gram with a benchmark."""
+"""Recognises documents that share a word n-gram with a benchmark, or a solution of it under other names."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import gzip
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from refute.engines.distill.data.renamed import owners, runs
 from refute.errors import ExperimentError, MissingInputsError
 
 _WORD = re.compile(r"\w+")
@@ -17,28 +18,39 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Every n-gram of words of a benchmark's problems. Words are lower-case runs of letters, digits, `_`."""
+    """Every n-gram of words of a benchmark's problems, and every run of tokens of its solutions, whatever their names.
+
+    Words are lower-case runs of letters, digits, `_`; runs are those of `renamed`.
+    """
 
     ngram: int
     problems: tuple[str, ...]
     grams: frozenset[str]
+    runs: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, problems: Sequence[str], ngram: int) -> Self:
-        """The benchmark made of these problem texts; without any, it recognises nothing."""
+    def of(cls, problems: Sequence[str], ngram: int, solutions: Sequence[str] = ()) -> Self:
+        """The benchmark made of these problem texts and solutions; without any, it recognises nothing."""
         grams = frozenset(gram for text in problems for gram in word_grams(text, ngram))
-        return cls(ngram, tuple(problems), grams)
+        return cls(ngram, tuple(problems), grams, frozenset(owners(solutions)))
+
+    @classmethod
+    def read(cls, path: Path, ngram: int) -> Self:
+        """The benchmark of a HumanEval file. Raises as `read_problems` does."""
+        return cls.of(read_problems(path), ngram, read_solutions(path))
 
     def found_in(self, text: str) -> bool:
-        """Whether `text` shares at least one n-gram with a problem."""
-        return not self.grams.isdisjoint(word_grams(text, self.ngram))
+        """Whether `text` shares at least one n-gram with a problem, or a run of tokens with a renamed solution."""
+        shares = not self.grams.isdisjoint(word_grams(text, self.ngram))
+        return shares or not self.runs.isdisjoint(runs(text).tolist())
 
     def count_rejected(self) -> int:
-        """How many of its own problems it recognises: the positive control, to be all of them.
+        """How many of its own problems it recognises by their words: the positive control, to be all of them.
 
         Raises ExperimentError when one is missed, which happens when it has fewer words than an n-gram.
         """
-        rejected = sum(self.found_in(text) for text in self.problems)
+        by_words = replace(self, runs=frozenset())
+        rejected = sum(by_words.found_in(text) for text in self.problems)
         if rejected != len(self.problems):
             raise ExperimentError(
                 f"decontamination: {self.ngram}-grams recognise {rejected} of the benchmark's own "
@@ -59,15 +71,24 @@ def read_problems(path: Path) -> list[str]:
 
     Raises MissingInputsError when the file is absent, or holds anything but problems.
     """
+    return ["\n".join(each) for each in _rows(path, ("prompt", "canonical_solution", "test"))]
+
+
+def read_solutions(path: Path) -> list[str]:
+    """As `read_problems`, without the tests: what somebody would copy, and rename."""
+    return ["".join(each) for each in _rows(path, ("prompt", "canonical_solution"))]
+
+
+def _rows(path: Path, keys: Sequence[str]) -> list[tuple[str, ...]]:
     if not path.is_file():
         raise MissingInputsError(f"decontamination: the problems {path} are missing")
     data = path.read_bytes()
     try:
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
         rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        problems = ["\n".join((row["prompt"], row["canonical_solution"], row["test"])) for row in rows]
+        found = [tuple(row[key] for key in keys) for row in rows]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise MissingInputsError(f"decontamination: {path} is not a HumanEval file: {error!r}") from error
-    if not problems:
+    if not found or not all(isinstance(text, str) for row in found for text in row):
         raise MissingInputsError(f"decontamination: {path} holds no problem, expected at least one")
-    return problems
+    return found

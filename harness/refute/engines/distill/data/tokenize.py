@@ -13,7 +13,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from refute.disk import file_sha256, writing
-from refute.engines.distill.data.decontamination import Benchmark, read_problems
+from refute.engines.distill.data.decontamination import Benchmark
 from refute.engines.distill.data.reading.preview import preview
 from refute.engines.distill.data.reading.sources import find_sources
 from refute.engines.distill.data.reading.texts import Reading, Unread, read_documents
@@ -145,7 +145,7 @@ def _benchmark(wanted: Tokenize) -> Benchmark | None:
     """What no document may share an n-gram with, once it is known to find itself."""
     if wanted.problems is None:
         return None
-    benchmark = Benchmark.of(read_problems(wanted.problems), wanted.ngram)
+    benchmark = Benchmark.read(wanted.problems, wanted.ngram)
     benchmark.count_rejected()
     return benchmark
 

@@ -68,6 +68,19 @@ class NgramOverlap(EvidenceModel):
     contaminated: dict[str, int]
 
 
+class RenamedOverlap(EvidenceModel):
+    """Runs of `ngram` tokens that solutions share with a text whatever the names in it are.
+
+    `problems`: the solutions long enough to be found, and one more that is no problem's, so that there is one. `corpus`
+    and `benchmark` as in `Contamination`, but every name and number of the benchmark was exchanged first.
+    """
+
+    ngram: int
+    problems: int
+    corpus: NgramOverlap
+    benchmark: NgramOverlap
+
+
 class Contamination(EvidenceModel):
     """The benchmark's n-grams in the tokens that are trained on, and in the benchmark itself: the positive control."""
 
@@ -75,6 +88,7 @@ class Contamination(EvidenceModel):
     problems: int
     corpus: NgramOverlap
     benchmark: NgramOverlap
+    renamed: RenamedOverlap
 
 
 class CorpusAudit(EvidenceModel):

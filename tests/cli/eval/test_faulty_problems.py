@@ -30,12 +30,12 @@ FAULTS = {
     "arguments": ("def check(candidate, more):\n" + CALLED, BODY, "missing 1 required positional argument"),
     "exit": ("def check(candidate):\n    raise SystemExit\n" + CALLED, BODY, "without a verdict"),
     "wrong expectation": ("def check(candidate):\n    assert candidate(3) == 4\n", BODY, "fails the problem's test"),
-    "generator": ("def check(candidate):\n    assert list(candidate(1)) == [1]\n", "    yield n\n", "generator"),
-    "Decimal": (
-        "def check(candidate):\n    assert candidate(1) == 1\n",
-        "    import decimal\n    return decimal.Decimal(n)\n",
-        "type Decimal",
+    "endless": (
+        "def check(candidate):\n    assert next(candidate(1)) == 1\n",
+        "    import itertools\n    return itertools.count(n)\n",
+        "an iterator of more than",
     ),
+    "object": ("def check(candidate):\n    assert candidate(1)\n", "    return object()\n", "type object"),
     "in place": (
         "def check(candidate):\n    x = []\n    candidate(x)\n    assert x == [1]\n",
         "    n.append(1)\n",
@@ -147,3 +147,34 @@ def test_files_of_other_benchmarks_are_calibrated_and_scored_by_category(cli: Cl
     found = {name: (each["problems"], each["pass_at_1"]) for name, each in figures["by_category"].items()}
     assert found == {"easy": (1, 1.0), "plain": (1, 0.0)}
     assert figures["by_category"]["plain"]["intervals"][0]["high"] > 0.5
+
+
+def test_iterators_and_exact_numbers_are_compared(cli: Cli, tmp_path: Path) -> None:
+    """Right as right and wrong as wrong, as the test itself compares them."""
+    solutions = {
+        "generator": ("list(candidate(1)) == [1]", "    yield n\n", "    yield n + 1\n"),
+        "decimal": (
+            "str(candidate(1)) == '0.10'",
+            "    import decimal\n    return decimal.Decimal('0.10')\n",
+            "    return 0.1\n",
+        ),
+        "fraction": (
+            "candidate(2) * 2 == 1",
+            "    from fractions import Fraction\n    return Fraction(1, n)\n",
+            "    from fractions import Fraction\n    return Fraction(1, 3)\n",
+        ),
+        "range": ("list(candidate(2)) == [0, 1]", "    return range(n)\n", "    return range(n + 1)\n"),
+    }
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    write_rows(
+        problems,
+        [
+            problem(name, f"def check(candidate):\n    assert {claim}\n", right)
+            for name, (claim, right, _) in solutions.items()
+        ],
+    )
+    answers = [{"task_id": name, "completion": each} for name, (_, *both) in solutions.items() for each in both]
+    write_rows(samples, answers)
+    ended = cli("eval", "score", samples, "--problems", problems, "--out", out, *TIER)
+    assert ended.returncode == 0, ended.stderr
+    assert [row["passed"] for row in read_rows(out)] == [True, False] * len(solutions)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import math
 import os
 from collections import Counter, OrderedDict, namedtuple
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -50,11 +53,21 @@ def test_subclasses_arrive_as_their_builtin_base() -> None:
     assert repr(back) == "[{'a': 2, 'b': 1}, {'b': 1}, (1, 2), 3, 2.5]"
 
 
+def test_exact_numbers_ranges_and_iterators_survive() -> None:
+    """As what they are: an iterator can be run through once, and a fraction is no float."""
+    sent = [Decimal("0.10"), Fraction(1, 3), range(5, 0, -2), bytearray(b"x"), Fraction(7**200, 2)]
+    back = unpack(pack([*sent, (n * n for n in range(3)), map(str, [1])])[4:])
+    assert isinstance(back, list)
+    assert back[:5] == sent
+    assert [type(item) for item in back[:5]] == [type(item) for item in sent]
+    assert (list(back[5]), list(back[5]), next(back[6])) == ([0, 1, 4], [], "1")
+
+
 def test_what_is_not_plain_data_is_refused() -> None:
     """Objects, cycles and data beyond the frame limit cannot be sent."""
     cycle: list[object] = []
     cycle.append(cycle)
-    for value in (object(), iter([]), range(3), cycle, "x" * (MAX_FRAME_BYTES + 1)):
+    for value in (object(), itertools.count(), {}.keys(), cycle, "x" * (MAX_FRAME_BYTES + 1)):
         with pytest.raises(WireError):
             pack(value)
 
@@ -64,6 +77,7 @@ def test_what_is_not_plain_data_is_refused() -> None:
     [
         b"", b"{}", b"[]", b"[1]", b'["?"]', b"NaN", b'["f","NaN"]', b'["i","zz"]', b'["b","0"]', b'["c",1,2]',
         b'["d",1]', b'["s",["l"]]', b'["d",["l"],1]', b"\xff", b'["l",{}]', b"1" * 5000, b"[" * 100_000,
+        b'["r",1.5]', b'["r",1,2,0]', b'["F",1,0]', b'["F","1/2",2]', b'["D","x"]', b'["y","0"]',
         json.dumps(["l"] * 1).encode() * 2, b'["l",' * 200 + b"1" + b"]" * 200,
     ],
 )  # fmt: skip

@@ -2,8 +2,9 @@
 
 Runs on both sides; the sandboxed side has it preloaded, so only light standard modules are
 imported. A value is JSON with tags: null, booleans, strings, small integers and finite floats stand for
-themselves, everything else is `[tag, …]`. What is decoded has exactly a builtin type, whatever the sender
-wrote, so an overridden `__eq__` or `__hash__` never reaches a comparison. Messages are frames of at most
+themselves, everything else is `[tag, …]`. What is decoded has exactly a type of the standard library, whatever the
+sender wrote, so an overridden `__eq__` or `__hash__` never reaches a comparison. An iterator is run to its end where it
+was made, and arrives as one. Messages are frames of at most
 `MAX_FRAME_BYTES`: four bytes of big-endian length, then ASCII.
 """
 
@@ -11,10 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 100
+# An iterator without an end is found out after so many.
+MAX_ITEMS = 1_000_000
 
 # Beyond it integers travel in hexadecimal: Python limits decimal text to 4,300 digits, at quadratic cost.
 _SMALL_INT = 2**63
@@ -25,6 +30,7 @@ _SEQUENCES: dict[str, Callable[[Iterable[object]], object]] = {
     "t": tuple,
     "s": set,
     "z": frozenset,
+    "g": iter,
 }
 
 _SPECIAL_FLOATS = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
@@ -39,9 +45,10 @@ class ClosedError(WireError):
 
 
 def encode(value: object, depth: int = 0) -> object:
-    """`value` as tagged JSON data. Subclasses of a builtin type are flattened with that type's own methods.
+    """`value` as tagged JSON data. Subclasses of a known type are flattened with that type's own methods.
 
-    Raises WireError for any other type and for nesting (or cycles) deeper than `MAX_DEPTH`.
+    Raises WireError for any other type, for an iterator of more than `MAX_ITEMS`, and for nesting (or cycles) deeper
+    than `MAX_DEPTH`.
     """
     if depth > MAX_DEPTH:
         raise WireError(f"nested deeper than {MAX_DEPTH} levels")
@@ -60,6 +67,8 @@ def encode(value: object, depth: int = 0) -> object:
         return ["c", encode(exact_complex.real), encode(exact_complex.imag)]
     if isinstance(value, bytes):
         return ["b", bytes.hex(value)]
+    if isinstance(value, bytearray):
+        return ["y", bytearray.hex(value)]
     return _encode_container(value, depth + 1)
 
 
@@ -74,11 +83,32 @@ def _encode_container(value: object, depth: int) -> list[object]:
         return ["s", *(encode(item, depth) for item in set.__iter__(value))]
     if isinstance(value, frozenset):
         return ["z", *(encode(item, depth) for item in frozenset.__iter__(value))]
+    if isinstance(value, range):
+        return ["r", encode(value.start), encode(value.stop), encode(value.step)]
+    if isinstance(value, Iterator):
+        return ["g", *(encode(item, depth) for item in _to_the_end(value))]
+    return _encode_number(value)
+
+
+def _to_the_end(values: Iterator[object]) -> list[object]:
+    found = list(islice(values, MAX_ITEMS + 1))
+    if len(found) > MAX_ITEMS:
+        raise WireError(f"an iterator of more than {MAX_ITEMS} values")
+    return found
+
+
+def _encode_number(value: object) -> list[object]:
+    """A Decimal or Fraction; whoever made one has imported its module."""
+    decimal, fractions = sys.modules.get("decimal"), sys.modules.get("fractions")
+    if decimal is not None and isinstance(value, decimal.Decimal):
+        return ["D", decimal.Decimal.__str__(value)]
+    if fractions is not None and isinstance(value, fractions.Fraction):
+        return ["F", *map(encode, fractions.Fraction.as_integer_ratio(value))]
     raise WireError(f"a value of type {type(value).__name__} is not plain data")
 
 
 def decode(data: object, depth: int = 0) -> object:
-    """The value that `encode` wrote, in exact builtin types. Raises WireError for anything else."""
+    """The value that `encode` wrote, in exact types of the standard library. Raises WireError for anything else."""
     if depth > MAX_DEPTH:
         raise WireError(f"nested deeper than {MAX_DEPTH} levels")
     if data is None or isinstance(data, (bool, str, int, float)):
@@ -93,8 +123,18 @@ def decode(data: object, depth: int = 0) -> object:
             items = [decode(part, depth + 1) for part in parts]
             return dict(zip(items[::2], items[1::2], strict=True))
         return _decode_scalar(tag, parts)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise WireError(f"a malformed {tag!r} value: {error}") from error
+
+
+def _fraction(*parts: int) -> object:
+    # Here, and not above: hardly any program needs it.
+    from fractions import Fraction
+
+    return Fraction(*parts)
+
+
+_OF_INTEGERS: dict[str, Callable[..., object]] = {"r": range, "F": _fraction}
 
 
 def _decode_scalar(tag: str, parts: list[object]) -> object:
@@ -102,6 +142,10 @@ def _decode_scalar(tag: str, parts: list[object]) -> object:
         real, imaginary = (decode(part) for part in parts)
         if isinstance(real, float) and isinstance(imaginary, float):
             return complex(real, imaginary)
+    elif tag in _OF_INTEGERS:
+        integers = [part for part in map(decode, parts) if isinstance(part, int)]
+        if len(integers) == len(parts):
+            return _OF_INTEGERS[tag](*integers)
     else:
         (text,) = parts
         if isinstance(text, str):
@@ -111,6 +155,12 @@ def _decode_scalar(tag: str, parts: list[object]) -> object:
                 return _SPECIAL_FLOATS[text]
             if tag == "b":
                 return bytes.fromhex(text)
+            if tag == "y":
+                return bytearray.fromhex(text)
+            if tag == "D":
+                from decimal import Decimal
+
+                return Decimal(text)
     raise WireError(f"an unknown or malformed {tag!r} value")
 
 

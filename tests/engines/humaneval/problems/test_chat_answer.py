@@ -27,6 +27,11 @@ def indented(text: str, by: str) -> str:
     return "\n".join(f"{by}{line}" for line in text.split("\n"))
 
 
+def fences(*codes: str) -> str:
+    """Blocks of Python, each behind a word."""
+    return "\n".join(f"Then:\n```python\n{code}\n```" for code in codes)
+
+
 SHAPES = {
     "plain": FENCED,
     "no info": f"```\n{CODE}\n```",
@@ -57,6 +62,25 @@ SHAPES = {
         f"<|start|>assistant<|channel|>final<|message|>{FENCED}<|return|>"
     ),
     "several attempts": f"First:\n{OTHER}\nBetter:\n{FENCED}\nRun it:\n```python\nprint(add_all([1]))\n```",
+    "helper in a block of its own": fences(
+        "import operator",
+        "START = 0\ndef plus(a, b):\n    return operator.add(a, b)",
+        "from functools import reduce\ndef add_all(numbers):\n    return reduce(plus, numbers, START)",
+    ),
+    "helper, mended later": fences(
+        "def first(numbers):\n    return 0",
+        "def first(numbers):\n    return sum(numbers)",
+        "def add_all(numbers):\n    return first(numbers)",
+    ),
+    "a use of it that binds a name of its own": fences(
+        "def add_all(numbers):\n    total = sum(numbers)\n    return total", "total = add_all([1])[0]"
+    ),
+    "language below the fence": f"```\npython\n{CODE}\n```",
+    "tag in a comment": "```python\ndef add_all(numbers):\n    # <think> a sum\n    return sum(numbers)\n```",
+    "stub that raises, last": fences(CODE, "def add_all(numbers):\n    raise NotImplementedError"),
+    "marks of few-shot prompts": f"[BEGIN]\n{CODE}\n[DONE]",
+    "structured output": json.dumps({"explanation": "a sum", "code": BARE}),
+    "structured output in a fence": f"```json\n{json.dumps({'code': FENCED})}\n```",
     "head alone, last": f"{FENCED}\nYour function was:\n```python\n{TOY.prompt}```",
     "echo before": f"{ECHO}\n{FENCED}",
     "echo behind": f"{FENCED}<|im_end|>\n<|im_start|>user\n{ECHO}<|im_end|>\n<|im_start|>assistant\n{OTHER}",

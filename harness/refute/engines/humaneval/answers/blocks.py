@@ -58,7 +58,15 @@ def _found(tokens: Sequence[Token]) -> Iterator[Block]:
         if token.type in ("fence", "code_block"):
             if _MARKDOWN.match(token.info):
                 yield from read_page(token.content).blocks
-            yield Block(token.info, token.content, token.type == "fence")
+            yield _block(token)
+
+
+def _block(token: Token) -> Block:
+    first, _, rest = token.content.partition("\n")
+    # Some write the language below the fence.
+    if token.type == "fence" and not token.info.strip() and _PYTHON.fullmatch(first.strip()):
+        return Block(first.strip(), rest, fenced=True)
+    return Block(token.info, token.content, token.type == "fence")
 
 
 def _moved(fence: re.Match[str]) -> str:

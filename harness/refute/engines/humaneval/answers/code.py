@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from refute.engines.humaneval.answers.turns import served
 
 RULE = (
     "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with the "
-    "import blocks it needs; where none does, Python lines that do, else the last Python block or the whole answer as "
-    "its body; drafts in reasoning tags, special tokens and what follows them are left out"
+    "blocks that define or import what it names; where none does, Python lines that do, else the last Python block or "
+    "the whole answer as its body; drafts in reasoning tags, special tokens and what follows them are left out"
 )
 
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
 _WHOLE, _BROKEN, _HEAD = 3, 2, 1
+# A line of its own that is no list: `[DONE]`, `[/PYTHON]`.
+_MARK = re.compile(r"\[/?[A-Z_]+\]\s*$")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w")
 
 
@@ -42,7 +45,7 @@ def extract(answer: str, entry_point: str) -> Extracted:
     cut = [word for word, left_out in (("reasoning", found.drafts), ("special tokens", found.tokens)) if left_out]
     choices = [_choice(turn, entry_point) for turn in found.turns] or [_Choice("", False, "no answer")]
     # A text of several turns holds echoes: the first of the assistant's that answers counts.
-    chosen = next((each for each in choices if each.defines), choices[0])
+    chosen = next((each for each in choices if each.defines), None) or _in_json(found.turns, entry_point) or choices[0]
     return Extracted(chosen.code, chosen.defines, chosen.place, (*cut, *chosen.cut))
 
 
@@ -52,6 +55,25 @@ class _Choice:
     defines: bool
     place: str
     cut: tuple[str, ...] = ()
+
+
+def _in_json(turns: Sequence[str], name: str) -> _Choice | None:
+    """A text within JSON that defines the function, where a turn, or a block of it, is JSON."""
+    for text in (each for turn in turns for each in (turn, *(block.code for block in read_page(turn).blocks))):
+        for said in _texts(text):
+            found = _choice(said, name)
+            if found.defines:
+                return _Choice(found.code, True, f"{found.place}, within JSON", found.cut)
+    return None
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    among = found.values() if isinstance(found, dict) else [found]
+    return tuple(each for each in among if isinstance(each, str))
 
 
 def _choice(text: str, name: str) -> _Choice:
@@ -81,7 +103,10 @@ def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> _Choice | None:
 
 def _with_imports(block: Block, python: Sequence[Block], page: Page) -> _Choice:
     code = at_the_margin(block.code)
-    needed = [lines for each in python if each is not block and (lines := _imports_for(at_the_margin(each.code), code))]
+    needed: list[str] = []
+    for each in reversed([each for each in python if each is not block]):
+        if lines := _needed_by("\n".join([*needed, code]), at_the_margin(each.code)):
+            needed.insert(0, lines)
     place = "the last Python block that defines the function"
     others = len(page.blocks) - 1 - len(needed)
     return _Choice("\n".join([*needed, code]), True, place, _left_out(page, others))
@@ -109,19 +134,47 @@ def _definition(node: ast.stmt, name: str) -> int:
 
 
 def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        return node.exc is not None and "NotImplementedError" in ast.unparse(node.exc)
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def _imports_for(code: str, user: str) -> str:
-    """The imports of a block that holds nothing else, as far as `user` names what they bind; else nothing."""
+def _needed_by(user: str, code: str) -> str:
+    """What of a block `user` names and does not define: its imports one by one, its definitions and constants together.
+
+    Nothing of a block that does anything else, or that names what `user` defines: a use of it, or another answer.
+    """
     try:
-        body = ast.parse(code).body
+        body, using = ast.parse(code).body, ast.parse(user)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    if not all(isinstance(node, ast.Import | ast.ImportFrom) for node in body):
+    defined, words = {name for node in using.body for name in _defined(node)}, set(re.findall(r"\w+", code))
+    if not all(isinstance(node, ast.Import | ast.ImportFrom) or _defined(node) for node in body):
         return ""
+    if any(_free_names(using) & {*_defined(node)} for node in body):
+        return "" if defined & words else code
     used = set(re.findall(r"\w+", user))
     return "\n".join(ast.unparse(node) for node in body if used & {*_bound(node)} or "*" in _bound(node))
+
+
+def _free_names(tree: ast.AST) -> set[str]:
+    """The names that code reads and never binds."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {name for node in ast.walk(tree) if isinstance(node, ast.stmt) for name in _defined(node)}
+    return {node.id for node in names} - bound
+
+
+def _defined(node: ast.stmt) -> tuple[str, ...]:
+    """The names of a definition, or of a constant that is assigned."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return (node.name,)
+    if isinstance(node, ast.Assign):
+        return tuple(target.id for target in node.targets if isinstance(target, ast.Name))
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return (node.target.id,)
+    return ()
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
@@ -135,7 +188,7 @@ def _program_lines(text: str, name: str) -> str:
 
     Where no fence stands, lines that begin the function and break off in it are its definition, too: it won't compile.
     """
-    lines = text.split("\n")
+    lines = [line for line in text.split("\n") if not _MARK.match(line)]
     starts = [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
     for start in starts:
         if _rank(code := _python_from(lines[start:]), name) == _WHOLE:

@@ -48,8 +48,9 @@ class Served:
 def served(text: str) -> Served:
     """The assistant's own words in `text`, with line ends as `\\n`. The first turn begins with the text itself.
 
-    A reasoning tag that is never closed leaves nothing behind it; one that is closed only was opened by the prompt. A
-    special token ends a turn, and what follows is the answer of nobody until a token says that the assistant speaks.
+    A reasoning tag that begins a line and is never closed leaves nothing behind it; one that is closed only was opened
+    by the prompt. A special token ends a turn, and what follows is the answer of nobody until a token says that the
+    assistant speaks.
     """
     plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     rest = _without_drafts(plain)
@@ -70,7 +71,11 @@ def _unquoted(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
 
 def _without_drafts(text: str) -> str:
     kept, end, inside = "", 0, False
-    for tag in _unquoted(_DRAFT, text):
+    tags = _unquoted(_DRAFT, text)
+    # Behind other text and never closed it is a word of the answer.
+    while tags and tags[-1]["opens"] and text[: tags[-1].start()].rpartition("\n")[2].strip():
+        tags.pop()
+    for tag in tags:
         if tag["opens"]:
             kept += "" if inside else text[end : tag.start()]
             inside = True

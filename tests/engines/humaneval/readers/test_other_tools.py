@@ -216,3 +216,54 @@ def test_results_of_two_tools_are_compared(cli: Cli, tmp_path: Path) -> None:
     ended = cli("eval", "compare", tmp_path / "a.jsonl", tmp_path / "b.json", "--json")
     found = json.loads(ended.stdout)
     assert (ended.returncode, found["problems"], found["won"]) == (0, 3, ["Toy/1", "Toy/2"])
+
+
+def _openai(place: int) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": f"```python\n{PROGRAMS[place]}```"}}]}
+
+
+TOY_0 = TOY[0].task_id
+CANONICAL = TOY[0].canonical_solution
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"task_id": TOY_0, "completions": [CANONICAL]},
+        {"task_id": TOY_0, "completion": [CANONICAL]},
+        {"name": "Toy_0_add_all", "language": "py", "completions": [CANONICAL]},
+        {"task_id": TOY_0, "response": PROGRAMS[0]},
+        {"task_id": TOY_0, "responses": [CANONICAL]},
+        {"task_id": TOY_0, "output": [f"```python\n{PROGRAMS[0]}```"]},
+        {"id": TOY_0, "generation": PROGRAMS[0]},
+        {"task_id": 0.0, "code": PROGRAMS[0]},
+        {"task_id": "Toy/000", "prediction": PROGRAMS[0]},
+        {"task_id": TOY_0, **_openai(0)},
+        {"id": "batch_1", "custom_id": TOY_0, "response": {"status_code": 200, "body": _openai(0)}, "error": None},
+        {"task_id": TOY_0, "messages": [{"role": "user", "content": "?"}, _openai(0)["choices"][0]["message"]]},
+        {TOY_0: CANONICAL},
+        {TOY_0: [PROGRAMS[0]]},
+        {"0": {"origin_prompt": "?", "prediction": PROGRAMS[0]}},
+    ],
+)
+def test_what_programs_of_ones_own_write_is_read(document: dict[str, Any], tmp_path: Path) -> None:
+    """Rows of servers, of other harnesses, and a table by task: one right sample each."""
+    (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
+    (sample,) = read_samples(tmp_path / "s.json", TOY).samples
+    assert passes(sample)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        (gzip.compress(gzip.compress(b"{}")), "gzip twice"),
+        (b"<!DOCTYPE html><title>404</title>", "HTML"),
+        (b"BZh91AY", "bzip2"),
+    ],
+)
+def test_what_holds_no_json_has_a_name(data: bytes, name: str, tmp_path: Path) -> None:
+    """And not the error of a parser that was not made for it."""
+    (tmp_path / "s.jsonl").write_bytes(data)
+    with pytest.raises(MissingInputsError, match=name):
+        read_samples(tmp_path / "s.jsonl", TOY)

@@ -11,7 +11,20 @@ from pathlib import Path
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 # What begins so holds no JSON, and has a name.
-_NAMES = {b"PAR1": "a Parquet file", b"\x28\xb5\x2f\xfd": "packed by zstd", b"\x80\x04\x95": "a pickle"}
+_NAMES = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"\x80\x04\x95": "a pickle",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ": "packed by xz",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file (git lfs pull)",
+    b"<!DOCTYPE": "a page of HTML",
+    b"<html": "a page of HTML",
+    _GZIP: "packed by gzip twice",
+}
 
 # Of Inspect's own format: a zip with a file for each sample.
 _MEMBERS = "samples/"

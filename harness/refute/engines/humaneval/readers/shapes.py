@@ -29,13 +29,62 @@ def given_by(row: Row) -> list[Given]:
     for key, shape in _SHAPES.items():
         if key in row:
             return list(shape(row))
+    if row and all(str(key)[-1:].isdigit() for key in row):
+        return [given for task, found in row.items() for given in _by_task(task, found)]
     keys = ", ".join(map(repr, list(row)[:8])) or "none"
     known = ", ".join(map(repr, _SHAPES))
     raise ValueError(f"no sample of a known tool: none of the keys {known}; found {keys}")
 
 
 def _human_eval(row: Row) -> Iterator[Given]:
-    yield Given(row.get("task_id"), row["completion"], "completion", _flag(row.get("passed")), row.get("sample"))
+    passed, sample = _flag(row.get("passed")), row.get("sample")
+    for text in row["completion"] if isinstance(row["completion"], list) else [row["completion"]]:
+        yield Given(_task(row), text, "completion", passed, sample)
+
+
+def _multipl_e(row: Row) -> Iterator[Given]:
+    for text in _texts(row["completions"]):
+        yield Given(_task(row), text, "completion")
+
+
+def _said_in(key: str, kind: Kind = "answer") -> Callable[[Row], Iterator[Given]]:
+    """Rows with one text, or several, under `key`."""
+
+    def shape(row: Row) -> Iterator[Given]:
+        for text in _texts(row[key]):
+            yield Given(_task(row), _said(text) if isinstance(text, Mapping) else text, kind)
+
+    return shape
+
+
+def _openai(row: Row) -> Iterator[Given]:
+    """A response of OpenAI's protocol beside its task, or a line of a batch's output."""
+    response = row.get("response", row)
+    body = response.get("body", response) if isinstance(response, Mapping) else response
+    if isinstance(body, Mapping):
+        yield Given(_task(row), _said(body), "answer")
+    else:
+        yield from _said_in("response")(row)
+
+
+def _messages(row: Row) -> Iterator[Given]:
+    """A conversation: the last turn of the assistant is the answer."""
+    turns = [turn for turn in row["messages"] if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
+    yield Given(_task(row), _content(turns[-1].get("content")) if turns else None, "answer")
+
+
+def _by_task(task: str, found: object) -> Iterator[Given]:
+    """One object with a key for each task: a text, several, or a row."""
+    if isinstance(found, Mapping):
+        yield from given_by({"task_id": task, **found})
+    else:
+        yield from _said_in("response")({"task_id": task, "response": found})
+
+
+def _task(row: Row) -> object:
+    """The problem's id by the names that tools have for it."""
+    found = next((row[key] for key in ("task_id", "custom_id", "name", "id") if row.get(key) is not None), None)
+    return int(found) if isinstance(found, float) and found.is_integer() else found
 
 
 def _evalplus(row: Row) -> Iterator[Given]:
@@ -63,6 +112,9 @@ def _lm_eval(row: Row) -> Iterator[Given]:
 
 
 def _inspect(row: Row) -> Iterator[Given]:
+    if not isinstance(row["output"], Mapping):
+        yield from _said_in("output")(row)
+        return
     scores = row.get("scores")
     first: Row = next(iter(scores.values()), {}) if isinstance(scores, Mapping) else {}
     value = first.get("value")
@@ -80,6 +132,11 @@ def _said(output: Any) -> object:
         content = output["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
         return None
+    return _content(content)
+
+
+def _content(content: object) -> object:
+    """The text of a message, which may come in parts."""
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
     return content
@@ -98,7 +155,8 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-# The key that only this tool's rows have. The first that is there decides.
+# The key that only this tool's rows have. The first that is there decides. Where a tool leaves open what its text is,
+# it is read as a chat's answer, which may be a body, a program or a block.
 _SHAPES: Mapping[str, Callable[[Row], Iterator[Given]]] = MappingProxyType(
     {
         "completion": _human_eval,
@@ -107,5 +165,11 @@ _SHAPES: Mapping[str, Callable[[Row], Iterator[Given]]] = MappingProxyType(
         "generations": _bigcode,
         "resps": _lm_eval,
         "output": _inspect,
+        "completions": _multipl_e,
+        "response": _openai,
+        "choices": _openai,
+        "messages": _messages,
+        **{key: _said_in(key) for key in ("responses", "generation", "raw_generation", "prediction", "samples")},
+        "code": _said_in("code", "program"),
     }
 )

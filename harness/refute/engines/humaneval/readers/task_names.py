@@ -1,4 +1,4 @@
-"""Which problem a file means by its own way of writing the id: `HumanEval/7`, `HumanEval_7`, `humaneval-7`, `7`, 7."""
+"""Which problem a file means by its own way of writing the id: `HumanEval/7`, `HumanEval_7`, `humaneval-07`, `7`, 7."""
 
 from __future__ import annotations
 
@@ -25,9 +25,13 @@ class TaskNames:
             return given
         if isinstance(given, bool) or not isinstance(given, str | int):
             return None
-        fitting = self._loose.get(_plain(str(given)), set())
+        plain = _plain(str(given))
+        # MultiPL-E puts the function's name behind: `HumanEval_7_how_many_times`.
+        numbered = re.match(r"[a-z]+/\d+(?=/)", plain)
+        fitting = self._loose.get(plain) or self._loose.get(numbered[0] if numbered else "", set())
         return next(iter(fitting)) if len(fitting) == 1 else None
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^0-9a-z]+", "/", name.casefold()).strip("/")
+    plain = re.sub(r"[^0-9a-z]+", "/", name.casefold()).strip("/")
+    return re.sub(r"\d+", lambda digits: str(int(digits[0])), plain)

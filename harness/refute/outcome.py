@@ -143,6 +143,11 @@ class Record:
     code: str = ""
     __pydantic_config__ = _CLOSED
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Of which attack it is: the ids of spec, criterion and falsifier."""
+        return self.spec, self.criterion, self.falsifier
+
 
 def readable(reason: str) -> str:
     """A stranger's message as a record can hold it: short, and UTF-8 whatever bytes a file name put into it."""

@@ -14,7 +14,7 @@ from refute.evidence.spec_demands import sequential_design
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.outcome import RunClass
-from refute.spec.criteria import Spec, load_spec, uses_of
+from refute.spec.criteria import Spec, attacks, load_spec, uses_of
 from refute.spec.files import load_release
 from refute.spec.selection import find_files
 
@@ -60,9 +60,7 @@ def trace_matrix(
             () if found is None else tuple((control.name, control.expected.value) for control in found.controls),
             tuple(contracts.get(use.uses or "", ())),
         )
-        for spec in specs
-        for criterion in spec.criteria
-        for use in criterion.falsifiers
+        for spec, criterion, use in attacks(specs)
         for found in [registry.get(use.uses or "")]
     )
 

@@ -16,7 +16,7 @@ from refute.attest import canonical_json, sha256_hex
 from refute.disk import write_whole
 from refute.errors import Problem, SpecError, UsageError
 from refute.spec.bars.text import ThresholdText
-from refute.spec.criteria import Criterion, FalsifierUse, Spec
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, attacks
 from refute.spec.fields import Closed, Sha256, first_fault
 
 REVIEWS = "reviews.json"
@@ -66,7 +66,7 @@ def read_reviews(path: Path) -> Reviews | None:
 
 def suspects(specs: Sequence[Spec], reviews: Reviews, path: Path) -> Iterator[Problem]:
     """A problem for each falsifier that was never reviewed, or not in this wording, and for each unknown id."""
-    uses = {use.id: (criterion, use) for criterion, use in _uses(specs)}
+    uses = {use.id: (criterion, use) for _, criterion, use in attacks(specs)}
     for name, (criterion, use) in uses.items():
         review = reviews.reviews.get(name)
         if review is None:
@@ -84,7 +84,7 @@ def review(path: Path, specs: Sequence[Spec], names: Sequence[str], by: str) -> 
     Returns the ids whose entry changed. Entries of falsifiers that are gone go. Raises UsageError for an id that no
     spec uses, ExperimentError where the file cannot be written.
     """
-    uses = {use.id: (criterion, use) for criterion, use in _uses(specs)}
+    uses = {use.id: (criterion, use) for _, criterion, use in attacks(specs)}
     unknown = sorted(set(names) - set(uses))
     if unknown:
         raise UsageError(f"no spec uses {', '.join(unknown)}", hint=f"there are: {', '.join(sorted(uses))}")
@@ -100,13 +100,6 @@ def review(path: Path, specs: Sequence[Spec], names: Sequence[str], by: str) -> 
     reviews = Reviews(reviews=dict(sorted(after.items())))
     write_whole(path, f"{reviews.model_dump_json(indent=1)}\n".encode())
     return tuple(name for name in sorted({*after, *before.reviews}) if after.get(name) != before.reviews.get(name))
-
-
-def _uses(specs: Sequence[Spec]) -> Iterator[tuple[Criterion, FalsifierUse]]:
-    for spec in specs:
-        for criterion in spec.criteria:
-            for use in criterion.falsifiers:
-                yield criterion, use
 
 
 def _bars(text: ThresholdText) -> list[str]:

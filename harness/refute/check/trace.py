@@ -9,7 +9,7 @@ from types import CodeType
 
 from refute.errors import Problem
 from refute.falsifier.registry import Falsifier
-from refute.spec.criteria import LoadedSpec, Spec
+from refute.spec.criteria import LoadedSpec, Spec, uses_of
 from refute.spec.yaml.suggest import close_to
 
 # Two words at least, so that F-16 in a text is a plane. What starts with EXAMPLE is an example, as with example.com.
@@ -19,11 +19,8 @@ _ID = re.compile(r"(?<![\w-])(?:AC|F|SPEC)-(?!EXAMPLE)[A-Z0-9]+(?:-[A-Z0-9]+)+(?
 def unused(specs: Iterable[Spec], own: Mapping[str, Falsifier]) -> Iterator[Problem]:
     """A problem for each falsifier in `own` that no spec uses, and for each measurement that no use gives a bar."""
     judged: dict[str, set[str]] = {}
-    for spec in specs:
-        for criterion in spec.criteria:
-            for use in criterion.falsifiers:
-                if use.uses is not None:
-                    judged.setdefault(use.uses, set()).update(use.thresholds)
+    for use in uses_of(specs):
+        judged.setdefault(use.uses or "", set()).update(use.thresholds)
     for name, declared in sorted(own.items()):
         place = str(declared.file), _line(declared)
         if name not in judged:

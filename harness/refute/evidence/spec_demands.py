@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from refute.errors import UsageError
 from refute.falsifier.registry import Falsifier
 from refute.spec.bars.sequential import Design
-from refute.spec.criteria import FalsifierUse, Spec
+from refute.spec.criteria import FalsifierUse, Spec, uses_of
 from refute.spec.experiments.evidence_files import HUMANEVAL_SEQUENTIAL, HUMANEVAL_STUDENT
 
 # The parameter by which a use of a falsifier allows problems without a verdict.
@@ -46,7 +46,7 @@ def error_shares(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> 
 
 def _uses(specs: Iterable[Spec], falsifiers: Mapping[str, Falsifier]) -> Iterator[tuple[FalsifierUse, Falsifier]]:
     """Every use of a falsifier that is there."""
-    for use in (use for spec in specs for criterion in spec.criteria for use in criterion.falsifiers):
+    for use in uses_of(specs):
         falsifier = falsifiers.get(use.uses or "")
         if falsifier is not None:
             yield use, falsifier

@@ -28,7 +28,7 @@ from refute.judge.waivers import rule_waivers
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
 from refute.outcome import Outcome, Record, Ruling, Severity, worst
 from refute.spec.bars.decide import control_faults, outcome_of
-from refute.spec.criteria import Criterion, FalsifierUse, Spec, not_applicable
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, attacks, not_applicable
 from refute.spec.policy import Policy
 from refute.spec.release import Release
 from refute.spec.waiver import MalformedWaiver, Waiver
@@ -92,14 +92,12 @@ def _unread(subject_files: Collection[str], records: Sequence[Record]) -> bool:
 def _index(records: Iterable[Record]) -> dict[_Key, list[Record]]:
     by_key: dict[_Key, list[Record]] = {}
     for record in records:
-        by_key.setdefault((record.spec, record.criterion, record.falsifier), []).append(record)
+        by_key.setdefault(record.key, []).append(record)
     return by_key
 
 
 def _unknown(specs: Sequence[Spec], by_key: Mapping[_Key, object]) -> tuple[str, ...]:
-    known = {
-        (one.spec, criterion.id, use.id) for one in specs for criterion in one.criteria for use in criterion.falsifiers
-    }
+    known = {(spec.spec, criterion.id, use.id) for spec, criterion, use in attacks(specs)}
     return tuple(f"a record speaks of {'::'.join(key)}, which is in no spec" for key in sorted(set(by_key) - known))
 
 
@@ -258,10 +256,5 @@ def _file(ruling: CriterionRuling, fatal: list[_Reason], doubts: list[_Reason]) 
 
 
 def _partial(specs: Sequence[Spec], records: Sequence[Record]) -> bool:
-    recorded = {(record.spec, record.criterion, record.falsifier) for record in records}
-    return any(
-        (one.spec, criterion.id, use.id) not in recorded
-        for one in specs
-        for criterion in one.criteria
-        for use in criterion.falsifiers
-    )
+    recorded = {record.key for record in records}
+    return any((spec.spec, criterion.id, use.id) not in recorded for spec, criterion, use in attacks(specs))

@@ -8,19 +8,14 @@ from dataclasses import replace
 from refute.falsifier.origins import FalsifierOrigin
 from refute.outcome import Record, readable
 from refute.spec.bars.decide import control_faults, control_outcome, outcome_of
-from refute.spec.criteria import Criterion, FalsifierUse, Spec
+from refute.spec.criteria import Criterion, FalsifierUse, Spec, attacks
 
 Uses = Mapping[tuple[str, str, str], tuple[Criterion, FalsifierUse]]
 
 
 def uses_by_id(specs: Sequence[Spec]) -> Uses:
     """Every use of a falsifier by spec, criterion and falsifier id."""
-    return {
-        (spec.spec, criterion.id, use.id): (criterion, use)
-        for spec in specs
-        for criterion in spec.criteria
-        for use in criterion.falsifiers
-    }
+    return {(spec.spec, criterion.id, use.id): (criterion, use) for spec, criterion, use in attacks(specs)}
 
 
 def restated(record: Record, uses: Uses) -> Record:
@@ -61,7 +56,7 @@ def contradiction(record: Record, uses: Uses, falsifiers: Mapping[str, Falsifier
 def _believable(record: Record, uses: Uses) -> tuple[Criterion, FalsifierUse] | None:
     """The use of a falsifier that a record is of, where the judge takes its word: it measured, its numbers give its
     outcome, its controls behaved. One without measurements claims nothing."""
-    found = uses.get((record.spec, record.criterion, record.falsifier))
+    found = uses.get(record.key)
     if not record.measurements or found is None or record.uses != found[1].uses:
         return None
     criterion, use = found

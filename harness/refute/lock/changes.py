@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from refute.lock.model import Facts, LockedFalsifier, Promise
 from refute.lock.spec_changes import ABSENT, RETIRED, pairs, show, spec_changes
 from refute.outcome import Change, Direction
+from refute.spec.criteria import attacks
 
 _ORDER = (Direction.LOOSER, Direction.CHANGED, Direction.TIGHTER, Direction.NEUTRAL)
 
@@ -61,13 +62,8 @@ def _leaves(value: object, place: str = "") -> Iterator[tuple[str, str]]:
 
 def _users(promise: Promise) -> dict[str, str]:
     """A spec that uses it, for each falsifier."""
-    return {
-        use.uses: each.content.spec
-        for each in promise.specs
-        for criterion in each.content.criteria
-        for use in criterion.falsifiers
-        if use.uses
-    }
+    specs = (each.content for each in promise.specs)
+    return {use.uses: spec.spec for spec, _, use in attacks(specs) if use.uses}
 
 
 def _fact_changes(old: Facts, new: Facts, users: Mapping[str, str]) -> Iterator[Change]:

@@ -20,7 +20,7 @@ from refute.lock.file import checked_pem, lock_path, timestamp_path
 from refute.lock.model import Facts, LockedFalsifier, LockedRelease, LockedSpec, RunLock
 from refute.lock.preregistration import RunUnderLock, preregistration
 from refute.lock.state import NOT_LOCKED, LockState, Preregistration
-from refute.spec.criteria import LoadedSpec
+from refute.spec.criteria import LoadedSpec, uses_of
 from refute.spec.fields import utc_now
 from refute.spec.files import LoadedRelease
 
@@ -30,9 +30,7 @@ def find_facts(release: LoadedRelease, specs: Sequence[LoadedSpec], registry: Re
 
     Raises UnreadableInputError for what is not there, EvidenceError for what cannot be read.
     """
-    used = sorted(
-        {use.uses for each in specs for criterion in each.spec.criteria for use in criterion.falsifiers if use.uses}
-    )
+    used = sorted({use.uses for use in uses_of(each.spec for each in specs) if use.uses})
     try:
         return Facts(
             engine=source_digest(""),

@@ -106,7 +106,7 @@ def _strays(predicate: Predicate) -> Iterable[str]:
         for ruling in criterion.falsifiers
     }
     for record in predicate.records:
-        if (record.spec, record.criterion, record.falsifier) not in asked:
+        if record.key not in asked:
             named = f"{record.falsifier} against {record.criterion}"
             yield f"A record of {named} belongs to no criterion judged here."
 

@@ -207,7 +207,7 @@ def view_of(predicate: Predicate, payload_sha256: str) -> View:
 def _rows(predicate: Predicate) -> Iterable[Row]:
     records: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in predicate.records:
-        records[record.spec, record.criterion, record.falsifier].append(record)
+        records[record.key].append(record)
     for index, ruling in enumerate(predicate.verdict.criteria, start=1):
         findings = tuple(
             _finding(predicate, item, records[ruling.spec, ruling.criterion, item.falsifier])

@@ -7,7 +7,7 @@ in itself. Whether its falsifiers exist and measure what it bars is for lint.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -291,8 +291,14 @@ def _matches(values: object, path: str, wanted: Constant | None) -> bool:
     return isinstance(values, bool) == isinstance(wanted, bool) and values == wanted
 
 
-def uses_of(specs: Sequence[Spec]) -> list[FalsifierUse]:
+def attacks(specs: Iterable[Spec]) -> Iterator[tuple[Spec, Criterion, FalsifierUse]]:
+    """Every use of a falsifier, planned ones too, with the spec and the criterion that it is in, in file order."""
+    for spec in specs:
+        for criterion in spec.criteria:
+            for use in criterion.falsifiers:
+                yield spec, criterion, use
+
+
+def uses_of(specs: Iterable[Spec]) -> list[FalsifierUse]:
     """Every use of a falsifier that is not only planned."""
-    return [
-        use for spec in specs for criterion in spec.criteria for use in criterion.falsifiers if use.uses is not None
-    ]
+    return [use for _, _, use in attacks(specs) if use.uses is not None]

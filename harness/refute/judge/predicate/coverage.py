@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from refute.judge.verdict import Verdict
 from refute.outcome import Outcome, Record
-from refute.spec.criteria import Spec
+from refute.spec.criteria import Spec, attacks, uses_of
 from refute.spec.fields import Closed
 
 
@@ -38,11 +38,11 @@ def cover(
     deselected: Collection[str],
 ) -> Coverage:
     """The coverage of `specs` by `records`. A name in `deselected` counts only where its record is missing."""
-    wanted = list(_falsifiers(specs))
-    recorded = {node_id(record.spec, record.criterion, record.falsifier) for record in records}
+    wanted = [node_id(spec.spec, criterion.id, use.id) for spec, criterion, use in attacks(specs)]
+    recorded = {node_id(*record.key) for record in records}
     missing = [name for name in wanted if name not in recorded]
     counted = Counter(ruling.outcome for ruling in verdict.criteria)
-    used = {use.uses for spec in specs for criterion in spec.criteria for use in criterion.falsifiers}
+    used = {use.uses for use in uses_of(specs)}
     return Coverage(
         criteria=len(verdict.criteria),
         with_falsifier=sum(not ruling.uncovered for ruling in verdict.criteria),
@@ -58,10 +58,3 @@ def cover(
 def node_id(spec: str, criterion: str, falsifier: str) -> str:
     """The name of one falsifier's use, `SPEC::AC::F`."""
     return f"{spec}::{criterion}::{falsifier}"
-
-
-def _falsifiers(specs: Sequence[Spec]) -> Iterator[str]:
-    for spec in specs:
-        for criterion in spec.criteria:
-            for use in criterion.falsifiers:
-                yield node_id(spec.spec, criterion.id, use.id)

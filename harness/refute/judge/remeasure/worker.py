@@ -19,7 +19,7 @@ from refute.falsifier.loading import load_registry
 from refute.falsifier.records import record_to_json
 from refute.falsifier.runner import Gate
 from refute.judge.run.folder import EvidenceLine, RunFolder
-from refute.spec.criteria import parse_spec
+from refute.spec.criteria import attacks, parse_spec
 from refute.spec.fields import Closed
 from refute.spec.files import LoadedRelease, parse_release
 
@@ -67,13 +67,10 @@ def main() -> None:
             run.path / LOG,
             apart=request.apart,
         )
-        for text in run_file.specs:
-            spec = parse_spec(text.text, text.name)
-            for criterion in spec.criteria:
-                for use in criterion.falsifiers:
-                    if (criterion.id, use.id) in request.wanted:
-                        answers.write(record_to_json(gate.run(spec, criterion, use)) + "\n")
-                        answers.flush()
+        for spec, criterion, use in attacks(parse_spec(text.text, text.name) for text in run_file.specs):
+            if (criterion.id, use.id) in request.wanted:
+                answers.write(record_to_json(gate.run(spec, criterion, use)) + "\n")
+                answers.flush()
 
 
 if __name__ == "__main__":

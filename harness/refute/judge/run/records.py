@@ -42,7 +42,7 @@ def check_records(
 def _in_spec_order(records: Sequence[Record], specs: Sequence[Spec]) -> tuple[Record, ...]:
     """Records as the specs list them, so that a parallel run gives the same bytes; those of no spec come last."""
     places = {key: number for number, key in enumerate(uses_by_id(specs))}
-    return tuple(sorted(records, key=lambda r: places.get((r.spec, r.criterion, r.falsifier), len(places))))
+    return tuple(sorted(records, key=lambda record: places.get(record.key, len(places))))
 
 
 def _citation_fault(record: Record, evidence: HashedEvidence) -> str:

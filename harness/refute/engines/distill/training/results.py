@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from refute.engines.distill.logs import StepLog, write_json, write_rows
+from refute.engines.distill.training.audit_trail import AuditTrail
 from refute.engines.distill.training.build import Run
 from refute.engines.distill.training.checkpoint import load_weights, model_weights
-from refute.engines.distill.training.custody import Witness
 from refute.engines.distill.training.evaluate import (
     HeldoutTeacher,
     WindowScore,
@@ -63,7 +63,7 @@ class TrainingResult:
     evals: Sequence[Row]
     preflight: Preflight
     teacher: HeldoutTeacher | None
-    witness: Witness
+    trail: AuditTrail
 
 
 def keep_best(scratch: Path, run: Run, evals: StepLog) -> None:
@@ -91,7 +91,7 @@ def write_results(job: Job, run: Run, result: TrainingResult) -> None:
     write_rows(job.out / HELDOUT_EVALUATIONS.name, result.evals)
     write_json(job.out / PREFLIGHT.name, result.preflight.as_json())
     shutil.copyfile(job.scratch / FIRST_STEP.name, job.out / FIRST_STEP.name)
-    result.witness.save(job.out)
+    result.trail.save(job.out)
     model, step = _chosen(job, run, weights)
     if step != run.config.training.steps:
         result = replace(result, final=_score(run, model, result))

@@ -17,9 +17,9 @@ from refute.engines.distill.logs import StepLog
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.prefetch import prefetched
 from refute.engines.distill.tensorboard import tensorboard_writer
+from refute.engines.distill.training.audit_trail import AuditTrail, audit_trail
 from refute.engines.distill.training.build import Run, build, reproducible
 from refute.engines.distill.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from refute.engines.distill.training.custody import Witness, witnessed
 from refute.engines.distill.training.evaluate import HeldoutTeacher, WindowScore, score_windows, summarise
 from refute.engines.distill.training.first_step import write_first_step
 from refute.engines.distill.training.guards import (
@@ -82,13 +82,13 @@ class Logs:
 
     metrics: StepLog
     evals: StepLog
-    witness: Witness
+    trail: AuditTrail
 
     def sync(self) -> None:
         """Returns once the rows are on the disk; call it before the checkpoint that vouches for them."""
         self.metrics.sync()
         self.evals.sync()
-        self.witness.sync()
+        self.trail.sync()
 
 
 def run_training(
@@ -131,7 +131,7 @@ def run_training(
                 return
             final = final or trainer.evaluate()
             rows = logs.metrics.rows, logs.evals.rows
-            write_results(job, run, TrainingResult(initial, final, *rows, checks, teacher, logs.witness))
+            write_results(job, run, TrainingResult(initial, final, *rows, checks, teacher, logs.trail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +154,11 @@ class Trainer:
                 metrics, signal = self._training_step(step, micro_batches)
                 rate = metrics.tokens / (time.monotonic() - started)
                 self._log_step(logs, step, metrics, tokens_per_s=rate, wall_s=time.monotonic() - began)
-                logs.witness.after(step + 1)
+                logs.trail.after(step + 1)
                 if step == 0:
                     write_first_step(self.job.scratch, run)
                 last = step + 1 == training.steps
-                if is_evaluated(training, step + 1) or logs.witness.keeps(step + 1):
+                if is_evaluated(training, step + 1) or logs.trail.keeps(step + 1):
                     # Without KD the teacher only evaluates, and its forward would be most of such a run's time.
                     scores = self.evaluate(with_teacher=last or training.kd_weight > 0)
                     self.log_evaluation(logs, step + 1, scores)
@@ -302,6 +302,6 @@ def _open_logs(scratch: Path, done: int, run: Run) -> Iterator[Logs]:
         tensorboard_writer(run.config.tensorboard if ranks.is_main else None) as write_scalars,
         closing(StepLog(folder / STEPS.name, keep_until=keep_until, on_row=write_scalars)) as metrics,
         closing(StepLog(folder / HELDOUT_EVALUATIONS.name, keep_until=keep_until, on_row=write_scalars)) as evals,
-        witnessed(scratch, run, done) as witness,
+        audit_trail(scratch, run, done) as trail,
     ):
-        yield Logs(metrics, evals, witness)
+        yield Logs(metrics, evals, trail)

@@ -22,7 +22,7 @@ from refute.spec.experiments.custody import STATES, Custody, Resumption, segment
 from refute.spec.experiments.evidence_files import CUSTODY
 
 
-class Witness:
+class AuditTrail:
     """Follows one run, step by step; every rank must call it, the main one writes."""
 
     def __init__(self, scratch: Path, run: Run, custody: Custody, trace: Trace) -> None:
@@ -55,13 +55,13 @@ class Witness:
 
 
 @contextmanager
-def witnessed(scratch: Path, run: Run, done: int) -> Iterator[Witness]:
-    """The witness of `run`, whose checkpoint after `done` steps has just been loaded, or that begins (0)."""
+def audit_trail(scratch: Path, run: Run, done: int) -> Iterator[AuditTrail]:
+    """The trail of `run`, whose checkpoint after `done` steps has just been loaded, or that begins (0)."""
     custody = run.ranks.all_gather(_custody(scratch, done) if run.ranks.is_main else None)[0]
     if custody is None:
         raise ExperimentError("the main rank has no custody of the run")
     with closing(Trace(scratch / "trace.f32", run, custody.entropy, done)) as trace:
-        yield Witness(scratch, run, custody, trace)
+        yield AuditTrail(scratch, run, custody, trace)
 
 
 def _custody(scratch: Path, done: int) -> Custody:

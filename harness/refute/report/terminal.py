@@ -13,7 +13,7 @@ from rich.text import Text
 from refute.escaping import clip
 from refute.judge.predicate.model import Predicate
 from refute.outcome import Outcome
-from refute.report.paper import Paper
+from refute.report.layout import Layout
 from refute.report.view import Row, View, view_of
 from refute.report.wording import SIGNS, measurement, outcome, waiver
 
@@ -42,32 +42,32 @@ def render_terminal(predicate: Predicate, payload_sha256: str, console: Console)
     Without a terminal, in a narrow one, or when colour is refused (NO_COLOR), it prints wrapped lines and draws no
     boxes. What the console's encoding lacks is spelt out first, so that this counts, too.
     """
-    view, paper = view_of(predicate, payload_sha256), Paper(console)
+    view, layout = view_of(predicate, payload_sha256), Layout(console)
     shows_colour = console.is_terminal and not console.no_color and not console.is_dumb_terminal
-    if shows_colour and paper.is_wide:
-        _print_rich(view, console, paper)
+    if shows_colour and layout.is_wide:
+        _print_rich(view, console, layout)
     else:
-        for line in _plain(view, paper):
+        for line in _plain(view, layout):
             console.print(Text(line), soft_wrap=True)
 
 
-def _print_rich(view: View, console: Console, paper: Paper) -> None:
+def _print_rich(view: View, console: Console, layout: Layout) -> None:
     colour = _COLOURS[view.word]
-    about = [paper.text(line, "dim") for line in (_about(view), clip(view.preregistration, _REASON_LIMIT))]
-    lines = [paper.text(clip(view.because, _REASON_LIMIT), "bold"), *about]
+    about = [layout.text(line, "dim") for line in (_about(view), clip(view.preregistration, _REASON_LIMIT))]
+    lines = [layout.text(clip(view.because, _REASON_LIMIT), "bold"), *about]
     title = Text(f" {view.word} ", style=f"bold reverse {colour}")
     console.print(Panel(Group(*lines), title=title, title_align="left", border_style=colour, box=box.HEAVY))
     for heading, items in _lists(view):
         console.print(Text(heading, style="bold"))
         for item in items:
-            console.print(Text("\n".join(paper.wrapped(f"  {item}", "    "))))
+            console.print(Text("\n".join(layout.wrapped(f"  {item}", "    "))))
         console.print()
-    console.print(_table(view, paper))
-    for line in _closing(view, paper):
+    console.print(_table(view, layout))
+    for line in _closing(view, layout):
         console.print(Text(line), soft_wrap=True)
 
 
-def _table(view: View, paper: Paper) -> Table:
+def _table(view: View, layout: Layout) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("criterion", overflow="fold", min_width=17, max_width=24)
     table.add_column("outcome", no_wrap=True)
@@ -76,33 +76,33 @@ def _table(view: View, paper: Paper) -> Table:
     for row in view.rows:
         ruling = row.ruling
         table.add_row(
-            paper.text(f"{clip(ruling.criterion, 60)}\n({row.severity})"),
-            paper.text(f"{SIGNS[ruling.outcome]} {row.outcome}", _OUTCOME_COLOURS[ruling.outcome]),
-            paper.text("\n".join(_found(row))),
-            paper.text(_controls(row)),
+            layout.text(f"{clip(ruling.criterion, 60)}\n({row.severity})"),
+            layout.text(f"{SIGNS[ruling.outcome]} {row.outcome}", _OUTCOME_COLOURS[ruling.outcome]),
+            layout.text("\n".join(_found(row))),
+            layout.text(_controls(row)),
         )
     return table
 
 
-def _plain(view: View, paper: Paper) -> Iterable[str]:
-    yield from paper.wrapped(clip(view.headline, _REASON_LIMIT), "  ")
-    yield from paper.wrapped(_about(view), "  ")
-    yield from paper.wrapped(clip(view.preregistration, _REASON_LIMIT), "  ")
+def _plain(view: View, layout: Layout) -> Iterable[str]:
+    yield from layout.wrapped(clip(view.headline, _REASON_LIMIT), "  ")
+    yield from layout.wrapped(_about(view), "  ")
+    yield from layout.wrapped(clip(view.preregistration, _REASON_LIMIT), "  ")
     for heading, items in _lists(view):
         yield ""
-        yield from paper.wrapped(heading)
+        yield from layout.wrapped(heading)
         for item in items:
-            yield from paper.wrapped(f"  {item}", "    ")
+            yield from layout.wrapped(f"  {item}", "    ")
     yield ""
-    yield from paper.wrapped("Criteria, worst first:")
+    yield from layout.wrapped("Criteria, worst first:")
     for row in view.rows:
         ruling = row.ruling
         line = f"  {clip(ruling.criterion, 60)} ({row.severity}): {row.outcome}, controls {_controls(row)}"
-        yield from paper.wrapped(line, "    ")
+        yield from layout.wrapped(line, "    ")
         for found in _found(row):
-            yield from paper.wrapped(f"    {found}", "      ")
+            yield from layout.wrapped(f"    {found}", "      ")
     yield ""
-    yield from _closing(view, paper)
+    yield from _closing(view, layout)
 
 
 def _about(view: View) -> str:
@@ -148,10 +148,10 @@ def _controls(row: Row) -> str:
     return f"{row.controls_behaved}/{row.controls_total}"
 
 
-def _closing(view: View, paper: Paper) -> Iterable[str]:
-    yield from paper.wrapped(f"payload sha256 {clip(view.payload_sha256, 64)}")
-    yield from paper.wrapped("report.html, report.md and report.json lie beside verdict.intoto.json. To check it:")
-    yield from paper.wrapped(f"  {view.verify_commands[0]}", "    ", end=_CONTINUED)
+def _closing(view: View, layout: Layout) -> Iterable[str]:
+    yield from layout.wrapped(f"payload sha256 {clip(view.payload_sha256, 64)}")
+    yield from layout.wrapped("report.html, report.md and report.json lie beside verdict.intoto.json. To check it:")
+    yield from layout.wrapped(f"  {view.verify_commands[0]}", "    ", end=_CONTINUED)
 
 
 # Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).

@@ -14,8 +14,8 @@ from rich.text import Text
 from refute.escaping import clip, markdown
 from refute.report.diff.difference import Difference
 from refute.report.diff.tables import Table, headline, tables_of
+from refute.report.layout import Layout
 from refute.report.page.render import fit
-from refute.report.paper import Paper
 
 SCHEMA_VERSION = 1
 _LONGEST_CELL = 300
@@ -24,35 +24,35 @@ _MOST_ROWS = 200
 
 def diff_terminal(difference: Difference, console: Console) -> None:
     """Print the headline, the regressions, and what differs: in tables, or in lines where tables do not fit."""
-    paper = Paper(console)
-    console.print(paper.text(headline(difference), "bold red" if difference.regressions else "bold green"))
+    layout = Layout(console)
+    console.print(layout.text(headline(difference), "bold red" if difference.regressions else "bold green"))
     for sentence in difference.regressions:
-        _print_lines(console, paper.wrapped(f"  regression: {clip(sentence, _LONGEST_CELL)}", "    "))
+        _print_lines(console, layout.wrapped(f"  regression: {clip(sentence, _LONGEST_CELL)}", "    "))
     for table in tables_of(difference):
-        if paper.is_wide:
-            _print_table(console, paper, table)
+        if layout.is_wide:
+            _print_table(console, layout, table)
         else:
-            _print_lines(console, _listed(paper, table))
+            _print_lines(console, _listed(layout, table))
         if len(table.rows) > _MOST_ROWS:
-            _print_lines(console, paper.wrapped(_more(table)))
+            _print_lines(console, layout.wrapped(_more(table)))
 
 
-def _print_table(console: Console, paper: Paper, table: Table) -> None:
+def _print_table(console: Console, layout: Layout, table: Table) -> None:
     shown = RichTable(*table.columns, title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in shown.columns:
         column.overflow = "fold"
     for row in table.rows[:_MOST_ROWS]:
-        shown.add_row(*(paper.text(clip(cell, _LONGEST_CELL)) for cell in row))
+        shown.add_row(*(layout.text(clip(cell, _LONGEST_CELL)) for cell in row))
     console.print(shown)
 
 
-def _listed(paper: Paper, table: Table) -> Iterator[str]:
+def _listed(layout: Layout, table: Table) -> Iterator[str]:
     """A row a paragraph: its first cell, and below it the others behind their columns' names."""
-    yield from ("", *paper.wrapped(table.title))
+    yield from ("", *layout.wrapped(table.title))
     for first, *others in table.rows[:_MOST_ROWS]:
-        yield from paper.wrapped(f"  {clip(first, _LONGEST_CELL)}", "    ")
+        yield from layout.wrapped(f"  {clip(first, _LONGEST_CELL)}", "    ")
         for name, cell in zip(table.columns[1:], others, strict=True):
-            yield from paper.wrapped(f"    {name}: {clip(cell, _LONGEST_CELL)}", "      ")
+            yield from layout.wrapped(f"    {name}: {clip(cell, _LONGEST_CELL)}", "      ")
 
 
 def _print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a console can hold: so many cells a line, in an encoding."""
+"""Text laid out for a console: lines that fit its width, in what its encoding can show."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _COMMAND, _QUOTED = "::", "| "
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """A console to write on. What its encoding lacks is spelt out before anything is measured."""
+class Layout:
+    """How text is laid out on `console`. What its encoding lacks is spelt out before anything is measured."""
 
     console: Console
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-# Read by pydantic when a record crosses a file boundary (records.py): closed, strict, finite.
-_CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+# What pydantic demands where one of these crosses a file boundary: closed, strict, finite.
+CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 # Characters. A record is one short append, and a report shows every reason.
 LONGEST_REASON = 4000
@@ -76,7 +76,7 @@ class Interval:
     high: float
     level: float
     method: str
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     def noting_errors(self, *errors: int) -> Interval:
         """The same, whose method says how many observations without a verdict were taken at their worst, if any."""
@@ -102,7 +102,7 @@ class Measurement:
     n: int
     interval: Interval | None = None
     evidence: tuple[str, ...] = ()
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class ControlResult:
     observed: Outcome
     reason: str
     measurements: tuple[Measurement, ...] = ()
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     @property
     def behaved(self) -> bool:
@@ -141,7 +141,7 @@ class Record:
     controls: tuple[ControlResult, ...] = ()
     evidence: tuple[tuple[str, str], ...] = ()
     code: str = ""
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -173,7 +173,7 @@ class Change:
     new: str
     direction: Direction
     spec: str = ""
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     def __str__(self) -> str:
         return f"{self.place}: {self.old} -> {self.new} ({self.direction})"

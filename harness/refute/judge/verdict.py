@@ -7,9 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from refute.lock.state import NOT_LOCKED, Preregistration
-from refute.outcome import Outcome, Ruling, Severity
-
-_CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+from refute.outcome import CLOSED, Outcome, Ruling, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,7 @@ class FalsifierRuling:
     falsifier: str
     outcome: Outcome
     reason: str
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class CriterionRuling:
     effective_on: str = ""
     inconclusive: Literal["block", "warn"] = "block"
     about_subject: bool = False
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     @property
     def corroborated(self) -> bool:
@@ -97,7 +95,7 @@ class WaiverRuling:
     state: WaiverState
     why: str
     expires_soon: bool = False
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +118,4 @@ class Verdict:
     waivers: tuple[WaiverRuling, ...] = ()
     decided_by: str = ""
     subject_unread: bool = False
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED

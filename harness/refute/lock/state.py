@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from refute.outcome import Change
-
-_CLOSED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+from refute.outcome import CLOSED, Change
 
 
 class LockState(StrEnum):
@@ -38,7 +36,7 @@ class Preregistration:
     policy: str = ""
     changes: tuple[Change, ...] = ()
     faults: tuple[str, ...] = ()
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     @property
     def reasons(self) -> tuple[str, ...]:

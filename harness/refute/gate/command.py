@@ -17,6 +17,7 @@ from refute.gate.judging import JudgeOptions, judge_recorded
 from refute.gate.options import NOT_JUDGED
 from refute.gate.own_run import OwnRun
 from refute.interrupt import heard
+from refute.isolation.orphans import ending_orphans
 from refute.judge.answer import Signed
 from refute.spec.files import load_release, refuse_outputs_inside
 from refute.spec.folders import SPECS, runs_folder
@@ -98,7 +99,8 @@ def _run_pytest(own: OwnRun, arguments: Sequence[str], options: JudgeOptions) ->
     command += ["--no-judge", f"--refute-dir={options.refute_dir}", f"--refute-run={own.folder.path}"]
     command += [f"--release={own.release.path.resolve()}", *(f"--lock-key={path}" for path in options.lock_keys)]
     secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}
-    return _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
+    with ending_orphans():
+        return _wait(subprocess.Popen(command, env=secretless))  # noqa: S603  # our own interpreter
 
 
 def _start(command: Sequence[str], environment: dict[str, str], descriptors: Sequence[int]) -> int:

@@ -74,6 +74,40 @@ def test_code_of_the_repository_finds_no_secret(repo: Repo) -> None:
         assert str(pair.private).encode() not in seen
 
 
+# A process of no family, which goes on after pytest has ended, and after the falsifier's own process has.
+DAEMON = """\
+import os, time
+from pathlib import Path
+
+def leave_a_daemon(name):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(name, "a") as pids:
+                pids.write(f"{os.getpid()}\\n")
+            for descriptor in range(3):
+                os.close(descriptor)
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux hands orphans to an ancestor")
+def test_nothing_of_the_repository_outlives_its_process(repo: Repo) -> None:
+    """What a conftest.py leaves running has ended before the judge begins, what a falsifier leaves before it signs."""
+    repo.write("conftest.py", DAEMON + 'def pytest_sessionfinish():\n    leave_a_daemon("from-pytest")\n')
+    with (repo.path / "falsifiers/answers.py").open("a", encoding="utf-8") as stream:
+        stream.write(f"\n\n{DAEMON}leave_a_daemon(Path(__file__).with_name('from-falsifiers'))\n")
+    ended = repo.python(*GATE)
+    assert ended.returncode == 0, ended.stdout
+    names = ("from-pytest", "falsifiers/from-falsifiers")
+    left = [pid for name in names for pid in (repo.path / name).read_text(encoding="utf-8").split()]
+    assert len(left) >= 3  # of pytest, and of the falsifiers as pytest and as the judge's child loaded them
+    assert not [pid for pid in left if Path("/proc", pid).exists()]
+
+
 @pytest.fixture
 def editable(repo: Repo) -> Path:
     """The interpreter of an environment in which the repository, too, is installed editable: by a `.pth` file."""

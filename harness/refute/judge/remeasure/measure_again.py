@@ -21,6 +21,7 @@ from refute.errors import UsageError
 from refute.falsifier.records import parse_records
 from refute.isolation.command import isolated_command
 from refute.isolation.environment import clean_environment
+from refute.isolation.orphans import ending_orphans
 from refute.judge.remeasure.worker import Request
 from refute.judge.run.folder import EvidenceLine, RunFolder
 from refute.outcome import Interval, Measurement, Record
@@ -102,22 +103,23 @@ def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Rec
 
 def _run_to_the_end(limit_s: float, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> int | None:
     """The exit status of the process that measures again, None if it took too long; nothing of it is left running."""
-    process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        isolated_command("refute.judge.remeasure.worker"),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=True,
-        env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
-    )
-    try:
-        return process.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with ending_orphans():
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+            isolated_command("refute.judge.remeasure.worker"),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            env=clean_environment(os.environ, own=False),  # it runs the repository's code: no secret of ours goes there
+        )
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _how(status: int | None, limit_s: float) -> str:

@@ -175,7 +175,12 @@ def _answer(number: int) -> CompletionExcerpt:
 def _prompts() -> tuple[Prompt, ...]:
     text = 'def add(a: int, b: int) -> int:\n    """Add a and b.\n    >>> add(2, 3)\n    5\n    """\n'
     return tuple(
-        Prompt(problem=f"HumanEval/{number}", text=(HOSTILE if number == 1 else text), characters=len(text) + number)
+        Prompt(
+            problem=f"HumanEval/{number}",
+            text=(HOSTILE if number == 1 else text),
+            characters=len(text) + number,
+            trained_ngrams={2: 0, 3: 12}.get(number),
+        )
         for number in range(164)
     )
 

@@ -96,6 +96,23 @@ def test_all_texts_together_stay_within_their_budget(tmp_path: Path, problems: i
     assert len(prompts(found)) == problems
 
 
+def test_what_was_trained_on_is_noted_by_problem(tmp_path: Path) -> None:
+    """By the problem's place in its file; a search of fewer problems than were put says nothing of any."""
+    found = {"humaneval_student": line(tmp_path, "humaneval_student", ["a", "b", "c"])}
+    assert [prompt.trained_ngrams for prompt in prompts(found)] == [None, None, None]
+    overlap = {"documents": 9, "ngrams": 99, "contaminated": {"1": 7}}
+    renamed = {"ngram": 8, "problems": 3, "corpus": overlap, "benchmark": overlap}
+    for problems, expected in ((3, [0, 7, 0]), (2, [None, None, None])):
+        content = {"ngram": 10, "problems": problems, "corpus": overlap, "benchmark": overlap, "renamed": renamed}
+        folder = tmp_path / f"overlap-{problems}"
+        folder.mkdir()
+        (folder / "overlap.json").write_text(json.dumps(content), encoding="utf-8")
+        searched = EvidenceLine(
+            name="contamination", digest="d" * 64, folder=str(folder), files={"overlap.json": "d" * 64}
+        )
+        assert [each.trained_ngrams for each in prompts({**found, "contamination": searched})] == expected
+
+
 def test_evidence_without_samples_still_gives_the_outcomes(tmp_path: Path) -> None:
     """The grid of outcomes does not depend on the texts."""
     whole = line(tmp_path, "humaneval_student", ["a", "b"])

@@ -242,6 +242,8 @@ def test_html_shows_prompt_answer_and_reason_of_every_problem(page: _Page, predi
         for answer in grid.answers:
             assert answer.characters == len(answer.completion) or answer.completion_sha256 in text
     assert "Cut: the first 400 of 120,000 characters." in text
+    assert text.count("Contamination: none of its word n-grams in the tokens that were trained on.") == 1
+    assert text.count("Contamination: 12 of its word n-grams") == 1
     assert "    return a + b\n" in page.text
     assert "It wrote nothing." in text
     assert "AssertionError at: assert candidate(2)" in text

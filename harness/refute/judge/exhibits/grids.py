@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from refute.judge.exhibits.reading import Lines, read_rows
+from refute.judge.exhibits.reading import Lines, read_object, read_rows
 from refute.judge.predicate.exhibits import CompletionExcerpt, Grid, Prompt
 from refute.spec.experiments.evidence.humaneval import Result, Sample
 from refute.spec.experiments.evidence_files import (
+    CONTAMINATION,
     HUMANEVAL_INIT,
     HUMANEVAL_SEQUENTIAL,
     HUMANEVAL_STUDENT,
     HUMANEVAL_TEACHER,
+    OVERLAP,
     PROMPTS,
     RESULTS,
     SAMPLES,
@@ -42,10 +44,25 @@ def grids(lines: Lines) -> tuple[Grid, ...]:
 
 
 def prompts(lines: Lines) -> tuple[Prompt, ...]:
-    """The problems of the grids as they were put, each once, in order of first appearance."""
+    """The problems of the grids as they were put, each once, in order of first appearance; and what was trained on."""
     texts = {row.task_id: row.prompt for _, name in SCORED for row in read_rows(lines, name, PROMPTS)}
     share = min(_LONGEST, _PROMPTS // max(len(texts), 1))
-    return tuple(Prompt(problem=task, text=_sound(text)[:share], characters=len(text)) for task, text in texts.items())
+    trained = _trained_ngrams(lines)
+    return tuple(
+        Prompt(problem=task, text=_sound(text)[:share], characters=len(text), trained_ngrams=trained.get(task))
+        for task, text in texts.items()
+    )
+
+
+def _trained_ngrams(lines: Lines) -> dict[str, int]:
+    """By task, as far as a model was put the problems in the order of their file: the search names their places."""
+    found = read_object(lines, CONTAMINATION, OVERLAP)
+    put = next(
+        (rows for _, name in SCORED if name != HUMANEVAL_SEQUENTIAL and (rows := read_rows(lines, name, PROMPTS))), ()
+    )
+    if found is None or len(put) > found.problems:
+        return {}
+    return {row.task_id: found.corpus.contaminated.get(str(place), 0) for place, row in enumerate(put)}
 
 
 def _grid(label: str, results: Sequence[Result], samples: Iterable[Sample], share: int) -> Grid:

@@ -116,6 +116,7 @@ def _scorer(lines: Lines) -> Section:
     if student := read_object(lines, HUMANEVAL_STUDENT, EVALUATION_SUMMARY):
         labels = {
             "Prompt protocol": student.protocol,
+            "System prompt": student.system_prompt,
             "New tokens at most": student.max_new_tokens,
             "Answers cut at that limit": student.truncated,
             "Isolation of generated code": student.isolation,

@@ -36,11 +36,15 @@ class Curve(Closed):
 
 
 class Prompt(Closed):
-    """A problem as it was put: the beginning of its `characters`."""
+    """A problem as it was put: the beginning of its `characters`.
+
+    `trained_ngrams`: how many of its word n-grams stand in the tokens that were trained on; None where nobody looked.
+    """
 
     problem: str
     text: str
     characters: int
+    trained_ngrams: int | None = None
 
 
 class CompletionExcerpt(Closed):

@@ -45,7 +45,16 @@ def problem_views(grids: Sequence[Grid], prompts: Sequence[Prompt]) -> tuple[Pro
 def _problem(problem: str, prompt: Prompt | None, answers: tuple[AnswerView, ...]) -> ProblemView:
     if prompt is None:
         return ProblemView(problem, "", "", answers)
-    return ProblemView(problem, prompt.text, _cut(prompt.text, prompt.characters), answers)
+    notes = (_cut(prompt.text, prompt.characters), _trained(prompt.trained_ngrams))
+    return ProblemView(problem, prompt.text, " ".join(note for note in notes if note), answers)
+
+
+def _trained(ngrams: int | None) -> str:
+    if ngrams is None:
+        return ""
+    return (
+        f"Contamination: {f'{ngrams:,}' if ngrams else 'none'} of its word n-grams in the tokens that were trained on."
+    )
 
 
 def _answer_note(answer: CompletionExcerpt) -> str:

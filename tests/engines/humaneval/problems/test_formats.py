@@ -105,6 +105,11 @@ def test_the_test_of_mbpp_plus_stands_for_the_assertions(tmp_path: Path) -> None
         (MBPP | {"test_list": ["assert other(1)"]}, "calls no function that the code defines"),
         (MBPP | {"code": "def similar(:"}, "the code is not Python"),
         ({key: value for key, value in MBPP.items() if key != "text"}, "field 'prompt' is missing"),
+        (MBPP | {"test_setup_code": 3}, "are not text"),
+        (MBPP | {"test_imports": [3]}, "are not text"),
+        (MBPP | {"test_imports": "import math"}, "are not text"),
+        (MBPP | {"task_id": None}, "task_id is None"),
+        (EVALPLUS | {"prompt": "def half(n):\n    '\ud800'\n"}, "is not Python"),
         (EVALPLUS | {"category": 3}, "'category' is not text"),
     ],
 )

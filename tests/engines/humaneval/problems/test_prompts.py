@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -46,9 +48,10 @@ def test_a_template_without_a_system_turn_is_no_silent_loss(
     template: str, message: str, problems: list[Problem], tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """A score under a system prompt that no model was shown would be a score under another protocol."""
-    tokenizer.chat_template = template
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = template
     with pytest.raises(UsageError, match=message):
-        build_prompt(problems[0], tokenizer, protocol_of("chat_primed", "You write Python."))
+        build_prompt(problems[0], other, protocol_of("chat_primed", "You write Python."))
 
 
 @pytest.mark.parametrize(("name", "text"), [("completion", "You write Python."), ("chat_primed", " \n")])

@@ -32,15 +32,22 @@ class Task:
 def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:
     """The tasks of the file in its order, or the first `limit`. Raises MissingInputsError for another shape of rows."""
     data = path.read_bytes()
-    lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig").split("\n")
-    rows = [json.loads(line) for line in lines if line.strip()]
-    for row in rows:
+    try:
+        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig").split("\n")
+        rows = [json.loads(line) for line in lines if line.strip()]
+    except ValueError as error:
+        raise _foreign(path, str(error)) from error
+    for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or any(not isinstance(row.get(name), str) for name in _TEXTS):
-            raise MissingInputsError(
-                f"{path}: answers are made again for problems of HumanEval's shape alone, with {', '.join(_TEXTS)}",
-                hint="let a release ask for HumanEval's problems, or for others in its shape",
-            )
+            raise _foreign(path, f"row {number} has no text under one of {', '.join(_TEXTS)}")
     return {row["task_id"]: _task(row) for row in rows[:limit]}
+
+
+def _foreign(path: Path, why: str) -> MissingInputsError:
+    return MissingInputsError(
+        f"{path}: answers are made again for problems of HumanEval's shape alone, in lines of JSON: {why}",
+        hint="let a release ask for HumanEval's problems, or for others in its shape",
+    )
 
 
 def _task(row: dict[str, str]) -> Task:

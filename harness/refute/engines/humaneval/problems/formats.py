@@ -82,6 +82,8 @@ def _mbpp(row: Mapping[str, Any]) -> Mapping[str, str]:
     solution, tests = _text(row, "code"), row["test_list"]
     if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
         raise ValueError("test_list is no list of assertions")
+    if type(row.get("task_id")) not in (int, str):
+        raise ValueError(f"task_id is {row.get('task_id')!r}, expected a number or text")
     asserted = _parsed("\n".join(tests), "test_list")
     function = _tested(_parsed(solution, "code"), asserted)
     told = "\n".join([_text(row, "text" if "text" in row else "prompt").strip(), "", *tests])
@@ -96,7 +98,10 @@ def _mbpp(row: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _check(row: Mapping[str, Any], asserted: ast.Module) -> str:
     imports = row.get("test_imports") or []
-    setup = "\n".join([*imports, row.get("test_setup_code") or ""]).replace("\r\n", "\n")
+    lines = [*imports, row.get("test_setup_code") or ""]
+    if not isinstance(imports, list) or not all(isinstance(line, str) for line in lines):
+        raise ValueError("test_imports and test_setup_code are not text")
+    setup = "\n".join(lines).replace("\r\n", "\n")
     body = _parsed(row["test"], "test").body if isinstance(row.get("test"), str) else asserted.body
     check = _parsed("def check(candidate):\n    pass", "check")
     function = check.body[0]

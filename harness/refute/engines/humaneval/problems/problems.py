@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from refute.engines.humaneval.problems.formats import as_humaneval
+from refute.engines.humaneval.readers.file_bytes import unpacked
 from refute.errors import MissingInputsError, UsageError
 
 _TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
@@ -63,24 +62,23 @@ def prompt_module(prompt: str) -> str:
     """The prompt as code that compiles: its last function has a body even where no docstring gives it one."""
     try:
         ast.parse(prompt)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return f"{prompt.rstrip()}\n    pass\n"
     return prompt
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a problem file, unpacked. Raises MissingInputsError where it cannot be read."""
+    """The text of a problem file in UTF-8, unpacked. Raises MissingInputsError where it cannot be read."""
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError, zlib.error) as error:
+        return unpacked(path)
+    except (OSError, ValueError) as error:
         raise _fault(str(path), f"cannot be read: {error}") from error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, object]]:
     """Each line's content with its number, or each entry of an array with its place from 1."""
     try:
-        text = content_of(path).decode("utf-8-sig")
+        text = content_of(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise _fault(str(path), f"cannot be read as UTF-8 lines: {error}") from error
     if text.lstrip().startswith("["):

@@ -11,6 +11,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -97,7 +98,7 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[IO[bytes]]:
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """The file at `path`, to read. Raises OSError for a folder, a pipe or a device, which might never answer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     kind = os.fstat(descriptor).st_mode
@@ -119,8 +120,8 @@ def read_regular(path: Path, limit: int = _LARGEST) -> bytes:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as lower-case hex."""
-    with path.open("rb") as stream:
+    """SHA-256 of a file's bytes, as lower-case hex. Raises OSError as `open_regular` does."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

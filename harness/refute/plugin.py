@@ -6,6 +6,7 @@ at the end in a process of its own: what pytest thinks of its items is not evide
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from refute.output import fill_closed_streams, lossy
 
 if TYPE_CHECKING:
     from refute.gate.session import GateSession
+
+
+# Options that name a path: bash leaves the `~` of `--option=~/x` as it is.
+_PATHS = ("release", "refute_dir", "store", "signing_key", "lock")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"phase{phase}: falsifiers of criteria of phase {phase}")
     # pytest's terminal takes these: a closed pipe must not end the run that a verdict is about.
     sys.stdout, sys.stderr = lossy(sys.stdout), lossy(sys.stderr)
+    for name in _PATHS:
+        if given := getattr(config.option, name):
+            setattr(config.option, name, os.path.expanduser(given))  # noqa: PTH111  # pathlib's raises without a home
     with _interruptible():
         session = _session(config)
     config.stash[SESSION] = session

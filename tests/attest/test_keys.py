@@ -22,7 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refute.attest.dsse import verify_envelope
-from refute.attest.keys import default_key_directory, development_key, generate_key, load_private_key
+from refute.attest.keys import (
+    default_key_directory,
+    development_key,
+    generate_key,
+    load_private_key,
+    require_key_folder,
+)
 from refute.attest.signature import key_id, load_public_key, public_pem
 from refute.errors import MissingInputsError, UnwritableError, UsageError, VerificationError
 
@@ -280,3 +286,13 @@ def test_a_signature_that_fits_such_a_key_is_worth_nothing() -> None:
     """The forgery that OpenSSL accepts: the neutral element and a zero sign any message."""
     with pytest.raises(VerificationError, match="trusted key 1: the Ed25519 public key is of small order"):
         verify_envelope(FORGED.read_bytes(), [ed25519_pem(1)])
+
+
+def test_a_folder_in_which_no_key_can_be_made_is_told_before_it_is_needed(tmp_path: Path) -> None:
+    """A file in its place, or above it; one that is not there yet will do, and a key that is there needs no room."""
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", tmp_path / "file" / "keys"):
+        with pytest.raises(UsageError, match="no key can be made in"):
+            require_key_folder(folder)
+    require_key_folder(tmp_path / "new" / "keys")
+    assert not (tmp_path / "new").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import py_compile
 import sys
 from pathlib import Path
@@ -102,6 +103,15 @@ def test_a_file_with_a_fault_stops_the_run(tmp_path: Path, text: str, cause: str
     with pytest.raises(LoadingError, match=r"broken\.py") as caught:
         load(tmp_path, fine=code(), broken=text)
     assert cause in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["broken.py", "_helper.py"])
+def test_a_pipe_in_the_place_of_a_file_answers(tmp_path: Path, name: str) -> None:
+    """A falsifier, or a helper that one imports: an error, and no wait for a writer. Hidden files are none."""
+    (tmp_path / ".#fine.py").symlink_to("somebody@host")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(LoadingError, match="it is a pipe or a device"):
+        load(tmp_path, fine=f"import _helper\n{code()}")
 
 
 def test_ctrl_c_while_loading_is_not_a_fault_of_the_file(tmp_path: Path) -> None:

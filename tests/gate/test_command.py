@@ -41,14 +41,16 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_no_go_is_a_failure_unless_told_otherwise(repo: Path, cli: Cli) -> None:
-    """1 for NO-GO, in the folder given, also where a conftest.py makes pytest itself end in 0; with --exit-zero 0, and
-    it says so."""
+def test_a_no_go_is_a_failure_unless_told_otherwise(repo: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 for NO-GO, in the folder given, also where a conftest.py makes pytest itself end in 0, and where pytest loads
+    no plugins by itself; with --exit-zero 0, and it says so."""
     (repo / "conftest.py").write_text(LIE, encoding="utf-8")
-    assert cli("gate", "--refute-dir", "out", *LEAN).returncode == 1
+    monkeypatch.setenv("HOME", str(repo))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    assert cli("gate", "--refute-dir=~/out").returncode == 1
     report = json.loads((repo / "out/runs/latest/report.json").read_text(encoding="utf-8"))
     assert report["verdict"] == "NO-GO"
-    ended = cli("gate", "--exit-zero", "--refute-dir", "out", *LEAN)
+    ended = cli("gate", "--exit-zero", "--refute-dir", "out")
     assert (ended.returncode, ended.stderr) == (0, "NO-GO: signed, and so this command ends in 0 (--exit-zero)\n")
     assert len(list(repo.glob("out/runs/2*/verdict.intoto.json"))) == 2
 
@@ -68,6 +70,7 @@ def test_ending_well_without_a_verdict_is_a_failure(repo: Path, cli: Cli) -> Non
         (("--no-such-option",), 2, "pytest refused to run"),
         (("-k", "nothing"), 2, "pytest refused to run"),
         (("--collect-only",), 7, "did not get through the run"),
+        (("--no-judge",), 2, "--no-judge is an option of pytest's"),
     ],
 )
 def test_what_stops_it_is_told_and_signs_nothing(

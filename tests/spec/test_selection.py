@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,16 @@ def test_a_named_file_that_is_not_there_is_not_passed_over(repo: Path) -> None:
     """A misspelt name is an error, and not a smaller selection."""
     with pytest.raises((SpecError, UsageError), match=r"exmaple\.yaml"):
         select(repo / RELEASE, [SPECS], named=[SPECS / "exmaple.yaml"])
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), os.mkfifo], ids=["dangling link", "pipe"])
+def test_a_spec_that_cannot_be_read_is_not_passed_over(repo: Path, make: Callable[[Path], None]) -> None:
+    """What is called a spec and is none is an error, and not a smaller selection; an editor's lock is no spec."""
+    (repo / SPECS / ".#other.yaml").symlink_to("somebody@host")
+    assert len(chosen([SPECS])) == 2
+    make(repo / SPECS / "third.yaml")
+    with pytest.raises(SpecError, match=r"third\.yaml.*cannot be read"):
+        chosen([SPECS])
 
 
 def test_nothing_to_refute_is_an_error(repo: Path) -> None:

@@ -11,7 +11,14 @@ from refute.attest.dsse import (
     sign_envelope,
     verify_envelope,
 )
-from refute.attest.keys import KeyPair, default_key_directory, development_key, generate_key, load_private_key
+from refute.attest.keys import (
+    KeyPair,
+    default_key_directory,
+    development_key,
+    generate_key,
+    load_private_key,
+    require_key_folder,
+)
 from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.statement import PAYLOAD_TYPE, PREDICATE_TYPE, Statement, build_statement, read_statement
@@ -51,6 +58,7 @@ __all__ = [
     "public_pem",
     "read_model_signature",
     "read_statement",
+    "require_key_folder",
     "sha256_hex",
     "sign_envelope",
     "verify_envelope",

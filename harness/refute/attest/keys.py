@@ -86,6 +86,15 @@ def development_key(directory: Path) -> tuple[Path, bool]:
     return pair.private, False
 
 
+def require_key_folder(directory: Path) -> None:
+    """Raises UsageError where the key `development` is not in `directory`, and could not be made there."""
+    if _pair(directory, DEVELOPMENT_KEY).private.exists():
+        return
+    nearest = next(folder for folder in (directory, *directory.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"no key can be made in {directory}: {nearest} is no folder to write in", hint=_OWN_FOLDER)
+
+
 def load_private_key(path: Path, passphrase: Passphrase = None) -> PrivateKey:
     """The private key in the PEM file `path`. A function as `passphrase` is called only if the key is encrypted.
 

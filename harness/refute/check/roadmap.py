@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.check.reviews import fingerprint
+from refute.disk import read_regular
 from refute.errors import SpecError, VerificationError
 from refute.judge.run.verdict_files import verdicts_in
 from refute.outcome import Outcome, Ruling, RunClass
@@ -59,7 +60,7 @@ def roadmap(specs: Sequence[Spec], runs: Path, trusted_keys: Sequence[bytes], re
     refused: list[str] = []
     for path in _newest_verdicts(runs):
         try:
-            verified = verify_verdict(path.read_bytes(), trusted_keys)
+            verified = verify_verdict(read_regular(path), trusted_keys)
         except (VerificationError, OSError) as error:
             refused.append(f"{path}: {error}")
             continue

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType
 
+from refute.disk import read_regular
 from refute.errors import Problem
 from refute.falsifier.registry import Falsifier
 from refute.spec.criteria import LoadedSpec, Spec, uses_of
@@ -41,7 +42,7 @@ def unknown_ids(specs: Sequence[LoadedSpec], documents: Iterable[Path]) -> Itera
         foreign = {name for criterion in loaded.spec.criteria for name in _ID.findall(criterion.source)}
         yield from _strangers(loaded.path, loaded.text, known | foreign)
     for path in documents:
-        yield from _strangers(path, path.read_text(encoding="utf-8", errors="replace"), known)
+        yield from _strangers(path, read_regular(path).decode("utf-8", "replace"), known)
 
 
 def _line(declared: Falsifier) -> int:

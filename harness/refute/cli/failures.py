@@ -39,6 +39,8 @@ def tell_failure(error: Exception, arguments: Sequence[str]) -> int:
         return _tell(status_of_error(error), str(error), error.hint, error, arguments)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
+        if isinstance(error, FileNotFoundError) and not where:  # the system's answer to whoever asks where it is
+            where = "the working folder, or a path without a name: "
         hint = "check the path, its permissions and the disk"
         return _tell(status_of_error(error), f"{where}{error.strerror or error}", hint, error, arguments)
     text = f"an error that nobody meant: {type(error).__name__}: {error}"

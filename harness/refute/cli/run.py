@@ -5,6 +5,8 @@ Commands are imported after the start, so that a Ctrl-C while they load is answe
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,10 +42,18 @@ def _run(arguments: Sequence[str]) -> int:
             hint="install it with its dependencies into one environment; what only $PYTHONPATH or the user's own "
             "site-packages hold is not seen by an isolated process",
         ) from error
-    status = int(app(list(arguments), prog_name="refute", standalone_mode=False) or 0)
+    status = int(app([_at_home(word) for word in arguments], prog_name="refute", standalone_mode=False) or 0)
     if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
         raise KeyboardInterrupt
     return status
+
+
+def _at_home(word: str) -> str:
+    """`~/` at the start of a word, or of an option's value, as shells mean it: bash leaves it in `--option=~/x`."""
+    found = re.match(r"(--[a-z-]+=)?(?=~/)", word)
+    if found is None:
+        return word
+    return word[: found.end()] + os.path.expanduser(word[found.end() :])  # noqa: PTH111  # pathlib's raises without a home
 
 
 def _interrupted() -> StoppedError:

@@ -44,9 +44,9 @@ def evidence_faults(release: Release, base: Path) -> Mapping[str, str]:
 
 def _fault(path: Path) -> str:
     """Empty where a file, or every file of a folder, can be read; one that is not there is named alone."""
-    if not path.exists():
-        return _short(path)
     try:
+        if not path.exists():
+            return _short(path)
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 file.open("rb").close()

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from refute.disk import read_regular
+
 
 def helpers_of(file: Path) -> dict[str, Path]:
     """The files beside `file` that it imports by a name with one leading underscore, wherever in it; by that name.
@@ -27,14 +29,14 @@ def code_digest(file: Path) -> str:
     while open_ends:
         path = open_ends.pop()
         if path.name not in digests:
-            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[path.name] = hashlib.sha256(read_regular(path)).hexdigest()
             open_ends += helpers_of(path).values()
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return digests[file.name] if len(digests) == 1 else hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _imported(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
+    for node in ast.walk(ast.parse(read_regular(file), str(file))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

@@ -35,8 +35,8 @@ def load_registry(folders: Iterable[Path]) -> Registry:
 
 
 def falsifier_files(folder: Path) -> list[Path]:
-    """The files of `folder` that may declare falsifiers, sorted; helpers and tests are left out."""
-    skipped = ("_", "test_", "conftest")
+    """The files of `folder` that may declare falsifiers, sorted; helpers, tests and hidden files are left out."""
+    skipped = (".", "_", "test_", "conftest")
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith(skipped))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from refute.disk import open_regular
 from refute.errors import LoadingError
 from refute.falsifier.helpers import helpers_of
 from refute.isolation.start import SourceOnly
@@ -42,7 +43,8 @@ class OwnFolder:
         if spec is None or spec.loader is None:
             raise LoadingError(f"{file} is not an importable Python file")
         module = importlib.util.module_from_spec(spec)
-        helpers = helpers_of(file)
+        with open_regular(file):
+            helpers = helpers_of(file)
         # `import` looks for `__import__` here, now and whenever a function of this module runs.
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": _Importing(self, helpers)}
         sys.modules[name] = self._modules[file] = module

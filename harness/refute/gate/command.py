@@ -61,6 +61,11 @@ def run_gate(release: Path | None, pytest_arguments: Sequence[str], options: Jud
     and the judge's other files raises; UsageError where pytest refused; StoppedError where a signal ended pytest;
     GateError where it broke off otherwise, where the run is not this one, or the judge signed nothing.
     """
+    if "--no-judge" in pytest_arguments:
+        raise UsageError(
+            "a gate judges what it recorded: --no-judge is an option of pytest's",
+            hint="pytest --falsifiers --no-judge, and then, elsewhere, refute judge RUN",
+        )
     loaded = load_release(release or choose_release([SPECS]))
     require_inputs(loaded.release, loaded.path.parent)
     refuse_outputs_inside(loaded, options.refute_dir)
@@ -95,7 +100,8 @@ def _require_unchanged(rules: Mapping[Path, str], options: JudgeOptions) -> None
 def _run_pytest(own: OwnRun, arguments: Sequence[str], options: JudgeOptions) -> int:
     """Its status; without the passphrase of the key, and what this gate decides after what anybody else asks."""
     # -P: like the `pytest` script, and unlike `-m` alone, this does not import from the working folder.
-    command = [sys.executable, "-P", "-c", _PYTEST, "--falsifiers", *_QUIET, *arguments]
+    # -p: also where plugins are not loaded by themselves ($PYTEST_DISABLE_PLUGIN_AUTOLOAD).
+    command = [sys.executable, "-P", "-c", _PYTEST, "-p", "refute", "--falsifiers", *_QUIET, *arguments]
     command += ["--no-judge", f"--refute-dir={options.refute_dir}", f"--refute-run={own.folder.path}"]
     command += [f"--release={own.release.path.resolve()}", *(f"--lock-key={path}" for path in options.lock_keys)]
     secretless = {name: text for name, text in os.environ.items() if name != PASSPHRASE}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.attest import default_key_directory
+from refute.attest import default_key_directory, require_key_folder
 from refute.attest.signing_key import read_public_key
 from refute.disk import file_sha256
 from refute.errors import GateError, UnreadableInputError, VerificationError
@@ -42,7 +42,7 @@ class JudgeOptions:
         for path in self.lock_keys:
             read_public_key(path)
         if self.key is None:
-            default_key_directory()
+            require_key_folder(default_key_directory())
             return None
         return public_half(self.key)
 

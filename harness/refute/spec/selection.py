@@ -28,7 +28,9 @@ def select(
     demanded = [resolve(loaded, text) for text in loaded.release.specs]
     if named is None:
         named = [] if demanded else roots
-    paths = list(dict.fromkeys(path.resolve() for path in (*demanded, *spec_files(named))))
+    given = (*demanded, *spec_files(named))
+    # A link that leads nowhere keeps its own name, by which it can be found.
+    paths = list(dict.fromkeys(path.resolve() if path.exists() else path for path in given))
     if not paths:
         places = ", ".join(map(str, roots))
         raise UsageError(f"no specs: nothing to refute (looked in {places})", hint=where_specs_are())
@@ -75,8 +77,12 @@ def find_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    """The YAML files directly in `folder`, sorted; none where there is no such folder."""
-    return sorted(path for path in folder.glob("*") if path.is_file() and is_yaml(path))
+    """What is called a YAML file directly in `folder`, sorted; none where there is no such folder.
+
+    A link that leads nowhere is among them, and so is a pipe: reading it says so, where leaving it out would judge less
+    than was meant. Hidden files are left to editors.
+    """
+    return sorted(path for path in folder.glob("[!.]*") if is_yaml(path) and not path.is_dir())
 
 
 def is_yaml(path: Path) -> bool:

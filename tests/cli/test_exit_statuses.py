@@ -99,6 +99,7 @@ def break_check(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
+    Path("specs").mkdir()
     monkeypatch.setattr("refute.check.repository.check_files", fail)
 
 

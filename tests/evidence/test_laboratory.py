@@ -23,6 +23,8 @@ from refute.evidence.process.environment import EXTRA_PATH
 from refute.evidence.store import Store
 from refute.job import Fact
 
+# How long the tiny engine's children sleep: whoever waits for one is told apart from a machine that is busy.
+HANGS_S = 600
 ENGINE = Path(__file__).parents[1] / "assets" / "tiny_engine.py"
 
 
@@ -95,8 +97,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    """Whether `condition` comes true within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Whether `condition` comes true within a minute."""
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -201,7 +203,8 @@ def test_a_need_that_failed_fails_what_needs_it(
 ) -> None:
     """Through two levels: the kind is kept, the chain is told, nothing that builds on it is started."""
     chain = [
-        bench.experiment(function, "bottom", limit_s=0.7),
+        # Of the others none may meet its limit, however busy the machine is.
+        bench.experiment(function, "bottom", limit_s=0.7 if kind is ExperimentTimeoutError else 120.0),
         bench.experiment("work", "middle", ("bottom",)),
         bench.experiment("work", "top", ("middle",)),
     ]
@@ -213,10 +216,12 @@ def test_a_need_that_failed_fails_what_needs_it(
 
 def test_at_its_limit_an_experiment_and_its_children_end(bench: Bench) -> None:
     """The whole process group is gone when the error is raised; what it had in scratch is kept."""
+    laboratory = bench.laboratory(bench.experiment("work", "first"), bench.experiment("hang_with_a_child", limit_s=3))
+    laboratory.obtain("first")  # the process that experiments are forked from has started: that may take any time
     began = time.monotonic()
-    with pytest.raises(ExperimentTimeoutError, match=r"'it' was stopped at its limit of 1 s") as caught:
-        bench.laboratory(bench.experiment("hang_with_a_child", limit_s=1)).obtain("it")
-    assert time.monotonic() - began < 10
+    with pytest.raises(ExperimentTimeoutError, match=r"'it' was stopped at its limit of 3 s") as caught:
+        laboratory.obtain("it")
+    assert time.monotonic() - began < HANGS_S / 2
     assert "last checkpoint" in caught.value.hint
     pids = list(map(int, (bench.scratch() / "pids").read_text(encoding="utf-8").split()))
     assert len(pids) == 2
@@ -229,7 +234,7 @@ def test_progress_without_end_does_not_outlast_the_limit(bench: Bench) -> None:
     began = time.monotonic()
     with pytest.raises(ExperimentTimeoutError, match="stopped at its limit"):
         bench.laboratory(bench.experiment("chatter", limit_s=1)).obtain("it")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < HANGS_S / 2
 
 
 def test_a_child_left_behind_does_not_hold_up_the_end(bench: Bench) -> None:

@@ -20,6 +20,7 @@ from refute.evidence.key import key_of
 from refute.evidence.manifest import Ran
 from refute.evidence.process.engine_process import Workers
 from refute.evidence.process.provenance import MadeBy, made_by, outdated, read_ran
+from refute.evidence.process.request import Request
 from refute.evidence.sources import files_below
 from refute.evidence.store import Store
 from refute.falsifier.context import Evidence
@@ -142,30 +143,31 @@ class Laboratory:
 
     def _make(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> Ran | None:
         """Fill `out`; returns what the process that did it was, None where there was none."""
-        if experiment.entry is None:
+        if (entry := experiment.entry) is None:
             _take_in(experiment, out)
             return None
-        ran = read_ran(self._run_process(experiment, work, out, inputs), experiment.entry)
+        ran = read_ran(self._run_process(experiment, entry, work, out, inputs), entry)
         self._made_by[experiment.name] = made_by(ran)
         return ran
 
-    def _run_process(self, experiment: Experiment, work: Path, out: Path, inputs: Mapping[str, Evidence]) -> object:
+    def _run_process(
+        self, experiment: Experiment, entry: str, work: Path, out: Path, inputs: Mapping[str, Evidence]
+    ) -> object:
         """What the process said at its end of what it had loaded. Raises ExperimentError where it did not get there."""
         scratch = work / "scratch"
         scratch.mkdir(exist_ok=True)
         # Paths are rendered now: this is where a file is downloaded on first use, and verified every time.
         self.watcher.progressed("obtain and verify inputs", 0, 1, {})
-        request = {
-            "name": experiment.name,
-            "entry": experiment.entry,
-            "config": config_for_job(
-                experiment.config, {name: evidence.folder for name, evidence in inputs.items()}
-            ).model_dump_json(),
-            "inputs": {name: str(evidence.folder) for name, evidence in inputs.items()},
-            "out": str(out),
-            "scratch": str(scratch),
-            "secrets": {name: os.environ[name] for name in experiment.secrets if name in os.environ},
-        }
+        folders = {name: evidence.folder for name, evidence in inputs.items()}
+        request = Request(
+            name=experiment.name,
+            entry=entry,
+            config=config_for_job(experiment.config, folders).model_dump_json(),
+            inputs={name: str(folder) for name, folder in folders.items()},
+            out=str(out),
+            scratch=str(scratch),
+            secrets={name: os.environ[name] for name in experiment.secrets if name in os.environ},
+        )
         reading, writing = os.pipe()
         log = work / "log.txt"
         with log.open("wb") as log_stream, os.fdopen(reading, "rb") as events:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -11,11 +10,10 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from refute.evidence.process.environment import extra_folders, process_environment
+from refute.evidence.process.request import Request
 from refute.isolation.command import isolated_command
 
 _PATIENCE_S = 10.0
@@ -28,7 +26,7 @@ class Workers:
     def __init__(self) -> None:
         self._server: _Server | None = None
 
-    def run(self, request: Mapping[str, Any], events: int, log: int) -> Running:
+    def run(self, request: Request, events: int, log: int) -> Running:
         """Begin `request`; its events arrive at the descriptor `events`, what it prints at `log`."""
         if self._server is None or not self._server.alive:
             self._server = _Server()
@@ -78,10 +76,10 @@ class _Server:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def send(self, request: Mapping[str, Any], events: int, log: int) -> None:
+    def send(self, request: Request, events: int, log: int) -> None:
         self._heard = b""
         with suppress(BrokenPipeError):  # it has just died: `answers` will say so
-            socket.send_fds(self._control, [json.dumps(request).encode() + b"\n"], [events, log])
+            socket.send_fds(self._control, [request.to_line()], [events, log])
 
     def answers(self, seconds: float) -> list[int]:
         """Both answers, or those that came before the time was over or the process ended."""

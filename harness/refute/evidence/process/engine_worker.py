@@ -23,11 +23,12 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from refute.errors import RefuteError
 from refute.evidence.process.environment import numeric_variables
 from refute.evidence.process.loaded import loaded
+from refute.evidence.process.request import Request
 from refute.job import Fact, Inputs, Job, ProgressCallback
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -47,10 +48,10 @@ def serve(control: socket.socket) -> None:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.close(log)
-        request = json.loads(line)
+        request = Request.from_line(line)
         # Only to have it loaded: the experiment imports it again, and reports what is wrong with it.
         with suppress(Exception):
-            importlib.import_module(request["entry"].split(":")[0])
+            importlib.import_module(request.entry.split(":")[0])
         gc.freeze()  # a collection in the child would touch, and so copy, every object of these modules: 0.3 s each
         pid = os.fork()
         if pid == 0:
@@ -71,7 +72,7 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _run(request: Mapping[str, Any], events_fd: int, variables: Mapping[str, str]) -> int:
+def _run(request: Request, events_fd: int, variables: Mapping[str, str]) -> int:
     """Call the experiment's function, and say how it ended."""
     with os.fdopen(events_fd, "w", encoding="utf-8", buffering=1) as events:
 
@@ -81,8 +82,8 @@ def _run(request: Mapping[str, Any], events_fd: int, variables: Mapping[str, str
         def report(stage: str, step: int, total: int, facts: Mapping[str, Fact]) -> None:
             send("progress", stage=stage, step=step, total=total, facts=dict(facts))
 
-        module, function = request["entry"].split(":")
-        os.environ.update(request["secrets"])
+        module, function = request.entry.split(":")
+        os.environ.update(request.secrets)
         try:
             getattr(importlib.import_module(module), function)(_job(request, report))
         except RefuteError as error:
@@ -96,13 +97,13 @@ def _run(request: Mapping[str, Any], events_fd: int, variables: Mapping[str, str
         return 0
 
 
-def _job(request: Mapping[str, Any], report: ProgressCallback) -> Job:
+def _job(request: Request, report: ProgressCallback) -> Job:
     return Job(
-        name=request["name"],
-        config=request["config"],
-        inputs={name: Inputs(name, Path(folder)) for name, folder in request["inputs"].items()},
-        out=Path(request["out"]),
-        scratch=Path(request["scratch"]),
+        name=request.name,
+        config=request.config,
+        inputs={name: Inputs(name, Path(folder)) for name, folder in request.inputs.items()},
+        out=Path(request.out),
+        scratch=Path(request.scratch),
         report=report,
     )
 

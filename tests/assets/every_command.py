@@ -77,6 +77,11 @@ class Place:
             ("lock",): ["--key", key, "--out", out / "lock.json"],
             ("sign-off",): [new, *off, "--key", root / "keys/ann.key", "--out", out / "off.json"],
             ("countersign",): [out / new.name, "--verdict-key", public, "--key", root / "keys/ann.key"],
+            # Of evidence like this nothing can be challenged; what can be, tests/verify/challenge looks at.
+            ("rerun",): [
+                *(new, "--challenge", "--release", root / "release.yaml", "--store", root / "store"),
+                *("--verdict-key", public, "--key", root / "keys/ann.key"),
+            ],
             ("report",): [new, "--key", public],
             ("diff",): [old, new, "--key", public],
             ("controls",): [],

@@ -22,14 +22,14 @@ OUTPUTS = {"out", "to", "directory", "refute_dir", "folder"}
 # Inputs that are typed as text, for they may also be a URL, an id or the name of a model at a server.
 TEXTS: set[Input] = {
     *{((name,), "run") for name in ("judge", "controls", "try")},
-    *{((name,), "store") for name in ("judge", "verify")},
-    *{((name,), "key") for name in ("judge", "lock", "sign-off", "countersign")},
+    *{((name,), "store") for name in ("judge", "verify", "rerun")},
+    *{((name,), "key") for name in ("judge", "lock", "sign-off", "countersign", "rerun")},
     *{(("store", name), "store") for name in ("list", "prune", "export")},
     (("store", "export"), "what"),
     (("eval", "humaneval"), "model"),
 }
 # Goes with a key in an HSM, which is not here.
-NOT_ALONE: set[Input] = {((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign")}
+NOT_ALONE: set[Input] = {((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun")}
 # What an input means only beside another option.
 BESIDE: dict[Input, tuple[str, ...]] = {
     (("report",), "baseline"): ("--format", "sarif"),
@@ -74,7 +74,7 @@ BAD: dict[str, Callable[[Path], object]] = {
 FILES = ("rubbish", "empty", "other YAML")
 # What should be signed, and is none: not to be trusted, as anything that was tampered with.
 SIGNED: set[Input] = {
-    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "report")},
+    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report")},
     *{(("diff",), "old"), (("diff",), "new"), (("report",), "baseline"), (("verify",), "sign_off")},
 }
 # Bad only in the eyes of those who judge what they read: the status that says so. Others may do with it.
@@ -87,7 +87,7 @@ ELSE: dict[Input, dict[str, int]] = {
     (("judge",), "store"): {"folder": 7},  # a store that lacks what the run cites
     (("try",), "spec"): {"folder": 0},
     (("verify",), "model"): {**dict.fromkeys((*FILES, "folder"), 5), "unreadable": 4},  # not the model that was judged
-    (("verify",), "store"): {"folder": 4},
+    **{((name,), "store"): {"folder": 4} for name in ("verify", "rerun")},
 }
 
 

@@ -19,6 +19,7 @@ from refute.cli.commands.judge import judge
 from refute.cli.commands.keygen import keygen
 from refute.cli.commands.lock import lock
 from refute.cli.commands.report import report
+from refute.cli.commands.rerun import rerun
 from refute.cli.commands.review import review
 from refute.cli.commands.sign_off import countersign, sign_off
 from refute.cli.commands.status import status
@@ -80,6 +81,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lock": lock,
     "sign-off": sign_off,
     "countersign": countersign,
+    "rerun": rerun,
     "report": report,
     "diff": diff,
     "controls": controls,

@@ -1,0 +1,1 @@
+"""A verdict challenged on another machine: what its auditors do, done again with draws of their own."""

@@ -1,0 +1,161 @@
+"""`refute rerun --challenge`: a verdict's audits made again from its evidence, drawn anew, signed with another key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from distill_world import problems, sources, teacher_folder, tiny_tokenizer  # noqa: F401 - fixtures
+from refute.attest import generate_key, load_private_key, public_pem
+from refute.errors import UsageError, VerificationError
+from refute.evidence.store.opening import open_objects
+from refute.falsifier.loading import load_registry
+from refute.judge.judge_run import Operator, judge_run
+from refute.judge.sign import Judged
+from refute.outcome import Outcome
+from refute.spec.files import load_release
+from refute.verify.challenge.measure import Challenged, measure_again
+from refute.verify.challenge.statement import read_challenge
+from silence import Silence
+from tiny_run import tiny_run
+from training_runs import BASE
+
+Cli = Callable[..., CompletedProcess[str]]
+USES = ("segments-drawn", "teacher-distance")
+
+
+@dataclass(frozen=True)
+class World:
+    """A judged run over a tiny distillation, its store and keys, in `root`."""
+
+    root: Path
+    judged: Judged
+
+    @property
+    def release(self) -> Path:
+        """The release file."""
+        return self.root / "release.yaml"
+
+    def key(self, name: str) -> Path:
+        """A private key, made if need be."""
+        path = self.root / "keys" / f"{name}.key"
+        return path if path.exists() else generate_key(self.root / "keys", name).private
+
+
+def spec() -> str:
+    """One criterion, attacked by two falsifiers that rest on the second loop, under the shipped bars."""
+    bars = {
+        "segments-drawn": {"undrawn_segments": "== 0 segments"},
+        "teacher-distance": {"window_difference": "<= 1e-2 nat/token"},
+    }
+    falsifiers = [
+        {"id": f"F-TINY-{n}", "title": name, "uses": name}
+        | {"thresholds": {each: {"holds_if": bar} for each, bar in bars[name].items()}}
+        for n, name in enumerate(USES)
+    ]
+    criterion = {
+        "id": "AC-TINY-1",
+        "title": "Steps",
+        "statement": "They lead where it says.",
+        "severity": "block",
+        "phase": 2,
+    }
+    content = {"spec": "SPEC-TINY-001", "version": 1, "title": "Tiny", "subject": "student"}
+    return json.dumps({**content, "criteria": [{**criterion, "falsifiers": falsifiers}]})
+
+
+def release(teacher: Path, corpus: Path, benchmark: Path) -> str:
+    """Everything that such a run takes."""
+    training = {**BASE, "warmup_steps": 1, "eval_every": 6}
+    distillation = {
+        "device": "cpu",
+        "threads": 1,
+        "teacher": {"format": "hf", "path": str(teacher)},
+        "init": {"method": "depth_prune", "keep_layers": 2, "probe_windows": 2},
+        "corpus": {"kind": "files", "path": str(corpus), "train_tokens": 3200, "heldout_tokens": 640},
+        "training": training,
+        "humaneval": {
+            "problems": {"path": str(benchmark), "sha256": hashlib.sha256(benchmark.read_bytes()).hexdigest()},
+            "prompt": "completion",
+            "max_new_tokens": 4,
+            "batch_size": 1,
+        },
+    }
+    content = {"release": "tiny", "title": "Tiny steps", "run_class": "full", "operator": "nobody"}
+    evidence = {"answers": "answers.jsonl", "notes": "notes.json"}
+    return json.dumps({**content, "subject": "student", "evidence": evidence, "distillation": distillation})
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path, teacher_folder: Path, sources: Path, problems: Path) -> World:  # noqa: F811
+    """Trained, redone and judged by the real parts."""
+    registry = load_registry([])
+    run = tiny_run(
+        tmp_path,
+        Silence(),
+        spec=spec(),
+        release=release(teacher_folder, sources, problems),
+        falsifiers={name: registry[name].measure for name in USES},
+    )
+    judge = load_private_key(generate_key(tmp_path / "keys", "judge").private)
+    return World(tmp_path, judge_run(run, Operator(judge, development=False)))
+
+
+@pytest.mark.slow  # trains, redoes and challenges in processes of their own, as a gate and a second machine do
+def test_a_second_machine_finds_an_honest_run_again(world: World, cli: Cli) -> None:
+    """The challenge holds, with draws of its own, and is signed; it is never overwritten."""
+    asked = ["rerun", str(world.judged.path), "--challenge", "--release", str(world.release), "--store"]
+    asked += [str(world.root / "store"), "--verdict-key", str(world.root / "keys" / "judge.pub")]
+    done = cli(*asked, "--key", str(world.key("consumer")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = world.judged.path.parent.glob("challenge-*.intoto.json")
+    consumer = public_pem(load_private_key(world.key("consumer")))
+    found = read_challenge(file.read_bytes(), [consumer], world.judged.payload_sha256)
+    assert (found.result, sorted(found.again)) == ("held", ["student_redo"])
+    assert [record.uses for record in found.records] == list(USES)
+    objects, files = open_objects(world.root / "store"), world.judged.predicate.evidence["student_redo"]
+    drawn = json.loads(objects(files["draw.json"]).read_text(encoding="utf-8"))
+    assert found.again["student_redo"].entropy != drawn["entropy"]
+    with pytest.raises(VerificationError):
+        read_challenge(file.read_bytes(), [public_pem(load_private_key(world.key("judge")))], "0" * 64)
+    assert cli(*asked, "--key", str(world.key("consumer"))).returncode == 2  # it is there already
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "result"),
+    [
+        ((Outcome.CORROBORATED, Outcome.NOT_APPLICABLE), "held"),
+        ((Outcome.CORROBORATED, Outcome.ERROR, Outcome.FALSIFIED), "refuted"),
+        ((Outcome.CORROBORATED, Outcome.ERROR), "open"),
+        ((Outcome.NOT_APPLICABLE,), "open"),
+        ((), "open"),
+    ],
+)
+def test_only_what_every_falsifier_let_stand_has_held(
+    outcomes: tuple[Outcome, ...], result: str, judged: Judged
+) -> None:
+    """What could not be measured has not held."""
+    record = judged.predicate.records[0]
+    assert Challenged({}, tuple(replace(record, outcome=outcome) for outcome in outcomes)).result == result
+
+
+def test_nobody_challenges_himself(judged: Judged, tmp_path: Path, cli: Cli) -> None:
+    """A key that signed the verdict says nothing new; without --challenge nothing is done."""
+    asked = ["rerun", str(judged.path), "--release", str(tmp_path / "release.yaml"), "--store", str(tmp_path / "store")]
+    asked += ["--key", str(tmp_path / "keys" / "judge.key"), "--verdict-key", str(tmp_path / "keys" / "judge.pub")]
+    for more, said in (([], "add --challenge"), (["--challenge"], "nobody challenges himself")):
+        done = cli(*asked, *more)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_verdict_without_audits_cannot_be_challenged(judged: Judged, tmp_path: Path) -> None:
+    """It is named what it would take."""
+    asked = load_release(tmp_path / "release.yaml")
+    with pytest.raises(UsageError, match="nothing in this verdict can be challenged"):
+        measure_again(judged.predicate, asked, tmp_path / "store", load_registry([]), tmp_path / "work", Silence())

@@ -74,6 +74,20 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
             load_release(path)
 
 
+def test_a_system_prompt_needs_a_chat_and_words(tmp_path: Path) -> None:
+    """A bare prompt has no place for it, and a blank one says nothing."""
+    text = (ROOT / "specs" / "releases" / "quick.yaml").read_text(encoding="utf-8")
+    own = text.replace("    prompt: chat_primed\n", "    prompt: chat_primed\n    system_prompt: Write Python.\n")
+    loaded = load_release(write(tmp_path, own)).release.distillation
+    assert loaded is not None
+    assert loaded.humaneval.system_prompt == "Write Python."
+    for wrong, message in (("prompt: completion", "needs `prompt: chat_primed`"), ("system_prompt: ' '", "pattern")):
+        key = wrong.partition(":")[0]
+        faulty = "\n".join(f"    {wrong}" if line.strip().startswith(f"{key}:") else line for line in own.split("\n"))
+        with pytest.raises(SpecError, match=message):
+            load_release(write(tmp_path, faulty))
+
+
 def test_release_with_nothing_to_judge_is_refused(tmp_path: Path) -> None:
     """A release without evidence and distillation would be judged on nothing."""
     with pytest.raises(SpecError, match="nothing to judge"):

@@ -43,6 +43,9 @@ def score_samples(
     by_id = {problem.task_id: problem for problem in problems}
     errors: dict[Key, str] = {sample.key: faults[sample.task_id] for sample in samples if sample.task_id in faults}
     todo = [sample for sample in samples if sample.key not in log.rows and sample.key not in errors]
+    # Problem after problem, whatever the file's order: programs of one problem share a judge.
+    places = {problem.task_id: place for place, problem in enumerate(problems)}
+    todo.sort(key=lambda sample: places[sample.task_id])
 
     def keep(place: int, result: Result) -> None:
         sample = todo[place]

@@ -147,7 +147,7 @@ def test_a_control_that_fails_to_build_is_a_fault_of_that_control(log: Path, evi
         time.sleep(600)
 
     controls = (known_good(lay_out), known_bad(broken), known_bad(endless))
-    trial = attempt(read_count, log, evidence, controls=controls, timeout_s=1.0)
+    trial = attempt(read_count, log, evidence, controls=controls, timeout_s=4.0)
     assert "raised ZeroDivisionError" in trial.controls["broken"].fault
     assert trial.controls["endless"].kind is FaultKind.TIMED_OUT
     assert trial.controls["lay out"].measurements

@@ -285,14 +285,14 @@ def test_a_timeout_is_tried_once_more_alone(own: dict[str, Problem], strongest: 
     """After all others, and the second verdict counts; the result says so."""
     first, second = list(own.values())[:2]
     programs = {
-        first.task_id: "while True: pass\n",
+        first.task_id: "import time\ntime.sleep(600)\n",
         second.task_id: second.prompt + second.canonical_solution,
     }
     order: list[str] = []
     results = score(
         [first, second],
         programs,
-        timeout_s=0.5,
+        timeout_s=3.0,
         memory_mib=512,
         isolation=strongest,
         on_result=lambda result: order.append(result.task_id),

@@ -19,9 +19,15 @@ _LOOPBACK = "127.0.0.1"
 
 @contextmanager
 def serve(
-    path: Path, problems: Sequence[Problem], *, max_new_tokens: int, slots: int, threads: int
+    path: Path,
+    problems: Sequence[Problem],
+    *,
+    max_new_tokens: int,
+    slots: int,
+    threads: int,
+    system_prompt: str | None = None,
 ) -> Iterator[Server]:
-    """The model at `path` on the CPU, for as long as the context lasts.
+    """The model at `path` on the CPU, for as long as the context lasts, with room for any of `problems` and this turn.
 
     With one slot a sample depends on nothing but its prompt and seed. With several, rows are computed together, and
     their sums differ in the last bits: measured on SmolLM2-135M-Instruct Q4_1, 3 of 8 greedy texts changed from one run
@@ -39,7 +45,7 @@ def serve(
     params = engine.CommonParams()
     params.model.path = str(path)
     # No tokenizer makes more tokens than there are bytes.
-    longest = max(len(problem.prompt.encode()) for problem in problems)
+    longest = max(len(problem.prompt.encode()) for problem in problems) + len((system_prompt or "").encode())
     params.n_ctx = slots * (longest + _TEMPLATE_TOKENS + max_new_tokens)
     params.n_parallel = slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads

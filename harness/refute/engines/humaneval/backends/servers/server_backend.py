@@ -140,7 +140,14 @@ def open_llama_cpp(
     """
     slots, tokens = generation.batch_size, generation.max_new_tokens
     with (
-        serve(path, problems, max_new_tokens=tokens, slots=slots, threads=threads) as server,
+        serve(
+            path,
+            problems,
+            max_new_tokens=tokens,
+            slots=slots,
+            threads=threads,
+            system_prompt=generation.protocol.system_prompt,
+        ) as server,
         _open(server, generation, context, _ALONE if slots == 1 else _SLOTS) as backend,
     ):
         yield backend

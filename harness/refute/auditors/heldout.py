@@ -35,7 +35,7 @@ def score_heldout(student: PreTrainedModel, teacher: Answer, corpus: Corpus, cou
         for text in texts(window, corpus):
             ids = torch.from_numpy(text.astype(np.int64))[None].to(student.device)
             own = student(input_ids=ids, use_cache=False).logits[0, :-1].double()
-            parts.append(_figures(own, teacher(ids)[:-1].to(own.device).double(), ids[0, 1:]).cpu())
+            parts.append(_figures(own, teacher(ids)[0, :-1].to(own.device).double(), ids[0, 1:]).cpu())
         figures = torch.cat(parts, dim=1)
         tokens = figures.shape[1]
         ce, kl, cosine = (figures.sum(dim=1) / max(tokens, 1)).tolist()

@@ -1,4 +1,4 @@
-"""The loss of a text, on all logits at once, by torch's own functions."""
+"""The loss of whole texts, on all logits at once, by torch's own functions."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ class Losses:
 
 
 def add_gradient(student: PreTrainedModel, teacher: Answer | None, ids: Tensor, training: Training) -> Losses:
-    """The losses of one text (1, L), summed over its L - 1 predictions; adds their gradient to the student's.
+    """The losses of texts of one length (B, L), summed over their B * (L - 1) predictions; adds the gradient to the
+    student's.
 
     The models run in the run's dtype; everything after their logits is float64.
     """
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
-        logits = student(input_ids=ids, use_cache=False).logits[0, :-1]
+        logits = student(input_ids=ids, use_cache=False).logits[:, :-1].flatten(0, 1)
     z = logits.double()
-    ce = functional.cross_entropy(z, ids[0, 1:], reduction="sum")
+    ce = functional.cross_entropy(z, ids[:, 1:].flatten(), reduction="sum")
     kl = torch.zeros((), dtype=torch.float64, device=ids.device)
     if teacher is not None:
-        kl = divergence(teacher(ids)[:-1].to(z.device), z, training.temperature).sum()
+        kl = divergence(teacher(ids)[:, :-1].flatten(0, 1).to(z.device), z, training.temperature).sum()
     total = training.ce_weight * ce + training.kd_weight * training.temperature**2 * kl
     torch.autograd.backward(total)
     return Losses(total.item(), ce.item(), kl.item(), len(z))

@@ -1,4 +1,4 @@
-"""Student and teacher by plain transformers (a natively quantised teacher by llama.cpp), asked one text at a time."""
+"""Student and teacher by plain transformers (a natively quantised teacher by llama.cpp), asked whole texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refute.errors import ExperimentError, MissingDependencyError
 from refute.spec.experiments.distill import TeacherPlace
 from refute.spec.release import GgufModel, ModelSource, Training
 
-# Logits (length, vocabulary) at every position of a text (1, length), on the text's device.
+# Logits (texts, length, vocabulary) at every position of texts of one length (texts, length), on their device.
 Answer = Callable[[Tensor], Tensor]
 
 
@@ -61,7 +61,7 @@ def open_teacher(place: TeacherPlace, training: Training, *, device: str, thread
 
     @torch.no_grad()
     def answer(ids: Tensor) -> Tensor:
-        logits: Tensor = model(input_ids=ids, use_cache=False).logits[0]
+        logits: Tensor = model(input_ids=ids, use_cache=False).logits
         return logits
 
     return answer
@@ -74,10 +74,9 @@ def _llama_cpp(path: Path, context: int, threads: int) -> Answer:
         raise MissingDependencyError("natively quantised GGUF teachers", "llama") from error
     llama: Any = Llama(str(path), n_ctx=context, n_batch=context, n_threads=threads, logits_all=True, verbose=False)
 
-    def answer(ids: Tensor) -> Tensor:
+    def logits(text: list[int]) -> Tensor:
         llama.reset()
-        llama.eval(ids[0].tolist())
-        scores = np.array(llama.scores[: ids.shape[1]], dtype=np.float32)
-        return torch.from_numpy(scores).to(ids.device)
+        llama.eval(text)
+        return torch.from_numpy(np.array(llama.scores[: len(text)], dtype=np.float32))
 
-    return answer
+    return lambda ids: torch.stack([logits(text) for text in ids.tolist()]).to(ids.device)

@@ -122,9 +122,18 @@ def test_a_second_machine_finds_an_honest_run_again(world: World, cli: Cli) -> N
     objects, files = open_objects(world.root / "store"), world.judged.predicate.evidence["student_redo"]
     drawn = json.loads(objects(files["draw.json"]).read_text(encoding="utf-8"))
     assert found.again["student_redo"].entropy != drawn["entropy"]
+    assert modules_of("student", world)  # of the engine
+    assert not [name for name in modules_of("student_redo", world) if name.startswith("refute.engines")]
     with pytest.raises(VerificationError):
         read_challenge(file.read_bytes(), [public_pem(load_private_key(world.key("judge")))], "0" * 64)
     assert cli(*asked, "--key", str(world.key("consumer"))).returncode == 2  # it is there already
+
+
+def modules_of(name: str, world: World) -> list[str]:
+    """What the process that made this evidence had loaded, of refute."""
+    manifests = [json.loads(path.read_text(encoding="utf-8")) for path in (world.root / "store/keys").rglob("*.json")]
+    (ran,) = [each["ran"] for each in manifests if each["name"] == name]
+    return sorted(ran["modules"])
 
 
 @pytest.mark.parametrize(

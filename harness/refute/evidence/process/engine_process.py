@@ -1,4 +1,4 @@
-"""The process that experiments are forked from: started when first needed, ended with the gate."""
+"""The processes that experiments are forked from: each started when first needed, ended with the gate."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ from refute.isolation.command import isolated_command
 
 _PATIENCE_S = 10.0
 _WORKER = "refute.evidence.process.engine_worker"
+_AUDITORS = "refute.auditors."
 
 
 class Workers:
-    """Runs one experiment at a time, in a process group of its own (see `refute.evidence.process.engine_worker`)."""
+    """Runs one experiment at a time, in a process group of its own (see `refute.evidence.process.engine_worker`).
+
+    Auditors are forked from a process in which no engine was ever imported: what one does to torch when it is imported
+    would be done to them, too, and both loops would share that fault.
+    """
 
     def __init__(self) -> None:
-        self._server: _Server | None = None
+        self._servers: dict[bool, _Server] = {}
 
     def run(self, request: Request, events: int, log: int) -> Running:
         """Begin `request`; its events arrive at the descriptor `events`, what it prints at `log`."""
-        if self._server is None or not self._server.alive:
-            self._server = _Server()
-        self._server.send(request, events, log)
-        return Running(self._server)
+        audits = request.entry.startswith(_AUDITORS)
+        server = self._servers.get(audits)
+        if server is None or not server.alive:
+            server = self._servers[audits] = _Server()
+        server.send(request, events, log)
+        return Running(server)
 
 
 class Running:

@@ -10,15 +10,20 @@ from refute import Bench, Context, Measurement, falsifier, known_bad, known_good
 
 Row = dict[str, Any]
 _COUNTED = 120
-_OUTCOMES = ("named", "survived", "excused", "stopped")
+_COUNTING = ("named", "unable", "survived")
+_OUTCOMES = (*_COUNTING, "excused", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class _Faults:
-    """Those that count, of which `alive` nobody named; and `idle` that changed nothing or were stopped."""
+    """Those that count, of which `alive` nobody named; and `idle` that changed nothing or were stopped.
+
+    `unable`: an auditor ended at each that nobody named, and did not say why.
+    """
 
     alive: int = 0
     idle: int = 12
+    unable: bool = False
 
     def measured(self) -> Iterator[Measurement]:
         """What they come to."""
@@ -27,7 +32,7 @@ class _Faults:
 
 
 def _lay_out(bench: Bench, faults: _Faults) -> list[Row]:
-    outcomes = ["survived"] * faults.alive + ["named"] * (_COUNTED - faults.alive)
+    outcomes = ["unable" if faults.unable else "survived"] * faults.alive + ["named"] * (_COUNTED - faults.alive)
     outcomes += ["excused", "stopped"] * (faults.idle // 2) + ["excused"] * (faults.idle % 2)
     rows = [
         {"number": number, "outcome": outcome, "named_by": "F-EXAMPLE-001" if outcome == "named" else ""}
@@ -66,6 +71,12 @@ def a_fault_in_a_hundred_missed(bench: Bench) -> None:
 def a_fault_in_five_missed(bench: Bench) -> None:
     """Whole kinds of faults get by."""
     _lay_out(bench, _faults(bench, _Faults(alive=24), failing="kill_rate"))
+
+
+def auditors_that_end_without_a_word(bench: Bench) -> None:
+    """Faults at which somebody stumbles are not named."""
+    found = _faults(bench, _Faults(alive=24), failing="kill_rate")
+    _lay_out(bench, replace(found, unable=True))
 
 
 def faults_that_change_nothing(bench: Bench) -> None:
@@ -117,6 +128,7 @@ def nothing_planted(bench: Bench) -> None:
         known_good(a_fault_in_a_hundred_missed),
         known_open(some_faults_missed),
         known_bad(a_fault_in_five_missed),
+        known_bad(auditors_that_end_without_a_word),
         known_bad(faults_that_change_nothing),
         known_unusable(survivors_left_out, raises=ValueError),
         known_unusable(named_by_nobody, raises=ValueError),
@@ -129,7 +141,8 @@ def gate_fire_drill(context: Context) -> Iterator[Measurement]:
     """Refuted when faults in the engines get past the falsifiers.
 
     `kill_rate` is the share of planted faults that a falsifier names which lets the honest line stand, with its
-    interval. `uncounted` is the share of all that left the evidence as it was, or that the engine itself stopped.
+    interval; where an auditor only ends in an exception that nobody foresaw, nobody has named it. `uncounted` is the
+    share of all that left the evidence as it was, or that the engine itself stopped.
     """
     drill = context.evidence("drill")
     rows, on_guard = drill.rows("faults.jsonl"), drill.json("drill.json")["on_guard"]
@@ -138,7 +151,7 @@ def gate_fire_drill(context: Context) -> Iterator[Measurement]:
     for row in rows:
         if row["outcome"] not in _OUTCOMES or (row["outcome"] == "named") != (row["named_by"] in on_guard):
             raise ValueError(f"fault {row['number']} is {row['outcome']!r} by {row['named_by']!r}, who is not on guard")
-    counted = [row for row in rows if row["outcome"] in ("named", "survived")]
+    counted = [row for row in rows if row["outcome"] in _COUNTING]
     if not counted:
         raise ValueError("no fault was planted that counts")
     yield _kill_rate(sum(row["outcome"] == "named" for row in counted), len(counted))

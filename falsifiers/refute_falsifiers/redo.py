@@ -17,8 +17,6 @@ Array = NDArray[np.float64]
 _ENTRIES = 16
 # Start, end, and what the end is compared with: the first steps, drawn ones, the last ones.
 _SEGMENTS = ((0, 2, "trace"), (7, 9, "trace"), (18, 20, "model"))
-
-
 _SHARES = ("redone_share", "missed_if_a_tenth")
 # What a control counts, whatever the bar.
 _MOST = 10_000
@@ -109,11 +107,13 @@ def _redone(
     loss: str = "ce",
     released: float = 0.0,
     taught: bool = True,
+    norm: float = 0.0,
 ) -> None:
     """A run and its redone segments. The bar of `failing` is failed, by `wrong` if it is by that; the others hold.
 
     Weights and moments are off in the step `only`, or in all; `alone`: no step is, and the whole model. `turned` are
     the weights of the second step, besides. `released`: the share of broken links that are the released weights'.
+    `norm`: what is off of the moments is off, by this sign, of the norm in the log alone.
     """
     plan = _chosen(bench, failing, story)
     far = _off(bench, "distance", failing, wrong, high=2.0, within=_ROUNDING)
@@ -131,8 +131,8 @@ def _redone(
     for _, start, step in redone:
         share = far if step in bearing else turned if (start, step) == (0, 2) else 0.0
         weights.append(trace[step] - share * (trace[step] - trace[start]) + 1e-3 * still)
-    slopes = [moments[step] * (1.0 - slope * (step in here)) for *_, step in redone]
-    said = {loss: -error if loss == "total" else error}
+    slopes = [moments[step] * (1.0 - slope * (not norm and step in here)) for *_, step in redone]
+    said = {loss: -error if loss == "total" else error, "grad_norm": 2.0 * slope * norm}
     _put_logs(bench, plan, [(n, step) for n, _, step in redone], said, taught=taught)
     kept = broken - int(broken * released)
     parts = [
@@ -156,7 +156,7 @@ def _put_logs(
 ) -> None:
     """What run and redo say of their losses; that of the last redone step is `off` in the run."""
     run = str(bench.parameters["run"])
-    parts: dict[str, float | None] = {"ce": 3.0, "kl": 0.5 if taught else None, "total": 2.3}
+    parts: dict[str, float | None] = {"ce": 3.0, "kl": 0.5 if taught else None, "total": 2.3, "grad_norm": 2.0}
     metrics = [{"step": n} | parts for n in range(1, plan.steps + 1)]
     last = metrics[redone[-1][1] - 1]
     last |= {name: (parts[name] or 0.0) + error for name, error in off.items()}
@@ -200,6 +200,16 @@ def first_steps_that_rounding_turns(bench: Bench) -> None:
 def a_gradient_of_another_loss_in_the_second_step(bench: Bench) -> None:
     """The first moment is off in the second step, where weights say little."""
     _redone(bench, "moment_distance", 0.3, only=2)
+
+
+def a_gradient_twice_as_long(bench: Bench) -> None:
+    """Clipping and AdamW give it the length that it should have; the log has its own."""
+    _redone(bench, "moment_distance", 1.0, norm=1.0)
+
+
+def a_gradient_half_as_long(bench: Bench) -> None:
+    """The same the other way."""
+    _redone(bench, "moment_distance", 0.6, norm=-1.0)
 
 
 def weights_that_stand_still(bench: Bench) -> None:
@@ -311,25 +321,16 @@ _REDONE: dict[str, Any] = {
         "missed_if_a_tenth": "%",
     },
     "controls": (
-        known_good(a_run_found_again),
-        known_good(a_run_found_again_after_a_kill),
-        known_good(a_run_without_a_teacher),
-        known_good(first_steps_that_rounding_turns),
-        known_good(a_long_run_of_which_enough_was_redone),
+        *map(known_good, (a_run_found_again, a_run_found_again_after_a_kill, a_run_without_a_teacher)),
+        *map(known_good, (first_steps_that_rounding_turns, a_long_run_of_which_enough_was_redone)),
         known_good(a_run_redone_from_end_to_end),
-        known_bad(steps_that_lead_elsewhere),
-        known_bad(one_step_that_leads_elsewhere),
-        known_bad(a_gradient_of_another_loss_in_the_second_step),
-        known_bad(weights_that_stand_still),
-        known_bad(another_model_at_the_end),
+        *map(known_bad, (steps_that_lead_elsewhere, one_step_that_leads_elsewhere, weights_that_stand_still)),
+        *map(known_bad, (a_gradient_of_another_loss_in_the_second_step, another_model_at_the_end)),
+        *map(known_bad, (a_gradient_twice_as_long, a_gradient_half_as_long)),
         *_WRONG,
-        known_bad(foreign_text_as_this_run_sees_it),
-        known_bad(a_resumption_that_nobody_redid),
-        known_bad(a_resumption_redone_up_to_it),
-        known_bad(a_resumption_of_which_a_step_is_missing),
-        known_bad(a_run_interrupted_all_the_time),
-        known_bad(hardly_a_step_of_many),
-        known_bad(steps_where_no_fault_would_be),
+        *map(known_bad, (foreign_text_as_this_run_sees_it, a_resumption_that_nobody_redid)),
+        *map(known_bad, (a_resumption_redone_up_to_it, a_resumption_of_which_a_step_is_missing)),
+        *map(known_bad, (a_run_interrupted_all_the_time, hardly_a_step_of_many, steps_where_no_fault_would_be)),
         known_unusable(a_run_of_which_nothing_was_redone, raises=ValueError),
     ),
 }
@@ -344,9 +345,9 @@ def segments_redone(context: Context) -> Iterator[Measurement]:
 
     `distance` is that of weights, by how far they moved within the segment: the worst over redone steps after the first
     segment, and over whole models where the run's are known. `moment_distance` is that of AdamW's first moment, which
-    is made of gradients alone, over all redone steps. A fault of the gradient that lasts one step is missed unless it
-    falls into `redone_share`; one that lasts a tenth of the run, at `missed_if_a_tenth` of its places; one that lasts,
-    never.
+    is made of gradients alone, or of the gradient's norm, over all redone steps. A fault of the gradient that lasts one
+    step is missed unless it falls into `redone_share`; one that lasts a tenth of the run, at `missed_if_a_tenth` of its
+    places; one that lasts, never.
     """
     name = str(context.parameters["run"])
     run, redo = context.evidence(name), context.evidence(f"{name}_redo")
@@ -362,8 +363,9 @@ def segments_redone(context: Context) -> Iterator[Measurement]:
         if start > 0:
             far.append(_distance(trace["weights"][start], trace["weights"][row["step"]], weights))
     yield Measurement("distance", max(far), "relative", n=len(far))
-    yield Measurement("moment_distance", max(turned), "relative", n=len(turned))
     logged = run.rows_by("metrics.jsonl", "step")
+    longer = [abs(logged[row["step"]]["grad_norm"] - row["grad_norm"]) / row["grad_norm"] for row in steps]
+    yield Measurement("moment_distance", max(*turned, *longer), "relative", n=len(turned))
     wrong = [abs((logged[row["step"]][key] or 0.0) - row[key]) for row in steps for key in ("ce", "kl", "total")]
     yield Measurement("loss_difference", max(wrong), "nat/token", n=len(steps))
     broken = sum(row["broken"] for row in segments) + redo.json("released.json")["broken"]

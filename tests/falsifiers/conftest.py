@@ -34,7 +34,9 @@ _ACCOUNT = {
     "heldout_windows.jsonl": _WINDOWS,
     "evals.jsonl": [{"step": 0, "heldout_ce": 4.0}, {"step": 9, "heldout_ce": 2.0}],
     "summary.json": {"model_step": 9},
-    "metrics.jsonl": [{"step": n, "ce": 3.0, "kl": 0.5, "total": 2.3, "batch_sha256": f"{n}"} for n in range(1, 10)],
+    "metrics.jsonl": [
+        {"step": n, "ce": 3.0, "kl": 0.5, "total": 2.3, "grad_norm": 1.0, "batch_sha256": f"{n}"} for n in range(1, 10)
+    ],
     "custody.json": {"entropy": "0" * 32, "resumed": []},
     "first_step.safetensors": {"gradient/q.weight": np.ones(4), "after/q.weight": np.zeros(4)},
     "trace.safetensors": {name: np.ones((10, 3)) for name in ("weights", "first_moment")},
@@ -45,7 +47,7 @@ _AUDIT = {
     "perturbed.jsonl": [{"window": 1, "ce_initial": 6.0, "ce": 5.0}],
     "untrained.json": {"tensors": 9, "unchanged": 9},
 }
-_FOREIGN_STEP = {"ce": 9.0, "kl": 4.0, "total": 7.0, "tokens": 8}
+_FOREIGN_STEP = {"ce": 9.0, "kl": 4.0, "total": 7.0, "grad_norm": 2.0, "tokens": 8}
 _REDO = {
     "batches.jsonl": [{"step": n, "batch_sha256": f"{n}"} for n in range(1, 10)],
     "foreign_first_step.json": _FOREIGN_STEP,

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from refute.check.drill.experiment import drill_experiment
+from refute.check.drill.fate import Watch
 from refute.evidence.key import key_of
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.store import Store
+from refute.falsifier.context import Evidence
 from refute.falsifier.loading import load_registry
 from refute.falsifier.registry import Registry
 from refute.outcome import RunClass
@@ -30,13 +32,27 @@ def shipped_uses() -> list[FalsifierUse]:
     return [use for use in uses_of([load_spec(ROOT / "specs" / "distill-001.yaml").spec]) if use.uses]
 
 
-def test_the_key_is_code_bars_and_how_many(registry: Registry) -> None:
-    """A larger run is drilled longer, and under another bar the drill is another."""
-    uses = shipped_uses()
-    key = key_of(drill_experiment(uses, registry, [], RunClass.EMBEDDED), {})
-    assert key == key_of(drill_experiment(uses, registry, [], RunClass.FULL), {})
-    assert key != key_of(drill_experiment(uses, registry, [], RunClass.QUICK), {})
-    assert key != key_of(drill_experiment(uses[1:], registry, [], RunClass.EMBEDDED), {})
+def test_each_run_has_a_drill_of_its_own(registry: Registry) -> None:
+    """Nobody keeps one that went well, and each plan has one: its key does not change while a run asks for it."""
+    first, second = (drill_experiment(shipped_uses(), registry, [], RunClass.EMBEDDED) for _ in range(2))
+    assert key_of(first, {}) == key_of(first, {}) != key_of(second, {})
+
+
+def test_an_exception_that_nobody_foresaw_names_nothing(tmp_path: Path, registry: Registry) -> None:
+    """A falsifier that stumbles over a fault has not said what it is; one that refuses by a type it declares has."""
+    (use,) = [use for use in shipped_uses() if use.id == "F-DISTILL-DISTANCE-001"]
+    watch = Watch(use, registry[use.uses or ""])
+    windows, others = '{"window": 0, "kl": 1, "ce": 1}\n', '{"window": 1, "kl": 1, "ce": 1}\n'
+    (tmp_path / "heldout.jsonl").write_text(windows, encoding="utf-8")
+    redo = Evidence("student_redo", "", tmp_path, {"heldout.jsonl": ""})
+    seen = []
+    for text in (others, windows):
+        (tmp_path / "heldout_windows.jsonl").write_text(text, encoding="utf-8")
+        run = Evidence("student", "", tmp_path, {"heldout_windows.jsonl": ""})
+        seen.append(watch.look({"student": run, "student_redo": redo}))
+    assert all(look.refuses for look in seen)
+    assert ["had to score" in seen[0].reason, "KeyError" in seen[1].reason] == [True, True]
+    assert [look.silent for look in seen] == [False, True]
 
 
 @pytest.mark.exhaustive
@@ -54,6 +70,6 @@ def test_a_short_drill(registry: Registry, tmp_path: Path, silence: Watcher) -> 
     assert {"F-HUMANEVAL-V2-001", "F-DISTILL-V2-001", "F-GATE-DRILL-001"} <= set(summary.off_guard)
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
     assert len({row.place for row in rows}) == len(rows)
-    assert sum(row.outcome in ("named", "survived") for row in rows) == 4
+    assert sum(row.outcome in ("named", "unable", "survived") for row in rows) == 4
     assert {row.named_by for row in rows if row.outcome == "named"} <= set(summary.on_guard)
     assert sum(row.outcome == "named" for row in rows) >= 2

@@ -1,7 +1,7 @@
 """Experiment: faults planted into a copy of the live engines, and which of the falsifiers in use names them.
 
-It needs no evidence of the release. Its key is the code of engines, auditors and falsifiers, and the bars: what is
-drilled is what runs here, and an unchanged gate finds its own drill from the day before.
+It needs no evidence of the release: what is drilled is the code that runs here. Each run has a drill of its own, with a
+seed that is drawn when it is planned, so that nobody keeps one that went well, and the verdict says which seed it was.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -48,8 +49,9 @@ _ENGINES: Final = ("refute.engines.drill.world:build_world", "refute.engines.dri
 
 
 class DrillConfig(FalsifiersInUse):
-    """What enters `drill`: how many faults must count. `engines`, their code, is there for the key."""
+    """What enters `drill`: what faults are drawn by, how many must count; `engines`, their code, is for the key."""
 
+    seed: str
     faults: int
     engines: str
 
@@ -57,16 +59,18 @@ class DrillConfig(FalsifiersInUse):
 def drill_experiment(
     uses: Sequence[FalsifierUse], registry: Registry, folders: Sequence[Path], run_class: RunClass
 ) -> Experiment:
-    """The experiment over `uses`, as long as a run of `run_class` can bear; `folders` are the repository's falsifiers.
+    """A new drill over `uses`, as long as a run of `run_class` can bear; `folders` are the repository's falsifiers.
 
     Raises LoadingError for a use of a falsifier that is nowhere.
     """
-    of_uses = in_use(uses, registry, folders)
+    of_uses, seed = in_use(uses, registry, folders), secrets.token_hex(16)
     return Experiment(
         DRILL,
         "plant faults into the engines and see which falsifier names them",
         f"{__name__}:drill",
-        config=lambda at: DrillConfig(**dict(of_uses(at)), faults=_COUNTED[run_class], engines=at(_engines())),
+        config=lambda at: DrillConfig(
+            **dict(of_uses(at)), seed=seed, faults=_COUNTED[run_class], engines=at(_engines())
+        ),
         limit_s=_LIMIT_S,
     )
 
@@ -85,8 +89,8 @@ def drill(job: Job) -> None:
     """
     config = parse_config(DrillConfig, job)
     uses, registry = config.load()
-    _import_all()
-    seed = secrets.token_hex(16)
+    import_all()
+    seed, drawn_at = config.seed, datetime.now(UTC).isoformat(timespec="seconds")
     job.progress("make a small world", 0, 1)
     line = Line.over_a_small_world(job.scratch / seed, seed, _FAULT_LIMIT_S)
     watches = [Watch(use, registry[use.uses]) for use in uses if use.uses and _can_ask(line, registry, use.uses)]
@@ -97,7 +101,7 @@ def drill(job: Job) -> None:
     on_guard = tuple(watch.use.id for watch in standing)
     off_guard = tuple(use.id for use in uses if use.id not in on_guard)
     generator = sum(1 for _ in all_faults())
-    summary = DrillSummary(seed=seed, generator=generator, on_guard=on_guard, off_guard=off_guard)
+    summary = DrillSummary(seed=seed, drawn_at=drawn_at, generator=generator, on_guard=on_guard, off_guard=off_guard)
     _write(job.out / DRILL_SUMMARY.name, [summary])
     shutil.rmtree(line.folder, ignore_errors=True)
 
@@ -134,7 +138,7 @@ def _drilled(job: Job, yard: _Yard, faults: Iterator[Drill], wanted: int) -> Ite
         for place, reply in enumerate(replies_of(works, _FAULT_LIMIT_S, yard.line.folder / "log.txt")):
             planted += 1
             row = _answered(planted, some[place], reply)
-            counted += row.outcome in ("named", "survived")
+            counted += row.outcome in ("named", "unable", "survived")
             job.progress("faults", counted, wanted, planted=planted)
             yield row
 
@@ -159,7 +163,7 @@ def _row(number: int, drill: Drill, fate: Fate) -> PlantedFault:
     )
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """Once here, and not in the fork of every experiment."""
     warm_up()
     for entry in (*_ENGINES, *(row.entry for row in ROWS)):

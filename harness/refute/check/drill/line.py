@@ -19,7 +19,7 @@ from refute.evidence.experiment import Experiment, Plan, config_for_job
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.plan import plan_release
 from refute.falsifier.context import Evidence
-from refute.falsifier.forked import replies_of
+from refute.falsifier.forked import Reply, replies_of
 from refute.job import Inputs, Job
 from refute.spec.experiments.drill import FaultedConfig, WorldConfig
 from refute.spec.release import Release
@@ -52,7 +52,7 @@ class Line:
         (made,) = line.make([(Experiment("world", "", _WORLD, lambda _: config), {}, None, world)])
         if isinstance(made, ExperimentError):
             raise ExperimentError(f"the drill's small world cannot be made: {made}", hint=f"see {folder / _LOG}")
-        plan = plan_release(_release(world), world)
+        plan = plan_release(small_release(world), world)
         return cls(plan, folder, seed, limit_s)
 
     def make(self, wanted: Sequence[Order]) -> list[Evidence | ExperimentError]:
@@ -61,9 +61,12 @@ class Line:
         replies = replies_of(works, self.limit_s, self.folder / _LOG)
         found: list[Evidence | ExperimentError] = []
         for (experiment, _, _, out), reply in zip(wanted, replies, strict=True):
-            fault = reply.fault or json.loads(reply.line)
-            found.append(ExperimentError(fault) if fault else _evidence(experiment.name, out))
+            found.append(_made(experiment.name, out, reply))
         return found
+
+
+class SilentError(ExperimentError):
+    """An experiment ended without a word of its own: an exception that nobody foresaw, a crash, a limit of time."""
 
 
 # An experiment, what it builds on, the fault in it, and where its files go.
@@ -117,6 +120,13 @@ class Run:
             return error
         planted = self.drill if self.drill is not None and self.drill.experiment == name else None
         return self.line.make([(experiment, inputs, planted, self.folder / name)])[0]
+
+
+def _made(name: str, out: Path, reply: Reply) -> Evidence | ExperimentError:
+    if reply.fault:
+        return SilentError(reply.fault)
+    refusal = json.loads(reply.line)
+    return ExperimentError(refusal) if refusal else _evidence(name, out)
 
 
 def make_all(line: Line, folder: Path, needed: Sequence[str]) -> dict[str, Evidence]:
@@ -191,7 +201,8 @@ def _evidence(name: str, folder: Path) -> Evidence:
     return Evidence(name, manifest_digest(files), folder, files)
 
 
-def _release(world: Path) -> Release:
+def small_release(world: Path) -> Release:
+    """A release over the files of a world: a teacher of four layers into a student of two, in a few steps."""
     problems = hashlib.sha256((world / "problems.jsonl").read_bytes()).hexdigest()
     content = {
         "release": "fire-drill",

@@ -11,6 +11,8 @@ from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
 from refute.spec.experiments.evidence.humaneval import BackendFacts, Scored
 from refute.spec.experiments.evidence_files import (
+    DRILL,
+    DRILL_SUMMARY,
     EVALUATION_SUMMARY,
     GREEDY_SAMPLE,
     HUMANEVAL_SEQUENTIAL,
@@ -53,7 +55,7 @@ def _sections(lines: Lines, records: tuple[Record, ...]) -> tuple[Section, ...]:
         lambda: _speed(lines),
         lambda: _not_run(4, "Exports", "exporting to GGUF and comparing formats is not built yet"),
         lambda: _scorer(lines),
-        lambda: _falsifiers(records),
+        lambda: _falsifiers(lines, records),
         lambda: _not_run(7, "Independent consumer", "nobody but the operator has attested to using this model"),
         lambda: _decision(records),
         lambda: _aftermath(records),
@@ -163,12 +165,15 @@ def _without_verdict(label: str, summary: Scored) -> tuple[Fact, ...]:
     return (Fact(label=f"Without a verdict, {label}", value=value),) if share else ()
 
 
-def _falsifiers(records: tuple[Record, ...]) -> Section:
+def _falsifiers(lines: Lines, records: tuple[Record, ...]) -> Section:
     controls = [control for record in records for control in record.controls]
-    facts = (
+    facts: tuple[Fact, ...] = (
         Fact(label="Falsifiers with a record", value=str(len(records))),
         Fact(label="Controls behaved", value=f"{sum(c.behaved for c in controls)} of {len(controls)}"),
     )
+    if drill := read_object(lines, DRILL, DRILL_SUMMARY):
+        drawn = f"by seed {drill.seed} at {drill.drawn_at}, of {drill.generator} faults"
+        facts += (Fact(label="Fire drill drawn", value=drawn),)
     return _measured(6, "Falsifiers and their controls", facts if records else (), "no falsifier has a record")
 
 

@@ -10,7 +10,8 @@ from refute.spec.experiments.drill import Kind
 from refute.spec.experiments.evidence.base import EvidenceModel, Several
 
 # `excused`: the evidence is the honest one's to the last bit. `stopped`: the engine itself refused, so there is none.
-DrillOutcome = Literal["named", "survived", "excused", "stopped"]
+# `unable`: nobody named it, and an auditor or a falsifier ended in an exception that nobody foresaw.
+DrillOutcome = Literal["named", "unable", "survived", "excused", "stopped"]
 
 
 class PlantedFault(EvidenceModel):
@@ -27,12 +28,13 @@ class PlantedFault(EvidenceModel):
 
 
 class DrillSummary(EvidenceModel):
-    """`seed` is hexadecimal and drawn afresh; `generator` counts the faults that it draws from.
+    """`seed` is hexadecimal and each run's own; `drawn_at` a moment in UTC; `generator` counts the faults to draw from.
 
     `on_guard` are the uses that let an honest line stand and were asked; `off_guard` all others of the run.
     """
 
     seed: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    drawn_at: str
     generator: int
     on_guard: Several[str]
     off_guard: Several[str]

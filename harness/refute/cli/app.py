@@ -16,12 +16,11 @@ from refute.cli.commands.diff import diff
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
 from refute.cli.commands.judge import judge
-from refute.cli.commands.keygen import keygen
 from refute.cli.commands.lock import lock
 from refute.cli.commands.report import report
 from refute.cli.commands.rerun import rerun
 from refute.cli.commands.review import review
-from refute.cli.commands.sign_off import countersign, sign_off
+from refute.cli.commands.signing import countersign, keygen, sign_off
 from refute.cli.commands.status import status
 from refute.cli.commands.try_one import try_one
 from refute.cli.commands.verify import verify

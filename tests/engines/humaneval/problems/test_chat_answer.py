@@ -72,6 +72,12 @@ SHAPES = {
         "def first(numbers):\n    return sum(numbers)",
         "def add_all(numbers):\n    return first(numbers)",
     ),
+    "helper that is tried out": fences(
+        "def plus(a, b):\n    return a + b\nprint(plus(1, undefined))",
+        "from functools import reduce\ndef add_all(numbers):\n    return reduce(plus, numbers, 0)",
+    ),
+    "a builtin's name": fences("sum = 3", "def add_all(numbers):\n    return sum(numbers)"),
+    "imported by its users": fences("from solution import add_all\nprint(add_all([1]))", BARE),
     "a use of it that binds a name of its own": fences(
         "def add_all(numbers):\n    total = sum(numbers)\n    return total", "total = add_all([1])[0]"
     ),
@@ -80,6 +86,7 @@ SHAPES = {
     "stub that raises, last": fences(CODE, "def add_all(numbers):\n    raise NotImplementedError"),
     "marks of few-shot prompts": f"[BEGIN]\n{CODE}\n[DONE]",
     "structured output": json.dumps({"explanation": "a sum", "code": BARE}),
+    "structured output, deep": json.dumps({"answers": [{"code": BARE}]}),
     "structured output in a fence": f"```json\n{json.dumps({'code': FENCED})}\n```",
     "head alone, last": f"{FENCED}\nYour function was:\n```python\n{TOY.prompt}```",
     "echo before": f"{ECHO}\n{FENCED}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -12,15 +13,16 @@ from refute.engines.humaneval.answers.blocks import Block, Page, at_the_margin, 
 from refute.engines.humaneval.answers.turns import served
 
 RULE = (
-    "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with the "
-    "blocks that define or import what it names; where none does, Python lines that do, else the last Python block or "
-    "the whole answer as its body; drafts in reasoning tags, special tokens and what follows them are left out"
+    "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with what it "
+    "names and other blocks define or import; where none does, Python lines that do, else a text within JSON, else the "
+    "last Python block or the whole answer as its body; drafts in reasoning tags, special tokens and what follows them "
+    "are left out"
 )
 
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
 _WHOLE, _BROKEN, _HEAD = 3, 2, 1
 # A line of its own that is no list: `[DONE]`, `[/PYTHON]`.
-_MARK = re.compile(r"\[/?[A-Z_]+\]\s*$")
+_MARK = re.compile(r"\[(?:/[A-Z_]+|BEGIN|DONE|END|PYTHON|CODE|ANSWER|SOLUTION)\]\s*$")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w")
 
 
@@ -72,8 +74,14 @@ def _texts(text: str) -> tuple[str, ...]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return ()
-    among = found.values() if isinstance(found, dict) else [found]
-    return tuple(each for each in among if isinstance(each, str))
+    return tuple(_leaves(found))
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _leaves(each)
 
 
 def _choice(text: str, name: str) -> _Choice:
@@ -97,19 +105,21 @@ def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> _Choice | None:
         python = [block for block in page.blocks if block.python]
         for among in (python, page.blocks):
             if found := [block for block in among if _rank(at_the_margin(block.code), name) == rank]:
-                return _with_imports(found[-1], python, page)
+                return _with_needed(found[-1], python, page)
     return None
 
 
-def _with_imports(block: Block, python: Sequence[Block], page: Page) -> _Choice:
+def _with_needed(block: Block, python: Sequence[Block], page: Page) -> _Choice:
     code = at_the_margin(block.code)
-    needed: list[str] = []
+    needed, others = "", len(page.blocks) - 1
     for each in reversed([each for each in python if each is not block]):
-        if lines := _needed_by("\n".join([*needed, code]), at_the_margin(each.code)):
-            needed.insert(0, lines)
+        before = needed
+        for node in reversed(_statements(at_the_margin(each.code))):
+            if _needed_by(f"{needed}{code}", node):
+                needed = f"{ast.unparse(node)}\n{needed}"
+        others -= needed != before
     place = "the last Python block that defines the function"
-    others = len(page.blocks) - 1 - len(needed)
-    return _Choice("\n".join([*needed, code]), True, place, _left_out(page, others))
+    return _Choice(f"{needed}{code}", True, place, _left_out(page, others))
 
 
 def _left_out(page: Page, others: int) -> tuple[str, ...]:
@@ -139,31 +149,34 @@ def _says_nothing(node: ast.stmt) -> bool:
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def _needed_by(user: str, code: str) -> str:
-    """What of a block `user` names and does not define: its imports one by one, its definitions and constants together.
-
-    Nothing of a block that does anything else, or that names what `user` defines: a use of it, or another answer.
-    """
+def _statements(code: str) -> list[ast.stmt]:
     try:
-        body, using = ast.parse(code).body, ast.parse(user)
+        return ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    defined, words = {name for node in using.body for name in _defined(node)}, set(re.findall(r"\w+", code))
-    if not all(isinstance(node, ast.Import | ast.ImportFrom) or _defined(node) for node in body):
-        return ""
-    if any(_free_names(using) & {*_defined(node)} for node in body):
-        return "" if defined & words else code
-    used = set(re.findall(r"\w+", user))
-    return "\n".join(ast.unparse(node) for node in body if used & {*_bound(node)} or "*" in _bound(node))
+        return []
 
 
-def _free_names(tree: ast.AST) -> set[str]:
-    """The names that code reads and never binds."""
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    bound |= {name for node in ast.walk(tree) if isinstance(node, ast.stmt) for name in _defined(node)}
-    return {node.id for node in names} - bound
+def _needed_by(user: str, node: ast.stmt) -> bool:
+    """Whether an import, a definition or a constant binds what `user` names and does not bind itself.
+
+    One that names what `user` defines is a use of it.
+    """
+    using = _statements(user)
+    bound, free = {*_bound(node)}, _free_names(using)
+    if bound:
+        return "*" in bound or bool(bound & free)
+    defined = {name for each in using for name in _defined(each)}
+    return bool(free & {*_defined(node)}) and not defined & set(re.findall(r"\w+", ast.unparse(node)))
+
+
+def _free_names(code: Sequence[ast.stmt]) -> set[str]:
+    """The names that code reads and never binds, and that are not Python's own."""
+    nodes = [node for statement in code for node in ast.walk(statement)]
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {name for node in nodes if isinstance(node, ast.stmt) for name in (*_defined(node), *_bound(node))}
+    return read - bound - {*dir(builtins)}
 
 
 def _defined(node: ast.stmt) -> tuple[str, ...]:

@@ -37,6 +37,13 @@ def test_a_listing_names_what_would_run_and_writes_nothing(
     assert repo.files() == before
 
 
+@pytest.mark.parametrize("option", ["--fixtures", "--cache-show"])
+def test_what_pytest_only_shows_is_no_run(repo: Repo, option: str) -> None:
+    """Nothing was tried, and so nothing is signed, and no folder of a run is made."""
+    ended = repo.gate(option)
+    assert (ended.returncode, list(repo.path.glob(".refute/runs/*"))) == (0, []), ended.stdout
+
+
 def test_one_node_id_is_a_partial_run(repo: Repo) -> None:
     """A node id runs that falsifier alone: corroborated, recorded, and a signed NO-GO because the rest is missing."""
     ended = repo.gate(FIRST)

@@ -38,6 +38,9 @@ from refute.spec.files import refuse_outputs_inside
 from refute.spec.folders import runs_folder
 from refute.verify.required_verdicts import verify_required
 
+# Options with which pytest shows something in a session of its own, and runs nothing: no run, and no verdict on one.
+_LISTINGS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+
 
 @dataclass(frozen=True, slots=True)
 class _OpenRun:
@@ -116,7 +119,7 @@ class GateSession:
 
     def open(self) -> None:
         """Prepare store and run folder. Raises pytest.UsageError when inputs are missing or nothing can be written."""
-        if self.config.getoption("collectonly"):
+        if any(self.config.getoption(name, None) for name in _LISTINGS):
             return
         try:
             self._check_before_the_first_experiment()

@@ -56,7 +56,7 @@ def choose_release(roots: Sequence[Path]) -> Path:
         listed = ", ".join(map(str, found)) or "none"
         raise UsageError(
             f"cannot tell which release to judge; found below {', '.join(map(str, folders))}: {listed}",
-            hint=f"name one with --release FILE, or {where_specs_are()}",
+            hint="name one with --release FILE" + ("" if found else f", or {where_specs_are()}"),
         )
     return found[0]
 

@@ -113,6 +113,12 @@ def scorer_that_works(bench: Bench) -> None:
     _calibration(bench)
 
 
+def one_canonical_solution(bench: Bench) -> None:
+    """Whether the others pass, nobody has looked."""
+    _calibration(bench)
+    bench.put("humaneval_calibration", "results_canonical.jsonl", _results(range(1), 1))
+
+
 def scorer_fooled_by_equality(bench: Bench) -> None:
     """An object that equals everything passes most problems."""
     _calibration(bench, forged_passes=157)
@@ -160,6 +166,7 @@ def forgeries_that_half_pass(bench: Bench) -> None:
         known_bad(endless_loop_that_passes),
         known_bad(near_misses_of_this_run),
         known_good(forgeries_that_half_pass),
+        known_unusable(one_canonical_solution, raises=ValueError),
         *_unjudged("humaneval_calibration", "results_canonical.jsonl", _calibration),
     ),
 )
@@ -168,7 +175,12 @@ def scorer_calibration(context: Context) -> Iterator[Measurement]:
     evidence = context.evidence("humaneval_calibration")
     canonical = _verdicts(evidence, "results_canonical.jsonl")
     yield Measurement("canonical_failures", len(canonical) - _passes(canonical), "problems", n=len(canonical))
-    forged = [row for kind in _FORGED for row in _verdicts(evidence, f"results_{kind}.jsonl")]
+    kinds = [_verdicts(evidence, f"results_{kind}.jsonl") for kind in _FORGED]
+    if any(len(rows) > len(canonical) for rows in kinds):
+        raise ValueError(
+            f"of more problems than the {len(canonical)} with a canonical solution there are forged answers"
+        )
+    forged = [row for rows in kinds for row in rows]
     yield Measurement("forged_passes", _passes(forged), "problems", n=len(forged))
     ended = evidence.json("calibration.json")["loop_outcome"] == "timeout"
     yield Measurement("endless_passes", int(not ended), "problems", n=1)

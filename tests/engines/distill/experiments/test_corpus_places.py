@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from refute.engines.distill.experiments.corpus_places import known_windows, out_of_order
+from refute.engines.distill.experiments.corpus_places import known_windows, out_of_order, out_of_turn
 
 RANDOM = np.random.default_rng(17).integers(0, 5000, (80, 64), dtype=np.int32)
 TRAIN, HELDOUT = RANDOM[:60], RANDOM[60:]
@@ -21,6 +21,17 @@ def test_held_out_windows_stand_in_the_order_of_their_hashes() -> None:
     assert out_of_order(np.roll(ordered, 1, axis=0)) == 1
     assert out_of_order(ordered[::-1]) == len(ordered) - 1
     assert out_of_order(np.repeat(ordered, 2, axis=0)) == len(ordered), "a window that stands there twice"
+
+
+def test_held_out_files_are_taken_first() -> None:
+    """In an order that nobody chose: another one than the seed's holds out what suits."""
+    paths = sorted((f"{n}.py" for n in range(20)), key=lambda path: hashlib.sha256(f"17\0{path}".encode()).digest())
+    files = [{"path": path, "split": "heldout" if n < 6 else "train"} for n, path in enumerate(paths)]
+    assert out_of_turn(sorted(files, key=lambda file: file["path"]), 17) == 0
+    assert out_of_turn(files, 18) > 0
+    assert out_of_turn(files[:6], 17) == 0, "nothing is trained on"
+    files[0]["split"] = "train"
+    assert out_of_turn(files, 17) == 5
 
 
 def test_text_that_was_never_trained_on_is_not_known() -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.distill.experiments.corpus_places import joints, known_windows, out_of_order
+from refute.engines.distill.experiments.corpus_places import joints, known_windows, out_of_order, out_of_turn
 from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Job
@@ -66,8 +66,8 @@ def audit_corpus(job: Job) -> None:
     `CorpusAudit`: a file is changed when its bytes are not those of the manifest, contaminated when it shares an n-gram
     of words with a problem. A window is foreign when a document in it is not text of a file of its split, or begins or
     ends where that file does not; misplaced when it does not go on where the one before ended, or when a held-out one
-    does not stand where its hash puts it; known when runs of tokens that were trained on cover half of it. Raises
-    FileNotFoundError for a file that is gone.
+    does not stand where its hash puts it, or its file was not taken in its turn; known when runs of tokens that were
+    trained on cover half of it. Raises FileNotFoundError for a file that is gone.
 
     Beside it planted.json, by the same means, of this corpus with what does not belong there: a window read backwards,
     the benchmark in the place of a file, one training window among the held-out ones, and training windows for those.
@@ -106,7 +106,9 @@ def audit_corpus(job: Job) -> None:
         foreign_windows=sum(not sought[split].isdisjoint(texts) for split in windows for texts in windows[split]),
         heldout_windows=len(tokens["heldout"]),
         # Where a window was left out that the other split has, text does not go on.
-        misplaced_windows=max(0, broken - manifest["train_windows_left_out"]) + out_of_order(tokens["heldout"]),
+        misplaced_windows=max(0, broken - manifest["train_windows_left_out"])
+        + out_of_order(tokens["heldout"])
+        + out_of_turn(files, config.corpus.seed),
         known_windows=known_windows(read["train"], read["heldout"]),
     )
     write_json(job.out / CORPUS_COUNTS.name, found.as_json())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Final
 
@@ -29,6 +29,18 @@ def out_of_order(heldout: Windows) -> int:
     """
     digests = [hashlib.sha256(window.astype("<i4").tobytes()).digest() for window in heldout]
     return sum(before >= after for before, after in pairwise(digests))
+
+
+def out_of_turn(files: Iterable[Mapping[str, str]], seed: int) -> int:
+    """Held-out files, of rows with `path` and `split`, that do not come before all that are trained on.
+
+    Files are taken in the order of SHA-256 of "seed, NUL, path", and what is held out is taken first.
+    """
+    turns: dict[str, list[bytes]] = {"train": [], "heldout": []}
+    for file in files:
+        turns[file["split"]].append(hashlib.sha256(f"{seed}\0{file['path']}".encode()).digest())
+    first = min(turns["train"], default=b"\xff" * 33)
+    return sum(turn > first for turn in turns["heldout"])
 
 
 def joints(train: Windows, count: int) -> list[Windows]:

@@ -14,7 +14,7 @@ from refute.engines.distill.threads import one_thread
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 Input = tuple[Words, str]
 # Results go there, or lie there: tests/cli/test_full_disk.py.

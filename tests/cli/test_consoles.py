@@ -20,7 +20,7 @@ from refute.cli.exit_statuses import Status
 from refute.cli.main import main
 from refute.engines.distill.threads import one_thread
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 JSON = [name for name, command in COMMANDS.items() if any("--json" in each.opts for each in command.params)]
 

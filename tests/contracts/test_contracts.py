@@ -11,7 +11,7 @@ from refute.check.contracts.check import Checked, opened_contracts
 from refute.check.contracts.model import contract_files, load_contract
 from refute.check.contracts.run import run_properties
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 FOLDER = Path(__file__).parents[2] / "contracts"
 IDS = [attack.id for path in contract_files(FOLDER) for attack in load_contract(path).contract.properties]

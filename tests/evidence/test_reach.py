@@ -23,7 +23,7 @@ from refute.evidence.store import Store
 from refute.spec.files import load_release
 from refute.spec.release import Release, Source
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "specs" / "releases"

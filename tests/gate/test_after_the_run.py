@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Honest, Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 REQUIRED = ("--require", "GO")
 

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 BROKEN = "raise ValueError('broken module')\n"
 BAR = "def pytest_sessionfinish(session):\n    session.exitstatus = 9\n"

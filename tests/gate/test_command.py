@@ -16,7 +16,7 @@ from refute.cli.commands.init import scaffold
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio")
 LIE = """

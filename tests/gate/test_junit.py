@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 SKIPPED = """
   - id: AC-EXAMPLE-003

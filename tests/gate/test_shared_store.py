@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 def test_what_one_machine_took_in_another_judges(repo: Repo) -> None:

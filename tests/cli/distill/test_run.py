@@ -23,7 +23,7 @@ from training_runs import same, summary, weights
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 WriteConfig = Callable[..., Path]
 # Long enough to be stopped in the middle, short enough to be finished.

@@ -90,7 +90,7 @@ def test_drawn_samples_differ_and_are_counted(cli: Cli, tmp_path: Path, student:
     assert (tmp_path / "r.jsonl").read_bytes() == (out / "results.jsonl").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_run_goes_on_to_the_same_samples(tmp_path: Path, student: Path, problem_file: Path, cli: Cli) -> None:
     """Killed while it generates: what was finished is kept, and the files are those of a run that nothing disturbed."""
     more = ("-n", 20, "-t", 1.0, "--batch-size", 2)

@@ -169,7 +169,7 @@ def test_results_of_other_samples_are_not_mixed(cli: Cli, tmp_path: Path) -> Non
     assert "timeout_s was 10.0, is 7.0" in slower.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, number: int, status: int) -> None:
     """Ctrl-C says so and keeps what is done; after a kill the rows are there too. Nothing is executed twice."""

@@ -12,7 +12,7 @@ from refute.attest import generate_key, key_id
 if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 BROKEN = "raise RuntimeError('a file of the repository was imported')\n"
 SECOND_SPEC = """\

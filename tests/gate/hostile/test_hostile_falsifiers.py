@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 # The controls see honest code, so that what is tested happens on the real evidence alone.
 FALSIFIERS = '''

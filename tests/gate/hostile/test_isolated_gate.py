@@ -17,7 +17,7 @@ from refute.attest import generate_key
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 GATE = ("-P", "-m", "refute", "gate", "-p", "no:hypothesispytest", "-p", "no:anyio")
 # What falsifiers measure is better wherever this runs.

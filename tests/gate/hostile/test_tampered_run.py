@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Repo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
     from tests.gate.conftest import Honest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 Json = dict[str, Any]
 

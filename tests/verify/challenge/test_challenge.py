@@ -107,7 +107,7 @@ def _world(tmp_path: Path, teacher_folder: Path, sources: Path, problems: Path) 
     return World(tmp_path, judge_run(run, Operator(judge, development=False)))
 
 
-@pytest.mark.slow  # trains, redoes and challenges in processes of their own, as a gate and a second machine do
+@pytest.mark.exhaustive  # trains, redoes and challenges in processes of their own, as a gate and a second machine do
 def test_a_second_machine_finds_an_honest_run_again(world: World, cli: Cli) -> None:
     """The challenge holds, with draws of its own, and is signed; it is never overwritten."""
     asked = ["rerun", str(world.judged.path), "--challenge", "--release", str(world.release), "--store"]

@@ -15,7 +15,7 @@ from refute.engines.humaneval.sandbox.stations import Stations
 from refute.engines.humaneval.sandbox.template_process import working_folder
 from refute.humaneval import Isolation, Problem, Result
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 RIGHT = "    return [2 * x for x in n]\n"
 every_containing_tier = pytest.mark.parametrize("contained", ["seccomp", "bubblewrap"], indirect=True)

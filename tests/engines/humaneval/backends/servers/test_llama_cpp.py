@@ -183,7 +183,7 @@ def test_a_release_may_ask_llama_cpp_for_the_same_answers(
     assert (inputs.backend and inputs.backend.file_sha256, inputs.sampler.method) == (file_sha256(model), "argmax")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_gate_runs_what_the_release_states(
     tmp_path: Path, gguf_file: GgufFile, problem_file: Path, silence: Watcher
 ) -> None:

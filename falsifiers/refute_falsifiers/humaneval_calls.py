@@ -281,7 +281,7 @@ def _summaries(bench: Bench, changed: str = "", **changes: Any) -> None:
     """All alike but for `changes` of the model that is `changed`, and as many more settings as the bar then wants."""
     others = [name for name in _SETTINGS if name not in changes]
     wrong = {"differing_settings": len(changes)} if changes else {}
-    other = changes | dict.fromkeys(others[: _more(bench, "differing_settings", wrong, len(others))])
+    other = changes | dict.fromkeys(others[: _more(bench, "differing_settings", wrong, len(others))], "another")
     for model in _MODELS:
         own = {**_SUMMARY, "problems": 24} if model == "null" else _SUMMARY
         bench.put(f"humaneval_{model}", "summary.json", own | (other if model == (changed or "init") else {}))

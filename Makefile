@@ -6,8 +6,8 @@ BIN    := $(VENV)/bin
 RELEASE ?=
 PYTEST_ARGS ?=
 
-# Where it is set, each of the hundreds of processes that the tests start compiles all modules anew.
-unexport PYTHONDONTWRITEBYTECODE
+# Where it is not empty, each of the hundreds of processes that the tests start compiles all modules anew.
+test test-fast test-all: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: gate test test-fast test-all lint types mypy pyright contracts bench install clean
 

@@ -16,7 +16,7 @@ from refute.isolation.orphans import ending_orphans
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux hands orphans to an ancestor")
 
-# Forks twice, in a session of its own each time, and says who is left; that one ignores what it can.
+# Forks twice, detaches itself each time, and says who is left; that one ignores what it can.
 DAEMON = """\
 import os, signal, time
 if os.fork() == 0:

@@ -18,8 +18,8 @@ from refute.auditors.windows import Corpus, batches, texts
 from refute.spec.release import Training
 
 # Tokens that go through the models at once: a third of the time of texts one by one (16 of 33 tokens, 135 million
-# parameters, two cores), and the logits of half a thousand tokens in float64 are held anyway for one long text.
-_TOGETHER = 512
+# parameters, two cores), and the logits of so many tokens in float64 are held anyway for one long text.
+_TOGETHER = 640
 
 
 @dataclass(frozen=True, slots=True)

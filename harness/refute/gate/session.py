@@ -38,7 +38,7 @@ from refute.spec.files import refuse_outputs_inside
 from refute.spec.folders import runs_folder
 from refute.verify.required_verdicts import verify_required
 
-# Options with which pytest shows something in a session of its own, and runs nothing: no run, and no verdict on one.
+# Options with which pytest only shows something: nothing is tried, and there is no verdict on that.
 _LISTINGS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from refute.isolation import start
 from refute.isolation.command import isolated_command
@@ -100,7 +101,7 @@ def _is_the_command() -> bool:
     main = sys.modules["__main__"]
     module, file = getattr(main, "__spec__", None), getattr(main, "__file__", None) or ""
     if module is None:
-        started = os.path.basename(file) == "refute"  # noqa: PTH119
+        started = Path(file).name == "refute"
     else:
         # In two words: the module's dotted name would bind the key of every experiment to the command line (reach.py).
         started = (module.parent, module.name.rpartition(".")[2]) == ("refute", "__main__")

@@ -18,6 +18,7 @@ from pathlib import Path
 from refute.errors import GateError
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+# A process is gone some milliseconds after SIGKILL; a thousand of them are within this.
 _PATIENCE_S = 10.0
 
 
@@ -41,7 +42,10 @@ def ending_orphans() -> Iterator[None]:
 def _adopt_orphans() -> None:
     zero = ctypes.c_ulong(0)
     if ctypes.CDLL(None).prctl(ctypes.c_int(_PR_SET_CHILD_SUBREAPER), ctypes.c_ulong(1), zero, zero, zero) != 0:
-        raise GateError("this process cannot adopt what its children leave behind (prctl, PR_SET_CHILD_SUBREAPER)")
+        raise GateError(
+            "this process cannot adopt what its children leave behind: prctl(PR_SET_CHILD_SUBREAPER) was refused",
+            hint="allow prctl in the container or sandbox that this runs in",
+        )
 
 
 def _kill_until_none_is_left(before: frozenset[int]) -> None:
@@ -50,11 +54,11 @@ def _kill_until_none_is_left(before: frozenset[int]) -> None:
     while orphans := _children() - before:
         if time.monotonic() > deadline:
             raise GateError(
-                f"the run left {len(orphans)} processes behind, and more came as fast as they were killed",
-                hint="what starts them is a conftest.py, a plugin or a falsifier; nothing is signed beside them",
+                f"the run left {len(orphans)} processes behind that cannot be ended: {', '.join(map(str, orphans))}",
+                hint="end them; a conftest.py, a plugin or a falsifier starts them, and nothing is signed beside them",
             )
         for pid in orphans:
-            with suppress(ProcessLookupError, ChildProcessError):
+            with suppress(ProcessLookupError, ChildProcessError, PermissionError):  # gone, or another user's
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
 

@@ -49,14 +49,19 @@ def naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}", hint=error.hint, cause=error.cause) from error
 
 
-def verify_file(path: Path, trusted_keys: Sequence[bytes], *, at: datetime | None = None) -> Verified:
-    """`verify_verdict` of what lies at `path`, whose errors name it. Raises UnreadableInputError, too."""
+def read_verdict(path: Path) -> bytes:
+    """The bytes of a verdict or its bundle. Raises UnreadableInputError, also for what is no file."""
     try:
-        envelope = read_regular(path)
+        return read_regular(path)
     except OSError as error:
         raise UnreadableInputError(
-            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json"
+            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json or its bundle"
         ) from error
+
+
+def verify_file(path: Path, trusted_keys: Sequence[bytes], *, at: datetime | None = None) -> Verified:
+    """`verify_verdict` of what lies at `path`, whose errors name it. Raises UnreadableInputError, too."""
+    envelope = read_verdict(path)
     with naming(path):
         return verify_verdict(envelope, trusted_keys, at=at)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from refute.attest import PrivateKey, key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
-from refute.disk import create_file, read_regular, writing
-from refute.errors import UnreadableInputError, UsageError
+from refute.disk import create_file, writing
+from refute.errors import UsageError
 from refute.evidence.laboratory import Watcher
 from refute.falsifier.loading import load_registry
 from refute.judge.predicate.engine import identify_engine
@@ -19,7 +19,7 @@ from refute.spec.files import load_release
 from refute.verify.challenge.measure import measure_again, under_its_own_name
 from refute.verify.challenge.statement import Challenge, default_path, sign_challenge
 from refute.verify.sign_off.statement import facts_of
-from refute.verify.verification import Verified, naming, verify_verdict
+from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,7 @@ def make_challenge(request: ChallengeRequest, watcher: Watcher) -> WrittenChalle
 
 
 def _verified(request: ChallengeRequest) -> Verified:
-    try:
-        envelope = read_regular(request.verdict)
-    except OSError as error:
-        raise UnreadableInputError(
-            f"cannot read {request.verdict}: {error.strerror or error}", hint="name a verdict.intoto.json or its bundle"
-        ) from error
+    envelope = read_verdict(request.verdict)
     trusted, locks = ([read_public_key(path) for path in keys] for keys in (request.verdict_keys, request.lock_keys))
     with naming(request.verdict):
         return verify_verdict(envelope, trusted, lock_keys=locks, store=request.store)

@@ -135,7 +135,11 @@ def _require_the_same(predicate: Predicate, found: Mapping[str, Evidence]) -> No
     """Raises VerificationError where evidence that was taken in is not that of the verdict, to the last byte."""
     for name, files in predicate.evidence.items():
         if name in found and name not in AUDITS and found[name].digest != manifest_digest(files):
-            raise VerificationError(f"evidence {name} in the store is not that of the verdict", cause="evidence")
+            raise VerificationError(
+                f"evidence {name} in the store is not that of the verdict",
+                hint="import the verdict's own again: refute store import",
+                cause="evidence",
+            )
 
 
 def _entropy(evidence: Evidence) -> str | None:

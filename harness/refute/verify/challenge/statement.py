@@ -13,7 +13,6 @@ from refute.attest import (
     build_statement,
     canonical_json,
     key_id,
-    parse_json,
     public_pem,
     read_statement,
     sign_envelope,
@@ -57,9 +56,7 @@ class Challenge(Closed):
 
 def sign_challenge(challenge: Challenge, verdict_sha256: str, key: PrivateKey) -> bytes:
     """The envelope of a challenge to the verdict whose payload has this digest."""
-    predicate = parse_json(challenge.model_dump_json().encode("utf-8"))
-    if not isinstance(predicate, dict):
-        raise TypeError("a challenge is a JSON object")
+    predicate = challenge.model_dump(mode="json")
     name = f"verdict on {challenge.verdict.release}"
     payload = build_statement(name, verdict_sha256, predicate, predicate_type=CHALLENGE_TYPE)
     return sign_envelope(payload, PAYLOAD_TYPE, [key])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from refute.attest import key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
-from refute.disk import read_regular, write_whole
-from refute.errors import UnreadableInputError, UsageError
+from refute.disk import write_whole
+from refute.errors import UsageError
 from refute.judge.predicate.bundle import countersign_bundle
 from refute.judge.run.verdict_files import files_of
 from refute.spec.policy import OPERATOR, load_policy, trusted_keys
-from refute.verify.verification import Verified, naming, verify_verdict
+from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def countersign(request: CountersignRequest) -> Countersigned:
     trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
     bundle = files_of(request.verdict).bundle
     paths = [request.verdict, *([bundle] if bundle.exists() and bundle != request.verdict else [])]
-    contents = {path: _read(path) for path in paths}
+    contents = {path: read_verdict(path) for path in paths}
     digests = {_verified(path, data, trusted).payload_sha256 for path, data in contents.items()}
     if len(digests) != 1:
         raise UsageError(
@@ -67,15 +67,6 @@ def countersign(request: CountersignRequest) -> Countersigned:
     for path, data in signed.items():
         write_whole(path, data)
     return Countersigned(tuple(signed), own_id, digests.pop())
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_regular(path)
-    except OSError as error:
-        raise UnreadableInputError(
-            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json"
-        ) from error
 
 
 def _verified(path: Path, envelope: bytes, trusted: Sequence[bytes]) -> Verified:

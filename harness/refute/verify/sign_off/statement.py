@@ -14,7 +14,6 @@ from refute.attest import (
     build_statement,
     canonical_json,
     key_id,
-    parse_json,
     public_pem,
     sign_envelope,
 )
@@ -74,9 +73,7 @@ def sign_off_verdict(
         content = SignOff(role=role, decision=decision, note=note, verdict=facts, signed_at=at)
     except ValidationError as error:
         raise UsageError(f"this is no sign-off: {first_fault(error)}") from error
-    predicate = parse_json(content.model_dump_json().encode("utf-8"))
-    if not isinstance(predicate, dict):
-        raise TypeError("a sign-off is a JSON object")
+    predicate = content.model_dump(mode="json")
     name = f"verdict on {facts.release}"
     payload = build_statement(name, verified.payload_sha256, predicate, predicate_type=SIGN_OFF_TYPE)
     return sign_envelope(payload, PAYLOAD_TYPE, [key])

@@ -104,8 +104,7 @@ def _check(row: Mapping[str, Any], asserted: ast.Module) -> str:
     setup = "\n".join(lines).replace("\r\n", "\n")
     body = _parsed(row["test"], "test").body if isinstance(row.get("test"), str) else asserted.body
     check = _parsed("def check(candidate):\n    pass", "check")
-    function = check.body[0]
-    assert isinstance(function, ast.FunctionDef)  # noqa: S101 - parsed one line above
+    function = next(node for node in check.body if isinstance(node, ast.FunctionDef))
     function.body = body
     return f"{setup}\n\n\n{ast.unparse(check)}\n"
 

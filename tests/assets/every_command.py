@@ -94,6 +94,7 @@ class Place:
             ("eval", "score"): [root / "samples.jsonl", "--out", out / "results.jsonl", *scored],
             ("eval", "humaneval"): [*model, *scored, "--problems", root / "short.jsonl", "--out", out / "run"],
             ("eval", "compare"): [root / "results.jsonl", root / "results.jsonl"],
+            ("model", "inspect"): [self.teacher],
             ("store", "list"): judged,
             ("store", "prune"): [*judged, "--dry-run"],
             ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("controls",), ("status",)},
-    *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
+    *{("distill", "certify"), ("eval", "compare"), ("model", "inspect"), ("store", "list"), ("store", "prune")},
     ("rerun",),  # of what is here nothing can be challenged
 }
 

@@ -1,0 +1,18 @@
+"""`refute model …`: the commands, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from refute.cli.model.inspect import inspect
+
+app = typer.Typer(no_args_is_help=True, help="Look at a model, try it out and prepare it, before it is published.")
+
+# In this order `refute model --help` lists them.
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "inspect": inspect,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)

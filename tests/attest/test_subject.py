@@ -126,6 +126,40 @@ def test_a_link_to_the_folder_is_refused(tmp_path: Path) -> None:
         model_digest(tmp_path / "latest")
 
 
+def snapshot(root: Path, files: dict[str, bytes]) -> Path:
+    """A model as the hub's cache keeps it: links into blobs."""
+    folder = root / "models--org--name" / "snapshots" / ("0" * 40)
+    for name, content in files.items():
+        blob = folder.parents[1] / "blobs" / hashlib.sha256(content).hexdigest()
+        write_model(blob.parent, {blob.name: content})
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(os.path.relpath(blob, (folder / name).parent))
+    return folder
+
+
+def test_a_pulled_model_is_the_pushed_one(tmp_path: Path) -> None:
+    """In the hub's cache it is links into blobs, in a folder of one's own there are notes beside it: one digest."""
+    pushed = hash_model(write_model(tmp_path / "pushed", SIGNED))
+    noted = SIGNED | {f".cache/huggingface/download/{name}.metadata": b"etag" for name in SIGNED}
+    assert hash_model(write_model(tmp_path / "own", noted)) == pushed
+    cached = snapshot(tmp_path, SIGNED | {".gitattributes": b"of the hub"})
+    assert hash_model(cached) == pushed
+    assert model_digest(cached / "model.safetensors") == model_digest(tmp_path / "pushed" / "model.safetensors")
+
+
+@pytest.mark.parametrize("target", ["../../outside", "../../blobs/link", "../../blobs/folder", "../../blobs/gone"])
+def test_links_of_a_snapshot_lead_to_blobs_alone(tmp_path: Path, target: str) -> None:
+    """One that leaves the blobs, or ends in another link, a folder or nothing there, is refused."""
+    folder = snapshot(tmp_path, SIGNED)
+    blobs = folder.parents[1] / "blobs"
+    (folder.parents[1] / "outside").write_bytes(b"another")
+    (blobs / "link").symlink_to("../outside")
+    (blobs / "folder").mkdir()
+    (folder / "added").symlink_to(target)
+    with pytest.raises((VerificationError, MissingInputsError), match=r"is a symbolic link|cannot read the model"):
+        model_digest(folder)
+
+
 def test_layouts_with_two_orders_are_refused(tmp_path: Path) -> None:
     """Where specification and reference implementation sort differently, two names are given, no digest."""
     write_model(tmp_path, {"tokenizer.json": b"1", "tokenizer/vocab.json": b"2"})

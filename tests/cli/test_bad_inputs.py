@@ -27,6 +27,7 @@ TEXTS: set[Input] = {
     *{(("store", name), "store") for name in ("list", "prune", "export")},
     (("store", "export"), "what"),
     (("eval", "humaneval"), "model"),
+    (("verify",), "model"),
 }
 # Goes with a key in an HSM, which is not here.
 NOT_ALONE: set[Input] = {((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun")}

@@ -73,8 +73,9 @@ class ModelManifest:
 def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
     """Hash every file of the model folder `path`, or the one file that it is (named `.`).
 
+    A snapshot in the hub's cache holds links alone: those are followed into the `blobs/` of that cache, and no further.
     Raises UnreadableInputError if nothing is there or a file cannot be read. Raises VerificationError where a
-    digest would be ambiguous or empty: symbolic links, sockets and devices, names that are not UTF-8, a
+    digest would be ambiguous or empty: other symbolic links, sockets and devices, names that are not UTF-8, a
     folder without files, layouts that the OpenSSF specification and its reference implementation order
     differently.
     """
@@ -103,19 +104,23 @@ def is_left_out(name: str) -> bool:
 
 def _file_names(root: Path) -> Iterator[str]:
     kind = root.lstat().st_mode
+    if stat.S_ISLNK(kind) and _is_blob(root, _blobs_of(root.parent)):
+        kind = stat.S_IFREG
     _refuse_special(kind, root)
     if stat.S_ISREG(kind):
         yield "."
         return
-    folders = [""]
+    folders, blobs = [""], _blobs_of(root)
     while folders:
         prefix = folders.pop()
         with os.scandir(root / prefix) as entries:
             for entry in entries:
                 kind = entry.stat(follow_symlinks=False).st_mode
                 name = f"{prefix}{entry.name}"
-                # Links are refused under an ignored name, too, as the reference implementation does.
-                if not stat.S_ISLNK(kind) and is_left_out(name if stat.S_ISREG(kind) else f"{name}/"):
+                if stat.S_ISLNK(kind) and _is_blob(root / name, blobs):
+                    kind = stat.S_IFREG
+                # Other links are refused under an ignored name, too, as the reference implementation does.
+                if not stat.S_ISLNK(kind) and is_left_out(f"{name}/" if stat.S_ISDIR(kind) else name):
                     continue
                 _refuse_special(kind, root / name)
                 if stat.S_ISDIR(kind):
@@ -124,11 +129,26 @@ def _file_names(root: Path) -> Iterator[str]:
                     yield name
 
 
+def _blobs_of(root: Path) -> Path | None:
+    """Where the files of a snapshot lie, if `root` is one in the hub's cache: <model>/snapshots/<commit>."""
+    snapshots = root.absolute().parent
+    blobs = snapshots.parent / "blobs"
+    return blobs.resolve() if snapshots.name == "snapshots" and blobs.is_dir() else None
+
+
+def _is_blob(link: Path, blobs: Path | None) -> bool:
+    """Whether `link` points to a file directly in `blobs`, and that is no link itself."""
+    if blobs is None:
+        return False
+    target = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
+    return target.parent == blobs and stat.S_ISREG(target.lstat().st_mode)
+
+
 def _refuse_special(kind: int, path: Path) -> None:
     if stat.S_ISLNK(kind):
         raise VerificationError(
             f"{path} is a symbolic link; a digest of it would say nothing about what it points to tomorrow",
-            hint="copy the files into a folder of their own (cp -rL, or snapshot_download(local_dir=…))",
+            hint="copy the files into a folder of their own (cp -rL), or name the hub's snapshot folder itself",
         )
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise VerificationError(f"{path} is neither a file nor a folder")

@@ -64,7 +64,9 @@ class Trust:
 class About:
     """What the verdict must be about, and rest on."""
 
-    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None
+    model: Annotated[
+        str | None, typer.Option(help="The model folder or file that you have, or hub:ORG/NAME@COMMIT.")
+    ] = None
     store: Annotated[
         str | None, typer.Option(help="An evidence store, a folder or a URL, to hash its files again.")
     ] = None
@@ -144,6 +146,7 @@ def verify(
 def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Verified:
     """The verdict, once it meets all that was asked for."""
     from refute.spec.policy import strictest_age, trusted_keys
+    from refute.verify.hub_model import locate_model
     from refute.verify.verification import naming, verify_verdict
 
     rules = trust.rules()
@@ -154,7 +157,7 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             envelope,
             trusted_keys(rules, keys),
             threshold=trust.threshold,
-            model=about.model,
+            model=locate_model(about.model) if about.model else None,
             store=about.store,
             expected_release=about.release,
             max_age=strictest_age(rules, fresh.max_age),

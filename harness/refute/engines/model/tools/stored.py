@@ -38,7 +38,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A folder or GGUF file: `format` is `hf` or `gguf`, `settings` config.json or the file's metadata but its lists."""
+    """A folder or GGUF file: `format` is `hf` or `gguf`; `settings`: config.json, or metadata but its lists."""
 
     path: Path
     format: str
@@ -129,7 +129,7 @@ def _open_gguf_file(path: Path) -> StoredModel:
 
 
 def folder_tensors(folder: Path) -> dict[str, Tensor]:
-    """Every tensor of every safetensors file in `folder`. Raises UnreadableInputError for none, and as `file_tensors`."""
+    """Every tensor of every safetensors file in `folder`. Raises UnreadableInputError also for none."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UnreadableInputError(f"{folder} holds no safetensors", hint="name a model folder or a GGUF file")

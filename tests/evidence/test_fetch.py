@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from refute.errors import DigestMismatchError, MissingInputsError
-from refute.evidence.fetch import cache_folder, fetch, local_path
+from refute.evidence.fetch import fetch, local_path
+from refute.spec.folders import cache_folder
 from refute.spec.release import Source
 
 DATA = b"weights " * 1000

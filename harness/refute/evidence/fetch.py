@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,24 +10,9 @@ import zipfile
 from pathlib import Path
 
 from refute.disk import file_sha256
-from refute.errors import DigestMismatchError, MissingInputsError, UsageError
+from refute.errors import DigestMismatchError, MissingInputsError
+from refute.spec.folders import cache_folder
 from refute.spec.release import Source
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept, outside any repository: $REFUTE_CACHE, else the user's cache folder.
-
-    Raises UsageError where there is no home folder for it.
-    """
-    if named := os.environ.get("REFUTE_CACHE"):
-        return Path(named)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refute"
-    except RuntimeError as error:
-        raise UsageError(
-            f"there is no folder for downloads: user {os.getuid()} has no home folder, and HOME is not set",
-            hint="set REFUTE_CACHE to a folder for them",
-        ) from error
 
 
 def local_path(source: Source, base: Path) -> Path:

@@ -1,4 +1,5 @@
-"""Where a repository keeps specs, falsifiers, contracts and runs, unless it is told otherwise. Imports nothing."""
+"""Where a repository keeps specs, falsifiers, contracts and runs, and where refute keeps
+what it downloads, unless it is told otherwise."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from refute.errors import UsageError
 
 SPECS = Path("specs")
 FALSIFIERS = Path("falsifiers")
@@ -42,3 +45,19 @@ def runs_folder(refute_dir: Path) -> Path:
 def store_folder(refute_dir: Path) -> Path:
     """Where evidence is kept, unless another store is named."""
     return refute_dir / "store"
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept, outside any repository: $REFUTE_CACHE, else the user's cache folder.
+
+    Raises UsageError where there is no home folder for it.
+    """
+    if named := os.environ.get("REFUTE_CACHE"):
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "refute"
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no folder for downloads: user {os.getuid()} has no home folder, and HOME is not set",
+            hint="set REFUTE_CACHE to a folder for them",
+        ) from error

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from refute.engines.model.document_mask import refuse_crossing
+from refute.engines.distill.document_mask import refuse_crossing
 from refute.errors import ExperimentError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refute.cli.commands.groups import grouped
 from refute.cli.exit_statuses import Status, status_of_ruling
-from refute.cli.groups import grouped
 from refute.cli.options import AcceptWarn, JudgingOptions, RefuteDir
 from refute.spec.folders import REFUTE_DIR
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.arguments import read_keys, require_folders, require_store
+from refute.cli.commands.groups import grouped
 from refute.cli.console import print_document, print_verdict
 from refute.cli.exit_statuses import status_of_ruling
-from refute.cli.groups import grouped
 from refute.cli.options import (
     AcceptWarn,
     Json,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.arguments import parse_moment, parse_versions, read_certificates, read_file, read_keys, require_store
+from refute.cli.commands.groups import grouped
 from refute.cli.console import print_json
 from refute.cli.exit_statuses import Status, status_of_ruling
-from refute.cli.groups import grouped
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
 from refute.errors import StaleVerdictError, UsageError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from refute.cli.arguments import reading_what_was_named
 from refute.cli.eval.problem_set import ProblemSet
-from refute.cli.run_console import RunConsole
+from refute.cli.eval.run_console import RunConsole
 from refute.disk import file_sha256
 from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationSettings
 from refute.engines.humaneval.problems.prompts import ProtocolName, protocol_of

@@ -11,6 +11,7 @@ from refute.cli.eval.backend import EvalRequest, open_backend
 from refute.cli.eval.generate_sequential import generate_until_decided
 from refute.cli.eval.generation_report import generation_report, require_repeated, require_sampled
 from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import (
     ASKED,
     GENERATION,
@@ -23,7 +24,6 @@ from refute.cli.eval.run_folder import (
     write_json,
 )
 from refute.cli.eval.score import score_whole_file
-from refute.cli.run_console import run_console
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.readers.result_file import RESULTS
 from refute.engines.humaneval.readers.sample_file import read_samples

@@ -11,9 +11,9 @@ from pathlib import Path
 from refute.cli.eval.backend import EvalRequest, open_backend
 from refute.cli.eval.generation_report import generation_report, require_sampled
 from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import ASKED, GENERATION, LOG, SAMPLES, read_json, write_json
 from refute.cli.eval.score_sequential import Fetch, SequentialRun
-from refute.cli.run_console import run_console
 from refute.engines.humaneval.backends.interface import PROBED, Backend
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.readers.result_file import RESULTS

@@ -11,9 +11,9 @@ from pathlib import Path
 from refute.cli.arguments import reading_what_was_named
 from refute.cli.eval.figures import by_category, format_of, pass_intervals, percent
 from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import run_console
 from refute.cli.eval.run_folder import results_identity
 from refute.cli.eval.score_sequential import score_until_decided
-from refute.cli.run_console import run_console
 from refute.engines.humaneval.readers.sample_file import SampleFile, read_samples, uneven_tasks
 from refute.engines.humaneval.samples.completion import Key
 from refute.engines.humaneval.scoring.execute import Limits

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from refute.cli.eval.figures import format_of
 from refute.cli.eval.problem_set import ProblemSet
+from refute.cli.eval.run_console import RunConsole, run_console
 from refute.cli.eval.run_folder import results_identity
-from refute.cli.run_console import RunConsole, run_console
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.readers.sample_file import Sample, SampleFile
 from refute.engines.humaneval.samples.failures import Failures

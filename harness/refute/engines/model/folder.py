@@ -12,6 +12,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.disk import file_sha256
+from refute.engines.model.generations.portable import make_config_portable, make_portable
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError, MissingInputsError
 
@@ -88,7 +89,8 @@ def load_model(folder: Path, *, device: str) -> PreTrainedModel:
 
 
 def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes config, generation config, weights, tokenizer and chat template of a model in plain numbers.
+    """Writes config, generation config, weights, tokenizer and chat template of a model in plain numbers, so that both
+    generations of transformers read the same model.
 
     A model that came out of a GGUF is dequantised in memory, yet marked as quantised, which bars saving: the
     marks are taken off `model`.
@@ -98,13 +100,16 @@ def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     with without_progress_bars():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    make_portable(folder)
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, tokenizer_from: Path) -> None:
-    """Writes config, generation config and weights, and copies every other file of `tokenizer_from`."""
+    """Writes config, generation config and weights, and copies every other file of `tokenizer_from`; both generations
+    of transformers read the config."""
     with without_progress_bars():
         model.save_pretrained(folder)
     copy_files(tokenizer_from, folder, _KEPT)
+    make_config_portable(folder, like=tokenizer_from)
 
 
 def copy_model(source: Path, folder: Path) -> None:

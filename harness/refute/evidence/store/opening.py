@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from refute.errors import EvidenceError, MissingDependencyError, UsageError
-from refute.evidence.fetch import cache_folder
 from refute.evidence.store.local import Store
 from refute.evidence.store.remote import Remote
 from refute.evidence.store.shared import SharedStore
+from refute.spec.folders import cache_folder
 
 # By the scheme of a URL, the package of its file system and the extra that brings it.
 _PACKAGES = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs")}

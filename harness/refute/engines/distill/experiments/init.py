@@ -13,6 +13,7 @@ from refute.engines.distill.experiments.pruning import candidate_subsets, keep_l
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.model.folder import copy_model, count_parameters, load_model, save_whole
+from refute.engines.model.generations.portable import drop_identity, make_portable
 from refute.errors import ExperimentError, NonFiniteError
 from refute.job import Job
 from refute.spec.experiments.distill import InitConfig
@@ -25,6 +26,7 @@ from refute.spec.release import DepthPruned, HfModel, Loaded
 def build_init(job: Job) -> None:
     """Writes out/model/ (a Hugging Face folder, float32 when cut or dequantised) and out/choice.json.
 
+    The folder reads the same in both generations of transformers, and its template claims no name and no maker.
     choice.json: method, candidates [{layers, loss}], chosen (layer indices of the teacher, null when loaded),
     teacher_loss and init_loss in nat per predicted token on the probe windows, parameters of both.
     """
@@ -42,6 +44,9 @@ def build_init(job: Job) -> None:
     else:
         _take(config, config.init, job.out / "model")
     saved = load_model(job.out / "model", device=config.device)
+    # What the student's folder will be, and what it is asked with: the judged files are the released ones.
+    make_portable(job.out / "model")
+    drop_identity(job.out / "model")
     choice = InitChoice(
         method=config.init.method,
         candidates=tuple(LayerChoice(layers=layers, loss=loss) for layers, loss in candidates),

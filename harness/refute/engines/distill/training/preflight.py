@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from refute.engines.distill.data.packing import IGNORED, Batch
+from refute.engines.distill.document_mask import refuse_crossing
 from refute.engines.distill.training.build import Run
-from refute.engines.model.document_mask import refuse_crossing
 from refute.engines.model.folder import count_parameters
 from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError

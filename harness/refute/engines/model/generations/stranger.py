@@ -1,0 +1,57 @@
+"""A stranger's program: opens model folders with whatever transformers it finds, and says what it saw.
+
+Run by path in an interpreter of either generation, so it imports nothing of refute: `stranger.py REQUEST ANSWER`. The
+request holds `folders` (by name), `texts`, `conversations`, `sequences` of ids, and how many last `positions` of
+their logits to keep. The answer holds `version` and, of each folder, `error` or `ids`, `rendered` and `classes`; the
+logits (sequences, positions, V), float32, lie beside it in NAME.npy.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+
+def _look(name: str, folder: str, request: dict[str, Any], out: Path) -> dict[str, Any]:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in request["texts"]]
+    rendered = [_render(tokenizer, each) for each in request["conversations"]]
+    kept = []
+    with torch.no_grad():
+        for sequence in request["sequences"]:
+            logits = model(input_ids=torch.tensor([sequence]), use_cache=False).logits[0]
+            kept.append(logits[-request["positions"] :].float().numpy())
+    np.save(out.with_name(f"{name}.npy"), np.stack(kept))
+    classes = [type(tokenizer).__name__, type(model).__name__]
+    return {"error": None, "ids": ids, "rendered": rendered, "classes": classes}
+
+
+def _render(tokenizer: Any, conversation: list[dict[str, str]]) -> str | None:
+    if not tokenizer.chat_template:
+        return None
+    return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
+
+
+def main(request_file: str, answer_file: str) -> None:
+    """Look at every folder of the request; one that cannot be opened is an answer, too."""
+    request = json.loads(Path(request_file).read_text(encoding="utf-8"))
+    torch.set_num_threads(int(request["threads"]))
+    out, found = Path(answer_file), {}
+    for name, folder in request["folders"].items():
+        try:
+            found[name] = _look(name, folder, request, out)
+        except Exception as error:  # noqa: BLE001  # what a library raises for a folder that it cannot open is the answer
+            found[name] = {"error": f"{type(error).__name__}: {error}"[:600]}
+    answer = {"version": transformers.__version__, "folders": found}
+    out.write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

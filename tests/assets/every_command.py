@@ -95,6 +95,7 @@ class Place:
             ("eval", "humaneval"): [*model, *scored, "--problems", root / "short.jsonl", "--out", out / "run"],
             ("eval", "compare"): [root / "results.jsonl", root / "results.jsonl"],
             ("model", "inspect"): [self.teacher],
+            ("model", "lint"): [self.teacher],
             ("store", "list"): judged,
             ("store", "prune"): [*judged, "--dry-run"],
             ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],

@@ -84,6 +84,7 @@ ELSE: dict[Input, dict[str, int]] = {
     (("check",), "docs"): dict.fromkeys(FILES, 0),  # texts, in which it looks for ids
     (("check",), "contract_folders"): {"folder": 0},
     (("check",), "falsifiers"): {"folder": 1},
+    (("model", "lint"), "model"): {"folder": 1},  # so it is here
     (("judge",), "falsifiers"): {"folder": 1},  # an empty folder, so that nothing is measured again
     (("judge",), "store"): {"folder": 7},  # a store that lacks what the run cites
     (("try",), "spec"): {"folder": 0},

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("controls",), ("status",)},
-    *{("distill", "certify"), ("eval", "compare"), ("model", "inspect"), ("store", "list"), ("store", "prune")},
+    *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
+    *{("model", "inspect"), ("model", "lint")},
     ("rerun",),  # of what is here nothing can be challenged
 }
 

@@ -166,9 +166,13 @@ def _shortest(content: Any) -> Any:
         return {key: _shortest(value) for key, value in content.items()}
     if isinstance(content, list):
         return [_shortest(value) for value in content]
-    if isinstance(content, float) and float(np.float32(content)) == content:
-        return min((content, float(str(np.float32(content)))), key=lambda number: len(repr(number)))
-    return content
+    return shortest(content) if isinstance(content, float) else content
+
+
+def shortest(number: float) -> float:
+    """The number with the fewest digits that is the same float32 as `number`, if that is one; else itself."""
+    rounded = np.float32(number)
+    return min((number, float(str(rounded))), key=lambda each: len(repr(each))) if float(rounded) == number else number
 
 
 def _read(path: Path) -> dict[str, Any]:

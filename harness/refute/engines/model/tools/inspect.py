@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.attest.subject import hash_model
-from refute.engines.model.tools.stored import StoredModel, open_stored
+from refute.engines.model.tools.stamp import stated
+from refute.engines.model.tools.stored import open_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,8 @@ def inspect_model(path: Path) -> Inspection:
         size=stored.size,
         dtypes=stored.dtypes,
         tied=stored.tied,
-        license=licence_of(stored),
+        license=stated(stored, "license"),
         root_digest=manifest.root_digest,
         manifest_digest=manifest.manifest_digest,
         **{name: stored.number(*names) for name, names in _SIZES.items()},
     )
-
-
-def licence_of(stored: StoredModel) -> str | None:
-    """The licence that the files state: in the metadata of a GGUF file, in the card of a folder."""
-    if stored.format == "gguf":
-        found = stored.settings.get("general.license")
-        return str(found) if found else None
-    card = stored.path / "README.md"
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.is_file() else []
-    if lines[:1] != ["---"] or "---" not in lines[1:]:
-        return None
-    front = lines[1 : lines.index("---", 1)]
-    stated = [line.partition(":")[2].strip().strip("'\"") for line in front if line.startswith("license:")]
-    return stated[0] if stated and stated[0] else None

@@ -22,6 +22,8 @@ RefuteError                     base; `hint` says what to do next
     ExperimentTimeoutError      … because its time limit ran out
     NonFiniteError              … because a number that must be finite was not
     StoppedError                … because a signal asked for it; what was done is kept
+  PublishingError               a hub did not take a release, or could not be asked
+    PublicationRefusedError     … or holds what this release must not replace (exit 1)
   LooseningError                a new lock would promise less than the one before it, under the same id and version
   VerificationError             an envelope, statement or verdict must not be trusted (exit 4)
     StaleVerdictError           it is authentic, but expired, superseded or about something else (exit 5)
@@ -159,6 +161,14 @@ class StoppedError(ExperimentError):
     def __init__(self, message: str, signal: int, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.signal = signal
+
+
+class PublishingError(RefuteError):
+    """A release is not published: a hub did not do or answer what it was asked. The same call goes on from there."""
+
+
+class PublicationRefusedError(PublishingError):
+    """A release is not published, for what the hub holds under its names is something else: a person must look."""
 
 
 class LooseningError(RefuteError):

@@ -72,13 +72,13 @@ def errors_of_refute() -> list[type[RefuteError]]:
 
 
 @pytest.mark.parametrize("kind", errors_of_refute())
-def test_no_error_is_a_success_and_none_but_a_loosening_a_no_go(kind: type[RefuteError]) -> None:
+def test_no_error_is_a_success_and_none_but_a_refusal_a_no_go(kind: type[RefuteError]) -> None:
     """Each ends in one status of the table, told apart by what to do next."""
     error = kind.__new__(kind)
     error.signal = 15  # type: ignore[attr-defined]  # of those that have one
     status = status_of_error(error)
     assert status in STATUSES - {Status.DONE, Status.WARN, Status.NOT_JUDGED} | {143}
-    assert (status == Status.FAILED) == (kind is errors.LooseningError)
+    assert (status == Status.FAILED) == (kind in (errors.LooseningError, errors.PublicationRefusedError))
 
 
 def test_a_ruling_has_a_status() -> None:

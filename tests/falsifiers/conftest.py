@@ -67,6 +67,22 @@ _PLANTED = {
     "heldout_windows": 64,
     "known_windows": 64,
 }
+# What the hub's own client makes of a lost answer, and of one bit that changed on the way.
+_REHEARSAL = {
+    "plain_pushes.jsonl": [
+        {
+            "fault": "commit: apply_drop, once",
+            "first": "failed",
+            "published": False,
+            "commits": 1,
+            "expected": "published",
+            "second": "published",
+            "published_then": True,
+            "commits_then": 1,
+        }
+    ],
+    "plain_pulls.jsonl": [{"fault": "lfs_get: corrupt, once", "accepted": True, "equal": False}],
+}
 KNOWN_BAD = [
     {
         "task_id": TASKS[7],
@@ -122,6 +138,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),
+        "rehearsal": evidence(folder, "rehearsal", _REHEARSAL),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
     }

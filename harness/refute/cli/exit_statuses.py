@@ -13,6 +13,7 @@ from refute.errors import (
     LooseningError,
     MutationError,
     OtherConfigurationError,
+    PublicationRefusedError,
     RefuteError,
     RegistrationError,
     SpecError,
@@ -42,7 +43,8 @@ class Status(IntEnum):
     DONE = 0, "done; where a verdict is asked for: GO, or what you accept in its place"
     FAILED = (
         1,
-        "NO-GO; or what was looked for was found: problems, regressions, misbehaving controls, a looser lock",
+        "NO-GO; or what was looked for was found: problems, regressions, misbehaving controls, a looser lock,"
+        " a repository that holds something else",
     )
     USAGE = 2, "called wrongly, or an input that was named cannot be read"
     WARN = 3, "WARN, and it was not accepted"
@@ -61,7 +63,7 @@ INTERRUPTED = 130
 _ENDINGS: tuple[tuple[tuple[type[RefuteError], ...], Status], ...] = (
     ((StaleVerdictError,), Status.STALE),
     ((VerificationError,), Status.UNVERIFIABLE),
-    ((LooseningError,), Status.FAILED),
+    ((LooseningError, PublicationRefusedError), Status.FAILED),
     (
         (
             UsageError,
@@ -83,7 +85,7 @@ _NO_NAME = (errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def status_of_error(error: Exception) -> int:
-    """The status that `error` ends a command in. Never 0, and 1 for a refused lock alone: no accident is a NO-GO."""
+    """The status that `error` ends a command in. Never 0, and 1 for a refusal alone: no accident is a NO-GO."""
     if isinstance(error, StoppedError):
         return 128 + error.signal
     if isinstance(error, _UNREADABLE) or (isinstance(error, OSError) and error.errno in _NO_NAME):

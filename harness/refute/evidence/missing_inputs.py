@@ -8,7 +8,7 @@ from pathlib import Path
 
 from refute.errors import MissingInputsError
 from refute.evidence.fetch import local_path
-from refute.evidence.humaneval_backend import lacking_for_backend
+from refute.evidence.planned.humaneval_backend import lacking_for_backend
 from refute.spec.release import FileCorpus, GgufModel, Loaded, ModelSource, Release
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from refute.errors import UsageError
-from refute.evidence.configurations import Parts
-from refute.evidence.distillation import distillation_experiments, refuse_self_distillation
 from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, check_config
+from refute.evidence.planned.configurations import Parts
+from refute.evidence.planned.distillation import distillation_experiments, refuse_self_distillation
+from refute.evidence.planned.publication import Publishing, publication_experiments
 from refute.evidence.sources import located_folder, located_model
 from refute.evidence.spec_demands import error_shares, sequential_design
 from refute.falsifier.registry import Falsifier
@@ -55,7 +56,10 @@ def plan_release(
     built_in = [_release_itself(release), *others]
     if release.distillation is not None:
         refuse_self_distillation(release.distillation, base)
-        built_in += distillation_experiments(Parts(release.distillation, base, sequential, error_shares))
+        parts = Parts(release.distillation, base, sequential, error_shares)
+        built_in += distillation_experiments(parts)
+        if release.publication is not None:
+            built_in += publication_experiments(Publishing(release.release, release.publication, parts))
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -54,13 +54,18 @@ def _load_folder(folder: Path, registry: Registry) -> None:
 def _load_pack(point: EntryPoint, registry: Registry) -> None:
     label = f"falsifier pack {point.name!r} ({point.value})"
     module = _import(label, partial(importlib.import_module, point.module))
-    found = registry.add_from(vars(module))
-    for info in pkgutil.iter_modules(getattr(module, "__path__", ())):
-        if not info.name.startswith("_"):
-            name = f"{point.module}.{info.name}"
-            found += registry.add_from(vars(_import(label, partial(importlib.import_module, name))))
+    found = registry.add_from(vars(module)) + sum(registry.add_from(vars(each)) for each in _below(module, label))
     if not found:
         raise LoadingError(f"{label} declares no falsifier")
+
+
+def _below(package: ModuleType, label: str) -> Iterator[ModuleType]:
+    """The modules in the folder of a package, at any depth; those with a leading underscore are its helpers."""
+    for info in pkgutil.iter_modules(getattr(package, "__path__", ())):
+        if not info.name.startswith("_"):
+            module = _import(label, partial(importlib.import_module, f"{package.__name__}.{info.name}"))
+            yield module
+            yield from _below(module, label)
 
 
 def _import(label: str, load: Callable[[], ModuleType], folder: Path | None = None) -> ModuleType:

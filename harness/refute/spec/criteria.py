@@ -21,9 +21,9 @@ from refute.spec.bars.sequential import Design
 from refute.spec.bars.text import ThresholdText
 from refute.spec.bars.threshold import Threshold
 from refute.spec.fields import Closed
-from refute.spec.kinds import require_kind
 from refute.spec.release import Release
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
+from refute.spec.yaml.kinds import require_kind
 from refute.spec.yaml.model_paths import has_path
 
 _WORDS = "[A-Z0-9]+(-[A-Z0-9]+)*$"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.errors import UsageError
-from refute.spec.kinds import require_kind
 from refute.spec.release import FileCorpus, HfModel, Loaded, Release
 from refute.spec.yaml.document import parse_yaml, read_text, validate
+from refute.spec.yaml.kinds import require_kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share
+from refute.spec.publication import Publication
 
 
 class Source(Closed):
@@ -346,12 +347,15 @@ class Release(Closed):
     valid_days: Annotated[int, Field(ge=1, le=366)] = 90
     evidence: dict[str, str] = Field(default={})
     distillation: Distillation | None = None
+    publication: Publication | None = None
     requires_verdict: tuple[RequiredVerdict, ...] = ()
 
     @model_validator(mode="after")
     def _something_to_judge(self) -> Self:
         if not self.evidence and self.distillation is None:
             raise ValueError("a release needs `evidence`, `distillation` or both: nothing to judge")
+        if self.publication is not None and self.distillation is None:
+            raise ValueError("`publication` needs `distillation`: what is published is the student")
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():
                 raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")

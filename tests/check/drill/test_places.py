@@ -10,7 +10,7 @@ import pytest
 
 from refute.check.drill.places import PLACES, STEPS, Place, all_faults, drawn
 from refute.engines.drill.hand_overs import HAND_OVERS
-from refute.evidence.distillation import ROWS
+from refute.evidence.planned.distillation import ROWS
 
 
 @pytest.mark.parametrize("place", PLACES, ids=[place.name for place in PLACES])

@@ -23,9 +23,9 @@ from refute.check.controls.in_use import FalsifiersInUse, in_use
 from refute.check.drill.fate import Fate, Watch, fate_of
 from refute.check.drill.line import Line, Run, make_all
 from refute.check.drill.places import Drill, all_faults, drawn
-from refute.evidence.distillation import ROWS
 from refute.evidence.experiment import Experiment, Located
 from refute.evidence.manifest import manifest_digest
+from refute.evidence.planned.distillation import ROWS
 from refute.evidence.reach import entry_digest
 from refute.falsifier.context import Evidence
 from refute.falsifier.forked import Reply, replies_of, warm_up

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.errors import UsageError
-from refute.spec.kinds import require_asking
 from refute.spec.selection import is_yaml
 from refute.spec.texts import ReleaseText, SpecText
+from refute.spec.yaml.kinds import require_asking
 
 
 def unknown_texts(texts: Iterable[SpecText | ReleaseText], copies: Sequence[Path] | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from refute.errors import EvidenceError
 from refute.spec.experiments.custody import Custody
-from refute.spec.experiments.evidence import distill, drill, humaneval, kill_matrix, redo
+from refute.spec.experiments.evidence import distill, drill, humaneval, kill_matrix, publication, redo
 from refute.spec.fields import first_fault
 from refute.spec.release import Release
 
@@ -49,6 +49,8 @@ HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
 HUMANEVAL_REPLAY_NULL: Final = "humaneval_replay_null"
 KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
+STAGED: Final = "staged"
+REHEARSAL: Final = "rehearsal"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
@@ -103,7 +105,7 @@ class ArraysFile:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A Hugging Face model folder."""
+    """A Hugging Face model folder, or what holds one and more."""
 
     name: str
 
@@ -210,6 +212,19 @@ MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFals
 PLANTED_FAULTS: Final = RowsFile("faults.jsonl", drill.PlantedFault)
 DRILL_SUMMARY: Final = JsonFile("drill.json", drill.DrillSummary)
 
+# What a hub is to hold, and what is said of each of its files.
+RELEASED: Final = Folder("release")
+MANIFEST: Final = RowsFile("manifest.jsonl", publication.StagedFile)
+PUSHED: Final = JsonFile("pushed.json", publication.Pushed)
+REMOTE_TREE: Final = RowsFile("tree.jsonl", publication.RemoteEntry)
+REMOTE_REFS: Final = RowsFile("refs.jsonl", publication.RemoteRef)
+PULLED: Final = RowsFile("pulled.jsonl", publication.PulledFile)
+PUSH_FAULTS: Final = RowsFile("push_faults.jsonl", publication.RehearsedPush)
+PULL_FAULTS: Final = RowsFile("pull_faults.jsonl", publication.RehearsedPull)
+# What the hub's own client makes of the same: one upload without looking, one download without hashing.
+PLAIN_PUSHES: Final = RowsFile("plain_pushes.jsonl", publication.RehearsedPush)
+PLAIN_PULLS: Final = RowsFile("plain_pulls.jsonl", publication.RehearsedPull)
+
 
 def results_of(kind: str) -> RowsFile[humaneval.Result]:
     """The verdicts on canned answers of one kind, or, for `loop`, on the one that never ends."""
@@ -258,6 +273,11 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_NULL: _EVALUATION,
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
+        STAGED: (RELEASED, MANIFEST),
+        REHEARSAL: (
+            *(PUSHED, REMOTE_TREE, REMOTE_REFS, PULLED),
+            *(PUSH_FAULTS, PULL_FAULTS, PLAIN_PUSHES, PLAIN_PULLS),
+        ),
         DRILL: (PLANTED_FAULTS, DRILL_SUMMARY),
     }
 )

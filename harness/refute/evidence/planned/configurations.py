@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.evidence.experiment import FromEvidence, Locate
-from refute.evidence.humaneval_backend import backend_of
+from refute.evidence.planned.humaneval_backend import backend_of
 from refute.evidence.sources import located_file, located_folder, located_model
 from refute.spec.bars.sequential import Design
 from refute.spec.experiments import distill, humaneval

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from refute.errors import UsageError
-from refute.evidence import configurations
-from refute.evidence.configurations import Parts
 from refute.evidence.experiment import Experiment, Locate
-from refute.evidence.humaneval_backend import key_variables
+from refute.evidence.planned import configurations
+from refute.evidence.planned.configurations import Parts
+from refute.evidence.planned.humaneval_backend import key_variables
 from refute.spec.experiments import evidence_files as names
 from refute.spec.fields import Closed
 from refute.spec.release import Distillation, GgufModel, Limits, Loaded, ModelSource

@@ -1,0 +1,163 @@
+"""Is what was staged the judged student, file by file, with a manifest that is true?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
+
+_MODEL, _RELEASE, _MANIFEST = "model/", "release/", "manifest.jsonl"
+_STUDENT: Mapping[str, bytes] = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}\n"}
+_RIGHT = {"changed_files": 0, "unlisted_files": 0, "wrong_digests": 0}
+_MOST = 10_000
+
+
+def _lay_out(
+    bench: Bench,
+    *,
+    staged: Mapping[str, bytes | None] | None = None,
+    rows: Mapping[str, Mapping[str, Any]] | None = None,
+    **wrong: int,
+) -> None:
+    """A student and what was staged of it; `staged` and `rows` change files and lines of the manifest by path.
+
+    `wrong` says what that comes to; more is added where the bars want more of it, or of the rest.
+    """
+    more = {name: _more(bench, name, own, failing=name in wrong) for name, own in (_RIGHT | wrong).items()}
+    changed = {f"spare_{n}.json": b"before" for n in range(more["changed_files"])}
+    listed = {f"wrong_{n}.txt": b"right" for n in range(more["wrong_digests"])}
+    files: dict[str, bytes] = {**_STUDENT, "README.md": b"# card", **dict.fromkeys(changed, b"after"), **listed}
+    files = {path: data for path, data in {**files, **(staged or {})}.items() if data is not None}
+    manifest = {path: {**_row(path, data), **(rows or {}).get(path, {})} for path, data in files.items()}
+    manifest |= {path: {**manifest[path], "git_sha1": "0" * 40} for path in listed}
+    for path, data in {**_STUDENT, **changed}.items():
+        bench.put("student", f"{_MODEL}{path}", data)
+    for path, data in files.items():
+        bench.put("staged", f"{_RELEASE}{path}", data)
+    for number in range(more["unlisted_files"]):
+        bench.put("staged", f"{_RELEASE}notes_{number}.txt", b"nobody declared this")
+    bench.put("staged", _MANIFEST, [each for path, each in manifest.items() if (rows or {}).get(path) != {}])
+
+
+def _more(bench: Bench, measurement: str, own: int, *, failing: bool) -> int:
+    """How many are to be added to `own`, for the bar of this measurement to be failed, or cleared."""
+    bar = bench.bar(measurement)
+    return int((bar.failing if failing else bar.holding)(own, low=own, high=_MOST, whole=True)) - own
+
+
+def _row(path: str, data: bytes) -> dict[str, Any]:
+    return {
+        "path": path,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "git_sha1": _git_sha1(data),
+        "source": "student" if path in _STUDENT else "stage",
+    }
+
+
+def _git_sha1(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def as_judged(bench: Bench) -> None:
+    """The student's files to the byte, a card beside them, and a manifest of all."""
+    _lay_out(bench)
+
+
+def other_weights(bench: Bench) -> None:
+    """Weights of the same size that nobody judged."""
+    _lay_out(bench, staged={"model.safetensors": b"WEIGHTS"}, changed_files=1)
+
+
+def a_pointer_for_the_weights(bench: Bench) -> None:
+    """What git keeps in the place of a large file."""
+    _lay_out(bench, staged={"model.safetensors": b"version https://git-lfs.github.com/spec/v1\n"}, changed_files=1)
+
+
+def the_tokenizer_left_behind(bench: Bench) -> None:
+    """A file of the student is not staged."""
+    _lay_out(bench, staged={"tokenizer.json": None}, changed_files=1)
+
+
+def a_file_in_no_manifest(bench: Bench) -> None:
+    """A file is staged that the manifest does not list: whoever checks by it would miss that file."""
+    _lay_out(bench, rows={"README.md": {}}, unlisted_files=1)
+
+
+def a_stale_sha256(bench: Bench) -> None:
+    """The manifest is of an earlier card."""
+    _lay_out(bench, rows={"README.md": {"sha256": "0" * 64}}, wrong_digests=1)
+
+
+def a_stale_git_sha1(bench: Bench) -> None:
+    """A hub names small files by git's digest: this would compare equal to another."""
+    _lay_out(bench, rows={"config.json": {"git_sha1": _git_sha1(b"[]")}}, wrong_digests=1)
+
+
+def another_size(bench: Bench) -> None:
+    """The manifest's size is not the file's."""
+    _lay_out(bench, rows={"config.json": {"size": 3}}, wrong_digests=1)
+
+
+def a_listed_file_that_is_not_there(bench: Bench) -> None:
+    """The manifest lists a file that nobody staged."""
+    _lay_out(bench)
+    rows = [_row(path, data) for path, data in {**_STUDENT, "README.md": b"# card", "gone.txt": b""}.items()]
+    bench.put("staged", _MANIFEST, rows)
+
+
+def no_weights_at_all(bench: Bench) -> None:
+    """A student without a file is no student."""
+    bench.put("student", "summary.json", {})
+    bench.put("staged", f"{_RELEASE}README.md", b"# card")
+    bench.put("staged", _MANIFEST, [_row("README.md", b"# card")])
+
+
+@falsifier(
+    "publication-staged",
+    needs=("student", "staged"),
+    measures={"changed_files": "files", "unlisted_files": "files", "wrong_digests": "files"},
+    controls=(
+        known_good(as_judged),
+        *(known_bad(build) for build in (other_weights, a_pointer_for_the_weights, the_tokenizer_left_behind)),
+        *(known_bad(build) for build in (a_file_in_no_manifest, a_stale_sha256, a_stale_git_sha1, another_size)),
+        known_unusable(a_listed_file_that_is_not_there, raises=ValueError),
+        known_unusable(no_weights_at_all, raises=ValueError),
+    ),
+)
+def publication_staged(context: Context) -> Iterator[Measurement]:
+    """Refuted when a file of the student is not staged to the byte, a staged file is in no manifest, or the manifest
+    says another size or digest of a file than the file has."""
+    student, staged = context.evidence("student"), context.evidence("staged")
+    judged, found = _below(student, _MODEL), _below(staged, _RELEASE)
+    listed = staged.rows_by(_MANIFEST, "path")
+    if not judged:
+        raise ValueError("the student has no files below model/: there is nothing that could have been staged")
+    if gone := sorted(listed.keys() - found.keys()):
+        raise ValueError(f"the manifest lists {gone[0]}, which was not staged")
+    changed = [path for path, sha256 in judged.items() if found.get(path) != sha256]
+    wrong = [path for path, row in listed.items() if not _is_true(staged, path, found[path], row)]
+    yield Measurement("changed_files", len(changed), "files", n=len(judged))
+    yield Measurement("unlisted_files", len(found.keys() - listed.keys()), "files", n=len(found))
+    yield Measurement("wrong_digests", len(wrong), "files", n=len(listed))
+
+
+def _below(evidence: Evidence, folder: str) -> dict[str, str]:
+    """The SHA-256 of every file there, by its path; all of them count as read."""
+    found = {name.removeprefix(folder): sha256 for name, sha256 in evidence.files.items() if name.startswith(folder)}
+    for name in found:
+        evidence.path(f"{folder}{name}")
+    return found
+
+
+def _is_true(staged: Evidence, path: str, sha256: str, row: Mapping[str, Any]) -> bool:
+    """Whether a line of the manifest says of its file what the file says."""
+    file = staged.path(f"{_RELEASE}{path}")
+    size = file.stat().st_size
+    sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with file.open("rb") as reading:
+        while piece := reading.read(1 << 20):
+            sha1.update(piece)
+    return (row["size"], row["sha256"], row["git_sha1"]) == (size, sha256, sha1.hexdigest())

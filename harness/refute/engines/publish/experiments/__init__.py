@@ -1,0 +1,1 @@
+"""The publication's experiments: functions of a Job."""

@@ -1,0 +1,75 @@
+"""The plan of a publication: a table with one row an experiment. A new experiment is a new row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from refute.evidence.experiment import Experiment, Locate
+from refute.evidence.planned.configurations import Parts
+from refute.spec.experiments import evidence_files as names
+from refute.spec.experiments.publication import RehearseConfig, StageConfig
+from refute.spec.fields import Closed
+from refute.spec.publication import Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What configurations are made of: the release's id, its publication, and what its distillation is made of."""
+
+    release: str
+    publication: Publication
+    distilled: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One experiment: its name, what a console calls it, its entry (`module:function`), the evidence it builds on.
+
+    `configure` makes its configuration. Where `planned` says no, the release has no such experiment, and nobody who
+    needs it waits for it.
+    """
+
+    name: str
+    title: str
+    entry: str
+    needs: tuple[str, ...]
+    configure: Callable[[Publishing, Locate], Closed]
+    planned: Callable[[Publishing], bool] = lambda _parts: True
+
+
+def _stage(parts: Publishing, _at: Locate) -> StageConfig:
+    return StageConfig(release=parts.release, publication=parts.publication)
+
+
+def _rehearse(parts: Publishing, _at: Locate) -> RehearseConfig:
+    return RehearseConfig(publication=parts.publication)
+
+
+ROWS = (
+    Row(
+        names.STAGED,
+        "lay out the release as a hub is to hold it",
+        "refute.engines.publish.experiments.stage:stage",
+        (names.STUDENT,),
+        _stage,
+    ),
+    Row(
+        names.REHEARSAL,
+        "publish it to a hub on this machine, and meet every fault",
+        "refute.engines.publish.experiments.rehearse:rehearse",
+        (names.STAGED,),
+        _rehearse,
+    ),
+)
+
+
+def publication_experiments(parts: Publishing) -> Iterator[Experiment]:
+    """The experiments of `parts`, in the order of the table."""
+    left_out = {row.name for row in ROWS if not row.planned(parts)}
+    for row in ROWS:
+        if row.name not in left_out:
+            needs = tuple(need for need in row.needs if need not in left_out)
+            limit_s = parts.distilled.release.limits.prepare_s
+            yield Experiment(row.name, row.title, row.entry, partial(row.configure, parts), needs, limit_s)

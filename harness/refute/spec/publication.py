@@ -1,0 +1,63 @@
+"""The `publication` of a release: under which name, licence and formats the student is given to others, and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from refute.spec.fields import Closed
+
+# ORG/NAME as the hub has them.
+RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
+Words = Annotated[str, Field(pattern=r"\S")]
+ExportType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+
+
+class Repository(Closed):
+    """A model repository on the Hugging Face hub. `gated`: readers ask first, and somebody or nobody has to agree."""
+
+    repo: RepoId
+    private: bool = False
+    gated: Literal["auto", "manual"] | None = None
+
+
+class Origin(Closed):
+    """A model that the student comes from: its id on the hub, and the hub's id of its licence."""
+
+    repo: RepoId
+    licence: Words
+
+
+class CardFacts(Closed):
+    """What a card says that no evidence knows. `summary` is the first paragraph; languages are ISO 639 codes."""
+
+    summary: Words
+    languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)]
+    datasets: tuple[RepoId, ...] = ()
+    tags: tuple[Words, ...] = ()
+
+
+class Publication(Closed):
+    """How the student is published: to the `hub`, or, with `rehearsal: true`, to one on this machine alone.
+
+    `licence` and those of `teacher` and `init` are ids of the hub. An init that was cut out of the teacher has its
+    origin. `exports` are the GGUF files beside the folder, by type.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
+    licence: Words
+    teacher: Origin
+    init: Origin | None = None
+    card: CardFacts
+    exports: tuple[ExportType, ...] = ()
+    hub: Repository | None = None
+    rehearsal: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.hub is not None) == self.rehearsal:
+            raise ValueError("name either `hub` or `rehearsal: true`, not both and not neither")
+        if len(set(self.exports)) < len(self.exports):
+            raise ValueError("`exports` names a type twice")
+        return self

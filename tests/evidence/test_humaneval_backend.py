@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from refute.errors import SpecError
-from refute.evidence import humaneval_backend as plan_backends
 from refute.evidence.key import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import input_digests, plan_release
+from refute.evidence.planned import humaneval_backend as plan_backends
 from refute.spec.files import load_release
 from refute.spec.release import AtServer, Release, http_address
 

@@ -138,6 +138,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),
+        "generations": evidence(
+            folder, "generations", {"logits.safetensors": {"newer": logits, "faulted": logits + 3}}
+        ),
         "rehearsal": evidence(folder, "rehearsal", _REHEARSAL),
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),

@@ -9,7 +9,7 @@ from functools import partial
 from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.planned.configurations import Parts
 from refute.spec.experiments import evidence_files as names
-from refute.spec.experiments.publication import RehearseConfig, StageConfig
+from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, StageConfig
 from refute.spec.fields import Closed
 from refute.spec.publication import Publication
 
@@ -47,6 +47,10 @@ def _rehearse(parts: Publishing, _at: Locate) -> RehearseConfig:
     return RehearseConfig(publication=parts.publication)
 
 
+def _generations(parts: Publishing, _at: Locate) -> GenerationsConfig:
+    return GenerationsConfig(threads=parts.distilled.release.threads)
+
+
 ROWS = (
     Row(
         names.STAGED,
@@ -54,6 +58,13 @@ ROWS = (
         "refute.engines.publish.experiments.stage:stage",
         (names.STUDENT,),
         _stage,
+    ),
+    Row(
+        names.GENERATIONS,
+        "open it with an older transformers and the installed one",
+        "refute.engines.model.generations.try_both:try_both_generations",
+        (names.STAGED,),
+        _generations,
     ),
     Row(
         names.REHEARSAL,

@@ -51,6 +51,7 @@ KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
 STAGED: Final = "staged"
 REHEARSAL: Final = "rehearsal"
+GENERATIONS: Final = "generations"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
@@ -221,6 +222,9 @@ REMOTE_REFS: Final = RowsFile("refs.jsonl", publication.RemoteRef)
 PULLED: Final = RowsFile("pulled.jsonl", publication.PulledFile)
 PUSH_FAULTS: Final = RowsFile("push_faults.jsonl", publication.RehearsedPush)
 PULL_FAULTS: Final = RowsFile("pull_faults.jsonl", publication.RehearsedPull)
+# What two generations of transformers make of the release; `faulted`: the older one of a folder with another rope base.
+GENERATION_FACTS: Final = JsonFile("generations.json", publication.Generations)
+GENERATION_LOGITS: Final = ArraysFile("logits.safetensors", ("older", "newer", "faulted"))
 # What the hub's own client makes of the same: one upload without looking, one download without hashing.
 PLAIN_PUSHES: Final = RowsFile("plain_pushes.jsonl", publication.RehearsedPush)
 PLAIN_PULLS: Final = RowsFile("plain_pulls.jsonl", publication.RehearsedPull)
@@ -274,6 +278,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
         STAGED: (RELEASED, MANIFEST),
+        GENERATIONS: (GENERATION_FACTS, GENERATION_LOGITS),
         REHEARSAL: (
             *(PUSHED, REMOTE_TREE, REMOTE_REFS, PULLED),
             *(PUSH_FAULTS, PULL_FAULTS, PLAIN_PUSHES, PLAIN_PULLS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refute.spec.fields import Closed, ReleaseId
+from refute.spec.fields import Closed, Positive, ReleaseId
 from refute.spec.publication import Publication
 
 
@@ -11,6 +11,12 @@ class StageConfig(Closed):
 
     release: ReleaseId
     publication: Publication
+
+
+class GenerationsConfig(Closed):
+    """What enters `try_both_generations`: on how many threads each of them computes."""
+
+    threads: Positive
 
 
 class RehearseConfig(Closed):

@@ -111,17 +111,20 @@ def test_too_few_heldout_windows_names_the_numbers(
         build_init(job)
 
 
-def test_loaded_init_is_copied_byte_for_byte(
+def test_a_loaded_init_keeps_its_weights_and_is_written_for_both_generations(
     make_job: Callable[..., Job], teacher_folder: Path, init_evidence: Path, corpus_evidence: Path
 ) -> None:
-    """An existing folder becomes the init unchanged, and its choice says that nothing was chosen."""
+    """Weights and vocabulary to the byte, no setting changed; its choice says that nothing was chosen."""
     source = init_evidence / "model"
     load = {"method": "load", "model": {"format": "hf", "path": "init"}}
     job = make_job("init", config(load, teacher_folder, init_path=str(source)), {"corpus": corpus_evidence})
     build_init(job)
-    choice = json.loads((job.out / "choice.json").read_text(encoding="utf-8"))
-    for path in source.iterdir():
-        assert (job.out / "model" / path.name).read_bytes() == path.read_bytes()
+    choice, made = json.loads((job.out / "choice.json").read_text(encoding="utf-8")), job.out / "model"
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (made / name).read_bytes() == (source / name).read_bytes()
+    before, after = (json.loads((folder / "config.json").read_text(encoding="utf-8")) for folder in (source, made))
+    assert {key: after[key] for key in before} == before
+    assert after["rope_theta"] == after["rope_parameters"]["rope_theta"]
     assert (choice["method"], choice["chosen"], choice["candidates"]) == ("load", None, [])
 
 

@@ -202,7 +202,7 @@ def test_a_template_is_held_against_the_tokenizer(
     released: Path,  # noqa: F811  # a fixture
     rule: str,
     template: str,
-    settings: dict[str, object],
+    settings: dict[str, Any],
 ) -> None:
     """Where a turn ends, nothing stops; a prompt would begin twice; nobody says how to chat."""
     (released / "chat_template.jinja").write_text(template, encoding="utf-8")

@@ -21,6 +21,11 @@ from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.errors import ExperimentError
 from refute.isolation.environment import clean_environment
 from refute.job import Job
+from refute.spec.experiments.evidence.publication import Compared, Generations
+from refute.spec.experiments.evidence_files import GENERATION_FACTS, GENERATION_LOGITS, STAGED
+from refute.spec.experiments.evidence_files import RELEASED as RELEASE_FOLDER
+from refute.spec.experiments.parsing import parse_config
+from refute.spec.experiments.publication import GenerationsConfig
 
 _STRANGER = Path(__file__).with_name("stranger.py")
 _POSITIONS = 4  # of each sequence, the last ones
@@ -51,45 +56,37 @@ class Answers:
 def try_both_generations(job: Job) -> None:
     """Open the folder `release/` of input `staged` with transformers 4.57 and the installed one, offline.
 
-    Writes generations.json: versions, by generation and folder the error or the classes, of PROBE_TEXTS how many have
-    other ids and of CONVERSATIONS how many are rendered otherwise, and logits.safetensors: `older` and `newer`
-    (sequences, positions, V) float32 of the same ids, and `faulted`, the older one's of a folder whose older spelling
-    names another rope base. Raises MissingInputsError where the older environment cannot be made.
+    Writes generations.json, how many of PROBE_TEXTS have other ids and of CONVERSATIONS another prompt, and
+    logits.safetensors: `older` and `newer` (sequences, positions, V) float32 of the same ids, and `faulted`, the older
+    one's of a folder whose older spelling names another rope base. Raises MissingInputsError where the older
+    environment cannot be made.
     """
-    folder = job.inputs["staged"].path("release")
+    config = parse_config(GenerationsConfig, job)
+    folder = job.inputs[STAGED].path(RELEASE_FOLDER.name)
     job.progress("older transformers", 0, 3)
     older_interpreter = older_python()
     faulted = _faulted(folder, job.scratch / FAULTED)
-    request = make_request({RELEASED: folder, FAULTED: faulted}, threads=2)
+    request = make_request({RELEASED: folder, FAULTED: faulted}, threads=config.threads)
     job.progress("older transformers", 1, 3)
     older = ask(older_interpreter, request, job.scratch / "older")
     job.progress("installed transformers", 2, 3)
     newer = ask(Path(sys.executable), {**request, "folders": {RELEASED: str(folder)}}, job.scratch / "newer")
     arrays = {"older": older.logits.get(RELEASED), "newer": newer.logits.get(RELEASED)}
     arrays["faulted"] = older.logits.get(FAULTED)
-    save_file({name: each for name, each in arrays.items() if each is not None}, job.out / "logits.safetensors")
-    _write(job.out / "generations.json", compared(older, newer))
+    save_file({name: each for name, each in arrays.items() if each is not None}, job.out / GENERATION_LOGITS.name)
+    _write(job.out / GENERATION_FACTS.name, compared(older, newer).as_json())
     job.progress("installed transformers", 3, 3)
 
 
-def compared(older: Answers, newer: Answers) -> dict[str, Any]:
+def compared(older: Answers, newer: Answers) -> Generations:
     """Of the released folder: errors, and how many texts and conversations two generations read otherwise."""
-    old, new = (each.folders[RELEASED] for each in (older, newer))
-    errors = [f"{each.version}: {each.folders[RELEASED]['error']}" for each in (older, newer) if _failed(each)]
-    found: dict[str, Any] = {
-        "older": older.version,
-        "newer": newer.version,
-        "errors": errors,
-        "classes": {"older": old.get("classes"), "newer": new.get("classes")},
-    }
+    both = {each.version: each.folders[RELEASED] for each in (older, newer)}
+    errors = tuple(f"{version}: {said['error']}" for version, said in both.items() if said["error"] is not None)
+    counts = {}
     for name in ("ids", "rendered"):
-        pairs = [] if errors else list(zip(old[name], new[name], strict=True))
-        found[name] = {"n": len(pairs), "differing": sum(one != other for one, other in pairs)}
-    return found
-
-
-def _failed(answers: Answers) -> bool:
-    return answers.folders[RELEASED]["error"] is not None
+        pairs = [] if errors else list(zip(older.folders[RELEASED][name], newer.folders[RELEASED][name], strict=True))
+        counts[name] = Compared(n=len(pairs), differing=sum(one != other for one, other in pairs))
+    return Generations(older=older.version, newer=newer.version, errors=errors, **counts)
 
 
 def make_request(folders: Mapping[str, Path], *, threads: int) -> dict[str, Any]:
@@ -97,7 +94,7 @@ def make_request(folders: Mapping[str, Path], *, threads: int) -> dict[str, Any]
     from refute.engines.model.tokenizer import read_tokenizer  # transformers is slow to import
 
     first = next(iter(folders.values()))
-    tokenizer = read_tokenizer(first, gguf=False)
+    tokenizer: Any = read_tokenizer(first, gguf=False)
     config = json.loads((first / CONFIG).read_text(encoding="utf-8"))
     texts = list(PROBE_TEXTS)
     whole = tokenizer("\n".join(texts), add_special_tokens=False)["input_ids"]

@@ -86,9 +86,10 @@ def stamp_model(path: Path, fields: Mapping[str, str], *, force: bool = False) -
 
 
 def _check(stored: StoredModel, fields: Mapping[str, str], *, force: bool) -> None:
-    if not fields or (unknown := fields.keys() - GGUF_KEYS.keys()):
+    unknown = sorted(fields.keys() - GGUF_KEYS.keys())
+    if not fields or unknown:
         raise UsageError(
-            f"nothing to stamp: {sorted(unknown) if fields else 'no field given'}",
+            f"no such field: {', '.join(unknown)}" if unknown else "nothing to stamp: no field is given",
             hint=f"give one of {', '.join(GGUF_KEYS)}",
         )
     for field, value in fields.items():

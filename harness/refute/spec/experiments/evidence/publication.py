@@ -59,6 +59,24 @@ class RemoteRef(EvidenceModel):
     titles: Several[str]
 
 
+class Compared(EvidenceModel):
+    """Of `n` texts or prompts, how many two generations of transformers read otherwise."""
+
+    n: int
+    differing: int
+
+
+class Generations(EvidenceModel):
+    """The versions that opened one folder, why one could not, and in what they differ; texts and prompts are compared
+    where both could."""
+
+    older: str
+    newer: str
+    errors: Several[str]
+    ids: Compared
+    rendered: Compared
+
+
 class PulledFile(EvidenceModel):
     """A file that was pulled by its commit into an empty place: bytes and SHA-256 as they arrived."""
 

@@ -1,0 +1,202 @@
+"""Are the numbers that are released those of a trained model: finite, alive, each layer its own, and not the init's?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
+
+_RELEASE, _MODEL, _FILE = "release/", "model/", "model.safetensors"
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_LAYER = re.compile(r"\.layers\.(\d+)\.(.*)")
+# Rows of tokens that nobody uses may be zero: padding of the vocabulary.
+_TOKENS = ("embed_tokens.weight", "lm_head.weight")
+_LAYERS, _ROWS, _WIDTH = 40, 12, 12
+_AT_ONCE = 1 << 20
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+def _tensors(seed: int) -> Tensors:
+    draw = np.random.default_rng(seed)
+    found = {
+        f"model.layers.{n}.mlp.up_proj.weight": draw.normal(0.0, 0.05, (_ROWS, _WIDTH)).astype(np.float32)
+        for n in range(_LAYERS)
+    }
+    return {**found, "model.norm.weight": np.ones(_WIDTH, np.float32)}
+
+
+def _stored(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    header, data = {}, b""
+    for name, numbers in tensors.items():
+        kind = {"float32": "F32", "uint16": "BF16"}[numbers.dtype.name]
+        place = [len(data), len(data) + numbers.nbytes]
+        header[name] = {"dtype": kind, "shape": list(numbers.shape), "data_offsets": place}
+        data += numbers.tobytes()
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def _lay_out(bench: Bench, *, number: float = np.nan, **own: int) -> None:
+    """Two models of forty layers; the released one has `own` faults, and as many more as the bars want.
+
+    Each kind of fault has layers of its own, so that none makes another: `number` stands where it may not.
+    """
+    init, released = _tensors(1), _tensors(2)
+    names = list(released)
+    ends = {"non_finite": _ROWS * _WIDTH, "dead_rows": _ROWS * 10, "repeated_layers": 13, "copied_tensors": 12}
+    count = {name: _amount(bench, name, own.get(name, 0), most) for name, most in ends.items()}
+    released[names[0]].ravel()[: count["non_finite"]] = number
+    for row in range(count["dead_rows"]):
+        released[names[1 + row // _ROWS]][row % _ROWS] = 0.0
+    for n in range(count["repeated_layers"]):
+        released[names[13 + n]] = released[names[12]].copy()
+    for n in range(count["copied_tensors"]):
+        released[names[27 + n]] = init[names[27 + n]].copy()
+    _put(bench, released, init)
+
+
+def _amount(bench: Bench, measurement: str, own: int, most: int) -> int:
+    bar = bench.bar(measurement)
+    return int((bar.failing if own else bar.holding)(own, low=own, high=most, whole=True))
+
+
+def _put(bench: Bench, released: Mapping[str, NDArray[Any]], init: Mapping[str, NDArray[Any]]) -> None:
+    bench.put("staged", f"{_RELEASE}{_FILE}", _stored(released))
+    bench.put("init", f"{_MODEL}{_FILE}", _stored(init))
+
+
+def trained_weights(bench: Bench) -> None:
+    """Every number finite, every row alive, every layer its own and another than the init's."""
+    _lay_out(bench)
+
+
+def unused_tokens(bench: Bench) -> None:
+    """Rows of the embedding that pad the vocabulary are zero."""
+    for name in ("non_finite", "dead_rows", "repeated_layers", "copied_tensors"):
+        bench.bar(name).holding(0, low=0, high=0)
+    released, init = (
+        {**_tensors(seed), "model.embed_tokens.weight": np.zeros((4, _WIDTH), np.float32)} for seed in (2, 1)
+    )
+    for tensors, number in ((released, 1.0), (init, 2.0)):
+        tensors["model.embed_tokens.weight"][:2] = number
+    del released["model.norm.weight"], init["model.norm.weight"]
+    _put(bench, released, init)
+
+
+def not_a_number(bench: Bench) -> None:
+    """One weight that no engine can compute with: some refuse the file, some answer with nothing."""
+    _lay_out(bench, non_finite=1)
+
+
+def infinities(bench: Bench) -> None:
+    """An overflow on the way to a smaller format."""
+    _lay_out(bench, non_finite=1, number=np.inf)
+
+
+def a_dead_row(bench: Bench) -> None:
+    """A row of zeros: a neuron that was lost."""
+    _lay_out(bench, dead_rows=1)
+
+
+def a_layer_twice(bench: Bench) -> None:
+    """A merge or a pruning took one layer for two."""
+    _lay_out(bench, repeated_layers=1)
+
+
+def a_tensor_of_the_init(bench: Bench) -> None:
+    """A matrix that was never trained, or was put back."""
+    _lay_out(bench, copied_tensors=1)
+
+
+def no_numbers(bench: Bench) -> None:
+    """A file without a tensor of numbers."""
+    _put(bench, {}, _tensors(1))
+
+
+@falsifier(
+    "publication-weights",
+    needs=("staged", "init"),
+    measures={
+        "non_finite": "numbers",
+        "dead_rows": "rows",
+        "repeated_layers": "layers",
+        "copied_tensors": "tensors",
+    },
+    controls=(
+        known_good(trained_weights),
+        known_good(unused_tokens),
+        *(known_bad(build) for build in (not_a_number, infinities, a_dead_row, a_layer_twice, a_tensor_of_the_init)),
+        known_unusable(no_numbers, raises=ValueError),
+    ),
+)
+def publication_weights(context: Context) -> Iterator[Measurement]:
+    """Refuted when released weights are not finite, hold rows of zeros, a layer twice, or a matrix of the init."""
+    released = _digests(context.evidence("staged"), _RELEASE)
+    init = _digests(context.evidence("init"), _MODEL)
+    staged = context.evidence("staged")
+    broken = dead = numbers = rows = 0
+    for name, place in released.items():
+        for part in _parts(staged, place):
+            broken += int((~np.isfinite(part)).sum())
+            numbers += part.size
+            if len(place["shape"]) > 1 and not name.endswith(_TOKENS):
+                dead += int((part == 0).all(axis=-1).sum())
+                rows += len(part)
+    layers = _layers(released)
+    matrices = [name for name, place in released.items() if len(place["shape"]) > 1]
+    copied = [name for name in matrices if name in init and init[name]["sha256"] == released[name]["sha256"]]
+    if not numbers:
+        raise ValueError(f"{staged.name} holds no numbers below {_RELEASE}")
+    yield Measurement("non_finite", broken, "numbers", n=numbers)
+    yield Measurement("dead_rows", dead, "rows", n=max(1, rows))
+    yield Measurement("repeated_layers", len(layers) - len(set(layers)), "layers", n=max(1, len(layers)))
+    yield Measurement("copied_tensors", len(copied), "tensors", n=max(1, len(matrices)))
+
+
+def _layers(tensors: Mapping[str, Mapping[str, Any]]) -> list[tuple[tuple[str, str], ...]]:
+    """What each layer is made of: its tensors' names in it and their digests."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for name, place in sorted(tensors.items()):
+        if layer := _LAYER.search(name):
+            found.setdefault(int(layer[1]), []).append((layer[2], place["sha256"]))
+    return [tuple(each) for each in found.values()]
+
+
+def _digests(evidence: Evidence, folder: str) -> dict[str, dict[str, Any]]:
+    """Every tensor of numbers in the safetensors below `folder`: dtype, shape, file, offset, SHA-256 of its bytes."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in evidence.files:
+        if not (file.startswith(folder) and file.endswith(".safetensors")):
+            continue
+        path = evidence.path(file)
+        with path.open("rb") as stream:
+            start = 8 + int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(start - 8))
+            for name, each in header.items():
+                if name != "__metadata__" and each["dtype"] in _NUMPY:
+                    first, last = each["data_offsets"]
+                    stream.seek(start + first)
+                    sha256 = hashlib.sha256(stream.read(last - first)).hexdigest()
+                    found[name] = {**each, "file": file, "offset": start + first, "sha256": sha256}
+    return found
+
+
+def _parts(evidence: Evidence, place: Mapping[str, Any]) -> Iterator[NDArray[Any]]:
+    """Rows of a tensor, some of them at a time."""
+    shape = place["shape"] or [1]
+    width = int(shape[-1])
+    rows = int(np.prod(shape[:-1], dtype=np.int64))
+    dtype = np.dtype(_NUMPY[place["dtype"]])
+    numbers = np.memmap(evidence.path(place["file"]), dtype, "r", place["offset"], (rows, width))
+    step = max(1, _AT_ONCE // max(1, width))
+    for first in range(0, rows, step):
+        part = numbers[first : first + step]
+        yield (part.astype(np.uint32) << 16).view(np.float32) if place["dtype"] == "BF16" else part

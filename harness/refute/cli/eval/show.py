@@ -58,7 +58,8 @@ def _format(figures: Mapping[str, Any]) -> list[str]:
     lines = []
     if found["faults"]:
         symptoms = "; ".join(f"{count} {name}" for name, count in found["symptoms"].items())
-        lines.append(f"format    {found['faults']} of {found['answers']} did not compile or are empty: {symptoms}")
+        share = f"{found['faults']} of {found['answers']}"
+        lines.append(f"format    {share} did not compile, are empty or define something else: {symptoms}")
     if found["answers"] and not figures["passed"]:
         lines.append(f"why zero  {', '.join(f'{count} {name}' for name, count in found['endings'].items())}")
     return lines

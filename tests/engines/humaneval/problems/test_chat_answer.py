@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from refute.engines.humaneval.problems.chat_answer import read_answer
-from refute.engines.humaneval.problems.problems import Problem, load_problems
-from refute.engines.humaneval.problems.program import assemble
-
-CASES = Path(__file__).parents[3] / "assets" / "eval_cases"
-TOY = load_problems(CASES / "toy_problems.jsonl")[0]
-CODE = f"{TOY.prompt}{TOY.canonical_solution}".split("\n\n\n")[1].rstrip()
-WRONG = "def add_all(numbers):\n    return 0"
-BARE = "def add_all(numbers):\n    return sum(numbers)"
-ECHO = f"Complete the following Python function.\n```python\n{TOY.prompt.rstrip()}\n```"
-FENCED = f"```python\n{CODE}\n```"
-OTHER = f"```python\n{WRONG}\n```"
+from refute.engines.humaneval.problems.problems import Problem
+from toy_answers import BARE, CASES, CODE, ECHO, FENCED, OTHER, TOY, WRONG, solves
 
 
 def indented(text: str, by: str) -> str:
@@ -113,18 +103,6 @@ SHAPES = {
 }
 
 
-def solves(problem: Problem, answer: str) -> bool:
-    """Whether the problem's test passes on the program that was answered."""
-    space: dict[str, Any] = {}
-    exec(assemble(problem, read_answer(problem, answer)[0]), space)  # noqa: S102 - the test's own text
-    exec(problem.test, space)  # noqa: S102 - and the problem's
-    try:
-        space["check"](space[problem.entry_point])
-    except AssertionError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("name", sorted(path.name for path in (CASES / "chat").glob("*.txt")))
 def test_recorded_answers_are_read(name: str) -> None:
     """Each is right, and passes."""
@@ -147,7 +125,8 @@ def test_every_shape_is_read(shape: str) -> None:
         (SHAPES["Llama 2's tokens"], "the last Python block that defines the function", ("special tokens",)),
         (CODE, "lines without a fence", ()),
         (SHAPES["no fence, text around"], "lines without a fence", ("text",)),
-        (SHAPES["body in a block"], "the last Python block, as a body", ()),
+        (SHAPES["body in a block"], "the last Python block that is a body", ()),
+        ("```python\n    pass\n```", "the last Python block, as a body", ()),
         ("I cannot do that.", "the whole answer, as a body", ()),
         ("<think>so long that it never ended", "no answer", ("reasoning",)),
         ("", "no answer", ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,18 @@ BODY = TOY[0].canonical_solution
         (f"<think>\nhm\n</think>\n{BODY}", "hold a draft in reasoning tags", "SyntaxError"),
         ("  \n", "are empty", "AssertionError"),
         ("    return (1\n", "are no Python", "SyntaxError"),
+        ("    return 1 &lt; 2\n  x", "hold signs as HTML writes them", "IndentationError"),
+        (
+            "    return \u201c1\u201d\n",
+            "hold typographic quotes, full-width signs or spaces that Python does not know",
+            "SyntaxError",
+        ),
+        (
+            "class S:\n    def add_all(self, n):\n        pass\n",
+            "define the function as a method of a class",
+            "AssertionError",
+        ),
+        ("def sums(n):\n    return sum(n)\n", "define something else than the function", "AssertionError"),
     ],
 )
 def test_every_symptom_is_named(cli: Cli, tmp_path: Path, completion: str, symptom: str, raised: str) -> None:
@@ -43,19 +56,26 @@ def test_every_symptom_is_named(cli: Cli, tmp_path: Path, completion: str, sympt
     assert (figures["faults"], figures["share"], figures["symptoms"]) == (1, 0.5, {symptom: 1})
     assert raised in figures["endings"]
     shown = cli(*command).stdout
-    assert f"format    1 of 2 did not compile or are empty: 1 {symptom}" in shown
+    assert f"format    1 of 2 did not compile, are empty or define something else: 1 {symptom}" in shown
     assert "why zero" in shown
 
 
 def test_a_file_of_fences_is_no_silent_zero(cli: Cli, tmp_path: Path) -> None:
     """Three of three answers are a SyntaxError, and one line says so."""
     ended = cli("eval", "score", CASES / "score" / "19_fenced.jsonl", "--out", tmp_path / "r.jsonl", *TIER)
-    assert "format    3 of 3 did not compile or are empty: 3 begin with a code fence" in ended.stdout
+    assert (
+        "format    3 of 3 did not compile, are empty or define something else: 3 begin with a code fence"
+        in ended.stdout
+    )
     assert "why zero  3 SyntaxError" in ended.stdout
 
 
 def test_a_pass_has_no_fault() -> None:
     """Whatever it looks like; and an ending is a word, also where a program writes the detail."""
-    assert format_faults([Answer(TOY[0], "", "passed"), Answer(TOY[0], "```", "AssertionError")]) == {}
+    assert format_faults([Answer(TOY[0], "", "passed"), Answer(TOY[0], "    '```'", "AssertionError")]) == {}
+    for text in (f"\n{BODY}", f"# Why\n{BODY}", "def add_all(n):\n    pass", "add_all = len", "    pass\n)"):
+        assert format_faults([Answer(TOY[0], text, "AssertionError")]) == {}, text
+    indented = replace(TOY[0], prompt=f"{TOY[0].prompt}    ")
+    assert format_faults([Answer(indented, "return 0", "AssertionError")]) == {}
     said = [("failed", "KeyError: 'a' at: x"), ("failed", "the program gave no answer"), ("timeout", "")]
     assert [ending(*each) for each in said] == ["KeyError", "failed", "timeout"]

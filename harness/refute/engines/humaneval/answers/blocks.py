@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -14,6 +15,11 @@ from markdown_it.token import Token
 _PARSER = MarkdownIt("commonmark").disable(["html_block", "inline"])
 _PYTHON = re.compile(r"(?<![a-z])i?py(?:thon)?[0-9.]*w?(?![a-z])", re.IGNORECASE)
 _MARKDOWN = re.compile(r"^\W*(?:markdown|md)\b", re.IGNORECASE)
+
+_BEGUN = re.compile(r"(?:i?py(?:thon)?[0-9.]*\s+)?((?:(?:def|from|import|class|async def)\s|@\w).*)", re.IGNORECASE)
+_HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n")
+# So many are looked for in a block.
+_TRIED = 20
 
 # A fence behind other text in its line, or deeper than CommonMark lets one stand.
 _STRAY_FENCE = re.compile(r"^([^\n`~]*?)[ \t]*(`{3,}|~{3,})[ \t]*([^`~\n]*)$", re.MULTILINE)
@@ -59,6 +65,13 @@ def _found(tokens: Sequence[Token]) -> Iterator[Block]:
             if _MARKDOWN.match(token.info):
                 yield from read_page(token.content).blocks
             yield _block(token)
+            yield from _given_to_a_shell(token.content)
+
+
+def _given_to_a_shell(script: str) -> Iterator[Block]:
+    for opening in islice(_HEREDOC.finditer(script), _TRIED):
+        if closing := re.compile(rf"^[ \t]*{opening[2]}[ \t]*$", re.MULTILINE).search(script, opening.end()):
+            yield Block("python", script[opening.end() : closing.start()], fenced=True)
 
 
 def _block(token: Token) -> Block:
@@ -66,6 +79,9 @@ def _block(token: Token) -> Block:
     # Some write the language below the fence.
     if token.type == "fence" and not token.info.strip() and _PYTHON.fullmatch(first.strip()):
         return Block(first.strip(), rest, fenced=True)
+    # And some begin the code beside it.
+    if begun := _BEGUN.match(token.info):
+        return Block("", f"{begun[1]}\n{token.content}", fenced=True)
     return Block(token.info, token.content, token.type == "fence")
 
 

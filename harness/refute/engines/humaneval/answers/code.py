@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import ast
-import builtins
-import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from refute.engines.humaneval.answers.blocks import Block, Page, at_the_margin, read_page, with_stray_fences
+from refute.engines.humaneval.answers.body import body_at_the_margin, body_that_begins
+from refute.engines.humaneval.answers.names import free_names, needed_by
+from refute.engines.humaneval.answers.parsing import python_from, statements
 from refute.engines.humaneval.answers.turns import served
+from refute.engines.humaneval.answers.wrappings import escaped, unwrapped
 
 RULE = (
     "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with what it "
-    "names and other blocks define or import; where none does, Python lines that do, else a text within JSON, else the "
-    "last Python block or the whole answer as its body; drafts in reasoning tags, special tokens and what follows them "
-    "are left out"
+    "names and other blocks define or import; where none does, the last Python lines that do, else a text that does "
+    "within JSON, tags, an indented block, a diff, a console, numbered lines or a line's ticks; else a body that "
+    "returns, moved to the function's indentation; else the last Python block or the whole answer as it stands; drafts "
+    "in reasoning tags, special tokens, and what follows them or a user's turn are left out"
 )
 
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
 _WHOLE, _BROKEN, _HEAD = 3, 2, 1
+# So many lines are tried as the first of a program.
+_TRIED = 100
+_LINES = "lines without a fence"
+# `a &lt; b` is Python, too.
+_ENTITY_NAMES = frozenset({"lt", "gt", "amp", "quot", "apos", "nbsp"})
 # A line of its own that is no list: `[DONE]`, `[/PYTHON]`.
 _MARK = re.compile(r"\[(?:/[A-Z_]+|BEGIN|DONE|END|PYTHON|CODE|ANSWER|SOLUTION)\]\s*$")
-_PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w")
+_PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Code of an answer, whether it `defines` the function (else it is a body), where it stood, and what was cut."""
+    """Code of an answer, what it is, where it stood, and what was cut.
+
+    It defines the `function`, is its `body` at the margin, or neither: then it is `text`, as it stands.
+    """
 
     code: str
-    defines: bool
+    kind: Literal["function", "body", "text"]
     place: str
-    cut: tuple[str, ...]
+    cut: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -45,61 +57,68 @@ def extract(answer: str, entry_point: str) -> Extracted:
     """The code of `answer` that RULE names. Syntax decides and nothing else: no code is repaired, none is executed."""
     found = served(answer)
     cut = [word for word, left_out in (("reasoning", found.drafts), ("special tokens", found.tokens)) if left_out]
-    choices = [_choice(turn, entry_point) for turn in found.turns] or [_Choice("", False, "no answer")]
+    choices = [_choice(turn, entry_point) for turn in found.turns] or [Extracted("", "text", "no answer")]
     # A text of several turns holds echoes: the first of the assistant's that answers counts.
-    chosen = next((each for each in choices if each.defines), None) or _in_json(found.turns, entry_point) or choices[0]
-    return Extracted(chosen.code, chosen.defines, chosen.place, (*cut, *chosen.cut))
+    chosen = next((each for each in choices if each.kind == "function"), choices[0])
+    return replace(chosen, cut=(*cut, *chosen.cut))
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    code: str
-    defines: bool
-    place: str
-    cut: tuple[str, ...] = ()
+def _choice(text: str, name: str) -> Extracted:
+    pages = [read_page(text), read_page(with_stray_fences(text))]
+    texts = [text, *(block.code for block in reversed(pages[0].blocks))]
+    return (
+        _whole(text, pages, name)
+        or _within(texts, lambda inside: _whole(inside, [read_page(inside)], name))
+        or _broken(text, pages, name)
+        or _body(text, pages[0])
+        or _within(texts, lambda inside: _body(inside, read_page(inside)))
+        or _as_it_stands(text, pages[0])
+    )
 
 
-def _in_json(turns: Sequence[str], name: str) -> _Choice | None:
-    """A text within JSON that defines the function, where a turn, or a block of it, is JSON."""
-    for text in (each for turn in turns for each in (turn, *(block.code for block in read_page(turn).blocks))):
-        for said in _texts(text):
-            found = _choice(said, name)
-            if found.defines:
-                return _Choice(found.code, True, f"{found.place}, within JSON", found.cut)
+def _within(texts: Sequence[str], read: Callable[[str], Extracted | None]) -> Extracted | None:
+    """What is read in the first of `texts` that holds it in a wrapping of some kind."""
+    for text in texts:
+        for wrapping, inside in unwrapped(text):
+            if (found := read(inside)) is not None:
+                return replace(found, place=f"{found.place}, {wrapping}")
     return None
 
 
-def _texts(text: str) -> tuple[str, ...]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(_leaves(found))
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _leaves(each)
-
-
-def _choice(text: str, name: str) -> _Choice:
-    pages = [read_page(text), read_page(with_stray_fences(text))]
-    if (found := _in_blocks(pages, name, _WHOLE)) is not None:
+def _whole(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
+    """The function with its body: in a block, else in lines."""
+    if (found := _in_blocks(pages, name, _WHOLE)) is not None or not (lines := _program_lines(text, name)):
         return found
-    if lines := _program_lines(text, name):
-        return _Choice(lines, True, "lines without a fence", ("text",) if lines.strip() != text.strip() else ())
-    for rank in (_BROKEN, _HEAD):
-        if (found := _in_blocks(pages, name, rank)) is not None:
-            return found
-    fenced = [block for block in pages[0].blocks if block.fenced]
+    return Extracted(lines, "function", _LINES, ("text",) if lines.strip() != text.strip() else ())
+
+
+def _broken(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
+    """What begins the function and is no Python, or its head alone."""
+    if rest := _unfenced_rest(text, name):
+        return Extracted(rest, "function", _LINES, ("text",) if rest.strip() != text.strip() else ())
+    return _in_blocks(pages, name, _BROKEN) or _in_blocks(pages, name, _HEAD)
+
+
+def _body(text: str, page: Page) -> Extracted | None:
+    """What returns: the last block that does, else the text's first lines."""
+    for block in reversed([block for block in page.blocks if block.python]):
+        if (code := body_at_the_margin(block.code)) is not None:
+            return Extracted(
+                code, "body", "the last Python block that is a body", _left_out(page, len(page.blocks) - 1)
+            )
+    if (code := body_that_begins(text)) is None:
+        return None
+    return Extracted(code, "body", "the first lines, as a body", ("text",) if len(code) < len(text.strip()) else ())
+
+
+def _as_it_stands(text: str, page: Page) -> Extracted:
+    fenced = [block for block in page.blocks if block.fenced]
     if python := [block for block in fenced if block.python]:
-        return _Choice(python[-1].code, False, "the last Python block, as a body", _left_out(pages[0], len(fenced) - 1))
-    return _Choice(text, False, "the whole answer, as a body")
+        return Extracted(python[-1].code, "text", "the last Python block, as a body", _left_out(page, len(fenced) - 1))
+    return Extracted(text, "text", "the whole answer, as a body")
 
 
-def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> _Choice | None:
+def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> Extracted | None:
     """The last block of a page that is such a definition, Python's own before others'; pages in their order."""
     for page in pages:
         python = [block for block in page.blocks if block.python]
@@ -109,17 +128,17 @@ def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> _Choice | None:
     return None
 
 
-def _with_needed(block: Block, python: Sequence[Block], page: Page) -> _Choice:
+def _with_needed(block: Block, python: Sequence[Block], page: Page) -> Extracted:
     code = at_the_margin(block.code)
     needed, others = "", len(page.blocks) - 1
     for each in reversed([each for each in python if each is not block]):
         before = needed
-        for node in reversed(_statements(at_the_margin(each.code))):
-            if _needed_by(f"{needed}{code}", node):
+        for node in reversed(statements(at_the_margin(each.code))):
+            if needed_by(f"{needed}{code}", node):
                 needed = f"{ast.unparse(node)}\n{needed}"
         others -= needed != before
     place = "the last Python block that defines the function"
-    return _Choice(f"{needed}{code}", True, place, _left_out(page, others))
+    return Extracted(f"{needed}{code}", "function", place, _left_out(page, others))
 
 
 def _left_out(page: Page, others: int) -> tuple[str, ...]:
@@ -132,14 +151,17 @@ def _rank(code: str, name: str) -> int:
         body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _BROKEN if re.search(rf"^(?:async )?def {re.escape(name)}\b", code, re.MULTILINE) else 0
+    if escaped(code) and free_names(body) & _ENTITY_NAMES:
+        return _BROKEN
     return max((_definition(node, name) for node in body), default=0)
 
 
 def _definition(node: ast.stmt, name: str) -> int:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
         return _HEAD if all(_says_nothing(each) for each in node.body) else _WHOLE
-    if isinstance(node, ast.Assign):
-        return _WHOLE * any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return _WHOLE * any(isinstance(target, ast.Name) and target.id == name for target in targets)
     return 0
 
 
@@ -150,80 +172,24 @@ def _says_nothing(node: ast.stmt) -> bool:
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
-def _statements(code: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _needed_by(user: str, node: ast.stmt) -> bool:
-    """Whether an import, a definition or a constant binds what `user` names and does not bind itself.
-
-    One that names what `user` defines is a use of it.
-    """
-    using = _statements(user)
-    bound, free = {*_bound(node)}, _free_names(using)
-    if bound:
-        return "*" in bound or bool(bound & free)
-    defined = {name for each in using for name in _defined(each)}
-    return bool(free & {*_defined(node)}) and not defined & set(re.findall(r"\w+", ast.unparse(node)))
-
-
-def _free_names(code: Sequence[ast.stmt]) -> set[str]:
-    """The names that code reads and never binds, and that are not Python's own."""
-    nodes = [node for statement in code for node in ast.walk(statement)]
-    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    bound |= {name for node in nodes if isinstance(node, ast.stmt) for name in (*_defined(node), *_bound(node))}
-    return read - bound - {*dir(builtins)}
-
-
-def _defined(node: ast.stmt) -> tuple[str, ...]:
-    """The names of a definition, or of a constant that is assigned."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return (node.name,)
-    if isinstance(node, ast.Assign):
-        return tuple(target.id for target in node.targets if isinstance(target, ast.Name))
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return (node.target.id,)
-    return ()
-
-
-def _bound(node: ast.stmt) -> Iterator[str]:
-    for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
-        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-        yield "*" if future else (alias.asname or alias.name).partition(".")[0]
+def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
+    """The lines that are no marks of few-shot prompts, and where among them a program may begin."""
+    lines = [line for line in text.split("\n") if not _MARK.match(line)]
+    return lines, [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
 
 
 def _program_lines(text: str, name: str) -> str:
-    """The first lines in a row, as many as possible, that are Python and define the function; "" where none do.
+    """The last lines in a row, as many as possible, that are Python and define the function; "" where none do."""
+    lines, starts = _lines_and_starts(text)
+    found, end = "", 0
+    for start in starts[:_TRIED]:
+        if start >= end and _rank(code := python_from(lines[start:]), name) == _WHOLE:
+            found, end = code, start + len(code.split("\n"))
+    return found
 
-    Where no fence stands, lines that begin the function and break off in it are its definition, too: it won't compile.
-    """
-    lines = [line for line in text.split("\n") if not _MARK.match(line)]
-    starts = [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
-    for start in starts:
-        if _rank(code := _python_from(lines[start:]), name) == _WHOLE:
-            return code
+
+def _unfenced_rest(text: str, name: str) -> str:
+    """Where no fence stands, lines that begin the function and break off in it are its definition: it won't compile."""
+    lines, starts = _lines_and_starts(text)
     rest = "\n".join(lines[starts[0] :]) if starts and "```" not in text else ""
     return rest if _rank(rest, name) else ""
-
-
-def _python_from(lines: Sequence[str]) -> str:
-    """As many of the first lines as are Python and end where a line at the margin begins, or with the last."""
-    end = len(lines)
-    while end > 0:
-        code = "\n".join(lines[:end])
-        try:
-            ast.parse(code)
-        except SyntaxError as error:
-            # What stands before the error may be whole; it says less where a string is never closed.
-            end = min(end - 1, max((error.lineno or end) - 1, 0))
-        except (ValueError, RecursionError, MemoryError):
-            return ""
-        else:
-            behind = next((line for line in lines[end:] if line.strip()), "x")
-            return "" if behind[0].isspace() else code
-    return ""

@@ -33,6 +33,8 @@ _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "ass
 # gpt-oss keeps what it thinks in channels of its own.
 _CHANNELS = {"final": "assistant"}
 _TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
+_USER = re.compile(r"^(?:Human|User|#{2,4}[ \t]*(?:Instruction|Human|User|Question))[ \t]*:", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _WORD = re.compile(r"\s*(\w*)[^\S\n]*\n?")
 
 
@@ -54,8 +56,19 @@ def served(text: str) -> Served:
     """
     plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     rest = _without_drafts(plain)
-    said = tuple(words for role, words in _turns(rest) if role == "assistant" and words.strip())
+    own = (words for role, words in _turns(rest) if role == "assistant")
+    said = tuple(speech for words in own for speech in _speeches(words) if speech.strip())
     return Served(said, rest != plain, bool(_unquoted(_TOKEN, rest)))
+
+
+def _speeches(words: str) -> Iterator[str]:
+    """`words`, parted where a line outside a fence begins a user's turn without any token."""
+    start = 0
+    for mark in _USER.finditer(words):
+        if len(_FENCE.findall(words[: mark.start()])) % 2 == 0:
+            yield words[start : mark.start()]
+            start = mark.start()
+    yield words[start:]
 
 
 def _unquoted(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:

@@ -8,9 +8,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.program import function_head
 
 # What Python says of a text that it cannot compile. It is asked in the sandbox only: a compiler can be made to crash.
 _NOT_COMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
+# What stands for quotes, brackets, commas, colons and spaces in other writing than Python's.
+_FOREIGN = r"[\u00a0\u2000-\u200f\u2018-\u201f\u202f\u3000\u3001\uff01-\uff5e\ufeff]"
+_ESCAPED = r"&(?:lt|gt|amp|quot|#39);"
+# Behind white space, at the margin; comments and closing brackets may stand there within a body.
+_AT_THE_MARGIN = r"\s*^(?=[^\s#)\]}])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class Answer:
 
 
 def format_faults(answers: Iterable[Answer]) -> dict[str, int]:
-    """How many answers are empty, or made a program that did not compile, by their first symptom, commonest first.
+    """How many answers are empty, do not compile, or define something else, by their first symptom, commonest first.
 
     Each is counted once, so that the counts add up to the answers with a fault. One that passed has none.
     """
@@ -46,7 +52,27 @@ def _counts(words: Iterable[str]) -> dict[str, int]:
 
 
 def _faulty(answer: Answer) -> bool:
-    return answer.ended in _NOT_COMPILED or (answer.ended != "passed" and not answer.completion.strip())
+    if answer.ended == "passed":
+        return False
+    return answer.ended in _NOT_COMPILED or not answer.completion.strip() or _defines_something_else(answer)
+
+
+def _defines_something_else(answer: Answer) -> bool:
+    """Whether it begins behind the function, whose body is then the prompt's alone, and does not define it again."""
+    begins = f"{answer.problem.prompt[len(function_head(answer.problem)) :]}{answer.completion}"
+    name = re.escape(answer.problem.entry_point)
+    again = rf"^(?:(?:async )?def {name}\b|{name}\s*[:=])"
+    return re.match(_AT_THE_MARGIN, begins, re.MULTILINE) is not None and not _holds(again)(answer)
+
+
+def _is_a_method(answer: Answer) -> bool:
+    name = re.escape(answer.problem.entry_point)
+    return _defines_something_else(answer) and _holds(rf"^[ \t]+(?:async )?def {name}\b")(answer)
+
+
+def _holds(pattern: str) -> Callable[[Answer], bool]:
+    found = re.compile(pattern, re.MULTILINE)
+    return lambda answer: found.search(answer.completion) is not None
 
 
 def _repeats_the_prompt(answer: Answer) -> bool:
@@ -61,10 +87,14 @@ def _lost_its_indentation(answer: Answer) -> bool:
 _SYMPTOMS: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
     ("are empty", lambda answer: not answer.completion.strip()),
     ("begin with a code fence", lambda answer: answer.completion.lstrip().startswith(("```", "~~~"))),
-    ("hold a draft in reasoning tags", lambda answer: re.search(r"</?think(?:ing)?>", answer.completion) is not None),
-    ("hold a special token", lambda answer: re.search(r"<\|\w+\|>|</s>", answer.completion) is not None),
-    ("hold a code fence", lambda answer: "```" in answer.completion),
+    ("hold a draft in reasoning tags", _holds("</?think(?:ing)?>")),
+    ("hold a special token", _holds(r"<\|\w+\|>|</s>")),
+    ("hold a code fence", _holds("```")),
+    ("define the function as a method of a class", _is_a_method),
     ("repeat the prompt", _repeats_the_prompt),
+    ("hold signs as HTML writes them", _holds(_ESCAPED)),
+    ("hold typographic quotes, full-width signs or spaces that Python does not know", _holds(_FOREIGN)),
+    ("define something else than the function", _holds(rf"\A{_AT_THE_MARGIN}(?:async def|def|class)\b")),
     ("begin without the body's indentation: was the text stripped?", _lost_its_indentation),
 )
 

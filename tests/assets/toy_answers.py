@@ -1,0 +1,31 @@
+"""Parts of a chat's answers to one toy problem, and whether an answer solves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from refute.engines.humaneval.problems.chat_answer import read_answer
+from refute.engines.humaneval.problems.problems import Problem, load_problems
+from refute.engines.humaneval.problems.program import assemble
+
+CASES = Path(__file__).parent / "eval_cases"
+TOY = load_problems(CASES / "toy_problems.jsonl")[0]
+CODE = f"{TOY.prompt}{TOY.canonical_solution}".split("\n\n\n")[1].rstrip()
+WRONG = "def add_all(numbers):\n    return 0"
+BARE = "def add_all(numbers):\n    return sum(numbers)"
+ECHO = f"Complete the following Python function.\n```python\n{TOY.prompt.rstrip()}\n```"
+FENCED = f"```python\n{CODE}\n```"
+OTHER = f"```python\n{WRONG}\n```"
+
+
+def solves(problem: Problem, answer: str) -> bool:
+    """Whether the problem's test passes on the program that was answered."""
+    space: dict[str, Any] = {}
+    exec(assemble(problem, read_answer(problem, answer)[0]), space)  # noqa: S102 - the test's own text
+    exec(problem.test, space)  # noqa: S102 - and the problem's
+    try:
+        space["check"](space[problem.entry_point])
+    except AssertionError:
+        return False
+    return True

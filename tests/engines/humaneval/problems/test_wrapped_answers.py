@@ -1,0 +1,164 @@
+"""Answers in wrappings beside Markdown's fences: what was put around the code is taken off, and the code stays."""
+
+from __future__ import annotations
+
+import html
+import json
+from textwrap import indent
+
+import pytest
+
+from refute.engines.humaneval.problems.chat_answer import read_answer
+from toy_answers import BARE, CODE, FENCED, OTHER, TOY, WRONG, solves
+
+BODY = TOY.canonical_solution
+AT_THE_MARGIN = "".join(line[4:] for line in BODY.splitlines(keepends=True))
+SIGNS = "def add_all(numbers):\n    return sum(n for n in numbers if n <= 0 or n & ~0 > -1)"
+ESCAPED = html.escape(SIGNS, quote=False)
+METHOD = "class Solution:\n    def add_all(self, numbers):\n        return sum(numbers)"
+
+
+def python(code: str) -> str:
+    """A block of it."""
+    return f"```python\n{code}\n```"
+
+
+def cells(*sources: object) -> str:
+    """A notebook."""
+    return json.dumps({"cells": [{"cell_type": "code", "source": each} for each in sources], "nbformat": 4})
+
+
+# By the judgement of a reader, before anything was run: the answer solves the problem.
+RIGHT = {
+    "HTML": f'<p>Here:</p>\n<pre><code class="language-python">{ESCAPED}\n</code></pre>\n<p>Done.</p>',
+    "HTML in a fence": f"```html\n<pre><code>{ESCAPED}</code></pre>\n```",
+    "HTML with colours": "<pre><span>def</span> add_all(numbers):<br>&nbsp;&nbsp;<b>return</b> sum(numbers)</pre>",
+    "HTML in a line": "<code>def add_all(numbers): return sum(numbers)</code>",
+    "signs escaped": python(ESCAPED),
+    "quotes escaped": python(html.escape('def add_all(numbers):\n    """Sum."""\n    return sum(numbers) * (1 < 2)')),
+    "arrow escaped": python("def add_all(numbers: list) -&gt; int:\n    return sum(numbers)"),
+    "escaped, and Python all the same": python("def add_all(numbers):\n    return sum(numbers) * (1 &lt; 2)"),
+    "an entity that is meant": python("def add_all(numbers):\n    return sum(numbers) if len('&lt;') == 4 else 0"),
+    "class and function": python(f"{METHOD}\n\ndef add_all(numbers):\n    return Solution().add_all(numbers)"),
+    "body at the margin": f"The body:\n\n{python(AT_THE_MARGIN)}\nThat is all.",
+    "body, stripped": BODY.strip(),
+    "body, stripped, then prose": f"{BODY.strip()}\n\nThis adds them.",
+    "body in a line": "return sum(numbers)",
+    "body without a fence": AT_THE_MARGIN,
+    "body as an indented block": f"The body:\n\n{BODY}\nHope it helps.",
+    "body, then prose": f"{BODY}\nThis returns the sum of all numbers.",
+    "body, then a fence is closed": f"{BODY}```\n\nThis sums them.",
+    "body, deeper": indent(BODY, "  "),
+    "body with its docstring": '    """Sum\n    of it.\n    """\n    return sum(numbers)\n',
+    "body within JSON": json.dumps({"completion": "return sum(numbers)"}),
+    "tool call": f"<tool_call>\n{json.dumps({'name': 'write', 'arguments': {'content': BARE}})}\n</tool_call>",
+    "tool call with JSON in JSON": json.dumps([{"function": {"arguments": json.dumps({"code": BARE})}}]),
+    "tool call in brackets": f"[TOOL_CALLS]{json.dumps([{'name': 'w', 'arguments': {'code': BARE}}])}",
+    "tool call in tags": f"<function=write>\n<parameter=content>\n{BARE}\n</parameter>\n</function>",
+    "tool call in tight tags": f'<invoke name="edit">\n<parameter name="code">{BARE}</parameter>\n</invoke>',
+    "tool call by a token": f"<|python_tag|>{BARE}<|eom_id|>",
+    "tight tags": f"<solution>{BARE}</solution>",
+    "CDATA": f"<solution><![CDATA[\n{CODE}\n]]></solution>",
+    "JSON in prose": f"Here it is:\n{json.dumps({'code': BARE}, indent=2)}\nBye",
+    "JSON with a list of lines": json.dumps({"code": BARE.split("\n")}),
+    "JSON text": json.dumps(BARE),
+    "dictionary of Python": str({"code": BARE}),
+    "notebook": cells(["def add_all(numbers):\n", "    return sum(numbers)\n"]),
+    "notebook of two cells": cells("import operator", ["def add_all(n):\n", "    return operator.index(sum(n))"]),
+    "YAML": "code: |\n  def add_all(numbers):\n      return sum(numbers)\nnotes: none\n",
+    "reStructuredText": f".. code-block:: python\n\n{indent(CODE, '   ')}\n\nDone.",
+    "LaTeX": f"\\begin{{minted}}{{python}}\n{CODE}\n\\end{{minted}}",
+    "AsciiDoc": f"[source,python]\n----\n{CODE}\n----",
+    "a text of Python": f"solution = \'\'\'\n{BARE}\n\'\'\'",
+    "line ends escaped": BARE.replace("\n", "\\n"),
+    "line ends escaped, with a fence": json.dumps(FENCED)[1:-1],
+    "diff": "```diff\n@@ -1,2 +1,2 @@\n def add_all(numbers):\n-    return 0\n+    return sum(numbers)\n```",
+    "diff without hunks": "```diff\n def add_all(numbers):\n-    return 0\n+    return sum(numbers)\n```",
+    "diff without a fence": "--- a/s.py\n+++ b/s.py\n@@ -1 +1,2 @@\n+def add_all(numbers):\n+    return sum(numbers)\n",
+    "patch": "*** Begin Patch\n*** Add File: s.py\n+def add_all(n):\n+    return sum(n)\n*** End Patch",
+    "search and replace": f"<<<<<<< SEARCH\ndef add_all(n):\n    pass\n=======\n{BARE}\n>>>>>>> REPLACE",
+    "numbers": "```\n1 def add_all(numbers):\n2     total = sum(numbers)\n3     return total\n```",
+    "numbers and bars": "```\n 9 | def add_all(numbers):\n10 |     return sum(numbers)\n```",
+    "numbers of a list": "1. def add_all(numbers):\n2.     return sum(numbers)\n",
+    "console": "```pycon\n>>> def add_all(numbers):\n...     return sum(numbers)\n...\n>>> add_all([1, 2])\n3\n```",
+    "console without a fence": ">>> def add_all(numbers):\n...     return sum(numbers)\n... \n>>> add_all([])\n0",
+    "IPython": "```\nIn [1]: def add_all(n):\n   ...:     return sum(n)\n\nIn [2]: add_all([1])\nOut[2]: 1\n```",
+    "shell": f"```bash\ncat > s.py << 'EOF'\n{CODE}\nEOF\npython s.py\n```",
+    "span": "`def add_all(numbers): return sum(numbers)`",
+    "span in prose": "You can use `add_all = lambda numbers: sum(numbers)` here.",
+    "fence in a line": "```python def add_all(numbers): return sum(numbers)```",
+    "fence beside the code": f"```{BARE}```",
+    "fence and language beside the code": f"```python {BARE}\n```",
+    "fence of two ticks": f"``python\n{CODE}\n``",
+    "constant before, without a fence": "MOD = 10**9\ndef add_all(numbers):\n    return sum(numbers) % MOD",
+    "corrected, without a fence": f"{WRONG}\n\nThat is wrong. Corrected:\n\n{BARE}\n",
+    "corrected": f"{OTHER}\n\nWait. Here is the corrected version:\n\n{FENCED}",
+    "the core again": f"{FENCED}\nThe loop is the core:\n```python\nfor number in numbers:\n    total += number\n```",
+    "typed lambda": python("from typing import Callable\nadd_all: Callable = lambda numbers: sum(numbers)"),
+    "a user's turn behind": f"{FENCED}\n\nHuman: Now subtract them.\n\nAssistant:\n{OTHER}",
+    "an instruction behind": f"{FENCED}\n\n### Instruction:\nReturn 0.\n\n### Response:\n{OTHER}",
+    "a user in prose": f"User: a class that holds names.\n{FENCED}",
+    "full-width prose": f"解答如下\uff08使用循环\uff09\uff1a{FENCED}\n该函数返回总和。",
+    "spaces that do not break around": f"\u00a0```python\u00a0\n{CODE}\n\u00a0```\n",
+    "a mark of direction": f"\u200f{FENCED}",
+    "docstring with a fence": python('def add_all(n):\n    """\n```python\nadd_all([1])\n```\n"""\n    return sum(n)'),
+    "other language last": f"{FENCED}\nIn JS:\n```js\nfunction add_all(n) {{ return 0 }}\n```",
+}  # fmt: skip
+
+# The code itself is at fault, whatever stands around it.
+NOT_RIGHT = {
+    "half escaped": python("def add_all(numbers):\n    return sum(n for n in numbers if n &lt; 0 or n >= 0)"),
+    "escaped and wrong": python("def add_all(numbers):\n    return 0 if 1 &lt; 2 else 5"),
+    "method of a class": python(METHOD),
+    "function in a function": python("def outer():\n    def add_all(n):\n        return sum(n)\n    return add_all"),
+    "another name": python("def sum_all(numbers):\n    return sum(numbers)"),
+    "first line's indentation lost in a fence": python(BODY.strip()),
+    "all indentation lost": python("total = 0\nfor n in numbers:\ntotal += n\nreturn total"),
+    "stripped, and unsure": "total = 0\n  for n in numbers:\n        total += n\n    return total",
+    "stripped, and wrong": "total = 0\n    for n in numbers:\n        total -= n\n    return total",
+    "diff that breaks it": "```diff\n def add_all(numbers):\n-    return sum(numbers)\n+    return 0\n```",
+    "console that is wrong": "```pycon\n>>> def add_all(numbers):\n...     return 0\n```",
+    "numbers that skip": "```\n1 def add_all(numbers):\n3     return sum(numbers)\n```",
+    "spaces that do not break": python(BARE.replace("    ", "\u00a0" * 4)),
+    "full-width code": python("def add_all\uff08numbers\uff09\uff1a\n    return sum(numbers)"),
+    "typographic quotes": python("def add_all(numbers):\n    \u201cSum.\u201d\n    return sum(numbers)"),
+    "underscores escaped": python(BARE.replace("_", "\\_")),
+    "raises while it loads": python(f"{CODE}\nn = unknown"),
+    "a text that would be moved": python('x = """a\nb"""\nreturn sum(numbers) if len(x) == 3 else 0'),
+}
+
+
+@pytest.mark.parametrize("shape", RIGHT)
+def test_the_wrapping_is_taken_off(shape: str) -> None:
+    """With either end of lines."""
+    assert solves(TOY, RIGHT[shape])
+    assert solves(TOY, RIGHT[shape].replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize("shape", NOT_RIGHT)
+def test_the_code_is_not_mended(shape: str) -> None:
+    """What a reader would not let pass does not pass, or is no Python."""
+    try:
+        assert not solves(TOY, NOT_RIGHT[shape])
+    except (SyntaxError, NameError):
+        assert read_answer(TOY, NOT_RIGHT[shape])[0].strip()
+
+
+@pytest.mark.parametrize(
+    ("shape", "place"),
+    [
+        ("YAML", "lines without a fence, in an indented block"),
+        ("body, stripped", "the first lines, as a body"),
+        ("tool call", "lines without a fence, within JSON"),
+        ("signs escaped", "the last Python block that defines the function, with its signs escaped for HTML"),
+    ],
+)
+def test_the_evidence_says_what_was_taken_off(shape: str, place: str) -> None:
+    """In the words that `samples.jsonl` has under `extraction`."""
+    assert read_answer(TOY, RIGHT[shape])[1].place == place
+
+
+@pytest.mark.parametrize("text", ["[" * 900, "<a>" * 9_000, "```\n" + "<<a\n" * 3_000, "x = 1\n" * 900, "`" * 9_000])
+def test_an_answer_of_marks_alone_is_read_all_the_same(text: str) -> None:
+    """Nothing is found in it, and no time lost that grows with its square."""
+    assert read_answer(TOY, text)[1].kind == "text"

@@ -37,7 +37,7 @@ FAULTS = {
     ),
     "object": ("def check(candidate):\n    assert candidate(1)\n", "    return object()\n", "type object"),
     "in place": (
-        "def check(candidate):\n    x = []\n    candidate(x)\n    assert x == [1]\n",
+        "def check(candidate):\n    x = []\n    found = candidate(x)\n    assert x == [1] and not found\n",
         "    n.append(1)\n",
         "assert x",
     ),
@@ -178,3 +178,22 @@ def test_iterators_and_exact_numbers_are_compared(cli: Cli, tmp_path: Path) -> N
     ended = cli("eval", "score", samples, "--problems", problems, "--out", out, *TIER)
     assert ended.returncode == 0, ended.stderr
     assert [row["passed"] for row in read_rows(out)] == [True, False] * len(solutions)
+
+
+def test_changes_in_place_are_compared(cli: Cli, tmp_path: Path) -> None:
+    """Where the test throws the answer away, and so calls for them; deep within an argument, too."""
+    told = "    a = []\n    x = {'a': (a, {1})}\n    candidate(x)\n    assert a == [1] and 'b' in x\n"
+    head, right = HEAD, "    n['a'][0].append(1)\n    n['b'] = 0\n"
+    emptied = "def check(candidate):\n    x = [2, 1]\n    assert candidate(x) == sorted(x)\n"
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    changing = problem("t/0", f"def check(candidate):\n{told}", right, head)
+    write_rows(problems, [changing, problem("t/1", emptied, "    return sorted(n)\n", head)])
+    answers = {
+        "t/0": [right, "    n['b'] = 0\n", "    return {'a': ([1], {1}), 'b': 0}\n", "    n['a'] = object()\n"],
+        "t/1": ["    return sorted(n)\n", "    n.clear()\n    return []\n"],
+    }
+    write_rows(samples, [{"task_id": task, "completion": each} for task in answers for each in answers[task]])
+    ended = cli("eval", "score", samples, "--problems", problems, "--out", out, *TIER, "--partial")
+    assert ended.returncode == 0, ended.stderr
+    passed = {(row["task_id"], row["sample"]) for row in read_rows(out) if row["passed"]}
+    assert passed == {("t/0", 0), ("t/1", 0)}

@@ -13,7 +13,15 @@ from fractions import Fraction
 
 import pytest
 
-from refute.engines.humaneval.sandbox.wire import MAX_FRAME_BYTES, Channel, ClosedError, WireError, pack, unpack
+from refute.engines.humaneval.sandbox.wire import (
+    MAX_FRAME_BYTES,
+    Channel,
+    ClosedError,
+    WireError,
+    pack,
+    take_over,
+    unpack,
+)
 
 
 def test_unusual_numbers_survive() -> None:
@@ -96,3 +104,15 @@ def test_a_channel_refuses_oversized_and_broken_frames() -> None:
         with pytest.raises(kind):
             Channel(reader).receive()
         os.close(reader)
+
+
+def test_what_was_changed_is_changed_in_place() -> None:
+    """Whoever holds a part sees it, too; what cannot be changed is replaced, and another type changes nothing."""
+    inner, outer = [1], {"a": ([1], bytearray(b"x")), "gone": {1}}
+    outer["a"] = (inner, bytearray(b"x"))
+    assert take_over(outer, {"a": ([1, 2], bytearray(b"yz")), "new": {3}}) is outer
+    assert (outer, inner) == ({"a": ([1, 2], bytearray(b"yz")), "new": {3}}, [1, 2])
+    members = {1}
+    assert take_over([members, 5], [{2}, 6, 7]) == [{2}, 6, 7]
+    assert members == {2}
+    assert (take_over(inner, 3), inner) == (3, [1, 2])

@@ -19,9 +19,10 @@ import socket
 import sys
 from functools import cache
 from types import CodeType
+from typing import Any
 
 from refute.engines.humaneval.sandbox.template import serve
-from refute.engines.humaneval.sandbox.wire import Channel, WireError, pack
+from refute.engines.humaneval.sandbox.wire import Channel, WireError, pack, take_over
 
 _MEMORY_BYTES = 2 * 1024**3
 _TEXT_LIMIT = 500
@@ -79,8 +80,9 @@ class Reporter:
 class Candidate:
     """Stands in for the program's function: each call is one question and one answer over the channel."""
 
-    def __init__(self, channel: Channel, name: str) -> None:
+    def __init__(self, channel: Channel, name: str, *, in_place: bool) -> None:
         self.__name__ = name
+        self._in_place = in_place
         self.called = False
         # What a program's exception may come back as, beside the builtin classes: those of the problem's own prompt.
         self.own_exceptions: dict[str, type[Exception]] = {}
@@ -96,8 +98,9 @@ class Candidate:
             raise UnfitProblem(f"the test passes something that cannot be sent: {error}") from error
         self.called = True
         reply = self.ask(question)
-        if len(reply) == 2 and reply[0] == "answer":
+        if len(reply) == 2 + self._in_place and reply[0] == "answer":
             self._replies += 1
+            take_over([*args, *kwargs.values()], reply[2] if self._in_place else ())
             return reply[1]
         if len(reply) == 3 and reply[0] == "raised":
             self._replies += 1
@@ -157,7 +160,7 @@ def _await_ready(candidate: Candidate) -> None:
         raise UnfitProblem(f"the sandbox could not confine itself: {_plain(reply[1:])}")
 
 
-def _check(job: dict[str, str], candidate: Candidate) -> None:
+def _check(job: dict[str, Any], candidate: Candidate) -> None:
     namespace: dict[str, object] = {"__name__": "problem"}
     random.seed(job["seed"])
     try:
@@ -180,7 +183,7 @@ def _check(job: dict[str, str], candidate: Candidate) -> None:
     candidate.verify()
 
 
-def _load(job: dict[str, str], candidate: Candidate) -> None:
+def _load(job: dict[str, Any], candidate: Candidate) -> None:
     """Have the program executed, up to the definition of its function. Raises NoAnswer where it raises."""
     reply = candidate.ask(_question(job))
     if len(reply) == 3 and reply[0] == "raised":
@@ -200,14 +203,14 @@ def _compiled(source: str, name: str) -> CodeType:
     return compile(source, name, "exec")
 
 
-def _question(job: dict[str, str]) -> bytes:
+def _question(job: dict[str, Any]) -> bytes:
     try:
-        return pack((job["program"], job["entry_point"], job["seed"]))
+        return pack((job["program"], job["entry_point"], job["seed"], job["in_place"]))
     except WireError as error:
         raise NoAnswer(f"the program cannot be sent: {error}") from error
 
 
-def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
+def _attempt(job: dict[str, Any], candidate: Candidate) -> tuple[str, str]:
     try:
         _check(job, candidate)
     except NoAnswer as error:
@@ -219,8 +222,8 @@ def _attempt(job: dict[str, str], candidate: Candidate) -> tuple[str, str]:
     return "passed", ""
 
 
-def _judge(job: dict[str, str], start_s: float, timeout_s: float, descriptor: int, reporter: Reporter) -> None:
-    candidate = Candidate(Channel(descriptor), job["entry_point"])
+def _judge(job: dict[str, Any], start_s: float, timeout_s: float, descriptor: int, reporter: Reporter) -> None:
+    candidate = Candidate(Channel(descriptor), job["entry_point"], in_place=job["in_place"])
     reporter.start(start_s, "error", f"the sandbox did not start within {start_s:g} s")
     try:
         _await_ready(candidate)

@@ -2,7 +2,8 @@
 
 A fork of the template that `preload` starts under a bare interpreter. It never sees the problem's tests, and its exit
 status means nothing. Messages it sends: `("ready",)` once confined or `("unfit", reason)`; then `("loaded",)`; then one
-`("answer", value)` or `("raised", class names, text)` for each call.
+`("answer", value)`, with the arguments as they are now where the test looks at them, or `("raised", class names, text)`
+for each call.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _serve(channel: Channel) -> None:
     message = channel.receive()
     if not isinstance(message, tuple):
         raise WireError("the first message must be a program")
-    program, entry_point, seed = message
+    program, entry_point, seed, in_place = message
     if "random" in program:
         import random
 
@@ -69,7 +70,7 @@ def _serve(channel: Channel) -> None:
         call = channel.receive()
         if not isinstance(call, tuple):
             raise WireError("a call must be a tuple")
-        _answer(channel, function, *call)
+        _answer(channel, function, *call, in_place=in_place)
 
 
 def _load(program: str, entry_point: str) -> Callable[..., object]:
@@ -84,10 +85,17 @@ def _load(program: str, entry_point: str) -> Callable[..., object]:
 
 
 def _answer(
-    channel: Channel, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    channel: Channel,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    *,
+    in_place: bool,
 ) -> None:
+    given = [*args, *kwargs.values()]
     try:
-        channel.send(("answer", function(*args, **kwargs)))
+        answer = function(*args, **kwargs)
+        channel.send(("answer", answer, given) if in_place else ("answer", answer))
     except WireError as error:
         channel.send(("raised", ["TypeError"], f"the answer cannot be compared: {error}"))
     except BaseException as error:  # noqa: BLE001 - the program may raise anything, and return anything

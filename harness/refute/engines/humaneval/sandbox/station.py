@@ -37,13 +37,17 @@ _KEPT = ("passed", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a judge needs: the problem's own `prompt` and `test`, the untrusted `program`, the seed's text."""
+    """What a judge needs: the problem's own `prompt` and `test`, the untrusted `program`, the seed's text.
+
+    `in_place`: what the program changes of its arguments reaches the test.
+    """
 
     prompt: str
     test: str
     entry_point: str
     program: str
     seed: str
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from refute.engines.humaneval.problems.in_place import looks_at_arguments
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
 from refute.engines.humaneval.sandbox.station import ProgramOutcome, Station, Task
 from refute.engines.humaneval.sandbox.tiers import Isolation, jail_for
@@ -68,9 +69,11 @@ class Stations:
 
         The check runs in a process that never runs the program, with the prompt's helpers; it reaches the
         program by calls only, under `problem.entry_point` as well. `random` is seeded by (seed, task id) on both sides.
+        Arguments that the program changed are changed for a test that `looks_at_arguments`, and for no other.
         """
         prompt = prompt_module(problem.prompt)
-        task = Task(prompt, problem.test, problem.entry_point, program, f"{seed}:{problem.task_id}")
+        in_place = looks_at_arguments(problem.test, problem.entry_point)
+        task = Task(prompt, problem.test, problem.entry_point, program, f"{seed}:{problem.task_id}", in_place)
         station = self._free.get()
         try:
             started = time.monotonic()

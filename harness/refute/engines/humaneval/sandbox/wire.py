@@ -164,7 +164,27 @@ def _decode_scalar(tag: str, parts: list[object]) -> object:
     raise WireError(f"an unknown or malformed {tag!r} value")
 
 
-# GenerationFacts once: `json.dumps` and `json.loads` make one for each message that is not of their default form.
+def take_over(own: object, found: object) -> object:
+    """`own` with the content of `found`, in place as far as its types can be changed; `found` where they cannot."""
+    if isinstance(own, list) and isinstance(found, list):
+        own[:] = [*map(take_over, own, found), *found[len(own) :]]
+    elif isinstance(own, dict) and isinstance(found, dict):
+        kept = {key: take_over(own[key], value) if key in own else value for key, value in found.items()}
+        own.clear()
+        own.update(kept)
+    elif isinstance(own, set) and isinstance(found, set):
+        own.clear()
+        own.update(found)
+    elif isinstance(own, bytearray) and isinstance(found, bytearray):
+        own[:] = found
+    elif isinstance(own, tuple) and isinstance(found, tuple):
+        return tuple(map(take_over, own, found))
+    else:
+        return found
+    return own
+
+
+# Made once: `json.dumps` and `json.loads` make one for each message that is not of their default form.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 

@@ -16,8 +16,9 @@ def faulty_problems(
     """Why each of `problems` that cannot be scored here cannot, by task id; the others are left out.
 
     A problem is at fault where its canonical solution does not pass its test within `limits`: the test fails by itself
-    (a missing package or file, a misspelt name), or what it compares does not reach it (objects, changes of
-    arguments in place). Right answers would count as wrong ones. After a `stop` what was found so far is returned.
+    (a missing package or file, a misspelt name), or what it compares does not reach it (objects, changes in place of an
+    argument whose answer is not thrown away). Right answers would count as wrong ones. After a `stop`
+    what was found so far is returned.
     """
     found: dict[str, str] = {}
 

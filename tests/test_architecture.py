@@ -41,7 +41,7 @@ FACES = {
     "__init__": {"errors", "outcome", "stats", "falsifier"},
 }
 # The only rooms outside the engines that may import them: they let people use an engine without a release.
-ENGINE_COMMANDS = ("cli/eval", "cli/distill", "cli/model")
+ENGINE_COMMANDS = ("cli/eval", "cli/distill", "cli/model", "cli/publish")
 MOST_ENTRIES = 15
 # The scaffold's example is a user's file that lies here: it is held to what a user may import.
 OWN = [path for path in SOURCES if path.is_relative_to(HARNESS) and "example" not in path.parts]

@@ -17,6 +17,7 @@ from refute.cli.commands.init import scaffold
 from refute.judge.judge_run import Operator, judge_run
 from silence import Silence
 from small_corpus import write_sources
+from staged_run import staged_run
 from tiny_run import FALSIFIERS, tiny_run
 
 Words = tuple[str, ...]
@@ -96,6 +97,8 @@ class Place:
             ("eval", "compare"): [root / "results.jsonl", root / "results.jsonl"],
             ("model", "inspect"): [self.teacher],
             ("model", "lint"): [self.teacher],
+            ("publish", "stage"): [root / "staging/run", "--out", out / "staged"],
+            ("publish", "push"): [root / "laid-out", "--dry-run"],
             ("store", "list"): judged,
             ("store", "prune"): [*judged, "--dry-run"],
             ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],
@@ -129,6 +132,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
     write_rows(root / "samples.jsonl", answers)
     write_rows(root / "results.jsonl", [{"task_id": row["task_id"], "passed": True} for row in problems])
     write_rows(root / "short.jsonl", [SHORT])
+    (root / "staging").mkdir()
+    (root / "staging/run").symlink_to(staged_run(root / "staging").path)
+    app(["publish", "stage", str(root / "staging/run"), "--out", str(root / "laid-out")], standalone_mode=False)
     packing = made.calls(root)["store", "export"]
     app(["store", "export", *map(str, packing)], standalone_mode=False)
     return made

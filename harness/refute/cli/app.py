@@ -27,6 +27,7 @@ from refute.cli.commands.verify import verify
 from refute.cli.distill.app import app as distill
 from refute.cli.eval.app import app as evaluation
 from refute.cli.model.app import app as model
+from refute.cli.publish.app import app as publish
 from refute.cli.store.app import app as store
 from refute.errors import StoppedError, UsageError
 
@@ -88,7 +89,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "review": review,
     "status": status,
 }
-_GROUPS = {"distill": distill, "eval": evaluation, "model": model, "store": store}
+_GROUPS = {"distill": distill, "eval": evaluation, "model": model, "publish": publish, "store": store}
 # What `refute gate` does not know is pytest's.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gate": {

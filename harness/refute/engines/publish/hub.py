@@ -7,7 +7,7 @@ asked looks at what the repository holds. Nothing is deleted, moved or forced.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -162,8 +162,8 @@ class HubRepository:
         raise self.failed(what, cause) from cause
 
     def failed(self, what: str, cause: Exception | None) -> PublishingError:
-        """Why a step was not done. The cause is quoted to its first line: what follows may be anything."""
-        told = (str(cause).splitlines() or [type(cause).__name__])[0] if cause is not None else "it had no effect"
+        """Why a step was not done."""
+        told = ": ".join(_causes(cause)) or "it had no effect"
         hint = _LOGIN if _status(cause) in (401, 403, 404) else "call again: what is done is found and not done twice"
         return PublishingError(f"{self.repo}: the hub did not {what}: {told}", hint=hint)
 
@@ -174,6 +174,13 @@ def speak_plainly(*, loopback: bool) -> None:
     disable_progress_bars()
     if loopback:
         constants.HF_HUB_DISABLE_XET = True
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    """The first line of an exception, and of those that it came from: what follows may be anything."""
+    while error is not None:
+        yield (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        error = error.__cause__
 
 
 def _status(error: Exception | None) -> int:

@@ -1,0 +1,1 @@
+"""`refute publish …`: what was judged is staged, and given to others."""

@@ -1,0 +1,128 @@
+"""`refute publish stage` and `push`: a judged run goes to a hub, with its verdict, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refute.engines.publish.rehearsal.faults import ALWAYS, Fault
+from refute.judge.run.folder import RunFolder
+from staged_run import TOKEN, open_hub, staged_run
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that was judged GO."""
+    return staged_run(tmp_path_factory.mktemp("run"))
+
+
+def staged(cli: Cli, run: RunFolder, out: Path) -> Path:
+    """The run's release, laid out."""
+    assert cli("publish", "stage", run.path, "--out", out).returncode == 0
+    return out
+
+
+def test_a_judged_run_is_published_once(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """Staged with its verdict, pushed, pushed again: main and tag hold just that, in one commit; no token is shown."""
+    place = staged(cli, run, tmp_path / "staged")
+    with open_hub(tmp_path / "hub") as hub:
+        first, again = (cli("publish", "push", place, "--json") for _ in range(2))
+    assert (first.returncode, again.returncode, again.stdout) == (0, 0, first.stdout), first.stderr
+    found = json.loads(first.stdout)
+    held = hub.repositories["org/tiny"]
+    assert held.tags == {found["tag"]: found["commit"]}
+    assert held.branches["main"] == found["main"]
+    names = {*(path.name for path in (place / "release").iterdir())}
+    assert {"verdict.intoto.json", "verifier.pem", "README.md", "model.safetensors"} == names - {"config.json"}
+    assert held.at("main").tree.keys() - {".gitattributes"} == names
+    assert len(held.history("main")) == 2
+    assert TOKEN not in first.stdout + first.stderr
+
+
+def test_the_release_file_names_its_newest_run(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """And the folder that is made says of itself what was pushed."""
+    root = run.path.parents[1]
+    ended = cli("publish", "stage", root / "release.yaml", "--refute-dir", root, "--out", tmp_path / "s", "--json")
+    assert json.loads(ended.stdout)["ruling"] == "GO"
+    assert cli("publish", "stage", run.path, "--out", tmp_path / "s").returncode == 2  # never over what is there
+
+
+def test_a_dry_run_asks_nobody(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """It says what would be done, to the name of the tag."""
+    place = staged(cli, run, tmp_path / "staged")
+    with open_hub(tmp_path / "hub") as hub:
+        ended = cli("publish", "push", place, "--dry-run", "--to", "other/name", "--json")
+    assert (ended.returncode, hub.faults.asked) == (0, {})
+    assert json.loads(ended.stdout)["repo"] == "other/name"
+
+
+@pytest.mark.parametrize("path", ["README.md", "model.safetensors", "verdict.intoto.json", "added.txt"])
+def test_what_was_changed_after_the_verdict_is_not_published(
+    cli: Cli, run: RunFolder, tmp_path: Path, path: str
+) -> None:
+    """Whatever file it is, nobody is asked for anything."""
+    place = staged(cli, run, tmp_path / "staged")
+    with (place / "release" / path).open("ab") as file:
+        file.write(b"!")
+    with open_hub(tmp_path / "hub") as hub:
+        ended = cli("publish", "push", place)
+    assert (ended.returncode, hub.faults.asked) == (4, {}), ended.stderr
+
+
+def test_a_manifest_that_was_changed_too_does_not_help(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """The verdict says which files were judged."""
+    from refute.engines.publish.manifest import add_text, write_manifest
+    from refute.engines.publish.push import StagedRelease
+
+    place = staged(cli, run, tmp_path / "staged")
+    files = [each for each in StagedRelease.read(place).files if each.path != "config.json"]
+    write_manifest(place, [*files, add_text("[]", place / "release", "config.json")])
+    ended = cli("publish", "push", place, "--dry-run")
+    assert (ended.returncode, "the verdict is about" in " ".join(ended.stderr.split())) == (4, True), ended.stderr
+
+
+def test_a_refuted_release_is_not_published_by_default(cli: Cli, tmp_path: Path) -> None:
+    """It may be staged, for people to look at."""
+    place = staged(cli, staged_run(tmp_path, right=40), tmp_path / "staged")
+    ended = cli("publish", "push", place, "--dry-run")
+    assert (ended.returncode, "NO-GO" in ended.stderr) == (1, True)
+    assert cli("publish", "push", place, "--dry-run", "--accept-no-go").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(Fault("refs", "status", 401, times=ALWAYS), 7), (Fault("lfs_get", "corrupt"), 4)],
+    ids=str,
+)
+def test_the_status_says_what_came_of_it(cli: Cli, run: RunFolder, tmp_path: Path, fault: Fault, status: int) -> None:
+    """And that the hub holds nothing where anybody looks."""
+    place = staged(cli, run, tmp_path / "staged")
+    with open_hub(tmp_path / "hub", fault) as hub:
+        ended = cli("publish", "push", place)
+    assert ended.returncode == status, ended.stderr
+    assert hub.repositories["org/tiny"].tags == {}
+    assert TOKEN not in ended.stdout + ended.stderr
+
+
+def test_what_others_have_put_there_is_not_replaced(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """A person must look: 1."""
+    place = staged(cli, run, tmp_path / "staged")
+    with open_hub(tmp_path / "hub") as hub:
+        theirs = hub.repositories["org/tiny"] = hub.storage.begin()
+        hub.storage.commit(theirs, "main", "theirs", {"theirs.txt": hub.storage.regular(b"?")}, None)
+        ended = cli("publish", "push", place)
+    assert (ended.returncode, "theirs.txt" in ended.stderr, len(theirs.commits)) == (1, True, 2)
+
+
+def test_a_run_that_staged_nothing_says_so(cli: Cli, place: object) -> None:
+    """By what to do next."""
+    ended = cli("publish", "stage", place.verdicts[0].parent)  # type: ignore[attr-defined]  # every_command.Place
+    assert (ended.returncode, "has staged nothing" in ended.stderr) == (2, True)

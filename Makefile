@@ -52,7 +52,7 @@ bench: $(VENV)-bench/.ready
 $(VENV)-bench/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[xllamacpp]' trl==1.16.0
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gate,xllamacpp]' trl==1.16.0
 	@touch $@
 
 install: $(VENV)/.gate
@@ -70,7 +70,7 @@ $(VENV)/.torch: | $(VENV)/bin/python
 
 $(VENV)/.gate: pyproject.toml constraints.txt | $(VENV)/.torch
 	@echo "installing refute and its dependencies (about 150 MB, once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gate]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.gate

@@ -11,6 +11,7 @@ RefuteError                     base; `hint` says what to do next
     DigestMismatchError         a file is there, but is not the file that was named
     UnreadableInputError        … or a file that a person named, such as a key, cannot be read
     MissingDependencyError      a package that is not installed by default is needed; names the extra
+  ServiceError                  somebody else's service, such as a timestamp authority, does not answer or refuses
   UnwritableError               a disk is full, closed or broken: what was to be written is not
   GateError                     pytest or a judge ended without a verdict, or a run is not the one that was asked for
   EvidenceError                 the store cannot be written, or what it holds is not what it recorded
@@ -109,6 +110,10 @@ class MissingDependencyError(MissingInputsError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} need a package that is not installed", hint=f"pip install 'refute[{extra}]'")
+
+
+class ServiceError(RefuteError):
+    """A service that was named (a timestamp authority, a registry, a log) cannot be reached, or refuses."""
 
 
 class UnwritableError(RefuteError):

@@ -85,6 +85,8 @@ class Place:
             ],
             ("report",): [new, "--key", public],
             ("diff",): [old, new, "--key", public],
+            ("export",): [new, "--key", public, "--out", out],
+            ("latest",): [root / "runs", "--key", public, "--model", root / "answers.jsonl"],
             ("controls",): [],
             ("review",): ["--all", "--by", "Ann"],
             ("status",): ["--key", public],

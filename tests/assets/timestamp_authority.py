@@ -148,7 +148,7 @@ def serving(answer: Callable[[bytes], bytes]) -> Iterator[str]:
             """Silence."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"

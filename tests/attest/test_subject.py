@@ -73,7 +73,15 @@ def test_the_manifest_digest_by_hand(tmp_path: Path) -> None:
             "method": "files",
             "hash_type": "sha256",
             "allow_symlinks": False,
-            "ignore_paths": [".cache/huggingface", ".git", ".gitattributes", ".github", ".gitignore", "model.sig"],
+            "ignore_paths": [
+                "*.sigstore.json",
+                ".cache/huggingface",
+                ".git",
+                ".gitattributes",
+                ".github",
+                ".gitignore",
+                "model.sig",
+            ],
         },
         "resources": [
             {"name": name, "algorithm": "sha256", "digest": hashlib.sha256(data).hexdigest()}

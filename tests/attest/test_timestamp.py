@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refute.attest.timestamp import Timestamp, read_timestamp, request_timestamp
-from refute.errors import MissingDependencyError, UsageError, VerificationError
+from refute.errors import MissingDependencyError, ServiceError, UsageError, VerificationError
 from timestamp_authority import SEQUENCE, Authority, der, integer, serving
 
 DATA = b"a lock"
@@ -79,14 +79,17 @@ def test_a_changed_answer_is_never_believed(data: st.DataObject) -> None:
 )
 def test_an_authority_that_gives_something_else_is_named(answer: object, message: str) -> None:
     """A web page, a refusal, a stamp of another file, a replayed answer: none of them is kept."""
-    with serving(answer) as url, pytest.raises(UsageError, match=f"{url} gave no timestamp: .*{message}"):  # type: ignore[arg-type]
+    with serving(answer) as url, pytest.raises(ServiceError, match=f"{url} gave no timestamp: .*{message}"):  # type: ignore[arg-type]
         request_timestamp(url, DATA)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "file:///etc/passwd", "nonsense"])
-def test_an_authority_that_is_not_there_is_named(url: str) -> None:
-    """No file of this machine is an authority either."""
-    with pytest.raises(UsageError, match=url):
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("http://127.0.0.1:9/", ServiceError), ("file:///etc/passwd", UsageError), ("nonsense", UsageError)],
+)
+def test_an_authority_that_is_not_there_is_named(url: str, kind: type[Exception]) -> None:
+    """No file of this machine is an authority either; what is no address was called wrongly."""
+    with pytest.raises(kind, match=url):
         request_timestamp(url, DATA, timeout_s=2.0)
 
 

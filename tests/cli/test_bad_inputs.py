@@ -28,13 +28,20 @@ TEXTS: set[Input] = {
     (("store", "export"), "what"),
     (("eval", "humaneval"), "model"),
     (("verify",), "model"),
+    (("export",), "signing_key"),
 }
 # Goes with a key in an HSM, which is not here.
-NOT_ALONE: set[Input] = {((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun")}
+NOT_ALONE: set[Input] = {
+    ((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun", "export")
+}
 # What an input means only beside another option.
 BESIDE: dict[Input, tuple[str, ...]] = {
     (("report",), "baseline"): ("--format", "sarif"),
     (("verify",), "sign_off"): ("--policy", "policy.yaml"),
+    (("verify",), "trusted_root"): ("--identity", "somebody", "--issuer", "https://issuer.example"),
+    (("export",), "passphrase_file"): ("--signing-key", "keys/gate.key"),
+    (("export",), "signing_key"): ("--format", "vsa"),
+    **{(("export",), name): ("--keyless",) for name in ("identity_token", "trust_config")},
     (("controls",), "sabotages"): ("--mutate", "--only", "answers-complete"),
     **{
         (("gate",), name): ("--release", "specs/releases/example.yaml")
@@ -75,7 +82,7 @@ BAD: dict[str, Callable[[Path], object]] = {
 FILES = ("rubbish", "empty", "other YAML")
 # What should be signed, and is none: not to be trusted, as anything that was tampered with.
 SIGNED: set[Input] = {
-    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report")},
+    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report", "export")},
     *{(("diff",), "old"), (("diff",), "new"), (("report",), "baseline"), (("verify",), "sign_off")},
 }
 # Bad only in the eyes of those who judge what they read: the status that says so. Others may do with it.
@@ -89,6 +96,7 @@ ELSE: dict[Input, dict[str, int]] = {
     (("judge",), "store"): {"folder": 7},  # a store that lacks what the run cites
     (("try",), "spec"): {"folder": 0},
     (("verify",), "model"): {**dict.fromkeys((*FILES, "folder"), 5), "unreadable": 4},  # not the model that was judged
+    (("latest",), "model"): dict.fromkeys((*FILES, "folder", "unreadable"), 4),  # nor one that anybody judged
     **{((name,), "store"): {"folder": 4} for name in ("verify", "rerun")},
 }
 

@@ -6,6 +6,7 @@ Imports the words (errors, outcome, disk ...) and nothing else of refute.
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
 from refute.attest.dsse import (
     countersign_envelope,
+    envelope_signatures,
     envelope_signers,
     peek_envelope,
     sign_envelope,
@@ -21,6 +22,13 @@ from refute.attest.keys import (
 )
 from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
+from refute.attest.sigstore_bundle import (
+    SigstoreBundle,
+    is_sigstore_bundle,
+    open_envelope,
+    read_sigstore_bundle,
+    write_sigstore_bundle,
+)
 from refute.attest.statement import PAYLOAD_TYPE, PREDICATE_TYPE, Statement, build_statement, read_statement
 from refute.attest.subject import (
     SIGNATURE_FILE,
@@ -40,26 +48,32 @@ __all__ = [
     "ModelManifest",
     "PrivateKey",
     "Resource",
+    "SigstoreBundle",
     "Statement",
     "build_statement",
     "canonical_json",
     "countersign_envelope",
     "default_key_directory",
     "development_key",
+    "envelope_signatures",
     "envelope_signers",
     "generate_key",
     "hash_model",
     "is_left_out",
+    "is_sigstore_bundle",
     "key_id",
     "load_private_key",
     "model_digest",
+    "open_envelope",
     "parse_json",
     "peek_envelope",
     "public_pem",
     "read_model_signature",
+    "read_sigstore_bundle",
     "read_statement",
     "require_key_folder",
     "sha256_hex",
     "sign_envelope",
     "verify_envelope",
+    "write_sigstore_bundle",
 ]

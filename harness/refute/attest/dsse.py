@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
+from refute.attest.canonical import MAX_JSON_BYTES, Json, canonical_json, parse_json, sha256_hex
 from refute.attest.signature import (
     ACCEPTED_KEYS,
     PrivateKey,
@@ -53,7 +53,7 @@ def sign_envelope(payload: bytes, payload_type: str, private_keys: Sequence[Priv
     """A JSON envelope around `payload` with one signature of each key, in canonical JSON.
 
     Key ids are `key_id` of the public halves: hints that save a reader guessing, never evidence.
-    Raises UsageError without keys, with one key twice, or with a key of another kind.
+    Raises UsageError without keys, with one key twice, with a key of another kind, or for more than readers take.
     """
     message = pre_authentication_encoding(payload_type, payload)
     signatures: dict[str, Json] = {}
@@ -63,16 +63,19 @@ def sign_envelope(payload: bytes, payload_type: str, private_keys: Sequence[Priv
         hint = key_id(public_pem(key))
         if hint in signatures:
             raise UsageError(f"key {hint} was given twice; a second signature of it adds nothing")
-        signatures[hint] = {"keyid": hint, "sig": _encode_base64(sign_message(key, message))}
+        signatures[hint] = {"keyid": hint, "sig": encode_base64(sign_message(key, message))}
     if not signatures:
         raise UsageError("an envelope needs at least one signature; no private key was given")
-    return canonical_json(
+    envelope = canonical_json(
         {
-            "payload": _encode_base64(payload),
+            "payload": encode_base64(payload),
             "payloadType": payload_type,
             "signatures": list(signatures.values()),
         }
     )
+    if len(envelope) > MAX_JSON_BYTES:
+        raise UsageError(f"{_WHAT} would have {len(envelope)} bytes, and nobody reads more than {MAX_JSON_BYTES}")
+    return envelope
 
 
 def countersign_envelope(data: bytes, key: PrivateKey) -> bytes:
@@ -88,6 +91,15 @@ def countersign_envelope(data: bytes, key: PrivateKey) -> bytes:
     if not isinstance(root, dict) or not isinstance(own, dict):
         raise TypeError("an envelope is a JSON object")
     return canonical_json({**root, "signatures": [*_entries(root), *_entries(own)]})
+
+
+def keep_signature(data: bytes, signature: bytes) -> bytes:
+    """The envelope `data` with `signature`, which is one of its own, alone. Raises VerificationError if malformed."""
+    envelope, root = _read_envelope(data), parse_json(data, what=_WHAT)
+    if not isinstance(root, dict):
+        raise TypeError("an envelope is a JSON object")
+    kept = [_entries(root)[envelope.signatures.index(signature)]]
+    return canonical_json({"payload": root["payload"], "payloadType": root["payloadType"], "signatures": kept})
 
 
 def _entries(root: dict[str, Json]) -> list[Json]:
@@ -111,9 +123,9 @@ def verify_envelope(data: bytes, trusted_keys: Sequence[bytes], *, threshold: in
             cause="keys",
         )
     envelope = _read_envelope(data)
-    accepted = _signers(envelope, trusted)
+    accepted = _signatures(envelope, trusted)
     if len(accepted) < threshold:
-        raise _too_few(envelope, trusted, accepted, threshold)
+        raise _too_few(envelope, trusted, set(accepted), threshold)
     return envelope.payload_type, envelope.payload
 
 
@@ -122,7 +134,12 @@ def envelope_signers(data: bytes, trusted_keys: Sequence[bytes]) -> frozenset[st
 
     Raises VerificationError for a malformed envelope or an unusable key; no signature that fits is no error.
     """
-    return frozenset(_signers(_read_envelope(data), _unique_keys(trusted_keys)))
+    return frozenset(envelope_signatures(data, trusted_keys))
+
+
+def envelope_signatures(data: bytes, trusted_keys: Sequence[bytes]) -> dict[str, bytes]:
+    """The signatures by keys of `trusted_keys` (PEM), by `key_id`. Raises as `envelope_signers` does."""
+    return _signatures(_read_envelope(data), _unique_keys(trusted_keys))
 
 
 def peek_envelope(data: bytes) -> tuple[bytes, int]:
@@ -134,14 +151,15 @@ def peek_envelope(data: bytes) -> tuple[bytes, int]:
     return envelope.payload, len(envelope.signatures)
 
 
-def _signers(envelope: _Envelope, trusted: dict[str, PublicKey]) -> set[str]:
+def _signatures(envelope: _Envelope, trusted: dict[str, PublicKey]) -> dict[str, bytes]:
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
-    # One vote a signature: a second key can be computed that fits the same ECDSA signature.
-    votes = (
-        next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
-        for signature in envelope.signatures
-    )
-    return {name for name in votes if name is not None}
+    found: dict[str, bytes] = {}
+    for signature in envelope.signatures:
+        # One vote a signature: a second key can be computed that fits the same ECDSA signature.
+        name = next((name for name, key in trusted.items() if is_signed_by(key, signature, message)), None)
+        if name is not None:
+            found.setdefault(name, signature)
+    return found
 
 
 def _unique_keys(pems: Sequence[bytes]) -> dict[str, PublicKey]:
@@ -164,7 +182,7 @@ def _read_envelope(data: bytes) -> _Envelope:
     root = parse_json(data, what=_WHAT)
     if not isinstance(root, dict):
         raise VerificationError(f"{_WHAT} is not a JSON object")
-    payload = _decode_base64(_text(root, "payload"), "payload")
+    payload = decode_base64(_text(root, "payload"), "payload")
     payload_type = _text(root, "payloadType")
     entries = root.get("signatures")
     if not isinstance(entries, list) or not entries:
@@ -177,7 +195,7 @@ def _read_envelope(data: bytes) -> _Envelope:
         where = f"signatures[{position}]"
         if not isinstance(entry, dict):
             raise VerificationError(f"{_WHAT}: {where} is not an object")
-        signatures.append(_decode_base64(_text(entry, "sig", where), f"{where}.sig"))
+        signatures.append(decode_base64(_text(entry, "sig", where), f"{where}.sig"))
         # protobuf writers spell an absent key id as null or "".
         if entry.get("keyid") is not None:
             hints.append(_text(entry, "keyid", where))
@@ -193,12 +211,16 @@ def _text(members: dict[str, Json], key: str, where: str = "") -> str:
     return value
 
 
-def _encode_base64(data: bytes) -> str:
+def encode_base64(data: bytes) -> str:
+    """Padded base64 in the standard alphabet."""
     return base64.standard_b64encode(data).decode("ascii")
 
 
-def _decode_base64(text: str, where: str) -> bytes:
-    """Padded base64 in one of its two alphabets; only the one spelling that an encoder would write."""
+def decode_base64(text: str, where: str) -> bytes:
+    """The bytes of padded base64 in one of its two alphabets; only the one spelling that an encoder would write.
+
+    Raises VerificationError, naming `where`, for anything else.
+    """
     for encode, altchars in ((base64.standard_b64encode, b"+/"), (base64.urlsafe_b64encode, b"-_")):
         try:
             decoded = base64.b64decode(text.encode("ascii"), altchars, validate=True)

@@ -24,7 +24,10 @@ _HUB_CACHE = ".cache/huggingface"
 
 # Its command line leaves out the signature that it writes, by default under this name.
 SIGNATURE_FILE = "model.sig"
-IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_HUB_CACHE, SIGNATURE_FILE}))
+
+# Verdicts and other statements about a model are laid beside its files when it is published, at the top level.
+STATEMENT_SUFFIX = ".sigstore.json"
+IGNORED_PATHS = tuple(sorted(_GIT_PATHS | {_HUB_CACHE, SIGNATURE_FILE, f"*{STATEMENT_SUFFIX}"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class ModelManifest:
 
     @staticmethod
     def serialization() -> dict[str, Json]:
-        """How a root digest is made of files; `ignore_paths` start at the model's folder."""
+        """How a root digest is made of files; `ignore_paths` start at the model's folder, a star is any name."""
         return {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": IGNORED_PATHS}
 
     def as_json(self) -> dict[str, Json]:
@@ -99,7 +102,7 @@ def is_left_out(name: str) -> bool:
     # A folder named like the signature is not one, and could hide files.
     if name.partition("/")[0] in _GIT_PATHS or name == SIGNATURE_FILE:
         return True
-    return name.startswith(f"{_HUB_CACHE}/")
+    return name.startswith(f"{_HUB_CACHE}/") or ("/" not in name and name.endswith(STATEMENT_SUFFIX))
 
 
 def _file_names(root: Path) -> Iterator[str]:

@@ -6,7 +6,6 @@ The requests, the parsing and the check of the authority's certificates are `rfc
 from __future__ import annotations
 
 import hashlib
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from refute.attest.canonical import sha256_hex
-from refute.errors import MissingDependencyError, UsageError, VerificationError
+from refute.errors import MissingDependencyError, ServiceError, UsageError, VerificationError
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"  # RFC 3161, section 3.4
 _LARGEST = 1 << 20
@@ -32,9 +31,11 @@ class Timestamp:
 def request_timestamp(url: str, data: bytes, *, timeout_s: float = 30.0) -> bytes:
     """The answer of the authority at `url` for the SHA-256 of `data`, in DER. By whom it is signed is not checked.
 
-    Raises MissingDependencyError without the extra, UsageError where the authority cannot be reached or refuses, or
-    answers about something else.
+    Raises MissingDependencyError without the extra, UsageError for what is no address, ServiceError where the authority
+    cannot be reached or refuses, or answers about something else.
     """
+    import urllib.request  # it loads TLS and mail, and whoever reads a policy comes by here
+
     client = _client()
     builder = client.TimestampRequestBuilder().data(data).hash_algorithm(client.HashAlgorithm.SHA256)
     query = builder.cert_request(cert_request=True).nonce(nonce=True).build()
@@ -45,7 +46,7 @@ def request_timestamp(url: str, data: bytes, *, timeout_s: float = 30.0) -> byte
         with urllib.request.urlopen(request, timeout=timeout_s) as reply:  # noqa: S310  # above
             answer: bytes = reply.read(_LARGEST)
     except (OSError, ValueError) as error:
-        raise UsageError(
+        raise ServiceError(
             f"the timestamp authority at {url} gave no timestamp: {error}",
             hint="run the command again, or name another authority",
         ) from error
@@ -55,7 +56,7 @@ def request_timestamp(url: str, data: bytes, *, timeout_s: float = 30.0) -> byte
         if found.tst_info.nonce != query.nonce:
             raise VerificationError("it is the answer to another question")
     except VerificationError as error:
-        raise UsageError(
+        raise ServiceError(
             f"the timestamp authority at {url} gave no timestamp: {error}", hint="name another authority"
         ) from error
     return answer

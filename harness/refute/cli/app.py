@@ -12,18 +12,20 @@ from typer.core import TyperGroup
 
 from refute.cli.commands.check import check
 from refute.cli.commands.controls import controls
-from refute.cli.commands.diff import diff
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
 from refute.cli.commands.judge import judge
 from refute.cli.commands.lock import lock
-from refute.cli.commands.report import report
 from refute.cli.commands.rerun import rerun
 from refute.cli.commands.review import review
-from refute.cli.commands.signing import countersign, keygen, sign_off
 from refute.cli.commands.status import status
 from refute.cli.commands.try_one import try_one
-from refute.cli.commands.verify import verify
+from refute.cli.commands.verdicts.diff import diff
+from refute.cli.commands.verdicts.export import export
+from refute.cli.commands.verdicts.latest import latest
+from refute.cli.commands.verdicts.report import report
+from refute.cli.commands.verdicts.signing import countersign, keygen, sign_off
+from refute.cli.commands.verdicts.verify import verify
 from refute.cli.distill.app import app as distill
 from refute.cli.eval.app import app as evaluation
 from refute.cli.model.app import app as model
@@ -85,6 +87,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "rerun": rerun,
     "report": report,
     "diff": diff,
+    "export": export,
+    "latest": latest,
     "controls": controls,
     "review": review,
     "status": status,

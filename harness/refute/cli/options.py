@@ -42,6 +42,11 @@ LockKeys = Annotated[
     typer.Option("--lock-key", help="Public key that may sign the lock (default: the one that judges)."),
 ]
 
+Timestamp = Annotated[
+    str | None,
+    typer.Option("--timestamp", metavar="URL", help="Have this RFC 3161 authority say when it saw what is signed."),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class JudgingOptions:
@@ -56,6 +61,7 @@ class JudgingOptions:
             "--sequence", help="Number of this verdict (default: one more than the last on its release).", min=1
         ),
     ] = None
+    timestamp: Timestamp = None
     specs: Annotated[
         list[Path] | None,
         typer.Option("--specs", help="Your own specs and releases, files or folders: the run's must be these."),

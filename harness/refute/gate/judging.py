@@ -24,7 +24,8 @@ from refute.spec.waiver import load_waivers
 @dataclass(frozen=True, slots=True)
 class JudgeOptions:
     """With which key a judge signs (a PEM file; None: the development key), whose locks it believes, and what else
-    `refute judge` takes: waivers, the policy that says who may waive, a number, and the operator's own specs."""
+    `refute judge` takes: waivers, the policy that says who may waive, a number, the operator's own specs, and the URL
+    of a timestamp authority."""
 
     refute_dir: Path
     key: Path | None
@@ -33,6 +34,7 @@ class JudgeOptions:
     policy: Path | None = None
     sequence: int | None = None
     specs: Sequence[Path] = ()
+    timestamp: str | None = None
 
     def check_key(self) -> bytes | None:
         """The public half (PEM) of `key` as it is now; None for the development key, which may have to be made yet.
@@ -105,6 +107,7 @@ def _judge_arguments(run: Path, options: JudgeOptions, answer_fd: int) -> list[s
         "--policy": [options.policy],
         "--sequence": [options.sequence],
         "--specs": options.specs,
+        "--timestamp": [options.timestamp],
     }
     given = [(name, str(each)) for name, values in named.items() for each in values if each is not None]
     return ["judge", str(run), *(word for pair in given for word in pair), *signing, "--answer-fd", str(answer_fd)]

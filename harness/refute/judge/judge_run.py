@@ -47,7 +47,8 @@ class Operator:
 
     `development`: the key was made on this machine and vouches for nobody. A lock counts when one of `lock_keys` (PEM)
     signed it; without any, the public half of `key` must have. `sequence` numbers the verdict among those of its
-    release; left out, it is the next one of the run's siblings.
+    release; left out, it is the next one of the run's siblings. `authority` is the URL of an RFC 3161 service that is
+    asked when it saw the signature.
     """
 
     key: PrivateKey
@@ -56,6 +57,7 @@ class Operator:
     waivers: WaiverFile = _NO_WAIVERS
     lock_keys: Sequence[bytes] = ()
     sequence: int | None = None
+    authority: str | None = None
 
     @property
     def signer(self) -> Signer:
@@ -97,7 +99,8 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     Raises UsageError for a folder that is no run or a sequence already passed, SpecError when the texts in run.json
     do not parse, UnreadableInputError when records.jsonl or evidence.jsonl cannot be read, EvidenceError when the
     evidence or what is kept beside the runs cannot, VerificationError when run.json or evidence.jsonl contradicts
-    itself: what would not verify is not signed. ExperimentError where the verdict cannot be written.
+    itself: what would not verify is not signed. ServiceError where the operator's authority gave no timestamp, and
+    ExperimentError where the verdict cannot be written.
     """
     run_file = run.read_run()
     texts = parse_texts(run_file.release, run_file.specs, operator.policy_text)
@@ -117,7 +120,7 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
         predicate = _predicate(case, verdict, run, evidence, subject, number=number, remeasured=remeasured)
         recompute(predicate)
         remember_texts(runs, texts.specs, texts.spec_texts)
-        return sign_verdict(predicate, operator.key, run.path)
+        return sign_verdict(predicate, operator.key, run.path, operator.authority)
 
 
 def _case(

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refute.attest import key_id
+from refute.attest.timestamp import load_certificate
 from refute.disk import read_regular
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
 from refute.outcome import RunClass
@@ -23,6 +24,7 @@ from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, mom
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
 OPERATOR = "operator"
+_ONE_PLACE = "name either `path` or `pem`, not both and not neither"
 _Named = Annotated[str, Field(pattern=r"\S")]
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 
@@ -40,7 +42,7 @@ class KeyText(Closed):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.path is None) == (self.pem is None):
-            raise ValueError("name either `path` or `pem`, not both and not neither")
+            raise ValueError(_ONE_PLACE)
         try:
             ends = [moment(each, name) for name, each in self._window() if each]
         except VerificationError as error:
@@ -53,16 +55,44 @@ class KeyText(Closed):
         return ("valid_from", self.valid_from), ("valid_until", self.valid_until)
 
 
+class CertificateText(Closed):
+    """A certificate: PEM text, or a PEM file at a path that starts in the policy file's folder."""
+
+    path: _Named | None = None
+    pem: _Named | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.pem is None):
+            raise ValueError(_ONE_PLACE)
+        return self
+
+
+class IdentityText(Closed):
+    """Somebody whom an OIDC issuer vouches for, and who signs with keys that are made for one signature (Sigstore)."""
+
+    name: Annotated[_Named, Field(description="Who it is; for people.")]
+    identity: Annotated[_Named, Field(description="What the certificate names: an email or a URI.")]
+    issuer: Annotated[_Named, Field(description="The URL of the OIDC issuer.")]
+    trusted_root: Annotated[
+        _Named | None,
+        Field(description="Sigstore trusted root, from the policy's folder; null: the public one."),
+    ] = None
+
+
 class Role(Closed):
     """Those who may act in a role, and how many of them must."""
 
     keys: tuple[KeyText, ...] = ()
+    identities: Annotated[
+        tuple[IdentityText, ...], Field(description="Whose Sigstore bundles count, too; of the role operator alone.")
+    ] = ()
     threshold: Annotated[int, Field(ge=1, description="How many different keys must sign.")] = 1
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
-        if self.threshold > len(self.keys):
-            raise ValueError(f"a threshold of {self.threshold} cannot be met with {len(self.keys)} keys")
+        if self.threshold > (known := len(self.keys) + len(self.identities)):
+            raise ValueError(f"a threshold of {self.threshold} cannot be met with {known} keys")
         return self
 
 
@@ -81,6 +111,10 @@ class Policy(Closed):
         default=True, description="Whether the judge must have had every falsifier measure again, apart from pytest."
     )
     require_model: bool = Field(default=False, description="Whether the model must be at hand, to compare its digest.")
+    timestamp_roots: tuple[CertificateText, ...] = Field(
+        default=(),
+        description="Certificates of RFC 3161 authorities, one of which must have seen the operator's signature.",
+    )
     run_classes: tuple[RunClass, ...] | None = Field(default=None, description="Run classes that will do; null: any.")
     releases: tuple[ReleaseId, ...] | None = Field(default=None, description="Release ids that will do; null: any.")
     min_sequence: Positive | None = Field(default=None, description="The lowest number of a verdict on its release.")
@@ -111,6 +145,9 @@ class Policy(Closed):
         return self
 
     def _role_faults(self) -> Iterator[tuple[KeyPath, str]]:
+        for name, held in self.roles.items():
+            if held.identities and name != OPERATOR:
+                yield ("roles", name, "identities"), "who reviews has a key of their own"
         for number, role in enumerate(self.sign_off or ()):
             if role == OPERATOR:
                 yield ("sign_off", number), "the operator signs verdicts and cannot review them"
@@ -159,13 +196,14 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy with its keys. `sha256` is of the file's bytes, which are `text` in UTF-8."""
+    """A policy with its keys and certificates (PEM). `sha256` is of the file's bytes, which are `text` in UTF-8."""
 
     policy: Policy
     path: Path
     sha256: str
     text: str
     keys: Mapping[str, tuple[TrustedKey, ...]]
+    timestamp_roots: tuple[bytes, ...] = ()
 
     def keys_of(self, role: str) -> tuple[TrustedKey, ...]:
         """The keys of `role`; none for a role that the policy does not have."""
@@ -173,10 +211,11 @@ class LoadedPolicy:
 
 
 def load_policy(path: Path) -> LoadedPolicy:
-    """Read a policy file and the key files that it names.
+    """Read a policy file, and the key files and certificates that it names.
 
-    Raises SpecError with every problem: of the file, of a key that cannot be read or is of no accepted kind, of a key
-    that stands twice in one role, where it would count once, and of one that stands in two roles, which are then one.
+    Raises SpecError with every problem: of the file, of a key or certificate that cannot be read or is of no accepted
+    kind, of a key that stands twice in one role, where it would count once, and of one that stands in two roles, which
+    are then one.
     """
     text = read_text(path)
     document = parse_yaml(text, str(path))
@@ -184,9 +223,21 @@ def load_policy(path: Path) -> LoadedPolicy:
     problems: list[Problem] = []
     keys = {role: _load_keys(role, policy, path.parent, document, problems) for role in sorted(policy.roles)}
     problems += _shared_keys(keys, document)
+    roots = _load_roots(policy, path.parent, document, problems)
     if problems:
         raise SpecError(problems)
-    return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys)
+    return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys, roots)
+
+
+def _load_roots(policy: Policy, folder: Path, document: Document, problems: list[Problem]) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    for number, text in enumerate(policy.timestamp_roots):
+        try:
+            found.append(_pem(text, folder, "certificate"))
+            load_certificate(found[-1])
+        except (UnreadableInputError, UsageError) as error:
+            problems.append(document.problem(("timestamp_roots", number), str(error)))
+    return tuple(found)
 
 
 def _shared_keys(keys: Mapping[str, tuple[TrustedKey, ...]], document: Document) -> Iterator[Problem]:
@@ -216,15 +267,18 @@ def _load_keys(
 
 
 def _load_key(text: KeyText, folder: Path) -> TrustedKey:
-    if text.pem is not None:
-        pem = text.pem.encode("utf-8")
-    else:
-        path = folder / Path(text.path or "").expanduser()
-        try:
-            pem = read_regular(path)
-        except (OSError, ValueError) as error:
-            raise UnreadableInputError(f"cannot read the public key {path}: {error}") from error
+    pem = _pem(text, folder, "public key")
     return TrustedKey(text.name, key_id(pem), pem, text)
+
+
+def _pem(text: KeyText | CertificateText, folder: Path, what: str) -> bytes:
+    if text.pem is not None:
+        return text.pem.encode("utf-8")
+    path = folder / Path(text.path or "").expanduser()
+    try:
+        return read_regular(path)
+    except (OSError, ValueError) as error:
+        raise UnreadableInputError(f"cannot read the {what} {path}: {error}") from error
 
 
 def operator_keys(policy: LoadedPolicy) -> list[bytes]:

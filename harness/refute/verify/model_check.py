@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
@@ -12,8 +13,11 @@ from refute.judge.subject import ModelFacts, disagreement, manifest_of
 _NAMED = 4
 
 
-def check_model(predicate: Predicate, path: Path) -> list[str]:
+def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -> list[str]:
     """What was checked of the model folder or file at `path`, in words.
+
+    Files `ignored` (their paths below the folder) may have been added since, such as a README at publication; one that
+    was judged is compared all the same.
 
     Raises StaleVerdictError, naming files, when it is not the one that was judged; VerificationError when it has no
     unambiguous digest, or when a `model.sig` beside it speaks of other files; UnreadableInputError when it cannot be
@@ -32,7 +36,9 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
         raise StaleVerdictError(
             f"the verdict is about {kind} {subject.name}, which {path} is not", hint=hint, cause="subject"
         )
-    manifest = hash_model(path)
+    found, judged = hash_model(path), manifest_of(model).as_mapping()
+    added = [each.name for each in found.resources if each.name in ignored and each.name not in judged]
+    manifest = ModelManifest(tuple(each for each in found.resources if each.name not in added))
     if manifest.resources != manifest_of(model).resources:
         what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"
         raise StaleVerdictError(
@@ -42,9 +48,10 @@ def check_model(predicate: Predicate, path: Path) -> list[str]:
             cause="subject",
         )
     checks = [f"model {path.name} is the one that was judged ({subject.sha256[:12]}…)"]
+    checks += [f"added since, and ignored as you asked: {', '.join(added)}"] if added else []
     signature = path / SIGNATURE_FILE
     if folder and signature.is_file():
-        if fault := disagreement(signature.read_bytes(), manifest):
+        if fault := disagreement(signature.read_bytes(), found):
             raise VerificationError(fault, hint="sign the model again", cause="model_signature")
         checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
     return checks

@@ -12,7 +12,7 @@ from refute.judge.verdict import WaiverRuling, WaiverState
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
 from refute.spec.criteria import parse_spec
-from refute.spec.fields import moment
+from refute.spec.fields import moment, utc_text
 from refute.spec.policy import OPERATOR, LoadedPolicy, Policy, operator_keys
 from refute.verify.sign_off.count import SignOffCount, count_sign_offs
 from refute.verify.verification import Verified
@@ -55,11 +55,19 @@ def enforce(
 def _signers(policy: LoadedPolicy, signers: frozenset[str], verified: Verified) -> Iterator[str]:
     role = policy.policy.roles.get(OPERATOR)
     signed = [key for key in policy.keys_of(OPERATOR) if key.id in signers]
-    faults = {key.name: key.fault_at(verified.predicate.evaluated_at) for key in signed}
+    faults = {key.name: key.fault_at(_signed_at(key.id, verified)) for key in signed}
     yield from (f"the key of {name} {fault}" for name, fault in faults.items() if fault)
     valid = sum(not fault for fault in faults.values())
     if role is not None and valid < role.threshold:
         yield f"signed by {valid} keys of the role {OPERATOR}, {role.threshold} required"
+    if policy.timestamp_roots and verified.seen.keys().isdisjoint(key.id for key in signed):
+        yield f"no timestamp: no authority of the policy saw a signature of the role {OPERATOR}"
+
+
+def _signed_at(key: str, verified: Verified) -> str:
+    """When this key signed: by an authority's clock if there is one, else by the signer's."""
+    seen = verified.seen.get(key)
+    return utc_text(seen.moment) if seen else verified.predicate.evaluated_at
 
 
 def _identity(policy: Policy, verified: Verified) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from refute.attest import Json, Statement, envelope_signers, key_id, read_statement, verify_envelope
+from refute.attest import Json, Statement, envelope_signers, key_id, open_envelope, read_statement, verify_envelope
 from refute.disk import read_regular
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.judge.predicate.bundle import read_bundle
@@ -137,7 +137,7 @@ def _attested(
 
 def _approval(envelope: bytes, key: bytes) -> Statement:
     try:
-        return read_statement(*verify_envelope(envelope, [key]), predicate_type=None)
+        return read_statement(*verify_envelope(open_envelope(envelope), [key]), predicate_type=None)
     except VerificationError as error:
         raise VerificationError(f"the consumer's attestation: {error}", hint=error.hint) from error
 

@@ -5,39 +5,50 @@ What this cannot tell: whether the machine that ran the gate was honest before i
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from refute.attest import canonical_json, envelope_signers, key_id, peek_envelope, read_statement, verify_envelope
-from refute.attest.timestamp import read_timestamp
+from refute.attest import (
+    canonical_json,
+    envelope_signers,
+    key_id,
+    peek_envelope,
+    read_statement,
+    verify_envelope,
+)
+from refute.attest.timestamp import Timestamp
 from refute.disk import read_regular
 from refute.errors import UnreadableInputError, VerificationError
-from refute.judge.predicate.bundle import check_projections, read_bundle
+from refute.judge.predicate.bundle import Bundle, check_projections, read_bundle
 from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
 from refute.outcome import Ruling
-from refute.spec.fields import first_fault, moment, utc_text
+from refute.spec.fields import first_fault
 from refute.verify.evidence_check import check_evidence
 from refute.verify.freshness import Expected, check_freshness
 from refute.verify.model_check import check_model
+from refute.verify.timestamps import check_lock_timestamp, check_timestamps
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An authentic verdict and what was checked about it, in words."""
+    """An authentic verdict and what was checked about it, in words.
+
+    `seen` says when an RFC 3161 authority saw signatures, by the id of the key that made them.
+    """
 
     predicate: Predicate
     payload_sha256: str
     checks: tuple[str, ...]
     model_compared: bool = False
+    seen: Mapping[str, Timestamp] = field(default_factory=dict)
 
 
 @contextmanager
@@ -55,7 +66,7 @@ def read_verdict(path: Path) -> bytes:
         return read_regular(path)
     except OSError as error:
         raise UnreadableInputError(
-            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json or its bundle"
+            f"cannot read {path}: {error.strerror or error}", hint="name a verdict.intoto.json, or a bundle of it"
         ) from error
 
 
@@ -72,21 +83,27 @@ def verify_verdict(
     *,
     threshold: int = 1,
     model: Path | None = None,
+    ignored: Sequence[str] = (),
     store: str | Path | None = None,
     expected_release: str | None = None,
     max_age: timedelta | None = None,
     at: datetime | None = None,
     lock_keys: Sequence[bytes] = (),
     timestamp_roots: Sequence[bytes] = (),
+    lock_timestamp_roots: Sequence[bytes] = (),
+    timestamps: Sequence[bytes] = (),
     min_sequence: int | None = None,
     min_spec_versions: Mapping[str, int] | None = None,
 ) -> Verified:
     """Everything that can be established from `envelope`, alone or in a bundle, and what is given beside it.
 
-    `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. The other arguments are
+    `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. `ignored` are files that
+    may have been added to `model` since. The other arguments are
     those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
     With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported. With
-    `timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run began.
+    `lock_timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run
+    began. `timestamps` are answers of authorities (DER) about the verdict's signatures, beside those in a Sigstore
+    bundle; with `timestamp_roots` every one must hold, without they are only reported.
 
     Raises:
         VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.
@@ -101,7 +118,7 @@ def verify_verdict(
         predicate = _predicate(statement.predicate)
         if (statement.subject_name, statement.subject_sha256) != (predicate.subject.name, predicate.subject.sha256):
             raise VerificationError("the statement's subject is not the predicate's subject")
-        stranger = _check_signer(bundle.verdict, trusted_keys, predicate)
+        stranger = _check_signer(bundle, trusted_keys, predicate)
     checks = ["signed by a trusted key" if threshold == 1 else f"signed by {threshold} different trusted keys"]
     checks += [stranger] if stranger else []
     with _stage("verdict"):
@@ -109,18 +126,21 @@ def verify_verdict(
         if predicate.verdict.ruling is not Ruling.NO_GO and not predicate.remeasured:
             checks.append("not remeasured: the judge took the run's own records")
     with _stage("projection"):
-        found = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
-        checks += [found] if found else []
+        projected = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
+        checks += [projected] if projected else []
     checks += [predicate.engine.sentence] if predicate.engine else ["it does not say which refute judged"]
     checks += check_freshness(predicate, expected)
     with _stage("lock"):
         checks.append(_lock(predicate, lock_keys))
-        checks += _timestamp(predicate, timestamp_roots)
+        checks += check_lock_timestamp(predicate, lock_timestamp_roots)
+    with _stage("timestamp"):
+        seen, found = check_timestamps(bundle, trusted_keys, timestamps, timestamp_roots, predicate.evaluated_at)
+        checks += found
     with _stage("subject"):
-        checks += check_model(predicate, model) if model else ["model not compared: give --model"]
+        checks += check_model(predicate, model, ignored) if model else ["model not compared: give --model"]
     with _stage("evidence"):
         checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
-    return Verified(predicate, statement.payload_sha256, tuple(checks), model_compared=model is not None)
+    return Verified(predicate, statement.payload_sha256, tuple(checks), model_compared=model is not None, seen=seen)
 
 
 @contextmanager
@@ -133,14 +153,16 @@ def _stage(cause: str) -> Iterator[None]:
         raise
 
 
-def _check_signer(envelope: bytes, trusted_keys: Sequence[bytes], predicate: Predicate) -> str:
+def _check_signer(bundle: Bundle, trusted_keys: Sequence[bytes], predicate: Predicate) -> str:
     """A remark when the signer that the verdict names is none of the trusted keys that signed it.
 
-    Raises VerificationError when it is certain that this key did not sign at all.
+    Raises VerificationError when it is certain that this key did not sign at all. Of a Sigstore bundle that never is:
+    it holds one signature of perhaps several.
     """
-    claimed, signers = predicate.signer.key_id, envelope_signers(envelope, trusted_keys)
-    _, signatures = peek_envelope(envelope)
-    if claimed not in signers and (signatures == len(signers) or claimed in map(key_id, trusted_keys)):
+    claimed, signers = predicate.signer.key_id, envelope_signers(bundle.verdict, trusted_keys)
+    _, signatures = peek_envelope(bundle.verdict)
+    known = signatures == len(signers) or claimed in map(key_id, trusted_keys)
+    if claimed not in signers and bundle.sigstore is None and known:
         raise VerificationError(
             f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",
             cause="signer",
@@ -174,24 +196,3 @@ def _lock(predicate: Predicate, lock_keys: Sequence[bytes]) -> str:
     if found.state is not LockState.HELD:
         raise VerificationError(f"the lock did not hold: {'; '.join(found.reasons)}")
     return f"pre-registered at {signed.lock.locked_at}, lock {signed.payload_sha256}, signed by key {signed.key_id}"
-
-
-def _timestamp(predicate: Predicate, roots: Sequence[bytes]) -> list[str]:
-    """Raises VerificationError where a timestamp was demanded and shows no lock from before the run."""
-    lock = predicate.lock
-    if not roots:
-        return ["the lock's timestamp was not checked: give --timestamp-root"] if lock and lock.timestamp else []
-    if lock is None or not lock.timestamp:
-        what = "the run was not pre-registered" if lock is None else "the lock has no timestamp"
-        raise VerificationError(f"{what}, and --timestamp-root demands one", cause="timestamp")
-    try:
-        answer = base64.b64decode(lock.timestamp, validate=True)
-    except ValueError as error:
-        raise VerificationError(f"the lock's timestamp is no base64: {error}", cause="timestamp") from error
-    found = read_timestamp(answer, lock.envelope.encode("utf-8"), roots)
-    if found.moment > moment(predicate.run.started_at, "started_at"):
-        raise VerificationError(
-            f"the lock was seen at {utc_text(found.moment)}, after the run began at {predicate.run.started_at}",
-            cause="timestamp",
-        )
-    return [f"the lock was seen at {utc_text(found.moment)} by {found.authority}"]

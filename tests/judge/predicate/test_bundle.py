@@ -66,7 +66,9 @@ def test_a_go_as_a_verification_summary(judged: Judged) -> None:
     assert summary["timeVerified"] == judged.predicate.evaluated_at
     assert summary["resourceUri"].endswith("/release/tiny")
     assert set(summary["policy"]) == {"uri", "digest"}
-    assert summary["inputAttestations"] == [{"uri": "verdict.intoto.json#payload", "digest": {"sha256": "a" * 64}}]
+    assert summary["inputAttestations"] == [
+        {"uri": f"https://refute.invalid/verdict/{'a' * 64}", "digest": {"sha256": "a" * 64}}
+    ]
     assert (summary["verificationResult"], summary["verifiedLevels"]) == ("PASSED", ["REFUTE_GO_QUICK"])
     assert statement["subject"][0]["digest"] == {"sha256": judged.predicate.subject.sha256}
 
@@ -195,4 +197,6 @@ def test_a_model_signature_is_among_the_inputs(judged: Judged) -> None:
     assert model is not None
     signed = judged.predicate.model_copy(update={"model": model.model_copy(update={"signature_sha256": "b" * 64})})
     attestations = statements(signed)[SUMMARY_TYPE]["predicate"]["inputAttestations"]
-    assert attestations[1:] == [{"uri": "model.sig", "digest": {"sha256": "b" * 64}}]
+    assert attestations[1:] == [
+        {"uri": f"https://refute.invalid/model-signature/{'b' * 64}", "digest": {"sha256": "b" * 64}}
+    ]

@@ -161,7 +161,15 @@ def test_a_model_is_listed_file_by_file(judge_model: Callable[..., Judged], tmp_
         "method": "files",
         "hash_type": "sha256",
         "allow_symlinks": False,
-        "ignore_paths": (".cache/huggingface", ".git", ".gitattributes", ".github", ".gitignore", "model.sig"),
+        "ignore_paths": (
+            "*.sigstore.json",
+            ".cache/huggingface",
+            ".git",
+            ".gitattributes",
+            ".github",
+            ".gitignore",
+            "model.sig",
+        ),
     }
 
 

@@ -47,6 +47,7 @@ def gate(
         judged_by.policy,
         judged_by.sequence,
         judged_by.specs or (),
+        judged_by.timestamp,
     )
     ended = run_gate(release, context.args, judging)
     status = status_of_ruling(ended.signed.ruling, accept_warn=accept_warn)

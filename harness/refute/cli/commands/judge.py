@@ -136,6 +136,7 @@ def _operator(key: PrivateKey, judged_by: JudgingOptions, *, development: bool) 
         waivers=load_waivers(judged_by.waivers) if judged_by.waivers else WaiverFile(),
         lock_keys=read_keys(judged_by.lock_key or ()),
         sequence=judged_by.sequence,
+        authority=judged_by.timestamp,
     )
 
 

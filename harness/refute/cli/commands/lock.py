@@ -12,7 +12,7 @@ import typer
 from refute.cli.arguments import read_keys
 from refute.cli.console import print_json
 from refute.cli.exit_statuses import Status
-from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey
+from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey, Timestamp
 from refute.errors import LooseningError
 from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_folder
 
@@ -36,9 +36,7 @@ def lock(
     ] = None,
     falsifiers: FalsifierFolders = None,
     refute_dir: RefuteDir = REFUTE_DIR,
-    timestamp: Annotated[
-        str | None, typer.Option(metavar="URL", help="Have this RFC 3161 authority say when it saw the lock.")
-    ] = None,
+    timestamp: Timestamp = None,
     as_json: Json = False,
 ) -> None:
     """Pre-register a release: sign, before the run, what it will be judged by and made from.

@@ -1,26 +1,30 @@
 """verdict.intoto.jsonl: the verdict and its projections, one signed envelope a line; the verdict decides.
 
 A bundle is not signed as a whole: whoever holds it may take lines away. Nothing is concluded from a line that is
-missing, and a projection that is there must say what its verdict says.
+missing, and a projection that is there must say what its verdict says. In the place of an envelope there may be a
+Sigstore bundle around it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refute.attest import (
     PAYLOAD_TYPE,
     PREDICATE_TYPE,
     PrivateKey,
+    SigstoreBundle,
     canonical_json,
     countersign_envelope,
+    is_sigstore_bundle,
     parse_json,
     peek_envelope,
+    read_sigstore_bundle,
     sign_envelope,
     verify_envelope,
 )
-from refute.errors import VerificationError
+from refute.errors import UsageError, VerificationError
 from refute.judge.predicate.model import Predicate
 from refute.judge.predicate.projections import SUMMARY_TYPE, TEST_RESULT_TYPE, project
 
@@ -33,12 +37,14 @@ _PROJECTIONS = (TEST_RESULT_TYPE, SUMMARY_TYPE)
 class Bundle:
     """The lines of a bundle by what they claim to be; nothing in it is verified yet.
 
-    `others` are further statements, such as sign-offs, each with the predicate type that it claims.
+    `others` are further statements, such as sign-offs, each with the predicate type that it claims. `sigstore` is the
+    Sigstore bundle that the verdict's envelope came in, if it did.
     """
 
     verdict: bytes
     projections: tuple[bytes, ...] = ()
     others: tuple[tuple[str, bytes], ...] = ()
+    sigstore: SigstoreBundle | None = None
 
 
 def write_bundle(envelope: bytes, predicate: Predicate, payload_sha256: str, keys: Sequence[PrivateKey]) -> bytes:
@@ -51,8 +57,11 @@ def write_bundle(envelope: bytes, predicate: Predicate, payload_sha256: str, key
 def countersign_bundle(data: bytes, key: PrivateKey) -> bytes:
     """`data`, a verdict alone or a bundle, with a signature by `key` on the verdict and on each of its projections.
 
-    Raises as `read_bundle` and `attest.countersign_envelope` do.
+    Raises UsageError for a Sigstore bundle, which holds one signature, and as `read_bundle` and
+    `attest.countersign_envelope` do.
     """
+    if is_sigstore_bundle(data) or any(map(is_sigstore_bundle, data.split(b"\n"))):
+        raise UsageError("a Sigstore bundle holds one signature", hint="countersign verdict.intoto.json")
     bundle = read_bundle(data)
     if bundle.verdict == data:
         return countersign_envelope(data, key)
@@ -61,28 +70,36 @@ def countersign_bundle(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_bundle(data: bytes) -> Bundle:
-    """The lines of `data`; a file with one envelope, however it is laid out, is a bundle of one.
+    """The lines of `data`; a file with one envelope or Sigstore bundle, however it is laid out, is a bundle of one.
 
     Raises VerificationError unless exactly one line claims to be a verdict.
     """
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) < 2 or not _is_envelope(lines[0]):
-        return Bundle(data)
+        return _opened(data)
     if len(lines) > MAX_LINES:
         raise VerificationError(f"the bundle has {len(lines)} lines; at most {MAX_LINES} are read")
-    kinds = [_kind(line, number) for number, line in enumerate(lines, start=1)]
-    verdicts = [line for line, kind in zip(lines, kinds, strict=True) if kind == PREDICATE_TYPE]
+    opened = [_opened(line) for line in lines]
+    kinds = [_kind(each.verdict, number) for number, each in enumerate(opened, start=1)]
+    found = list(zip(kinds, opened, strict=True))
+    verdicts = [each for kind, each in found if kind == PREDICATE_TYPE]
     if len(verdicts) != 1:
         raise VerificationError(
             f"the bundle holds {len(verdicts)} verdicts; there must be one", hint="give the verdict's own file"
         )
-    return Bundle(
+    return replace(
         verdicts[0],
-        tuple(line for line, kind in zip(lines, kinds, strict=True) if kind in _PROJECTIONS),
-        tuple(
-            (kind, line) for line, kind in zip(lines, kinds, strict=True) if kind not in (PREDICATE_TYPE, *_PROJECTIONS)
-        ),
+        projections=tuple(each.verdict for kind, each in found if kind in _PROJECTIONS),
+        others=tuple((kind, each.verdict) for kind, each in found if kind not in (PREDICATE_TYPE, *_PROJECTIONS)),
     )
+
+
+def _opened(data: bytes) -> Bundle:
+    """One envelope, alone or in a Sigstore bundle."""
+    if not is_sigstore_bundle(data):
+        return Bundle(data)
+    found = read_sigstore_bundle(data)
+    return Bundle(found.envelope, sigstore=found)
 
 
 def check_projections(

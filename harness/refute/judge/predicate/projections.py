@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from refute.attest import SIGNATURE_FILE, Json, build_statement, canonical_json, sha256_hex
+from refute.attest import Json, build_statement, canonical_json, sha256_hex
 from refute.judge.predicate.model import Predicate
 from refute.judge.verdict import CriterionRuling
 from refute.outcome import Outcome, Ruling, Severity
@@ -24,6 +24,8 @@ SUMMARY_TYPE = "https://slsa.dev/verification_summary/v1"
 VERIFIER_ID = "https://refute.invalid/verifier"
 _RELEASE = "https://refute.invalid/release/"
 _SPECS = "https://refute.invalid/specs/"
+_VERDICT = "https://refute.invalid/verdict/"
+_MODEL_SIGNATURE = "https://refute.invalid/model-signature/"
 _TEST_RESULTS = {Ruling.GO: "PASSED", Ruling.WARN: "WARNED", Ruling.NO_GO: "FAILED"}
 
 
@@ -35,9 +37,27 @@ class Projection:
     payload: bytes
 
 
-def project(predicate: Predicate, payload_sha256: str) -> tuple[Projection, ...]:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a consumer knows things by: who verified, what was released (a package URL, say), and where the run stands.
+
+    Left out, the names are this program's own, and a run has no address.
+    """
+
+    verifier_id: str = VERIFIER_ID
+    resource_uri: str | None = None
+    run_url: str | None = None
+
+
+OWN_NAMES = Names()
+
+
+def project(predicate: Predicate, payload_sha256: str, names: Names = OWN_NAMES) -> tuple[Projection, ...]:
     """Both projections of a verdict over its own subject. Pure: the same verdict gives the same bytes."""
-    contents = ((TEST_RESULT_TYPE, _test_result(predicate)), (SUMMARY_TYPE, _summary(predicate, payload_sha256)))
+    contents = (
+        (TEST_RESULT_TYPE, _test_result(predicate, names)),
+        (SUMMARY_TYPE, _summary(predicate, payload_sha256, names)),
+    )
     subject = predicate.subject
     return tuple(
         Projection(kind, build_statement(subject.name, subject.sha256, content, predicate_type=kind))
@@ -50,10 +70,12 @@ def resource_uri(release: str) -> str:
     return f"{_RELEASE}{release}"
 
 
-def _test_result(predicate: Predicate) -> Mapping[str, Json]:
+def _test_result(predicate: Predicate, names: Names) -> Mapping[str, Json]:
     """Criteria by name. Only what was corroborated has passed; a waiver makes nothing pass."""
     criteria = predicate.verdict.criteria
+    url: dict[str, Json] = {} if names.run_url is None else {"url": names.run_url}
     return {
+        **url,
         "result": _TEST_RESULTS[predicate.verdict.ruling],
         "configuration": _configuration(predicate),
         "passedTests": _names(each for each in criteria if each.outcome is Outcome.CORROBORATED and each.holds),
@@ -72,18 +94,20 @@ def _names(rulings: Iterable[CriterionRuling]) -> list[Json]:
 
 def _configuration(predicate: Predicate) -> list[Json]:
     """What was tested against: every spec and the release file, by the SHA-256 of their bytes."""
-    specs = [_descriptor(f"{_SPECS}{spec.id}", spec.sha256) for spec in predicate.specs]
-    return [*specs, _descriptor(resource_uri(predicate.release.id), predicate.release.sha256)]
+    texts = [(spec.id, f"{_SPECS}{spec.id}", spec.sha256) for spec in predicate.specs]
+    release = predicate.release
+    texts.append((release.id, resource_uri(release.id), release.sha256))
+    return [{"name": name, **_descriptor(uri, digest)} for name, uri, digest in texts]
 
 
-def _summary(predicate: Predicate, payload_sha256: str) -> Mapping[str, Json]:
+def _summary(predicate: Predicate, payload_sha256: str, names: Names) -> Mapping[str, Json]:
     """PASSED for GO alone: the format has no WARN, and who reads PASSED reads no further."""
     passed = predicate.verdict.ruling is Ruling.GO
     level = f"REFUTE_GO_{predicate.release.run_class.value.upper()}"
     return {
-        "verifier": {"id": VERIFIER_ID, "version": _versions(predicate)},
+        "verifier": {"id": names.verifier_id, "version": _versions(predicate)},
         "timeVerified": predicate.evaluated_at,
-        "resourceUri": resource_uri(predicate.release.id),
+        "resourceUri": names.resource_uri or resource_uri(predicate.release.id),
         "policy": _policy(predicate),
         "inputAttestations": _attestations(predicate, payload_sha256),
         "verificationResult": "PASSED" if passed else "FAILED",
@@ -108,9 +132,9 @@ def _policy(predicate: Predicate) -> Json:
 
 def _attestations(predicate: Predicate, payload_sha256: str) -> list[Json]:
     """The verdict, by its payload: an envelope's text may change while what it signs does not."""
-    verdict = _descriptor("verdict.intoto.json#payload", payload_sha256)
+    verdict = _descriptor(f"{_VERDICT}{payload_sha256}", payload_sha256)
     signature = predicate.model.signature_sha256 if predicate.model is not None else None
-    return [verdict] if signature is None else [verdict, _descriptor(SIGNATURE_FILE, signature)]
+    return [verdict] if signature is None else [verdict, _descriptor(f"{_MODEL_SIGNATURE}{signature}", signature)]
 
 
 def _descriptor(uri: str, sha256: str) -> dict[str, Json]:

@@ -1,7 +1,8 @@
 """Where the verdicts of a run lie. None is overwritten: judging again puts a second one beside the first.
 
 The first is verdict.intoto.json, with verdict.intoto.jsonl (the same envelope, and its projections for policy engines),
-verifier.pem (the public half of the key that signed), and report.html, .json, .md; of the second all are marked `-2`.
+verifier.pem (the public half of the key that signed), perhaps verdict.tsr, and report.html, .json, .md; of the second
+all are marked `-2`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from refute.disk import create_file, writing
 
-_VERDICT = re.compile(r"verdict(?:-([2-9]|[1-9][0-9]+))?\.intoto\.jsonl?")
+_VERDICT = re.compile(r"verdict(?:-([2-9]|[1-9][0-9]+))?\.(?:intoto\.jsonl?|sigstore\.json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,18 @@ class VerdictFiles:
         """The public half of the key that signed."""
         return self._named("verifier", "pem")
 
+    @property
+    def timestamp(self) -> Path:
+        """What an RFC 3161 authority said of the signature, where it was asked."""
+        return self._named("verdict", "tsr")
+
     def report(self, suffix: str) -> Path:
         """The report in the format of this suffix."""
         return self._named("report", suffix)
+
+    def exported(self, suffix: str) -> Path:
+        """The verdict in somebody else's format, whose file names end so."""
+        return self._named("verdict", suffix)
 
     def _named(self, stem: str, suffix: str) -> Path:
         mark = "" if self.number == 1 else f"-{self.number}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from refute.attest import Statement, envelope_signers, read_statement, verify_envelope
+from refute.attest import Statement, envelope_signers, open_envelope, read_statement, verify_envelope
 from refute.errors import VerificationError
 from refute.escaping import clip
 from refute.outcome import Ruling
@@ -40,6 +40,7 @@ def count_sign_offs(
     count = SignOffCount()
     for name, data in sorted(files.items()):
         try:
+            data = open_envelope(data)
             signers = [trusted[each] for each in sorted(envelope_signers(data, [key.pem for key in trusted.values()]))]
             statement = _statement(data, signers)
         except VerificationError as error:
@@ -65,7 +66,7 @@ def withdrawals(verified: Verified, operators: Sequence[bytes], files: Mapping[s
     found: list[str] = []
     for name, data in sorted(files.items()):
         try:
-            statement = read_statement(*verify_envelope(data, operators), predicate_type=SIGN_OFF_TYPE)
+            statement = read_statement(*verify_envelope(open_envelope(data), operators), predicate_type=SIGN_OFF_TYPE)
         except VerificationError:
             continue  # somebody else's: `count_sign_offs` says whose
         if statement.subject_sha256 != verified.payload_sha256:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.attest import key_id, public_pem
+from refute.attest import key_id, public_pem, write_sigstore_bundle
 from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.errors import UsageError
 from refute.spec.fields import utc_now
@@ -17,7 +17,10 @@ from refute.verify.verification import verify_file
 
 @dataclass(frozen=True, slots=True)
 class SignOffRequest:
-    """What the caller asks for. `key` is a PEM file or a URI; `verdict_keys` are trusted for the verdict."""
+    """What the caller asks for. `key` is a PEM file or a URI; `verdict_keys` are trusted for the verdict.
+
+    `sigstore`: the sign-off is to be a Sigstore bundle.
+    """
 
     verdict: Path
     role: str
@@ -29,6 +32,7 @@ class SignOffRequest:
     verdict_keys: tuple[Path, ...]
     policy: Path | None
     out: Path | None
+    sigstore: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     signed = sign_off_verdict(
         verified, key, role=request.role, decision=request.decision, note=request.note, at=utc_now()
     )
-    path = request.out or default_path(request.verdict, request.role, key)
-    write_sign_off(path, signed)
+    path = request.out or default_path(request.verdict, request.role, key, sigstore=request.sigstore)
+    write_sign_off(path, write_sigstore_bundle(signed, own_id) if request.sigstore else signed)
     return WrittenSignOff(path, request.role, request.decision, own_id, verified.payload_sha256)
 
 

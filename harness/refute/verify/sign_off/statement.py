@@ -26,7 +26,7 @@ from refute.verify.verification import Verified
 
 Decision = Literal["approve", "reject", "withdraw"]
 SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
-FILES = "sign-off-*.intoto.json"
+FILES = ("sign-off-*.intoto.json", "sign-off-*.sigstore.json")
 _UTC = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 
 
@@ -87,9 +87,10 @@ def parse_sign_off(statement: Statement) -> SignOff:
         raise VerificationError(f"it is not formed as a sign-off: {first_fault(error)}") from error
 
 
-def default_path(verdict: Path, role: str, key: PrivateKey) -> Path:
+def default_path(verdict: Path, role: str, key: PrivateKey, *, sigstore: bool = False) -> Path:
     """Where a sign-off lies so that `refute verify` finds it: beside the verdict, named by role and key."""
-    return verdict.parent / f"sign-off-{role}-{key_id(public_pem(key))[:16]}.intoto.json"
+    suffix = "sigstore.json" if sigstore else "intoto.json"
+    return verdict.parent / f"sign-off-{role}-{key_id(public_pem(key))[:16]}.{suffix}"
 
 
 def write_sign_off(path: Path, envelope: bytes) -> None:
@@ -104,6 +105,6 @@ def write_sign_off(path: Path, envelope: bytes) -> None:
 
 def find_sign_offs(verdict: Path) -> tuple[list[Path], list[str]]:
     """The sign-off files beside a verdict, by name; and in words what is called like one and is no file."""
-    named = sorted(verdict.parent.glob(FILES))
+    named = sorted(path for pattern in FILES for path in verdict.parent.glob(pattern))
     odd = [f"does not count: {path.name!a} is no file" for path in named if not path.is_file()]
     return [path for path in named if path.is_file()], odd

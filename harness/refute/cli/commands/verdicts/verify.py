@@ -45,19 +45,39 @@ class Trust:
     policy: Annotated[
         Path | None, typer.Option(help="Policy: trusted keys by role, sign-offs, age, approvers; see docs/policy.md.")
     ] = None
+    identity: Annotated[
+        str | None, typer.Option(help="Whom the certificate in a Sigstore bundle must name: an email or a URI.")
+    ] = None
+    issuer: Annotated[str | None, typer.Option(help="The OIDC issuer (a URL) of --identity.")] = None
+    trusted_root: Annotated[
+        Path | None, typer.Option(help="Sigstore trusted root (default: that of Sigstore's public instance).")
+    ] = None
     sign_off: Annotated[
         list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
     ] = None
 
-    def rules(self) -> LoadedPolicy | None:
-        """The policy. Raises UsageError for sign-offs without one."""
+    def keys(self, data: bytes) -> list[bytes]:
+        """The keys that are named, and the one in the certificate of `data` that is shown to be of the identity."""
+        named = read_keys(self.key or ())
+        if self.identity is None and self.issuer is None and self.trusted_root is None:
+            return named
+        from refute.attest.keyless import Identity, key_of_identity
+
+        if self.identity is None:
+            given = self.issuer or self.trusted_root
+            raise UsageError(f"{given} says who vouches for an identity", hint="add --identity")
+        return [*named, key_of_identity(data, Identity(self.identity, self.issuer or ""), self.trusted_root)]
+
+    def rules(self, data: bytes) -> LoadedPolicy | None:
+        """The policy, as it reads for `data`. Raises UsageError for sign-offs without one."""
         from refute.spec.policy import load_policy
+        from refute.verify.identities import with_identities
 
         if self.sign_off and self.policy is None:
             raise UsageError(
                 "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
             )
-        return load_policy(self.policy) if self.policy else None
+        return with_identities(load_policy(self.policy), data) if self.policy else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,10 @@ class About:
 
     model: Annotated[
         str | None, typer.Option(help="The model folder or file that you have, or hub:ORG/NAME@COMMIT.")
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A file that may have been added to the model since; repeatable."),
     ] = None
     store: Annotated[
         str | None, typer.Option(help="An evidence store, a folder or a URL, to hash its files again.")
@@ -76,7 +100,10 @@ class About:
     ] = None
     timestamp_root: Annotated[
         list[Path] | None,
-        typer.Option(help="Demand that an RFC 3161 authority under this certificate saw the lock before the run."),
+        typer.Option(
+            help="Demand that an RFC 3161 authority under this certificate saw the lock before the run, and check the"
+            " verdict's timestamp."
+        ),
     ] = None
 
 
@@ -120,7 +147,7 @@ class Ending:
 
 @grouped
 def verify(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or verdict.intoto.jsonl")],
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json, or a bundle: .intoto.jsonl, .sigstore.json")],
     trust: Trust,
     about: About,
     fresh: Freshness,
@@ -147,23 +174,29 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
     """The verdict, once it meets all that was asked for."""
     from refute.spec.policy import strictest_age, trusted_keys
     from refute.verify.hub_model import locate_model
+    from refute.verify.timestamps import find_timestamps
     from refute.verify.verification import naming, verify_verdict
 
-    rules = trust.rules()
     require_store(about.store)
-    keys, envelope = read_keys(trust.key or ()), read_file(verdict)
+    envelope = read_file(verdict)
+    with naming(verdict):
+        rules, keys = trust.rules(envelope), trust.keys(envelope)
+    roots = read_certificates(about.timestamp_root or ())
     with naming(verdict):
         verified = verify_verdict(
             envelope,
             trusted_keys(rules, keys),
             threshold=trust.threshold,
             model=locate_model(about.model) if about.model else None,
+            ignored=about.ignore or (),
             store=about.store,
             expected_release=about.release,
             max_age=strictest_age(rules, fresh.max_age),
             at=parse_moment(fresh.at),
             lock_keys=read_keys(about.lock_key or ()),
-            timestamp_roots=read_certificates(about.timestamp_root or ()),
+            timestamp_roots=[*roots, *(rules.timestamp_roots if rules else ())],
+            lock_timestamp_roots=roots,
+            timestamps=find_timestamps(verdict),
             min_sequence=fresh.min_sequence,
             min_spec_versions=parse_versions(fresh.min_spec_version or ()),
         )

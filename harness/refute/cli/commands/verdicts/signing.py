@@ -60,6 +60,7 @@ def sign_off(
     public_key: PublicKey = None,
     passphrase_file: PassphraseFile = None,
     out: Annotated[Path | None, typer.Option(help="Where to write it (default: beside the verdict).")] = None,
+    sigstore: Annotated[bool, typer.Option("--sigstore", help="Write it as a Sigstore bundle.")] = False,
     as_json: Json = False,
 ) -> None:
     """Approve or reject a verdict, in a role: a statement of your own, signed with your own key.
@@ -80,6 +81,7 @@ def sign_off(
         verdict_keys=tuple(verdict_key or ()),
         policy=policy,
         out=out,
+        sigstore=sigstore,
     )
     written = make_sign_off(request)
     if as_json:

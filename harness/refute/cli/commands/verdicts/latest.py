@@ -1,0 +1,57 @@
+"""`refute latest`: of all verdicts in a folder, the one that counts for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refute.cli.arguments import parse_moment, read_keys, require_folders
+from refute.cli.console import print_json
+from refute.cli.exit_statuses import status_of_ruling
+from refute.cli.options import AcceptWarn, At, Json
+from refute.errors import UsageError
+
+
+def latest(
+    folder: Annotated[Path, typer.Argument(help="A folder with verdicts, sign-offs and withdrawals, however deep.")],
+    key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy with the operators' keys.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
+    subject: Annotated[str | None, typer.Option(metavar="SHA256", help="Or its digest, as a verdict has it.")] = None,
+    release: Annotated[str | None, typer.Option(help="The release id, where the model was judged in several.")] = None,
+    at: At = None,
+    accept_warn: AcceptWarn = False,
+    as_json: Json = False,
+) -> None:
+    """Say which verdict counts for a model: the newest by its number, whatever it says.
+
+    Where that one was withdrawn or has expired none counts, and this ends in 5: an older GO does not take its place.
+    Else it ends as its verdict does: 0 for GO, 1 for NO-GO, 3 for WARN.
+    """
+    from refute.attest import model_digest
+    from refute.spec.policy import load_policy, trusted_keys
+    from refute.verify.latest import latest_verdict
+
+    if (model is None) == (subject is None):
+        raise UsageError("say which model is meant", hint="give --model or --subject, and not both")
+    require_folders([folder])
+    found = latest_verdict(
+        folder,
+        trusted_keys(load_policy(policy) if policy else None, read_keys(key or ())),
+        digest=model_digest(model) if model else str(subject),
+        release=release,
+        at=parse_moment(at),
+    )
+    predicate = found.verified.predicate
+    ruling, number = predicate.verdict.ruling, predicate.identity.sequence
+    status = status_of_ruling(ruling, accept_warn=accept_warn)
+    if as_json:
+        shown = {"verdict": str(ruling), "path": str(found.path), "sequence": number, "others": found.others}
+        print_json({"status": int(status), **shown, "payload_sha256": found.verified.payload_sha256})
+    else:
+        typer.echo(f"{ruling}  {found.path}, number {number} of {predicate.release.id}")
+        for line in found.others:
+            typer.echo(f"  {line}")
+    raise typer.Exit(status)

@@ -19,7 +19,7 @@ PROPERTIES = sorted((ROOT / "contracts").rglob("*.py"))
 HEAVY = ("torch", "transformers", "accelerate", "gguf", "tokenizers")
 # Rooms from the ground up; those of one floor do not import each other. ARCHITECTURE.md says the same in one line.
 FLOORS = (
-    ("errors", "outcome", "job", "escaping", "disk", "output", "interrupt", "isolation"),
+    ("errors", "outcome", "job", "escaping", "disk", "output", "interrupt", "isolation", "problem_rows"),
     ("attest",),
     ("spec",),
     ("stats", "engines", "auditors", "falsifier"),

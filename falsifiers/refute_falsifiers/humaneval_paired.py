@@ -266,6 +266,22 @@ def humaneval_gain(context: Context) -> Iterator[Measurement]:
 # ------------------------------------------------------------------------------------------------ against the past
 
 
+# Says how a model was asked, in a release's run and in one of `refute eval humaneval`.
+_SUMMARIES = ("summary.json", "generation.json")
+_ALIKE = {"protocol": "chat_primed", "system_prompt": None}
+
+
+def _asked(evidence: Evidence) -> dict[str, Any]:
+    """By which protocol and system prompt. Raises ValueError where nothing says so."""
+    for file in _SUMMARIES:
+        if file in evidence.files and _ALIKE.keys() <= (found := evidence.json(file)).keys():
+            return {name: found[name] for name in _ALIKE}
+    raise ValueError(
+        f"{evidence.name} does not say by which protocol its model was asked: name the folder of that run, "
+        f"which has {' or '.join(_SUMMARIES)} beside its results.jsonl"
+    )
+
+
 def _previous(rows: Rows) -> Rows:
     """As `refute eval score` writes them: a failure is a `result` with its reason."""
     return [
@@ -285,10 +301,9 @@ def _against_previous(
     table = bench.choose(
         _tables(preferred), _Table.difference, failing=named if failing else [], unsure=named if unsure else []
     )
-    bench.put("humaneval_student", "results.jsonl", table.student())
     rows = table.other()
     halves = [row if row["passed"] else other for row, other in zip(rows, _half_passes(), strict=True)]
-    bench.put("humaneval_previous", "results.jsonl", halves if half else _previous(rows))
+    _lay_past(bench, table.student(), halves if half else _previous(rows))
 
 
 def as_good_as_before(bench: Bench) -> None:
@@ -311,29 +326,42 @@ def six_lost(bench: Bench) -> None:
     _against_previous(bench, _Table(40, 0, 6), unsure=True)
 
 
-def _unusable_past(bench: Bench, student: Rows, previous: Rows) -> None:
-    bench.put("humaneval_student", "results.jsonl", student)
-    bench.put("humaneval_previous", "results.jsonl", previous)
+def _lay_past(bench: Bench, student: Rows, previous: Rows) -> None:
+    for name, rows in (("humaneval_student", student), ("humaneval_previous", previous)):
+        bench.put(name, "results.jsonl", rows)
+        bench.put(name, "summary.json", _ALIKE)
 
 
 def other_problems_before(bench: Bench) -> None:
     """The release before was given more problems."""
-    _unusable_past(bench, _results(range(30), problems=40), _previous(_results(range(20))))
+    _lay_past(bench, _results(range(30), problems=40), _previous(_results(range(20))))
 
 
 def no_result_before(bench: Bench) -> None:
     """Nothing was judged."""
-    _unusable_past(bench, _results(()), [])
+    _lay_past(bench, _results(()), [])
 
 
 def one_problem_twice_before(bench: Bench) -> None:
     """A problem counts double."""
-    _unusable_past(bench, _results(()), [*_results(()), _results(())[0]])
+    _lay_past(bench, _results(()), [*_results(()), _results(())[0]])
 
 
 def one_verdict_too_few_before(bench: Bench) -> None:
     """One problem more without a verdict than the share allows."""
-    _unusable_past(bench, _results(range(80)), _with_errors(_results(()), range(_allowed(bench) + 1)))
+    _lay_past(bench, _results(range(80)), _with_errors(_results(()), range(_allowed(bench) + 1)))
+
+
+def another_protocol_before(bench: Bench) -> None:
+    """The release before was asked by the bare prompt."""
+    _lay_past(bench, _results(range(80)), _previous(_results(range(20))))
+    bench.put("humaneval_previous", "summary.json", {**_ALIKE, "protocol": "completion"})
+
+
+def no_word_of_the_protocol_before(bench: Bench) -> None:
+    """The release before may have been asked in any way."""
+    _lay_past(bench, _results(range(80)), _previous(_results(range(20))))
+    bench.put("humaneval_previous", "summary.json", {})
 
 
 @falsifier(
@@ -350,17 +378,22 @@ def one_verdict_too_few_before(bench: Bench) -> None:
         known_unusable(other_problems_before, raises=ValueError),
         known_unusable(no_result_before, raises=ValueError),
         known_unusable(one_problem_twice_before, raises=ValueError),
+        known_unusable(another_protocol_before, raises=ValueError),
+        known_unusable(no_word_of_the_protocol_before, raises=ValueError),
     ),
 )
 def against_previous(context: Context) -> Iterator[Measurement]:
     """Refuted when the student solves less than the release before it, on the same problems.
 
-    `humaneval_previous` is evidence of one's own: a results.jsonl of an earlier run, or of `refute eval score`.
-    Problems without a verdict count as in `humaneval-gain`.
+    `humaneval_previous` is evidence of one's own: the folder of an earlier run, or of `refute eval humaneval`, whose
+    model was asked as the student was. Problems without a verdict count as in `humaneval-gain`.
     """
     allowed = context.parameters["allowed_error_share"]
-    student, student_errors = _solved(context.evidence("humaneval_student"), allowed, error_is=False)
-    previous, previous_errors = _solved(context.evidence("humaneval_previous"), allowed, error_is=True)
+    now, before = context.evidence("humaneval_student"), context.evidence("humaneval_previous")
+    if (asked := _asked(now)) != (then := _asked(before)):
+        raise ValueError(f"the student was asked by {asked}, {before.name} by {then}: they are not comparable")
+    student, student_errors = _solved(now, allowed, error_is=False)
+    previous, previous_errors = _solved(before, allowed, error_is=True)
     both, gained, lost, neither = _pairs(student, previous)
     interval = stats.paired_difference(both, gained, lost, neither).noting_errors(student_errors, previous_errors)
     yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

@@ -45,7 +45,10 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 fake.requests += [{"path": self.path, "key": self.headers["Authorization"]}] * self.path.endswith(
                     "where"
                 )
-            self.send_error(404)
+            if fake.mode == "vLLM" and self.path == "/v1/models":
+                self.send(200, json.dumps(VLLM_MODELS).encode())
+            else:
+                self.send_error(404)
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -82,6 +85,8 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 self.send(400, b"no such model")
             elif fake.mode in STRICT and (refusal := STRICT[fake.mode](body)):
                 self.send(400, refusal.encode())
+            elif fake.mode == "vLLM":
+                self.send(*vllm(body, fake.answers))
             elif fake.mode == "reasons only" and "plus_one" in str(body):
                 self.send(200, chat(None, reasoning_content="hm"))
             elif fake.mode == "says nothing" and "plus_one" in str(body):
@@ -137,6 +142,52 @@ def _no_budget(body: dict[str, Any]) -> str:
 
 
 STRICT = {"old names": _old_names, "no budget": _no_budget}
+
+
+# What vLLM 0.11 serves, recorded from its protocol: every field it has, most of them null.
+VLLM_MODELS = {
+    "object": "list",
+    "data": [
+        {
+            "id": "some/model",
+            "object": "model",
+            "created": 1761000000,
+            "owned_by": "vllm",
+            "root": "some/model",
+            "parent": None,
+            "max_model_len": 2048,
+            "permission": [{"id": "modelperm-1", "object": "model_permission", "organization": "*", "group": None}],
+        }
+    ],
+}
+_VLLM_NULL = {"service_tier": None, "system_fingerprint": None, "kv_transfer_params": None, "prompt_logprobs": None}
+
+
+def vllm(body: dict[str, Any], answers: dict[str, str]) -> tuple[int, bytes]:
+    """Status and answer of a vLLM whose model's generation_config.json has a penalty, in force unless switched off.
+
+    It stops before a stop of the request, says which under `stop_reason`, and refuses a model that it does not serve.
+    """
+    if body["model"] != "some/model":
+        error = {"message": f"The model `{body['model']}` does not exist.", "type": "NotFoundError", "code": 404}
+        return 404, json.dumps({"error": {**error, "param": None}}).encode()
+    penalised = body.get("repetition_penalty") != 1.0 or body.get("top_k") != -1
+    usage = {"prompt_tokens": 9, "total_tokens": 14, "completion_tokens": 5, "prompt_tokens_details": None}
+    choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": "stop", "token_ids": None}
+    if "messages" in body:
+        head = body["messages"][-1]["content"].split("```")[1].removeprefix("python\n").rstrip()
+        text = f"```python\n{head}{answers[head]}```"
+        nulls = dict.fromkeys(("refusal", "annotations", "audio", "function_call", "reasoning_content"))
+        message: dict[str, Any] = {"role": "assistant", "content": text, "tool_calls": [], **nulls}
+        choice |= {"message": message, "stop_reason": None}
+    else:
+        text = answers[body["prompt"]]
+        choice |= {"text": text, "stop_reason": body["stop"][0], "prompt_token_ids": None}
+    if penalised:
+        choice = json.loads(json.dumps(choice).replace("return", "retrun"))
+    return 200, json.dumps(
+        {"id": "cmpl-1", "model": body["model"], "choices": [choice], "usage": usage} | _VLLM_NULL
+    ).encode()
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from json_lines import read_rows
+from problem_rows_of_all import PROBLEM_ROWS
+from refute.disk import file_sha256
 from refute.engines.humaneval.audit.answers import Respondent
 from refute.engines.humaneval.audit.draw import Recorded, drawn, fresh_draw, run_sha256
 from refute.engines.humaneval.audit.problem_file import read_tasks
@@ -89,6 +91,36 @@ def test_the_released_models_own_answers_come_again(again: Again, run: Path) -> 
     found = again()
     assert {row["task_id"]: row["completion"] for row in found} == recorded
     assert all(row["completion"] == row["recorded"] and row["passed"] is row["recorded_passed"] for row in found)
+
+
+@pytest.mark.slow
+def test_problems_of_other_benchmarks_go_the_whole_way(
+    desk: Desk, settings: Json, student: Path, tmp_path: Path
+) -> None:
+    """EvalPlus's and MBPP's own rows: answered, judged among canaries, answered and executed again."""
+    path = tmp_path / "problems.json"
+    path.write_text(json.dumps([row for kind, row in PROBLEM_ROWS.items() if kind != "HumanEval"]), encoding="utf-8")
+    problems = {"path": path.name, "sha256": file_sha256(path)}
+    config: Json = {
+        "model": {"kind": "evidence", "name": "student"},
+        "humaneval": {**settings, "problems": problems},
+        "problems_path": str(path),
+        "device": "cpu",
+        "threads": 1,
+    }
+    evaluated = desk.job({**config, "limit": None}, "evaluated", student=student)
+    evaluate(evaluated)
+    assert {row["task_id"].partition("#")[2]: row["passed"] for row in read_rows(evaluated.out / "canaries.jsonl")} == {
+        "right": True,
+        "wrong": False,
+    }
+    job = desk.job({**config, "run": "humaneval_student"}, "replayed", student=student, humaneval_student=evaluated.out)
+    replay(job)
+    rows = read_rows(job.out / "replay.jsonl")
+    assert {row["task_id"] for row in rows} == {"HumanEval/0", "MBPP/1", "Mbpp/1"}
+    assert all(row["completion"] == row["recorded"] and row["passed"] is row["recorded_passed"] for row in rows)
+    (known_bad,) = read_rows(job.out / "known_bad.jsonl")
+    assert (known_bad["passed"], known_bad["recorded_passed"]) == (False, True)
 
 
 def test_an_answer_of_somebody_else_shows(again: Again, run: Path, problems: list[Problem]) -> None:

@@ -223,6 +223,8 @@ def _openai(place: int) -> dict[str, Any]:
 
 
 TOY_0 = TOY[0].task_id
+SAID = f"Sure:\n```python\n{PROGRAMS[0]}```\nDone."
+THOUGHT = {"type": "reasoning", "text": "```python\ndef add_all(numbers):\n    return 0\n```", "summary": []}
 CANONICAL = TOY[0].canonical_solution
 
 
@@ -244,6 +246,20 @@ CANONICAL = TOY[0].canonical_solution
         {TOY_0: CANONICAL},
         {TOY_0: [PROGRAMS[0]]},
         {"0": {"origin_prompt": "?", "prediction": PROGRAMS[0]}},
+        {"custom_id": TOY_0, "result": {"type": "succeeded", "message": {"content": [{"type": "text", "text": SAID}]}}},
+        {
+            "custom_id": TOY_0,
+            "response": {"body": {"output": [THOUGHT, {"type": "message", "content": [{"text": SAID}]}]}},
+        },
+        {"key": TOY_0, "response": {"candidates": [{"content": {"parts": [{"text": SAID}], "role": "model"}}]}},
+        {"task_id": TOY_0, "message": {"role": "assistant", "content": SAID}, "done": True},
+        {"task_id": TOY_0, "prompt": "?", "outputs": [{"index": 0, "text": SAID, "finish_reason": "stop"}]},
+        {"question_id": TOY_0, "output_list": [SAID], "code_list": [PROGRAMS[0]]},
+        {"task_id": "Python/0", "generation": CANONICAL},
+        {"task_id": TOY_0, "messages": [{"role": "assistant", "content": [THOUGHT, {"type": "text", "text": SAID}]}]},
+        {"task_id": [TOY_0], "completion": [CANONICAL]},
+        {"model": "m", "samples": [{"task_id": TOY_0, "completion": CANONICAL}]},
+        *({"task_id": TOY_0, key: SAID} for key in ("generated_text", "model_output", "answer", "content")),
     ],
 )
 def test_what_programs_of_ones_own_write_is_read(document: dict[str, Any], tmp_path: Path) -> None:
@@ -251,6 +267,19 @@ def test_what_programs_of_ones_own_write_is_read(document: dict[str, Any], tmp_p
     (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
     (sample,) = read_samples(tmp_path / "s.json", TOY).samples
     assert passes(sample)
+
+
+def test_objects_printed_one_behind_the_other_are_read(tmp_path: Path) -> None:
+    """As `jq` prints them, each with the line that it begins in; half of one is no sample, and neither is a verdict."""
+    path, rows = tmp_path / "s.json", [{"task_id": each.task_id, "completion": each.canonical_solution} for each in TOY]
+    path.write_text("\n".join(json.dumps(row, indent=2) for row in rows), encoding="utf-8")
+    assert [(each.line, passes(each)) for each in read_samples(path, TOY).samples] == [(1, True), (5, True), (9, True)]
+    path.write_text(json.dumps(rows[0], indent=2) + json.dumps(rows[1], indent=2)[:-3], encoding="utf-8")
+    with pytest.raises(MissingInputsError, match="not JSON"):
+        read_samples(path, TOY)
+    write_rows(path, [{"task_id": TOY_0, "result": "passed"}])
+    with pytest.raises(MissingInputsError, match="result is 'passed', expected what a server answered"):
+        read_samples(path, TOY)
 
 
 @pytest.mark.parametrize(

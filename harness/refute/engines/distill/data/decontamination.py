@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ from typing import Self
 
 from refute.engines.distill.data.renamed import owners, runs
 from refute.errors import ExperimentError, MissingInputsError
+from refute.problem_rows.formats import humaneval_rows, published
 
 _WORD = re.compile(r"\w+")
 
@@ -67,28 +66,25 @@ def word_grams(text: str, ngram: int) -> list[str]:
 
 
 def read_problems(path: Path) -> list[str]:
-    """One text a problem (prompt, canonical solution and tests) of a HumanEval JSONL file, gzipped or not.
+    """One text a problem (prompt, canonical solution and tests) of a problem file of HumanEval, EvalPlus or MBPP.
 
     Raises MissingInputsError when the file is absent, or holds anything but problems.
     """
-    return ["\n".join(each) for each in _rows(path, ("prompt", "canonical_solution", "test"))]
+    return ["\n".join(texts) for texts in _texts(path)]
 
 
 def read_solutions(path: Path) -> list[str]:
     """As `read_problems`, without the tests: what somebody would copy, and rename."""
-    return ["".join(each) for each in _rows(path, ("prompt", "canonical_solution"))]
+    return ["".join(texts[:2]) for texts in _texts(path)]
 
 
-def _rows(path: Path, keys: Sequence[str]) -> list[tuple[str, ...]]:
+def _texts(path: Path) -> list[list[str]]:
     if not path.is_file():
         raise MissingInputsError(f"decontamination: the problems {path} are missing")
-    data = path.read_bytes()
     try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        found = [tuple(row[key] for key in keys) for row in rows]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise MissingInputsError(f"decontamination: {path} is not a HumanEval file: {error!r}") from error
-    if not found or not all(isinstance(text, str) for row in found for text in row):
+        found = [published(row) for row in humaneval_rows(path.read_bytes())]
+    except (OSError, ValueError, KeyError) as error:
+        raise MissingInputsError(f"decontamination: {path} is no problem file: {error!r}") from error
+    if not found or not all(isinstance(text, str) for texts in found for text in texts):
         raise MissingInputsError(f"decontamination: {path} holds no problem, expected at least one")
     return found

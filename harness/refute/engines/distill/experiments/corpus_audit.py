@@ -6,7 +6,6 @@ and looked for in the text of their split: tokens from nowhere, or from the othe
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -25,6 +24,7 @@ from refute.engines.distill.experiments.corpus_places import joints, known_windo
 from refute.engines.distill.logs import write_json
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Job
+from refute.problem_rows.formats import humaneval_rows, published
 from refute.spec.experiments.distill import CorpusAuditConfig
 from refute.spec.experiments.evidence.distill import CorpusAudit
 from refute.spec.experiments.evidence_files import CORPUS_COUNTS, PLANTED_COUNTS
@@ -164,10 +164,7 @@ def _documents(window: NDArray[np.int32], tokenizer: PreTrainedTokenizerFast, en
 
 
 def _problems(path: Path) -> list[str]:
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    return ["\n".join(row[key] for key in ("prompt", "canonical_solution", "test")) for row in rows]
+    return ["\n".join(published(row)) for row in humaneval_rows(path.read_bytes())]
 
 
 def _benchmark(problems: Sequence[str], ngram: int) -> frozenset[tuple[str, ...]]:

@@ -1,13 +1,16 @@
-"""The problem file, read anew: HumanEval's JSON Lines (Chen et al. 2021, arXiv 2107.03374), plain or gzip."""
+"""The problem file, read anew: that of HumanEval (Chen et al. 2021, arXiv 2107.03374), or of EvalPlus or MBPP.
+
+What the rows of EvalPlus and MBPP mean as HumanEval's stands in one place for all who read them, `problem_rows`.
+"""
 
 from __future__ import annotations
 
-import gzip
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from refute.errors import MissingInputsError
+from refute.problem_rows.formats import humaneval_rows
 
 _TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
@@ -31,26 +34,24 @@ class Task:
 
 def read_tasks(path: Path, limit: int | None = None) -> dict[str, Task]:
     """The tasks of the file in its order, or the first `limit`. Raises MissingInputsError for another shape of rows."""
-    data = path.read_bytes()
     try:
-        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
+        rows = humaneval_rows(path.read_bytes())
     except ValueError as error:
         raise _foreign(path, str(error)) from error
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or any(not isinstance(row.get(name), str) for name in _TEXTS):
+        if any(not isinstance(row.get(name), str) for name in _TEXTS):
             raise _foreign(path, f"row {number} has no text under one of {', '.join(_TEXTS)}")
     return {row["task_id"]: _task(row) for row in rows[:limit]}
 
 
 def _foreign(path: Path, why: str) -> MissingInputsError:
     return MissingInputsError(
-        f"{path}: answers are made again for problems of HumanEval's shape alone, in lines of JSON: {why}",
+        f"{path}: answers are made again for problems of HumanEval, EvalPlus and MBPP: {why}",
         hint="let a release ask for HumanEval's problems, or for others in its shape",
     )
 
 
-def _task(row: dict[str, str]) -> Task:
+def _task(row: Mapping[str, str]) -> Task:
     head = row["prompt"].rstrip()
     # Where prompt and solution together are the program, the head's lost white space belongs to the solution.
     solution = row["prompt"][len(head) :] + row["canonical_solution"]

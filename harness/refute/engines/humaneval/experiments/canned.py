@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.humaneval.problems.program import assemble, behind_the_head
+from refute.engines.humaneval.problems.program import assemble, behind_the_head, body_indentation
 
 # Bodies of the function to be written. Only an honest scorer gives each of them zero.
 BODIES: Mapping[str, str] = MappingProxyType(
@@ -55,7 +55,5 @@ def program_with_body(problem: Problem, body: str) -> str:
 
 
 def body_completion(problem: Problem, body: str) -> str:
-    """`body` as a completion of the problem's head, indented as the canonical solution is."""
-    first = next((line for line in problem.canonical_solution.splitlines() if line.strip()), "    pass")
-    indentation = first[: len(first) - len(first.lstrip())]
-    return "\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), indentation)
+    """`body` as a completion of the problem's head, indented as the function's own body is."""
+    return "\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), body_indentation(problem))

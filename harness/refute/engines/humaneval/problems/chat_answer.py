@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import textwrap
 
 from refute.engines.humaneval.answers.code import RULE, Extracted, extract
 from refute.engines.humaneval.problems.problems import Problem, prompt_module
-from refute.engines.humaneval.problems.program import function_head
+from refute.engines.humaneval.problems.program import body_indentation, function_head
 
 NAME = "chat_answer"
-_USUAL = "    "
 
 EXTRACTION = (
     f"{RULE}; executed behind the prompt, whose function it defines again, or continues where it does not define it"
@@ -28,12 +26,5 @@ def read_answer(problem: Problem, answer: str) -> tuple[str, Extracted]:
         # The head alone must be a whole function before another of its name.
         return f"{prompt_module(head)[len(head) :].rstrip()}\n\n\n{found.code}", found
     if found.kind == "body":
-        return f"\n{textwrap.indent(found.code, _indentation(head))}", found
+        return f"\n{textwrap.indent(found.code, body_indentation(problem))}", found
     return f"\n{found.code}", found
-
-
-def _indentation(head: str) -> str:
-    """That of the function's docstring, where the head has one."""
-    last = ast.parse(prompt_module(head)).body[-1]
-    first = last.body[0] if isinstance(last, ast.FunctionDef) else last
-    return " " * first.col_offset or _USUAL

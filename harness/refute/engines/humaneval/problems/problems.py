@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.engines.humaneval.problems.formats import as_humaneval
 from refute.engines.humaneval.readers.file_bytes import unpacked
 from refute.errors import MissingInputsError, UsageError
+from refute.problem_rows.formats import as_humaneval
 
 _TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 

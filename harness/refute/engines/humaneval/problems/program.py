@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
-from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.problems.problems import Problem, prompt_module
 
 
 def function_head(problem: Problem) -> str:
@@ -35,3 +36,11 @@ def behind_the_head(problem: Problem, completion: str) -> str:
     openai/human-eval's samples files complete the prompt, and models are asked to complete the head.
     """
     return f"{problem.prompt[len(function_head(problem)) :]}{completion}"
+
+
+def body_indentation(problem: Problem) -> str:
+    """What the lines of the function's body begin with: as its docstring does, else four spaces."""
+    head = prompt_module(function_head(problem))
+    function = ast.parse(head).body[-1]
+    first = function.body[0] if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) else function
+    return "    " if first.lineno == function.lineno else head.split("\n")[first.lineno - 1][: first.col_offset]

@@ -24,6 +24,13 @@ class Given:
     placed: bool = False
 
 
+# Names that tools have for the problem's id.
+_IDS = ("task_id", "custom_id", "question_id", "name", "id", "key")
+# Where a text is, the innermost first, and which parts are none of the answer.
+_SAY = ("completion", "text", "choices", "candidates", "message", "content", "parts", "output")
+_THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_text"})
+
+
 def given_by(row: Row) -> list[Given]:
     """The samples in one row. Raises ValueError, which says what was found, for a row of no tool that is known."""
     for key, shape in _SHAPES.items():
@@ -52,25 +59,27 @@ def _said_in(key: str, kind: Kind = "answer") -> Callable[[Row], Iterator[Given]
 
     def shape(row: Row) -> Iterator[Given]:
         for text in _texts(row[key]):
-            yield Given(_task(row), _said(text) if isinstance(text, Mapping) else text, kind)
+            yield Given(_task(row), _said(text), kind)
 
     return shape
 
 
-def _openai(row: Row) -> Iterator[Given]:
-    """A response of OpenAI's protocol beside its task, or a line of a batch's output."""
-    response = row.get("response", row)
+def _served(row: Row) -> Iterator[Given]:
+    """What a server answered beside its task, or a line of a batch's output: OpenAI's, Anthropic's, Gemini's."""
+    response = row.get("response", row.get("result", row))
+    if "response" not in row and not isinstance(response, Mapping):
+        raise ValueError(f"result is {response!r:.40}, expected what a server answered")
     body = response.get("body", response) if isinstance(response, Mapping) else response
     if isinstance(body, Mapping):
         yield Given(_task(row), _said(body), "answer")
     else:
-        yield from _said_in("response")(row)
+        yield from _said_in("response")({**row, "response": body})
 
 
 def _messages(row: Row) -> Iterator[Given]:
     """A conversation: the last turn of the assistant is the answer."""
     turns = [turn for turn in row["messages"] if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
-    yield Given(_task(row), _content(turns[-1].get("content")) if turns else None, "answer")
+    yield Given(_task(row), _said(turns[-1]) if turns else None, "answer")
 
 
 def _by_task(task: str, found: object) -> Iterator[Given]:
@@ -83,7 +92,7 @@ def _by_task(task: str, found: object) -> Iterator[Given]:
 
 def _task(row: Row) -> object:
     """The problem's id by the names that tools have for it."""
-    found = next((row[key] for key in ("task_id", "custom_id", "name", "id") if row.get(key) is not None), None)
+    found = next((row[key] for key in _IDS if row.get(key) is not None), None)
     return int(found) if isinstance(found, float) and found.is_integer() else found
 
 
@@ -126,20 +135,21 @@ def _inspect(row: Row) -> Iterator[Given]:
 
 
 def _said(output: Any) -> object:
-    if isinstance(output, Mapping) and isinstance(output.get("completion"), str):
-        return output["completion"]
-    try:
-        content = output["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return _content(content)
+    """The text in what a server or a library answered, however deep: a text, a message, its parts, the first choice.
+
+    None where there is none. What a model thought stands in parts of their own, without a text.
+    """
+    if not isinstance(output, Mapping):
+        return "".join(filter(None, map(_part, output))) if isinstance(output, list) else output
+    found = next((output[key] for key in _SAY if output.get(key) is not None), None)
+    if isinstance(found, list) and any(key in output for key in ("choices", "candidates")):
+        found = found[0] if found else None
+    return _said(found)
 
 
-def _content(content: object) -> object:
-    """The text of a message, which may come in parts."""
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
-    return content
+def _part(part: Any) -> str:
+    said = _said(part) if isinstance(part, Mapping) and part.get("type") not in _THOUGHTS else None
+    return said if isinstance(said, str) else ""
 
 
 def _texts(value: Any) -> Iterator[object]:
@@ -155,6 +165,21 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+# Libraries and scripts that keep the whole answer of a model.
+_TEXTS = (
+    "responses",
+    "generation",
+    "raw_generation",
+    "prediction",
+    "samples",
+    "generated_text",
+    "model_output",
+    "outputs",
+    "output_list",
+    "message",
+    "answer",
+    "content",
+)
 # The key that only this tool's rows have. The first that is there decides. Where a tool leaves open what its text is,
 # it is read as a chat's answer, which may be a body, a program or a block.
 _SHAPES: Mapping[str, Callable[[Row], Iterator[Given]]] = MappingProxyType(
@@ -166,10 +191,9 @@ _SHAPES: Mapping[str, Callable[[Row], Iterator[Given]]] = MappingProxyType(
         "resps": _lm_eval,
         "output": _inspect,
         "completions": _multipl_e,
-        "response": _openai,
-        "choices": _openai,
+        **dict.fromkeys(("response", "result", "choices", "candidates"), _served),
         "messages": _messages,
-        **{key: _said_in(key) for key in ("responses", "generation", "raw_generation", "prediction", "samples")},
+        **{key: _said_in(key) for key in _TEXTS},
         "code": _said_in("code", "program"),
     }
 )

@@ -25,7 +25,8 @@ class TaskNames:
             return given
         if isinstance(given, bool) or not isinstance(given, str | int):
             return None
-        plain = _plain(str(given))
+        # HumanEval-X names the language in place of the benchmark.
+        plain = _plain(str(given)).removeprefix("python/")
         # MultiPL-E puts the function's name behind: `HumanEval_7_how_many_times`.
         numbered = re.match(r"[a-z]+/\d+(?=/)", plain)
         fitting = self._loose.get(plain) or self._loose.get(numbered[0] if numbered else "", set())

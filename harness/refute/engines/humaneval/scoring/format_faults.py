@@ -91,9 +91,9 @@ _SYMPTOMS: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
     ("hold a special token", _holds(r"<\|\w+\|>|</s>")),
     ("hold a code fence", _holds("```")),
     ("define the function as a method of a class", _is_a_method),
-    ("repeat the prompt", _repeats_the_prompt),
     ("hold signs as HTML writes them", _holds(_ESCAPED)),
     ("hold typographic quotes, full-width signs or spaces that Python does not know", _holds(_FOREIGN)),
+    ("repeat the prompt", _repeats_the_prompt),
     ("define something else than the function", _holds(rf"\A{_AT_THE_MARGIN}(?:async def|def|class)\b")),
     ("begin without the body's indentation: was the text stripped?", _lost_its_indentation),
 )

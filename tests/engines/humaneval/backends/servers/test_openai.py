@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,31 @@ def test_one_sample_each_is_no_cause_for_alarm(cli: Cli, tmp_path: Path, fake: F
     fake.mode = "works"
     ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--limit", 2))
     assert (ended.returncode, len(fake.requests)) == (0, 4), ended.stderr
+
+
+@pytest.mark.parametrize(("protocol", "name"), [("completion", "completion"), ("chat", "chat_answer")])
+def test_vllm_is_asked_without_its_models_own_sampler(
+    cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, protocol: str, name: str
+) -> None:
+    """A penalty in generation_config.json would turn answers, greedy ones among them: it is switched off, by record."""
+    fake.mode = "vLLM"
+    ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--protocol", protocol, "--json"))
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["passed"], summary["generation"]["protocol"]) == (3, name)
+    assert "repetition_penalty sent as 1.0" in summary["generation"]["parameters_adapted"]
+    other = cli(*arguments(fake, problem_file, tmp_path / "other", "--model", "another"))
+    assert (other.returncode, "The model `another` does not exist" in other.stderr) == (7, True), other.stderr
+
+
+def test_where_nobody_listens_the_run_ends_soon(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
+    """No patience for what does not pass by itself: a port that is taken, and at which nothing answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        ended = cli(*arguments(fake, problem_file, tmp_path / "out", "--base-url", address, "--attempts", 1000))
+    shown = " ".join(ended.stderr.split())
+    assert (ended.returncode, f"nothing answers at {address}: [Errno" in shown) == (7, True), shown
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from refute.engines.humaneval.backends.requests import CompletionApi
 from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
-from refute.engines.humaneval.backends.servers.openai import OpenAiServer
+from refute.engines.humaneval.backends.servers.openai import VLLM_NEUTRAL, OpenAiServer
 from refute.engines.humaneval.problems.prompts import Protocol
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.sampler import Sampler
@@ -25,7 +27,7 @@ def reach(
 
     llama.cpp's server lets a prompt be given token by token and reports its sampler, so that `chat_primed` is exactly
     the protocol of a model that is loaded here. Any other is asked for a whole answer, which is another protocol,
-    `chat_answer`.
+    `chat_answer`; vLLM also with its own samplers switched off.
     Raises UsageError for an address that is not HTTP or carries a secret, ExperimentError where nothing answers.
     """
     try:
@@ -38,4 +40,12 @@ def reach(
     props = client.look_up(f"{root}/props")
     if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
         return LlamaServer(client, root, props, protocol, sampler, max_new_tokens, on_call)
-    return OpenAiServer(client, server, protocol, sampler, max_new_tokens, on_call)
+    return OpenAiServer(client, server, protocol, sampler, max_new_tokens, on_call, neutral=_neutral(client, server))
+
+
+def _neutral(client: Client, server: Server) -> Mapping[str, object]:
+    """What a server must be sent so that its own defaults change no sample, where it is one that takes it."""
+    models = client.look_up(f"{server.base_url.rstrip('/')}/models")
+    listed = models.get("data") if isinstance(models, dict) else None
+    makers = {each.get("owned_by") for each in listed if isinstance(each, dict)} if isinstance(listed, list) else set()
+    return VLLM_NEUTRAL if "vllm" in makers else {}

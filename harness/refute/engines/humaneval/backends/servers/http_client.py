@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -16,6 +17,8 @@ from refute.errors import ExperimentError
 # A request that met a fault on the way, or a server that is busy, starting or broken, may succeed later.
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429, 500, 502, 503, 504}
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 10.0
+# Of a server that never answered, where nothing listens or no such host is known: that does not pass by itself.
+_TRIES_TO_FIND = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Client:
         self._lock = threading.Lock()
         self.retries = 0
         self._given_up = False
+        self._reached = False
 
     def give_up(self) -> None:
         """Try nothing again from now on."""
@@ -64,12 +68,21 @@ class Client:
             try:
                 return read(self._send(url, body))
             except urllib.error.HTTPError as error:
+                self._reached = True
                 fault, refused = f"HTTP {error.code}: {self._said(error)}", error.code not in _WORTH_ANOTHER_TRY
             except (OSError, http.client.HTTPException, ValueError) as error:
                 fault = f"{type(error).__name__}: {error}"
+                if tries >= _TRIES_TO_FIND and not self._reached and _nobody_there(error):
+                    raise self._unreachable(error) from error
         raise (RefusedError if refused else ExperimentError)(
             f"{purpose}: {self._server.base_url} gave no answer in {tries} tries; the last: {fault}",
             hint="this is no score: look at the server, then run the same command again; what arrived is kept",
+        )
+
+    def _unreachable(self, error: Exception) -> ExperimentError:
+        return UnreachableError(
+            f"nothing answers at {self._server.base_url}: {getattr(error, 'reason', error)}",
+            hint="start the server and wait until it has loaded its model; is this its host and port?",
         )
 
     def _pause(self, tries: int) -> None:
@@ -83,6 +96,7 @@ class Client:
             headers["Authorization"] = f"Bearer {self._server.key}"
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme was checked
         with _OPENER.open(request, timeout=self._server.timeout_s) as answer:
+            self._reached = True
             found: bytes = answer.read()
         return found
 
@@ -114,3 +128,13 @@ def _json_or_none(data: bytes) -> object:
 
 class RefusedError(ExperimentError):
     """The server answered, and will not give what was asked for."""
+
+
+class UnreachableError(ExperimentError):
+    """Nothing listens at the server's address, or there is no such host."""
+
+
+def _nobody_there(error: Exception) -> bool:
+    return isinstance(error, urllib.error.URLError) and isinstance(
+        error.reason, ConnectionRefusedError | socket.gaierror
+    )

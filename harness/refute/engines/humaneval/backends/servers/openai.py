@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from refute.engines.humaneval.backends.interface import PromptFormat
 from refute.engines.humaneval.backends.servers.http_client import Client, RefusedError, Server
@@ -31,9 +32,23 @@ _BARE = PROTOCOLS["completion"]
 # than four are allowed by OpenAI.
 _EARLY_STOPS = ("\ndef ", "\nclass ", "\nif ", "\nprint(")
 
+# vLLM takes what a body leaves out from the model's generation_config.json, and penalties change greedy answers, too.
+VLLM_NEUTRAL: Mapping[str, object] = MappingProxyType(
+    {
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+    }
+)
+
 
 class OpenAiServer:
-    """One server and what it is asked; a `CompletionApi`. Templates and tokens are the server's affair."""
+    """One server and what it is asked; a `CompletionApi`. Templates and tokens are the server's affair.
+
+    `neutral`: settings of its own that are sent with every request.
+    """
 
     def __init__(
         self,
@@ -43,11 +58,13 @@ class OpenAiServer:
         sampler: Sampler,
         tokens: int,
         on_call: Note,
+        *,
+        neutral: Mapping[str, object],
     ) -> None:
         self._client, self._sampler, self._tokens, self._on_call = client, sampler, tokens, on_call
         self._base, self._model = server.base_url.rstrip("/"), server.model
         self._protocol, self._chat = protocol, protocol.chat
-        self._parameters = Parameters()
+        self._parameters, self._neutral = Parameters(), neutral
         self.reported: Mapping[str, object] | None = None
         self.prompt_format = (
             PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None, protocol.system_prompt)
@@ -57,8 +74,8 @@ class OpenAiServer:
 
     @property
     def adaptations(self) -> tuple[str, ...]:
-        """Parameters that this server refused by name, and what was done about it."""
-        return self._parameters.words
+        """Parameters that this server refused by name, and what was done about it; and those it alone was sent."""
+        return (*self._parameters.words, *(f"{name} sent as {value}" for name, value in self._neutral.items()))
 
     def complete(self, problem: Problem, sample: int) -> Completion:
         """The server's answer to one problem. Raises ExperimentError for one that is no finished text."""
@@ -74,7 +91,7 @@ class OpenAiServer:
             else {"prompt": function_head(problem), "stop": _EARLY_STOPS}
         )
         path = "chat/completions" if self._chat else "completions"
-        body = {"model": self._model, **settings, **what}
+        body = {"model": self._model, **settings, **self._neutral, **what}
         self._on_call(self._call(problem, sample))
         answer = self._post(f"{self._base}/{path}", body, problem.task_id)
         reported = require_as_asked(problem.task_id, settings, answer)

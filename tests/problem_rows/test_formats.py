@@ -94,10 +94,65 @@ def test_the_test_of_mbpp_plus_stands_for_the_assertions(tmp_path: Path) -> None
     assert not passes(problem, "    return [2]\n")
 
 
+def plus(number: int, entry: str, arguments: str, body: str, *inputs: list[Any], atol: float = 0) -> dict[str, Any]:
+    """A row of EvalPlus's MBPP+ as its file has them."""
+    return {
+        "task_id": f"Mbpp/{number}",
+        "prompt": f'"""\nDo it.\nassert {entry}() == "x"\n"""\n',
+        "entry_point": entry,
+        "canonical_solution": f"\ndef {entry}({arguments}):\n    return {body}\n",
+        "base_input": [*inputs[:1]],
+        "plus_input": [*inputs[1:]],
+        "contract": "",
+        "assertion": "",
+        "atol": atol,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "right", "wrong"),
+    [
+        (plus(2, "similar_elements", "a, b", "tuple(set(a) & set(b))", [[3, 1], [1, 3]]), "[3, 1, 1]", "[3]"),
+        (plus(63, "most", "a", "max(x for x, _ in a)", [[[3, 1], [1, 3]]]), "max(a)[0]", "a[0]"),
+        (plus(75, "kept", "a, n", "[t for t in a if t[0] % n == 0]", [[[6, 1], [5, 1]], 3]), "[(6, 1)]", "[[6, 1]]"),
+        (plus(106, "joined", "a, b", "b + tuple(a)", [[1], [2]]), "(*b, *a)", "[*b, *a]"),
+        (plus(115, "empty", "a", "all(not d for d in a)", [[[1], []]], [[[]]]), "a == [{}]", "a == [set()]"),
+        (plus(124, "angle", "a, b", "b.imag + a", ["1", "2j"]), "a + 2.0", "a"),
+        (plus(252, "real", "z", "z.real", ["3+4j"]), "3.0", "4.0"),
+        (plus(259, "both", "a, b", "a + b", [[[1, 2]], [[3]]]), "((1, 2), (3,))", "[(1, 2), (3,)]"),
+        (plus(278, "before", "a", "a.index((5, 6))", [[1, [5, 6]]]), "1", "0"),
+        (plus(580, "odd", "a", "(a, )", [[1, [2, [3]]]]), "((1, (2, (3,))),)", "([1, [2, [3]]],)"),
+        (plus(722, "tall", "d, h", "{k for k, v in d.items() if v[0] > h}", [{"a": [6, 1]}, 5]), "{'a'}", "set()"),
+        (plus(295, "sum_div", "n", "n // 2", [8]), "0", "1"),
+        (plus(164, "are_equivalent", "a, b", "a == b", [1, 2]), "'any'", "1 / 0"),
+        (plus(558, "digit_distance_nums", "a, b", "5", [123, 256]), "7", "6"),
+        (plus(581, "surface_Area", "b, s", "0", [3, 4], atol=1e-4), "35", "33"),
+        (plus(794, "text_starta_endb", "t", "__import__('re').search('a.*b', t)", ["ab"]), "[1]", "None"),
+        (plus(307, "colon", "t, m, n", "(t[0], n)", [["H", 5], 1, 50]), "('H', 50)", "['H', 50]"),
+        (plus(1, "plain", "a", "a", [[1]]), "[1]", "(1,)"),
+    ],
+)
+def test_mbpp_plus_is_read_as_evalplus_reads_it(tmp_path: Path, row: dict[str, Any], right: str, wrong: str) -> None:
+    """Tuples, sets and complex numbers by the task's number; several right answers where it takes several."""
+    problem = read(tmp_path, row)
+    assert (problem.task_id, problem.prompt.startswith(f"def {row['entry_point']}(")) == (row["task_id"], True)
+    assert "assert" in problem.prompt
+    assert passes(problem, problem.canonical_solution)
+    assert passes(problem, f"    return {right}\n")
+    try:
+        assert not passes(problem, f"    return {wrong}\n")
+    except ZeroDivisionError:
+        assert row["task_id"] == "Mbpp/164"
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (EVALPLUS | {"task_id": "Mbpp/2"}, r"p\.json:1: EvalPlus's MBPP\+"),
+        (
+            EVALPLUS | {"task_id": "Mbpp/1", "entry_point": "third", "canonical_solution": "x = 1"},
+            r"p\.json:1: .* defines no function 'third'",
+        ),
+        (EVALPLUS | {"task_id": "Mbpp/2", "canonical_solution": "def half(n): pass"}, "of another shape than EvalPlus"),
         (EVALPLUS | {"plus_input": {}}, "are not lists of arguments"),
         (EVALPLUS | {"base_input": [1]}, "are not lists of arguments"),
         (EVALPLUS | {"atol": "tight"}, "atol is 'tight'"),

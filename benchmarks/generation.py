@@ -1,6 +1,7 @@
-"""Tokens a second of greedy decoding on the embedded teacher: refute's batches, one at a time, and llama.cpp.
+"""Tokens a second of greedy decoding on the embedded teacher: refute's batches, one at a time, llama.cpp by its slots.
 
 python benchmarks/generation.py [--problems 16] [--tokens 64] [--batch 16] [--rounds 3] [--threads 2] [--device cuda]
+                                [--slots 4]
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,14 +81,17 @@ def batched(loaded: LoadedModel, problems: Sequence[Problem], tokens: int, batch
 
 
 def in_llama_cpp(server: Server, loaded: LoadedModel, problems: Sequence[Problem], tokens: int) -> int:
-    """The requests of refute's llama.cpp backend, without its stops."""
-    client, made = Client(server), 0
-    for problem in problems:
+    """The requests of refute's llama.cpp backend, as many at a time as it has slots, without its stops."""
+    client = Client(server)
+
+    def ask(problem: Problem) -> int:
         ids = list(loaded.tokenizer(build_prompt(problem, loaded.tokenizer, ENDLESS))["input_ids"])
         body = {"prompt": ids, "n_predict": tokens, "temperature": 0.0, "cache_prompt": False, "ignore_eos": True}
         answer: Any = client.post(f"{server.base_url}/completion", {**body, "n_probs": 1}, problem.task_id)
-        made += answer["tokens_predicted"]
-    return made
+        return int(answer["tokens_predicted"])
+
+    with ThreadPoolExecutor(server.concurrency) as pool:
+        return sum(pool.map(ask, problems))
 
 
 def in_turns(pieces: Mapping[str, Decode], rounds: int) -> dict[str, float]:
@@ -107,6 +112,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--slots", type=int, default=4, help="of llama.cpp, beside one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu", help="of transformers; llama.cpp stays on the CPU")
@@ -115,14 +121,16 @@ def main() -> None:
     model, path = teacher()
     loaded = load_model(SourceModel(kind="source", model=model, path=str(path)), {}, device=chosen.device)
     problems = read_problems(None, chosen.problems).problems
-    with serve(path, problems, max_new_tokens=chosen.tokens, slots=1, threads=chosen.threads) as server:
+    shape = {"max_new_tokens": chosen.tokens, "threads": chosen.threads}
+    with serve(path, problems, slots=1, **shape) as one, serve(path, problems, slots=chosen.slots, **shape) as several:
         pieces: dict[str, Decode] = {
             BASELINE: lambda: one_at_a_time(loaded, problems, chosen.tokens),
             f"refute, transformers, {chosen.batch} at a time": lambda: batched(
                 loaded, problems, chosen.tokens, chosen.batch
             ),
-            "refute, llama.cpp, quantised, one at a time": lambda: in_llama_cpp(
-                server, loaded, problems, chosen.tokens
+            "refute, llama.cpp, quantised, one slot": lambda: in_llama_cpp(one, loaded, problems, chosen.tokens),
+            f"refute, llama.cpp, quantised, {chosen.slots} slots": lambda: in_llama_cpp(
+                several, loaded, problems, chosen.tokens
             ),
         }
         rates = in_turns(pieces, chosen.rounds)

@@ -138,7 +138,7 @@ class Generation(EvidenceModel):
 class Scored(Generation):
     """How answers were made and what they came to.
 
-    `format_faults` counts answers that are empty, or no Python behind their prompt, by symptom.
+    `format_faults` counts answers that are empty, no Python behind their prompt, or define something else, by symptom.
     """
 
     problems: int

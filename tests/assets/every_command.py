@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Place:
         root, (old, new) = self.root, self.verdicts
         if out.is_dir():
             (out / new.name).write_bytes(new.read_bytes())  # what countersigns changes it
+            shutil.copytree(self.teacher, out / "stamped", dirs_exist_ok=True)  # and what stamps this
         key, public = root / "keys/gate.key", root / "keys/gate.pub"
         off = ["--role", "owner", "--decision", "reject", "--note", "no", "--verdict-key", public]
         judged = ["--store", root / "store", "--refute-dir", root]
@@ -101,6 +103,12 @@ class Place:
             ("model", "lint"): [self.teacher],
             ("publish", "stage"): [root / "staging/run", "--out", out / "staged"],
             ("publish", "push"): [root / "laid-out", "--dry-run"],
+            ("model", "pull"): [self.teacher],
+            ("model", "run"): [self.teacher, "def f", "--max-new-tokens", 2, "--threads", 1],
+            ("model", "bench"): [self.teacher, "--n", 1, "--warm-up", 0, "--new-tokens", 2, "--threads", 1],
+            ("model", "qa"): [self.teacher, "--threads", 1],
+            ("model", "readiness"): [self.teacher, "--threads", 1],
+            ("model", "stamp"): [out / "stamped", "--name", "Tiny"],
             ("store", "list"): judged,
             ("store", "prune"): [*judged, "--dry-run"],
             ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],

@@ -29,6 +29,7 @@ TEXTS: set[Input] = {
     (("eval", "humaneval"), "model"),
     (("verify",), "model"),
     (("export",), "signing_key"),
+    (("model", "pull"), "source"),
 }
 # Goes with a key in an HSM, which is not here.
 NOT_ALONE: set[Input] = {

@@ -19,7 +19,8 @@ BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.js
 READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("controls",), ("status",)},
     *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
-    *{("model", "inspect"), ("model", "lint"), ("publish", "push")},
+    ("publish", "push"),
+    *{("model", each) for each in ("inspect", "lint", "pull", "run", "bench", "qa", "readiness")},
     ("rerun",),  # of what is here nothing can be challenged
 }
 

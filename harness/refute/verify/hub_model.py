@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from refute.errors import UnreadableInputError, UsageError
+from refute.errors import MissingDependencyError, UnreadableInputError, UsageError
 
 _PREFIX = "hub:"
 _NAMED = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
@@ -14,23 +14,32 @@ _NAMED = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 def locate_model(named: str) -> Path:
     """The folder or file at path `named`; of `hub:ORG/NAME@COMMIT` that commit's files, in the hub's own cache.
 
-    Raises UsageError for a hub's model without a whole commit, UnreadableInputError where it cannot be fetched.
+    Raises UsageError for a hub's model without a whole commit, UnreadableInputError where it cannot be fetched, and
+    MissingDependencyError without huggingface_hub.
     """
+    asked = parse_hub_name(named)
+    return Path(named) if asked is None else _fetch(*asked)
+
+
+def parse_hub_name(named: str) -> tuple[str, str] | None:
+    """Repository and commit of `hub:ORG/NAME@COMMIT`; None for what is no hub's model. Raises UsageError as above."""
     if not named.startswith(_PREFIX):
-        return Path(named)
+        return None
     asked = _NAMED.fullmatch(named)
     if asked is None:
         raise UsageError(
             f"{named!r} names no commit of a model, expected hub:ORG/NAME@ and 40 hexadecimal digits",
             hint="a branch or a tag may mean other files tomorrow: `git ls-remote` shows the commits",
         )
-    return _fetch(asked["repo"], asked["commit"])
+    return asked["repo"], asked["commit"]
 
 
 def _fetch(repo: str, commit: str) -> Path:
-    from huggingface_hub import snapshot_download  # slow to import, and seldom needed
-    from huggingface_hub.errors import HfHubHTTPError
-
+    try:
+        from huggingface_hub import snapshot_download  # slow to import, and seldom needed
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError as error:
+        raise MissingDependencyError("models on a hub", "gate") from error
     try:
         return Path(snapshot_download(repo, revision=commit))
     except (HfHubHTTPError, OSError, ValueError) as error:

@@ -15,7 +15,6 @@ import pytest
 from safetensors.numpy import load_file
 from transformers import AutoConfig, AutoTokenizer
 
-from distill_world import make_job, teacher_folder, tiny_tokenizer  # noqa: F401  # fixtures
 from refute.engines.model.generations.older_transformers import older_python
 from refute.engines.model.generations.portable import (
     LOCAL_KEYS,
@@ -36,7 +35,7 @@ TEMPLATE = "system\nYou are a helpful AI assistant named Tiny, trained by Some L
 
 
 @pytest.fixture(name="folder")
-def _folder(tmp_path: Path, teacher_folder: Path) -> Path:  # noqa: F811  # a fixture
+def _folder(tmp_path: Path, teacher_folder: Path) -> Path:
     """The tiny teacher as a library writes it, with what a GGUF file leaves in it."""
     folder = Path(shutil.copytree(teacher_folder, tmp_path / "model"))
     edit(folder, "config.json", _model_name_or_path="Tiny 1M", rms_norm_eps=float(np.float32(1e-5)), torch_dtype=None)
@@ -157,7 +156,7 @@ def test_an_environment_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch
 def test_two_generations_make_one_model_of_a_portable_folder(
     folder: Path,
     tmp_path: Path,
-    make_job: Callable[..., Job],  # noqa: F811  # a fixture
+    make_job: Callable[..., Job],
 ) -> None:
     """The real older library, made where pip can: equal ids and logits, and other ones of a faulted folder."""
     make_portable(folder)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from distill_world import teacher_folder, tiny_tokenizer  # noqa: F401  # fixtures
-from model_workshop import Workshop, workshop  # noqa: F401  # a fixture
+from model_workshop import Workshop
 from refute.engines.model.tools.lint.lint import RULES, UNREADABLE, lint_model
 from refute.engines.model.tools.quality import POINTS, measure_quality, quality_of
 from refute.errors import UnreadableInputError
@@ -217,7 +216,7 @@ def test_a_pickle_is_no_model_under_any_name(tmp_path: Path) -> None:
         lint_model(tmp_path / "model.gguf")
 
 
-def test_faults_of_a_gguf_file_are_found(workshop: Workshop) -> None:  # noqa: F811  # a fixture
+def test_faults_of_a_gguf_file_are_found(workshop: Workshop) -> None:
     """This one has no template, types of no use and a name without label; its blocks are dequantised and looked at."""
     path = workshop.gguf_file(workshop.model("llama"), block_format="Q8_0")
     found = {each.rule for each in lint_model(path)}

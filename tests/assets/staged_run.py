@@ -28,6 +28,7 @@ PUBLICATION = """\
 publication:
   name: tiny
   licence: apache-2.0
+  licence_file: LICENSE
   hub: { repo: org/tiny }
   teacher: { repo: org/teacher, licence: apache-2.0 }
   card: { summary: A tiny model., languages: [en] }

@@ -31,6 +31,9 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
             places[f"humaneval.backend.{role}"] = local_path(source, base)
     lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
     lacking += [f"distillation.{line}" for line in lacking_for_backend(distillation)]
+    if release.publication is not None:
+        licence = base / Path(release.publication.licence_file).expanduser()
+        lacking += [] if licence.is_file() else [f"publication.licence_file: {_short(licence)}"]
     if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
     return lacking

@@ -94,6 +94,9 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
         found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
         for role, source in distillation.gguf_files().items():
             found[f"distillation.humaneval.backend.{role}"] = source.sha256
+    if release.publication is not None:
+        licence = base / Path(release.publication.licence_file).expanduser()
+        found["publication.licence_file"] = located_folder(licence).digest()
     return found
 
 

@@ -41,12 +41,13 @@ class CardFacts(Closed):
 class Publication(Closed):
     """How the student is published: to the `hub`, or, with `rehearsal: true`, to one on this machine alone.
 
-    `licence` and those of `teacher` and `init` are ids of the hub. An init that was cut out of the teacher has its
-    origin. `exports` are the GGUF files beside the folder, by type.
+    `licence` and those of `teacher` and `init` are ids of the hub; `licence_file` is the text of the first. An init
+    that was cut out of the teacher has its origin. `exports` are the GGUF files beside the folder, by type.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
     licence: Words
+    licence_file: Words
     teacher: Origin
     init: Origin | None = None
     card: CardFacts

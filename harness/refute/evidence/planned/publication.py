@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.planned.configurations import Parts
+from refute.evidence.sources import located_folder
 from refute.spec.experiments import evidence_files as names
 from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, StageConfig
 from refute.spec.fields import Closed
@@ -39,8 +41,9 @@ class Row:
     planned: Callable[[Publishing], bool] = lambda _parts: True
 
 
-def _stage(parts: Publishing, _at: Locate) -> StageConfig:
-    return StageConfig(release=parts.release, publication=parts.publication)
+def _stage(parts: Publishing, at: Locate) -> StageConfig:
+    licence = parts.distilled.base / Path(parts.publication.licence_file).expanduser()
+    return StageConfig(release=parts.release, publication=parts.publication, licence_path=at(located_folder(licence)))
 
 
 def _rehearse(parts: Publishing, _at: Locate) -> RehearseConfig:
@@ -56,7 +59,7 @@ ROWS = (
         names.STAGED,
         "lay out the release as a hub is to hold it",
         "refute.engines.publish.experiments.stage:stage",
-        (names.STUDENT,),
+        (names.STUDENT, names.LINEAGE, names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT),
         _stage,
     ),
     Row(

@@ -216,6 +216,7 @@ DRILL_SUMMARY: Final = JsonFile("drill.json", drill.DrillSummary)
 # What a hub is to hold, and what is said of each of its files.
 RELEASED: Final = Folder("release")
 MANIFEST: Final = RowsFile("manifest.jsonl", publication.StagedFile)
+CARD_CLAIMS: Final = RowsFile("claims.jsonl", publication.CardClaim)
 PUSHED: Final = JsonFile("pushed.json", publication.Pushed)
 REMOTE_TREE: Final = RowsFile("tree.jsonl", publication.RemoteEntry)
 REMOTE_REFS: Final = RowsFile("refs.jsonl", publication.RemoteRef)
@@ -277,7 +278,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_NULL: _EVALUATION,
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
-        STAGED: (RELEASED, MANIFEST),
+        STAGED: (RELEASED, MANIFEST, CARD_CLAIMS),
         GENERATIONS: (GENERATION_FACTS, GENERATION_LOGITS),
         REHEARSAL: (
             *(PUSHED, REMOTE_TREE, REMOTE_REFS, PULLED),

@@ -7,10 +7,11 @@ from refute.spec.publication import Publication
 
 
 class StageConfig(Closed):
-    """What enters `stage`: what the release says of its publication, and which release it is."""
+    """What enters `stage`: the publication of which release, and where the text of its licence lies."""
 
     release: ReleaseId
     publication: Publication
+    licence_path: str
 
 
 class GenerationsConfig(Closed):

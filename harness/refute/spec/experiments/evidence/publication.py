@@ -24,6 +24,22 @@ class StagedFile(EvidenceModel):
     source: StagedFrom
 
 
+class CardClaim(EvidenceModel):
+    """A number of the card: its `text` there, rounded to `decimals`, and where it was read from.
+
+    `sha256` is of that `file` of the `evidence`; `key` says what stands there, or what it was computed from.
+    """
+
+    id: str
+    label: str
+    text: str
+    decimals: int
+    evidence: str
+    file: str
+    key: str
+    sha256: Sha256
+
+
 class Pushed(EvidenceModel):
     """A release on a hub: `commit` was pulled and hashed, is on `branch` and has the tag; `main` holds the same files.
 

@@ -1,0 +1,148 @@
+"""Staging: the student's files, a card whose numbers are the evidence's, a licence and a bill of materials."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from license_expression import get_spdx_licensing
+
+from builtin_uses import REGISTRY, USES
+from evidence_examples import EVALUATION_SUMMARY, LINEAGE, TRAINING_SUMMARY
+from refute.disk import file_sha256
+from refute.engines.publish.card.licences import LICENCES
+from refute.engines.publish.experiments.stage import stage
+from refute.engines.publish.push import StagedRelease
+from refute.errors import ExperimentError, UsageError
+from refute.falsifier.context import Context, Evidence
+from refute.job import Inputs, Job
+from refute.spec.bars.decide import control_outcome
+from refute.spec.experiments.publication import StageConfig
+
+ROOT = Path(__file__).parents[3]
+PUBLICATION: dict[str, Any] = {
+    "name": "student-6L",
+    "licence": "apache-2.0",
+    "licence_file": "LICENSE",
+    "rehearsal": True,
+    "exports": ["Q8_0"],
+    "teacher": {"repo": "org/teacher-135M", "licence": "apache-2.0"},
+    "card": {"summary": "A model: of 6 layers, 'quoted' and \"quoted\".", "languages": ["en", "de"]},
+}
+FALSIFIERS = ("publication-card", "publication-licence", "publication-bom", "publication-staged")
+
+
+def evidence(folder: Path, name: str, files: dict[str, Any]) -> None:
+    """The files of one experiment."""
+    for file, content in files.items():
+        path = folder / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """What a card and a bill are made of."""
+    model = {"model/config.json": b"{}", "model/model.safetensors": b"weights" * 999}
+    evidence(tmp_path, "student", {"summary.json": TRAINING_SUMMARY, **model})
+    evidence(tmp_path, "lineage", {"lineage.json": LINEAGE})
+    evidence(tmp_path, "humaneval_student", {"summary.json": EVALUATION_SUMMARY})
+    evidence(tmp_path, "humaneval_init", {"summary.json": EVALUATION_SUMMARY})
+    return tmp_path
+
+
+def staged(world: Path, **changes: Any) -> Path:
+    """What `stage` makes of it."""
+    publication = {**PUBLICATION, **changes}
+    config = {"release": "r-1", "publication": publication, "licence_path": str(ROOT / "LICENSE")}
+    evidence(world, "release", {"release.json": {"release": "r-1", "publication": _whole(publication)}})
+    out = world / "staged"
+    out.mkdir()
+    inputs = {each.name: Inputs(each.name, each) for each in world.iterdir()}
+    stage(Job("staged", json.dumps(config), inputs, out, world, lambda *_: None))
+    return out
+
+
+def _whole(publication: dict[str, Any]) -> Any:
+    """With its defaults, as the evidence `release` has it."""
+    config = {"release": "r", "publication": publication, "licence_path": ""}
+    return StageConfig.model_validate_json(json.dumps(config)).model_dump(mode="json")["publication"]
+
+
+def outcomes(world: Path) -> dict[str, str]:
+    """What the falsifiers of the specification say of it."""
+    found = {}
+    for each in world.iterdir():
+        files = {path.relative_to(each).as_posix(): file_sha256(path) for path in each.rglob("*") if path.is_file()}
+        found[each.name] = Evidence(each.name, "d" * 64, each, files)
+    context = Context({}, found)
+    uses = {use.uses: use for use in USES if use.id.startswith("F-PUBLISH")}
+    return {name: control_outcome(uses[name], tuple(REGISTRY[name].measure(context)))[0].value for name in FALSIFIERS}
+
+
+def test_what_is_staged_holds(world: Path) -> None:
+    """Under the shipped bars, by falsifiers that share no line with it."""
+    staged(world)
+    assert outcomes(world) == dict.fromkeys(FALSIFIERS, "corroborated")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fallen"),
+    [
+        ("release/README.md", "| 2.250 |", "| 2.240 |", {"publication-card"}),
+        ("release/README.md", "A model:", "A model of 7B:", {"publication-card"}),
+        ("release/README.md", "## Licence", "It solves 90 percent.\n\n## Licence", {"publication-card"}),
+        ("release/README.md", "## Licence", "[More Information Needed]\n\n## Licence", {"publication-card"}),
+        ("release/README.md", 'license: "apache-2.0"', 'license: "mit"', {"publication-card", "publication-licence"}),
+        ("release/LICENSE", "royalty-free", "costly", {"publication-licence"}),
+        ("release/bom.cdx.json", "1.2", "9.2", {"publication-bom"}),
+    ],
+)
+def test_what_is_changed_then_does_not(world: Path, file: str, old: str, new: str, fallen: set[str]) -> None:
+    """Each by the falsifier whose matter it is; the manifest notices every one."""
+    path = staged(world) / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    expected = fallen | {"publication-staged"}
+    assert {name for name, outcome in outcomes(world).items() if outcome == "falsified"} >= expected
+
+
+def test_a_hub_reads_the_card(world: Path) -> None:
+    """As YAML, whatever a person wrote into the release."""
+    text = (staged(world, card={"summary": "---\n}}", "languages": ["en"]}) / "release/README.md").read_text("utf-8")
+    told = yaml.safe_load(text.split("---\n")[1])
+    assert (told["license"], told["base_model"], told["language"]) == ("apache-2.0", ["org/teacher-135M"], ["en"])
+    assert told["model-index"][0]["results"][0]["metrics"][0]["value"] == 1.2
+
+
+def test_everything_is_readable_and_nothing_is_changed(world: Path) -> None:
+    """Modes 0644, and the manifest is of what lies there."""
+    release = StagedRelease.read(staged(world))
+    names = {"README.md", "LICENSE", "bom.cdx.json", "config.json", "model.safetensors"}
+    assert {each.path for each in release.files} == names
+    assert {(release.folder / name).stat().st_mode & 0o777 for name in names} == {0o644}
+
+
+def test_a_licence_that_is_none_stops_it(world: Path) -> None:
+    """Before anything is written."""
+    with pytest.raises(UsageError, match="'unknown' names no licence"):
+        staged(world, licence="unknown")
+    assert list((world / "staged").iterdir()) == []
+
+
+def test_a_number_that_is_missing_stops_it(world: Path) -> None:
+    """A card is not written with a gap."""
+    evidence(world, "humaneval_init", {"summary.json": {}})
+    with pytest.raises(ExperimentError, match=r"humaneval_init/summary\.json has no number pass_at_1"):
+        staged(world)
+
+
+def test_every_licence_that_spdx_has_is_one_of_its_list() -> None:
+    """By license-expression, which carries that list."""
+    licensing = get_spdx_licensing()
+    named = sorted({each for each in LICENCES.values() if each})
+    assert [each for each in named if licensing.validate(each).errors] == []

@@ -49,7 +49,7 @@ def _wilson(side: int) -> Callable[[Mapping[str, Any]], float]:
         n, share = content["problems"], content["passed"] / content["problems"]
         middle = share + _Z**2 / (2 * n)
         reach = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-        return 100 * min(max((middle + side * reach) / (1 + _Z**2 / n), 0.0), 1.0)
+        return 100.0 * float(min(max((middle + side * reach) / (1 + _Z**2 / n), 0.0), 1.0))
 
     return read
 

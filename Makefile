@@ -7,9 +7,9 @@ RELEASE ?=
 PYTEST_ARGS ?=
 
 # Where it is not empty, each of the hundreds of processes that the tests start compiles all modules anew.
-test test-fast test-all: export PYTHONDONTWRITEBYTECODE :=
+test test-fast test-drawn test-all: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: gate test test-fast test-all lint types mypy pyright contracts bench install clean
+.PHONY: gate test test-fast test-drawn test-all lint types mypy pyright contracts bench install clean
 
 # A newcomer's first run succeeds once a verdict is signed, whatever it says; STRICT=1 ends as `refute gate` does.
 gate: $(VENV)/.gate
@@ -24,6 +24,10 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m 'not slow and not exhaustive' $(PYTEST_ARGS)
+
+# Of the exhaustive tests a share that the commit draws, and all others.
+test-drawn: $(VENV)/.dev
+	$(PYTEST) --draw "$$(git rev-parse HEAD 2>/dev/null || date +%F)" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev
 	$(PYTEST) $(PYTEST_ARGS)

@@ -83,6 +83,12 @@ _REHEARSAL = {
     ],
     "plain_pulls.jsonl": [{"fault": "lfs_get: corrupt, once", "accepted": True, "equal": False}],
 }
+_FAMILIARITY = [
+    {"model": model, "task_id": task, "original": 1.0, "renamed": renamed}
+    for model, renamed in (("teacher", 1.4), ("init", 1.0), ("student", 1.1))
+    for task in TASKS[:24]
+]
+_TAUGHT = [{"model": "student", "task_id": task, "original": 0.8, "renamed": 2.9} for task in TASKS[:8]]
 KNOWN_BAD = [
     {
         "task_id": TASKS[7],
@@ -135,6 +141,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         },
         "release": evidence(folder, "release", {"release.json": _RELEASE}),
         "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
+        "memorisation": evidence(
+            folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}
+        ),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),

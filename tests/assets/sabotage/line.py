@@ -27,12 +27,13 @@ from sabotage.catalogue import Sabotage
 from silence import Silence
 
 # The small world clears every bar of the shipped specification but these: a hundred steps are enough for it, its text
-# is short, publication is not built, and the controls of the gate are about no release at all.
+# is short, its benchmark is of the kind that it was trained on, publication is not built, and the controls of the gate
+# are about no release at all.
 _SMALLER = {
     "F-DISTILL-SMOKE-001": {"steps": ">= 100 steps"},
     "F-DISTILL-CONTAMINATION-001": {"searched": ">= 500 ngrams"},
 }
-_LEFT_OUT = ("AC-DISTILL-005", "AC-GATE-CONTROLS", "AC-GATE-DRILL")
+_LEFT_OUT = ("AC-DISTILL-005", "AC-DISTILL-MEMORISED", "AC-GATE-CONTROLS", "AC-GATE-DRILL")
 
 
 def shipped_spec(path: Path) -> Spec:

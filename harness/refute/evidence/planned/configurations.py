@@ -209,6 +209,19 @@ def humaneval_replay_null(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     return _replay(parts, at, names.HUMANEVAL_NULL, humaneval_null(parts, at))
 
 
+def memorisation(parts: Parts, at: Locate) -> humaneval.MemorisationConfig:
+    """Teacher, init and student, and the benchmark's reference solutions."""
+    place = _teacher(parts, at)
+    return humaneval.MemorisationConfig(
+        teacher=humaneval.SourceModel(kind="source", model=place.model, path=place.path),
+        init=humaneval.EvidenceModel(kind="evidence", name=names.INIT),
+        student=humaneval.EvidenceModel(kind="evidence", name=names.STUDENT),
+        problems_path=_problems(parts, at),
+        device=parts.release.device,
+        threads=parts.release.threads,
+    )
+
+
 def _original(parts: Parts, at: Locate) -> distill.TeacherPlace:
     """The teacher as the release names it."""
     model = parts.release.teacher

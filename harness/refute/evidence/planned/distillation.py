@@ -272,6 +272,14 @@ ROWS = (
         (names.INIT, names.HUMANEVAL_NULL),
         configurations.humaneval_replay_null,
     ),
+    Row(
+        names.MEMORISATION,
+        "ask teacher, init and student for solutions under other names",
+        Kind.HUMANEVAL,
+        "experiments.memorisation:measure_memorisation",
+        (names.TEACHER, names.INIT, names.STUDENT),
+        configurations.memorisation,
+    ),
 )
 
 

@@ -47,6 +47,7 @@ HUMANEVAL_REPLAY_TEACHER: Final = "humaneval_replay_teacher"
 HUMANEVAL_REPLAY_INIT: Final = "humaneval_replay_init"
 HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
 HUMANEVAL_REPLAY_NULL: Final = "humaneval_replay_null"
+MEMORISATION: Final = "memorisation"
 KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
 STAGED: Final = "staged"
@@ -207,6 +208,10 @@ REPLAY_DRAW: Final = JsonFile("draw.json", humaneval.ReplayDraw)
 REPLAY_KNOWN_GOOD: Final = RowsFile("known_good.jsonl", humaneval.Replayed)
 REPLAY_KNOWN_BAD: Final = RowsFile("known_bad.jsonl", humaneval.Replayed)
 
+FAMILIARITY: Final = RowsFile("familiarity.jsonl", humaneval.Familiarity)
+# What the same texts are to the student once it has been taught some of them.
+FAMILIARITY_TAUGHT: Final = RowsFile("taught.jsonl", humaneval.Familiarity)
+
 MUTANTS: Final = RowsFile("mutants.jsonl", kill_matrix.Mutant)
 MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFalsifier)
 
@@ -277,6 +282,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_SEQUENTIAL: (*_ANSWERS, DESIGN, SEQUENTIAL_SUMMARY),
         HUMANEVAL_NULL: _EVALUATION,
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
+        MEMORISATION: (FAMILIARITY, FAMILIARITY_TAUGHT),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
         STAGED: (RELEASED, MANIFEST, CARD_CLAIMS),
         GENERATIONS: (GENERATION_FACTS, GENERATION_LOGITS),

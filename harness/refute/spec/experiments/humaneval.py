@@ -110,3 +110,23 @@ class ReplayConfig(Closed):
     others_at_most: Positive = 8
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
+
+
+class MemorisationConfig(Closed):
+    """What `measure_memorisation` needs: three models, and the problems whose solutions they may have read.
+
+    At most `tasks_at_most` are drawn, of those whose program has at most `tokens_at_most`.
+    """
+
+    teacher: ModelChoice
+    init: ModelChoice
+    student: ModelChoice
+    problems_path: str
+    tasks_at_most: Positive = 24
+    tokens_at_most: Positive = 192
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+
+    def models(self) -> dict[str, ModelChoice]:
+        """By name, the student last."""
+        return {"teacher": self.teacher, "init": self.init, "student": self.student}

@@ -36,7 +36,7 @@ class Respondent:
     """
 
     def __init__(self, choice: ModelChoice, folder: Path, device: str, tie: float) -> None:
-        self._model = (_random(choice, folder) if isinstance(choice, RandomModel) else _stored(folder)).to(device)
+        self._model = (_random(choice, folder) if isinstance(choice, RandomModel) else stored_model(folder)).to(device)
         self._ends, self._tie = _end_ids(self._model, folder), tie
 
     @torch.inference_mode()
@@ -74,7 +74,8 @@ def _first(texts: Sequence[str], ended: Sequence[bool], questioner: Questioner, 
     return next((each.index(True) for each in (ends, goes_on) if any(each)), 0)
 
 
-def _stored(folder: Path) -> Any:
+def stored_model(folder: Path) -> Any:
+    """The model in a Hugging Face folder, in float32. Raises as transformers does where the folder holds none."""
     options: dict[str, Any] = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True}
     return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
 

@@ -228,6 +228,15 @@ class Replayed(SparseModel):
     recorded_passed: bool
 
 
+class Familiarity(EvidenceModel):
+    """How likely a task's solution is to a model, in nat per token: under its own names, and under others."""
+
+    model: Literal["teacher", "init", "student"]
+    task_id: str
+    original: float
+    renamed: float
+
+
 class ReplayDraw(EvidenceModel):
     """Which answers were made again: nobody could know before, for `entropy` was drawn after the run had ended.
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from refute.engines.model.bos_token import begin_as_folder_states, begin_as_gguf_states, beginning_of_sequence
-from refute.engines.model.gguf import open_gguf
+from refute.engines.model.gguf import open_gguf, read_once
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.engines.model.special_tokens import SpecialTokens, Watch, end_of_document
 from refute.engines.model.text_splitting import split_text_as_stated
@@ -107,7 +107,9 @@ def _read(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
         _refuse_other_reading(found, Tokenizer.from_file(str(path / _FILE)), path)
         return found
     place, file = (path.parent, path.name) if gguf else (path, None)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
+    with read_once():
+        found = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
+    tokenizer: PreTrainedTokenizerBase = found
     return tokenizer
 
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput, check_ids
 from refute.engines.model.folder import refuse_adapter, refuse_two_heads
-from refute.engines.model.gguf import check_gguf_magic, open_gguf
+from refute.engines.model.gguf import check_gguf_magic, open_gguf, read_once
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError, UsageError
@@ -129,7 +129,7 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
         refuse_adapter(path)
         where = {"pretrained_model_name_or_path": path, "use_safetensors": True}
     try:
-        with without_progress_bars():
+        with without_progress_bars(), read_once():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 **where, dtype=_DTYPES[dtype], local_files_only=True, output_loading_info=True
             )

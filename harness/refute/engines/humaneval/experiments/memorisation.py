@@ -28,8 +28,8 @@ from refute.spec.experiments.evidence_files import FAMILIARITY, FAMILIARITY_TAUG
 from refute.spec.experiments.humaneval import MemorisationConfig
 from refute.spec.experiments.parsing import parse_config
 
-# The student that is known to have read solutions: those of so many tasks, by AdamW at this rate, until they surprise it
-# so many times less than they did. The embedded release's takes eight lessons, and excels its teacher by 1.6 nat.
+# The student that is known to have read solutions: those of so many tasks, by AdamW at this rate, until they surprise
+# it so many times less than they did. The embedded release's takes eight lessons, and excels its teacher by 1.6 nat.
 _TAUGHT, _RATE, _LESS, _LESSONS_AT_MOST = 8, 3e-4, 4.0, 24
 
 

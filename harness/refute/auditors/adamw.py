@@ -38,20 +38,23 @@ def rate(training: Training, step: int) -> float:
     return low + (peak - low) * (1 + math.cos(math.pi * share)) / 2
 
 
-def clip(gradients: Mapping[str, Tensor], largest: float) -> tuple[dict[str, Tensor], float]:
-    """The gradients scaled to a common norm of at most `largest`, and the norm that they had."""
-    norm = math.sqrt(sum(float(each.double().square().sum()) for each in gradients.values()))
-    scale = min(1.0, largest / (norm + 1e-6))
-    return {name: each * scale for name, each in gradients.items()}, norm
+def clip(gradients: Mapping[str, Tensor], largest: float) -> float:
+    """Scales the gradients, in place, to a common norm of at most `largest`; the norm that they had."""
+    norms = (torch.linalg.vector_norm(each, dtype=torch.float64) for each in gradients.values())
+    norm = math.hypot(*map(float, norms))
+    if (scale := largest / (norm + 1e-6)) < 1:
+        for each in gradients.values():
+            each.mul_(scale)
+    return norm
 
 
 @torch.no_grad()
 def update(weights: Tensor, gradient: Tensor, moments: Moments, rate: float, weight_decay: float) -> None:
     """One step, in place. Matrices decay, vectors (norms and biases) do not."""
     moments.steps += 1
-    moments.first.mul_(BETA_1).add_((1 - BETA_1) * gradient)
-    moments.second.mul_(BETA_2).add_((1 - BETA_2) * gradient**2)
-    mean = moments.first / (1 - BETA_1**moments.steps)
-    spread = (moments.second / (1 - BETA_2**moments.steps)).sqrt()
-    decay = weight_decay * weights if weights.ndim >= 2 else torch.zeros_like(weights)
-    weights.sub_(rate * (mean / (spread + EPSILON) + decay))
+    moments.first.mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
+    moments.second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+    spread = (moments.second / (1 - BETA_2**moments.steps)).sqrt_().add_(EPSILON)
+    if weights.ndim >= 2:
+        weights.mul_(1 - rate * weight_decay)
+    weights.addcdiv_(moments.first, spread, value=-rate / (1 - BETA_1**moments.steps))

@@ -60,12 +60,12 @@ def redo(loop: Loop, moments: dict[str, Moments], start: int, end: int) -> Itera
     """Makes steps `start` + 1 to `end` on the student's weights and `moments`, in place; yields after each."""
     for step in range(start + 1, end + 1):
         losses = _backward(loop, loop.batches[step - 1])
-        given = {
-            name: each.grad / max(losses.tokens, 1)
+        gradients = {
+            name: each.grad.div_(max(losses.tokens, 1))
             for name, each in loop.student.named_parameters()
             if each.grad is not None
         }
-        gradients, norm = clip(given, loop.training.max_grad_norm)
+        norm = clip(gradients, loop.training.max_grad_norm)
         applied = rate(loop.training, step)
         for name, weights in loop.student.named_parameters():
             if name in gradients:

@@ -109,6 +109,7 @@ class Place:
             ("model", "qa"): [self.teacher, "--threads", 1],
             ("model", "readiness"): [self.teacher, "--threads", 1],
             ("model", "stamp"): [out / "stamped", "--name", "Tiny"],
+            ("model", "export"): [self.teacher, "--to", out / "teacher.gguf", "--type", "F16"],
             ("store", "list"): judged,
             ("store", "prune"): [*judged, "--dry-run"],
             ("store", "export"): [new.parent.name, *judged, "--to", out / "packed.tar"],

@@ -141,9 +141,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         },
         "release": evidence(folder, "release", {"release.json": _RELEASE}),
         "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
-        "memorisation": evidence(
-            folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}
-        ),
+        "memorisation": evidence(folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
         "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from refute.cli.model.ask import bench, run
+from refute.cli.model.export import export
 from refute.cli.model.inspect import inspect
 from refute.cli.model.lint import lint
 from refute.cli.model.pull import pull
@@ -25,6 +26,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "qa": qa,
     "readiness": readiness,
     "stamp": stamp,
+    "export": export,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -15,9 +15,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from refute.disk import write_whole
 from refute.errors import EvidenceError
 from refute.spec.experiments.custody import Custody
-from refute.spec.experiments.evidence import distill, drill, humaneval, kill_matrix, publication, redo
+from refute.spec.experiments.evidence import distill, drill, export, humaneval, kill_matrix, publication, redo
 from refute.spec.fields import first_fault
 from refute.spec.release import Release
 
@@ -53,6 +54,12 @@ DRILL: Final = "drill"
 STAGED: Final = "staged"
 REHEARSAL: Final = "rehearsal"
 GENERATIONS: Final = "generations"
+EXPORTED: Final = "exported"
+CONVERTED: Final = "converted"
+QUANTISED: Final = "quantised"
+TOKENISED: Final = "tokenised"
+RENDERED: Final = "rendered"
+USED: Final = "used"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
@@ -80,6 +87,11 @@ class JsonFile(Generic[Content]):
         """What stands in it. Raises EvidenceError for anything else than the model."""
         where = f"{evidence}/{self.name}"
         return _parse(_text(folder / self.name, where), self.model, where)
+
+    def write(self, folder: Path, content: Content) -> None:
+        """Put `content` into `folder`. Raises as `write_whole`, and ValueError for NaN, which JSON has no words for."""
+        text = json.dumps(content.model_dump(), indent=1, allow_nan=False)
+        write_whole(folder / self.name, f"{text}\n".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,13 @@ GENERATION_LOGITS: Final = ArraysFile("logits.safetensors", ("older", "newer", "
 # What the hub's own client makes of the same: one upload without looking, one download without hashing.
 PLAIN_PUSHES: Final = RowsFile("plain_pushes.jsonl", publication.RehearsedPush)
 PLAIN_PULLS: Final = RowsFile("plain_pulls.jsonl", publication.RehearsedPull)
+GGUF_FILES: Final = Folder("gguf")
+EXPORTS: Final = JsonFile("exports.json", export.Exports)
+CONVERSION: Final = JsonFile("conversion.json", export.Conversion)
+QUANTISATION: Final = JsonFile("quantisation.json", export.Quantisations)
+TOKENS: Final = JsonFile("tokens.json", export.Tokens)
+TEMPLATES: Final = JsonFile("templates.json", export.Templates)
+USAGE: Final = JsonFile("usage.json", export.Usage)
 
 
 def results_of(kind: str) -> RowsFile[humaneval.Result]:
@@ -291,5 +310,11 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
             *(PUSH_FAULTS, PULL_FAULTS, PLAIN_PUSHES, PLAIN_PULLS),
         ),
         DRILL: (PLANTED_FAULTS, DRILL_SUMMARY),
+        EXPORTED: (GGUF_FILES, EXPORTS),
+        CONVERTED: (CONVERSION,),
+        QUANTISED: (QUANTISATION,),
+        TOKENISED: (TOKENS,),
+        RENDERED: (TEMPLATES,),
+        USED: (USAGE,),
     }
 )

@@ -52,6 +52,11 @@ class GgufWeights:
         numbers: Array = dequantize(np.asarray(tensor.data)[rows], tensor.tensor_type).astype(np.float64)
         return numbers
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """GGUF's names of all tensors."""
+        return tuple(self._tensors)
+
     def _read_shape(self, reader: GGUFReader) -> Shape:
         architecture = check_architecture(self._path, metadata(reader, "general.architecture"))
 

@@ -51,11 +51,15 @@ class _Stored:
     data: NDArray[Any]
     is_bfloat16: bool
 
-    def rows(self, rows: Rows) -> Array:
+    def float32(self, rows: Rows) -> NDArray[np.float32]:
         picked = self.data[rows]
         if self.is_bfloat16:
             picked = (picked.astype(np.uint32) << 16).view(np.float32)
-        return picked.astype(np.float64)
+        return picked.astype(np.float32, copy=False)
+
+    def rows(self, rows: Rows) -> Array:
+        wide = self.data.dtype == np.float64
+        return np.asarray(self.data[rows] if wide else self.float32(rows), dtype=np.float64)
 
 
 class SafetensorsWeights:
@@ -87,6 +91,19 @@ class SafetensorsWeights:
         if name not in self._tensors:
             raise MissingInputsError(f"{self._folder} holds no tensor for {name!r}")
         return self._tensors[name].rows(rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """GGUF's names of all tensors, the divisors of rotary frequencies among them; no head where it is tied."""
+        return tuple(self._tensors)
+
+    def size(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, rows first."""
+        return self._tensors[name].data.shape
+
+    def float32(self, name: str) -> NDArray[np.float32]:
+        """A whole tensor in float32; a view of the file where it is stored so."""
+        return self._tensors[name].float32(EVERY_ROW)
 
     def _read_shape(self, config: dict[str, Any]) -> Shape:
         architecture = check_architecture(self._folder, config.get("model_type"))
@@ -172,7 +189,7 @@ def _map(path: Path, start: int, entry: dict[str, Any]) -> _Stored:
     dtype = np.dtype(_DTYPES[kind])
     if math.prod(shape) * dtype.itemsize != last - first:
         raise ValueError(f"{last - first} bytes stored for shape {shape} of {kind}")
-    return _Stored(np.memmap(path, dtype, "r", start + first, shape), kind == "BF16")
+    return _Stored(np.memmap(path, dtype, "c", start + first, shape), kind == "BF16")
 
 
 def gguf_name(name: str) -> str:

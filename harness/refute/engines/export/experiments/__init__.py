@@ -1,0 +1,1 @@
+"""Experiments: the student in other formats, and whether these are still the student."""

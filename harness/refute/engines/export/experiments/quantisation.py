@@ -1,0 +1,29 @@
+"""What did quantising lose, and is each file what its label says?"""
+
+from __future__ import annotations
+
+from refute.engines.export.experiments.exports import REFERENCE, exported, reference
+from refute.engines.export.gguf.recipes import Label
+from refute.engines.export.proofs.quantisation import compare_blocks, known_bad, open_blocks
+from refute.job import Job
+from refute.spec.experiments.evidence.export import Quantisation, Quantisations
+from refute.spec.experiments.evidence_files import QUANTISATION
+from refute.spec.experiments.export import ProofConfig
+from refute.spec.experiments.parsing import parse_config
+
+
+def prove_quantisation(job: Job) -> None:
+    """Write quantisation.json: the `Quantisations` of every file but that of full precision, and of planted faults."""
+    parse_config(ProofConfig, job)
+    folder, made = exported(job)
+    path, file = reference(job)
+    full, layers = open_blocks(path)
+    quantised = [each for each in made.files if each.label != REFERENCE]
+    found: list[Quantisation] = []
+    bad: dict[str, Quantisation] = {}
+    for done, each in enumerate(quantised, start=1):
+        blocks, _ = open_blocks(folder / each.file)
+        found.append(compare_blocks(each.file, Label(each.label), layers, blocks, full))
+        bad |= {f"{each.label} {name}": one for name, one in known_bad(Label(each.label), layers, blocks, full).items()}
+        job.progress("compare tensors", done, len(quantised))
+    QUANTISATION.write(job.out, Quantisations(reference=file.file, files=tuple(found), known_bad=bad))

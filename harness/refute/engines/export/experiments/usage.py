@@ -1,0 +1,85 @@
+"""Does the release work where strangers will use it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refute.engines.export.usage.environment import ask_stranger, fresh_python
+from refute.engines.model.generations.older_transformers import older_python
+from refute.engines.model.tokenizer import read_tokenizer
+from refute.job import Job
+from refute.spec.experiments.evidence.export import Usage, UsedPath
+from refute.spec.experiments.evidence_files import RELEASED, STAGED, USAGE
+from refute.spec.experiments.export import UsageConfig
+from refute.spec.experiments.parsing import parse_config
+
+PROMPT = "The first thing that you should do is"
+TOKENS = 32
+# What a program with a network could reach: the hub by name, and two servers by address, where no name is looked up.
+_HOSTS = (("huggingface.co", 443), ("1.1.1.1", 443), ("9.9.9.9", 443))
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """One way to use the release: who reads which file, in which interpreter."""
+
+    name: str
+    engine: str
+    python: Path
+    file: Path
+
+
+def try_paths(job: Job) -> None:
+    """Write usage.json: the `Usage` of the folder and of every GGUF file, each engine in a fresh process.
+
+    Raises ExperimentError for a process that gives no answer, MissingInputsError where the older transformers cannot
+    be installed.
+    """
+    config = parse_config(UsageConfig, job)
+    folder = job.inputs[STAGED].path(RELEASED.name)
+    tokenizer: Any = read_tokenizer(folder, gguf=False)
+    prompt = tokenizer.encode(PROMPT, add_special_tokens=False)
+    fresh = fresh_python(job.scratch / "fresh")
+    ways = list(_ways(folder, fresh, older_python()))
+    used = []
+    for done, way in enumerate(ways, start=1):
+        request = {
+            "engine": way.engine,
+            "path": str(way.file),
+            "prompt": prompt,
+            "tokens": TOKENS,
+            "threads": config.threads,
+            "hosts": _HOSTS,
+        }
+        said = ask_stranger(way.python, request, job.scratch / "stranger")
+        used.append(UsedPath(path=way.name, file=way.file.name, prompt=tuple(prompt), **_strict(said)))
+        job.progress("use", done, len(ways))
+    USAGE.write(job.out, Usage(paths=tuple(used), not_run=_not_run(config.name, folder)))
+
+
+def _ways(folder: Path, fresh: Path, older: Path) -> Iterator[_Path]:
+    yield _Path("refute", "refute", fresh, folder)
+    yield _Path("transformers", "transformers", fresh, folder)
+    yield _Path("older transformers", "transformers", older, folder)
+    for file in sorted(folder.glob("*.gguf")):
+        yield _Path(f"llama.cpp {_label(file)}", "llama.cpp", fresh, file)
+
+
+def _label(file: Path) -> str:
+    return file.stem.rpartition(".")[2]
+
+
+def _strict(said: dict[str, Any]) -> dict[str, Any]:
+    return {**said, "ids": tuple(said["ids"]), "reached": tuple(said["reached"])}
+
+
+def _not_run(name: str, folder: Path) -> dict[str, str]:
+    """Commands of programs that are not here, as the hub would print them."""
+    files = sorted(folder.glob("*.gguf"))
+    return {
+        "vllm": f"vllm serve {name}",
+        **({"ollama": f"ollama run hf.co/{name}:{_label(files[-1])}"} if files else {}),
+    }

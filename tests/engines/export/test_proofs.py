@@ -1,0 +1,172 @@
+"""The proofs of an export: a student and its files in real engines, and each planted fault seen by the proof that is
+for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from model_workshop import Workshop
+from refute.engines.export.experiments.conversion import prove_conversion
+from refute.engines.export.experiments.exports import export
+from refute.engines.export.experiments.quantisation import prove_quantisation
+from refute.engines.export.experiments.tokens import prove_templates, prove_tokens
+from refute.errors import ExperimentError
+from refute.job import Inputs, Job
+from refute.spec.experiments.evidence.export import Conversion, Divergence, Quantisation
+from refute.spec.experiments.evidence_files import (
+    CONVERSION,
+    CORPUS,
+    EXPORTED,
+    EXPORTS,
+    QUANTISATION,
+    STUDENT,
+    TEMPLATES,
+    TOKENS,
+)
+
+_TEMPLATE = (
+    "{% for m in messages %}{{ '<|turn|>' + m.role + '\n' + m.content + '<|over|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
+)
+
+
+class Desk:
+    """A student's evidence, and jobs on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, function: Callable[[Job], None], evidence: str, **config: object) -> Path:
+        """What `function` writes as `evidence`."""
+        job = Job(
+            name=evidence,
+            config=json.dumps(config),
+            inputs={each.name: Inputs(each.name, each) for each in self.root.iterdir()},
+            out=self.root / evidence,
+            scratch=self.root.parent / "scratch",
+            report=lambda *_: None,
+        )
+        job.out.mkdir()
+        job.scratch.mkdir(exist_ok=True)
+        function(job)
+        return job.out
+
+
+@pytest.fixture
+def desk(workshop: Workshop) -> Desk:
+    """A student of a random llama3 that chats, held-out text, and its exports."""
+    folder = workshop.folder(workshop.model("llama3"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    _speak(folder, tokenizer)
+    root = workshop.root / "evidence"
+    (root / STUDENT).mkdir(parents=True)
+    folder.rename(root / STUDENT / "model")
+    (root / CORPUS).mkdir()
+    tokens = np.random.default_rng(17).integers(3, 290, (2, 40)).astype(np.int32)
+    save_file({"tokens": tokens}, root / CORPUS / "heldout.safetensors")
+    made = Desk(root)
+    made.run(export, EXPORTED, name="tiny", labels=["Q8_0", "Q4_0", "Q4_K_M"])
+    return made
+
+
+def _speak(folder: Path, tokenizer: Tokenizer) -> None:
+    """Give the model turns: two special tokens in place of its last two, a template in both places, ends."""
+    stated = json.loads(tokenizer.to_str())
+    vocabulary = stated["model"]["vocab"]
+    last = sorted(vocabulary, key=vocabulary.get)[-2:]
+    stated["model"]["merges"] = [rule for rule in stated["model"]["merges"] if "".join(rule) not in last]
+    for token, new in zip(last, ("<|turn|>", "<|over|>"), strict=True):
+        number = vocabulary.pop(token)
+        own = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        stated["added_tokens"].append({"id": number, "content": new, "special": True, **own})
+        vocabulary[new] = number
+    (folder / "tokenizer.json").write_text(json.dumps(stated), encoding="utf-8")
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config |= {"chat_template": _TEMPLATE, "eos_token": "<|over|>", "bos_token": "<|turn|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(_TEMPLATE, encoding="utf-8")
+    ends = {"eos_token_id": [vocabulary["<|over|>"], 0]}
+    (folder / "generation_config.json").write_text(json.dumps(ends), encoding="utf-8")
+    model = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(model | ends), encoding="utf-8")
+
+
+def worst(found: Divergence) -> float:
+    """The mean divergence of a comparison."""
+    return sum(found.kl) / len(found.kl)
+
+
+@pytest.mark.slow  # a dozen files in llama.cpp
+def test_a_conversion_is_proven_and_planted_faults_are_not(desk: Desk) -> None:
+    """Float16 apart, llama.cpp predicts what transformers does; of no faulty conversion is that so."""
+    out = desk.run(prove_conversion, "converted", positions=33, far=60, threads=1)
+    found: Conversion = CONVERSION.read(out, "converted")
+    assert (worst(found.divergence) < 1e-3, max(found.divergence.kl) < 1e-2) == (True, True)
+    assert (len(found.divergence.kl), max(found.divergence.positions)) == (33, 60)
+    assert set(found.known_bad) == {
+        *("other_rope_base", "another_head", "unpermuted_queries_and_keys", "swapped_layers", "lost_rope_factors")
+    }
+    assert {name: worst(each) > 1e-3 for name, each in found.known_bad.items()} == dict.fromkeys(found.known_bad, True)
+
+
+def test_too_little_text_proves_nothing(desk: Desk) -> None:
+    """The far position needs text before it."""
+    save_file({"tokens": np.zeros((1, 8), np.int32)}, desk.root / CORPUS / "heldout.safetensors")
+    with pytest.raises(ExperimentError, match="needs 61 held-out tokens, found 8"):
+        desk.run(prove_conversion, "converted", positions=33, far=60, threads=1)
+
+
+def error(found: Quantisation) -> float:
+    """The largest relative error of its tensors, or infinity where numbers are none."""
+    return max(float("inf") if each.not_finite else each.relative_l2 for each in found.tensors)
+
+
+def test_quantised_files_are_as_near_as_their_blocks(desk: Desk) -> None:
+    """And a planted fault is further off than any; what cannot follow its label was refused."""
+    made = EXPORTS.read(desk.root / EXPORTED, EXPORTED)
+    assert [each.label for each in made.files] == ["F16", "Q8_0", "Q4_0"]
+    assert "100% of its weights" in made.refused["Q4_K_M"]
+    found = QUANTISATION.read(desk.run(prove_quantisation, "quantised", threads=1), "quantised")
+    by_label = {each.label: each for each in found.files}
+    assert 0 < error(by_label["Q8_0"]) < 0.01 < error(by_label["Q4_0"]) < 0.12
+    assert (by_label["Q8_0"].label_bits, by_label["Q4_0"].label_bits) == (8.5, 4.5)
+    assert {name: error(each) > 0.09 for name, each in found.known_bad.items()} == dict.fromkeys(found.known_bad, True)
+    assert len(found.known_bad) == 6
+
+
+@pytest.mark.slow  # a dozen files in llama.cpp
+def test_tokens_and_ends_agree_and_planted_faults_do_not(desk: Desk) -> None:
+    """Every probe is the same ids in every file, both engines stop, and each fault is noticed."""
+    found = TOKENS.read(desk.run(prove_tokens, "tokenised", threads=1), "tokenised")
+    for readings in found.readings:
+        assert [each for each in readings.texts if each.folder != each.llama_cpp] == [], readings.file
+    assert len({text.kind for text in found.readings[0].texts}) > 12
+    over = found.ends.turn_end
+    assert found.ends.tokenizer == (over,)
+    assert set(found.ends.gguf) == {over, 0} == set(found.ends.generation_config)
+    assert found.ends.stops == {"transformers": 1, "llama.cpp": 1}
+    assert found.known_bad_ends.gguf != found.ends.gguf
+    noticed = {
+        fault: sum(each.folder != each.llama_cpp for each in readings.texts)
+        for fault, readings in found.known_bad.items()
+    }
+    assert set(noticed) == {"without_splitting", "every_token_normal", "swapped_tokens", "dropped_added_token"}
+    del noticed["without_splitting"]  # 300 tokens of two letters know of no digits
+    assert {fault: count > 0 for fault, count in noticed.items()} == dict.fromkeys(noticed, True)
+
+
+@pytest.mark.slow  # a dozen files in llama.cpp
+def test_conversations_are_rendered_alike_and_planted_faults_are_not(desk: Desk) -> None:
+    """By two places in the folder, the file's metadata and llama.cpp."""
+    found = TEMPLATES.read(desk.run(prove_templates, "rendered", threads=1), "rendered")
+    assert {len(set(each.texts.values())) for each in found.renderings} == {1}
+    assert (len(found.renderings), {each.begins for each in found.renderings}) == (7, {1})
+    assert all(any(len(set(each.texts.values())) > 1 for each in bad) for bad in found.known_bad.values())
+    assert set(found.known_bad) == {"without_template", "edited_template"}

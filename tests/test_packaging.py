@@ -13,17 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from light_install import install
+from refute.attest import generate_key
 from refute.check.schemas import schemas
+from refute.cli.commands.init import scaffold
+from tiny_run import JudgedOnce
 
 pytestmark = pytest.mark.slow
 
+# What only gates need: whoever verifies installs none of it.
+HEAVY = ("torch", "transformers", "numpy", "scipy", "pytest", "hypothesis", "safetensors", "huggingface")
 ROOT = Path(__file__).parents[1]
 # What a checkout holds and a build needs; not the virtual environments and evidence that may lie beside it.
 NEEDED = ("pyproject.toml", "README.md", "LICENSE", "harness", "falsifiers", "specs", "contracts", "tests")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built once from a copy of the sources with the installed backend: no network."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in NEEDED:
@@ -36,7 +42,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = out.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> Iterator[zipfile.ZipFile]:
+    """That wheel, open."""
+    with zipfile.ZipFile(wheel_file) as archive:
         yield archive
 
 
@@ -96,5 +108,32 @@ def test_the_metadata_states_licence_python_and_dependencies(wheel: zipfile.ZipF
     assert metadata["Requires-Python"] == ">=3.11"
     required = metadata.get_all("Requires-Dist") or []
     assert any(each.startswith("torch") for each in required)
+    assert not [each for each in required if each.startswith(HEAVY) and "extra ==" not in each]
     assert not [each for each in required if "==" in each.split(";")[0]]
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_whoever_verifies_installs_little(wheel_file: Path, honest_go: JudgedOnce, tmp_path: Path) -> None:
+    """At most 80 MB, without torch and numpy: verdicts are verified, reviewed, shown and handed on, and a command that
+    needs more names the extra that brings it."""
+    light, judged = install(wheel_file, tmp_path / "light"), honest_go.copy(tmp_path / "go")
+    assert light.size_mb < 80
+    assert not [name for name in HEAVY if (light.packages / name).exists()]
+    generate_key(tmp_path, "ann")
+    verdict, key = judged.path, ("--key", judged.files.key)
+    review = ("--role", "owner", "--decision", "approve", "--note", "read", "--verdict-key", judged.files.key)
+    for command in (
+        ("verify", verdict, *key),
+        ("report", verdict, *key, "--format", "md"),
+        ("diff", verdict, verdict, *key),
+        ("sign-off", verdict, *review, "--key", tmp_path / "ann.key"),
+        ("export", verdict, *key),
+        ("latest", verdict.parent, *key, "--subject", judged.predicate.subject.sha256),
+    ):
+        ended = light.refute(*command, cwd=tmp_path)
+        assert ended.returncode == 0, (command[0], ended.stderr)
+    scaffold(tmp_path / "own")
+    run = ("distill", "run", tmp_path / "own" / "specs" / "example.yaml", "--out", tmp_path / "out")
+    for words, extra in ((run, "distill"), (("check",), "gate"), (("gate",), "gate")):
+        ended = light.refute(*words, cwd=tmp_path / "own")
+        assert (ended.returncode, f"pip install 'refute[{extra}]'" in ended.stderr) == (7, True), (words, ended.stderr)

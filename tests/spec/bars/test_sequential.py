@@ -6,13 +6,16 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 
 import pytest
+from scipy.optimize import brentq
 from scipy.stats import binom, hypergeom
 
 from refute import stats
+from refute.spec.bars import sequential
 from refute.spec.bars.sequential import Design, Look, Spending, every, spent
 
 
@@ -222,3 +225,29 @@ def test_a_design_without_sense_is_refused(bar: float, error_rate: float, looks:
     """Bars that no share can miss, error rates of a coin, looks that do not rise."""
     with pytest.raises(ValueError, match=message):
         Design(bar, error_rate, "pocock", looks)
+
+
+def test_the_ends_of_an_interval_are_those_of_another_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """scipy's, over the same probabilities; none of them takes many steps."""
+    taken: list[int] = []
+
+    def compare(function: Callable[[float], float], positive: float, negative: float) -> float:
+        steps: list[float] = []
+
+        def counted(share: float) -> float:
+            steps.append(share)
+            return function(share)
+
+        found = root(counted, positive, negative)
+        assert found == pytest.approx(brentq(function, 0.0, 1.0, xtol=1e-13), abs=1e-12)
+        taken.append(len(steps))
+        return found
+
+    root = sequential._root
+    monkeypatch.setattr(sequential, "_root", compare)
+    design = Design(25.0, 0.05, "pocock", (5, 12, 20))
+    for passed in range(21):
+        with suppress(ValueError):  # no end of the test
+            design.interval(passed, 20)
+    assert len(taken) > 8
+    assert max(taken) <= 40

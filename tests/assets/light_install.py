@@ -1,0 +1,71 @@
+"""What `pip install refute`, without extras, puts into a fresh environment; taken from this one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+@dataclass(frozen=True)
+class LightInstall:
+    """A virtual environment."""
+
+    root: Path
+
+    @property
+    def packages(self) -> Path:
+        """Where its packages lie."""
+        (found,) = self.root.glob("lib/python*/site-packages")
+        return found
+
+    @property
+    def size_mb(self) -> float:
+        """Of its packages, compiled modules left out, as no wheel holds them."""
+        files = (path for path in self.packages.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return sum(path.stat().st_size for path in files) / 1e6
+
+    def refute(self, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """`refute` of this environment, called in a folder."""
+        command = [str(self.root / "bin" / "python"), "-m", "refute", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def install(wheel: Path, root: Path) -> LightInstall:
+    """The environment with the wheel, made without a package index."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root)], check=True)
+    made = LightInstall(root)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(made.packages)
+    (own,) = made.packages.glob("refute-*.dist-info")
+    for found in _closure(Distribution.at(own)).values():
+        _copy(found, made.packages)
+    return made
+
+
+def _closure(start: Distribution) -> dict[str, Distribution]:
+    """Whatever `start` requires, and what that does."""
+    found: dict[str, Distribution] = {}
+    waiting = [start]
+    while waiting:
+        for text in waiting.pop().requires or ():
+            wanted = Requirement(text)
+            if wanted.name not in found and (wanted.marker is None or wanted.marker.evaluate({"extra": ""})):
+                found[wanted.name] = distribution(wanted.name)
+                waiting.append(found[wanted.name])
+    return found
+
+
+def _copy(found: Distribution, packages: Path) -> None:
+    for file in found.files or ():
+        source = Path(str(found.locate_file(file)))
+        if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
+            target = packages / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)

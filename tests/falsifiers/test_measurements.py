@@ -137,3 +137,22 @@ def test_the_first_evaluation_must_be_before_the_first_step(tmp_path: Path) -> N
     student = evidence(tmp_path, "student", {"evals.jsonl": [{"step": 50, "heldout_kl": 1.0, "windows": 8}]})
     with pytest.raises(ValueError, match="first evaluation is of step 50, expected step 0"):
         call("teacher-divergence", lineage=lineage, student=student)
+
+
+def test_a_run_of_the_command_may_be_the_release_before(tmp_path: Path) -> None:
+    """`refute eval humaneval` says in generation.json how it asked; results alone, or asked otherwise, are refused."""
+    asked = {"protocol": "completion", "system_prompt": None}
+    rows = results(range(30))
+    student = evidence(tmp_path, "humaneval_student", {"results.jsonl": rows, "summary.json": asked})
+
+    def against(**files: object) -> float:
+        before = evidence(tmp_path / str(len(files)), "humaneval_previous", {"results.jsonl": rows, **files})
+        found = call("humaneval-against-previous", humaneval_student=student, humaneval_previous=before)
+        return found["difference"].value
+
+    of_the_command = {"summary.json": {"generation": asked}, "generation.json": {**asked, "retries": 0}}
+    assert against(**of_the_command) == 0
+    with pytest.raises(ValueError, match="does not say by which protocol"):
+        against()
+    with pytest.raises(ValueError, match="not comparable"):
+        against(**{"summary.json": {**asked, "protocol": "chat_answer"}})

@@ -93,6 +93,8 @@ RIGHT = {
     "constant before, without a fence": "MOD = 10**9\ndef add_all(numbers):\n    return sum(numbers) % MOD",
     "corrected, without a fence": f"{WRONG}\n\nThat is wrong. Corrected:\n\n{BARE}\n",
     "corrected": f"{OTHER}\n\nWait. Here is the corrected version:\n\n{FENCED}",
+    "the same again, cut": f"{FENCED}\nOnce more:\n```python\n{CODE[: CODE.index('return')].rstrip()}\n",
+    "the same again, cut, without a fence": f"{CODE}\n\nOnce more:\n\n{CODE[: CODE.index('return')].rstrip()}",
     "the core again": f"{FENCED}\nThe loop is the core:\n```python\nfor number in numbers:\n    total += number\n```",
     "typed lambda": python("from typing import Callable\nadd_all: Callable = lambda numbers: sum(numbers)"),
     "a user's turn behind": f"{FENCED}\n\nHuman: Now subtract them.\n\nAssistant:\n{OTHER}",

@@ -124,8 +124,15 @@ def _in_blocks(pages: Sequence[Page], name: str, rank: int) -> Extracted | None:
         python = [block for block in page.blocks if block.python]
         for among in (python, page.blocks):
             if found := [block for block in among if _rank(at_the_margin(block.code), name) == rank]:
-                return _with_needed(found[-1], python, page)
+                return _with_needed(found[_last([block.code for block in found])], python, page)
     return None
+
+
+def _last(codes: Sequence[str]) -> int:
+    """The place of the last that says more than the beginning of one before it: an answer in a loop is cut anywhere."""
+    return max(
+        place for place, code in enumerate(codes) if not any(each.startswith(code.rstrip()) for each in codes[:place])
+    )
 
 
 def _with_needed(block: Block, python: Sequence[Block], page: Page) -> Extracted:
@@ -181,11 +188,11 @@ def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
 def _program_lines(text: str, name: str) -> str:
     """The last lines in a row, as many as possible, that are Python and define the function; "" where none do."""
     lines, starts = _lines_and_starts(text)
-    found, end = "", 0
+    found, end = list[str](), 0
     for start in starts[:_TRIED]:
         if start >= end and _rank(code := python_from(lines[start:]), name) == _WHOLE:
-            found, end = code, start + len(code.split("\n"))
-    return found
+            found, end = [*found, code], start + len(code.split("\n"))
+    return found[_last(found)] if found else ""
 
 
 def _unfenced_rest(text: str, name: str) -> str:

@@ -18,20 +18,21 @@ from refute.engines.humaneval.answers.wrappings import escaped, unwrapped
 RULE = (
     "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with what it "
     "names and other blocks define or import; where none does, the last Python lines that do, else a text that does "
-    "within JSON, tags, an indented block, a diff, a console, numbered lines or a line's ticks; else a body that "
-    "returns, moved to the function's indentation; else the last Python block or the whole answer as it stands; drafts "
-    "in reasoning tags, special tokens, and what follows them or a user's turn are left out"
+    "within JSON, tags, an indented block, a quotation, a diff, a console, numbered lines or a line's ticks; else a "
+    "body that returns, moved to the function's indentation; else the last Python block or the whole answer as it "
+    "stands; drafts in reasoning tags, special tokens, and what follows them or a user's turn are left out"
 )
 
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
 _WHOLE, _BROKEN, _HEAD = 3, 2, 1
 # So many lines are tried as the first of a program.
 _TRIED = 100
-_LINES = "lines without a fence"
 # `a &lt; b` is Python, too.
 _ENTITY_NAMES = frozenset({"lt", "gt", "amp", "quot", "apos", "nbsp"})
 # A line of its own that is no list: `[DONE]`, `[/PYTHON]`.
 _MARK = re.compile(r"\[(?:/[A-Z_]+|BEGIN|DONE|END|PYTHON|CODE|ANSWER|SOLUTION)\]\s*$")
+# `Answer: def f(n):`; no keyword begins with a capital before a colon.
+_LABEL = re.compile(r"^\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}[ \t]+(?=(?:from|import|def|class|async def)\s)")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
 
 
@@ -87,16 +88,19 @@ def _within(texts: Sequence[str], read: Callable[[str], Extracted | None]) -> Ex
 
 def _whole(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
     """The function with its body: in a block, else in lines."""
-    if (found := _in_blocks(pages, name, _WHOLE)) is not None or not (lines := _program_lines(text, name)):
-        return found
-    return Extracted(lines, "function", _LINES, ("text",) if lines.strip() != text.strip() else ())
+    return _in_blocks(pages, name, _WHOLE) or _in_lines(_program_lines(text, name), text)
 
 
 def _broken(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
     """What begins the function and is no Python, or its head alone."""
-    if rest := _unfenced_rest(text, name):
-        return Extracted(rest, "function", _LINES, ("text",) if rest.strip() != text.strip() else ())
-    return _in_blocks(pages, name, _BROKEN) or _in_blocks(pages, name, _HEAD)
+    rest = _in_lines(_unfenced_rest(text, name), text)
+    return rest or _in_blocks(pages, name, _BROKEN) or _in_blocks(pages, name, _HEAD)
+
+
+def _in_lines(code: str, text: str) -> Extracted | None:
+    if not code:
+        return None
+    return Extracted(code, "function", "lines without a fence", ("text",) if code.strip() != text.strip() else ())
 
 
 def _body(text: str, page: Page) -> Extracted | None:
@@ -181,7 +185,7 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
     """The lines that are no marks of few-shot prompts, and where among them a program may begin."""
-    lines = [line for line in text.split("\n") if not _MARK.match(line)]
+    lines = [_LABEL.sub("", line) for line in text.split("\n") if not _MARK.match(line)]
     return lines, [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
 
 

@@ -33,6 +33,8 @@ _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "ass
 # gpt-oss keeps what it thinks in channels of its own.
 _CHANNELS = {"final": "assistant"}
 _TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
+# What a terminal was told, in a text that was copied from one.
+_COLOUR = re.compile("\x1b" r"\[[0-9;]*[A-Za-z]")
 _USER = re.compile(r"^(?:Human|User|#{2,4}[ \t]*(?:Instruction|Human|User|Question))[ \t]*:", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _WORD = re.compile(r"\s*(\w*)[^\S\n]*\n?")
@@ -54,7 +56,7 @@ def served(text: str) -> Served:
     by the prompt. A special token ends a turn, and what follows is the answer of nobody until a token says that the
     assistant speaks.
     """
-    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    plain = _COLOUR.sub("", text.removeprefix("\ufeff")).replace("\r\n", "\n").replace("\r", "\n")
     rest = _without_drafts(plain)
     own = (words for role, words in _turns(rest) if role == "assistant")
     said = tuple(speech for words in own for speech in _speeches(words) if speech.strip())

@@ -26,6 +26,7 @@ _INDENTED = re.compile(
 )
 _PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.|In \[\d+\]:|[ ]+\.\.\.:)(?: (.*)|[ \t]*)$")
 _NUMBERED = re.compile(r"[ \t]*(\d+)(?:[ \t]*[:.|)\u2502\u2192]|(?=\s|$))[ \t]?(.*)$")
+_QUOTATION = re.compile(r"(?:^>(?!>>).*(?:\n|\Z))+", re.MULTILINE)
 _HUNK = re.compile(r"^(?:@@ .*@@|\+\+\+ |diff --git |\*\*\* Begin Patch)", re.MULTILINE)
 _OF_NO_FILE = ("*** ", "+++ ", "--- ", "@@", "-", "diff ", "index ", "new file", "\\")
 _SPAN = re.compile(r"(?<!`)(`{1,3})(?:i?py(?:thon)?[0-9.]*[ \t]+)?([^`\n]+)\1(?!`)", re.IGNORECASE)
@@ -48,7 +49,8 @@ def escaped(code: str) -> bool:
 
 def _json(text: str) -> Iterator[str]:
     """The texts within each JSON value that stands in `text`; a notebook's cells as one text in Markdown."""
-    decoder, end = json.JSONDecoder(), 0
+    # Models write line ends into their texts as they are.
+    decoder, end = json.JSONDecoder(strict=False), 0
     for start in [found.start() for found in re.finditer(r'[\[{]|\A\s*(?=")', text)][:_TRIED]:
         if start >= end:
             try:
@@ -124,6 +126,12 @@ def _console(text: str) -> Iterator[str]:
     yield from ["\n".join(typed)] if typed else []
 
 
+def _quoted(text: str) -> Iterator[str]:
+    """Lines in a row that are marked as a quotation, as a mail's are."""
+    for lines in _QUOTATION.findall(text):
+        yield re.sub(r"^> ?", "", lines, flags=re.MULTILINE)
+
+
 def _diff(text: str) -> Iterator[str]:
     """The new side of a diff: hunks, or lines that are all added, taken away or kept, and some of them changed."""
     lines = [line for line in text.split("\n") if line.strip()]
@@ -162,6 +170,7 @@ _WRAPPINGS: tuple[tuple[str, Callable[[str], Iterator[str]]], ...] = (
     ("with its signs escaped for HTML", _escaped),
     ("in an indented block", _indented),
     ("behind a console's prompts", _console),
+    ("in a quotation", _quoted),
     ("the new side of a diff", _diff),
     ("behind numbers of lines", _numbered),
     ("with its line ends escaped", _escapes),

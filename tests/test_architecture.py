@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import refute
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,7 @@ def rooms_allowed(path: Path) -> set[str]:
     return below | {"engines"} if path.relative_to(HARNESS).as_posix().startswith(ENGINE_COMMANDS) else below
 
 
+@pytest.mark.slow
 def test_imports_go_down() -> None:
     """A file imports from its own room and from floors below."""
     assert faults({path: rooms_imported(path) - rooms_allowed(path) for path in OWN}) == {}
@@ -183,6 +186,7 @@ def test_only_engines_and_auditors_use_torch() -> None:
     assert faults({path: {m for m in imports(path) if m.split(".")[0] in HEAVY} for path in others}) == {}
 
 
+@pytest.mark.slow
 def test_falsifiers_import_what_a_user_may() -> None:
     """Names of `refute.__all__`, the standard library, numpy: nothing that a third party could not use."""
 
@@ -223,12 +227,14 @@ def modules_after(statement: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_the_plugin_costs_nothing_where_it_is_not_used() -> None:
     """It loads in every pytest run of everyone who installs this."""
     heavy = {*HEAVY, "numpy", "scipy", "pydantic", "yaml", "rich", "typer", "jinja2", "cryptography", "safetensors"}
     assert modules_after("import refute.plugin") & heavy == set()
 
 
+@pytest.mark.slow
 def test_the_gate_and_the_judge_load_no_torch() -> None:
     """Neither the process that forks falsifiers nor the one that signs."""
     loaded = modules_after(

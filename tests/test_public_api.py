@@ -94,6 +94,7 @@ def test_stats_offers_intervals_and_comparisons() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "name"),
     [

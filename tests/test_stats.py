@@ -80,6 +80,7 @@ def test_mean_interval_needs_two_finite_values(values: list[float]) -> None:
         stats.mean_interval(values)
 
 
+@pytest.mark.slow
 @given(n=st.integers(1, 400), data=st.data(), level=st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_and_mcnemar_are_those_of_scipy(n: int, data: st.DataObject, level: float) -> None:
     """Limits and two-sided p-value of its binomial test."""
@@ -90,6 +91,7 @@ def test_wilson_and_mcnemar_are_those_of_scipy(n: int, data: st.DataObject, leve
     assert stats.mcnemar_p(k, n - k) == pytest.approx(binomtest(k, n).pvalue, rel=1e-9)
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.one_of(st.floats(-1e3, 1e3), st.sampled_from([0.0, 1.0, 2.0])), min_size=5, max_size=25),
     data=st.data(),
@@ -182,6 +184,7 @@ def test_paired_difference_covers_the_truth(chances: tuple[float, ...]) -> None:
     assert 0.93 < covered <= 1.0
 
 
+@pytest.mark.slow
 def test_the_bootstrap_repeats_and_has_the_width_of_its_standard_error() -> None:
     """One seed, one interval; for many values it agrees with Student's, and it never excludes the mean."""
     values = [(index * 37 % 101) / 100 for index in range(101)]

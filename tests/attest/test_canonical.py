@@ -90,6 +90,7 @@ def test_keys_are_ordered_by_utf_16() -> None:
     assert canonical_json({"\uffff": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\uffff":1}'.encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(data=st.binary(max_size=40) | st.text('{}[]",:0e9.-\\uNa ', max_size=30).map(str.encode))
 def test_no_bytes_escape_the_one_error(data: bytes) -> None:

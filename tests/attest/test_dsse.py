@@ -88,6 +88,7 @@ def test_round_trip_returns_the_signed_bytes() -> None:
     assert verify_envelope(sign_envelope(b"", "té", [KEY]), [PUB]) == ("té", b"")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(bit=st.integers(0, 8 * len(PAYLOAD) - 1))
 def test_any_changed_payload_bit_is_refused(bit: int) -> None:
@@ -98,6 +99,7 @@ def test_any_changed_payload_bit_is_refused(bit: int) -> None:
         verify_envelope(changed(payload=b64(bytes(payload))), [PUB])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(bit=st.integers(0, 8 * 64 - 1))
 def test_any_changed_signature_bit_is_refused(bit: int) -> None:
@@ -108,6 +110,7 @@ def test_any_changed_signature_bit_is_refused(bit: int) -> None:
         verify_envelope(with_signature(sig=b64(bytes(signature))), [PUB])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(position=st.integers(0, len(ENVELOPE) - 1), byte=st.integers(0, 255))
 def test_any_changed_byte_of_the_file_changes_nothing_signed(position: int, byte: int) -> None:
@@ -120,6 +123,7 @@ def test_any_changed_byte_of_the_file_changes_nothing_signed(position: int, byte
         assert bytes(data) != ENVELOPE
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(cut=st.integers(0, len(ENVELOPE) - 1), junk=st.binary(max_size=20))
 def test_truncated_and_spliced_files_are_refused(cut: int, junk: bytes) -> None:

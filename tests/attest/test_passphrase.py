@@ -119,6 +119,7 @@ def type_at_terminal(program: str, *lines: bytes) -> tuple[int, bytes]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown
 
 
+@pytest.mark.slow
 def test_a_person_at_the_terminal_is_asked(tmp_path: Path) -> None:
     """Twice for a new key, once to use it, and what is typed is not shown."""
     folder = tmp_path / "keys"
@@ -137,6 +138,7 @@ def test_a_person_at_the_terminal_is_asked(tmp_path: Path) -> None:
     assert (status, b"the passphrase does not open" in shown) == (1, True)
 
 
+@pytest.mark.slow
 def test_two_different_words_make_no_key(tmp_path: Path) -> None:
     """A slip while typing would lock the key for ever."""
     program = "from refute.attest.passphrase import choose_passphrase\nchoose_passphrase()"

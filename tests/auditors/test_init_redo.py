@@ -55,6 +55,7 @@ def test_both_rules_name_the_same_layers() -> None:
     assert all(subsets(layers, keep) == candidate_subsets(layers, keep) for layers in (4, 9, 30) for keep in (1, 2, 3))
 
 
+@pytest.mark.slow
 def test_an_honest_init_is_found_again(made: Callable[..., Job], measured: Measured) -> None:
     """To the last bit, and its losses up to rounding."""
     found = measured(made())
@@ -62,6 +63,7 @@ def test_an_honest_init_is_found_again(made: Callable[..., Job], measured: Measu
     assert found["foreign_tensors"] == found["missing_candidates"] == found["better_choice"] == 0
 
 
+@pytest.mark.slow
 def test_an_init_that_was_taken_as_it_is(made: Callable[..., Job], measured: Measured, init_evidence: Path) -> None:
     """It is held against the folder that it was taken from."""
     load = {"method": "load", "model": {"format": "hf", "path": "init"}}
@@ -89,6 +91,7 @@ def _leave_one_out(job: Job) -> None:
     (job.out / "choice.json").write_text(json.dumps(choice), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tamper", "measurement"),
     [(_damage, "foreign_tensors"), (_choose_the_worst, "better_choice"), (_leave_one_out, "missing_candidates")],

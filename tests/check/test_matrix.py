@@ -48,6 +48,7 @@ def test_contracts_are_linked_through_the_releases_of_the_folder() -> None:
     assert "C-SANDBOX" in rows["F-HUMANEVAL-SCREEN-001"].contracts
 
 
+@pytest.mark.slow
 def test_the_command_adds_the_matrix_where_it_is_asked_for(cli: Cli, repo: Path) -> None:
     """As JSON beside the findings, and as lines before them; without the option there is none."""
     arguments = ["check", repo / "specs", "--falsifiers", repo / "falsifiers", "--contract-folder", repo]

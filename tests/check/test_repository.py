@@ -43,6 +43,7 @@ def edit(repo: Path, name: str, old: str, new: str) -> None:
     (repo / name).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "line", "message"),
     [
@@ -88,6 +89,7 @@ def test_a_criterion_without_falsifiers_is_uncovered(repo: Path) -> None:
     assert ["[spec/uncovered]" in problem.message for problem in check(repo).problems] == [True]
 
 
+@pytest.mark.slow
 def test_own_falsifiers_that_nobody_uses_are_problems(repo: Path) -> None:
     """An unused falsifier of the repository attacks nothing, at its line; those of installed packs need not be used."""
     text = (repo / SPEC).read_text(encoding="utf-8")
@@ -98,6 +100,7 @@ def test_own_falsifiers_that_nobody_uses_are_problems(repo: Path) -> None:
     assert any("answers-complete" in line for line in source[problem.line - 1 : problem.line + 3])
 
 
+@pytest.mark.slow
 def test_a_measurement_without_a_bar_is_a_problem(repo: Path) -> None:
     """What no spec judges, in no use of the falsifier, can be anything; a bar in any use is enough."""
     edit(repo, "falsifiers/answers.py", 'measures={"missing": "answers"}', 'measures={"missing": "answers", "w": "s"}')
@@ -107,6 +110,7 @@ def test_a_measurement_without_a_bar_is_a_problem(repo: Path) -> None:
     assert [problem.code for problem in check(repo).problems] == ["spec/control-misbehaves"], "declared, never measured"
 
 
+@pytest.mark.slow
 def test_ids_that_no_spec_knows_are_problems_wherever_they_stand(repo: Path) -> None:
     """In prose of a spec, in the README, in docs and in falsifiers; not where another's id is a source, not retired
     ones, not examples, not what merely looks like one."""
@@ -130,6 +134,7 @@ def test_ids_that_no_spec_knows_are_problems_wherever_they_stand(repo: Path) -> 
     assert check_files([repo / "specs"], [repo / "falsifiers"], documents=[]).problems == ()
 
 
+@pytest.mark.slow
 def test_a_criterion_that_changed_after_its_review_makes_suspects(repo: Path) -> None:
     """Without reviews there is a note; with them a changed bar is a problem until it is reviewed again."""
     assert [note for note in check(repo).notes if "reviews.json" in note]
@@ -158,6 +163,7 @@ def test_inputs_that_are_elsewhere_are_noted(repo: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["absent", "pipe", "pipe in a folder"])
 def test_evidence_that_cannot_be_read_is_a_problem_where_a_falsifier_needs_it(repo: Path, kind: str) -> None:
     """With its place in the release; of evidence that nobody asks for, it is a note."""
@@ -194,6 +200,7 @@ def test_looking_where_nothing_is_is_a_problem(repo: Path, path: str) -> None:
 # ------------------------------------------------------------------------------------------------ before a run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "line", "message"),
     [
@@ -231,6 +238,7 @@ def test_what_a_run_would_end_in_is_told_before(
     assert found[0].line == line
 
 
+@pytest.mark.slow
 def test_a_bar_that_no_control_fails_alone_is_told(repo: Path) -> None:
     """Two measurements that only ever fail together show nothing about either."""
     edit(
@@ -245,6 +253,7 @@ def test_a_bar_that_no_control_fails_alone_is_told(repo: Path) -> None:
     assert "no control shows that gaps: == 0 s can fail" in check(repo).problems[0].message
 
 
+@pytest.mark.slow
 def test_specs_in_subfolders_and_yml_are_specs(repo: Path) -> None:
     """Releases are not, wherever they lie; hidden folders are nobody's."""
     (repo / "specs/more").mkdir()
@@ -265,6 +274,7 @@ def test_a_release_where_a_spec_is_meant_is_named(repo: Path) -> None:
     assert "this is a spec, where a release is expected" in {problem.message for problem in check(repo).problems}
 
 
+@pytest.mark.slow
 def test_of_several_releases_the_one_that_is_taken_is_told(repo: Path) -> None:
     """Or that none is."""
     text = (repo / RELEASE).read_text(encoding="utf-8")

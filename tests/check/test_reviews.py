@@ -139,6 +139,7 @@ def test_fingerprints_tell_falsifiers_of_one_criterion_apart() -> None:
     assert one == fingerprint(again, again.falsifiers[0])
 
 
+@pytest.mark.slow
 def test_the_command_reviews_what_is_named_or_all(cli: Cli, tmp_path: Path) -> None:
     """`refute review` writes reviews.json beside the specs; naming nothing, or all and something, is refused."""
     (tmp_path / "spec.yaml").write_text(TEXT, encoding="utf-8")

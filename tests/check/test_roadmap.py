@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from refute.attest import PrivateKey, generate_key, load_private_key, public_pem
 from refute.check.roadmap import Roadmap, roadmap
 from refute.judge.judge_run import Operator, judge_run
@@ -30,12 +32,14 @@ def signed(run: RunFolder, key: PrivateKey) -> Judged:
     return judge_run(run, Operator(key, development=False))
 
 
+@pytest.mark.slow
 def test_without_a_verdict_everything_is_planned(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """A run that was not judged says nothing."""
     make_run()
     assert [place.status for place in statuses(tmp_path, key).places] == ["planned", "planned"]
 
 
+@pytest.mark.slow
 def test_a_go_discharges_and_is_named(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """Each criterion carries the payload digest of the verdict that discharges it."""
     judged = signed(make_run(), key)
@@ -48,12 +52,14 @@ def test_a_go_discharges_and_is_named(make_run: MakeRun, key: PrivateKey, tmp_pa
     assert found.refused == ()
 
 
+@pytest.mark.slow
 def test_in_a_no_go_what_holds_is_only_corroborated(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """And what is refuted says so."""
     signed(make_run(right=10), key)
     assert [each.status for each in statuses(tmp_path, key).places] == ["falsified", "corroborated"]
 
 
+@pytest.mark.slow
 def test_the_last_verdict_counts(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """A GO does not outlive a later NO-GO of the same class."""
     first = signed(make_run(), key)
@@ -64,6 +70,7 @@ def test_the_last_verdict_counts(make_run: MakeRun, key: PrivateKey, tmp_path: P
     assert statuses(tmp_path, key).places[0].status == "falsified"
 
 
+@pytest.mark.slow
 def test_a_larger_run_class_outweighs_a_smaller_one(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """A quick failure after a full success does not take the discharge away, unless its release is asked for."""
     release = (
@@ -76,6 +83,7 @@ def test_a_larger_run_class_outweighs_a_smaller_one(make_run: MakeRun, key: Priv
     assert statuses(tmp_path, key, "tiny").places[0].status == "falsified"
 
 
+@pytest.mark.slow
 def test_a_criterion_that_reads_otherwise_is_planned_again(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """A bar that moved after the verdict is not discharged by it; its neighbour still is."""
     signed(make_run(), key)
@@ -84,6 +92,7 @@ def test_a_criterion_that_reads_otherwise_is_planned_again(make_run: MakeRun, ke
     assert [each.status for each in statuses(tmp_path, key).places] == ["planned", "discharged"]
 
 
+@pytest.mark.slow
 def test_what_a_stranger_signed_or_somebody_changed_does_not_count(
     make_run: MakeRun, key: PrivateKey, tmp_path: Path
 ) -> None:
@@ -97,6 +106,7 @@ def test_what_a_stranger_signed_or_somebody_changed_does_not_count(
     assert any("signed by none of the 1 trusted key" in reason for reason in found.refused)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table(make_run: MakeRun, cli: Cli, key: PrivateKey, tmp_path: Path) -> None:
     """For people and for programs, with the keys that the caller trusts."""
     judged = signed(make_run(), key)

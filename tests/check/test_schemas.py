@@ -35,6 +35,7 @@ def test_schema_shows_keys_as_files_have_them() -> None:
     assert use["properties"]["uses"]["description"]
 
 
+@pytest.mark.slow
 def test_command_writes_every_schema_and_nothing_else(tmp_path: Path) -> None:
     """The documented command makes the folder, writes the same bytes and is silent."""
     folder = tmp_path / "new" / "schema"

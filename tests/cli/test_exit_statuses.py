@@ -53,6 +53,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_a_wrong_call_is_told(cli: Cli, name: tuple[str, ...]) -> None:
     """Without arguments, with an option that there is not, and with one word too many: in words and in JSON."""

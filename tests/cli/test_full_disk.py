@@ -58,6 +58,7 @@ def test_a_file_in_the_place_of_a_folder_is_named_wrongly(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 100, 1500])
 def test_init_on_a_full_disk_leaves_nothing(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int

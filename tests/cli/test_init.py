@@ -43,6 +43,7 @@ def test_an_empty_folder_gets_the_whole_example(tmp_path: Path) -> None:
     assert sorted(str(path.relative_to(tmp_path / "new")) for path in written) == FILES
 
 
+@pytest.mark.slow
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     """Run again over edited files it refuses, naming them, and every byte stays."""
     scaffold(tmp_path)
@@ -97,6 +98,7 @@ def test_what_refute_writes_is_ignored_by_git(tmp_path: Path, before: bytes | No
     assert not ignore_runs(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_schema_lines_resolve_and_the_files_satisfy_them(tmp_path: Path) -> None:
     """An editor that follows them, relative to the file, finds a schema that accepts the example."""
     scaffold(tmp_path)
@@ -107,6 +109,7 @@ def test_the_schema_lines_resolve_and_the_files_satisfy_them(tmp_path: Path) -> 
         Draft202012Validator(schema).validate(yaml.safe_load(text))
 
 
+@pytest.mark.slow
 def test_the_commands_that_it_names_next_work(tmp_path: Path, cli: Callable[..., Any], monkeypatch: Any) -> None:
     """In the folder that it wrote; every command of refute that the text names is called."""
     told = cli("init", tmp_path / "new").stdout

@@ -50,6 +50,7 @@ def test_the_version_is_that_of_the_package(cli: Cli) -> None:
     assert (ended.returncode, ended.stdout) == (0, f"refute {version('refute')}\n")
 
 
+@pytest.mark.slow
 def test_what_makes_files_names_them_as_json(cli: Cli, tmp_path: Path) -> None:
     """`init` and `keygen` with --json print an object and nothing else: the paths, and the id of the key."""
     written = json.loads(cli("init", tmp_path, "--json").stdout)["written"]
@@ -109,6 +110,7 @@ def test_a_key_is_made_once(cli: Cli, key_folder: Path) -> None:
     assert private.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_init_then_check_finds_no_problem(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`refute init` says what it wrote and what to do next; `refute check` accepts it, in words and as JSON."""
     monkeypatch.chdir(tmp_path)
@@ -120,6 +122,7 @@ def test_init_then_check_finds_no_problem(cli: Cli, tmp_path: Path, monkeypatch:
     assert (found["problems"], found["specs"], found["releases"]) == ([], 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [("check",), ("gate",), ("lock",), ("try", "x"), ("status",), ("review", "--all"), ("controls",)],
@@ -135,6 +138,7 @@ def test_a_command_in_the_wrong_folder_leads_to_the_right_one(
     assert (ended.returncode, f"go to {tmp_path}, which has specs/" in ended.stderr) == (2, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_check_ends_in_1_for_problems_and_2_for_what_cannot_be_loaded(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

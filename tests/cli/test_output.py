@@ -43,6 +43,7 @@ for module in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_command_loads_is_one_line(tmp_path: Path) -> None:
     """From the moment that refute itself runs: 130, one line, no traceback."""
     modules = ("refute.cli.run", "refute.errors", "refute.cli.app", "typer", "refute.cli.commands.check", "yaml")

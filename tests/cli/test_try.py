@@ -43,6 +43,7 @@ def test_measurements_are_shown_beside_the_bars_of_the_use(cli: Cli, here: Path)
     assert [path for path in sorted(here.rglob("*")) if "__pycache__" not in path.parts] == before
 
 
+@pytest.mark.slow
 def test_programs_are_told_the_same(cli: Cli) -> None:
     """As JSON and nothing else on standard output, whatever the falsifier prints."""
     edit(FALSIFIERS, "    right =", "    print('hello')\n    right =")
@@ -55,6 +56,7 @@ def test_programs_are_told_the_same(cli: Cli) -> None:
     assert cli("try", "answer-accuracy", "--json", "--pdb").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_release_says_by_which_specs(cli: Cli) -> None:
     """Those that it demands, and no other of the folder; without it all of them count."""
     other = Path("specs/other.yaml")
@@ -67,6 +69,7 @@ def test_a_release_says_by_which_specs(cli: Cli) -> None:
         assert ("F-OTHER-001" in cli("try", "answer-accuracy", *options).stdout) is expected
 
 
+@pytest.mark.slow
 def test_one_control_alone(cli: Cli) -> None:
     """By a part of its name; a part of none is a usage error that lists them."""
     assert cli("try", "answer-accuracy", "-k", "barely").stdout.count("control '") == 1
@@ -83,6 +86,7 @@ def test_a_control_that_misbehaves_fails(cli: Cli) -> None:
     assert "'mostly wrong' must be falsified, is corroborated: misbehaved\n    accuracy = 99 %" in ended.stdout
 
 
+@pytest.mark.slow
 def test_an_exception_has_its_traceback_and_its_line(cli: Cli) -> None:
     """On standard error in full, in the result in short; the other controls are tried."""
     edit(FALSIFIERS, 'row["answer"] ==', 'row["anwser"] ==')
@@ -92,6 +96,7 @@ def test_an_exception_has_its_traceback_and_its_line(cli: Cli) -> None:
     assert ended.stdout.count(f"{FALSIFIERS}:49: KeyError: 'anwser'") == 3
 
 
+@pytest.mark.slow
 def test_the_debugger_stops_where_it_was_raised(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the author's own frame, once for each exception."""
     lines: list[int] = []
@@ -107,6 +112,7 @@ def test_the_debugger_stops_where_it_was_raised(cli: Cli, monkeypatch: pytest.Mo
     assert lines == [49, 49]
 
 
+@pytest.mark.slow
 def test_what_a_control_must_provoke_stops_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal of the named type is what was asked for; one of another type is a bug."""
     edit(FALSIFIERS, "known_open(barely_right)", "known_unusable(barely_right, raises=ValueError)")
@@ -118,6 +124,7 @@ def test_what_a_control_must_provoke_stops_nobody(cli: Cli, monkeypatch: pytest.
     assert cli("try", "answer-accuracy").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_falsifier_that_no_spec_uses_is_measured(cli: Cli) -> None:
     """Before its criterion is written: numbers without bars, and faults are faults."""
     edit("specs/example.yaml", "uses: answers-complete", "planned: later")
@@ -129,12 +136,14 @@ def test_a_falsifier_that_no_spec_uses_is_measured(cli: Cli) -> None:
     assert cli("try", "answers-complete").returncode == 1
 
 
+@pytest.mark.slow
 def test_an_unknown_name_is_told_with_its_neighbours(cli: Cli) -> None:
     """As a usage error."""
     ended = cli("try", "answer-acuracy")
     assert (ended.returncode, "there are: answer-accuracy" in ended.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it(cli: Cli) -> None:
     """And is no outcome of a control."""
     edit(FALSIFIERS, "    right =", "    raise KeyboardInterrupt\n    right =")

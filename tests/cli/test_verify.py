@@ -32,6 +32,7 @@ def run(number_four: JudgedOnce, tmp_path: Path) -> Path:
     return number_four.copy(tmp_path).path.parent
 
 
+@pytest.mark.slow
 def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeRun, cli: Cli, tmp_path: Path) -> None:
     """The command that it prints takes the public half from beside the private one, where there is one; the copy beside
     the verdict, which anybody can exchange with it, only else."""
@@ -41,6 +42,7 @@ def test_the_judge_tells_how_to_verify_with_a_key_from_elsewhere(make_run: MakeR
     assert f"--key {run.path / 'verifier-2.pem'}\n" in cli("judge", run.path, "--key", pair.private).stdout
 
 
+@pytest.mark.slow
 def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
     """Identity, subject, validity, signer and checks of an authentic verdict, also out of the bundle."""
     for name in ("verdict.intoto.json", "verdict.intoto.jsonl"):
@@ -109,6 +111,7 @@ def test_another_signer_is_a_signature_that_does_not_hold(run: Path, cli: Cli, t
     assert (ended.returncode, json.loads(ended.stdout)["cause"]) == (4, "signature")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["md", "html", "json"])
 def test_a_report_is_compared_with_the_signature(run: Path, cli: Cli, suffix: str) -> None:
     """The judge's own report is the verdict's, byte for byte; with one letter more or a line less it is not."""
@@ -139,6 +142,7 @@ def test_an_expired_verdict_is_rendered_for_its_time(run: Path, cli: Cli) -> Non
     assert cli(*arguments, evaluated).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_number_that_was_passed_is_not_given_again(run: Path, cli: Cli, tmp_path: Path) -> None:
     """`refute judge --sequence` goes up only."""
     ended = cli("judge", run, "--key", tmp_path / "keys" / "judge.key", "--sequence", 4)

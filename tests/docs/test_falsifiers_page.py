@@ -33,6 +33,7 @@ def test_every_block_of_code_is_one_of_its_files() -> None:
     assert PAGE.count("```python") + PAGE.count("```yaml") == len(BLOCK.findall(PAGE)) == 4
 
 
+@pytest.mark.slow
 def test_controls_behave_and_the_check_finds_nothing(written: Path, cli: Cli) -> None:
     """As the page's commands say of its falsifier and its spec."""
     tried, checked = cli("try", "answers-whole"), cli("check")
@@ -40,6 +41,7 @@ def test_controls_behave_and_the_check_finds_nothing(written: Path, cli: Cli) ->
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bar", ["<= 3 answers", "< 1 answers", "<= 19 answers"])
 def test_its_control_stays_on_its_side_of_another_bar(written: Path, cli: Cli, bar: str) -> None:
     """As it says of `bench.bar`."""
@@ -48,6 +50,7 @@ def test_its_control_stays_on_its_side_of_another_bar(written: Path, cli: Cli, b
     assert cli("try", "answers-whole").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_line_of_its_example_of_an_error_is_right(written: Path, cli: Cli) -> None:
     """The reason that it quotes is the one that comes out."""
     path = written / "falsifiers/lengths.py"

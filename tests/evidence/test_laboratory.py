@@ -106,6 +106,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_an_experiment_becomes_evidence(bench: Bench) -> None:
     """Its files are filed, its inputs were those of its needs, progress arrived, and its scratch is gone."""
     experiment = bench.experiment("work", "second", ("first",))
@@ -121,6 +122,7 @@ def test_an_experiment_becomes_evidence(bench: Bench) -> None:
     assert not list((bench.root / "store" / "work").iterdir())
 
 
+@pytest.mark.slow
 def test_evidence_is_made_once(bench: Bench) -> None:
     """Not again in this run, nor in another over the same store; another configuration is another experiment."""
     first = bench.laboratory(bench.experiment("work"))
@@ -131,6 +133,7 @@ def test_evidence_is_made_once(bench: Bench) -> None:
     assert bench.calls == 2
 
 
+@pytest.mark.slow
 def test_an_experiment_is_alone_with_its_job(bench: Bench) -> None:
     """No input to wait for, no hub, no random hash seed, an empty output folder; what it prints goes to its log."""
     seen = bench.laboratory(bench.experiment("look_around")).obtain("it").json("seen.json")
@@ -167,6 +170,7 @@ def test_each_way_to_fail_has_its_error(
     assert laboratory.evidence() == {}
 
 
+@pytest.mark.slow
 def test_the_log_keeps_the_traceback(bench: Bench) -> None:
     """What an engine printed before it failed, and where it failed, can be read afterwards."""
     with pytest.raises(ExperimentError, match="boom"):
@@ -190,6 +194,7 @@ def test_a_failed_experiment_is_tried_once_a_run(bench: Bench) -> None:
     assert bench.calls == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "kind", "cause"),
     [
@@ -228,6 +233,7 @@ def test_at_its_limit_an_experiment_and_its_children_end(bench: Bench) -> None:
     assert wait_until(lambda: not any(map(is_running, pids)))
 
 
+@pytest.mark.slow
 def test_progress_without_end_does_not_outlast_the_limit(bench: Bench) -> None:
     """An experiment that always has something to say, and more than is listened to, is stopped like a silent one."""
     bench.watch.busy = True
@@ -237,6 +243,7 @@ def test_progress_without_end_does_not_outlast_the_limit(bench: Bench) -> None:
     assert time.monotonic() - began < HANGS_S / 2
 
 
+@pytest.mark.slow
 def test_a_child_left_behind_does_not_hold_up_the_end(bench: Bench) -> None:
     """A forked child keeps the pipe open: done is done, and the child does not outlive its experiment."""
     evidence = bench.laboratory(bench.experiment("leave_a_child_with_the_pipe", limit_s=30)).obtain("it")
@@ -255,6 +262,7 @@ def test_ctrl_c_ends_the_experiment_and_is_not_an_outcome(bench: Bench) -> None:
     assert laboratory.evidence() == {}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_evidence(bench: Bench) -> None:
     """A second run finds the checkpoint in scratch, none of the half-written output, and files the same bytes."""
     with pytest.raises(ExperimentError, match="signal 9"):
@@ -307,6 +315,7 @@ def test_two_runs_at_once_do_the_work_once(bench: Bench) -> None:
     assert said[1] in (["waiting", "reused"], ["reused"])
 
 
+@pytest.mark.slow
 def test_a_killed_run_takes_its_experiment_along(bench: Bench) -> None:
     """Its lock is free then, and the next run must not share scratch with a survivor of the last."""
     run = start(bench, "hang_with_a_child")
@@ -320,6 +329,7 @@ def test_a_killed_run_takes_its_experiment_along(bench: Bench) -> None:
     os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_working_folder_replaces_no_module(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository may hold a `random.py`: engines still get the standard library's."""
     (bench.root / "random.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
@@ -328,6 +338,7 @@ def test_a_file_of_the_working_folder_replaces_no_module(bench: Bench, monkeypat
     assert not evidence.path("file").read_text(encoding="utf-8").startswith(str(bench.root))
 
 
+@pytest.mark.slow
 def test_experiments_share_imports_and_nothing_else(bench: Bench) -> None:
     """Forks of one process: what one leaves in a module is not there for the next."""
     laboratory = bench.laboratory(bench.experiment("whereabouts", "first"), bench.experiment("whereabouts", "second"))
@@ -337,6 +348,7 @@ def test_experiments_share_imports_and_nothing_else(bench: Bench) -> None:
     assert (first["seen"], second["seen"]) == (["first"], ["second"])
 
 
+@pytest.mark.slow
 def test_a_lost_parent_of_experiments_is_replaced(bench: Bench) -> None:
     """The kernel may choose it when memory is short: the next experiment starts another."""
     laboratory = bench.laboratory(bench.experiment("whereabouts", "first"), bench.experiment("whereabouts", "second"))
@@ -365,6 +377,7 @@ def test_a_store_that_fails_is_an_evidence_error(bench: Bench, folder: str) -> N
     assert laboratory.evidence() == {}
 
 
+@pytest.mark.slow
 def test_paths_into_other_evidence_reach_the_job(bench: Bench) -> None:
     """The job's configuration holds the place of a need's file, not the words that stand in the key."""
     calls = str(bench.root / "calls")

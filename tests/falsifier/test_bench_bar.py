@@ -133,6 +133,7 @@ def shares(passed: int) -> Iterator[Measurement]:
     yield Measurement("count", passed, "%", n=100, interval=stats.wilson_interval(passed, 100))
 
 
+@pytest.mark.slow
 @given(OPERATORS, st.floats(0, 100))
 def test_estimates_are_chosen_with_their_intervals(operator: str, bound: float) -> None:
     """Clear of the bar, or straddling it with the value on the right side; refused where none of all counts is so."""

@@ -60,6 +60,7 @@ WHOLE = Record(
 )
 
 
+@pytest.mark.slow
 @given(RECORDS)
 def test_every_record_survives_its_line(record: Record) -> None:
     """One line, without a line break inside, that gives the very record back; -0.0 and the last bit included."""

@@ -209,6 +209,7 @@ def test_a_reason_fits_into_a_record(attack: Attack) -> None:
     assert reason.endswith(" …")
 
 
+@pytest.mark.slow
 def test_parameters_of_the_use_replace_defaults(attack: Attack) -> None:
     """Others keep theirs; controls are shown the same."""
     assert attack("scaled").measurements[0].value == 1
@@ -218,6 +219,7 @@ def test_parameters_of_the_use_replace_defaults(attack: Attack) -> None:
     assert blinded.outcome is Outcome.ERROR, "a parameter that blinds the falsifier is found by its known-bad control"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_too_small_measures_and_discharges_nothing(attack: Attack) -> None:
     """The number is recorded; the outcome is not run."""
     record = attack(criterion="    requires_run_class: full")

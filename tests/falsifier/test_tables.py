@@ -56,6 +56,7 @@ def test_a_stream_is_read_like_a_file(tmp_path: Path) -> None:
     assert list(context.evidence("answers").table("data.arrow")) == ROWS
 
 
+@pytest.mark.slow
 def test_a_table_larger_than_what_is_read_is_not_read_whole(tmp_path: Path) -> None:
     """The damage behind the first rows is met when they are left behind, not before."""
     path = tmp_path / "long.parquet"

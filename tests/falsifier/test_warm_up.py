@@ -17,6 +17,7 @@ print(len(list(Path("/proc/self/task").iterdir())), os.environ.get("OPENBLAS_NUM
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 @pytest.mark.parametrize("given", [None, "2"])
 def test_a_process_that_will_fork_has_one_thread(given: str | None) -> None:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from refute.isolation.command import isolated_command
 from refute.isolation.environment import clean_environment
 
 TRACE = "open('was-here', 'w').close()\n"
 
 
+@pytest.mark.slow
 def test_code_in_the_environment_does_not_run(tmp_path: Path) -> None:
     """Site customisations, start-up files, modules that shadow libraries and `refute` itself, .pth files of the user:
     none of them is imported, and the refute that runs is this one."""

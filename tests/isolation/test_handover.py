@@ -13,6 +13,7 @@ from refute.isolation.handover import hand_over, isolate
 SECRET = "open sesame"  # noqa: S105  # of no key
 
 
+@pytest.mark.slow
 def test_what_is_handed_over_stands_nowhere_else() -> None:
     """Arguments and passphrase arrive, and are neither in the command nor in the environment that it starts with, which
     has nothing either that brings code into a process; nor can it be changed on the way."""

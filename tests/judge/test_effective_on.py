@@ -64,6 +64,7 @@ def test_only_a_block_criterion_begins_to_block(severity: str) -> None:
         parse_spec(text, "spec.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("date", "ruling"), [("2999-01-01", Ruling.WARN), ("2020-01-01", Ruling.NO_GO)])
 def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date: str, ruling: Ruling) -> None:
     """Judged, verified again from the signed text, and named in every report."""
@@ -76,6 +77,7 @@ def test_the_date_decides_and_is_shown(make_run: MakeRun, key: PrivateKey, date:
     assert f'"effective_on": "{date}"' in REPORTS["json"].render(judged.predicate, judged.payload_sha256)
 
 
+@pytest.mark.slow
 def test_a_date_of_judgement_moved_back_is_seen(make_run: MakeRun, key: PrivateKey) -> None:
     """`evaluated_at` decides, so a verdict that was NO-GO cannot be called WARN without moving it, nor with."""
     predicate = judge_run(make_run(spec=dated("2020-01-01"), right=10), Operator(key, development=False)).predicate

@@ -42,6 +42,7 @@ def edit(path: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
     write_rows(path, rows)
 
 
+@pytest.mark.slow
 def test_an_honest_run_is_go_and_verifies(make_run: MakeRun, sign: Sign, key: PrivateKey, tmp_path: Path) -> None:
     """Signed, about the very file that was judged, with reports beside it; everything offered is checked."""
     run = make_run()
@@ -58,6 +59,7 @@ def test_an_honest_run_is_go_and_verifies(make_run: MakeRun, sign: Sign, key: Pr
     assert not list(run.path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_subject_that_no_record_read_is_told_in_the_verdict(make_run: MakeRun, sign: Sign, key: PrivateKey) -> None:
     """The judge says so, from the files that measurements name, and a verifier finds the same."""
     assert not sign(make_run()).predicate.verdict.subject_unread
@@ -66,6 +68,7 @@ def test_a_subject_that_no_record_read_is_told_in_the_verdict(make_run: MakeRun,
     assert verify_verdict(judged.path.read_bytes(), [public_pem(key)]).predicate == judged.predicate
 
 
+@pytest.mark.slow
 def test_an_honest_failure_is_no_go_with_its_number(make_run: MakeRun, sign: Sign) -> None:
     """What was measured stands in the reasons."""
     verdict = sign(make_run(right=10)).predicate.verdict
@@ -73,6 +76,7 @@ def test_an_honest_failure_is_no_go_with_its_number(make_run: MakeRun, sign: Sig
     assert any("F-TINY-001: accuracy = 10 %" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.slow
 def test_evidence_that_strangers_had_a_hand_in_is_fatal(make_run: MakeRun, sign: Sign, key: PrivateKey) -> None:
     """Modules that an experiment loaded from neither the installation nor refute; what made evidence is signed."""
     run = make_run()
@@ -89,6 +93,7 @@ def test_evidence_that_strangers_had_a_hand_in_is_fatal(make_run: MakeRun, sign:
     assert verified.predicate.made_by["answers"].strangers == ("flash_attn",)
 
 
+@pytest.mark.slow
 def test_judging_again_gives_the_same_verdict(make_run: MakeRun, sign: Sign) -> None:
     """From the same files; records written in another order, as by `-n 2`, give the same records and verdict."""
     run = make_run()
@@ -98,6 +103,7 @@ def test_judging_again_gives_the_same_verdict(make_run: MakeRun, sign: Sign) -> 
     assert (again.verdict, again.records, again.subject) == (first.verdict, first.records, first.subject)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["changed", "deleted"])
 @pytest.mark.parametrize(
     ("name", "file", "refused"), [("answers", "answers.jsonl", "F-TINY-001"), ("notes", "notes.json", "F-TINY-002")]
@@ -163,6 +169,7 @@ def raise_class(rows: list[dict[str, Any]]) -> None:
     rows[1]["run_class"] = "full"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -191,6 +198,7 @@ def test_records_changed_after_the_run_are_fatal(
     assert verify_verdict(judged.path.read_bytes(), [public_pem(key)]).predicate == judged.predicate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["", "{", "null", '{"outcome": "corroborated"}'])
 def test_a_line_that_is_no_record_is_fatal_and_kept(make_run: MakeRun, sign: Sign, line: str) -> None:
     """Torn, empty or of another form: its number is in the reasons and in what is signed."""
@@ -202,6 +210,7 @@ def test_a_line_that_is_no_record_is_fatal_and_kept(make_run: MakeRun, sign: Sig
     assert predicate.record_faults[0].startswith("records.jsonl line 3 is not a record")
 
 
+@pytest.mark.slow
 def test_a_run_without_records_is_no_go(make_run: MakeRun, sign: Sign) -> None:
     """An empty run is judged, and signed as what it is."""
     run = make_run()
@@ -210,6 +219,7 @@ def test_a_run_without_records_is_no_go(make_run: MakeRun, sign: Sign) -> None:
     assert (verdict.ruling, verdict.partial) == (Ruling.NO_GO, True)
 
 
+@pytest.mark.slow
 def test_a_subject_that_was_not_produced_is_fatal(make_run: MakeRun, sign: Sign) -> None:
     """All criteria hold, but the release names a model that no evidence is: GO about nothing is no GO."""
     run = make_run(release=(make_release(subject="student")))
@@ -227,6 +237,7 @@ def make_release(subject: str) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_is_a_subject_by_its_model_digest(make_run: MakeRun, sign: Sign, tmp_path: Path) -> None:
     """`model/` of the evidence where there is one: the digest that model signing gives, names bound beside it."""
     folder = tmp_path / "mine" / "model"
@@ -243,6 +254,7 @@ def test_a_folder_is_a_subject_by_its_model_digest(make_run: MakeRun, sign: Sign
     assert sorted(path.name for path in (run.path / "subject").iterdir()) == ["config.json", "model.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["text", "sha256", "id", "run_class"])
 def test_a_run_file_that_contradicts_itself_is_not_signed(make_run: MakeRun, sign: Sign, change: str) -> None:
     """A text that is not the one that was hashed, or facts that differ from the text: an error and no verdict."""
@@ -260,6 +272,7 @@ def test_a_run_file_that_contradicts_itself_is_not_signed(make_run: MakeRun, sig
     assert not (run.path / "verdict.intoto.json").exists()
 
 
+@pytest.mark.slow
 def test_a_lowered_bar_is_seen(make_run: MakeRun, sign: Sign) -> None:
     """A spec text changed after the run, digest and all, gives the records' own outcomes the lie."""
     run = make_run(right=10)
@@ -272,6 +285,7 @@ def test_a_lowered_bar_is_seen(make_run: MakeRun, sign: Sign) -> None:
     assert verdict.criteria[0].outcome is Outcome.ERROR
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_not_judged(make_run: MakeRun, sign: Sign, tmp_path: Path) -> None:
     """No run.json, or an evidence list that is none: errors that say so."""
     with pytest.raises(UsageError, match="is not a run folder"):

@@ -72,6 +72,7 @@ def judge(tmp_path: Path, make_run: Callable[..., RunFolder], key: PrivateKey) -
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("passed", "n", "outcome", "ruling"),
     [
@@ -88,6 +89,7 @@ def test_the_verdict_of_a_stopped_run(judge: Judge, passed: int, n: int, outcome
     assert (record.outcome, found.verdict.ruling) == (outcome, ruling), record.reason
 
 
+@pytest.mark.slow
 def test_the_report_says_that_the_run_was_sequential(judge: Judge) -> None:
     """In every document that a person reads, beside the interval."""
     judged = judge(0, 32)
@@ -96,6 +98,7 @@ def test_the_report_says_that_the_run_was_sequential(judge: Judge) -> None:
         assert "ended at look 4 of 21, 32 of 164 problems" in text, suffix
 
 
+@pytest.mark.slow
 def test_a_signed_interval_that_claims_too_much_does_not_verify(judge: Judge, key: PrivateKey) -> None:
     """Wilson's interval of the same 32 problems, signed by the right key: judging again finds it out."""
     judged = judge(0, 32)

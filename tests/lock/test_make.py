@@ -176,6 +176,7 @@ def test_a_damaged_lock_is_not_taken_for_none(repo: Repo) -> None:
         repo.lock()
 
 
+@pytest.mark.slow
 def test_the_lock_of_another_release_is_not_replaced(repo: Repo) -> None:
     """A release that was renamed begins its own chain in its own file."""
     repo.lock()
@@ -196,6 +197,7 @@ def test_nothing_is_locked_that_could_not_be_run(repo: Repo) -> None:
     assert not (repo.path / LOCK).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -217,6 +219,7 @@ def test_a_gate_that_begins_after_a_change_foresees_its_end(
     assert any(place in reason for reason in repo.foreseen())
 
 
+@pytest.mark.slow
 def test_a_folder_of_evidence_is_bound_by_names_and_contents(repo: Repo) -> None:
     """A renamed file in a folder is another input."""
     repo.edit(RELEASE, "../../evidence/answers.jsonl", "../../evidence")
@@ -321,6 +324,7 @@ def test_what_was_measured_before_the_lock_is_named_in_it(repo: Repo, tmp_path: 
     assert set(inputs) == {"distillation.teacher", "distillation.corpus", "distillation.humaneval.problems"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("subject", "predicate_type", "message"),
     [
@@ -344,6 +348,7 @@ def test_a_statement_about_something_else_is_no_lock(
         assert read_lock(envelope, [public_pem(repo.key)]).lock == lock
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_ends_in_1_when_it_refuses(
     repo: Repo, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ CASES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(CASES, min_size=1, max_size=6))
 def test_the_criterion_in_the_headline_alone_gives_the_ruling(cases: list[Case]) -> None:
     """Whatever else is wrong: judged beside one criterion that holds, the named one comes to the same word."""

@@ -34,6 +34,7 @@ def predicate(make_run: Callable[..., RunFolder], tmp_path: Path) -> Predicate:
     return found.model_copy(update={"exhibits": Exhibits(sections=sections)})
 
 
+@pytest.mark.slow
 def test_it_is_appended_whole_where_there_is_room(predicate: Predicate, tmp_path: Path) -> None:
     """The Markdown report, after what other steps wrote; without the variable nothing is done."""
     path = tmp_path / "summary.md"
@@ -43,6 +44,7 @@ def test_it_is_appended_whole_where_there_is_room(predicate: Predicate, tmp_path
     assert append_step_summary(predicate, PAYLOAD, {}) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 1, 100, 160, 2_000, 12_000, 30_000, 100_000, 185_000, 300_000])
 def test_it_never_exceeds_the_limit(predicate: Predicate, tmp_path: Path, room: int) -> None:
     """However much is taken, the file stays within the limit in bytes, and what is added is a whole report, one cut
@@ -63,6 +65,7 @@ def test_it_never_exceeds_the_limit(predicate: Predicate, tmp_path: Path, room: 
     assert bool(added) is (said == "")
 
 
+@pytest.mark.slow
 def test_what_names_the_missing_parts_counts_too(predicate: Predicate) -> None:
     """With a few bytes less than a shortened report takes, it takes less: the line about what is missing counts."""
     size = len(markdown_within(predicate, PAYLOAD, 40_000).encode())
@@ -70,6 +73,7 @@ def test_what_names_the_missing_parts_counts_too(predicate: Predicate) -> None:
         assert len(markdown_within(predicate, PAYLOAD, room).encode()) <= room
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["absent/summary.md", "", "folder", "nul\0byte"])
 def test_a_summary_that_cannot_be_written_is_only_mentioned(predicate: Predicate, tmp_path: Path, name: str) -> None:
     """A folder in its place, or none to put it in: a sentence, never an error."""
@@ -78,6 +82,7 @@ def test_a_summary_that_cannot_be_written_is_only_mentioned(predicate: Predicate
     assert "was not written" in said
 
 
+@pytest.mark.slow
 def test_a_long_verdict_loses_sections_and_not_its_head(predicate: Predicate, tmp_path: Path) -> None:
     """With room for a part of it, ruling and reasons stay and what is missing is named."""
     verdict = replace(predicate.verdict, reasons=("because \U0001f600",))

@@ -45,6 +45,7 @@ def demand(repo: Path, *specs: str) -> None:
     (repo / RELEASE).write_text("\n".join([*lines, f"specs: [{', '.join(specs)}]", ""]), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_all_specs_where_the_release_demands_none(repo: Path) -> None:
     """Every spec of the root, in order."""
     demand(repo)
@@ -64,6 +65,7 @@ def test_a_named_file_that_is_not_there_is_not_passed_over(repo: Path) -> None:
         select(repo / RELEASE, [SPECS], named=[SPECS / "exmaple.yaml"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), os.mkfifo], ids=["dangling link", "pipe"])
 def test_a_spec_that_cannot_be_read_is_not_passed_over(repo: Path, make: Callable[[Path], None]) -> None:
     """What is called a spec and is none is an error, and not a smaller selection; an editor's lock is no spec."""

@@ -62,6 +62,7 @@ def predicate(make_run: MakeRun, tmp_path: Path) -> Predicate:
     return honest.model_copy(update=update)
 
 
+@pytest.mark.slow
 def test_what_the_evidence_gives_is_accepted(predicate: Predicate, tmp_path: Path) -> None:
     """Curves, grid, sections and inputs come out of the store's files as they went in, and nothing is left behind."""
     before = sorted((tmp_path / "store").rglob("*"))
@@ -72,6 +73,7 @@ def test_what_the_evidence_gives_is_accepted(predicate: Predicate, tmp_path: Pat
     assert sorted((tmp_path / "store").rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["exhibits", "inputs"])
 def test_what_the_evidence_does_not_give_is_refused(predicate: Predicate, tmp_path: Path, what: str) -> None:
     """A better curve or another seed than the files have; also nothing where they have something."""
@@ -85,6 +87,7 @@ def test_what_the_evidence_does_not_give_is_refused(predicate: Predicate, tmp_pa
         assert caught.value.cause == what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"), [("../../outside", "x.json"), ("student", "../x.json"), ("student", "/etc/x"), ("x" * 300, "x")]
 )
@@ -99,6 +102,7 @@ def test_evidence_with_names_that_lead_elsewhere_is_refused(
     assert caught.value.cause == "evidence"
 
 
+@pytest.mark.slow
 def test_evidence_that_is_no_such_file_is_refused(predicate: Predicate, tmp_path: Path) -> None:
     """Signed evidence that the reports cannot be made from is an error of the verdict, not of the verifier."""
     digest = predicate.evidence["student"]["evals.jsonl"]

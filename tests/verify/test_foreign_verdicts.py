@@ -188,6 +188,7 @@ def test_no_bytes_break_a_parser(data: bytes) -> None:
     only_refuses(lambda: read_statement(PAYLOAD_TYPE, data))
 
 
+@pytest.mark.slow
 @FUZZ
 @given(value=JSON)
 def test_no_json_breaks_a_parser(value: Any) -> None:
@@ -200,6 +201,7 @@ def test_no_json_breaks_a_parser(value: Any) -> None:
     only_refuses(lambda: read_model_signature(text.encode()))
 
 
+@pytest.mark.slow
 @FUZZ
 @given(data=st.data())
 def test_no_member_breaks_the_envelope(judged: Judged, key: PrivateKey, data: st.DataObject) -> None:

@@ -56,6 +56,7 @@ def moment(judged: Judged) -> datetime:
     return datetime.fromisoformat(judged.predicate.evaluated_at)
 
 
+@pytest.mark.slow
 def test_an_identity_is_of_release_number_and_run(judged: Judged) -> None:
     """What a person quotes, and the release's own days of validity."""
     identity = judged.predicate.identity
@@ -139,6 +140,7 @@ def test_an_older_specification_is_refused(
         assert caught.value.cause == "spec_version"
 
 
+@pytest.mark.slow
 def test_numbers_grow_with_each_verdict(make_run: MakeRun, key: PrivateKey) -> None:
     """The next one, a jump ahead, and never back or the same again."""
     run = make_run()

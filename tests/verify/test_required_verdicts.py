@@ -82,6 +82,7 @@ def world(signed_by_operator: JudgedOnce, tmp_path: Path) -> World:
 CONSUMER = {"file": "consumer.json", "key": "keys/consumer.pub"}
 
 
+@pytest.mark.slow
 def test_a_signed_go_is_cited(world: World) -> None:
     """Payload, subject and key of the verdict; nothing more is asked."""
     (cited,) = verify_required(load_release(world.require()))
@@ -147,6 +148,7 @@ def test_a_consumer_who_does_not_approve_is_refused(world: World, attestation: d
         verify_required(load_release(world.require(consumer=CONSUMER)))
 
 
+@pytest.mark.slow
 def test_a_no_go_lets_nothing_begin(make_run: MakeRun, tmp_path: Path) -> None:
     """A signed verdict is not enough, it has to be GO."""
     generate_key(tmp_path / "keys", "operator")
@@ -262,6 +264,7 @@ def test_the_judge_verifies_again_what_a_run_cites(world: World, make_run: MakeR
     assert (ended.returncode, "was not found again" in " ".join(ended.stdout.split())) == (1, True), ended.stdout
 
 
+@pytest.mark.slow
 def test_a_citation_cannot_be_taken_out_of_a_signed_verdict(world: World, make_run: MakeRun) -> None:
     """The demand stands in the release's text: without its answer the verdict contradicts itself."""
     judged = judged_with(world, make_run)

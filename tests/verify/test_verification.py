@@ -234,6 +234,7 @@ def test_a_verdict_about_something_else_is_stale(judged: Judged, key: PrivateKey
         verify_verdict(envelope, keys, model=tmp_path / "absent.jsonl")
 
 
+@pytest.mark.slow
 def test_a_model_folder_is_bound_by_contents_and_names(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """A changed weight and a renamed file are told apart, and neither is the model that was judged."""
     folder = tmp_path / "mine" / "model"
@@ -272,6 +273,7 @@ def test_evidence_in_the_store_is_hashed_again(
         verify_verdict(judged.path.read_bytes(), [public_pem(key)], store=tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_verdict_about_no_model_matches_none(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> None:
     """Nothing was produced: whatever model is shown, the verdict is not about it."""
     release = "release: tiny\ntitle: Tiny answers\nrun_class: quick\noperator: nobody\nsubject: student\n"

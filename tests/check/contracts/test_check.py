@@ -159,6 +159,7 @@ def test_a_property_must_fail_where_it_must_and_hold_where_it_must(
     assert [where for where, text in problems if f"[contract/{code}]" in text and message in text] == [line], problems
 
 
+@pytest.mark.slow
 def test_a_mutation_that_is_left_behind_is_seen(contracts: Path) -> None:
     """A mutant that does not undo itself makes the property fail on the engine, whose turn comes last."""
     edit(
@@ -178,6 +179,7 @@ def test_a_tolerance_that_is_too_wide_lets_a_mutant_live(contracts: Path) -> Non
     assert codes(contracts) == [(15, "[contract/survivor")]
 
 
+@pytest.mark.slow
 def test_a_failure_can_be_repeated_from_what_is_printed(contracts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The printed blob, put above the property, fails again on the very example."""
     path = contracts / "sums_properties.py"
@@ -241,6 +243,7 @@ def test_checking_this_repository_loads_no_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_coverage_as_it_is() -> None:
     """A change of contracts or of modules must be followed by a change of the page."""
     root = Path(__file__).parents[3]

@@ -32,6 +32,7 @@ def shipped_uses() -> list[FalsifierUse]:
     return [use for use in uses_of([load_spec(ROOT / "specs" / "distill-001.yaml").spec]) if use.uses]
 
 
+@pytest.mark.slow
 def test_each_run_has_a_drill_of_its_own(registry: Registry) -> None:
     """Nobody keeps one that went well, and each plan has one: its key does not change while a run asks for it."""
     first, second = (drill_experiment(shipped_uses(), registry, [], RunClass.EMBEDDED) for _ in range(2))

@@ -29,6 +29,7 @@ def results(path: Path, passes: str, *, n: int = 1, **identity: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_one_sample_each_is_mcnemars_test(cli: Cli, tmp_path: Path) -> None:
     """Three won and one lost of ten: the binomial test of 3 in 4, Newcombe's interval, and the problems by name."""
     a, b = results(tmp_path / "a.jsonl", "++++------"), results(tmp_path / "b.jsonl", "+++-+++---")
@@ -50,6 +51,7 @@ def test_one_sample_each_is_mcnemars_test(cli: Cli, tmp_path: Path) -> None:
     assert shown.count("does not say what it is a result of") == 2
 
 
+@pytest.mark.slow
 def test_several_samples_are_compared_over_problems(cli: Cli, tmp_path: Path) -> None:
     """Shares between 0 and 1: no p-value, said so, and an interval that one seed gives twice."""
     a = results(tmp_path / "a" / "results.jsonl", "+-" * 20, n=2)
@@ -66,6 +68,7 @@ def test_several_samples_are_compared_over_problems(cli: Cli, tmp_path: Path) ->
     assert "McNemar   does not apply" in shown
 
 
+@pytest.mark.slow
 def test_only_the_same_problems_are_compared(cli: Cli, tmp_path: Path) -> None:
     """Another set of tasks needs --partial, and another problem file is refused though its tasks share their names."""
     a, b = results(tmp_path / "a.jsonl", "+-+"), results(tmp_path / "b.jsonl", "-+")
@@ -107,6 +110,7 @@ def test_models_that_were_asked_in_two_ways_are_not_compared(cli: Cli, tmp_path:
     assert (ended.returncode, "system_prompt was None in A, 'Think.' in B" in ended.stderr) == (2, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_its_bar_ended_early_is_not_compared(cli: Cli, tmp_path: Path) -> None:
     """With --partial neither: which problems are there depends on how it did. One that saw all of them is compared."""
     rule = {"bar": 15.0, "looks": [2, 4]}

@@ -50,6 +50,7 @@ def problem(task: str, test: str, solution: str, head: str = HEAD) -> dict[str, 
     return {"task_id": task, "prompt": head, "entry_point": "f", "canonical_solution": solution, "test": test}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_import_inside_check", "test_reads_file", "test_typo_name"])
 def test_a_test_that_fails_by_itself_gives_no_verdict(cli: Cli, tmp_path: Path, name: str) -> None:
     """Exit 1 and the task's name; the two sound problems are scored, and no row says that the answer failed."""
@@ -60,6 +61,7 @@ def test_a_test_that_fails_by_itself_gives_no_verdict(cli: Cli, tmp_path: Path, 
     assert [(row["task_id"], row["passed"]) for row in read_rows(out)] == [("Toy/1", True), ("Toy/2", True)]
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_is_named(cli: Cli, tmp_path: Path) -> None:
     """Whatever the answer is, one that does not even load among them: no verdict; the sound problem keeps its own."""
     problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
@@ -84,6 +86,7 @@ def test_every_kind_of_fault_is_named(cli: Cli, tmp_path: Path) -> None:
     assert len(figures["errors"]) == len(FAULTS) * len(answers)
 
 
+@pytest.mark.slow
 def test_without_one_sound_problem_there_is_no_number(cli: Cli, tmp_path: Path) -> None:
     """As for who scores HumanEval+ without numpy: neither 0 % nor a decision about a bar."""
     problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
@@ -110,6 +113,7 @@ def test_no_model_is_asked_about_a_faulty_problem(cli: Cli, tmp_path: Path) -> N
     assert (ended.returncode, reason in " ".join(ended.stderr.split())) == (7, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_files_of_other_benchmarks_are_calibrated_and_scored_by_category(cli: Cli, tmp_path: Path) -> None:
     """MBPP beside EvalPlus: a solution that fails its own assertions is named, and each category has its interval."""
     mbpp = {
@@ -149,6 +153,7 @@ def test_files_of_other_benchmarks_are_calibrated_and_scored_by_category(cli: Cl
     assert figures["by_category"]["plain"]["intervals"][0]["high"] > 0.5
 
 
+@pytest.mark.slow
 def test_iterators_and_exact_numbers_are_compared(cli: Cli, tmp_path: Path) -> None:
     """Right as right and wrong as wrong, as the test itself compares them."""
     solutions = {

@@ -62,6 +62,7 @@ def test_greedy_samples_are_scored_and_say_how_they_were_made(
     assert (tmp_path / "other" / "samples.jsonl").read_bytes() == (out / "samples.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_drawn_samples_differ_and_are_counted(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
     """n = 4 at T = 1: four rows a problem, pass@4, and how many differ; the scorer reads the file as its own."""
     out = tmp_path / "out"
@@ -142,6 +143,7 @@ def test_ctrl_c_keeps_what_is_finished(cli: Cli, tmp_path: Path, student: Path, 
     assert kept <= set(log.read_bytes().splitlines())
 
 
+@pytest.mark.slow
 def test_a_bar_ends_the_generation(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
     """One wrong answer decides against 95 %: one sample is generated, and the files are about that problem alone."""
     out = tmp_path / "out"
@@ -159,6 +161,7 @@ def test_a_bar_ends_the_generation(cli: Cli, tmp_path: Path, student: Path, prob
     assert "lies below 95 %" in cli(*arguments(student, problem_file, out, *rule)).stdout
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_to_one_run(cli: Cli, tmp_path: Path, student: Path, problem_file: Path) -> None:
     """Another model, sampler or file of problems under the same --out is refused; so is a folder of something else."""
     out = tmp_path / "out"
@@ -174,6 +177,7 @@ def test_a_folder_keeps_to_one_run(cli: Cli, tmp_path: Path, student: Path, prob
     assert (ended.returncode, "is not empty" in ended.stderr) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["no tokenizer", "no weights", "no folder", "NaN"])
 def test_a_model_that_cannot_answer_is_an_error_and_no_score(
     cli: Cli, tmp_path: Path, student: Path, problem_file: Path, fault: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UNDECIDED = ("--bar", 50, "--look-every", 1, "--concurrency", 1, "--json")
 
 
+@pytest.mark.slow
 def test_a_bar_ends_the_asking(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """One right answer decides against 1 %: nothing else is asked, but that answer once more; the table says so."""
     fake.mode = "works"
@@ -56,6 +57,7 @@ def test_what_is_asked_until_decided_is_scored_as_a_file_would_be(
     assert (found["decision"], found["problems"]) == ("open", 3)
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_bar_is_decided(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Status 130; the same command asks for what is missing, then for each once more, and executes nothing twice."""
     fake.mode = "interrupts"
@@ -89,6 +91,7 @@ def test_an_answer_that_is_missing_when_the_bar_is_decided_failed(
     assert cli(*command, 0.3).returncode == 7
 
 
+@pytest.mark.slow
 def test_a_share_is_of_the_problems_that_were_put(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """One of two is missing when the run ends early: that is more than the 34 % that would do for three."""
     fake.mode = "filters"

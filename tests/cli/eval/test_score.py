@@ -49,6 +49,7 @@ def command(samples: Path, out: Path) -> list[str]:
     return [sys.executable, "-m", "refute", *arguments, "--workers", "1", "--json"]
 
 
+@pytest.mark.slow
 def test_scoring_prints_the_number_and_writes_the_rows(cli: Cli, tmp_path: Path) -> None:
     """Five of six: the share, both intervals, timeouts, the tier, and one row a sample in the samples' order."""
     samples, out = samples_file(tmp_path / "s.jsonl", {"own/3": WRONG}), tmp_path / "r.jsonl"
@@ -63,6 +64,7 @@ def test_scoring_prints_the_number_and_writes_the_rows(cli: Cli, tmp_path: Path)
     assert [row["passed"] for row in read_rows(out)] == [True, True, True, False, True, True]
 
 
+@pytest.mark.slow
 def test_several_samples_a_problem_give_pass_at_k_and_an_interval_over_problems(cli: Cli, tmp_path: Path) -> None:
     """With two samples each the intervals of independent samples are not shown; pass@2 is."""
     samples, out = samples_file(tmp_path / "s.jsonl", {}, n=2), tmp_path / "r.jsonl"
@@ -90,6 +92,7 @@ def test_few_passes_of_many_samples_are_no_certainty(name: str) -> None:
     assert intervals[0].high >= 0.0228
 
 
+@pytest.mark.slow
 def test_problems_that_agree_are_no_certainty(cli: Cli, tmp_path: Path) -> None:
     """Half of each problem's samples pass: not exactly 50 %."""
     arguments = ("--problems", CASES / "toy_problems.jsonl", "--out", tmp_path / "r.jsonl", *TIER, "--json")
@@ -98,6 +101,7 @@ def test_problems_that_agree_are_no_certainty(cli: Cli, tmp_path: Path) -> None:
     assert (ended.returncode, only["low"] < 0.3, only["high"] > 0.7) == (0, True, True)
 
 
+@pytest.mark.slow
 def test_broken_lines_are_named_and_the_rest_is_scored(cli: Cli, tmp_path: Path) -> None:
     """A torn line and an unknown task: exit 1, their numbers, and five verdicts."""
     samples, out = samples_file(tmp_path / "s.jsonl", {}), tmp_path / "r.jsonl"
@@ -112,6 +116,7 @@ def test_broken_lines_are_named_and_the_rest_is_scored(cli: Cli, tmp_path: Path)
     assert sum(row["passed"] for row in read_rows(out)) == 5
 
 
+@pytest.mark.slow
 def test_missing_problems_need_partial(cli: Cli, tmp_path: Path) -> None:
     """Without it nothing is executed and they are named; with it the figures say what they are about."""
     samples, out = samples_file(tmp_path / "s.jsonl", {}), tmp_path / "r.jsonl"
@@ -155,6 +160,7 @@ def test_a_changed_official_file_is_refused(cli: Cli, tmp_path: Path, monkeypatc
     assert f"the release names {OFFICIAL_PROBLEMS.sha256}" in ended.stderr
 
 
+@pytest.mark.slow
 def test_results_of_other_samples_are_not_mixed(cli: Cli, tmp_path: Path) -> None:
     """A second samples file with the same --out is refused, and so is another time limit."""
     out = tmp_path / "r.jsonl"
@@ -208,6 +214,7 @@ def test_a_full_disk_is_an_error_and_the_rows_before_it_count(tmp_path: Path) ->
     assert not list(tmp_path.glob("*.new"))
 
 
+@pytest.mark.slow
 def test_a_sequential_run_stops_when_the_bar_is_decided(cli: Cli, tmp_path: Path) -> None:
     """Nothing solved: after the first look that can say so nothing more is executed, and the interval allows for it."""
     samples = samples_file(tmp_path / "s.jsonl", {problem["task_id"]: WRONG for problem in PROBLEMS})
@@ -225,6 +232,7 @@ def test_a_sequential_run_stops_when_the_bar_is_decided(cli: Cli, tmp_path: Path
     assert (other.returncode, "results of another run: sequential was" in other.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_sequential_run_that_is_never_decided_uses_every_problem(cli: Cli, tmp_path: Path) -> None:
     """Five of six against 60 %: open, and said so."""
     samples, out = samples_file(tmp_path / "s.jsonl", {"own/3": WRONG}), tmp_path / "r.jsonl"
@@ -234,6 +242,7 @@ def test_a_sequential_run_that_is_never_decided_uses_every_problem(cli: Cli, tmp
     assert found["interval"]["low"] < 60 < found["interval"]["high"]
 
 
+@pytest.mark.slow
 def test_a_sequential_run_wants_one_sample_of_every_problem(cli: Cli, tmp_path: Path) -> None:
     """Two each, one missing, a broken line, a bar without sense: a usage error before anything is executed."""
     out = tmp_path / "r.jsonl"

@@ -94,6 +94,7 @@ def test_the_lineage_experiment_writes_both_and_where_they_part(workshop: Fixtur
     assert written["teacher"]["sha256"] != written["init"]["sha256"]
 
 
+@pytest.mark.slow
 def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixture, make_job: Fixture) -> None:
     """The dequantised teacher answers as its GGUF file does; a corpus that is too small is refused."""
     path = workshop.gguf_file(workshop.model("llama"), block_format="Q8_0")

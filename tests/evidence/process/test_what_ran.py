@@ -59,6 +59,7 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_hooks_of_the_environment_reach_no_experiment(
     engines: Path, tmp_path: Path, silence: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_hooks_of_the_environment_reach_no_experiment(
     assert laboratory(tmp_path, silence).obtain("it").json("seen.json") == seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["module", "distribution", "nothing said"])
 def test_evidence_of_other_code_is_not_taken_as_cached(
     engines: Path, tmp_path: Path, silence: Watcher, what: str

@@ -227,6 +227,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
             take_in(tmp_path / name, tmp_path / "there")
 
 
+@pytest.mark.slow
 def test_what_is_here_stays(tmp_path: Path, make_run: MakeRun) -> None:
     """A key or a run that is here with other contents is a named fault, and neither is touched."""
     archive = pack(filed(tmp_path / "one", {"a": b"1"}), tmp_path / "x.tar")
@@ -265,6 +266,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_killed_it_leaves_nothing_half_visible(tmp_path: Path) -> None:
     """No archive under its name, no evidence without its files; the same command completes it, and prune clears up."""
 

@@ -95,6 +95,7 @@ local.Store(Path(sys.argv[1])).add("student", "k" * 64, Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["link_or_copy", "_write_atomically", "file_sha256", "Manifest", "replace"])
 def test_a_crash_before_the_key_leaves_no_evidence(store: Store, tmp_path: Path, moment: str) -> None:
     """Killed at any step of filing, the evidence is either whole or not there, and filing again completes it."""

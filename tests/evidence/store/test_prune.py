@@ -174,6 +174,7 @@ def test_what_is_kept_is_whole_and_what_is_freed_is_free(tmp_path_factory: pytes
     assert not any(clean(store, keep).paths.values())
 
 
+@pytest.mark.slow
 def test_the_command_keeps_what_runs_cite(cli: Cli, make_run: Callable[..., RunFolder], tmp_path: Path) -> None:
     """`refute store list` names runs; `prune` removes evidence of runs that are not kept, in words and as JSON."""
     run, options = make_run(), ("--store", tmp_path / "store", "--refute-dir", tmp_path)

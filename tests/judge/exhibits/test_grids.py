@@ -84,6 +84,7 @@ def test_hostile_text_can_be_signed(tmp_path: Path) -> None:
     assert answer.completion_sha256 == hashlib.sha256(HOSTILE.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problems", [164, 1000])
 def test_all_texts_together_stay_within_their_budget(tmp_path: Path, problems: int) -> None:
     """However many problems and models, and however long their texts."""

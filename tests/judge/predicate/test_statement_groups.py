@@ -42,6 +42,7 @@ def judge_model(make_run: MakeRun, key: PrivateKey, tmp_path: Path) -> Callable[
     return judge
 
 
+@pytest.mark.slow
 def test_a_verdict_fits_its_published_schema(make_run: MakeRun, key: PrivateKey) -> None:
     """The closed schema in contracts/ accepts an honest predicate, and no other key anywhere in what decides."""
     predicate = json.loads(judge_run(make_run(), Operator(key, development=False)).predicate.model_dump_json())
@@ -55,6 +56,7 @@ def test_a_verdict_fits_its_published_schema(make_run: MakeRun, key: PrivateKey)
         assert not validator.is_valid({name: value for name, value in predicate.items() if name != lacking}), lacking
 
 
+@pytest.mark.slow
 def test_coverage_counts_what_was_promised(make_run: MakeRun, key: PrivateKey) -> None:
     """Criteria and falsifiers, by outcome, with those that went missing and those that attack nothing."""
     predicate = judge_run(make_run(), Operator(key, development=False)).predicate
@@ -88,6 +90,7 @@ def edit_records(run: RunFolder, change: Callable[[dict[str, Any]], object]) -> 
     path.write_text("\n".join([json.dumps(record), *rest]) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -112,6 +115,7 @@ def test_a_record_that_is_not_its_falsifiers_is_fatal(
     verify_verdict(judged.path.read_bytes(), [public_pem(key)])
 
 
+@pytest.mark.slow
 def test_reasons_are_written_from_the_numbers(make_run: MakeRun, key: PrivateKey) -> None:
     """Words in a record that its numbers do not give are not signed."""
     run = make_run()
@@ -122,6 +126,7 @@ def test_reasons_are_written_from_the_numbers(make_run: MakeRun, key: PrivateKey
     assert (predicate.records, predicate.verdict.ruling) == (honest, Ruling.GO)
 
 
+@pytest.mark.slow
 def test_a_control_that_went_missing_is_noticed(make_run: MakeRun, key: PrivateKey) -> None:
     """A third control that is declared and not shown: the two that are left would do for the judge alone."""
     run = make_run()
@@ -131,6 +136,7 @@ def test_a_control_that_went_missing_is_noticed(make_run: MakeRun, key: PrivateK
     assert any("does not show the controls" in reason and "a third" in reason for reason in verdict.reasons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -148,6 +154,7 @@ def test_a_package_that_was_not_installed_is_no_origin(
         judge_run(run, Operator(key, development=False))
 
 
+@pytest.mark.slow
 def test_a_model_is_listed_file_by_file(judge_model: Callable[..., Judged], tmp_path: Path) -> None:
     """Names and digests in order; the digests that follow from them; the signature beside it, by digest."""
     judged = judge_model(SIGNED | {"model.sig": SIGNATURE})
@@ -173,6 +180,7 @@ def test_a_model_is_listed_file_by_file(judge_model: Callable[..., Judged], tmp_
     }
 
 
+@pytest.mark.slow
 def test_a_folder_of_one_file_is_a_folder(judge_model: Callable[..., Judged], tmp_path: Path) -> None:
     """Its one file's name counts: the digest is that of the folder, as `model_signing` gives it."""
     judged = judge_model({"model.gguf": b"GGUF"})
@@ -180,6 +188,7 @@ def test_a_folder_of_one_file_is_a_folder(judge_model: Callable[..., Judged], tm
     assert (subject.kind, subject.sha256) == ("model_folder", hash_model(tmp_path / "mine/model").root_digest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signature", [b"{}", None])
 def test_a_signature_of_another_model_is_fatal(judge_model: Callable[..., Judged], signature: bytes | None) -> None:
     """A `model.sig` that cannot be read, or speaks of other files, makes no release: NO-GO, naming the files."""
@@ -190,6 +199,7 @@ def test_a_signature_of_another_model_is_fatal(judge_model: Callable[..., Judged
     assert any(expected in reason for reason in verdict.reasons)
 
 
+@pytest.mark.slow
 def test_a_signature_is_compared_where_the_reader_has_one(
     judge_model: Callable[..., Judged], key: PrivateKey, tmp_path: Path
 ) -> None:
@@ -204,6 +214,7 @@ def test_a_signature_is_compared_where_the_reader_has_one(
     assert caught.value.cause == "model_signature"
 
 
+@pytest.mark.slow
 def test_a_model_in_place_of_a_file_is_about_something_else(
     judge_model: Callable[..., Judged], key: PrivateKey, tmp_path: Path
 ) -> None:
@@ -265,6 +276,7 @@ def test_evidence_that_states_something_else_is_an_error(tmp_path: Path, file: s
         gather_inputs(lines(tmp_path, content))
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_after_its_verdict_is_refused(make_run: MakeRun, key: PrivateKey) -> None:
     """Times must be in order, in UTC, in whole seconds."""
     predicate = judge_run(make_run(), Operator(key, development=False)).predicate

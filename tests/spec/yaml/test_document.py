@@ -233,6 +233,7 @@ JSON_LIKE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @BUSY
 @given(st.dictionaries(TEXT, JSON_LIKE, max_size=3))
 def test_json_with_quoted_text_is_read_back_unchanged(data: dict[str, Value]) -> None:
@@ -246,6 +247,7 @@ TOKENS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @BUSY
 @given(TOKENS | st.text())
 def test_any_text_is_data_or_a_spec_error(text: str) -> None:

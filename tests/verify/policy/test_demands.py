@@ -39,6 +39,7 @@ def waivers(judged: Judged, **changes: str) -> WaiverFile:
     return WaiverFile(waivers=(Waiver(**{**given, **changes}),))
 
 
+@pytest.mark.slow
 def test_a_threshold_of_operators_is_demanded(house: House) -> None:
     """Two operators must have signed the verdict itself."""
     roles = POLICY["roles"] | {"operator": {"keys": ["gate", "gate2"], "threshold": 2}}  # type: ignore[operator]
@@ -95,6 +96,7 @@ def test_every_demand_that_is_not_met_is_named(house: House) -> None:
     assert [words for words in wanted if words not in text] == []
 
 
+@pytest.mark.slow
 def test_a_no_go_is_not_accepted(tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun) -> None:
     """By no policy; nobody can approve it, and an approval made by other means does not count."""
     bad = House(tmp_path, keys, judge_run(make_run(right=10), Operator(keys["gate"], development=False)))
@@ -108,6 +110,7 @@ def test_a_no_go_is_not_accepted(tmp_path: Path, keys: dict[str, PrivateKey], ma
         bad.enforce(bad.sign_off("ann", decision="reject"))
 
 
+@pytest.mark.slow
 def test_a_waiver_needs_an_approver_of_this_policy(
     tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_waiver_needs_an_approver_of_this_policy(
     idle.enforce(idle.sign_off("ann"))
 
 
+@pytest.mark.slow
 def test_a_policy_that_judged_is_signed_with_the_verdict(
     tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun
 ) -> None:
@@ -166,6 +170,7 @@ def test_a_policy_that_judged_is_signed_with_the_verdict(
         verify_verdict(signed(lambda content: content.update(policy=other.model_dump())), trusted)
 
 
+@pytest.mark.slow
 def test_waiver_states_are_recomputed(tmp_path: Path, keys: dict[str, PrivateKey], make_run: MakeRun) -> None:
     """A state, a reason or a malformed entry that was changed in the signed content gives it the lie."""
     run = make_run(spec=TWO_BLOCK, right=10)

@@ -17,6 +17,7 @@ from refute.verify.policy_check import enforce
 from refute.verify.sign_off.count import withdrawals
 
 
+@pytest.mark.slow
 def test_an_approval_in_the_role_meets_the_policy(house: House) -> None:
     """And what was checked says who signed and who approved."""
     checks = "\n".join(house.enforce(house.sign_off("ann")).checks)
@@ -116,6 +117,7 @@ WORTHLESS: dict[str, tuple[Callable[[House], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_no_approval_does_not_count(house: House) -> None:
     """It is named with its reason when the policy is not met, and disturbs nobody when it is."""
     for make, words in WORTHLESS.values():
@@ -133,6 +135,7 @@ UNREADABLE: list[Callable[[Content], object]] = [
 ]
 
 
+@pytest.mark.slow
 def test_a_reviewers_word_that_cannot_be_read_refuses(house: House) -> None:
     """It may be a rejection: nobody's approval outweighs it. By a stranger, it is nothing."""
     for change in UNREADABLE:
@@ -141,6 +144,7 @@ def test_a_reviewers_word_that_cannot_be_read_refuses(house: House) -> None:
         house.enforce(house.sign_off("bob"), house.forge("mallory", change))
 
 
+@pytest.mark.slow
 def test_taking_files_away_never_helps(house: House) -> None:
     """Of every set of files without a rejection, each smaller one is met only if the larger is."""
     roles = {"operator": {"keys": ["gate"]}, "release-owner": {"keys": ["ann", "bob", "cid"], "threshold": 2}}

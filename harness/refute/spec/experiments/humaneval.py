@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from refute.spec.experiments.evidence.humaneval import SequentialRule
+from refute.spec.experiments.evidence.humaneval import Asked, SequentialRule
 from refute.spec.fields import Closed, Positive, Sha256, Share
 from refute.spec.release import HumanEval, ModelSource
 
@@ -127,6 +127,6 @@ class MemorisationConfig(Closed):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
 
-    def models(self) -> dict[str, ModelChoice]:
+    def models(self) -> dict[Asked, ModelChoice]:
         """By name, the student last."""
         return {"teacher": self.teacher, "init": self.init, "student": self.student}

@@ -30,6 +30,7 @@ def shipped() -> LossCertificate:
     return certify(kd_loss)
 
 
+@pytest.mark.slow
 def test_the_shipped_loss_is_inside_every_band(shipped: LossCertificate) -> None:
     """Each figure holds the bound of the epic or of the design (section 8)."""
     assert shipped.value_abs_error <= 1e-4
@@ -51,12 +52,14 @@ def test_the_shipped_loss_is_inside_every_band(shipped: LossCertificate) -> None
     assert shipped.device_gradient_error == 0
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_within_half_a_percent() -> None:
     """Gradients from bfloat16 inputs, also of a nearly converged student (design.md section 8)."""
     assert accuracy.accuracy(kd_loss, "cpu", torch.bfloat16).gradient <= 5e-3
     assert accuracy.near_converged_gradient_error(kd_loss, "cpu", torch.bfloat16) <= 5e-3
 
 
+@pytest.mark.slow
 def test_the_experiment_writes_the_certificate(
     make_job: Any, monkeypatch: pytest.MonkeyPatch, shipped: LossCertificate
 ) -> None:

@@ -30,6 +30,7 @@ def _alone(model: PreTrainedModel, ids: list[int]) -> Tensor:
     return logits
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_each_document_is_answered_as_if_it_stood_alone(model: PreTrainedModel) -> None:
     """With a mask, logits of a packed window are those of its documents one by one; without, they are not."""

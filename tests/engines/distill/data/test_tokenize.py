@@ -177,6 +177,7 @@ def test_a_text_cannot_forge_a_document_end(
     assert sum(number == tiny_tokenizer.eos_token_id for number in ids) == len(DOCUMENTS)
 
 
+@pytest.mark.slow
 def test_ids_above_two_bytes_are_kept(tmp_path: Path) -> None:
     """A vocabulary of 70,001 tokens: the id 70,000 is on disk and in a window, and bounds the manifest's ids."""
     vocabulary = {"<|end|>": 0, **{f"w{number}": number for number in range(1, 70_001)}}

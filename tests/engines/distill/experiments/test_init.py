@@ -70,6 +70,7 @@ def test_keeping_every_layer_is_the_teacher(teacher_folder: Path) -> None:
     assert copy.lm_head.weight is copy.model.embed_tokens.weight
 
 
+@pytest.mark.slow
 def test_choice_is_the_best_candidate_and_is_what_was_saved(
     make_job: Callable[..., Job], teacher_folder: Path, corpus_evidence: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_choice_is_the_best_candidate_and_is_what_was_saved(
     assert AutoTokenizer.from_pretrained(job.out / "model").get_vocab() == teachers.get_vocab()
 
 
+@pytest.mark.slow
 def test_probe_windows_come_after_those_of_the_evaluation(
     make_job: Callable[..., Job], teacher_folder: Path, corpus_evidence: Path
 ) -> None:

@@ -57,6 +57,7 @@ def audited(
     return audit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document_mask", [False, True])
 def test_the_files_score_what_the_run_says(audited: Callable[..., tuple[Path, Path]], document_mask: bool) -> None:
     """Held-out windows of init and student, by a forward that shares nothing with transformers."""
@@ -76,6 +77,7 @@ def test_the_files_score_what_the_run_says(audited: Callable[..., tuple[Path, Pa
     assert untrained["unchanged"] == untrained["tensors"] > 0
 
 
+@pytest.mark.slow
 def test_tensors_that_stayed_are_counted_in_the_files(
     audited: Callable[..., tuple[Path, Path]], init_evidence: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_tensors_that_stayed_are_counted_in_the_files(
     assert found["unchanged"] == found["tensors"] > 0
 
 
+@pytest.mark.slow
 def test_a_released_model_of_another_shape_is_an_error(audited: Callable[..., tuple[Path, Path]]) -> None:
     """A student whose head was cut is not the init's descendant."""
 

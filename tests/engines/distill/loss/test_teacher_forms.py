@@ -28,6 +28,7 @@ def _lumped(logits: Tensor, ids: Tensor, temperature: float) -> Tensor:
     return torch.cat(parts, dim=-1).log()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),

@@ -179,6 +179,7 @@ def test_rows_that_changed_places_are_noticed(tmp_path: Path, make: Callable[...
         _open(tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [None, "ids.bin", "logits.bin", "tail.bin", "keys.bin", "mass.bin"])
 def test_a_killed_preparation_continues_where_it_was(
     tmp_path: Path, make: Callable[..., dict[str, Any]], cut: str | None
@@ -199,6 +200,7 @@ def test_a_killed_preparation_continues_where_it_was(
     assert _contents(tmp_path / "cache") == _contents(tmp_path / "straight")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -224,6 +226,7 @@ def test_rows_of_another_preparation_are_never_continued(
     assert _contents(tmp_path / "cache") == _contents(tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_a_finished_cache_is_not_taken_for_another_teachers(
     tmp_path: Path, make: Callable[..., dict[str, Any]]
 ) -> None:

@@ -21,6 +21,7 @@ from refute.job import Job, Stop
 from training_runs import KilledError, Losses, each_step, kill_at, patch_steps, run, same, summary
 
 
+@pytest.mark.slow
 def test_nan_stops_at_that_step_with_state_and_batch(
     start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_mask_without_a_known_document_end_is_refused(start: Callable[..., Job
         train(start(document_mask=True))
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_exactly_so_many_steps_and_leaves_no_model(start: Callable[..., Job]) -> None:
     """smoke.json projects the time of all steps; no model, no summary."""
     taken: list[int] = []
@@ -158,6 +160,7 @@ def test_a_long_run_needs_a_smoke_run_of_the_same_configuration(
     run(start("experiment"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "refused"), [(4_999, False), (5_000, True)])
 def test_long_begins_at_five_thousand_steps(start: Callable[..., Job], steps: int, refused: bool) -> None:
     """One step fewer may begin without a smoke run."""

@@ -24,6 +24,7 @@ from refute.spec.release import HfModel, Training
 from training_runs import CE_ONLY, KD, SCHEDULED, Losses, patch_steps, summary, weights
 
 
+@pytest.mark.slow
 def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_evidence: Path) -> None:
     """Twelve steps lower the held-out loss; logs, model, tokenizer and summary agree with each other."""
     job = start()
@@ -62,6 +63,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
     )
 
 
+@pytest.mark.slow
 def test_total_is_the_weighted_sum(start: Callable[..., Job]) -> None:
     """total = ce_weight * CE + kd_weight * T^2 * KL in every row."""
     job = start(steps=2)
@@ -111,6 +113,7 @@ def test_kd_and_its_control_see_the_same_batches(start: Callable[..., Job], monk
     assert seen["kd"] == seen["ce"]
 
 
+@pytest.mark.slow
 def test_control_asks_its_teacher_only_at_both_ends(start: Callable[..., Job]) -> None:
     """Without KD the teacher judges the first and last evaluation; between them distances are unknown."""
     job = start(**CE_ONLY)
@@ -121,6 +124,7 @@ def test_control_asks_its_teacher_only_at_both_ends(start: Callable[..., Job]) -
     assert all(row["kl"] is None for row in read_rows(job.out / "metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_run_without_any_teacher(start: Callable[..., Job]) -> None:
     """CE-only training needs no teacher at all, KD does."""
     job = start(teacher=None, steps=2, **CE_ONLY)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from refute.engines.humaneval.experiments.canaries import RIGHT, WRONG, mix
 from refute.engines.humaneval.problems.program import assemble
 from refute.engines.humaneval.scoring.score import score
 from refute.humaneval import Isolation, Problem
 
 
+@pytest.mark.slow
 def test_right_ones_pass_and_wrong_ones_fail(own: dict[str, Problem], strongest: Isolation) -> None:
     """On every problem of our own, through the same assembly and scorer as a model's answers."""
     entries = mix(list(own.values()), ["\n    pass"] * len(own))

@@ -83,6 +83,7 @@ def change(path: Path, task: str, **values: object) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in changed), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_released_models_own_answers_come_again(again: Again, run: Path) -> None:
     """By the plainest means, token for token, of answers that were generated in batches; verdicts, too."""
     recorded = {row["task_id"]: row["completion"] for row in read_rows(run / "samples.jsonl")}
@@ -123,6 +124,7 @@ def test_problems_of_other_benchmarks_go_the_whole_way(
     assert (known_bad["passed"], known_bad["recorded_passed"]) == (False, True)
 
 
+@pytest.mark.slow
 def test_an_answer_of_somebody_else_shows(again: Again, run: Path, problems: list[Problem]) -> None:
     """A reference solution in place of the model's answer: it passes, and it is not what the model says."""
     right = problems[0]
@@ -133,6 +135,7 @@ def test_an_answer_of_somebody_else_shows(again: Again, run: Path, problems: lis
     assert (row["passed"], row["recorded_passed"]) == (True, False), "executed here, not read off"
 
 
+@pytest.mark.slow
 def test_a_verdict_that_was_turned_shows(again: Again, run: Path, problems: list[Problem]) -> None:
     """The recorded answer is executed again, whatever the run says of it."""
     change(run / "results.jsonl", problems[1].task_id, passed=True, outcome="passed")
@@ -156,11 +159,13 @@ def test_a_run_without_answers_is_refused(again: Again, run: Path) -> None:
         again()
 
 
+@pytest.mark.slow
 def test_only_so_many_others_are_replayed(again: Again) -> None:
     """What it costs is bounded."""
     assert len(again(others_at_most=2)) == 2
 
 
+@pytest.mark.slow
 def test_every_pass_is_executed_again_and_only_so_many_are_generated(
     again: Again, run: Path, problems: list[Problem]
 ) -> None:
@@ -173,6 +178,7 @@ def test_every_pass_is_executed_again_and_only_so_many_are_generated(
     assert sum("completion" in row for row in found) == 1
 
 
+@pytest.mark.slow
 def test_what_a_model_was_asked_is_rebuilt_token_by_token(again: Again, run: Path, desk: Desk) -> None:
     """From tokenizer.json and the chat template, and the same limits; what the run noted where it called the model."""
     again()
@@ -184,6 +190,7 @@ def test_what_a_model_was_asked_is_rebuilt_token_by_token(again: Again, run: Pat
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_the_instruments_are_shown_what_they_must_tell_apart(again: Again, desk: Desk) -> None:
     """An answer of this model comes again; a near miss neither is its answer nor passes."""
     again()
@@ -195,6 +202,7 @@ def test_the_instruments_are_shown_what_they_must_tell_apart(again: Again, desk:
     assert (bad["passed"], bad["recorded_passed"]) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verdict", "words"), [(True, "every near miss|no near miss"), (False, "reference solution")])
 def test_an_executor_that_says_one_thing_is_found_out(
     again: Again, monkeypatch: pytest.MonkeyPatch, verdict: bool, words: str
@@ -222,6 +230,7 @@ def test_an_answer_goes_on_as_recorded_where_tokens_tie_and_nowhere_else(student
     assert untied.answer(task, questioner, 12, other) == untied.answer(task, questioner, 12, "") != other
 
 
+@pytest.mark.slow
 def test_random_weights_are_made_again(
     desk: Desk, settings: Json, config: Json, problem_file: Path, student: Path
 ) -> None:

@@ -41,6 +41,7 @@ def as_evidence(folder: Path) -> Evidence:
     return Evidence("humaneval_sequential", "d" * 64, folder, files)
 
 
+@pytest.mark.slow
 def test_a_hopeless_model_is_asked_one_problem(
     desk: Desk, config: Json, student: Path, problems: list[Problem]
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_hopeless_model_is_asked_one_problem(
     assert found.interval.high < HOPELESS.bar
 
 
+@pytest.mark.slow
 def test_a_model_between_is_asked_everything_and_a_resumed_run_is_the_same(
     desk: Desk, config: Json, student: Path, problems: list[Problem]
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_model_between_is_asked_everything_and_a_resumed_run_is_the_same(
     assert len(read_rows(desk.root / "out" / "results.jsonl")) == len(problems)
 
 
+@pytest.mark.slow
 def test_solved_problems_stop_it_above(desk: Desk, config: Json, student: Path, problems: list[Problem]) -> None:
     """Right answers in the log of finished samples: one is enough against a bar of 1 %."""
     whole = {**config, "sequential": LOW.as_json()}
@@ -96,6 +99,7 @@ def test_the_order_is_random_seeded_and_that_of_no_file(problems: list[Problem])
     assert {each.task_id for each in order} == {each.task_id for each in many}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "judged"), [(0.34, 3), (0.3, None)])
 def test_a_missing_answer_counts_against_the_model(
     desk: Desk, config: Json, student: Path, tokenizer: PreTrainedTokenizerFast, share: float, judged: int | None

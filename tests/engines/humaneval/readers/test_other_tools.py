@@ -70,6 +70,7 @@ def test_recorded_files_are_read(name: str) -> None:
     assert (found.faults, all(map(passes, found.samples))) == ((), True)
 
 
+@pytest.mark.slow
 def test_a_foreign_file_goes_the_whole_way(cli: Cli, tmp_path: Path) -> None:
     """bigcode's generations, executed: each program alone, and exit 0."""
     arguments = ("--problems", CASES / "toy_problems.jsonl", "--out", tmp_path / "r.jsonl")

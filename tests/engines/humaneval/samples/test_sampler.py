@@ -65,6 +65,7 @@ def sample(
     return {completion.key: completion for completion in found}
 
 
+@pytest.mark.slow
 def test_samples_depend_on_seed_task_and_number_alone(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, problems: list[Problem]
 ) -> None:
@@ -82,6 +83,7 @@ def test_samples_depend_on_seed_task_and_number_alone(
         assert len({found[problem.task_id, number].text for number in range(4)}) > 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_the_missing_samples_as_they_were(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, problems: list[Problem]
 ) -> None:

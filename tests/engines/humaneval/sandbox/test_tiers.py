@@ -32,6 +32,7 @@ def test_tiers_are_ordered() -> None:
         assert Isolation.SECCOMP < "seccomp"
 
 
+@pytest.mark.slow
 def test_the_probe_finds_a_tier_that_works(judge: Judge) -> None:
     """The tier that is found, and every lower one, judges a program."""
     for tier in Isolation:
@@ -128,6 +129,7 @@ def test_a_fork_bomb_is_bounded(judge: Judge, contained: Isolation) -> None:
     assert "PermissionError" in result.detail
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counted where the kernel lists children")
 @pytest.mark.parametrize("escape", ["pass", "os.setsid()"])
 def test_a_program_that_multiplies_is_ended_with_all_it_started(judge: Judge, escape: str) -> None:
@@ -150,6 +152,7 @@ def double_all(n):
     assert until_gone(name) == []
 
 
+@pytest.mark.slow
 def test_a_program_may_start_a_few_processes_on_the_lowest_tier(judge: Judge) -> None:
     """Twenty that do something and end are no bomb."""
     program = f"""

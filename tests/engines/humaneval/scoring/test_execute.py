@@ -72,6 +72,7 @@ def test_a_timeout_is_retried_alone_and_counted(tmp_path: Path, own: dict[str, P
     }
 
 
+@pytest.mark.slow
 def test_a_program_short_of_memory_is_retried_alone(
     tmp_path: Path, own: dict[str, Problem], strongest: Isolation
 ) -> None:

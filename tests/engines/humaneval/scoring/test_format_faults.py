@@ -22,6 +22,7 @@ TIER = ("--problems", CASES / "toy_problems.jsonl", "--minimum-isolation", "rlim
 BODY = TOY[0].canonical_solution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("completion", "symptom", "raised"),
     [
@@ -60,6 +61,7 @@ def test_every_symptom_is_named(cli: Cli, tmp_path: Path, completion: str, sympt
     assert "why zero" in shown
 
 
+@pytest.mark.slow
 def test_a_file_of_fences_is_no_silent_zero(cli: Cli, tmp_path: Path) -> None:
     """Three of three answers are a SyntaxError, and one line says so."""
     ended = cli("eval", "score", CASES / "score" / "19_fenced.jsonl", "--out", tmp_path / "r.jsonl", *TIER)

@@ -161,6 +161,7 @@ def test_forging_programs_fail(name: str, judge: Judge, strongest: Isolation) ->
     assert result.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["os._exit", "equals everything", "forged messages", "steals the test"])
 def test_the_lowest_tier_is_as_honest(name: str, judge: Judge) -> None:
     """Scoring does not lean on containment: forgeries fail under resource limits alone."""
@@ -216,6 +217,7 @@ def test_a_swallowing_test_does_not_hide_a_dead_program(own: dict[str, Problem],
     assert late.outcome == "timeout"
 
 
+@pytest.mark.slow
 def test_a_test_that_asks_nothing_is_an_error(own: dict[str, Problem], strongest: Isolation) -> None:
     """Silence proves nothing: a check without a call, or a broken problem, is nobody's pass."""
     program = "def nth_odd(n): return 2 * n - 1\n"
@@ -244,6 +246,7 @@ def test_endless_programs_time_out(program: str, judge: Judge, strongest: Isolat
     assert 0.5 <= result.wall_s < 10
 
 
+@pytest.mark.slow
 def test_a_check_that_never_ends_times_out(own: dict[str, Problem], strongest: Isolation) -> None:
     """The trusted side is under the same deadline."""
     problem = replace(own["nth_odd"], test="def check(candidate):\n    while True: pass\n")
@@ -257,6 +260,7 @@ def test_helpers_come_from_the_prompt(judge: Judge, strongest: Isolation) -> Non
     assert judge("uncover", program, strongest).outcome == "failed"
 
 
+@pytest.mark.slow
 def test_randomness_is_seeded_by_seed_and_task(own: dict[str, Problem], strongest: Isolation) -> None:
     """Both sides draw the same numbers in every run of one seed, and others under another seed."""
     test = "import random\ndef check(candidate):\n    assert False, (candidate(1), random.random())\n"
@@ -341,6 +345,7 @@ def test_pass_at_k_refuses_what_it_is_not_defined_for(n: int, c: int, k: int) ->
         pass_at_k(n, c, k)
 
 
+@pytest.mark.slow
 def test_the_package_imports_without_torch() -> None:
     """Scoring is usable where torch is not installed."""
     code = "import sys, refute.humaneval; sys.exit('torch' in sys.modules)"

@@ -23,7 +23,7 @@ from refute.engines.humaneval.audit.renaming import renamed
 from refute.engines.humaneval.experiments.evaluate import write_rows
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.experiments.evidence.humaneval import Familiarity
+from refute.spec.experiments.evidence.humaneval import Asked, Familiarity
 from refute.spec.experiments.evidence_files import FAMILIARITY, FAMILIARITY_TAUGHT
 from refute.spec.experiments.humaneval import MemorisationConfig
 from refute.spec.experiments.parsing import parse_config
@@ -73,7 +73,7 @@ def measure_memorisation(job: Job) -> None:
     write_rows(job.out / FAMILIARITY_TAUGHT.name, list(_scored(model, "student", taught)))
 
 
-def _drawn(config: MemorisationConfig, folders: Mapping[str, Path]) -> Sequence[_Pair]:
+def _drawn(config: MemorisationConfig, folders: Mapping[Asked, Path]) -> Sequence[_Pair]:
     """As many tasks as are wanted, of those whose program is short enough, by entropy that nobody had before."""
     tokenizer = Tokenizer.from_file(str(folders["student"] / "tokenizer.json"))
     tokenizer.no_truncation()
@@ -95,7 +95,7 @@ def _text(tokenizer: Tokenizer, task: Task) -> _Text:
     return _Text(tuple(found.ids), max(1, sum(end <= len(task.head) for _, end in found.offsets)))
 
 
-def _scored(model: Any, name: str, pairs: Sequence[_Pair]) -> Iterator[Familiarity]:
+def _scored(model: Any, name: Asked, pairs: Sequence[_Pair]) -> Iterator[Familiarity]:
     with torch.inference_mode():
         for pair in pairs:
             original, other = (float(_loss(model, text)) for text in (pair.original, pair.renamed))
@@ -117,7 +117,7 @@ def _teach(model: Any, pairs: Sequence[_Pair]) -> None:
         losses.append(0.0)
         for pair in pairs:
             loss = _loss(model, pair.original) / len(pairs)
-            loss.backward()
+            torch.autograd.backward(loss)
             losses[-1] += float(loss.detach())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

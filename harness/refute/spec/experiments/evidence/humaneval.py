@@ -12,6 +12,8 @@ from refute.spec.fields import Sha256
 
 Outcome = Literal["passed", "failed", "timeout", "error"]
 Stop = Literal["eos", "stop", "length"]
+# Whom a test of memorisation compares.
+Asked = Literal["teacher", "init", "student"]
 
 
 class Sample(SparseModel):
@@ -231,7 +233,7 @@ class Replayed(SparseModel):
 class Familiarity(EvidenceModel):
     """How likely a task's solution is to a model, in nat per token: under its own names, and under others."""
 
-    model: Literal["teacher", "init", "student"]
+    model: Asked
     task_id: str
     original: float
     renamed: float

@@ -69,6 +69,7 @@ def alone(loaded: LoadedModel, problem: Problem) -> str:
     return truncate(str(loaded.tokenizer.decode(new)), RULES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen2", "gpt2", "gpt_neox", "gemma2"])
 def test_a_family_is_decoded_as_transformers_decodes_it(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, problems: list[Problem], family: str

@@ -60,6 +60,7 @@ def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, proble
     return truncate(str(tokenizer.decode(new)), CHAT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_text_is_that_of_one_row_alone(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem], batch_size: int
@@ -74,6 +75,7 @@ def test_text_is_that_of_one_row_alone(
     assert len({each.new_tokens for each in found.values()}) > 2
 
 
+@pytest.mark.slow
 def test_sliding_window_is_honoured(
     tokenizer: PreTrainedTokenizerFast, many: list[Problem], sizes: dict[str, Any]
 ) -> None:
@@ -85,6 +87,7 @@ def test_sliding_window_is_honoured(
         assert found[problem.task_id].text == reference(model, tokenizer, problem)
 
 
+@pytest.mark.slow
 def test_every_row_says_why_it_ended(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:
@@ -98,6 +101,7 @@ def test_every_row_says_why_it_ended(
     assert {completion.stop for completion in found} == {"eos", "stop", "length"}
 
 
+@pytest.mark.slow
 def test_a_penalty_in_the_models_generation_config_has_no_effect(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:
@@ -134,6 +138,7 @@ def test_a_group_is_left_out_only_when_all_its_tasks_are_finished(
     assert {completion.task_id for completion in found} == expected
 
 
+@pytest.mark.slow
 def test_a_row_that_ends_makes_place_for_the_next(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:
@@ -176,6 +181,7 @@ def test_equal_prompts_go_through_the_model_once(
     assert len({each.text for each in found}) > 1
 
 
+@pytest.mark.slow
 def test_a_short_decoding_begins_as_the_whole_does(
     make_model: MakeModel, tokenizer: PreTrainedTokenizerFast, many: list[Problem]
 ) -> None:

@@ -85,6 +85,7 @@ def test_prompts_and_greedy_texts_are_those_of_transformers(
     assert respondent.prompt_format.template_sha256 == template_sha256(tokenizer, rules)
 
 
+@pytest.mark.slow
 def test_a_run_says_how_it_was_made(cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path) -> None:
     """Sampler values by llama.cpp's own word, repeats measured, versions and digest; the folder goes on for nothing."""
     out, model = tmp_path / "out", gguf_file()
@@ -153,6 +154,7 @@ def test_llama_server_is_known_by_its_address(
     assert samples(tmp_path / "asked") == samples(tmp_path / "own")
 
 
+@pytest.mark.slow
 def test_a_release_may_ask_llama_cpp_for_the_same_answers(
     desk: Desk,
     student: Path,
@@ -220,6 +222,7 @@ def line_of(folder: Path) -> EvidenceLine:
     return EvidenceLine(name="humaneval_student", digest="d" * 64, folder=str(folder), files=files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["no tokenizer", "NaN", "cut", "no GGUF", "no file", "a folder"])
 def test_a_file_that_cannot_be_loaded_is_an_error(
     cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path, fault: str
@@ -240,6 +243,7 @@ def test_a_file_that_cannot_be_loaded_is_an_error(
     assert not (tmp_path / "out" / "samples.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_file_without_chat_template_has_no_chat_protocol(
     cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path
 ) -> None:
@@ -254,6 +258,7 @@ def test_a_gpu_is_not_promised(cli: Cli, tmp_path: Path, gguf_file: GgufFile, pr
     assert (ended.returncode, "on the CPU here, not on cuda" in ended.stderr) == (2, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_prompt_that_does_not_fit_is_an_error(
     cli: Cli, tmp_path: Path, gguf_file: GgufFile, problem_file: Path
 ) -> None:

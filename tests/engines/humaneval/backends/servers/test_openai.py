@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Cli
 
 
+@pytest.mark.slow
 def test_half_of_the_requests_may_be_lost(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,6 +40,7 @@ def test_half_of_the_requests_may_be_lost(
     assert 2 <= fake.most_at_once <= 4
 
 
+@pytest.mark.slow
 def test_one_sample_each_is_no_cause_for_alarm(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Greedy, one answer a problem, no fault: exit 0, each asked for twice."""
     fake.mode = "works"
@@ -71,6 +73,7 @@ def test_where_nobody_listens_the_run_ends_soon(cli: Cli, tmp_path: Path, fake: 
     assert (ended.returncode, f"nothing answers at {address}: [Errno" in shown) == (7, True), shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_server_that_ignores_the_temperature_is_found_out(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, n: int
@@ -83,6 +86,7 @@ def test_a_server_that_ignores_the_temperature_is_found_out(
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_repeat_itself_at_temperature_0_is_found_out(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -93,6 +97,7 @@ def test_a_server_that_does_not_repeat_itself_at_temperature_0_is_found_out(
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_check_that_failed_is_made_again(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Samples that did not repeat are thrown away: in the same folder a server that was mended is asked for all."""
     fake.mode = "wanders"
@@ -105,6 +110,7 @@ def test_a_check_that_failed_is_made_again(cli: Cli, tmp_path: Path, fake: Fake,
     )
 
 
+@pytest.mark.slow
 def test_parameters_that_a_server_refuses_are_sent_otherwise(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -121,6 +127,7 @@ def test_parameters_that_a_server_refuses_are_sent_otherwise(
     assert (ended.returncode, "Unknown parameter: max_completion_tokens" in ended.stderr) == (7, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_chat_that_only_reasoned_gave_an_empty_answer(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -159,6 +166,7 @@ def test_what_is_missing_in_an_answer_is_told_from_what_is_wrong(answer: object,
             read_choice("T/0", answer, chat=False, budget=9)
 
 
+@pytest.mark.slow
 def test_what_the_sampler_reports_is_evidence_or_an_error(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -174,6 +182,7 @@ def test_what_the_sampler_reports_is_evidence_or_an_error(
     assert (ended.returncode, "reports temperature = 0.8, asked for 0.2" in ended.stderr) == (7, True), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """One turn is asked at the chat's own address, the fenced function is executed, and the evidence has its name."""
     fake.mode = "works"
@@ -190,6 +199,7 @@ def test_a_chat_is_another_protocol(cli: Cli, tmp_path: Path, fake: Fake, proble
     }
 
 
+@pytest.mark.slow
 def test_a_system_prompt_is_sent_and_is_evidence(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Before the user's turn; the same folder refuses another one, and a bare prompt any."""
     fake.mode = "works"
@@ -207,6 +217,7 @@ def test_a_system_prompt_is_sent_and_is_evidence(cli: Cli, tmp_path: Path, fake:
     assert (other.returncode, "holds another run" in other.stderr) == (2, True), other.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_an_error_and_the_rest_is_asked_later(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path
 ) -> None:
@@ -236,6 +247,7 @@ def test_an_inference_error_is_an_error_and_never_a_score(
     assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_stated_share_of_errors_counts_as_failed(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """One of three without an answer: too many for 0.3; for 0.34 two problems pass, and the third failed, by name."""
     fake.mode = "filters"
@@ -255,6 +267,7 @@ def test_a_stated_share_of_errors_counts_as_failed(cli: Cli, tmp_path: Path, fak
     assert cli(*command, "0.3").returncode == 7
 
 
+@pytest.mark.slow
 def test_a_key_is_not_repeated_and_not_carried_away(
     cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +284,7 @@ def test_a_key_is_not_repeated_and_not_carried_away(
     assert "must not carry a user, a password" in carried.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Files are not read in place of answers, and a key that is not there is not left out."""
     local = cli(*arguments(fake, problem_file, tmp_path / "b", "--base-url", "file:///etc/passwd"))
@@ -280,6 +294,7 @@ def test_what_cannot_be_asked_is_refused(cli: Cli, tmp_path: Path, fake: Fake, p
     assert fake.requests == []
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_begin_holds_no_folder(cli: Cli, tmp_path: Path, fake: Fake, problem_file: Path) -> None:
     """Nothing was asked, so that another command may use the folder; somebody's own file in it is left alone."""
     fake.mode, out = "works", tmp_path / "out"

@@ -11,9 +11,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from model_workshop import Workshop
+from refute.engines.export.gguf.file import export_gguf, read_source
+from refute.engines.export.gguf.recipes import Label
 from refute.engines.model.forward.numpy_forward import reference_logits
 from refute.engines.model.tools.inspect import inspect_model
-from refute.engines.model.tools.stamp import stamp_model, stated
+from refute.engines.model.tools.stamp import stamp_model, stated, stated_fields
 from refute.engines.model.tools.stored import open_stored
 from refute.errors import UsageError
 from released_model import released, sound_model  # noqa: F401  # fixtures
@@ -54,6 +56,14 @@ def test_a_gguf_file_is_stamped_where_llama_cpp_looks(workshop: Workshop) -> Non
         name: value for name, value in before.items() if not name.startswith("GGUF")
     }
     assert np.array_equal(reference_logits(path, ids), answer)
+
+
+def test_a_stamp_is_kept_through_conversion(workshop: Workshop) -> None:
+    """From config.json into the metadata of the file that is made of the folder."""
+    folder = workshop.folder(workshop.model("llama"))
+    stamp_model(folder, FIELDS)
+    made = export_gguf(read_source(folder), workshop.root / "made.F32.gguf", Label.F32, lambda *_: None)
+    assert stated_fields(open_stored(made.path)) == FIELDS
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from refute.engines.export.gguf.recipes import RECIPES, Label, Stored, speaks_of
 from refute.engines.export.gguf.vocabulary import Vocabulary, read_vocabulary
 from refute.engines.model.forward.hf_weights import SafetensorsWeights, read_config
 from refute.engines.model.forward.weights import Shape
+from refute.engines.model.tools.stamp import stated_fields, write_fields
+from refute.engines.model.tools.stored import open_stored
 from refute.errors import UsageError
 from refute.job import ProgressCallback
 
@@ -70,13 +72,15 @@ class ModelWeights(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that a file is made of. `name` is its own, for people; `config` is its config.json."""
+    """A model that a file is made of. `name` is its own, for people; `config` is its config.json; `stated` is what it
+    says of itself: licence, base model and the like."""
 
     name: str
     architecture: str
     config: Mapping[str, Any]
     weights: ModelWeights
     vocabulary: Vocabulary
+    stated: Mapping[str, str]
 
 
 def read_source(folder: Path) -> Source:
@@ -86,7 +90,8 @@ def read_source(folder: Path) -> Source:
     architecture = llama_cpp_name(config, folder)
     weights = SafetensorsWeights(folder)
     vocabulary = read_vocabulary(folder, weights.shape.vocab_rows)
-    return Source(folder.resolve().name, architecture, config, weights, vocabulary)
+    stated = stated_fields(open_stored(folder))
+    return Source(stated.get("name", folder.resolve().name), architecture, config, weights, vocabulary, stated)
 
 
 def export_gguf(source: Source, target: Path, label: Label, report: ProgressCallback) -> Exported:
@@ -104,6 +109,7 @@ def export_gguf(source: Source, target: Path, label: Label, report: ProgressCall
         with writing(target):
             writer = GGUFWriter(draft, source.architecture)
             _describe(writer, source.name, label)
+            write_fields(writer, {field: value for field, value in source.stated.items() if field != "name"})
             write_sizes(writer, weights.shape, source.config)
             source.vocabulary.write(writer)
             _write(writer, weights, layout, report)

@@ -81,8 +81,20 @@ def stamp_model(path: Path, fields: Mapping[str, str], *, force: bool = False) -
             for file in sorted(path.glob("*.safetensors")):
                 _stamp_safetensors(file, fields)
             _stamp_config(path / CONFIG, fields)
-    again = open_stored(path)
-    return {field: found for field in GGUF_KEYS if (found := stated(again, field)) is not None}
+    return stated_fields(open_stored(path))
+
+
+def stated_fields(stored: StoredModel) -> dict[str, str]:
+    """Everything that a model states of itself, by field."""
+    return {field: found for field in GGUF_KEYS if (found := stated(stored, field)) is not None}
+
+
+def write_fields(writer: GGUFWriter, fields: Mapping[str, str]) -> None:
+    """Put `fields` into the metadata of a GGUF file that is being written, with the counts that its lists need."""
+    for field, value in fields.items():
+        writer.add_string(GGUF_KEYS[field], value)
+        if field in _COUNTS:
+            writer.add_uint32(_COUNTS[field], 1)
 
 
 def _check(stored: StoredModel, fields: Mapping[str, str], *, force: bool) -> None:
@@ -131,11 +143,9 @@ def _stamp_gguf(path: Path, fields: Mapping[str, str]) -> None:
 
     def write(out: Path) -> None:
         writer = GGUFWriter(out, architecture, endianess=reader.endianess)
-        _copy_settings(reader, writer, without={GGUF_KEYS[field] for field in fields} | {"general.architecture"})
-        for field, value in fields.items():
-            writer.add_string(GGUF_KEYS[field], value)
-            if field in _COUNTS and metadata(reader, _COUNTS[field]) is None:
-                writer.add_uint32(_COUNTS[field], 1)
+        replaced = {GGUF_KEYS[field] for field in fields} | {_COUNTS[field] for field in fields if field in _COUNTS}
+        _copy_settings(reader, writer, without=replaced | {"general.architecture"})
+        write_fields(writer, fields)
         for tensor in reader.tensors:
             writer.add_tensor(tensor.name, tensor.data, raw_shape=tensor.data.shape, raw_dtype=tensor.tensor_type)
         writer.write_header_to_file()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-from textwrap import indent
+from collections.abc import Callable
+from textwrap import dedent, indent
 
 import pytest
 
 from refute.engines.humaneval.problems.chat_answer import read_answer
+from refute.engines.humaneval.problems.problems import Problem
 from toy_answers import BARE, CODE, FENCED, OTHER, TOY, WRONG, solves
 
 BODY = TOY.canonical_solution
@@ -42,6 +44,8 @@ RIGHT = {
     "class and function": python(f"{METHOD}\n\ndef add_all(numbers):\n    return Solution().add_all(numbers)"),
     "body at the margin": f"The body:\n\n{python(AT_THE_MARGIN)}\nThat is all.",
     "body, stripped": BODY.strip(),
+    "body, stripped, in two parts": "for n in numbers:\n        del n\n\n    return sum(numbers)",
+    "body below a heading": f"Solution\n\n{BODY}",
     "body, stripped, then prose": f"{BODY.strip()}\n\nThis adds them.",
     "body in a line": "return sum(numbers)",
     "body without a fence": AT_THE_MARGIN,
@@ -84,6 +88,7 @@ RIGHT = {
     "patch": "*** Begin Patch\n*** Add File: s.py\n+def add_all(n):\n+    return sum(n)\n*** End Patch",
     "search and replace": f"<<<<<<< SEARCH\ndef add_all(n):\n    pass\n=======\n{BARE}\n>>>>>>> REPLACE",
     "numbers": "```\n1 def add_all(numbers):\n2     total = sum(numbers)\n3     return total\n```",
+    "numbers, further off": "```\n  1  def add_all(numbers):\n  2  \n  3      return sum(numbers)\n```",
     "numbers and bars": "```\n 9 | def add_all(numbers):\n10 |     return sum(numbers)\n```",
     "numbers of a list": "1. def add_all(numbers):\n2.     return sum(numbers)\n",
     "console": "```pycon\n>>> def add_all(numbers):\n...     return sum(numbers)\n...\n>>> add_all([1, 2])\n3\n```",
@@ -170,3 +175,40 @@ def test_the_evidence_says_what_was_taken_off(shape: str, place: str) -> None:
 def test_an_answer_of_marks_alone_is_read_all_the_same(text: str) -> None:
     """Nothing is found in it, and no time lost that grows with its square."""
     assert read_answer(TOY, text)[1].kind == "text"
+
+
+def whole(problem: Problem) -> str:
+    """The program that solves it."""
+    return f"{problem.prompt}{problem.canonical_solution}".strip("\n")
+
+
+def every_line(code: str, mark: Callable[[int, str], str]) -> str:
+    """Each line behind what `mark` says of its number and text."""
+    return "\n".join(f"{mark(number, line)}{line}" for number, line in enumerate(code.split("\n"), start=1))
+
+
+WRAPPINGS: dict[str, Callable[[Problem], str]] = {
+    "fence": lambda problem: python(whole(problem)),
+    "lines": whole,
+    "escaped": lambda problem: python(html.escape(whole(problem))),
+    "stripped body": lambda problem: problem.canonical_solution.strip(),
+    "body at the margin": lambda problem: python(dedent(problem.canonical_solution)),
+    "body, then prose": lambda problem: f"{problem.canonical_solution}\nThis does it.",
+    "numbers": lambda problem: every_line(whole(problem), lambda number, _: f"{number:3d}  "),
+    "notebook": lambda problem: cells([f"{line}\n" for line in whole(problem).split("\n")]),
+    "JSON": lambda problem: json.dumps({"code": whole(problem)}),
+    "diff": lambda problem: f"--- /dev/null\n+++ b/s.py\n{every_line(whole(problem), lambda *_: '+')}",
+    "console": lambda problem: every_line(
+        whole(problem), lambda _, line: "... " if line[:1].isspace() or not line else ">>> "
+    ),
+    "one line": lambda problem: json.dumps(whole(problem))[1:-1],
+    "tags": lambda problem: f"<solution>{whole(problem)}</solution>",
+    "quotation": lambda problem: every_line(whole(problem), lambda *_: "> "),
+    "YAML": lambda problem: f"code: |\n{indent(whole(problem), '  ')}\nend: 1\n",
+}
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_every_solution_comes_out_of_every_wrapping(name: str, all_problems: tuple[Problem, ...]) -> None:
+    """Of a whole problem file: that of REFUTE_TEST_PROBLEMS, or our own six."""
+    assert [each.task_id for each in all_problems if not solves(each, WRAPPINGS[name](each))] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from keyword import iskeyword
 
 from refute.engines.humaneval.answers.blocks import at_the_margin
 from refute.engines.humaneval.answers.parsing import python_from, statements
@@ -27,6 +28,9 @@ def body_that_begins(text: str) -> str | None:
     A text that was stripped has lost the indentation of its first line, and of no other.
     """
     lines = text.strip("\n").split("\n")
+    # A heading, such as `Solution`.
+    if lines[0].strip().isidentifier() and not iskeyword(lines[0].strip()):
+        return None
     behind = next((place for place, line in enumerate(lines) if place and line[:1].strip()), len(lines))
     depths = [len(line) - len(line.lstrip()) for line in lines[1:behind] if line.strip()]
     stripped = [" " * min(depths, default=0) + lines[0].lstrip(), *lines[1:behind]]

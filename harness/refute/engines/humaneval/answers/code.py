@@ -104,15 +104,14 @@ def _in_lines(code: str, text: str) -> Extracted | None:
 
 
 def _body(text: str, page: Page) -> Extracted | None:
-    """What returns: the last block that does, else the text's first lines."""
+    """What returns: the text's first lines, else the last block that does."""
+    if (code := body_that_begins(text)) is not None:
+        return Extracted(code, "body", "the first lines, as a body", ("text",) if len(code) < len(text.strip()) else ())
     for block in reversed([block for block in page.blocks if block.python]):
         if (code := body_at_the_margin(block.code)) is not None:
-            return Extracted(
-                code, "body", "the last Python block that is a body", _left_out(page, len(page.blocks) - 1)
-            )
-    if (code := body_that_begins(text)) is None:
-        return None
-    return Extracted(code, "body", "the first lines, as a body", ("text",) if len(code) < len(text.strip()) else ())
+            cut = _left_out(page, len(page.blocks) - 1)
+            return Extracted(code, "body", "the last Python block that is a body", cut)
+    return None
 
 
 def _as_it_stands(text: str, page: Page) -> Extracted:

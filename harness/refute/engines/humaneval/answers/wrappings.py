@@ -146,7 +146,7 @@ def _numbered(text: str) -> Iterator[str]:
     found = [_NUMBERED.match(line) for line in text.split("\n") if line.strip()]
     lines = [(int(each[1]), each[2]) for each in found if each]
     if len(lines) == len(found) > 1 and all(after[0] == before[0] + 1 for before, after in pairwise(lines)):
-        yield "\n".join(line for _, line in lines)
+        yield at_the_margin("\n".join(line for _, line in lines))
 
 
 def _escapes(text: str) -> Iterator[str]:

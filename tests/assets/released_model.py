@@ -21,6 +21,8 @@ def sound_model(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path) 
     """The tiny teacher, released."""
     folder = Path(shutil.copytree(teacher_folder, tmp_path_factory.mktemp("released") / "model"))
     (folder / "README.md").write_text(CARD, encoding="utf-8")
+    (folder / "LICENSE").write_text("Permission is granted.\n", encoding="utf-8")
+    (folder / "bom.cdx.json").write_text("{}\n", encoding="utf-8")
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     make_portable(folder)
     return folder

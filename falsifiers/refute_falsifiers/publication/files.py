@@ -17,12 +17,13 @@ _REQUIRED = (
     "tokenizer.json",
     "tokenizer_config.json",
     "README.md",
+    "LICENSE",
 )
 _EXPECTED = re.compile(
     r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json|[\w.-]+\.gguf"
     r"|(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json"
     r"|chat_template\.jinja|merges\.txt|vocab\.txt|(tokenizer|spiece)\.model"
-    r"|README\.md|LICENSE|NOTICE|bom\.cdx\.json|\.eval_results/[\w.-]+\.yaml"
+    r"|README\.md|LICENSE|NOTICE|bom\.cdx\.json|bom\.cdx\.json|\.eval_results/[\w.-]+\.yaml"
 )
 # What a file is by its first bytes. torch.save writes a zip archive with a pickle inside; pickles of protocol 2 and
 # later begin with their number, those before with what they would call.
@@ -64,7 +65,7 @@ def _lay_out(bench: Bench, changes: Mapping[str, bytes | None] | None = None, **
 
 
 def as_a_reader_needs_it(bench: Bench) -> None:
-    """Weights, config, tokenizer and card."""
+    """Weights, config, tokenizer, card and licence."""
     _lay_out(bench)
 
 
@@ -113,6 +114,11 @@ def no_tokenizer(bench: Bench) -> None:
     _lay_out(bench, {"tokenizer.json": None}, missing_files=1)
 
 
+def no_licence(bench: Bench) -> None:
+    """A model that nobody may use."""
+    _lay_out(bench, {"LICENSE": None}, missing_files=1)
+
+
 def an_empty_file(bench: Bench) -> None:
     """An upload that broke off at its start."""
     _lay_out(bench, {"merges.txt": b""}, empty_files=1)
@@ -132,7 +138,7 @@ def nothing_staged(bench: Bench) -> None:
         *(known_bad(build) for build in (a_pointer_for_the_weights, a_pickle_named_safetensors)),
         *(known_bad(build) for build in (an_archive_named_safetensors, a_pickle_without_a_magic, training_arguments)),
         *(known_bad(build) for build in (a_secret, notes_of_the_hub, an_older_format)),
-        *(known_bad(build) for build in (no_tokenizer, an_empty_file)),
+        *(known_bad(build) for build in (no_tokenizer, no_licence, an_empty_file)),
         known_unusable(nothing_staged, raises=ValueError),
     ),
 )

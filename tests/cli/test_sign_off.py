@@ -84,6 +84,14 @@ def test_a_release_owner_approves_and_the_policy_is_met(verdict: Path, cli: Cli,
     assert "approved as release-owner by Ann" in json.loads(after.stdout)["checks"]
 
 
+def test_a_sign_off_is_written_as_a_sigstore_bundle(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """On request; found beside the verdict all the same."""
+    made = json.loads(cli(*arguments(verdict), "--sigstore", "--json").stdout)
+    assert (made["sign_off"].endswith(".sigstore.json"), Path(made["sign_off"]).parent) == (True, verdict.parent)
+    ended = cli("verify", verdict, "--policy", tmp_path / "policy.yaml")
+    assert (ended.returncode, "approved as release-owner by Bob" in ended.stdout) == (0, True), ended.stderr
+
+
 def test_a_rejection_refuses_and_nothing_is_overwritten(verdict: Path, cli: Cli, tmp_path: Path) -> None:
     """The second decision of the same key needs a name of its own, and both are then read."""
     assert cli(*arguments(verdict)).returncode == 0

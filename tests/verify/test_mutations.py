@@ -336,6 +336,22 @@ def test_every_change_of_the_model_is_named(
             verify_verdict(judged.path.read_bytes(), [public_pem(key)], model=folder)
 
 
+def test_what_was_added_since_is_excused_by_name_alone(judged: Judged, key: PrivateKey, tmp_path: Path) -> None:
+    """A README at publication, if the reader says so; a file that was judged never, and statements beside it always."""
+    folder, keys = tmp_path / "mine" / "model", [public_pem(key)]
+    (folder / "README.md").write_text("card", encoding="utf-8")
+    (folder / "verdict.sigstore.json").write_text("{}", encoding="utf-8")
+    envelope = judged.path.read_bytes()
+    checks = verify_verdict(envelope, keys, model=folder, ignored=("README.md",)).checks
+    assert "added since, and ignored as you asked: README.md" in checks
+    with pytest.raises(StaleVerdictError, match=r"README\.md is new\)"):
+        verify_verdict(envelope, keys, model=folder)
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text("another", encoding="utf-8")
+    with pytest.raises(StaleVerdictError, match=r"config\.json changed\)"):
+        verify_verdict(envelope, keys, model=folder, ignored=("README.md", "config.json"))
+
+
 def test_every_evidence_file_is_hashed_again(judged: Judged, key: PrivateKey, tmp_path: Path) -> None:
     """One bit in any of them, and its name is in the refusal."""
     for name, files in judged.predicate.evidence.items():

@@ -75,6 +75,7 @@ def test_a_bundle_is_read_by_sigstores_own_models(exported: Exported, judged: Ju
     assert read_statement(read.dsse_envelope.payload_type, payload).payload_sha256 == judged.payload_sha256
 
 
+@pytest.mark.slow
 def test_of_two_signatures_the_trusted_one_is_handed_on(
     judged: Judged, key: PrivateKey, cli: Cli, tmp_path: Path
 ) -> None:
@@ -203,6 +204,7 @@ def test_names_are_absolute(exported: Exported, names: Names) -> None:
         write_format(renamed, Format.SIGSTORE)
 
 
+@pytest.mark.slow
 def test_a_command_writes_them_all(judged: Judged, cli: Cli, tmp_path: Path) -> None:
     """Under the verdict's name; into a registry on request; statements only with a key."""
     files = judged.files.folder

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from enforcing import POLICY, Content, House
-from refute.attest import PAYLOAD_TYPE, build_statement, key_id, public_pem, sign_envelope
+from refute.attest import PAYLOAD_TYPE, build_statement, key_id, public_pem, sign_envelope, write_sigstore_bundle
 from refute.errors import SpecError, VerificationError
 from refute.verify.policy_check import enforce
 from refute.verify.sign_off.count import withdrawals
@@ -218,3 +218,15 @@ def test_a_key_counts_while_it_is_valid(house: House, window: dict[str, object],
 def _signed_at(envelope: bytes) -> str:
     payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
     return str(payload["predicate"]["signed_at"])
+
+
+def test_a_sign_off_may_come_in_a_sigstore_bundle(house: House) -> None:
+    """It counts as its envelope does, also against the verdict; a bundle that is broken counts as nothing."""
+    approval, rejection = (
+        write_sigstore_bundle(house.sign_off("ann", decision=each), "") for each in ("approve", "reject")
+    )
+    house.enforce(approval)
+    with pytest.raises(VerificationError, match="rejected by ann"):
+        house.enforce(house.sign_off("bob"), rejection)
+    with pytest.raises(VerificationError, match=r"does not count: '0.json': the Sigstore bundle has the media type"):
+        house.enforce(approval.replace(b"v0.3", b"v0.9"))

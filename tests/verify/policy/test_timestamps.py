@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,7 @@ from enforcing import House
 from refute.attest import envelope_signatures, key_id, public_pem, write_sigstore_bundle
 from refute.attest.timestamp import request_timestamp
 from refute.errors import ServiceError, SpecError, VerificationError
+from refute.gate.judging import JudgeOptions, _judge_arguments
 from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.fields import moment
@@ -20,6 +23,9 @@ from refute.verify.policy_check import enforce
 from refute.verify.timestamps import SIGNED_WITHIN, find_timestamps
 from refute.verify.verification import Verified, verify_verdict
 from timestamp_authority import Authority, serving
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
 
 AUTHORITY, STRANGER = Authority(), Authority("Another clock")
 
@@ -160,3 +166,36 @@ def test_the_judge_asks_and_writes_it_beside_the_verdict(make_run: Callable[...,
         )
         assert verified.seen
     assert find_timestamps(Path("elsewhere/verdict.intoto.json")) == []
+
+
+@pytest.mark.slow
+def test_commands_ask_and_check(stamped: Stamped, cli: Cli, tmp_path: Path) -> None:
+    """`refute judge --timestamp`, and `refute verify` with what lies beside the verdict and in its Sigstore bundle."""
+    run, root = stamped.house.judged.path.parent, tmp_path / "root.pem"
+    root.write_bytes(AUTHORITY.root_pem)
+    key = ("--key", tmp_path / "keys" / "gate.pub")
+    with serving(replace_clock(AUTHORITY, datetime.now(UTC)).answer) as url:
+        assert cli("judge", run, "--key", tmp_path / "keys" / "gate.key", "--timestamp", url).returncode == 0
+    assert cli("export", run / "verdict-2.intoto.json", *key).returncode == 0
+    roots = house_policy(stamped.house)
+    for name in ("verdict-2.intoto.json", "verdict-2.intoto.jsonl", "verdict-2.sigstore.json"):
+        ended = cli("verify", run / name, *key, "--policy", roots)
+        assert (ended.returncode, "signed before" in ended.stdout) == (0, True), ended.stderr
+    ended = cli("verify", run / "verdict.intoto.json", *key, "--policy", roots)
+    assert (ended.returncode, "no timestamp" in ended.stderr) == (4, True)
+    (run / "verdict-2.tsr").write_bytes(b"rubbish")
+    ended = cli("verify", run / "verdict-2.intoto.json", *key, "--policy", roots, "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["cause"]) == (4, "timestamp")
+
+
+def house_policy(house: House) -> Path:
+    """A policy that demands a timestamp, and nobody's review."""
+    roots = [{"pem": AUTHORITY.root_pem.decode()}]
+    return house.policy(timestamp_roots=roots, sign_off=[], require_remeasured=False).path
+
+
+def test_the_gate_hands_the_address_to_its_judge() -> None:
+    """Word for word."""
+    options = JudgeOptions(Path(".refute"), None, timestamp="https://authority.example/tsr")
+    given = _judge_arguments(Path("run"), options, 3)
+    assert given[given.index("--timestamp") + 1] == "https://authority.example/tsr"

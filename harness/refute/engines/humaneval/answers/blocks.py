@@ -56,7 +56,17 @@ def read_page(text: str) -> Page:
 
 def with_stray_fences(text: str) -> str:
     """`text` with every fence at the margin, in a line of its own: those behind a word, and too deep in a list."""
-    return _STRAY_FENCE.sub(_moved, text)
+    inside = False
+
+    def moved(fence: re.Match[str]) -> str:
+        nonlocal inside
+        before, ticks, info = fence.groups()
+        # Behind code a fence closes, whatever follows it.
+        behind = f"\n{info}" if inside and before.strip() and info.strip() else info
+        inside = not inside
+        return f"{before}\n{ticks}{behind}" if before.strip() else f"{ticks}{behind}"
+
+    return _STRAY_FENCE.sub(moved, text)
 
 
 def _found(tokens: Sequence[Token]) -> Iterator[Block]:
@@ -83,11 +93,6 @@ def _block(token: Token) -> Block:
     if begun := _BEGUN.match(token.info):
         return Block("", f"{begun[1]}\n{token.content}", fenced=True)
     return Block(token.info, token.content, token.type == "fence")
-
-
-def _moved(fence: re.Match[str]) -> str:
-    before, ticks, info = fence.groups()
-    return f"{before}\n{ticks}{info}" if before.strip() else f"{ticks}{info}"
 
 
 def at_the_margin(code: str) -> str:

@@ -29,8 +29,8 @@ _WHOLE, _BROKEN, _HEAD = 3, 2, 1
 _TRIED = 100
 # `a &lt; b` is Python, too.
 _ENTITY_NAMES = frozenset({"lt", "gt", "amp", "quot", "apos", "nbsp"})
-# A line of its own that is no list: `[DONE]`, `[/PYTHON]`.
-_MARK = re.compile(r"\[(?:/[A-Z_]+|BEGIN|DONE|END|PYTHON|CODE|ANSWER|SOLUTION)\]\s*$")
+# A line of its own that is a mark, and no list that anybody writes: `[DONE]`, `[/PYTHON]`. No program goes on there.
+_MARK, _NO_PYTHON = re.compile(r"\[/?[A-Z][A-Z_ ]+\]\s*$"), "$"
 # `Answer: def f(n):`; no keyword begins with a capital before a colon.
 _LABEL = re.compile(r"^\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}[ \t]+(?=(?:from|import|def|class|async def)\s)")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
@@ -183,8 +183,9 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 
 def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
-    """The lines that are no marks of few-shot prompts, and where among them a program may begin."""
-    lines = [_LABEL.sub("", line) for line in text.split("\n") if not _MARK.match(line)]
+    """The lines, those that are marks of few-shot prompts as no Python, and where among them a program may begin."""
+    plain = at_the_margin(text).split("\n")
+    lines = [_NO_PYTHON if _MARK.match(line) else _LABEL.sub("", line) for line in plain]
     return lines, [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
 
 
@@ -201,5 +202,6 @@ def _program_lines(text: str, name: str) -> str:
 def _unfenced_rest(text: str, name: str) -> str:
     """Where no fence stands, lines that begin the function and break off in it are its definition: it won't compile."""
     lines, starts = _lines_and_starts(text)
-    rest = "\n".join(lines[starts[0] :]) if starts and "```" not in text else ""
+    begun = lines[starts[0] :] if starts and "```" not in text else []
+    rest = "\n".join(line for line in begun if line != _NO_PYTHON)
     return rest if _rank(rest, name) else ""

@@ -25,6 +25,7 @@ _INDENTED = re.compile(
     re.MULTILINE,
 )
 _PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.|In \[\d+\]:|[ ]+\.\.\.:)(?: (.*)|[ \t]*)$")
+_LEAVES = ("exit", "exit()", "quit", "quit()")
 _NUMBERED = re.compile(r"[ \t]*(\d+)(?:[ \t]*[:.|)\u2502\u2192]|(?=\s|$))[ \t]?(.*)$")
 _QUOTATION = re.compile(r"(?:^>(?!>>).*(?:\n|\Z))+", re.MULTILINE)
 _HUNK = re.compile(r"^(?:@@ .*@@|\+\+\+ |diff --git |\*\*\* Begin Patch)", re.MULTILINE)
@@ -121,9 +122,10 @@ def _indented(text: str) -> Iterator[str]:
 
 
 def _console(text: str) -> Iterator[str]:
-    """What was typed behind the prompts of Python or IPython."""
+    """What was typed behind the prompts of Python or IPython, until the console was left."""
     typed = [found[1] or "" for line in text.split("\n") if (found := _PROMPT.match(line))]
-    yield from ["\n".join(typed)] if typed else []
+    kept = [line for line in typed if line.strip() not in _LEAVES]
+    yield from ["\n".join(kept)] if kept else []
 
 
 def _quoted(text: str) -> Iterator[str]:

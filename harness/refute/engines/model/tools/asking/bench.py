@@ -36,12 +36,8 @@ def measure_speed(engine: Engine, *, n: int, warm_up: int, new_tokens: int, prom
     """`n` greedy answers of exactly `new_tokens`, each beside one of the bare engine."""
     ids, sampling = engine.encode(prompt), Sampling(max_new_tokens=new_tokens, to_the_end=True)
     for _ in range(warm_up):
-        engine.generate(ids, sampling)
-        engine.bare_seconds(ids, sampling)
-    answers, bare = [], []
-    for _ in range(n):
-        answers.append(engine.generate(ids, sampling))
-        bare.append(engine.bare_seconds(ids, sampling))
+        engine.beside_bare(ids, sampling)
+    answers, bare = zip(*(engine.beside_bare(ids, sampling) for _ in range(n)), strict=True)
     seconds = [answer.seconds for answer in answers]
     return Bench(
         engine=engine.name,

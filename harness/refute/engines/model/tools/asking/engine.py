@@ -22,17 +22,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """New ids and their text, and the seconds that prompt and generation took.
-
-    `bare_s` is what the engine itself says that both took, where it says so.
-    """
+    """New ids and their text, and the seconds that prompt and generation took."""
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
     text: str
     prompt_s: float
     generation_s: float
-    bare_s: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -64,6 +60,6 @@ class Engine(Protocol):
         """Go on from `prompt`."""
         ...
 
-    def bare_seconds(self, prompt: Sequence[int], sampling: Sampling) -> float:
-        """Seconds for the same by the engine's own shortest way, with nothing of refute in between."""
+    def beside_bare(self, prompt: Sequence[int], sampling: Sampling) -> tuple[Answer, float]:
+        """An answer, and the seconds of the engine itself for the same, with nothing of refute in between."""
         ...

@@ -37,18 +37,16 @@ class LlamaCppEngine:
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
         """Go on from `prompt`. Raises ExperimentError where the server gives no answer."""
+        return self.beside_bare(prompt, sampling)[0]
+
+    def beside_bare(self, prompt: Sequence[int], sampling: Sampling) -> tuple[Answer, float]:
+        """An answer, and the seconds that llama.cpp says it took, without the way to it and back."""
         begun = time.perf_counter()
         said = self._server.ask("completion", _request(prompt, sampling))
-        seconds = time.perf_counter() - begun
-        times = said["timings"]
-        prompt_s, bare_s = times["prompt_ms"] / 1e3, (times["prompt_ms"] + times["predicted_ms"]) / 1e3
-        ids = tuple(int(number) for number in said["tokens"])
-        return Answer(tuple(prompt), ids, str(said["content"]), prompt_s, seconds - prompt_s, bare_s)
-
-    def bare_seconds(self, prompt: Sequence[int], sampling: Sampling) -> float:
-        """What llama.cpp itself says that it took, without the way to it and back."""
-        answer = self.generate(prompt, sampling)
-        return answer.seconds if answer.bare_s is None else answer.bare_s
+        seconds, times = time.perf_counter() - begun, said["timings"]
+        prompt_s, ids = times["prompt_ms"] / 1e3, tuple(int(number) for number in said["tokens"])
+        answer = Answer(tuple(prompt), ids, str(said["content"]), prompt_s, seconds - prompt_s)
+        return answer, prompt_s + times["predicted_ms"] / 1e3
 
 
 def _request(prompt: Sequence[int], sampling: Sampling) -> dict[str, object]:

@@ -61,15 +61,16 @@ class TransformersEngine:
         return Answer(tuple(prompt), tuple(chosen), self.decode(chosen), answered - begun, ended - answered)
 
     @torch.inference_mode()
-    def bare_seconds(self, prompt: Sequence[int], sampling: Sampling) -> float:
-        """`model.generate`, greedy, as many tokens."""
+    def beside_bare(self, prompt: Sequence[int], sampling: Sampling) -> tuple[Answer, float]:
+        """An answer, and the seconds of `model.generate` for as many tokens, greedy, right after it."""
+        answer = self.generate(prompt, sampling)
         ids, count = torch.tensor([list(prompt)]), sampling.max_new_tokens
         settings = transformers.GenerationConfig(
             max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0, eos_token_id=None
         )
         begun = time.perf_counter()
         self._model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-        return time.perf_counter() - begun
+        return answer, time.perf_counter() - begun
 
 
 def _choose(logits: Tensor, sampling: Sampling, draw: torch.Generator) -> int:

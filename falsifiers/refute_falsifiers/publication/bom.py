@@ -15,7 +15,7 @@ _SCORE, _RUN = {"pass_at_1": 0.25}, {"final_heldout_ce": 2.25}
 
 
 def _component(name: str, sha256: str, role: str | None = None) -> dict[str, Any]:
-    found = {"name": name, "hashes": [{"alg": "SHA-256", "content": sha256}]}
+    found = {"name": name, "hashes": [{"alg": "SHA-1", "content": "0" * 40}, {"alg": "SHA-256", "content": sha256}]}
     return found if role is None else {**found, "bom-ref": role, "type": "machine-learning-model"}
 
 

@@ -128,6 +128,11 @@ def half_a_text(bench: Bench) -> None:
     _licensed(bench, licence="apache-2.0", teacher="apache-2.0", text=text, wrong_texts=1)
 
 
+def a_promise_without_its_limits(bench: Bench) -> None:
+    """The terms that protect whoever gives the model were cut."""
+    _licensed(bench, text="Permission is hereby granted, free of charge, to any person.", wrong_texts=1)
+
+
 def a_text_of_a_known_licence_for_another(bench: Bench) -> None:
     """Community terms are named, and the text is a permissive one."""
     _licensed(bench, licence="gemma", teacher="gemma", wrong_texts=1)
@@ -159,7 +164,7 @@ def no_text(bench: Bench) -> None:
         *(known_bad(build) for build in (mit_over_apache, a_community_licence_shed, the_licence_of_the_init)),
         *(known_bad(build) for build in (copyleft_shed, an_unknown_teacher, terms_of_some_kind, another_text)),
         *(known_bad(build) for build in (half_a_text, a_text_of_a_known_licence_for_another, an_empty_text)),
-        known_bad(the_card_says_otherwise),
+        *(known_bad(build) for build in (the_card_says_otherwise, a_promise_without_its_limits)),
         known_unusable(no_text, raises=ValueError),
     ),
 )

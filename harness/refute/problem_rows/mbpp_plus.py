@@ -95,7 +95,9 @@ _CHANGES: tuple[tuple[Sequence[int], Sequence[Change]], ...] = (
 )
 
 _SAME_MEMBERS = "return set(found) == set(expected)"
-_FOUND_OR_NOT = "return (found if isinstance(found, bool) else found is not None) == (expected is not None)"
+# Tasks whose answer counts as found, whatever it is, or as not found.
+FOUND_OR_NOT = ("check_str", "text_match_three", "text_starta_endb")
+_FOUND = "return (found if isinstance(found, bool) else found is not None) == (expected is not None)"
 # By the function's name: statements that return whether `found` is right, None to compare as ever.
 RULES: Mapping[str, str] = MappingProxyType(
     {
@@ -113,7 +115,7 @@ RULES: Mapping[str, str] = MappingProxyType(
             "pairs = zip(one.zfill(width), other.zfill(width))\n"
             "return True if found == sum(abs(int(a) - int(b)) for a, b in pairs) else None"
         ),
-        **dict.fromkeys(("check_str", "text_match_three", "text_starta_endb"), _FOUND_OR_NOT),
+        **dict.fromkeys(FOUND_OR_NOT, _FOUND),
         **dict.fromkeys(
             (
                 "similar_elements",

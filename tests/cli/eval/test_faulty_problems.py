@@ -202,3 +202,28 @@ def test_changes_in_place_are_compared(cli: Cli, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     passed = {(row["task_id"], row["sample"]) for row in read_rows(out) if row["passed"]}
     assert passed == {("t/0", 0), ("t/1", 0)}
+
+
+def test_a_match_of_re_counts_as_found(cli: Cli, tmp_path: Path) -> None:
+    """MBPP+ asks in three tasks whether something was found: an answer that is no plain data was, and none was not."""
+    row = {
+        "task_id": "Mbpp/794",
+        "prompt": '"""\nWhether an a is followed by a b.\n"""\n',
+        "entry_point": "text_starta_endb",
+        "canonical_solution": "\nimport re\ndef text_starta_endb(t):\n    return re.search('a.*b', t)\n",
+        "base_input": [["ab"], ["ba"]],
+        "plus_input": [],
+        "atol": 0,
+    }
+    problems, samples, out = tmp_path / "p.jsonl", tmp_path / "s.jsonl", tmp_path / "r.jsonl"
+    write_rows(problems, [row])
+    answers = ["import re\n    return re.search('a.*b', t)", "return 'a' < t", "return object()", "raise TypeError"]
+    write_rows(samples, [{"task_id": "Mbpp/794", "completion": f"    {each}\n"} for each in answers])
+    ended = cli("eval", "score", samples, "--problems", problems, "--out", out, *TIER)
+    assert ended.returncode == 0, ended.stderr
+    assert [row["passed"] for row in sorted(read_rows(out), key=lambda row: row["sample"])] == [
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -17,7 +17,7 @@ def task(head: str, solution: str) -> Task:
     return Task("one", head, "f", solution, "")
 
 
-@pytest.mark.parametrize("each", OWN.values(), ids=str)
+@pytest.mark.parametrize("each", OWN.values(), ids=OWN)
 def test_the_same_program_passes_the_same_check(each: Task) -> None:
     other = renamed(each)
     assert other is not None

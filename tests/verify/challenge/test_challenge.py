@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from pydantic import TypeAdapter
 
 from distill_world import problems, sources, teacher_folder, tiny_tokenizer  # noqa: F401 - fixtures
 from refute.attest import generate_key, load_private_key, public_pem
@@ -17,11 +18,14 @@ from refute.errors import UsageError, VerificationError
 from refute.evidence.store.opening import open_objects
 from refute.falsifier.loading import load_registry
 from refute.judge.judge_run import Operator, judge_run
+from refute.judge.predicate.engine import identify_engine
 from refute.judge.sign import Judged
-from refute.outcome import Outcome
+from refute.outcome import Outcome, Record
 from refute.spec.files import load_release
 from refute.verify.challenge.measure import Challenged, measure_again
-from refute.verify.challenge.statement import read_challenge
+from refute.verify.challenge.statement import Challenge, default_path, read_challenge, sign_challenge
+from refute.verify.sign_off.statement import facts_of
+from refute.verify.verification import verify_verdict
 from silence import Silence
 from tiny_run import tiny_run
 from training_runs import BASE
@@ -127,6 +131,9 @@ def test_a_second_machine_finds_an_honest_run_again(world: World, cli: Cli) -> N
     with pytest.raises(VerificationError):
         read_challenge(file.read_bytes(), [public_pem(load_private_key(world.key("judge")))], "0" * 64)
     assert cli(*asked, "--key", str(world.key("consumer"))).returncode == 2  # it is there already
+    verify = ["verify", str(world.judged.path), "--key", str(world.root / "keys" / "judge.pub"), "--challenger"]
+    done = cli(*verify, str(world.root / "keys" / "consumer.pub"))
+    assert (done.returncode, ": held, 2 falsifiers" in done.stdout) == (0, True), done.stderr
 
 
 def modules_of(name: str, world: World) -> list[str]:
@@ -168,3 +175,52 @@ def test_a_verdict_without_audits_cannot_be_challenged(judged: Judged, tmp_path:
     asked = load_release(tmp_path / "release.yaml")
     with pytest.raises(UsageError, match="nothing in this verdict can be challenged"):
         measure_again(judged.predicate, asked, tmp_path / "store", load_registry([]), tmp_path / "work", Silence())
+
+
+def put_challenge(judged: Judged, key: Path, outcome: Outcome, result: str, of: str | None = None) -> None:
+    """A challenge beside the verdict by this key, whose one record and whose result say so."""
+    record = replace(judged.predicate.records[0], outcome=outcome)
+    verified = verify_verdict(judged.path.read_bytes(), [public_pem(load_private_key(key.with_name("judge.key")))])
+    content = {
+        "verdict": facts_of(verified).model_dump(mode="json"),
+        "result": result,
+        "again": {},
+        "records": [TypeAdapter(Record).dump_python(record, mode="json")],
+        "platform": "elsewhere",
+        "engine": identify_engine().model_dump(mode="json"),
+        "signed_at": "2026-11-30T00:00:00Z",
+    }
+    signer = load_private_key(key)
+    envelope = sign_challenge(Challenge.model_validate_json(json.dumps(content)), of or judged.payload_sha256, signer)
+    default_path(judged.path, signer).write_bytes(envelope)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "of", "said"),
+    [
+        (Outcome.CORROBORATED, "held", None, ""),
+        (Outcome.FALSIFIED, "refuted", None, "the verdict was challenged, and is refuted: "),
+        (Outcome.ERROR, "open", None, "the verdict was challenged, and is open: "),
+        (Outcome.FALSIFIED, "held", None, "it says held, and its own records that the verdict was refuted"),
+        (Outcome.CORROBORATED, "held", "0" * 64, "speaks of another verdict"),
+    ],
+)
+def test_a_challenge_that_is_demanded(
+    outcome: Outcome, result: str, of: str | None, said: str, judged: Judged, tmp_path: Path, cli: Cli
+) -> None:
+    """It counts where it held, by its own records, and is about this verdict."""
+    key = generate_key(tmp_path / "keys", "consumer")
+    put_challenge(judged, key.private, outcome, result, of)
+    asked = ["verify", str(judged.path), "--key", str(tmp_path / "keys" / "judge.pub"), "--challenger"]
+    done = cli(*asked, str(key.public))
+    assert (done.returncode, said in done.stderr) == (4 if said else 0, True), done.stderr
+
+
+@pytest.mark.parametrize(("by", "said"), [("stranger", "no challenge by key"), ("judge", "nobody challenges himself")])
+def test_a_challenge_that_is_not_there(by: str, said: str, judged: Judged, tmp_path: Path, cli: Cli) -> None:
+    """Nobody's, or the signer's own."""
+    if by != "judge":
+        generate_key(tmp_path / "keys", by)
+    keys = tmp_path / "keys"
+    done = cli("verify", str(judged.path), "--key", str(keys / "judge.pub"), "--challenger", str(keys / f"{by}.pub"))
+    assert (done.returncode, said in done.stderr) == (4, True), done.stderr

@@ -75,4 +75,9 @@ def read_challenge(envelope: bytes, trusted_keys: list[bytes], verdict_sha256: s
 
 def default_path(verdict: Path, key: PrivateKey) -> Path:
     """Beside the verdict, named by the key."""
-    return verdict.parent / f"challenge-{key_id(public_pem(key))[:16]}.intoto.json"
+    return named_path(verdict, key_id(public_pem(key)))
+
+
+def named_path(verdict: Path, challenger: str) -> Path:
+    """Where the challenge by the key with this id lies."""
+    return verdict.parent / f"challenge-{challenger[:16]}.intoto.json"

@@ -56,6 +56,11 @@ class Trust:
         list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
     ] = None
 
+    challenger: Annotated[
+        list[Path] | None,
+        typer.Option(help="Demand that who holds this public key challenged the verdict and it held; repeatable."),
+    ] = None
+
     def keys(self, data: bytes) -> list[bytes]:
         """The keys that are named, and the one in the certificate of `data` that is shown to be of the identity."""
         named = read_keys(self.key or ())
@@ -200,7 +205,13 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             min_sequence=fresh.min_sequence,
             min_spec_versions=parse_versions(fresh.min_spec_version or ()),
         )
-    return _signed_off(verdict, envelope, verified, trust.sign_off or (), rules, keys)
+    found = _signed_off(verdict, envelope, verified, trust.sign_off or (), rules, keys)
+    if not trust.challenger:
+        return found
+    from refute.verify.challenge.demand import demand_challenges
+
+    challenged = demand_challenges(verdict, verified, read_keys(trust.challenger))
+    return replace(found, checks=(*found.checks, *challenged))
 
 
 def _signed_off(

@@ -177,13 +177,11 @@ anyone_may_sign = Rewrite(
     "refute.attest.signature:is_signed_by",
     {"if isinstance(key, Ed25519PublicKey):": "return True\n    if isinstance(key, Ed25519PublicKey):"},
 )
-_COUNTED = "return {name for name in votes if name is not None}"
 signatures_counted = Rewrite(
-    f"{_DSSE}_signers", {_COUNTED: "return {f'{place}{name}' for place, name in enumerate(votes) if name is not None}"}
+    f"{_DSSE}_signatures", {"found.setdefault(name, signature)": "found[f'{len(found)}{name}'] = signature"}
 )
 trust_is_a_signature = Rewrite(
-    f"{_DSSE}envelope_signers",
-    {"_signers(_read_envelope(data), _unique_keys(trusted_keys))": "_unique_keys(trusted_keys)"},
+    f"{_DSSE}envelope_signers", {"envelope_signatures(data, trusted_keys)": "_unique_keys(trusted_keys)"}
 )
 _keys_by_position = Rewrite(
     f"{_DSSE}_unique_keys", {"keys[sha256_hex(subject_public_key_info(key))] = key": "keys[str(position)] = key"}
@@ -198,9 +196,9 @@ payload_type_not_compared = Rewrite(_READ, {'_expect("payload type", payload_typ
 first_of_several_subjects = Rewrite("refute.attest.statement:_read_subject", {"len(subjects) != 1": "not subjects"})
 subject_not_named = Rewrite("refute.attest.statement:build_statement", {'"name": subject_name': '"name": ""'})
 _every_name_votes = Rewrite(
-    f"{_DSSE}_signers",
+    f"{_DSSE}_signatures",
     {
-        _COUNTED: "return {name for signature in envelope.signatures for name, key in trusted.items() "
+        "return found": "return {name: signature for signature in envelope.signatures for name, key in trusted.items() "
         "if is_signed_by(key, signature, message)}"
     },
 )

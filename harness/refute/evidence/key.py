@@ -23,8 +23,8 @@ from refute.evidence.process.environment import extra_folders, numeric_variables
 from refute.evidence.process.installed import content_of
 from refute.evidence.reach import entry_digest
 
-# What can change a number: everything that computes, tokenises or reads weights.
-LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy")
+# What can change a number, everything that computes, tokenises or reads weights; and what a release is published by.
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "numpy", "huggingface_hub")
 
 
 def key_of(experiment: Experiment, evidence: Mapping[str, str]) -> str:

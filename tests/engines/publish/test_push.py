@@ -89,6 +89,7 @@ def test_what_was_uploaded_is_not_uploaded_again(small: StagedRelease, hub: Hub,
     assert "put" not in hub.faults.asked
 
 
+@pytest.mark.slow
 def test_another_release_goes_on_top(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
     """Tags and branches of both stay; the older one does not come back."""
     publish(small, hub, tmp_path / "pull")
@@ -113,6 +114,7 @@ def test_a_tag_that_is_there_is_never_moved(small: StagedRelease, hub: Hub, tmp_
     assert held(hub, small) == (False, 0)
 
 
+@pytest.mark.slow
 def test_a_branch_that_somebody_has_spoilt_is_left(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
     """The next name is taken."""
     repository(hub).create(DECLARED)
@@ -124,6 +126,7 @@ def test_a_branch_that_somebody_has_spoilt_is_left(small: StagedRelease, hub: Hu
     assert held(hub, small) == (True, 1)
 
 
+@pytest.mark.slow
 def test_a_private_and_gated_repository_is_made_so(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
     """And is there for its owner alone."""
     declared = Repository(repo="an-org/closed", private=True, gated="manual")
@@ -159,6 +162,7 @@ def test_every_fault_of_the_table_is_told_apart(tmp_path: Path) -> None:
     assert len({str(fault) for fault in PUSH_FAULTS}) == len(PUSH_FAULTS) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault("commit", "apply_drop"), Fault("put", "corrupt")], ids=str)
 def test_a_trial_ends_as_its_table_says(fault: Fault, small: StagedRelease, tmp_path: Path) -> None:
     """The whole table is met in every gate; here, one of each kind."""

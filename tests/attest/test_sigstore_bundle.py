@@ -18,7 +18,7 @@ from refute.attest.sigstore_bundle import (
     MAX_ITEMS,
     MEDIA_TYPE,
     SigstoreBundle,
-    is_sigstore_bundle,
+    find_sigstore_bundle,
     open_envelope,
     read_sigstore_bundle,
     write_sigstore_bundle,
@@ -118,10 +118,12 @@ def test_two_signatures_do_not_fit() -> None:
 
 
 def test_what_is_no_bundle_is_left_alone() -> None:
-    """An envelope, text that speaks of bundles, rubbish."""
-    for data in (ENVELOPE, b'{"payload": "mediaType"}', b"mediaType", b'["mediaType"]', b"", b"\xff"):
-        assert not is_sigstore_bundle(data)
+    """An envelope, text that speaks of bundles, rubbish; what is no JSON is none of them."""
+    for data in (ENVELOPE, b'{"payload": "mediaType"}', b'["mediaType"]', b"", b"\xff"):
+        assert find_sigstore_bundle(data) is None
         assert open_envelope(data) == data
+    with pytest.raises(VerificationError, match="is not JSON"):
+        open_envelope(b"mediaType")
 
 
 @given(st.data())

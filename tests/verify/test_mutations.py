@@ -27,11 +27,12 @@ from refute.attest import (
     public_pem,
     sign_envelope,
 )
-from refute.errors import StaleVerdictError, VerificationError
+from refute.errors import SpecError, StaleVerdictError, VerificationError
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.judge.sign import Judged
 from refute.judge.subject import model_facts
+from refute.spec.files import parse_release
 from refute.verify.verification import verify_verdict
 from tiny_run import MODEL_RELEASE, JudgedOnce
 
@@ -350,6 +351,29 @@ def test_what_was_added_since_is_excused_by_name_alone(judged: Judged, key: Priv
     (folder / "config.json").write_text("another", encoding="utf-8")
     with pytest.raises(StaleVerdictError, match=r"config\.json changed\)"):
         verify_verdict(envelope, keys, model=folder, ignored=("README.md", "config.json"))
+
+
+def test_what_the_release_lets_be_added_is_excused_for_everybody(tmp_path: Path) -> None:
+    """It is signed with the verdict; pages alone can be named, for nothing that loads a model reads them."""
+    folder = tmp_path / "mine" / "model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "weights.bin").write_text("1", encoding="utf-8")
+    release = MODEL_RELEASE + "may_be_added: [README.md, LICENSE]\n"
+    made = JudgedOnce.make(tmp_path, release=release, also=("student",)).judged
+    for name in ("README.md", "LICENSE"):
+        (folder / name).write_text("page", encoding="utf-8")
+    keys = [made.files.key.read_bytes()]
+    checks = verify_verdict(made.path.read_bytes(), keys, model=folder).checks
+    assert {"added since, as the release allows: LICENSE", "added since, as the release allows: README.md"} <= set(
+        checks
+    )
+    (folder / "modeling.py").write_text("code", encoding="utf-8")
+    with pytest.raises(StaleVerdictError, match=r"modeling\.py is new\)"):
+        verify_verdict(made.path.read_bytes(), keys, model=folder)
+    for name in ("modeling.py", "generation_config.json", "sub/README.md", "../README.md", ".md"):
+        with pytest.raises(SpecError, match="may_be_added"):
+            parse_release(f"{MODEL_RELEASE}may_be_added: ['{name}']\n", "release.yaml")
 
 
 def test_every_evidence_file_is_hashed_again(judged: Judged, key: PrivateKey, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from refute.attest.model_signature import read_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.sigstore_bundle import (
     SigstoreBundle,
-    is_sigstore_bundle,
+    find_sigstore_bundle,
     open_envelope,
     read_sigstore_bundle,
     write_sigstore_bundle,
@@ -57,10 +57,10 @@ __all__ = [
     "development_key",
     "envelope_signatures",
     "envelope_signers",
+    "find_sigstore_bundle",
     "generate_key",
     "hash_model",
     "is_left_out",
-    "is_sigstore_bundle",
     "key_id",
     "load_private_key",
     "model_digest",

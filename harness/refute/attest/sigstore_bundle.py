@@ -37,15 +37,17 @@ class SigstoreBundle:
     logged: bool = False
 
 
-def is_sigstore_bundle(data: bytes) -> bool:
-    """Whether `data` is meant as a bundle: a JSON object that names its media type."""
+def find_sigstore_bundle(data: bytes) -> SigstoreBundle | None:
+    """The bundle `data`; None for what names no media type, such as an envelope alone.
+
+    Raises VerificationError for what is no JSON, and as `read_sigstore_bundle` does.
+    """
     if not any(mark in data for mark in _MARKS):
-        return False
-    try:
-        root = parse_json(data, what=_WHAT)
-    except VerificationError:
-        return False
-    return isinstance(root, dict) and not {"mediaType", "media_type"}.isdisjoint(root)
+        return None
+    root = parse_json(data, what="the envelope")
+    if not isinstance(root, dict) or {"mediaType", "media_type"}.isdisjoint(root):
+        return None
+    return _read(root)
 
 
 def read_sigstore_bundle(data: bytes) -> SigstoreBundle:
@@ -54,32 +56,13 @@ def read_sigstore_bundle(data: bytes) -> SigstoreBundle:
     Raises VerificationError for another version, for a bundle of a file's signature, for no signature or several, for a
     field that the format does not have, that comes in both spellings, or that is not of its type.
     """
-    root = _members(
-        parse_json(data, what=_WHAT), "it", "mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"
-    )
-    if (found := root.get("mediaType")) not in _MEDIA_TYPES:
-        raise VerificationError(
-            f"{_WHAT} has the media type {str(found)[:80]!a}, expected {MEDIA_TYPE}",
-            hint="have its writer write version 0.3",
-        )
-    if root.get("messageSignature") is not None:
-        raise VerificationError(f"{_WHAT} signs a file, and holds no statement", hint="give the bundle of a verdict")
-    material = _members(
-        root.get("verificationMaterial"),
-        "verificationMaterial",
-        *("publicKey", "certificate", "x509CertificateChain", "tlogEntries", "timestampVerificationData"),
-    )
-    return SigstoreBundle(
-        _envelope(root.get("dsseEnvelope")),
-        _certificates(material),
-        _timestamps(material.get("timestampVerificationData")),
-        bool(_items(material.get("tlogEntries"), "tlogEntries")),
-    )
+    return _read(parse_json(data, what=_WHAT))
 
 
 def open_envelope(data: bytes) -> bytes:
-    """The envelope in the bundle `data`; what is no bundle, as it is. Raises as `read_sigstore_bundle` does."""
-    return read_sigstore_bundle(data).envelope if is_sigstore_bundle(data) else data
+    """The envelope in the bundle `data`; what is no bundle, as it is. Raises as `find_sigstore_bundle` does."""
+    found = find_sigstore_bundle(data)
+    return data if found is None else found.envelope
 
 
 def write_sigstore_bundle(envelope: bytes, key_hint: str, timestamps: Sequence[bytes] = ()) -> bytes:
@@ -108,6 +91,28 @@ def write_sigstore_bundle(envelope: bytes, key_hint: str, timestamps: Sequence[b
     bundle = canonical_json(content)
     read_sigstore_bundle(bundle)
     return bundle
+
+
+def _read(value: Json) -> SigstoreBundle:
+    root = _members(value, "it", "mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature")
+    if (found := root.get("mediaType")) not in _MEDIA_TYPES:
+        raise VerificationError(
+            f"{_WHAT} has the media type {str(found)[:80]!a}, expected {MEDIA_TYPE}",
+            hint="have its writer write version 0.3",
+        )
+    if root.get("messageSignature") is not None:
+        raise VerificationError(f"{_WHAT} signs a file, and holds no statement", hint="give the bundle of a verdict")
+    material = _members(
+        root.get("verificationMaterial"),
+        "verificationMaterial",
+        *("publicKey", "certificate", "x509CertificateChain", "tlogEntries", "timestampVerificationData"),
+    )
+    return SigstoreBundle(
+        _envelope(root.get("dsseEnvelope")),
+        _certificates(material),
+        _timestamps(material.get("timestampVerificationData")),
+        bool(_items(material.get("tlogEntries"), "tlogEntries")),
+    )
 
 
 def _envelope(value: Json) -> bytes:

@@ -332,10 +332,15 @@ class RequiredVerdict(Closed):
         return self
 
 
+# For people: nothing that loads a model reads it.
+Page = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*\.md|(LICENSE|NOTICE)(\.txt)?)$")]
+
+
 class Release(Closed):
     """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read.
 
-    `valid_days`: how long after it was made a verdict may be relied upon.
+    `valid_days`: how long after it was made a verdict may be relied upon. `may_be_added`: pages that may be laid beside
+    the subject's files at publication, and leave it the model that was judged.
     """
 
     release: ReleaseId
@@ -345,6 +350,7 @@ class Release(Closed):
     specs: tuple[str, ...] = ()
     subject: str | None = None
     valid_days: Annotated[int, Field(ge=1, le=366)] = 90
+    may_be_added: tuple[Page, ...] = ()
     evidence: dict[str, str] = Field(default={})
     distillation: Distillation | None = None
     publication: Publication | None = None

@@ -9,6 +9,7 @@ from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
 from refute.errors import StaleVerdictError, UnreadableInputError, VerificationError
 from refute.judge.predicate.model import Predicate
 from refute.judge.subject import ModelFacts, disagreement, manifest_of
+from refute.spec.files import parse_release
 
 _NAMED = 4
 
@@ -16,8 +17,8 @@ _NAMED = 4
 def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -> list[str]:
     """What was checked of the model folder or file at `path`, in words.
 
-    Files `ignored` (their paths below the folder) may have been added since, such as a README at publication; one that
-    was judged is compared all the same.
+    Files `ignored` (their paths below the folder) may have been added since, and so may those that the release names;
+    one that was judged is compared all the same.
 
     Raises StaleVerdictError, naming files, when it is not the one that was judged; VerificationError when it has no
     unambiguous digest, or when a `model.sig` beside it speaks of other files; UnreadableInputError when it cannot be
@@ -37,7 +38,9 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
             f"the verdict is about {kind} {subject.name}, which {path} is not", hint=hint, cause="subject"
         )
     found, judged = hash_model(path), manifest_of(model).as_mapping()
-    added = [each.name for each in found.resources if each.name in ignored and each.name not in judged]
+    allowed = parse_release(predicate.release.text, predicate.release.name).may_be_added
+    new = [each.name for each in found.resources if each.name not in judged]
+    added = [name for name in new if name in allowed or name in ignored]
     manifest = ModelManifest(tuple(each for each in found.resources if each.name not in added))
     if manifest.resources != manifest_of(model).resources:
         what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"
@@ -48,13 +51,17 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
             cause="subject",
         )
     checks = [f"model {path.name} is the one that was judged ({subject.sha256[:12]}…)"]
-    checks += [f"added since, and ignored as you asked: {', '.join(added)}"] if added else []
+    checks += [f"added since, {_excuse(name, allowed)}: {name}" for name in added]
     signature = path / SIGNATURE_FILE
     if folder and signature.is_file():
         if fault := disagreement(signature.read_bytes(), found):
             raise VerificationError(fault, hint="sign the model again", cause="model_signature")
         checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
     return checks
+
+
+def _excuse(name: str, allowed: Sequence[str]) -> str:
+    return "as the release allows" if name in allowed else "and ignored as you asked"
 
 
 def _differences(found: ModelManifest, judged: ModelFacts) -> str:

@@ -17,10 +17,9 @@ from refute.attest import (
     SigstoreBundle,
     canonical_json,
     countersign_envelope,
-    is_sigstore_bundle,
+    find_sigstore_bundle,
     parse_json,
     peek_envelope,
-    read_sigstore_bundle,
     sign_envelope,
     verify_envelope,
 )
@@ -60,9 +59,9 @@ def countersign_bundle(data: bytes, key: PrivateKey) -> bytes:
     Raises UsageError for a Sigstore bundle, which holds one signature, and as `read_bundle` and
     `attest.countersign_envelope` do.
     """
-    if is_sigstore_bundle(data) or any(map(is_sigstore_bundle, data.split(b"\n"))):
-        raise UsageError("a Sigstore bundle holds one signature", hint="countersign verdict.intoto.json")
     bundle = read_bundle(data)
+    if bundle.sigstore is not None:
+        raise UsageError("a Sigstore bundle holds one signature", hint="countersign verdict.intoto.json")
     if bundle.verdict == data:
         return countersign_envelope(data, key)
     signed = [countersign_envelope(line, key) for line in (bundle.verdict, *bundle.projections)]
@@ -96,10 +95,8 @@ def read_bundle(data: bytes) -> Bundle:
 
 def _opened(data: bytes) -> Bundle:
     """One envelope, alone or in a Sigstore bundle."""
-    if not is_sigstore_bundle(data):
-        return Bundle(data)
-    found = read_sigstore_bundle(data)
-    return Bundle(found.envelope, sigstore=found)
+    found = find_sigstore_bundle(data)
+    return Bundle(data) if found is None else Bundle(found.envelope, sigstore=found)
 
 
 def check_projections(

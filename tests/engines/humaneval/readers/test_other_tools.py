@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -298,3 +300,49 @@ def test_what_holds_no_json_has_a_name(data: bytes, name: str, tmp_path: Path) -
     (tmp_path / "s.jsonl").write_bytes(data)
     with pytest.raises(MissingInputsError, match=name):
         read_samples(tmp_path / "s.jsonl", TOY)
+
+
+KEYS = [
+    "task_id",
+    "completion",
+    "solution",
+    "base_status",
+    "generations",
+    "resps",
+    "output",
+    "response",
+    "result",
+    "choices",
+    "message",
+    "content",
+    "eval",
+    "samples",
+    "results",
+    "config",
+    "doc",
+    "scores",
+    "passed",
+    "id",
+]
+
+
+def anything(drawn: random.Random, depth: int = 0) -> Any:
+    """A document of the keys that tools have, with whatever under them."""
+    kind = drawn.randrange(6) if depth < 4 else 5
+    if kind < 3:
+        return {drawn.choice(KEYS): anything(drawn, depth + 1) for _ in range(drawn.randrange(4))}
+    if kind == 3:
+        return [anything(drawn, depth + 1) for _ in range(drawn.randrange(3))]
+    return drawn.choice([None, True, 0, 1.5, "", TOY_0, "pass", "def add_all(n):\n    return 1", '{"a": [1]}'])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_a_file_holds_is_read_or_refused_by_name(seed: int, tmp_path: Path) -> None:
+    """By samples and by results: nobody meets the error of a reader."""
+    drawn, path = random.Random(seed), tmp_path / "s.json"  # noqa: S311 - a seed of documents, and no secret
+    for _ in range(150):
+        path.write_text(json.dumps(anything(drawn)), encoding="utf-8")
+        with suppress(MissingInputsError):
+            read_samples(path, TOY)
+        with suppress(UnreadableInputError):
+            read_results(path)

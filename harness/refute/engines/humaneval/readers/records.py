@@ -122,4 +122,5 @@ def _evalplus(task: str, found: Any) -> list[Any]:
     """EvalPlus's results: a list of rows a task, or, in its older ones, lists of outcomes."""
     if isinstance(found, Mapping) and isinstance(found.get("base"), list):
         return [{"task_id": task, "base_status": outcome[0]} for outcome in found["base"]]
-    return [{"task_id": task, **row} for row in found] if isinstance(found, list) else [found]
+    rows = found if isinstance(found, list) else [found]
+    return [{"task_id": task, **row} if isinstance(row, Mapping) else row for row in rows]

@@ -104,8 +104,9 @@ def _evalplus(row: Row) -> Iterator[Given]:
 
 
 def _bigcode(row: Row) -> Iterator[Given]:
-    for text in row["generations"]:
-        yield Given(row["place"], text, "program", placed=True)
+    placed = "place" in row
+    for text in _texts(row["generations"]):
+        yield Given(row["place"] if placed else _task(row), text, "program", placed=placed)
 
 
 def _lm_eval(row: Row) -> Iterator[Given]:

@@ -89,6 +89,45 @@ _FAMILIARITY = [
     for task in TASKS[:24]
 ]
 _TAUGHT = [{"model": "student", "task_id": task, "original": 0.8, "renamed": 2.9} for task in TASKS[:8]]
+# What the proofs of an export say of files with a planted fault.
+_OTHER_END = {**dict.fromkeys(("tokenizer", "generation_config", "config"), (2,)), "gguf": (3,), "turn_end": 2}
+_SPOILT = {"kind": "Q8_0", "wanted": "Q8_0", "numbers": 32, "labelled": True, "bits": 8.5, "not_finite": 32}
+_EXPORT_PROOFS: dict[str, dict[str, Any]] = {
+    "converted": {
+        "conversion.json": {
+            "known_bad": {"rope": {"positions": [*range(32), 1024], "kl": [0.2] * 33, "same_first": [True] * 33}}
+        }
+    },
+    "quantised": {
+        "quantisation.json": {
+            "known_bad": {
+                "nan": {"file": "x", "label": "Q8_0", "label_bits": 8.5, "tensors": [{**_SPOILT, "relative_l2": 0.0}]}
+            }
+        }
+    },
+    "tokenised": {
+        "tokens.json": {
+            "known_bad": {"split": {"texts": [{"kind": "digits", "text": "12", "folder": (1, 2), "llama_cpp": (1,)}]}},
+            "known_bad_ends": {**_OTHER_END, "stops": {"transformers": 1, "llama.cpp": None}},
+        }
+    },
+    "rendered": {
+        "templates.json": {
+            "known_bad": {
+                "none": [
+                    {
+                        "conversation": "one",
+                        "texts": {
+                            **dict.fromkeys(("tokenizer_config.json", "chat_template.jinja", "llama.cpp"), "said"),
+                            "gguf": None,
+                        },
+                        "begins": 1,
+                    }
+                ]
+            }
+        }
+    },
+}
 KNOWN_BAD = [
     {
         "task_id": TASKS[7],
@@ -149,6 +188,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
             folder, "generations", {"logits.safetensors": {"newer": logits, "faulted": logits + 3}}
         ),
         "rehearsal": evidence(folder, "rehearsal", _REHEARSAL),
+        **{name: evidence(folder, name, files) for name, files in _EXPORT_PROOFS.items()},
         "contamination": evidence(folder, "contamination", {"overlap.json": overlap}),
         "humaneval_sequential": evidence(folder, "humaneval_sequential", {"design.json": design}),
     }

@@ -48,6 +48,7 @@ def world(tmp_path: Path) -> Path:
     """What a card and a bill are made of."""
     model = {"model/config.json": b"{}", "model/model.safetensors": b"weights" * 999}
     evidence(tmp_path, "student", {"summary.json": TRAINING_SUMMARY, **model})
+    evidence(tmp_path, "exported", {"gguf/student-6L.F16.gguf": b"GGUF"})
     evidence(tmp_path, "lineage", {"lineage.json": LINEAGE})
     evidence(tmp_path, "humaneval_student", {"summary.json": EVALUATION_SUMMARY})
     evidence(tmp_path, "humaneval_init", {"summary.json": EVALUATION_SUMMARY})
@@ -122,7 +123,7 @@ def test_a_hub_reads_the_card(world: Path) -> None:
 def test_everything_is_readable_and_nothing_is_changed(world: Path) -> None:
     """Modes 0644, and the manifest is of what lies there."""
     release = StagedRelease.read(staged(world))
-    names = {"README.md", "LICENSE", "bom.cdx.json", "config.json", "model.safetensors"}
+    names = {"README.md", "LICENSE", "bom.cdx.json", "config.json", "model.safetensors", "student-6L.F16.gguf"}
     assert {each.path for each in release.files} == names
     assert {(release.folder / name).stat().st_mode & 0o777 for name in names} == {0o644}
 

@@ -92,12 +92,14 @@ def _cut(tensors: list[_Tensor], largest: int) -> list[list[_Tensor]]:
 
 def _write_shards(draft: Path, shards: list[list[_Tensor]], dtype: str, report: ProgressCallback) -> list[str]:
     count, done = len(shards), 0
+    with safe_open(shards[0][0].file, framework="pt") as first:
+        stated = {**(first.metadata() or {}), "format": "pt"}
     whole = sum(len(shard) for shard in shards)
     numbered = [f"model-{number:05}-of-{count:05}.safetensors" for number in range(1, count + 1)]
     names = ["model.safetensors"] if count == 1 else numbered
     for name, shard in zip(names, shards, strict=True):
         with (draft / name).open("wb") as file:
-            file.write(_header(shard, dtype))
+            file.write(_header(shard, dtype, stated))
             for tensor in shard:
                 _write_tensor(file, tensor, DTYPES[dtype])
                 done += 1
@@ -106,9 +108,9 @@ def _write_shards(draft: Path, shards: list[list[_Tensor]], dtype: str, report: 
     return names
 
 
-def _header(shard: list[_Tensor], dtype: str) -> bytes:
+def _header(shard: list[_Tensor], dtype: str, stated: Mapping[str, str]) -> bytes:
     """The safetensors header: its length, then names, dtypes, shapes and places as JSON, padded to eight bytes."""
-    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, Any] = {"__metadata__": dict(stated)}
     place = 0
     for tensor in shard:
         entries[tensor.name] = {

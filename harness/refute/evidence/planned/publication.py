@@ -11,6 +11,7 @@ from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.planned.configurations import Parts
 from refute.evidence.sources import located_folder
 from refute.spec.experiments import evidence_files as names
+from refute.spec.experiments.export import ConversionConfig, ExportConfig, ProofConfig, UsageConfig
 from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, StageConfig
 from refute.spec.fields import Closed
 from refute.spec.publication import Publication
@@ -54,13 +55,73 @@ def _generations(parts: Publishing, _at: Locate) -> GenerationsConfig:
     return GenerationsConfig(threads=parts.distilled.release.threads)
 
 
+def _export(parts: Publishing, _at: Locate) -> ExportConfig:
+    return ExportConfig(name=parts.publication.name, labels=parts.publication.exports)
+
+
+def _convert(parts: Publishing, _at: Locate) -> ConversionConfig:
+    return ConversionConfig(threads=parts.distilled.release.threads)
+
+
+def _prove(parts: Publishing, _at: Locate) -> ProofConfig:
+    return ProofConfig(threads=parts.distilled.release.threads)
+
+
+def _use(parts: Publishing, _at: Locate) -> UsageConfig:
+    hub = parts.publication.hub
+    name = parts.publication.name if hub is None else hub.repo
+    return UsageConfig(name=name, threads=parts.distilled.release.threads)
+
+
 ROWS = (
+    Row(
+        names.EXPORTED,
+        "write the student as GGUF files",
+        "refute.engines.export.experiments.exports:export",
+        (names.STUDENT,),
+        _export,
+    ),
+    Row(
+        names.CONVERTED,
+        "compare the GGUF file in llama.cpp with the folder in transformers",
+        "refute.engines.export.experiments.conversion:prove_conversion",
+        (names.CORPUS, names.STUDENT, names.EXPORTED),
+        _convert,
+    ),
+    Row(
+        names.QUANTISED,
+        "compare quantised files with the one in full precision",
+        "refute.engines.export.experiments.quantisation:prove_quantisation",
+        (names.EXPORTED,),
+        _prove,
+    ),
+    Row(
+        names.TOKENISED,
+        "read texts, and end them, by folder and files",
+        "refute.engines.export.experiments.tokens:prove_tokens",
+        (names.STUDENT, names.EXPORTED),
+        _prove,
+    ),
+    Row(
+        names.RENDERED,
+        "render conversations by folder and file",
+        "refute.engines.export.experiments.tokens:prove_templates",
+        (names.STUDENT, names.EXPORTED),
+        _prove,
+    ),
     Row(
         names.STAGED,
         "lay out the release as a hub is to hold it",
         "refute.engines.publish.experiments.stage:stage",
-        (names.STUDENT, names.LINEAGE, names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT),
+        (names.STUDENT, names.EXPORTED, names.LINEAGE, names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT),
         _stage,
+    ),
+    Row(
+        names.USED,
+        "use it as strangers do: three engines, each alone, without a network",
+        "refute.engines.export.experiments.usage:try_paths",
+        (names.STAGED,),
+        _use,
     ),
     Row(
         names.GENERATIONS,

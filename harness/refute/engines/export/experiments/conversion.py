@@ -27,7 +27,7 @@ from refute.spec.experiments.export import ConversionConfig
 from refute.spec.experiments.parsing import parse_config
 
 # At which a conversion with a planted fault is compared.
-_KNOWN_BAD_POSITIONS = 8
+_KNOWN_BAD_POSITIONS = 4
 
 
 def prove_conversion(job: Job) -> None:

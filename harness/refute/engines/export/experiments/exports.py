@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from refute.disk import file_sha256
@@ -25,7 +26,7 @@ def export(job: Job) -> None:
     `export_gguf` do for all else.
     """
     config = parse_config(ExportConfig, job)
-    source = read_source(job.inputs[STUDENT].path(MODEL.name))
+    source = replace(read_source(job.inputs[STUDENT].path(MODEL.name)), name=config.name)
     folder = job.out / GGUF_FILES.name
     folder.mkdir()
     files, refused = [], {}

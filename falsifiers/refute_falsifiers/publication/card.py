@@ -14,7 +14,7 @@ _CARD, _CLAIMS = "release/README.md", "claims.jsonl"
 _NUMBER = re.compile(r"(?<![\w.@/-])\d[\d,]*(?:\.\d+)?(?=[BMK]?(?![\w/-]))", re.IGNORECASE)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _METADATA = re.compile(r"\A---\n(.*?)^---$", re.MULTILINE | re.DOTALL)
-_OPEN = re.compile(r"\[More Information Needed\]|\bTODO\b|\bTBD\b|\bFIXME\b|\{\{|\}\}|<your[ _-]|lorem ipsum", re.I)
+_OPEN = re.compile(r"\[More Information Needed\]|\bTODO\b|\bTBD\b|\bFIXME\b|\{\{|<your[ _-]|lorem ipsum", re.I)
 _UNITS = {"unresolved": "numbers", "wrong": "claims", "stale": "claims", "placeholders": "places", "facts": "facts"}
 _RIGHT = dict.fromkeys(_UNITS, 0)
 
@@ -103,8 +103,9 @@ def _card(
         bench.put(need, file, content)
     bench.put("release", "release.json", {"release": "r-1", "publication": _PUBLICATION})
     found = {name: {**row, **(claims or {}).get(name, {})} for name, row in _shown(bench).items()}
-    found |= {f"wrong_{n}": {**found["loss"], "id": "loss", "text": "9.999"} for n in range(more["wrong"])}
-    found |= {f"stale_{n}": {**found["loss"], "id": "loss", "sha256": "0" * 64} for n in range(more["stale"])}
+    loss = _shown(bench)["loss"]
+    found |= {f"wrong_{n}": {**loss, "id": "loss", "text": "9.999"} for n in range(more["wrong"])}
+    found |= {f"stale_{n}": {**loss, "id": "loss", "sha256": "0" * 64} for n in range(more["stale"])}
     found |= {str(row["id"]): dict(row) for row in boasts}
     told = {
         "license": "apache-2.0",

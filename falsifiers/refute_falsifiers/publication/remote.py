@@ -60,7 +60,7 @@ def _publish(
     own = sum(map(len, changed.values()))
     lost = {f"lost_{n}.txt": b"lost" for n in range(_amount(bench, "differing_files", own) - own)}
     own = len(on_main) + len(on_branch) + (not committed)
-    on_main = [*on_main, *["again"] * (_amount(bench, "surplus_commits", own) - own)]
+    on_branch = [*on_branch, *["again"] * (_amount(bench, "surplus_commits", own) - own)]
     others = [each for each in _NAMES if each not in names]
     names = [*names, *others[: _amount(bench, "wrong_names", len(names), len(_NAMES)) - len(names)]]
     manifest = [_staged(path, data) for path, data in {**_FILES, **lost}.items()]

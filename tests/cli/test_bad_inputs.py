@@ -97,6 +97,7 @@ ELSE: dict[Input, dict[str, int]] = {
     (("judge",), "store"): {"folder": 7},  # a store that lacks what the run cites
     (("try",), "spec"): {"folder": 0},
     (("verify",), "model"): {**dict.fromkeys((*FILES, "folder"), 5), "unreadable": 4},  # not the model that was judged
+    (("latest",), "verdicts"): {"folder": 4},  # none of them is to be trusted
     (("latest",), "model"): dict.fromkeys((*FILES, "folder", "unreadable"), 4),  # nor one that anybody judged
     **{((name,), "store"): {"folder": 4} for name in ("verify", "rerun")},
 }

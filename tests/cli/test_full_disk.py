@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What they write does not lie where their call says, but beside what they read.
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {
-    *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("controls",), ("status",)},
+    *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("latest",), ("controls",), ("status",)},
     *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
     ("publish", "push"),
     *{("model", each) for each in ("inspect", "lint", "pull", "run", "bench", "qa", "readiness")},

@@ -15,7 +15,7 @@ from refute.errors import UsageError
 
 
 def latest(
-    folder: Annotated[Path, typer.Argument(help="A folder with verdicts, sign-offs and withdrawals, however deep.")],
+    verdicts: Annotated[Path, typer.Argument(help="A folder with verdicts, sign-offs and withdrawals, however deep.")],
     key: Annotated[list[Path] | None, typer.Option(help="A public key that you trust; repeatable.")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy with the operators' keys.")] = None,
     model: Annotated[Path | None, typer.Option(help="The model folder or file that you have.")] = None,
@@ -36,9 +36,9 @@ def latest(
 
     if (model is None) == (subject is None):
         raise UsageError("say which model is meant", hint="give --model or --subject, and not both")
-    require_folders([folder])
+    require_folders([verdicts])
     found = latest_verdict(
-        folder,
+        verdicts,
         trusted_keys(load_policy(policy) if policy else None, read_keys(key or ())),
         digest=model_digest(model) if model else str(subject),
         release=release,

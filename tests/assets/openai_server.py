@@ -144,7 +144,7 @@ def _no_budget(body: dict[str, Any]) -> str:
 STRICT = {"old names": _old_names, "no budget": _no_budget}
 
 
-# What vLLM 0.11 serves, recorded from its protocol: every field it has, most of them null.
+# What vLLM 0.11 serves, written down from its protocol and not recorded from a server: every field, most of them null.
 VLLM_MODELS = {
     "object": "list",
     "data": [

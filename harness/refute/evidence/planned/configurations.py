@@ -211,12 +211,13 @@ def humaneval_replay_null(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
 
 def memorisation(parts: Parts, at: Locate) -> humaneval.MemorisationConfig:
     """Teacher, init and student, and the benchmark's reference solutions."""
-    place = _teacher(parts, at)
+    place, limit = _teacher(parts, at), parts.release.humaneval.limit
     return humaneval.MemorisationConfig(
         teacher=humaneval.SourceModel(kind="source", model=place.model, path=place.path),
         init=humaneval.EvidenceModel(kind="evidence", name=names.INIT),
         student=humaneval.EvidenceModel(kind="evidence", name=names.STUDENT),
         problems_path=_problems(parts, at),
+        tasks_at_most=humaneval.MEMORISED if limit is None else max(humaneval.TAUGHT, min(humaneval.MEMORISED, limit)),
         device=parts.release.device,
         threads=parts.release.threads,
     )

@@ -112,6 +112,10 @@ class ReplayConfig(Closed):
     threads: Positive = 2
 
 
+# Tasks whose solutions a test of memorisation asks for, and those that a copy of the student is taught.
+MEMORISED, TAUGHT = 24, 8
+
+
 class MemorisationConfig(Closed):
     """What `measure_memorisation` needs: three models, and the problems whose solutions they may have read.
 
@@ -122,7 +126,7 @@ class MemorisationConfig(Closed):
     init: ModelChoice
     student: ModelChoice
     problems_path: str
-    tasks_at_most: Positive = 24
+    tasks_at_most: Annotated[int, Field(ge=TAUGHT)] = MEMORISED
     tokens_at_most: Positive = 192
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2

@@ -25,12 +25,12 @@ from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import Asked, Familiarity
 from refute.spec.experiments.evidence_files import FAMILIARITY, FAMILIARITY_TAUGHT
-from refute.spec.experiments.humaneval import MemorisationConfig
+from refute.spec.experiments.humaneval import TAUGHT, MemorisationConfig
 from refute.spec.experiments.parsing import parse_config
 
-# The student that is known to have read solutions: those of so many tasks, by AdamW at this rate, until they surprise
-# it so many times less than they did. The embedded release's takes eight lessons, and excels its teacher by 1.6 nat.
-_TAUGHT, _RATE, _LESS, _LESSONS_AT_MOST = 8, 3e-4, 4.0, 24
+# The student that is known to have read solutions: by AdamW at this rate, until they surprise it so many times less
+# than they did. The embedded release's takes four lessons, and excels its teacher by 1.5 nat.
+_RATE, _LESS, _LESSONS_AT_MOST = 1e-3, 3.0, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def measure_memorisation(job: Job) -> None:
             rows.append(row)
             job.progress("ask for solutions", len(rows), total)
     write_rows(job.out / FAMILIARITY.name, rows)
-    taught = pairs[:_TAUGHT]
+    taught = pairs[:TAUGHT]
     _teach(model, taught)
     write_rows(job.out / FAMILIARITY_TAUGHT.name, list(_scored(model, "student", taught)))
 
@@ -81,10 +81,10 @@ def _drawn(config: MemorisationConfig, folders: Mapping[Asked, Path]) -> Sequenc
     both = ((task, renamed(task)) for task in tasks.values())
     pairs = [_Pair(task.task_id, _text(tokenizer, task), _text(tokenizer, other)) for task, other in both if other]
     short = [pair for pair in pairs if len(pair.original.ids) <= config.tokens_at_most]
-    if len(short) < _TAUGHT:
+    if len(short) < TAUGHT:
         raise ExperimentError(
             f"{config.problems_path}: of {len(tasks)} solutions {len(short)} have variables and at most "
-            f"{config.tokens_at_most} tokens, expected {_TAUGHT} or more",
+            f"{config.tokens_at_most} tokens, expected {TAUGHT} or more",
             hint="a test of memorisation needs a benchmark with reference solutions in Python",
         )
     return secrets.SystemRandom().sample(short, min(config.tasks_at_most, len(short)))

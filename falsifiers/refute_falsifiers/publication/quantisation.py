@@ -117,13 +117,13 @@ def publication_quantisation(context: Context) -> Iterator[Measurement]:
 
 def _measured(files: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
     tensors = [tensor for file in files for tensor in file["tensors"]]
-    if any(not _spoken_of(file) for file in files):
-        raise ValueError("a file has no matrix that its label speaks of")
+    if not files or any(not _spoken_of(file) for file in files):
+        raise ValueError("there is no file, or one has no matrix that its label speaks of")
     by_width: dict[str, list[float]] = {width: [] for width in _WIDTHS}
     for tensor in tensors:
         by_width[_width(tensor["kind"])].append(tensor["relative_l2"])
     for width, name in _WIDTHS.items():
-        yield Measurement(name, max(by_width[width], default=0.0), "relative", n=len(by_width[width]))
+        yield Measurement(name, max(by_width[width], default=0.0), "relative", n=len(tensors))
     yield Measurement("not_finite", sum(each["not_finite"] for each in tensors), "numbers", n=len(tensors))
     yield Measurement("fallback", max(map(_fallback, files), default=0.0), "%", n=len(files))
     yield Measurement("off_label", max(map(_off_label, files), default=0.0), "%", n=len(files))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import Certificate
 
 from refute.disk import read_regular
 from refute.errors import (
@@ -63,7 +64,8 @@ def sign_by_identity(statement: bytes, token: str | None, trust_config: Path | N
             )
         who, trusted = IdentityToken(found), config or ClientTrustConfig.production()
         with SigningContext.from_trust_config(trusted).signer(who) as signer:
-            return signer.sign_dsse(Statement(statement)).to_json().encode()
+            bundle: str = signer.sign_dsse(Statement(statement)).to_json()
+            return bundle.encode()
     except RefuteError:
         raise
     except IdentityError as error:
@@ -99,7 +101,8 @@ def key_of_identity(bundle: bytes, identity: Identity, trusted_root: Path | None
     try:
         found = Bundle.from_json(bundle)
         verifier.verify_dsse(found, CertificateOf(identity=identity.name, issuer=identity.issuer))
-        return found.signing_certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        certificate: Certificate = found.signing_certificate
+        return certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     except Exception as error:  # a stranger's bytes: besides its own errors it raises those of its parsers
         raise VerificationError(
             f"not signed by {identity.name} of {identity.issuer}: {error}",

@@ -50,7 +50,7 @@ def read_once() -> Iterator[None]:
     embedded teacher took on a busy machine, two thirds.
     """
     reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader = lambda path, mode="r": open_gguf(Path(path)) if mode == "r" else reader(path, mode)
+    gguf.GGUFReader = lambda path: open_gguf(Path(path))
     gguf.get_tensor_name_map = lru_cache(names)
     try:
         yield

@@ -58,7 +58,7 @@ def measure_memorisation(job: Job) -> None:
     """
     config = parse_config(MemorisationConfig, job)
     torch.set_num_threads(config.threads)
-    folders = {name: model_folder(choice, job.inputs) for name, choice in config.models().items()}
+    folders: dict[Asked, Path] = {name: model_folder(choice, job.inputs) for name, choice in config.models().items()}
     pairs = _drawn(config, folders)
     rows, total = list[Familiarity](), len(folders) * len(pairs)
     model: Any = None

@@ -107,17 +107,6 @@ def test_names_that_sort_around_the_slash_are_refused(tmp_path: Path, name: str,
     assert "rename" in refusal.value.hint
 
 
-def test_a_hub_cache_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    """A snapshot folder of a Hugging Face cache is all links; the hint says how to make files of it."""
-    write_model(tmp_path / "blobs", {"0a1b": b"{}"})
-    snapshot = tmp_path / "snapshots" / "main"
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").symlink_to("../../blobs/0a1b")
-    with pytest.raises(VerificationError, match=r"config\.json is a symbolic link") as refusal:
-        hash_model(snapshot)
-    assert "snapshot_download(local_dir=" in refusal.value.hint
-
-
 @pytest.mark.parametrize("name", [".git", "model.sig", ".gitignore"])
 def test_links_under_ignored_names_are_refused(tmp_path: Path, name: str) -> None:
     """As by the reference implementation: an ignored name is no place to hide a link."""

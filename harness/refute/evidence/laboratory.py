@@ -88,7 +88,8 @@ class Laboratory:
             known = ", ".join(sorted(self.plan)) or "nothing"
             raise EvidenceError(
                 f"the release provides no evidence {name!r}; it provides: {known}",
-                hint=f"name a file under `evidence: {{{name}: …}}` in the release, or add a `distillation` or `publication`",
+                hint=f"name a file under `evidence: {{{name}: …}}` in the release, or add what makes it: a "
+                "`distillation`, a `publication`",
             )
         inputs: dict[str, Evidence] = {}
         for need in experiment.needs:

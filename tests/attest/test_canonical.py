@@ -72,6 +72,14 @@ def test_more_bytes_than_the_bound_are_refused(monkeypatch: pytest.MonkeyPatch) 
         parse_json(b"12345")
 
 
+def test_more_values_than_anybody_signs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen MiB of numbers would take seconds: they are counted by their commas, before anything is parsed."""
+    monkeypatch.setattr(canonical, "_MAX_COMMAS", 2)
+    assert parse_json(b"[1,2,3]") == [1, 2, 3]
+    with pytest.raises(VerificationError, match="has 3 commas; of so many values at most 2"):
+        parse_json(b"[1,2,3,4]")
+
+
 def test_the_published_example_is_reproduced() -> None:
     """The sample object of RFC 8785 §3.2.2 comes out as its §3.2.3 prints it."""
     value = parse_json(

@@ -23,16 +23,20 @@ MAX_JSON_DEPTH = 64
 
 # RFC 7493 §2.2: every integer up to 2^53 - 1 is the same number in every implementation.
 _MAX_SAFE_INTEGER = 2**53 - 1
+# Commas, of which a statement has one in twenty bytes: sixteen MiB of `1,1,1` are eight million calls of Python.
+_MAX_COMMAS = 2**20
 
 
 def parse_json(data: bytes, *, what: str = "the JSON") -> Json:
     """The value of `data`, which must be one JSON text that every implementation reads alike.
 
-    Raises VerificationError, naming `what`, on: more than MAX_JSON_BYTES bytes, a byte order mark, bytes that
-    are not UTF-8, bad syntax, a repeated key, NaN or Infinity, a number beyond the doubles, an integer that a
+    Raises VerificationError, naming `what`, on: more than MAX_JSON_BYTES bytes or 2^20 commas, a byte order mark, bytes
+    that are not UTF-8, bad syntax, a repeated key, NaN or Infinity, a number beyond the doubles, an integer that a
     double would change, a lone surrogate, more than MAX_JSON_DEPTH levels.
     """
     text = _decode(data, what)
+    if (commas := text.count(",")) > _MAX_COMMAS:
+        raise VerificationError(f"{what} has {commas} commas; of so many values at most {_MAX_COMMAS} are read")
 
     def refuse_constant(name: str) -> NoReturn:
         raise VerificationError(f"{what} holds the number {name}, which JSON does not have")

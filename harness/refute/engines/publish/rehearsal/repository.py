@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -17,6 +19,7 @@ ATTRIBUTES = b"".join(
 )
 _LARGE_SUFFIXES = (".safetensors", ".gguf", ".bin")
 _LARGE_FROM = 10 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class RefusedError(Exception):
@@ -87,8 +90,14 @@ class Storage:
     _numbers: count[int] = field(default_factory=count)
 
     def path(self, sha256: str) -> Path:
-        """Where the bytes of that name are, or will be."""
+        """Where the bytes of that name are, or will be. Raises RefusedError for any other name, such as `../x`."""
+        if _SHA256.fullmatch(sha256) is None:
+            raise RefusedError(404, "no file is kept under a name that is no SHA-256")
         return self.folder / sha256
+
+    def part(self, sha256: str) -> Path:
+        """Where this thread collects them until they are whole."""
+        return self.path(sha256).with_suffix(f".{threading.get_ident()}.part")
 
     def put(self, data: bytes) -> str:
         """Keep a small file; its SHA-256."""

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -173,8 +174,14 @@ class _Files(_Handler):
 
     def do_PUT(self) -> None:
         """Keep them, whatever they are: as large stores do, by the name that they come under."""
-        fault, name = self.hub.faults.next("put"), self.path.lstrip("/")
-        part = self.hub.storage.path(f"{name}.{threading.get_ident()}.part")
+        name, storage = self.path.lstrip("/"), self.hub.storage
+        try:
+            whole, part = storage.path(name), storage.part(name)
+        except RefusedError as error:
+            deque(self._pieces(), maxlen=0)
+            self.refuse(error)
+            return
+        fault = self.hub.faults.next("put")
         with part.open("wb") as out:
             for piece in self._pieces():
                 out.write(piece)
@@ -184,7 +191,7 @@ class _Files(_Handler):
             return
         if fault is not None and fault.effect in ("corrupt", "truncate"):
             part.write_bytes(_changed(part.read_bytes(), fault))
-        part.replace(self.hub.storage.path(name))
+        part.replace(whole)
         if fault is not None and fault.effect == "apply_drop":
             self.hang_up()
         else:
@@ -201,7 +208,12 @@ class _Files(_Handler):
 
     def do_GET(self) -> None:
         """A whole file, or from where a reader was cut off."""
-        fault, path = self.hub.faults.next("lfs_get"), self.hub.storage.path(self.path.lstrip("/"))
+        try:
+            path = self.hub.storage.path(self.path.lstrip("/"))
+        except RefusedError as error:
+            self.refuse(error)
+            return
+        fault = self.hub.faults.next("lfs_get")
         if fault is not None and fault.effect in ("status", "drop"):
             self.fail(fault) if fault.effect == "status" else self.hang_up()
             return

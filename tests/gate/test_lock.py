@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refute.attest import PAYLOAD_TYPE, build_statement, generate_key, load_private_key, sign_envelope
+from refute.attest import (
+    PAYLOAD_TYPE,
+    build_statement,
+    envelope_signatures,
+    generate_key,
+    load_private_key,
+    sign_envelope,
+)
+from refute.attest.timestamp import request_timestamp
 from refute.errors import VerificationError
 from refute.lock.file import read_lock, sign_lock
 from refute.lock.model import Lock
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from tests.gate.conftest import Ended, Repo
 
     from refute.judge.predicate.model import Predicate
-from refute.judge.run.verdict_files import verdicts_in
+from refute.judge.run.verdict_files import files_of, verdicts_in
 
 pytestmark = pytest.mark.exhaustive
 
@@ -104,8 +112,10 @@ def test_an_authority_says_that_the_lock_was_there_before_the_run(new_repo: Call
             ended = repo.python("-P", "-m", "refute", "lock", "--timestamp", url, "--json")
         assert json.loads(ended.stdout)["timestamp"] == f"{LOCK}.tsr", ended.stderr
         assert repo.gate().returncode == 0
-        (repo.path / f"{name}.pem").write_bytes(authority.root_pem)
         verdict, key = repo.run / "verdict.intoto.json", repo.run / "verifier.pem"
+        (signature,) = envelope_signatures(verdict.read_bytes(), [key.read_bytes()]).values()
+        with serving(authority.answer) as url:
+            files_of(verdict).timestamp.write_bytes(request_timestamp(url, signature))
         for root in ("honest", "late") if name == "honest" else ("late",):
             pem = repo.path / f"{root}.pem"
             pem.write_bytes((honest if root == "honest" else late).root_pem)

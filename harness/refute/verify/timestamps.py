@@ -66,12 +66,20 @@ def check_timestamps(
 ) -> tuple[Mapping[str, Timestamp], list[str]]:
     """When an authority under `roots` (PEM certificates) saw each signature by a trusted key, by key id; and in words.
 
-    What authorities said lies in the bundle, and `beside` it, in DER. With `roots` every answer must be of such a
-    signature, and bear out the moment at which the verdict says that it was judged: else raises VerificationError.
+    What authorities said lies in the bundle, and `beside` it, in DER. With `roots` there must be an answer, and every
+    one be of such a signature and bear out the moment at which the verdict says that it was judged: else raises
+    VerificationError. Whoever can delete an answer gains nothing by it.
     """
     answers = (*(bundle.sigstore.timestamps if bundle.sigstore else ()), *beside)
-    if answers and not roots:
-        return {}, ["the verdict's timestamp was not checked: give --timestamp-root, or a policy that names one"]
+    if not roots:
+        unread = "the verdict's timestamp was not checked: give --timestamp-root, or a policy that names one"
+        return {}, [unread] if answers else []
+    if not answers:
+        raise VerificationError(
+            "the verdict has no timestamp, and --timestamp-root, or the policy, demands one",
+            hint="keep verdict.tsr beside the verdict; judge with --timestamp where no authority was asked",
+            cause="timestamp",
+        )
     signatures = envelope_signatures(bundle.verdict, trusted_keys)
     seen: dict[str, Timestamp] = {}
     for answer in answers:

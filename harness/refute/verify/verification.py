@@ -103,7 +103,7 @@ def verify_verdict(
     With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported. With
     `lock_timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run
     began. `timestamps` are answers of authorities (DER) about the verdict's signatures, beside those in a Sigstore
-    bundle; with `timestamp_roots` every one must hold, without they are only reported.
+    bundle; with `timestamp_roots` there must be one and every one must hold, without they are only reported.
 
     Raises:
         VerificationError: signature, form, recomputed verdict, projections or evidence do not hold.

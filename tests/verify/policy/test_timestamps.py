@@ -82,6 +82,14 @@ def test_without_a_root_it_is_only_reported(stamped: Stamped) -> None:
     assert "the verdict's timestamp was not checked" in "\n".join(verified.checks)
 
 
+def test_a_root_demands_a_timestamp(stamped: Stamped) -> None:
+    """Deleting verdict.tsr does not switch off the check of the date; where nobody asks, nothing is said."""
+    with pytest.raises(VerificationError, match="the verdict has no timestamp") as caught:
+        stamped.verify()
+    assert caught.value.cause == "timestamp"
+    assert "timestamp" not in "\n".join(stamped.verify(roots=()).checks)
+
+
 @pytest.mark.parametrize(
     ("after", "message"),
     [
@@ -136,7 +144,7 @@ def test_a_policy_demands_it_and_goes_by_it(stamped: Stamped) -> None:
     with pytest.raises(VerificationError, match="the key of gate was valid until"):
         enforce(policy, envelope, stamped.verify(stamped.answer(2 * hour)), approved)
     with pytest.raises(VerificationError, match="no timestamp: no authority of the policy saw"):
-        enforce(policy, envelope, stamped.verify(), approved)
+        enforce(policy, envelope, stamped.verify(stamped.answer(), roots=()), approved)
 
 
 def test_a_root_that_is_none_is_a_fault_of_the_policy(house: House) -> None:

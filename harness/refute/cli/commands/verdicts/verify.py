@@ -106,8 +106,8 @@ class About:
     timestamp_root: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Demand that an RFC 3161 authority under this certificate saw the lock before the run, and check the"
-            " verdict's timestamp."
+            help="Demand that an RFC 3161 authority under this certificate saw the lock before the run, and the"
+            " verdict when it was signed."
         ),
     ] = None
 

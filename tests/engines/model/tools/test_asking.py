@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from refute.engines.model.tools.asking.bench import measure_speed
 from refute.engines.model.tools.asking.degenerate import degenerate
 from refute.engines.model.tools.asking.engine import Sampling
 from refute.engines.model.tools.asking.opening import open_engine
-from refute.engines.model.tools.asking.qa import GATES, run_gates
+from refute.engines.model.tools.asking.qa import GATES, Case, run_gates
 from refute.engines.model.tools.readiness import look_at_readiness
-from refute.errors import RefuteError, UnreadableInputError
+from refute.errors import RefuteError, UnreadableInputError, UsageError
 
 PROMPT = "def f1(n):\n"
 
@@ -74,8 +75,43 @@ def test_gates_are_a_complete_set(workshop: Workshop) -> None:
     assert (found["format_parity"], found["determinism"], found["tokenizer"]) == ("passed", "passed", "passed")
     assert (found["throughput"], found["chat_template"], found["metadata"]) == ("failed", "failed", "failed")
     other = workshop.gguf_file(workshop.model("llama", tied=False))
-    again = {each.gate: each.state for each in run_gates(folder, beside=other, floor=0.0, threads=1)}
-    assert again["format_parity"] == "failed"
+    with open_engine(folder, threads=1) as engine, open_engine(other, threads=1) as beside:
+        for rounded in (False, True):
+            state, told = GATES["format_parity"](Case(folder, (), engine, 0.0, beside, rounded))
+            assert state == "failed", told
+
+
+@pytest.mark.slow  # generates in two engines
+def test_rows_named_after_an_export_are_about_it(workshop: Workshop) -> None:
+    """The folder has a template of its own, and its file none. Rounded to 8 bits, it is the same model."""
+    model = workshop.model("llama")
+    folder, file = workshop.folder(model), workshop.gguf_file(model, block_format="Q8_0")
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    rows = look_at_readiness(folder, exports=(file,), floor=0.0, threads=1)
+    found = {each.gate: each for each in rows}
+    assert found["model: chat_template"].found != found[f"{file.name}: chat_template"].found
+    assert {found[f"{name}: format_parity"].state for name in ("model", file.name)} == {"passed"}, rows
+
+
+def test_one_format_is_not_compared_with_itself(workshop: Workshop) -> None:
+    """Neither a model with itself nor a file with another, as an export, too: nothing is loaded for it."""
+    file = workshop.gguf_file(workshop.model("llama"))
+    copy = Path(shutil.copy(file, workshop.root / "copy.gguf"))
+    for beside in (file, copy):
+        with pytest.raises(UsageError, match="are both GGUF files"):
+            run_gates(file, beside=beside, floor=0.0, threads=1)
+        with pytest.raises(UsageError, match="are both GGUF files"):
+            look_at_readiness(file, exports=(beside,), floor=0.0, threads=1)
+
+
+@pytest.mark.slow  # generates
+def test_what_raises_fails_its_gate(workshop: Workshop) -> None:
+    """A template that does not parse: the gates after it have their endings."""
+    folder = workshop.folder(workshop.model("llama"))
+    (folder / "chat_template.jinja").write_text("{% if %}", encoding="utf-8")
+    found = {each.gate: each for each in run_gates(folder, beside=None, floor=0.0, threads=1)}
+    assert (found["chat_template"].state, found["determinism"].state) == ("failed", "passed")
+    assert "TemplateSyntaxError" in found["chat_template"].found
 
 
 @pytest.mark.slow

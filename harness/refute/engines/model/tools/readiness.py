@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from refute.attest.subject import hash_model
-from refute.engines.model.tools.asking.qa import GateResult, run_gates
+from refute.engines.model.tools.asking.qa import GateResult, refuse_the_same_format, run_gates
 from refute.engines.model.tools.lint.lint import lint_model
 from refute.engines.model.tools.quality import POINTS, quality_of
 from refute.engines.model.tools.stored import open_stored
@@ -15,8 +15,10 @@ from refute.engines.model.tools.stored import open_stored
 def look_at_readiness(model: Path, *, exports: tuple[Path, ...], floor: float, threads: int) -> list[GateResult]:
     """Digest, lint, quality and gates of the model, and lint and gates of each export beside it, by name.
 
-    Raises as `open_stored` for a model that cannot be opened.
+    Raises as `open_stored` for a model that cannot be opened, and as `refuse_the_same_format` for an export.
     """
+    for export in exports:
+        refuse_the_same_format(model, export)
     return list(_rows(model, exports, floor, threads))
 
 
@@ -24,12 +26,12 @@ def _rows(model: Path, exports: tuple[Path, ...], floor: float, threads: int) ->
     open_stored(model)  # what is no model has no digest that anybody asks for
     yield GateResult("digest", "passed", hash_model(model).root_digest)
     yield from _looked_over(model, "model")
+    yield from _gates(model, next(iter(exports), None), "model", floor, threads)
     if not exports:
-        yield from _gates(model, None, "model", floor, threads)
         yield GateResult("exports", "not run", "no export was named: give --export")
     for export in exports:
         yield from _looked_over(export, export.name)
-        yield from _gates(model, export, export.name, floor, threads)
+        yield from _gates(export, model, export.name, floor, threads)
 
 
 def _looked_over(path: Path, name: str) -> Iterator[GateResult]:

@@ -138,6 +138,16 @@ def test_a_private_and_gated_repository_is_made_so(small: StagedRelease, hub: Hu
     assert "hf auth login" in caught.value.hint
 
 
+def test_a_public_repository_takes_no_private_release(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
+    """A hub ignores `private` for a repository that exists: nothing is sent to it, and nothing is changed there."""
+    repository(hub).create(DECLARED)
+    with pytest.raises(PublicationRefusedError, match="everybody reads that repository"):
+        publish(small, hub, tmp_path / "pull", Repository(repo=DECLARED.repo, private=True, gated="manual"))
+    found = hub.repositories[DECLARED.repo]
+    assert (found.private, found.gated, len(found.commits), len(found.branches)) == (False, None, 1, 1)
+    assert not {"put", "commit", "branch", "settings"} & hub.faults.asked.keys()
+
+
 def test_without_a_token_nothing_is_made(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
     """It says how to get one, and shows none."""
     with pytest.raises(PublishingError, match="did not make it: ") as caught:

@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from refute.errors import PublishingError
+from refute.errors import PublicationRefusedError, PublishingError
 from refute.spec.experiments.evidence.publication import StagedFile
 from refute.spec.publication import Repository as Declared
 
@@ -125,8 +125,15 @@ class HubRepository:
         return tuple(PastCommit(each.commit_id, each.title) for each in found)
 
     def create(self, declared: Declared) -> None:
-        """Make the repository, unless it is there. Raises PublishingError."""
+        """Make the repository, unless it is there. Raises PublishingError, and its PublicationRefusedError for one that
+        everybody reads where a private one was declared: of one that exists, a hub leaves that as it is.
+        """
         self.read("make it", lambda: self._api.create_repo(self.repo, private=declared.private, exist_ok=True))
+        if declared.private and not self.read("say who reads it", lambda: self._api.repo_info(self.repo).private):
+            raise PublicationRefusedError(
+                f"{self.repo}: the release is `private`, and everybody reads that repository",
+                hint="make it private in its settings, or publish to another repository with --to",
+            )
         if declared.gated is not None:
             self.read("gate it", lambda: self._api.update_repo_settings(self.repo, gated=declared.gated))
 

@@ -20,7 +20,7 @@ from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.files import load_release
 from silence import Silence
-from tiny_run import RELEASE, tiny_run
+from tiny_run import RELEASE, SPEC, tiny_run
 
 TOKEN = "a secret of the tests"  # noqa: S105  # it opens nothing else
 _QUICK = Path(__file__).parents[2] / "specs" / "releases" / "quick.yaml"
@@ -35,11 +35,13 @@ publication:
 """
 
 
-def staged_run(root: Path, *, right: int = 95) -> RunFolder:
-    """A judged run below `root`: GO with `right` of a hundred answers right, NO-GO with 40."""
+def staged_run(
+    root: Path, *, right: int = 95, spec: str = "SPEC-HF-PUBLISH-001", publication: str = PUBLICATION
+) -> RunFolder:
+    """A judged run below `root`: GO with `right` of a hundred answers right, NO-GO with 40. `spec` is its spec's id."""
     distillation = load_release(_QUICK).release.model_dump(mode="json", exclude_none=True)["distillation"]
-    release = f"{RELEASE}{yaml.safe_dump({'distillation': distillation})}{PUBLICATION}"
-    run = tiny_run(root, Silence(), release=release, right=right)
+    release = f"{RELEASE}{yaml.safe_dump({'distillation': distillation})}{publication}"
+    run = tiny_run(root, Silence(), spec=SPEC.replace("SPEC-TINY-001", spec), release=release, right=right)
     small_release(root / "staging")
     run.append_evidence({"staged": Store(root / "store").add("staged", "0" * 64, root / "staging", {}, None)})
     key = load_private_key(generate_key(root / "keys", "gate").private)

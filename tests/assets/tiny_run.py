@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from refute.attest import PrivateKey, generate_key, load_private_key, sha256_hex
+from refute.attest import PrivateKey, generate_key, load_private_key
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release
 from refute.evidence.store import Store
@@ -26,7 +26,7 @@ from refute.judge.run.facts import RunFacts
 from refute.judge.run.folder import RunFile, RunFolder
 from refute.judge.sign import Judged
 from refute.report import write_reports
-from refute.spec.criteria import load_spec
+from refute.spec.criteria import LoadedSpec, load_spec
 from refute.spec.files import LoadedRelease, load_release
 from refute.spec.texts import ReleaseText, SpecText
 from silence import Silence
@@ -89,7 +89,7 @@ def tiny_run(
     run = RunFolder.create(root / "runs")
     laboratory = Laboratory(plan_release(asked.release, root), Store(root / "store"), watcher)
     gate = Gate(asked, registry, laboratory, run.log)
-    run.write_run(_run_file(spec, asked, root, registry))
+    run.write_run(_run_file(loaded, asked, root, registry))
     for criterion in loaded.spec.criteria:
         for use in criterion.falsifiers:
             run.append_record(gate.run(loaded.spec, criterion, use))
@@ -153,7 +153,7 @@ def judged(tmp_path: Path, honest_go: JudgedOnce) -> Judged:
     return honest_go.copy(tmp_path)
 
 
-def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:
+def _run_file(loaded: LoadedSpec, asked: LoadedRelease, root: Path, registry: Registry) -> RunFile:
     return RunFile(
         facts=RunFacts(
             id="a-run",
@@ -177,7 +177,7 @@ def _run_file(spec: str, asked: LoadedRelease, root: Path, registry: Registry) -
             sha256=asked.sha256,
             text=asked.text,
         ),
-        specs=(SpecText(id="SPEC-TINY-001", name="spec.yaml", sha256=sha256_hex(spec.encode()), text=spec),),
+        specs=(SpecText(id=loaded.spec.spec, name="spec.yaml", sha256=loaded.sha256, text=loaded.text),),
         store=str(root / "store"),
         falsifiers=(str(FALSIFIERS),),
     )

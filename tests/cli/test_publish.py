@@ -10,7 +10,7 @@ import pytest
 
 from refute.engines.publish.rehearsal.faults import ALWAYS, Fault
 from refute.judge.run.folder import RunFolder
-from staged_run import TOKEN, open_hub, staged_run
+from staged_run import PUBLICATION, TOKEN, open_hub, staged_run
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -95,6 +95,25 @@ def test_a_refuted_release_is_not_published_by_default(cli: Cli, tmp_path: Path)
     ended = cli("publish", "push", place, "--dry-run")
     assert (ended.returncode, "NO-GO" in ended.stderr) == (1, True)
     assert cli("publish", "push", place, "--dry-run", "--accept-no-go").returncode == 0
+
+
+def test_a_go_on_something_else_is_not_published(cli: Cli, tmp_path: Path) -> None:
+    """Nobody has looked at its card, licence and files, and no option says that this is well."""
+    place = staged(cli, staged_run(tmp_path, spec="SPEC-DISTILL-001"), tmp_path / "staged")
+    for accepted in ((), ("--accept-warn", "--accept-no-go")):
+        ended = cli("publish", "push", place, *accepted)
+        assert (ended.returncode, "not judged by SPEC-HF-PUBLISH-001" in " ".join(ended.stderr.split())) == (1, True)
+
+
+def test_a_rehearsal_goes_to_no_hub(cli: Cli, tmp_path: Path) -> None:
+    """Its release does not say who may read it, and its card names no repository: naming one now is too late."""
+    rehearsed = PUBLICATION.replace("hub: { repo: org/tiny }", "rehearsal: true")
+    place = staged(cli, staged_run(tmp_path, publication=rehearsed), tmp_path / "staged")
+    with open_hub(tmp_path / "hub") as hub:
+        for named in ((), ("--to", "org/tiny")):
+            ended = cli("publish", "push", place, *named)
+            assert (ended.returncode, "is a rehearsal" in " ".join(ended.stderr.split())) == (1, True), ended.stderr
+    assert hub.faults.asked == {}
 
 
 @pytest.mark.parametrize(

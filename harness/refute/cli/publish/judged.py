@@ -5,35 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from refute.disk import read_regular
-from refute.errors import UsageError, VerificationError
+from refute.errors import PublicationRefusedError, UsageError, VerificationError
 from refute.spec.experiments.evidence_files import RELEASED, STAGED
 from refute.spec.publication import Publication, Repository
 
 # Where both lie in a release: beside the files of the model, and not among them.
 VERDICT, KEY = "verdict.intoto.json", "verifier.pem"
+# What alone looks at the card, the licence and the staged files.
+SPEC: Final = "SPEC-HF-PUBLISH-001"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRelease:
-    """`files`: SHA-256 by path of everything that the gate staged."""
+    """`specs`: ids of those it was judged by; `files`: SHA-256 by path of everything that the gate staged."""
 
     ruling: str
     release: str
+    specs: frozenset[str]
     publication: Publication
     files: Mapping[str, str]
 
     def repository(self, named: str | None) -> Repository:
-        """Where it is published. Raises UsageError where neither the release nor anybody else says so."""
+        """Where it is published: as the release declares it, in the place that is `named`.
+
+        Raises PublicationRefusedError for a rehearsal: who may read it there nobody has said, and its card names no
+        repository.
+        """
         declared = self.publication.hub
-        if named is None and declared is None:
-            raise UsageError(
-                f"release {self.release} names no hub: it is a rehearsal", hint="name a repository with --to ORG/NAME"
+        if declared is None:
+            raise PublicationRefusedError(
+                f"release {self.release} is a rehearsal: it names no hub, nor whether it is private there",
+                hint="put `hub: { repo: ORG/NAME, private: true }` in the place of `rehearsal: true`, and run the gate "
+                "again: what was trained is kept",
             )
-        if named is None or (declared is not None and named == declared.repo):
-            return declared or Repository(repo=named or "")
-        return Repository.model_validate({**(declared.model_dump() if declared else {}), "repo": named})
+        return Repository.model_validate({**declared.model_dump(), "repo": named or declared.repo})
+
+    def require_publication(self) -> None:
+        """Raises PublicationRefusedError where no criterion was about what others are given, whatever the ruling."""
+        if SPEC not in self.specs:
+            raise PublicationRefusedError(
+                f"release {self.release} was not judged by {SPEC}: nobody has looked at its card, licence and files",
+                hint="add publish-001.yaml to the release's `specs`, and run the gate again: what was trained is kept",
+            )
 
     def require(self, staged: Mapping[str, str]) -> None:
         """Raises VerificationError unless `staged`, by path, are the files that were judged and nothing else."""
@@ -63,4 +79,5 @@ def read_judged(verdict: Path, key: Path) -> JudgedRelease:
         for name, digest in predicate.evidence.get(STAGED, {}).items()
         if name.startswith(inside)
     }
-    return JudgedRelease(predicate.verdict.ruling.value, release.release, release.publication, files)
+    specs = frozenset(spec.id for spec in predicate.specs)
+    return JudgedRelease(predicate.verdict.ruling.value, release.release, specs, release.publication, files)

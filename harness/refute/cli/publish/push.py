@@ -24,7 +24,7 @@ _LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 def push(
     staged: Annotated[Path, typer.Argument(help="What `refute publish stage` has made.")],
     to: Annotated[
-        str | None, typer.Option("--to", metavar="ORG/NAME", help="The repository (default: the release's own).")
+        str | None, typer.Option("--to", metavar="ORG/NAME", help="Another repository than the release's own.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the files and say what would be done; nobody is asked.")
@@ -37,6 +37,7 @@ def push(
 ) -> None:
     """Publish a staged release: one commit on a branch of its own, pulled back and hashed, then a tag, then main.
 
+    Of a rehearsal, and of a release that SPEC-HF-PUBLISH-001 has not judged, nothing is published.
     Call it again after anything: what is done is found. The token comes from HF_TOKEN or `hf auth login`, the hub from
     HF_ENDPOINT. Nothing is ever deleted, moved or forced.
     """
@@ -47,6 +48,7 @@ def push(
     release = _staged_in(staged)
     judged = read_judged(release.folder / VERDICT, release.folder / KEY)
     judged.require({each.path: each.sha256 for each in release.files})
+    judged.require_publication()
     _require_ruling(judged.ruling, accept_warn=accept_warn, accept_no_go=accept_no_go)
     repository = judged.repository(to)
     with progress(quiet=as_json) as report:

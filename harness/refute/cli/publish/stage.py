@@ -50,7 +50,10 @@ def stage(
         return
     typer.echo(f"staged {len(made.files)} files, {made.size} bytes: {out}")
     typer.echo(f"release {judged.release} {made.digest[:12]}, judged {judged.ruling} in run {run.path.name}")
-    typer.echo(f"next: refute publish push {out} --to ORG/NAME --dry-run")
+    if judged.publication.hub is None:
+        typer.echo("a rehearsal: to publish it, name a `hub` in the release and run the gate again")
+    else:
+        typer.echo(f"next: refute publish push {out} --dry-run")
 
 
 def _run_of(what: str, refute_dir: Path) -> RunFolder:

@@ -33,6 +33,13 @@ def load(name: str = "quick.yaml", **changes: Any) -> Release:
     return Release.model_validate_json(json.dumps(content))
 
 
+def with_licence(folder: Path) -> Path:
+    """A place for releases below `folder`, from which their licence is found as it is here."""
+    (folder / "LICENSE").write_bytes((RELEASES.parents[1] / "LICENSE").read_bytes())
+    (folder / "specs" / "releases").mkdir(parents=True)
+    return folder / "specs" / "releases"
+
+
 def built_on(experiment: Experiment) -> set[str]:
     """The evidence whose files the configuration names."""
     found = set[str]()
@@ -114,8 +121,7 @@ def test_a_setting_changes_the_keys_of_what_it_enters(part: str, change: dict[st
 
 def test_moving_a_release_changes_no_key(tmp_path: Path) -> None:
     """The same release read from another folder finds the evidence that is there already."""
-    moved = tmp_path / "elsewhere" / "quick.yaml"
-    moved.parent.mkdir()
+    moved = with_licence(tmp_path) / "quick.yaml"
     shutil.copyfile(RELEASES / "quick.yaml", moved)
     here, there = plan_release(load(), RELEASES), plan_release(load_release(moved).release, moved.parent)
     assert {name: key_of(here[name], {}) for name in here} == {name: key_of(there[name], {}) for name in there}
@@ -178,6 +184,7 @@ def test_everything_that_is_missing_is_listed_at_once(tmp_path: Path) -> None:
         "distillation.corpus: ",
         "distillation.init: ",
         "distillation.teacher: ",
+        "publication.licence_file: ",
     ] + ["distillation.device: cuda"] * (not Path("/dev/nvidiactl").exists())
     lines = missing_inputs(release, base)
     assert [line for line, start in zip(lines, expected, strict=True) if not line.startswith(start)] == []
@@ -189,7 +196,7 @@ def test_what_is_there_is_not_missing(tmp_path: Path) -> None:
     """Each file that appears takes its line away; downloads are never counted as missing."""
     problems = {"path": "problems.jsonl.gz", "sha256": "0" * 64}
     settings = load().model_dump(mode="json")["distillation"]["humaneval"]
-    release = load(humaneval={**settings, "problems": problems})
+    release = load(humaneval={**settings, "problems": problems}).model_copy(update={"publication": None})
     assert missing_inputs(release, tmp_path) == [f"distillation.humaneval.problems: {tmp_path / 'problems.jsonl.gz'}"]
     (tmp_path / "problems.jsonl.gz").write_bytes(b"")
     assert missing_inputs(release, tmp_path) == []

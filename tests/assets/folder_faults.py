@@ -136,6 +136,10 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "a row of zeros": ("weights/numbers", partial(change_tensors, lambda tensors: tensors[LAYER].__setitem__(3, 0.0))),
     "a constant": ("weights/numbers", partial(change_tensors, lambda tensors: tensors[LAYER].fill(0.1))),
     "a scale": ("weights/numbers", partial(change_tensors, lambda tensors: tensors[LAYER].__imul__(1e6))),
+    "whole numbers": (
+        "weights/unread",
+        partial(change_tensors, lambda tensors: tensors.update({LAYER: tensors[LAYER].astype(np.int8)})),
+    ),
     "a layer twice": (
         "weights/numbers",
         partial(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle  # noqa: TID251  # what must be refused has to be made
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 
 from folder_faults import FAULTS, TOKENIZER
@@ -90,3 +93,26 @@ def test_faults_of_a_gguf_file_are_found(workshop: Workshop) -> None:
     data[-64:] = b"\xff" * 64
     path.write_bytes(data)
     assert "weights/numbers" in {each.rule for each in lint_model(path)}
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"])
+def test_numbers_that_nobody_looked_at_are_named(released: Path, dtype: str) -> None:  # noqa: F811  # a fixture
+    """A folder of nothing else has no point for its numbers."""
+    header = json.dumps({"a": {"dtype": dtype, "shape": [4, 2], "data_offsets": [0, 8]}}).encode()
+    (released / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    found = lint_model(released)
+    assert f"no number of 1 {dtype} tensors was looked at, such as a" in {each.found for each in found}
+    assert quality_of("hf", found).groups["physics"] == 0
+
+
+@pytest.mark.parametrize(("dtype", "rules"), [("int32", {"weights/unread"}), ("float64", {"weights/numbers"})])
+def test_every_type_of_a_gguf_file_has_an_ending(tmp_path: Path, dtype: str, rules: set[str]) -> None:
+    """Whole numbers are named as unread, and double precision is read: here a constant."""
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_tensor("blk.0.ffn_up.weight", np.ones((4, 8), dtype))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = lint_model(tmp_path / "m.gguf")
+    assert {each.rule for each in found if each.group == "physics"} == rules

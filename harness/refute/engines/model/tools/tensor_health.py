@@ -6,9 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
@@ -37,15 +39,40 @@ class TensorHealth:
 
 
 def scan_tensors(stored: StoredModel) -> Iterator[TensorHealth]:
-    """The health of every tensor of numbers, in the order of the files; whole numbers are left out."""
+    """The health of every tensor that can be read, in the order of the files; `unread_tensors` are the others."""
     readers = _gguf_readers(stored) if stored.format == "gguf" else {}
     for name, tensor in stored.tensors.items():
-        if stored.format == "gguf" or tensor.dtype in _NUMPY:
+        if _is_read(stored, tensor):
             yield _scan(name, tensor, readers.get(name))
 
 
+def unread_tensors(stored: StoredModel) -> dict[str, list[str]]:
+    """By dtype the names of the tensors of which no number is looked at: whole numbers, FP8, blocks without reader."""
+    found: dict[str, list[str]] = {}
+    for name, tensor in stored.tensors.items():
+        if not _is_read(stored, tensor):
+            found.setdefault(tensor.dtype, []).append(name)
+    return found
+
+
+def _is_read(stored: StoredModel, tensor: Tensor) -> bool:
+    return tensor.dtype in _NUMPY or (stored.format == "gguf" and _has_reader(tensor.dtype))
+
+
+@cache
+def _has_reader(block_format: str) -> bool:
+    """Whether `gguf` dequantises it, which nothing but a try says."""
+    kind = GGMLQuantizationType[block_format]
+    try:
+        dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
+    except NotImplementedError:
+        return False
+    return True
+
+
 def _gguf_readers(stored: StoredModel) -> dict[str, Any]:
-    return {each.name: each for each in open_gguf(stored.path).tensors}
+    """Of the tensors in blocks; others lie in the file as numbers."""
+    return {each.name: each for each in open_gguf(stored.path).tensors if each.tensor_type.name not in _NUMPY}
 
 
 def _scan(name: str, tensor: Tensor, reader: Any) -> TensorHealth:

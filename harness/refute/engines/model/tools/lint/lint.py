@@ -50,7 +50,7 @@ def _apply(rule: Rule, stored: StoredModel) -> Iterator[Finding]:
         for found in rule.look(stored):
             yield Finding(rule.id, rule.severity, rule.group, found, rule.fix)
     # A file in which everything may stand: whatever a rule trips over is in the way of every other reader, too.
-    except (MissingInputsError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (MissingInputsError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         yield Finding(rule.id, "error", rule.group, f"cannot be looked at: {type(error).__name__}: {error}", rule.fix)
 
 

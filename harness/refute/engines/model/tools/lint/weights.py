@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from refute.engines.model.tools.lint.rule import Rule
 from refute.engines.model.tools.stored import StoredModel
-from refute.engines.model.tools.tensor_health import TensorHealth, repeated_layers, scan_tensors
+from refute.engines.model.tools.tensor_health import TensorHealth, repeated_layers, scan_tensors, unread_tensors
 
 # Rows of tokens: padding beyond the last token may be zero.
 _TOKENS = re.compile(r"(embed_tokens|lm_head|token_embd|^output)\.weight$")
@@ -22,6 +22,11 @@ def _numbers(stored: StoredModel) -> Iterator[str]:
         yield from _faults(each)
     for before, again in repeated_layers(health):
         yield f"layer {again} is layer {before} to the last bit"
+
+
+def _unread(stored: StoredModel) -> Iterator[str]:
+    for dtype, names in unread_tensors(stored).items():
+        yield f"no number of {len(names)} {dtype} tensors was looked at, such as {names[0]}"
 
 
 def _faults(each: TensorHealth) -> Iterator[str]:
@@ -51,6 +56,14 @@ RULES = (
         "physics",
         "do not publish: convert or train again, and find where it happened",
         _numbers,
+        ("hf", "gguf"),
+    ),
+    Rule(
+        "weights/unread",
+        "error",
+        "physics",
+        "store it in F32, F16 or BF16, or in a GGUF file: what nobody looked at may be NaN",
+        _unread,
         ("hf", "gguf"),
     ),
 )

@@ -1,28 +1,69 @@
 """Of the verdicts in a folder on one subject and release: which one counts.
 
-The newest does, by its number and then by its date, whatever it says. Where that one was withdrawn or has expired none
-does: an older GO is what a newer verdict superseded.
+The newest does, by its number and then by its date, whatever it says. Where that one was withdrawn, has expired or does
+not meet the reader's policy none does: an older GO is what a newer verdict superseded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from refute.attest import PAYLOAD_TYPE, peek_envelope, read_statement
 from refute.disk import read_regular
-from refute.errors import StaleVerdictError, VerificationError
+from refute.errors import VerificationError
 from refute.judge.predicate.bundle import read_bundle
 from refute.spec.fields import moment
-from refute.verify.freshness import Expected, check_freshness
-from refute.verify.sign_off.count import withdrawals
-from refute.verify.sign_off.statement import find_sign_offs
-from refute.verify.verification import Verified, verify_verdict
+from refute.spec.policy import LoadedPolicy, strictest_age, trusted_keys
+from refute.verify.identities import with_identities
+from refute.verify.policy_check import hold
+from refute.verify.sign_off.statement import FILES, statements_in
+from refute.verify.timestamps import find_timestamps
+from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
 
 PATTERNS = ("verdict*.intoto.json", "verdict*.intoto.jsonl", "verdict*.sigstore.json")
 MAX_FILES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whom somebody who reads verdicts trusts: who signs with `keys` (PEM), else the operators of `policy`.
+
+    `model` is what they have; `at` the moment to judge by, by default now.
+    """
+
+    keys: Sequence[bytes] = ()
+    policy: LoadedPolicy | None = None
+    model: Path | None = None
+    at: datetime | None = None
+
+    def read(self, path: Path) -> Verified:
+        """As of its own date: whether it is in force by now, and under the policy, is asked of the newest alone."""
+        data = read_regular(path)
+        payload, _ = peek_envelope(read_bundle(data).verdict)
+        judged = read_statement(PAYLOAD_TYPE, payload).predicate.get("evaluated_at")
+        return verify_verdict(data, trusted_keys(self._rules(data), self.keys), at=moment(str(judged)))
+
+    def hold(self, path: Path, sign_offs: Mapping[str, bytes]) -> Verified:
+        """What lies at `path`, in force and under the policy. Raises as `policy_check.hold`, naming the file."""
+        data = read_verdict(path)
+        with naming(path):
+            rules = self._rules(data)
+            verified = verify_verdict(
+                data,
+                trusted_keys(rules, self.keys),
+                model=self.model,
+                max_age=strictest_age(rules, None),
+                at=self.at,
+                timestamp_roots=rules.timestamp_roots if rules else (),
+                timestamps=find_timestamps(path),
+            )
+            return hold(verified, data, rules, sign_offs, given_keys=self.keys)
+
+    def _rules(self, data: bytes) -> LoadedPolicy | None:
+        return with_identities(self.policy, data) if self.policy else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +75,22 @@ class Latest:
     others: tuple[str, ...]
 
 
-def latest_verdict(
-    folder: Path,
-    trusted_keys: Sequence[bytes],
-    *,
-    digest: str,
-    release: str | None = None,
-    at: datetime | None = None,
-) -> Latest:
-    """The verdict below `folder` that counts for a model, signed by one of `trusted_keys` (PEM).
+def latest_verdict(folder: Path, reader: Reader, *, digest: str, release: str | None = None) -> Latest:
+    """The verdict below `folder` that counts for a model, by whom `reader` trusts.
 
-    `digest` is the model's: its OpenSSF root digest, or what the verdict has as its subject.
+    `digest` is the model's: its OpenSSF root digest, or what the verdict has as its subject. `release` tells apart the
+    releases of one subject, each of which has numbers of its own. Sign-offs and withdrawals count wherever they lie
+    below `folder`; of copies of the newest, the first by name that holds.
 
-    `release` tells apart the releases of one subject, each of which has numbers of its own. `at` is the moment to judge
-    by, by default now. Raises VerificationError where no file holds such a verdict, where two of them have one number,
-    or where several releases do and none was named; StaleVerdictError where the newest was withdrawn, or is no longer
-    valid.
+    Raises VerificationError where no file holds such a verdict, where two of them have one number, where several
+    releases do and none was named, or where the newest does not meet the policy; StaleVerdictError where the newest was
+    withdrawn, or is no longer valid.
     """
     found: list[tuple[Path, Verified]] = []
     others: list[str] = []
-    for path in _files(folder):
+    for path in _files(folder, PATTERNS):
         try:
-            found.append((path, _read(path, trusted_keys)))
+            found.append((path, reader.read(path)))
         except (VerificationError, OSError) as error:
             others.append(f"{path}: {error}")
     about = [each for each in found if _is_about(each[1], digest, release)]
@@ -64,31 +99,43 @@ def latest_verdict(
         listing = "".join(f"\n  {each}" for each in others)
         raise VerificationError(f"no verdict below {folder} on a model of digest {digest} is to be trusted{listing}")
     _require_one_release({verified.predicate.release.id for _, verified in about})
-    path, newest = max(about, key=lambda each: _age(each[1]))
+    newest = max((each for _, each in about), key=_age)
     _require_unambiguous(about, newest)
-    _require_in_force(newest, about, trusted_keys, at)
+    copies = [each for each, found in about if found.payload_sha256 == newest.payload_sha256]
+    path, held = _first_that_holds(copies, reader, _sign_offs(folder, copies))
     others += [f"{each}: superseded" for each, old in about if old.payload_sha256 != newest.payload_sha256]
-    return Latest(path, newest, tuple(others))
+    return Latest(path, held, tuple(others))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    paths = sorted({path for pattern in PATTERNS for path in folder.rglob(pattern)})
+def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    paths = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
     if len(paths) > MAX_FILES:
-        raise VerificationError(f"{folder} holds {len(paths)} verdicts; at most {MAX_FILES} are looked at")
-    return iter(paths)
+        raise VerificationError(f"{folder} holds {len(paths)} files like {patterns[0]}; at most {MAX_FILES} are read")
+    return paths
 
 
-def _read(path: Path, trusted_keys: Sequence[bytes]) -> Verified:
-    """As of its own date: whether it is in force by now is asked of the newest alone."""
-    data = read_regular(path)
-    payload, _ = peek_envelope(read_bundle(data).verdict)
-    judged = read_statement(PAYLOAD_TYPE, payload).predicate.get("evaluated_at")
-    return verify_verdict(data, trusted_keys, at=moment(str(judged)))
+def _sign_offs(folder: Path, copies: Sequence[Path]) -> dict[str, bytes]:
+    """Wherever they lie: a withdrawal that somebody filed apart from its verdict is one."""
+    files = {str(path): read_verdict(path) for path in _files(folder, FILES) if path.is_file()}
+    for copy in copies:
+        files |= statements_in(copy, read_verdict(copy))
+    return files
+
+
+def _first_that_holds(copies: Sequence[Path], reader: Reader, sign_offs: Mapping[str, bytes]) -> tuple[Path, Verified]:
+    """One copy may have been countersigned or timestamped where another was not."""
+    faults: list[VerificationError] = []
+    for path in copies:
+        try:
+            return path, reader.hold(path, sign_offs)
+        except VerificationError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def _is_about(verified: Verified, digest: str, release: str | None) -> bool:
     predicate = verified.predicate
-    digests = {predicate.subject.sha256, predicate.model.root_sha256 if predicate.model else ""}
+    digests = {predicate.subject.sha256, *([predicate.model.root_sha256] if predicate.model else [])}
     return digest in digests and release in (None, predicate.release.id)
 
 
@@ -113,22 +160,4 @@ def _require_unambiguous(about: Sequence[tuple[Path, Verified]], newest: Verifie
             f"{len(rivals)} verdicts are number {newest.predicate.identity.sequence} of the same moment: {listing}",
             hint="ask their signer which one counts; that one is to be judged again",
             cause="sequence",
-        )
-
-
-def _require_in_force(
-    newest: Verified, about: Sequence[tuple[Path, Verified]], trusted_keys: Sequence[bytes], at: datetime | None
-) -> None:
-    """A withdrawal counts beside any copy of the verdict."""
-    check_freshness(newest.predicate, Expected(at=at))
-    copies = [path for path, each in about if each.payload_sha256 == newest.payload_sha256]
-    files = {str(path): read_regular(path) for copy in copies for path in find_sign_offs(copy)[0]}
-    for copy in copies:
-        others = read_bundle(read_regular(copy)).others
-        files |= {f"{copy}, statement {number}": line for number, (_, line) in enumerate(others, start=1)}
-    if withdrawn := withdrawals(newest, trusted_keys, files):
-        raise StaleVerdictError(
-            f"the newest verdict, {copies[0]}, was withdrawn: {'; '.join(withdrawn)}",
-            hint="an older one does not take its place: judge the model again",
-            cause="withdrawn",
         )

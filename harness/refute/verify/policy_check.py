@@ -8,14 +8,39 @@ from datetime import timedelta
 
 from refute.attest import envelope_signers
 from refute.errors import StaleVerdictError, VerificationError
+from refute.judge.predicate.bundle import read_bundle
 from refute.judge.verdict import WaiverRuling, WaiverState
 from refute.lock.file import read_lock
 from refute.lock.state import LockState
 from refute.spec.criteria import parse_spec
 from refute.spec.fields import moment, utc_text
 from refute.spec.policy import OPERATOR, LoadedPolicy, Policy, operator_keys
-from refute.verify.sign_off.count import SignOffCount, count_sign_offs
+from refute.verify.sign_off.count import SignOffCount, count_sign_offs, withdrawals
 from refute.verify.verification import Verified
+
+
+def hold(
+    verified: Verified,
+    data: bytes,
+    policy: LoadedPolicy | None,
+    sign_offs: Mapping[str, bytes],
+    *,
+    given_keys: Sequence[bytes],
+) -> Verified:
+    """`verified`, which was read from `data`, alone or in a bundle: not withdrawn, and under `policy` if there is one.
+
+    `sign_offs` and `given_keys` are `enforce`'s, and so is what it raises; StaleVerdictError for a withdrawal, too.
+    """
+    operators = [*given_keys, *(operator_keys(policy) if policy else ())]
+    if withdrawn := withdrawals(verified, operators, sign_offs):
+        raise StaleVerdictError(
+            f"the verdict was withdrawn: {'; '.join(withdrawn)}",
+            hint="an older one does not take its place: judge the model again",
+            cause="withdrawn",
+        )
+    if policy is None:
+        return verified
+    return enforce(policy, read_bundle(data).verdict, verified, sign_offs, given_keys=given_keys)
 
 
 def enforce(

@@ -19,6 +19,7 @@ from refute.attest import (
 )
 from refute.disk import create_file, writing
 from refute.errors import UsageError, VerificationError
+from refute.judge.predicate.bundle import read_bundle
 from refute.outcome import Ruling
 from refute.spec.fields import Closed, Sha256, first_fault
 from refute.spec.policy import RoleName
@@ -101,6 +102,12 @@ def write_sign_off(path: Path, envelope: bytes) -> None:
         raise UsageError(
             f"{path} exists already, and a sign-off is never overwritten", hint="choose another with --out"
         )
+
+
+def statements_in(path: Path, data: bytes) -> dict[str, bytes]:
+    """What lies beside the verdict in the bundle `data`, read at `path`, by the name it has in messages."""
+    others = read_bundle(data).others
+    return {f"{path}, statement {number}": line for number, (_, line) in enumerate(others, start=1)}
 
 
 def find_sign_offs(verdict: Path) -> tuple[list[Path], list[str]]:

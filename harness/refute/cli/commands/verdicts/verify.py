@@ -16,7 +16,7 @@ from refute.cli.commands.groups import grouped
 from refute.cli.console import print_json
 from refute.cli.exit_statuses import Status, status_of_ruling
 from refute.cli.options import At, Json, MinSequence, MinSpecVersion, Threshold
-from refute.errors import StaleVerdictError, UsageError
+from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from refute.outcome import Ruling
@@ -223,22 +223,13 @@ def _signed_off(
     keys: Sequence[bytes],
 ) -> Verified:
     """The verdict under the policy and the sign-offs on it. Raises StaleVerdictError where it was withdrawn."""
-    from refute.judge.predicate.bundle import read_bundle
-    from refute.spec.policy import operator_keys
-    from refute.verify.policy_check import enforce
-    from refute.verify.sign_off.count import withdrawals
-    from refute.verify.sign_off.statement import find_sign_offs
+    from refute.verify.policy_check import hold
+    from refute.verify.sign_off.statement import find_sign_offs, statements_in
 
     beside, odd = find_sign_offs(verdict)
-    files = {str(path): read_file(path) for path in (*beside, *sign_offs)}
-    bundle = read_bundle(envelope)
-    files |= {f"{verdict}, statement {n}": line for n, (_, line) in enumerate(bundle.others, start=1)}
-    if withdrawn := withdrawals(verified, [*keys, *(operator_keys(rules) if rules else ())], files):
-        raise StaleVerdictError(f"the verdict was withdrawn: {'; '.join(withdrawn)}", cause="withdrawn")
-    if rules is None:
-        return verified
-    enforced = enforce(rules, bundle.verdict, verified, files, given_keys=keys)
-    return replace(enforced, checks=(*enforced.checks, *odd))
+    files = {str(path): read_file(path) for path in (*beside, *sign_offs)} | statements_in(verdict, envelope)
+    held = hold(verified, envelope, rules, files, given_keys=keys)
+    return replace(held, checks=(*held.checks, *odd)) if rules else held
 
 
 def _show(verified: Verified) -> None:

@@ -109,6 +109,9 @@ def a_format_of_no_known_width(bench: Bench) -> None:
 def publication_quantisation(context: Context) -> Iterator[Measurement]:
     """Refuted when a tensor lost more than its format explains, holds NaN, or a file is not what its label says.
 
+    The file of full precision is one of them. Against itself it has lost nothing (what converting lost is for
+    publication-conversion), but its numbers and its label are looked at like any other's.
+
     `fallback` is the share of a file's weights in another format than its label says, `off_label` how many more bits or
     fewer they take than there: both without embedding, head and vectors, of which labels do not speak.
     """

@@ -12,13 +12,18 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from builtin_uses import REGISTRY, USES
 from model_workshop import Workshop
+from refute.disk import file_sha256
 from refute.engines.export.experiments.conversion import prove_conversion
 from refute.engines.export.experiments.exports import export
 from refute.engines.export.experiments.quantisation import prove_quantisation
 from refute.engines.export.experiments.tokens import prove_templates, prove_tokens
 from refute.errors import ExperimentError
+from refute.falsifier.context import Context, Evidence
 from refute.job import Inputs, Job
+from refute.outcome import Outcome
+from refute.spec.bars.decide import control_outcome
 from refute.spec.experiments.evidence.export import Conversion, Divergence, Quantisation
 from refute.spec.experiments.evidence_files import (
     CONVERSION,
@@ -60,8 +65,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(workshop: Workshop) -> Desk:
-    """A student of a random llama3 that chats, held-out text, and its exports."""
+def bare(workshop: Workshop) -> Desk:
+    """A student of a random llama3 that chats, and held-out text."""
     folder = workshop.folder(workshop.model("llama3"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     _speak(folder, tokenizer)
@@ -71,9 +76,14 @@ def desk(workshop: Workshop) -> Desk:
     (root / CORPUS).mkdir()
     tokens = np.random.default_rng(17).integers(3, 290, (2, 40)).astype(np.int32)
     save_file({"tokens": tokens}, root / CORPUS / "heldout.safetensors")
-    made = Desk(root)
-    made.run(export, EXPORTED, name="tiny", labels=["Q8_0", "Q4_0", "Q4_K_M"])
-    return made
+    return Desk(root)
+
+
+@pytest.fixture
+def desk(bare: Desk) -> Desk:
+    """The same, and its exports."""
+    bare.run(export, EXPORTED, name="tiny", labels=["Q8_0", "Q4_0"])
+    return bare
 
 
 def _speak(folder: Path, tokenizer: Tokenizer) -> None:
@@ -129,16 +139,42 @@ def error(found: Quantisation) -> float:
 
 
 def test_quantised_files_are_as_near_as_their_blocks(desk: Desk) -> None:
-    """And a planted fault is further off than any; what cannot follow its label was refused."""
-    made = EXPORTS.read(desk.root / EXPORTED, EXPORTED)
-    assert [each.label for each in made.files] == ["F16", "Q8_0", "Q4_0"]
-    assert "100% of its weights" in made.refused["Q4_K_M"]
+    """And a planted fault is further off than any."""
     found = QUANTISATION.read(desk.run(prove_quantisation, "quantised", threads=1), "quantised")
     by_label = {each.label: each for each in found.files}
     assert 0 < error(by_label["Q8_0"]) < 0.01 < error(by_label["Q4_0"]) < 0.12
     assert (by_label["Q8_0"].label_bits, by_label["Q4_0"].label_bits) == (8.5, 4.5)
     assert {name: error(each) > 0.09 for name, each in found.known_bad.items()} == dict.fromkeys(found.known_bad, True)
-    assert len(found.known_bad) == 6
+    assert (list(by_label), len(found.known_bad)) == (["F16", "Q8_0", "Q4_0"], 9)
+
+
+def test_a_release_of_no_quantised_file_is_judged_by_its_own(bare: Desk) -> None:
+    """`exports` may be left out: the file of full precision stands, and each fault that is planted into it does not."""
+    bare.run(export, EXPORTED, name="tiny", labels=[])
+    found = QUANTISATION.read(bare.run(prove_quantisation, "quantised", threads=1), "quantised")
+    name = "publication-quantisation"
+    (use,) = [use for use in USES if use.uses == name]
+
+    def outcome(file: Quantisation) -> Outcome:
+        rows = {"files": [file.model_dump(mode="json")]}
+        (bare.root / "quantised/quantisation.json").write_text(json.dumps(rows), encoding="utf-8")
+        files = {"quantisation.json": file_sha256(bare.root / "quantised/quantisation.json")}
+        evidence = Evidence("quantised", "d" * 64, bare.root / "quantised", files)
+        return control_outcome(use, [*REGISTRY[name].measure(Context({}, {"quantised": evidence}))])[0]
+
+    assert [(each.label, outcome(each)) for each in found.files] == [("F16", Outcome.CORROBORATED)]
+    assert {name: outcome(each) for name, each in found.known_bad.items()} == dict.fromkeys(
+        ("F16 another_layers_tensor", "F16 nan_block", "F16 a_tenth_larger"), Outcome.FALSIFIED
+    )
+
+
+def test_a_label_that_was_refused_is_not_passed_over(bare: Desk) -> None:
+    """The card names that file: without it there is no release."""
+    made = EXPORTS.read(bare.run(export, EXPORTED, name="tiny", labels=["Q8_0", "Q4_K_M"]), EXPORTED)
+    assert [each.label for each in made.files] == ["F16", "Q8_0"]
+    assert "100% of its weights" in made.refused["Q4_K_M"]
+    with pytest.raises(ExperimentError, match=r"a file of Q4_K_M, which was refused: .*100% of its weights"):
+        bare.run(prove_quantisation, "quantised", threads=1)
 
 
 @pytest.mark.slow  # a dozen files in llama.cpp

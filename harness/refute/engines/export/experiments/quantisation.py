@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from refute.engines.export.experiments.exports import REFERENCE, exported, reference
+from refute.engines.export.experiments.exports import exported, reference
 from refute.engines.export.gguf.recipes import Label
 from refute.engines.export.proofs.quantisation import compare_blocks, known_bad, open_blocks
+from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.evidence.export import Quantisation, Quantisations
 from refute.spec.experiments.evidence_files import QUANTISATION
@@ -13,17 +14,24 @@ from refute.spec.experiments.parsing import parse_config
 
 
 def prove_quantisation(job: Job) -> None:
-    """Write quantisation.json: the `Quantisations` of every file but that of full precision, and of planted faults."""
+    """Write quantisation.json: the `Quantisations` of every file, that of full precision too, and of planted faults.
+
+    Raises ExperimentError where an export that the release names was refused: its card names the file.
+    """
     parse_config(ProofConfig, job)
     folder, made = exported(job)
+    for label, why in made.refused.items():
+        raise ExperimentError(
+            f"the release is to have a file of {label}, which was refused: {why}",
+            hint=f"take {label} out of the release's `exports`, or name another label there",
+        )
     path, file = reference(job)
     full, layers = open_blocks(path)
-    quantised = [each for each in made.files if each.label != REFERENCE]
     found: list[Quantisation] = []
     bad: dict[str, Quantisation] = {}
-    for done, each in enumerate(quantised, start=1):
+    for done, each in enumerate(made.files, start=1):
         blocks, _ = open_blocks(folder / each.file)
         found.append(compare_blocks(each.file, Label(each.label), layers, blocks, full))
         bad |= {f"{each.label} {name}": one for name, one in known_bad(Label(each.label), layers, blocks, full).items()}
-        job.progress("compare tensors", done, len(quantised))
+        job.progress("compare tensors", done, len(made.files))
     QUANTISATION.write(job.out, Quantisations(reference=file.file, files=tuple(found), known_bad=bad))

@@ -77,7 +77,7 @@ class Quantisation(EvidenceModel):
 
 
 class Quantisations(EvidenceModel):
-    """Every quantised file against the one of full precision, and what is said of files with a planted fault."""
+    """Every file against the one of full precision, itself too, and what is said of files with a planted fault."""
 
     reference: str
     files: Several[Quantisation]

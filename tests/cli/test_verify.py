@@ -65,10 +65,12 @@ def test_json_says_what_the_verdict_is(run: Path, cli: Cli) -> None:
         (("--at", "2020-01-01T00:00:00Z"), 5, "future"),
         (("--at", "2036-01-01T00:00:00+02:00"), 5, "expired"),
         (("--store", "."), 4, "evidence"),
+        (("--store", ""), 4, "evidence"),  # an unset variable: nobody is to think that it was looked at
         (("--store", "absent"), 2, "input"),
         (("--key", "MODEL"), 2, "input"),
         (("--lock-key", "KEY"), 4, "lock"),
         (("--model", "MODEL"), 5, "subject"),
+        (("--model", ""), 5, "subject"),
         (("--at", "yesterday"), 2, "input"),
         (("--at", "2026-01-01T00:00:00"), 2, "input"),
         (("--min-spec-version", "SPEC-TINY-001"), 2, "input"),

@@ -102,6 +102,15 @@ def test_a_policy_names_an_operator_by_identity(published: Published) -> None:
     assert published.verify("--policy", published.policy(trusted_root="absent.json")).returncode == 2
 
 
+def test_of_many_verdicts_an_identitys_counts(published: Published) -> None:
+    """The bundle that it signed; what lies beside it was signed by a key, which the policy does not name."""
+    digest = published.judged.predicate.subject.sha256
+    asked = ("latest", published.bundle.parent, "--subject", digest, "--json", "--policy")
+    ended = published.cli(*asked, published.policy())
+    assert (ended.returncode, json.loads(ended.stdout)["path"]) == (0, str(published.bundle)), ended.stderr
+    assert published.cli(*asked, published.policy(issuer="https://other.example")).returncode == 4
+
+
 def test_a_threshold_counts_identities_and_reviewers_have_keys(tmp_path: Path) -> None:
     """What can never be met, and what is not supported, are faults of the policy."""
     somebody = {"name": "job", "identity": NAME, "issuer": ISSUER}

@@ -137,9 +137,9 @@ def verify_verdict(
         seen, found = check_timestamps(bundle, trusted_keys, timestamps, timestamp_roots, predicate.evaluated_at)
         checks += found
     with _stage("subject"):
-        checks += check_model(predicate, model, ignored) if model else ["model not compared: give --model"]
+        checks += ["model not compared: give --model"] if model is None else check_model(predicate, model, ignored)
     with _stage("evidence"):
-        checks += check_evidence(predicate, store) if store else ["evidence not re-hashed: give --store"]
+        checks += ["evidence not re-hashed: give --store"] if store is None else check_evidence(predicate, store)
     return Verified(predicate, statement.payload_sha256, tuple(checks), model_compared=model is not None, seen=seen)
 
 

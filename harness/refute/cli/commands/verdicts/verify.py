@@ -192,7 +192,7 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             envelope,
             trusted_keys(rules, keys),
             threshold=trust.threshold,
-            model=locate_model(about.model) if about.model else None,
+            model=None if about.model is None else locate_model(about.model),
             ignored=about.ignore or (),
             store=about.store,
             expected_release=about.release,

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from refute.engines.export.gguf.file import export_gguf, read_source
-from refute.engines.export.gguf.recipes import Label
+from refute.spec.publication import ExportLabel
 
 _ROWS = 49_152
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--type", default="F16", choices=[label.value for label in Label])
+    parser.add_argument("--type", default="F16", choices=[label.value for label in ExportLabel])
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="run this piece alone and print its memory")
@@ -38,7 +38,7 @@ def main() -> None:
         target = scratch / "model.gguf"
 
         def export() -> None:
-            export_gguf(read_source(folder), target, Label(chosen.type), lambda *_: None)
+            export_gguf(read_source(folder), target, ExportLabel(chosen.type), lambda *_: None)
 
         export()
         data = target.read_bytes()
@@ -52,7 +52,7 @@ def main() -> None:
         source = read_source(folder)
         pieces = {
             "write the bytes": write,
-            "write the file": lambda: export_gguf(source, target, Label(chosen.type), lambda *_: None),
+            "write the file": lambda: export_gguf(source, target, ExportLabel(chosen.type), lambda *_: None),
             "read the folder and write the file": export,
         }
         figures = compare(pieces, rounds=chosen.rounds, device="cpu", only=chosen.only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +12,19 @@ from refute.spec.fields import Closed
 # ORG/NAME as the hub has them.
 RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 Words = Annotated[str, Field(pattern=r"\S")]
-ExportType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+
+
+class ExportLabel(StrEnum):
+    """How a GGUF file is quantised, spelt as in file names and as the hub reads them."""
+
+    F32 = "F32"
+    F16 = "F16"
+    BF16 = "BF16"
+    Q8_0 = "Q8_0"
+    Q4_0 = "Q4_0"
+    Q4_K_M = "Q4_K_M"
+    Q5_K_M = "Q5_K_M"
+    Q6_K = "Q6_K"
 
 
 class Repository(Closed):
@@ -42,7 +55,7 @@ class Publication(Closed):
     """How the student is published: to the `hub`, or, with `rehearsal: true`, to one on this machine alone.
 
     `licence` and those of `teacher` and `init` are ids of the hub; `licence_file` is the text of the first. An init
-    that was cut out of the teacher has its origin. `exports` are the GGUF files beside the folder, by type.
+    that was cut out of the teacher has its origin. `exports` are the GGUF files beside the folder, by label.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
@@ -51,7 +64,7 @@ class Publication(Closed):
     teacher: Origin
     init: Origin | None = None
     card: CardFacts
-    exports: tuple[ExportType, ...] = ()
+    exports: tuple[ExportLabel, ...] = ()
     hub: Repository | None = None
     rehearsal: bool = False
 
@@ -60,5 +73,5 @@ class Publication(Closed):
         if (self.hub is not None) == self.rehearsal:
             raise ValueError("name either `hub` or `rehearsal: true`, not both and not neither")
         if len(set(self.exports)) < len(self.exports):
-            raise ValueError("`exports` names a type twice")
+            raise ValueError("`exports` names a label twice")
         return self

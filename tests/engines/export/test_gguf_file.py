@@ -15,13 +15,13 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from model_workshop import KINDS, Workshop
 from refute.engines.export.gguf.file import Exported, export_gguf, read_source
-from refute.engines.export.gguf.recipes import Label
 from refute.engines.export.proofs.conversion import compare, in_llama_cpp
 from refute.engines.model.forward.gguf_weights import GgufWeights
 from refute.engines.model.forward.numpy_forward import reference_logits
 from refute.engines.model.forward.parity import compare_logits
 from refute.engines.model.gguf import metadata, open_gguf
 from refute.errors import MissingInputsError, NonFiniteError, RefuteError, UsageError
+from refute.spec.publication import ExportLabel
 
 IDS = np.array([5, 17, 250, 3, 99, 42, 7, 201, 64, 12, 31])
 
@@ -30,7 +30,9 @@ def silent(*_: object) -> None:
     """A report that nobody reads."""
 
 
-def made(workshop: Workshop, kind: str, label: Label = Label.F32, *, tied: bool = True) -> tuple[Path, Exported]:
+def made(
+    workshop: Workshop, kind: str, label: ExportLabel = ExportLabel.F32, *, tied: bool = True
+) -> tuple[Path, Exported]:
     """A folder with a random model of `kind`, without windows, which llama.cpp has none of; and its file."""
     model = workshop.model(kind, tied=tied)
     model.config.sliding_window = None
@@ -61,13 +63,15 @@ def test_llama_cpp_reads_the_same_model(workshop: Workshop, kind: str) -> None:
 @pytest.mark.parametrize(
     ("label", "kinds", "off"),
     [
-        (Label.F16, {"F16", "F32"}, 1e-3),
-        (Label.BF16, {"BF16", "F32"}, 1e-2),
-        (Label.Q8_0, {"Q8_0", "F32"}, 1e-2),
-        (Label.Q4_0, {"Q4_0", "Q8_0", "F32"}, 0.12),
+        (ExportLabel.F16, {"F16", "F32"}, 1e-3),
+        (ExportLabel.BF16, {"BF16", "F32"}, 1e-2),
+        (ExportLabel.Q8_0, {"Q8_0", "F32"}, 1e-2),
+        (ExportLabel.Q4_0, {"Q4_0", "Q8_0", "F32"}, 0.12),
     ],
 )
-def test_matrices_are_stored_as_the_label_says(workshop: Workshop, label: Label, kinds: set[str], off: float) -> None:
+def test_matrices_are_stored_as_the_label_says(
+    workshop: Workshop, label: ExportLabel, kinds: set[str], off: float
+) -> None:
     """Vectors stay F32, the embedding never goes below eight bits, and the numbers are those of the folder."""
     folder, exported = made(workshop, "llama", label)
     assert set(exported.tensors) == kinds
@@ -85,7 +89,7 @@ def test_blocks_are_those_of_gguf_itself(workshop: Workshop) -> None:
     """Cut into pieces, converted by torch: to the byte what the format's own package makes."""
     folder, _ = made(workshop, "llama")
     numbers = load_file(folder / "model.safetensors")["model.layers.0.mlp.up_proj.weight"].numpy()
-    for label in (Label.F16, Label.BF16, Label.Q8_0, Label.Q4_0):
+    for label in (ExportLabel.F16, ExportLabel.BF16, ExportLabel.Q8_0, ExportLabel.Q4_0):
         export_gguf(read_source(folder), workshop.root / "again.gguf", label, silent)
         tensor = next(
             each for each in open_gguf(workshop.root / "again.gguf").tensors if each.name == "blk.0.ffn_up.weight"
@@ -102,7 +106,7 @@ def test_the_vocabulary_is_told_whole(workshop: Workshop) -> None:
     folder = workshop.folder(model)
     workshop.tokenizer.chat_template = None
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 0]}), encoding="utf-8")
-    export_gguf(read_source(folder), workshop.root / "model.gguf", Label.F16, silent)
+    export_gguf(read_source(folder), workshop.root / "model.gguf", ExportLabel.F16, silent)
     reader = open_gguf(workshop.root / "model.gguf")
 
     def told(key: str) -> Any:
@@ -123,7 +127,7 @@ def test_the_vocabulary_is_told_whole(workshop: Workshop) -> None:
 def test_a_window_ends_the_context(workshop: Workshop) -> None:
     """llama.cpp has no windows for mistral: beyond one it would see what the model never saw."""
     folder = workshop.folder(workshop.model("mistral"))
-    export_gguf(read_source(folder), workshop.root / "model.gguf", Label.F32, silent)
+    export_gguf(read_source(folder), workshop.root / "model.gguf", ExportLabel.F32, silent)
     assert metadata(open_gguf(workshop.root / "model.gguf"), "llama.context_length") == 4
 
 
@@ -165,27 +169,42 @@ def lower_case(changed: Tokenizer) -> None:
     changed.normalizer = normalizers.Lowercase()
 
 
-REFUSED: dict[str, tuple[Any, Label, type[RefuteError], str]] = {
-    "architecture": (lambda f: config(f, model_type="gpt_neox"), Label.F16, UsageError, "this is 'gpt_neox'"),
+REFUSED: dict[str, tuple[Any, ExportLabel, type[RefuteError], str]] = {
+    "architecture": (lambda f: config(f, model_type="gpt_neox"), ExportLabel.F16, UsageError, "this is 'gpt_neox'"),
     "rope": (
         lambda f: config(f, rope_parameters={"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}),
-        Label.F16,
+        ExportLabel.F16,
         UsageError,
         "rope type 'yarn'",
     ),
-    "nan": (planted("model.norm.weight", float("nan")), Label.F32, NonFiniteError, "output_norm.weight holds NaN"),
+    "nan": (
+        planted("model.norm.weight", float("nan")),
+        ExportLabel.F32,
+        NonFiniteError,
+        "output_norm.weight holds NaN",
+    ),
     "infinity": (
         planted("model.layers.0.mlp.up_proj.weight", float("-inf")),
-        Label.Q8_0,
+        ExportLabel.Q8_0,
         NonFiniteError,
         "blk.0.ffn_up",
     ),
-    "too large": (planted("model.embed_tokens.weight", 7e4), Label.F16, NonFiniteError, "70000, and float16 ends"),
-    "tokens": (tokenizer(lambda t: t.add_tokens(["<one>", "<more>"])), Label.F16, UsageError, "ids up to 301"),
-    "splitting": (tokenizer(split_by_digits_of_three), Label.F16, UsageError, "splits text by"),
-    "normalizer": (tokenizer(lower_case), Label.F16, UsageError, "Lowercase"),
-    "label": (lambda _: None, Label.Q4_K_M, UsageError, "100% of its weights"),
-    "cut": (lambda f: (f / "model.safetensors").write_bytes(b"\x08"), Label.F16, MissingInputsError, "safetensors"),
+    "too large": (
+        planted("model.embed_tokens.weight", 7e4),
+        ExportLabel.F16,
+        NonFiniteError,
+        "70000, and float16 ends",
+    ),
+    "tokens": (tokenizer(lambda t: t.add_tokens(["<one>", "<more>"])), ExportLabel.F16, UsageError, "ids up to 301"),
+    "splitting": (tokenizer(split_by_digits_of_three), ExportLabel.F16, UsageError, "splits text by"),
+    "normalizer": (tokenizer(lower_case), ExportLabel.F16, UsageError, "Lowercase"),
+    "label": (lambda _: None, ExportLabel.Q4_K_M, UsageError, "100% of its weights"),
+    "cut": (
+        lambda f: (f / "model.safetensors").write_bytes(b"\x08"),
+        ExportLabel.F16,
+        MissingInputsError,
+        "safetensors",
+    ),
 }
 
 
@@ -207,6 +226,6 @@ def test_bfloat16_folders_are_read(workshop: Workshop) -> None:
     """What is stored in bfloat16 is the same numbers in a file of float32."""
     model: Any = workshop.model("qwen2")
     folder = workshop.folder(model.to(torch.bfloat16))
-    export_gguf(read_source(folder), workshop.root / "model.gguf", Label.F32, silent)
+    export_gguf(read_source(folder), workshop.root / "model.gguf", ExportLabel.F32, silent)
     found = compare_logits(reference_logits(workshop.root / "model.gguf", IDS), reference_logits(folder, IDS))
     assert found.max_abs < 1e-5

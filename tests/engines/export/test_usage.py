@@ -9,9 +9,9 @@ import pytest
 
 from model_workshop import Workshop
 from refute.engines.export.gguf.file import export_gguf, read_source
-from refute.engines.export.gguf.recipes import Label
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
 from refute.engines.export.usage.stranger import reachable
+from refute.spec.publication import ExportLabel
 
 
 def test_a_host_that_answers_is_noticed() -> None:
@@ -32,7 +32,7 @@ def test_three_engines_say_the_same(workshop: Workshop, tmp_path: Path) -> None:
     """Refute's own forward, transformers and llama.cpp, greedily, from the released files alone."""
     folder = workshop.folder(workshop.model("llama"))
     file = tmp_path / "model.F32.gguf"
-    export_gguf(read_source(folder), file, Label.F32, lambda *_: None)
+    export_gguf(read_source(folder), file, ExportLabel.F32, lambda *_: None)
     python = fresh_python(tmp_path / "fresh")
     said = {}
     for engine, path in (("refute", folder), ("transformers", folder), ("llama.cpp", file)):

@@ -15,6 +15,7 @@ from refute.cli.options import Json
 if TYPE_CHECKING:
     from refute.engines.export.gguf.file import Exported
     from refute.job import ProgressCallback
+    from refute.spec.publication import ExportLabel
 
 
 class Type(StrEnum):
@@ -54,9 +55,8 @@ def export(
 
 def _to_gguf(folder: Path, to: Path, kind: Type, report: ProgressCallback) -> dict[str, object]:
     from refute.engines.export.gguf.file import export_gguf, read_source
-    from refute.engines.export.gguf.recipes import Label
 
-    return _as_json(export_gguf(read_source(folder), to, Label(kind.value), report))
+    return _as_json(export_gguf(read_source(folder), to, ExportLabel(kind.value), report))
 
 
 def _as_json(made: Exported) -> dict[str, object]:

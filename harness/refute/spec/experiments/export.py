@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from refute.spec.fields import Closed, Positive
+from refute.spec.publication import ExportLabel
 
 
 class ExportConfig(Closed):
     """What enters `export`: what the files are called, and their labels. F16 is made in any case."""
 
     name: str
-    labels: tuple[str, ...]
+    labels: tuple[ExportLabel, ...]
 
 
 class ConversionConfig(Closed):

@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 
 from model_workshop import Workshop
 from refute.engines.export.gguf.file import export_gguf, read_source
-from refute.engines.export.gguf.recipes import Label
 from refute.engines.model.forward.numpy_forward import reference_logits
 from refute.engines.model.tools.inspect import inspect_model
 from refute.engines.model.tools.stamp import stamp_model, stated, stated_fields
 from refute.engines.model.tools.stored import open_stored
 from refute.errors import UsageError
+from refute.spec.publication import ExportLabel
 from released_model import released, sound_model  # noqa: F401  # fixtures
 
 FIELDS = {"name": "Tiny", "author": "Ann", "license": "mit", "base_model": "org/big", "datasets": "org/texts"}
@@ -62,7 +62,7 @@ def test_a_stamp_is_kept_through_conversion(workshop: Workshop) -> None:
     """From config.json into the metadata of the file that is made of the folder."""
     folder = workshop.folder(workshop.model("llama"))
     stamp_model(folder, FIELDS)
-    made = export_gguf(read_source(folder), workshop.root / "made.F32.gguf", Label.F32, lambda *_: None)
+    made = export_gguf(read_source(folder), workshop.root / "made.F32.gguf", ExportLabel.F32, lambda *_: None)
     assert stated_fields(open_stored(made.path)) == FIELDS
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from refute.disk import file_sha256
 from refute.engines.export.gguf.file import Source, export_gguf, read_source
-from refute.engines.export.gguf.recipes import Label
 from refute.errors import UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.export import ExportedFile, Exports
 from refute.spec.experiments.evidence_files import EXPORTED, EXPORTS, GGUF_FILES, MODEL, STUDENT
 from refute.spec.experiments.export import ExportConfig
 from refute.spec.experiments.parsing import parse_config
+from refute.spec.publication import ExportLabel
 
 # Full precision, by which a conversion is proven and against which quantised files are held.
-REFERENCE = Label.F16
+REFERENCE = ExportLabel.F16
 
 
 def export(job: Job) -> None:
@@ -30,7 +30,7 @@ def export(job: Job) -> None:
     folder = job.out / GGUF_FILES.name
     folder.mkdir()
     files, refused = [], {}
-    for label in dict.fromkeys((REFERENCE, *map(Label, config.labels))):
+    for label in dict.fromkeys((REFERENCE, *config.labels)):
         try:
             files.append(_export(job, source, folder / f"{config.name}.{label.value}.gguf", label))
         except UsageError as error:
@@ -39,7 +39,7 @@ def export(job: Job) -> None:
     EXPORTS.write(job.out, made)
 
 
-def _export(job: Job, source: Source, target: Path, label: Label) -> ExportedFile:
+def _export(job: Job, source: Source, target: Path, label: ExportLabel) -> ExportedFile:
     made = export_gguf(source, target, label, job.report)
     return ExportedFile(
         file=target.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from refute.engines.export.experiments.exports import exported, reference
-from refute.engines.export.gguf.recipes import Label
 from refute.engines.export.proofs.quantisation import compare_blocks, known_bad, open_blocks
 from refute.errors import ExperimentError
 from refute.job import Job
@@ -11,6 +10,7 @@ from refute.spec.experiments.evidence.export import Quantisation, Quantisations
 from refute.spec.experiments.evidence_files import QUANTISATION
 from refute.spec.experiments.export import ProofConfig
 from refute.spec.experiments.parsing import parse_config
+from refute.spec.publication import ExportLabel
 
 
 def prove_quantisation(job: Job) -> None:
@@ -31,7 +31,10 @@ def prove_quantisation(job: Job) -> None:
     bad: dict[str, Quantisation] = {}
     for done, each in enumerate(made.files, start=1):
         blocks, _ = open_blocks(folder / each.file)
-        found.append(compare_blocks(each.file, Label(each.label), layers, blocks, full))
-        bad |= {f"{each.label} {name}": one for name, one in known_bad(Label(each.label), layers, blocks, full).items()}
+        found.append(compare_blocks(each.file, ExportLabel(each.label), layers, blocks, full))
+        bad |= {
+            f"{each.label} {name}": one
+            for name, one in known_bad(ExportLabel(each.label), layers, blocks, full).items()
+        }
         job.progress("compare tensors", done, len(made.files))
     QUANTISATION.write(job.out, Quantisations(reference=file.file, files=tuple(found), known_bad=bad))

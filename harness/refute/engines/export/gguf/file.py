@@ -15,7 +15,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
 from refute.disk import writing
 from refute.engines.export.gguf.architectures import in_llama_cpp_order, llama_cpp_name, write_sizes
 from refute.engines.export.gguf.blocks import Numbers, to_blocks
-from refute.engines.export.gguf.recipes import RECIPES, Label, Stored, speaks_of, stored_as
+from refute.engines.export.gguf.recipes import RECIPES, Stored, speaks_of, stored_as
 from refute.engines.export.gguf.vocabulary import Vocabulary, read_vocabulary
 from refute.engines.model.forward.hf_weights import SafetensorsWeights, read_config
 from refute.engines.model.forward.weights import Shape
@@ -23,6 +23,7 @@ from refute.engines.model.tools.stamp import stated_fields, write_fields
 from refute.engines.model.tools.stored import open_stored
 from refute.errors import UsageError
 from refute.job import ProgressCallback
+from refute.spec.publication import ExportLabel
 
 _QUANTISATION_VERSION = 2  # of ggml's block formats
 # A label that most of the weights do not follow would mislead whoever chooses a file by it.
@@ -94,7 +95,7 @@ def read_source(folder: Path) -> Source:
     return Source(stated.get("name", folder.resolve().name), architecture, config, weights, vocabulary, stated)
 
 
-def export_gguf(source: Source, target: Path, label: Label, report: ProgressCallback) -> Exported:
+def export_gguf(source: Source, target: Path, label: ExportLabel, report: ProgressCallback) -> Exported:
     """Write `source` to `target`, whole or not at all; one tensor at a time is in memory.
 
     Raises UsageError for a label that most weights cannot follow, NonFiniteError for NaN and what a format cannot hold,
@@ -127,7 +128,7 @@ def export_gguf(source: Source, target: Path, label: Label, report: ProgressCall
     )
 
 
-def _lay_out(weights: ModelWeights, label: Label) -> dict[str, Stored]:
+def _lay_out(weights: ModelWeights, label: ExportLabel) -> dict[str, Stored]:
     """Tensors in the order of the computation, and how each is stored."""
     layers = weights.shape.layers
     names = sorted(weights.names, key=_place)
@@ -147,7 +148,7 @@ def _fallback_share(weights: ModelWeights, layout: Mapping[str, Stored]) -> floa
     return sum(count for name, count in spoken_of.items() if layout[name].fell_back) / sum(spoken_of.values())
 
 
-def _refuse_misleading(name: str, label: Label, fallback: float) -> None:
+def _refuse_misleading(name: str, label: ExportLabel, fallback: float) -> None:
     if fallback > _MOST_FALLBACK:
         blocks = GGML_QUANT_SIZES[RECIPES[label].matrices][0]
         raise UsageError(
@@ -157,7 +158,7 @@ def _refuse_misleading(name: str, label: Label, fallback: float) -> None:
         )
 
 
-def _describe(writer: GGUFWriter, name: str, label: Label) -> None:
+def _describe(writer: GGUFWriter, name: str, label: ExportLabel) -> None:
     writer.add_type("model")
     writer.add_name(name)
     writer.add_file_type(RECIPES[label].file_type)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
+
+from refute.spec.publication import ExportLabel
 
 # Tensors that every token passes through and that quantisation hurts most: the embedding, and the head.
 _VOCABULARY_WIDE = frozenset({"token_embd.weight", "output.weight"})
@@ -16,19 +17,6 @@ _FALLBACK = {
     GGMLQuantizationType.Q5_K: GGMLQuantizationType.Q5_1,
     GGMLQuantizationType.Q6_K: GGMLQuantizationType.Q8_0,
 }
-
-
-class Label(StrEnum):
-    """How a GGUF file is quantised, spelt as in file names and as the hub reads them."""
-
-    F32 = "F32"
-    F16 = "F16"
-    BF16 = "BF16"
-    Q8_0 = "Q8_0"
-    Q4_0 = "Q4_0"
-    Q4_K_M = "Q4_K_M"
-    Q5_K_M = "Q5_K_M"
-    Q6_K = "Q6_K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +46,15 @@ def _plain(
 
 _T, _F = GGMLQuantizationType, LlamaFileType
 RECIPES = {
-    Label.F32: _plain(_F.ALL_F32, _T.F32),
-    Label.F16: _plain(_F.MOSTLY_F16, _T.F16),
-    Label.BF16: _plain(_F.MOSTLY_BF16, _T.BF16),
-    Label.Q8_0: _plain(_F.MOSTLY_Q8_0, _T.Q8_0),
+    ExportLabel.F32: _plain(_F.ALL_F32, _T.F32),
+    ExportLabel.F16: _plain(_F.MOSTLY_F16, _T.F16),
+    ExportLabel.BF16: _plain(_F.MOSTLY_BF16, _T.BF16),
+    ExportLabel.Q8_0: _plain(_F.MOSTLY_Q8_0, _T.Q8_0),
     # In four bits an embedding alone costs SmolLM2-135M a fifth of its remaining quality, for 14 of 92 MB.
-    Label.Q4_0: _plain(_F.MOSTLY_Q4_0, _T.Q4_0, _T.Q8_0),
-    Label.Q4_K_M: Recipe(_F.MOSTLY_Q4_K_M, _T.Q4_K, _T.Q6_K, _T.Q6_K),
-    Label.Q5_K_M: Recipe(_F.MOSTLY_Q5_K_M, _T.Q5_K, _T.Q6_K, _T.Q6_K),
-    Label.Q6_K: _plain(_F.MOSTLY_Q6_K, _T.Q6_K),
+    ExportLabel.Q4_0: _plain(_F.MOSTLY_Q4_0, _T.Q4_0, _T.Q8_0),
+    ExportLabel.Q4_K_M: Recipe(_F.MOSTLY_Q4_K_M, _T.Q4_K, _T.Q6_K, _T.Q6_K),
+    ExportLabel.Q5_K_M: Recipe(_F.MOSTLY_Q5_K_M, _T.Q5_K, _T.Q6_K, _T.Q6_K),
+    ExportLabel.Q6_K: _plain(_F.MOSTLY_Q6_K, _T.Q6_K),
 }
 
 
@@ -83,7 +71,7 @@ class Stored:
         return bool(self.kind != self.wanted)
 
 
-def stored_as(name: str, shape: Sequence[int], label: Label, *, layers: int) -> Stored:
+def stored_as(name: str, shape: Sequence[int], label: ExportLabel, *, layers: int) -> Stored:
     """The format of the tensor `name` (GGUF's) of `shape`, rows first, in a model of so many layers."""
     wanted = GGMLQuantizationType.F32 if len(shape) == 1 else _wanted(name, RECIPES[label], layers)
     return Stored(_fitting(wanted, shape[-1]), wanted)

@@ -13,10 +13,11 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from refute.engines.export.gguf.recipes import Label, bits_per_weight, speaks_of, stored_as
+from refute.engines.export.gguf.recipes import bits_per_weight, speaks_of, stored_as
 from refute.engines.model.gguf import metadata, open_gguf
 from refute.errors import ExperimentError, MissingInputsError
 from refute.spec.experiments.evidence.export import Quantisation, StoredTensor
+from refute.spec.publication import ExportLabel
 
 _NUMBERS_AT_A_TIME = 1 << 22
 _NAN = 0xFF  # every block format has its scale in float16, which is NaN when all its bits are ones
@@ -47,7 +48,7 @@ def open_blocks(path: Path) -> tuple[dict[str, StoredBlocks], int]:
 
 
 def compare_blocks(
-    file: str, label: Label, layers: int, found: Mapping[str, StoredBlocks], full: Mapping[str, StoredBlocks]
+    file: str, label: ExportLabel, layers: int, found: Mapping[str, StoredBlocks], full: Mapping[str, StoredBlocks]
 ) -> Quantisation:
     """Each tensor of `found`, a file called `file`, beside the same of `full`.
 
@@ -63,7 +64,7 @@ def compare_blocks(
 
 
 def known_bad(
-    label: Label, layers: int, found: Mapping[str, StoredBlocks], full: Mapping[str, StoredBlocks]
+    label: ExportLabel, layers: int, found: Mapping[str, StoredBlocks], full: Mapping[str, StoredBlocks]
 ) -> dict[str, Quantisation]:
     """What is said of a file with one matrix of another layer, or a tenth too large, or NaN in a block."""
     name = "blk.0.ffn_up.weight"

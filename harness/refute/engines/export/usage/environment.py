@@ -15,6 +15,8 @@ from refute.errors import ExperimentError
 from refute.isolation.environment import clean_environment
 
 _STRANGER = Path(__file__).with_name("stranger.py")
+# Where refute is imported from: in a process of the gate no entry of `sys.path` says so.
+_OWN = Path(__file__).parents[4]
 _PATIENCE_S = 900
 
 
@@ -23,7 +25,7 @@ def fresh_python(folder: Path) -> Path:
     venv.EnvBuilder(symlinks=True, clear=True).create(folder)
     (site,) = (folder / "lib").glob("python*/site-packages")
     outer = [path for path in sys.path if Path(path).is_dir() and Path(path).name != "lib-dynload"]
-    (site / "outer.pth").write_text("".join(f"{path}\n" for path in outer), encoding="utf-8")
+    (site / "outer.pth").write_text("".join(f"{path}\n" for path in (_OWN, *outer)), encoding="utf-8")
     return folder / "bin" / "python"
 
 

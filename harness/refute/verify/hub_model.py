@@ -36,13 +36,13 @@ def parse_hub_name(named: str) -> tuple[str, str] | None:
 
 def _fetch(repo: str, commit: str) -> Path:
     try:
+        from httpx2 import HTTPError  # what the client lets through of a network that is gone
         from huggingface_hub import snapshot_download  # slow to import, and seldom needed
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         raise MissingDependencyError("models on a hub", "gate") from error
     try:
         return Path(snapshot_download(repo, revision=commit))
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UnreadableInputError(
             f"hub:{repo}@{commit} cannot be fetched: {why}",

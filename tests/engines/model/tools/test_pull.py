@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from huggingface_hub.hf_api import RepoFile
 
 from refute.engines.model.tools.pull import check_pulled, pull_model, select_teacher
-from refute.errors import DigestMismatchError, UsageError
+from refute.errors import DigestMismatchError, UnreadableInputError, UsageError
 from released_model import edit, released, sound_model  # noqa: F401  # fixtures
+from staged_run import TOKEN, open_hub
 
 file_of: Any = RepoFile  # which ships no types
 
@@ -48,6 +51,30 @@ def test_a_model_is_pulled_into_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match="is not empty"):
         pull_model("org/name", "0" * 40, tmp_path)
+
+
+def test_only_a_model_that_is_right_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a hub on the loopback: whole; then with a byte changed in its store; then from nowhere."""
+    repo, into, weights = "org/tiny", tmp_path / "models/pulled", b"weights" * 9
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with open_hub(tmp_path / "hub") as hub:
+        files = f"{hub.api}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.api)
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        api = huggingface_hub.HfApi()
+        api.create_repo(repo)
+        commit = str(api.upload_file(path_or_fileobj=weights, path_in_repo="a.safetensors", repo_id=repo).oid)
+        assert (pull_model(repo, commit, into) / "a.safetensors").read_bytes() == weights
+        shutil.rmtree(into)
+        stored = hub.storage.path(hashlib.sha256(weights).hexdigest())
+        stored.write_bytes(b"X" + weights[1:])
+        with pytest.raises(DigestMismatchError, match=r"a\.safetensors has digest"):
+            pull_model(repo, commit, into)
+    # What its client raises for this is no OSError, as for a lost connection, for which it waits half a minute.
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "nowhere://hub")
+    with pytest.raises(UnreadableInputError, match=f"{repo}@{commit} cannot be fetched"):
+        pull_model(repo, commit, into)
+    assert not list(into.parent.iterdir())
 
 
 def test_a_teacher_says_what_it_needs(released: Path, teacher_folder: Path) -> None:  # noqa: F811  # fixtures

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
+from full_disk import room_for
 from model_workshop import Workshop
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.model.forward.numpy_forward import reference_logits
 from refute.engines.model.tools.inspect import inspect_model
-from refute.engines.model.tools.stamp import stamp_model, stated, stated_fields
+from refute.engines.model.tools.stamp import front_matter, stamp_model, stated, stated_fields
 from refute.engines.model.tools.stored import open_stored
-from refute.errors import UsageError
+from refute.errors import UnwritableError, UsageError
 from refute.spec.publication import ExportLabel
 from released_model import released, sound_model  # noqa: F401  # fixtures
 
@@ -36,6 +37,31 @@ def test_a_folder_is_stamped_in_config_and_weights(released: Path) -> None:  # n
     (released / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
     assert stated(open_stored(released), "license") == "apache-2.0"
     assert not list(released.glob(".*.part"))
+
+
+def test_a_card_does_not_contradict_a_forced_stamp(released: Path) -> None:  # noqa: F811  # a fixture
+    """What it states is replaced in its head; other keys and its text stay, and what it does not state is not added."""
+    (released / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a, b]\n---\n# Größe\n---\n", encoding="utf-8")
+    assert stamp_model(released, FIELDS, force=True) == FIELDS
+    assert front_matter(released) == {"license": "mit", "tags": ["a", "b"]}
+    assert (released / "README.md").read_text(encoding="utf-8").endswith("\n---\n# Größe\n---\n")
+
+
+def test_a_full_disk_leaves_every_shard_as_it_was(released: Path) -> None:  # noqa: F811  # a fixture
+    """There was room for the first alone."""
+    weights = (released / "model.safetensors").read_bytes()
+    (released / "model.safetensors").unlink()
+    (released / "a.safetensors").write_bytes(weights_of_one("a", 8))
+    (released / "b.safetensors").write_bytes(weights)
+    before = {path.name: path.read_bytes() for path in released.iterdir()}
+    with room_for(len(weights) // 2), pytest.raises(UnwritableError):
+        stamp_model(released, FIELDS, force=True)
+    assert {path.name: path.read_bytes() for path in released.iterdir()} == before
+
+
+def weights_of_one(name: str, numbers: int) -> bytes:
+    """A safetensors file of one tensor."""
+    return save({name: np.ones(numbers, np.float32)}, {"format": "pt"})
 
 
 def test_a_gguf_file_is_stamped_where_llama_cpp_looks(workshop: Workshop) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refute.disk import file_sha256
+from refute.disk import file_sha256, writing
 from refute.engines.model.tools.inspect import Inspection, inspect_model
 from refute.errors import DigestMismatchError, ExperimentError, UnreadableInputError, UsageError
 
@@ -34,24 +36,39 @@ class Selection:
 def pull_model(repo: str, commit: str, into: Path) -> Path:
     """The files of that commit in `into`, each with the digest that the hub states (SHA-256, or git's SHA-1).
 
-    Raises UsageError where `into` is not empty, UnreadableInputError where the hub does not give them, and
-    DigestMismatchError, naming the file, for bytes that are not the ones that were promised.
+    They are fetched and checked beside `into`, which is there only when all of them are right. Raises UsageError where
+    `into` is not empty, UnreadableInputError where the hub does not give them, DigestMismatchError, naming the file,
+    for bytes that are not the ones that were promised, and UnwritableError for a full disk.
     """
-    from huggingface_hub import HfApi, snapshot_download  # slow to import
-    from huggingface_hub.errors import HfHubHTTPError
-
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is not empty", hint="name a new folder: what lies there would be taken for the model")
+    draft = into.with_name(f".{into.name}.{os.getpid()}.part")
     try:
-        stated = list(HfApi().list_repo_tree(repo, revision=commit, recursive=True))
-        snapshot_download(repo, revision=commit, local_dir=into)
-    except (HfHubHTTPError, OSError, ValueError) as error:
+        with writing(into):
+            draft.mkdir(parents=True)
+        check_pulled(draft, _fetch(repo, commit, draft))
+        with writing(into):
+            draft.replace(into)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return into
+
+
+def _fetch(repo: str, commit: str, into: Path) -> Sequence[Any]:
+    """Bring the files, and return what the hub states of each."""
+    from httpx2 import HTTPError  # what the client lets through of a network that is gone
+    from huggingface_hub import HfApi  # slow to import
+
+    hub = HfApi()
+    try:
+        stated = list(hub.list_repo_tree(repo, revision=commit, recursive=True))
+        hub.snapshot_download(repo, revision=commit, local_dir=into)
+    except (HTTPError, OSError, ValueError) as error:
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UnreadableInputError(
             f"{repo}@{commit} cannot be fetched: {why}", hint="check name, network and HF_TOKEN"
         ) from error
-    check_pulled(into, stated)
-    return into
+    return stated
 
 
 def check_pulled(folder: Path, stated: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +36,9 @@ GGUF_KEYS: Mapping[str, str] = MappingProxyType(
 )
 _COUNTS = MappingProxyType({"base_model": "general.base_model.count", "datasets": "general.dataset.count"})
 _PROVENANCE = "provenance"
+_CARD = "README.md"
+# What puts a file's new content at a path.
+_Write = Callable[[Path], object]
 _SAYS_NOTHING = frozenset({"", "unknown", "proprietary", "tbd", "none"})
 
 
@@ -52,35 +55,34 @@ def stated(stored: StoredModel, field: str) -> str | None:
 
 def front_matter(folder: Path) -> dict[str, Any]:
     """The YAML at the head of a card; empty where there is none."""
-    card = folder / "README.md"
+    return _card_parts(folder)[1]
+
+
+def _card_parts(folder: Path) -> tuple[str, dict[str, Any], str]:
+    """What stands before the YAML of a card, what it says, and what follows; where there is none, all follows."""
+    card = folder / _CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    _, opening, rest = text.partition("---\n")
-    head, closing, _ = rest.partition("\n---")
-    if not opening or not closing:
-        return {}
+    before, opening, rest = text.partition("---\n")
+    head, closing, body = rest.partition("\n---")
     try:
-        found = yaml.safe_load(head)
+        found = yaml.safe_load(head) if opening and closing else None
     except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = None
+    return (before + opening, found, closing + body) if isinstance(found, dict) else ("", {}, text)
 
 
 def stamp_model(path: Path, fields: Mapping[str, str], *, force: bool = False) -> dict[str, str]:
     """Write `fields` into the folder or GGUF file at `path`, read them back and return what it states now.
 
-    The weights keep every bit, and the model's digest becomes another: stamp it before it is judged. Raises UsageError
-    for no field, an unknown one, one that says nothing, and without `force` for one that is stated otherwise already;
-    what `open_stored` raises; UnwritableError for a full disk, with the model as it was.
+    A card is changed where it states one of them otherwise, for it counts first. The weights keep every bit, and the
+    model's digest becomes another: stamp it before it is judged. There must be room for all of it a second time.
+    Raises UsageError for no field, an unknown one, one that says nothing, and without `force` for one that is stated
+    otherwise already; what `open_stored` raises; UnwritableError for a full disk, with the model as it was.
     """
     stored = open_stored(path)
     _check(stored, fields, force=force)
     with writing(path):
-        if stored.format == "gguf":
-            _stamp_gguf(path, fields)
-        else:
-            for file in sorted(path.glob("*.safetensors")):
-                _stamp_safetensors(file, fields)
-            _stamp_config(path / CONFIG, fields)
+        _replace({path: _stamp_gguf(path, fields)} if stored.format == "gguf" else _stamp_folder(path, fields))
     return stated_fields(open_stored(path))
 
 
@@ -112,13 +114,29 @@ def _check(stored: StoredModel, fields: Mapping[str, str], *, force: bool) -> No
             raise UsageError(f"{stored.path} states {field} = {before!r} already", hint="give --force to replace it")
 
 
-def _stamp_config(path: Path, fields: Mapping[str, str]) -> None:
+def _stamp_folder(folder: Path, fields: Mapping[str, str]) -> dict[Path, _Write]:
+    writes = {file: _stamp_safetensors(file, fields) for file in sorted(folder.glob("*.safetensors"))}
+    writes[folder / CONFIG] = _stamp_config(folder / CONFIG, fields)
+    if any(fields.get(field, stated) != stated for field, stated in front_matter(folder).items()):
+        writes[folder / _CARD] = _stamp_card(folder, fields)
+    return writes
+
+
+def _stamp_config(path: Path, fields: Mapping[str, str]) -> _Write:
     config = read_object(path)
     config[_PROVENANCE] = {**(config.get(_PROVENANCE) or {}), **fields}
-    _replace(path, lambda out: out.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8"))
+    return lambda out: out.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _stamp_safetensors(path: Path, fields: Mapping[str, str]) -> None:
+def _stamp_card(folder: Path, fields: Mapping[str, str]) -> _Write:
+    """Another head of the card, and the same text below it."""
+    before, head, after = _card_parts(folder)
+    head |= {field: value for field, value in fields.items() if field in head}
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True).removesuffix("\n")
+    return lambda out: out.write_text(before + text + after, "utf-8")
+
+
+def _stamp_safetensors(path: Path, fields: Mapping[str, str]) -> _Write:
     """Another header before the same bytes."""
     file_tensors(path)  # which refuses what is damaged
     with path.open("rb") as stream:
@@ -134,10 +152,10 @@ def _stamp_safetensors(path: Path, fields: Mapping[str, str]) -> None:
             target.write(len(text).to_bytes(8, "little") + text)
             shutil.copyfileobj(source, target, 1 << 20)
 
-    _replace(path, write)
+    return write
 
 
-def _stamp_gguf(path: Path, fields: Mapping[str, str]) -> None:
+def _stamp_gguf(path: Path, fields: Mapping[str, str]) -> _Write:
     reader = open_gguf(path)
     architecture = str(metadata(reader, "general.architecture"))
 
@@ -153,7 +171,7 @@ def _stamp_gguf(path: Path, fields: Mapping[str, str]) -> None:
         writer.write_tensors_to_file()
         writer.close()
 
-    _replace(path, write)
+    return write
 
 
 def _copy_settings(reader: GGUFReader, writer: GGUFWriter, *, without: set[str]) -> None:
@@ -164,12 +182,15 @@ def _copy_settings(reader: GGUFReader, writer: GGUFWriter, *, without: set[str])
             writer.add_key_value(key, field.contents(), kind, sub_type=inside)
 
 
-def _replace(path: Path, write: Any) -> None:
-    """Put what `write` writes in the place of `path`, whole or not at all; nothing is left beside it."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _replace(writes: Mapping[Path, _Write]) -> None:
+    """Put every new content in the place of its file once all of it is written; nothing is left beside them."""
+    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writes}
     try:
-        write(staged)
-        staged.chmod(0o644)
-        staged.replace(path)
+        for path, write in writes.items():
+            write(drafts[path])
+            drafts[path].chmod(0o644)
+        for path, draft in drafts.items():
+            draft.replace(path)
     finally:
-        staged.unlink(missing_ok=True)
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)

@@ -25,6 +25,10 @@ PROMPT = "def f1(n):\n"
         (range(30), "a text", None),
         ([1] * 15, "aaa", None),
         ((), "", "nothing was generated"),
+        ([5], "", "and no text"),
+        (range(9), " \n", "and no text"),
+        (range(9), "a cut character \ufffd", None),
+        (range(9), "\ufffd", "no character of a text"),
         (range(9), "a\ufffdb", "no character of a text"),
         (range(9), "a\x07", "no character of a text"),
         ([1, 2, 3] * 10, "abc", "of its runs of three tokens"),
@@ -62,6 +66,16 @@ def test_speed_is_measured_beside_the_bare_engine(workshop: Workshop) -> None:
     assert (found.n, found.new_tokens) == (2, 3)
     assert 0 < found.p50_ms <= found.p99_ms
     assert min(found.prompt_tokens_per_s, found.generated_tokens_per_s, found.bare_tokens_per_s, found.ratio) > 0
+
+
+def test_the_likeliest_token_can_always_be_drawn(workshop: Workshop) -> None:
+    """Of no share of the tokens there is one left; after no token there is none to go on from."""
+    with open_engine(workshop.folder(workshop.model("llama")), threads=1) as engine:
+        ids = engine.encode(PROMPT)
+        drawn = engine.generate(ids, Sampling(3, temperature=1.0, top_p=0.0, to_the_end=True))
+        assert drawn.ids == engine.generate(ids, Sampling(3, to_the_end=True)).ids
+        with pytest.raises(UsageError, match="the prompt has no token"):
+            engine.generate([], Sampling(3))
 
 
 @pytest.mark.slow  # generates in two engines

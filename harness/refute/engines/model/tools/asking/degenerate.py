@@ -12,10 +12,15 @@ _BLANK = frozenset("\n\r\t")
 
 
 def degenerate(ids: Sequence[int], text: str) -> str | None:
-    """Why the answer is degenerate, in words; None where it is not. Short answers may repeat themselves."""
+    """Why the answer is degenerate, in words; None where it is not. Short answers may repeat themselves.
+
+    U+FFFD at the very end is a character of several tokens that the last one cut, and no fault.
+    """
     if not ids:
         return "nothing was generated"
-    if odd := sorted({each for each in text if _is_odd(each)}):
+    if not text.strip():
+        return f"{len(ids)} tokens were generated, and no text"
+    if odd := sorted({each for each in text.rstrip("\ufffd") or text if _is_odd(each)}):
         return f"the text holds {odd[0]!a}, which is no character of a text"
     runs = list(zip(ids, ids[1:], ids[2:], strict=False))
     share = len(set(runs)) / max(len(runs), 1)

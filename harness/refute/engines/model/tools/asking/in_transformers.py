@@ -47,7 +47,12 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        """Go on from `prompt`, one token at a time. Raises NonFiniteError for logits that are none."""
+        """Go on from `prompt`, one token at a time.
+
+        Raises UsageError for an empty prompt, NonFiniteError for logits that are none.
+        """
+        if not prompt:
+            raise UsageError("the prompt has no token", hint="give a text for the model to go on from")
         draw = torch.Generator().manual_seed(sampling.seed)
         begun = time.perf_counter()
         found = self._model(input_ids=torch.tensor([list(prompt)]), use_cache=True)
@@ -79,7 +84,9 @@ def _choose(logits: Tensor, sampling: Sampling, draw: torch.Generator) -> int:
     if sampling.temperature == 0.0:
         return int(logits.argmax())
     shares, order = torch.softmax(logits / sampling.temperature, dim=-1).sort(descending=True)
-    shares[shares.cumsum(dim=-1) - shares >= sampling.top_p] = 0.0
+    beyond = shares.cumsum(dim=-1) - shares >= sampling.top_p
+    beyond[0] = False  # the likeliest stays, whatever share is asked for
+    shares[beyond] = 0.0
     return int(order[torch.multinomial(shares, 1, generator=draw)])
 
 

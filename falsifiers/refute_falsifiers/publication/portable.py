@@ -13,6 +13,7 @@ from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, 
 _NEED, _FACTS, _LOGITS = "generations", "generations.json", "logits.safetensors"
 _TEXTS, _PROMPTS = 40, 3
 _MOST_LOUD = 30.0  # logits of a language model lie within
+_ROUNDING = 1e-4  # what float32 makes of such a difference
 
 
 def _logits(seed: int = 17) -> NDArray[np.float32]:
@@ -30,7 +31,11 @@ def _lay_out(bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.fl
     found = {name: _count(bench, name, int(wrong.get(name, 0)), most[name]) for name in counts}
     bar = bench.bar("max_difference")
     loud = wrong.get("max_difference", 0.0)
-    off = (bar.failing if loud else bar.holding)(loud, low=0.0, high=_MOST_LOUD)
+    # Logits of what could not be opened are not compared.
+    most_off = 0.0 if found["failed_loads"] else _MOST_LOUD
+    find = bar.failing if loud else bar.holding
+    as_given = not loud and bar.satisfied_by(0.0)
+    off = 0.0 if as_given else find(min(loud, most_off), low=0.0, high=most_off, within=_ROUNDING)
     away = np.ones_like(_logits()) if towards is None else towards / np.abs(towards).max()
     bench.put_arrays(_NEED, _LOGITS, {"newer": _logits(), "older": (_logits() + np.float32(off) * away)})
     facts = {
@@ -93,6 +98,7 @@ def a_faulted_folder_of_this_run(bench: Bench) -> None:
 
 def logits_of_fewer_positions(bench: Bench) -> None:
     """One side answered at fewer positions: nobody can compare them."""
+    bench.bar("failed_loads").holding(0.0, low=0.0, high=0.0, whole=True)  # what failed is not compared anyway
     _lay_out(bench, {})
     bench.put_arrays(_NEED, _LOGITS, {"newer": _logits(), "older": _logits()[:, :2].copy()})
 

@@ -51,7 +51,7 @@ def test_a_checkpoint_edited_with_its_digest_is_found(audit: Callable[..., Audit
     (place / "state.json").write_text(json.dumps(state), encoding="utf-8")
     made.train()
     made.redo()
-    assert made.measure("segments-redone")["distance"] > 0.1
+    assert made.measure("segments-redone")["resumed_distance"] > 0.1
 
 
 def test_entries_exchanged_in_the_release_are_found(honest: Audit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -206,7 +207,11 @@ def test_a_full_disk_is_an_error_and_the_rows_before_it_count(tmp_path: Path) ->
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    ended = subprocess.run(command(samples, out), capture_output=True, text=True, check=False, preexec_fn=fill)
+    # Python would leave what it compiles cut short, for whoever comes next.
+    kept = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        command(samples, out), capture_output=True, text=True, check=False, preexec_fn=fill, env=kept
+    )
     assert ended.returncode == 7
     assert f"refute: cannot write {out}: " in ended.stderr
     figures = json.loads(subprocess.run(command(samples, out), capture_output=True, text=True, check=True).stdout)

@@ -15,7 +15,6 @@ from refute.cli.options import Json
 if TYPE_CHECKING:
     from refute.engines.export.gguf.file import Exported
     from refute.job import ProgressCallback
-    from refute.spec.publication import ExportLabel
 
 
 class Type(StrEnum):
@@ -55,6 +54,7 @@ def export(
 
 def _to_gguf(folder: Path, to: Path, kind: Type, report: ProgressCallback) -> dict[str, object]:
     from refute.engines.export.gguf.file import export_gguf, read_source
+    from refute.spec.publication import ExportLabel
 
     return _as_json(export_gguf(read_source(folder), to, ExportLabel(kind.value), report))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from refute.job import ProgressCallback
 
 
+# `ExportLabel` once more: that one's module loads pydantic, which no command's help does; a test holds them equal.
 class Type(StrEnum):
     """How weights are stored; safetensors know the first three."""
 

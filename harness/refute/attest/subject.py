@@ -154,7 +154,7 @@ def _refuse_special(kind: int, path: Path) -> None:
             hint="copy the files into a folder of their own (cp -rL), or name the hub's snapshot folder itself",
         )
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise VerificationError(f"{path} is neither a file nor a folder")
+        raise VerificationError(f"{path} is neither a file nor a folder", hint="name a model folder, or a GGUF file")
 
 
 def _check_names(names: list[str], root: Path) -> None:

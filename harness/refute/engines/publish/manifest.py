@@ -96,7 +96,9 @@ def _paths(folder: Path) -> Iterator[str]:
         if path.is_file():
             yield path.relative_to(folder).as_posix()
         elif not path.is_dir():
-            raise UnreadableInputError(f"{path} is neither a file nor a folder")
+            raise UnreadableInputError(
+                f"{path} is neither a file nor a folder", hint="take it away, or stage the release again"
+            )
 
 
 def _passed(

@@ -121,7 +121,10 @@ def _list_under_tag(repository: Repository, descriptor: dict[str, Json]) -> None
     index = parse_json(found.body, what="the list of referrers") if found.status == 200 else {}
     listed = index.get("manifests", []) if isinstance(index, dict) else None
     if not isinstance(listed, list):
-        raise ServiceError(f"what {repository.host} lists as referrers of {repository.digest} is no index")
+        raise ServiceError(
+            f"what {repository.host} lists as referrers of {repository.digest} is no index",
+            hint="ask its operator whether it speaks OCI 1.1, or attach to another registry",
+        )
     if descriptor not in listed:
         content: dict[str, Json] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*listed, descriptor]}
         _call(repository, tag, "PUT", canonical_json(content), INDEX, (201,))
@@ -140,7 +143,10 @@ def _call(
     """What the registry answers at `place`, which it may have named itself. Only it is told the token."""
     url = urllib.parse.urljoin(repository.url(""), place)
     if not url.startswith(("https://", "http://")):
-        raise ServiceError(f"the registry names {url!a} as the place to upload to")
+        raise ServiceError(
+            f"the registry names {url!a} as the place to upload to",
+            hint="attach to another registry: uploads leave its host on no account",
+        )
     request = urllib.request.Request(url, data, method=method)  # noqa: S310  # above
     for name, value in (("Accept", ", ".join(accept)), ("Content-Type", media_type)):
         if value:

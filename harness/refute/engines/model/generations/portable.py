@@ -181,7 +181,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise MissingInputsError(f"{path} cannot be read: {error}", hint="fetch the model's files again") from error
     if not isinstance(found, dict):
-        raise MissingInputsError(f"{path} holds {type(found).__name__}, expected a JSON object")
+        raise MissingInputsError(
+            f"{path} holds {type(found).__name__}, expected a JSON object", hint="fetch the file again"
+        )
     return found
 
 

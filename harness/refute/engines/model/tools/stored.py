@@ -179,5 +179,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UnreadableInputError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise UnreadableInputError(f"{path} holds {type(found).__name__}, expected a JSON object")
+        raise UnreadableInputError(
+            f"{path} holds {type(found).__name__}, expected a JSON object", hint="fetch the file again"
+        )
     return found

@@ -83,8 +83,18 @@ class Workshop:
         self.tokenizer.save_pretrained(self.root / "hf")
         return self.root / "hf"
 
-    def gguf_file(self, model: PreTrainedModel, *, block_format: str = "F32", architecture: str | None = None) -> Path:
-        """The model as llama.cpp's converter writes it: llama's q and k permuted, matrices in `block_format`."""
+    def gguf_file(
+        self,
+        model: PreTrainedModel,
+        *,
+        block_format: str = "F32",
+        architecture: str | None = None,
+        begins: bool | None = None,
+    ) -> Path:
+        """The model as llama.cpp's converter writes it: llama's q and k permuted, matrices in `block_format`.
+
+        `begins`: whether the file says that a text begins with a token.
+        """
         config, kind = model.config, model.config.model_type
         writer = gguf.GGUFWriter(self.root / "model.gguf", architecture or kind)
         writer.add_block_count(config.num_hidden_layers)
@@ -98,6 +108,8 @@ class Workshop:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_vocab_size(config.vocab_size)
         self._describe_tokens(writer)
+        if begins is not None:
+            writer.add_add_bos_token(begins)
         names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[kind.upper()], config.num_hidden_layers)
         wanted = gguf.GGMLQuantizationType[block_format]
         for name, tensor in model.state_dict().items():

@@ -100,6 +100,7 @@ def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixtu
     path = workshop.gguf_file(workshop.model("llama"), block_format="Q8_0")
     ids = np.random.default_rng(0).integers(0, 300, (3, 20), dtype=np.int32)
     save_file({"tokens": ids}, workshop.root / "heldout.safetensors")
+    (workshop.root / "manifest.json").write_text('{"beginning_of_sequence": null}', encoding="utf-8")
     original = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(path)}
     dequantised = make_job("teacher", {"teacher": original}, {})
     dequantise(dequantised)
@@ -120,3 +121,33 @@ def test_the_probe_compares_provider_and_reference_on_the_corpus(workshop: Fixtu
     assert 0 < np.abs(stored["provider"] - stored["reference"]).max() <= facts["max_abs"] + 1e-6
     with pytest.raises(ExperimentError, match=r"2 held-out windows of 21 tokens, found \(3, 20\)"):
         probe_teacher(make_job("large", config | {"tokens": 21}, {"corpus": workshop.root}))
+
+
+@pytest.mark.slow
+def test_windows_without_the_beginning_that_the_file_states_are_not_what_the_model_reads(
+    workshop: Fixture, make_job: Fixture
+) -> None:
+    """llama.cpp begins each text with a token, the corpus does not: the probe sees other logits, and another loss. Laid
+    out as the file says, they are the same. Starts llama.cpp twice."""
+    model = workshop.model("llama")
+    folder, file = workshop.folder(model), workshop.gguf_file(model, begins=True)
+    original = {"model": workshop.gguf_source.model_dump(mode="json"), "path": str(file)}
+    teacher = {"model": {"format": "hf", "path": "model"}, "path": str(folder)}
+    config = {"teacher": teacher, "reference": original, "windows": 2, "tokens": 12, "device": "cpu", "threads": 1}
+    ids = np.random.default_rng(0).integers(1, 300, (2, 12), dtype=np.int32)
+
+    def probe(begin: int | None) -> dict[str, float]:
+        ids[:, 0] = 5 if begin is None else begin
+        save_file({"tokens": ids}, workshop.root / "heldout.safetensors")
+        manifest = json.dumps({"beginning_of_sequence": begin})
+        (workshop.root / "manifest.json").write_text(manifest, encoding="utf-8")
+        job = make_job(f"probe-{begin}", config, {"corpus": workshop.root})
+        probe_teacher(job)
+        assert load_file(job.out / "probe.safetensors")["input_ids"].shape == (2, 12)
+        facts: dict[str, float] = json.loads((job.out / "probe.json").read_text(encoding="utf-8"))
+        return facts
+
+    bare, begun = probe(None), probe(0)
+    assert begun["max_abs"] <= 1e-4 < 1e-2 < bare["max_abs"]
+    assert begun["loss"] == pytest.approx(begun["documented_loss"], abs=1e-5)
+    assert abs(bare["loss"] - bare["documented_loss"]) > 1e-3

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from refute.engines.model.folder import weights_sha256
 from refute.engines.model.forward.hf_weights import read_config, weight_files
 from refute.engines.model.gguf import metadata, open_gguf
+from refute.engines.model.text_splitting import BLANK
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import MissingInputsError
 from refute.spec.experiments.evidence.distill import ModelIdentity
@@ -41,7 +42,7 @@ def describe_model(model: ModelSource, path: Path) -> tuple[ModelIdentity, list[
     """
     facts = _gguf_facts(path) if isinstance(model, GgufModel) else _folder_facts(path)
     tokenizer = open_tokenizer(model, path)
-    tokens = without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens)
+    tokens = one_spelling(without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens))
     merges = merge_rules(tokenizer) if facts.merges is None else [rule.split(" ") for rule in facts.merges]
     template = tokenizer.chat_template
     identity = ModelIdentity(
@@ -71,6 +72,11 @@ def without_padding(tokens: Sequence[str | None]) -> list[str | None]:
     while end and tokens[end - 1] in (None, f"[PAD{end - 1}]"):
         end -= 1
     return list(tokens[:end])
+
+
+def one_spelling(tokens: Sequence[str | None]) -> list[str | None]:
+    """The list with blanks as SentencePiece marks them: GGUF files of gemma spell runs of them as they are."""
+    return [None if token is None else token.replace(" ", BLANK) for token in tokens]
 
 
 def merge_rules(tokenizer: PreTrainedTokenizerFast) -> object:

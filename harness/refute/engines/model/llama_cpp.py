@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from transformers import PreTrainedTokenizerFast
+
+from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.errors import ExperimentError, MissingDependencyError, MissingInputsError
 
 _LOOPBACK = "127.0.0.1"
@@ -29,6 +32,25 @@ class LlamaCpp:
         """The ids that llama.cpp makes of `text`."""
         body = {"content": text, "add_special": add_special, "parse_special": parse_special}
         return [int(number) for number in self.ask("tokenize", body)["tokens"]]
+
+    def beginning(self) -> list[int]:
+        """The ids that it puts before every text."""
+        bare, whole = (self.tokenize("a", add_special=added) for added in (False, True))
+        return next((whole[:n] for n in range(len(whole)) if whole[n : n + len(bare)] == bare), whole)
+
+    def refuse_other_reading(self, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+        """Raise ExperimentError where `tokenizer`, made of the file at `path`, reads one of many texts otherwise."""
+        texts = list(PROBE_TEXTS)
+        found = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+        for text, ours in zip(texts, found, strict=True):
+            theirs = self.tokenize(text)
+            if ours.ids != theirs:
+                raise ExperimentError(
+                    f"tokenizer: of {text!r} llama.cpp makes {tokenizer.convert_ids_to_tokens(theirs)[:8]}, "
+                    f"the tokenizer that transformers makes of {path} {ours.tokens[:8]}",
+                    hint="one of them is not how the model was trained to read; use the model's Hugging Face folder, "
+                    "or a file that a newer llama.cpp has converted",
+                )
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """A conversation as the file's chat template renders it, up to where the assistant begins."""

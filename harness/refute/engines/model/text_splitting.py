@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 
 from refute.engines.model.gguf import metadata, open_gguf
 from refute.errors import ExperimentError
+
+# SentencePiece's spelling of a blank.
+BLANK = "\u2581"
 
 # llama.cpp's names (llama-vocab.cpp) for vocabularies whose merges were learnt on text that GPT-2's expression alone
 # had split, and on text from which each digit had been cut out before.
@@ -30,8 +33,11 @@ def split_text_as_stated(tokenizer: Tokenizer, path: Path) -> None:
     Raises ExperimentError for a byte-level vocabulary whose splitting is unknown here and there.
     """
     reader = open_gguf(path)
-    if metadata(reader, "tokenizer.ggml.model") != "gpt2":
-        return  # SentencePiece and the like: what they split is said by their tokens
+    model = metadata(reader, "tokenizer.ggml.model")
+    if model == "llama":
+        _mark_blanks(tokenizer, prefix=metadata(reader, "tokenizer.ggml.add_space_prefix", default=True) is True)
+    if model != "gpt2":
+        return  # what others split is said by their tokens
     stated = metadata(reader, "tokenizer.ggml.pre")
     if stated in _DIGITS_THEN_GPT2:
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -44,6 +50,16 @@ def split_text_as_stated(tokenizer: Tokenizer, path: Path) -> None:
             hint="use the model's Hugging Face folder; a file that states nothing was converted by a llama.cpp of "
             "before May 2024: convert it again",
         )
+
+
+def _mark_blanks(tokenizer: Tokenizer, *, prefix: bool) -> None:
+    """SentencePiece, as llama.cpp reads it (llama-vocab.cpp): blanks are marks, and with `prefix` a text begins with
+    one, and so does what follows a special token. transformers decides that by the architecture."""
+    blanks = normalizers.Replace(" ", BLANK)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(BLANK), blanks]) if prefix else blanks
+    tokenizer.pre_tokenizer = None
+    spelt = [decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence([*spelt, *([decoders.Strip(" ", 1, 0)] if prefix else [])])
 
 
 def _splits_as_gpt2(tokenizer: Tokenizer) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from refute.engines.model.bos_token import begin_as_folder_states, begin_as_gguf_states, beginning_of_sequence
-from refute.engines.model.gguf import open_gguf, read_once
+from refute.engines.model.gguf import check_gguf_magic, metadata, open_gguf, read_once
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.engines.model.special_tokens import SpecialTokens, Watch, end_of_document
 from refute.engines.model.text_splitting import split_text_as_stated
@@ -92,25 +96,53 @@ def read_tokenizer(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
         _require_vocabulary(path, tokenizer)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         return tokenizer
-    if gguf:
-        split_text_as_stated(tokenizer.backend_tokenizer, path)
-        begin_as_gguf_states(tokenizer, open_gguf(path))
-    else:
+    if not gguf:
         begin_as_folder_states(tokenizer, path)
     return tokenizer
 
 
 def _read(path: Path, *, gguf: bool) -> PreTrainedTokenizerBase:
+    if gguf:
+        check_gguf_magic(path)
+        stat = path.stat()
+        return copy.deepcopy(tokenizer_of_gguf(path, stat.st_size, stat.st_mtime_ns))
     if (path / _FILE).is_file():
         # The class that the folder names would put its family's splitting in place of the file's (transformers 5).
         found = PreTrainedTokenizerFast.from_pretrained(path, local_files_only=True)
         _refuse_other_reading(found, Tokenizer.from_file(str(path / _FILE)), path)
         return found
-    place, file = (path.parent, path.name) if gguf else (path, None)
+    other: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    return other
+
+
+@lru_cache(maxsize=1)  # a vocabulary of 262,144 takes most of a minute
+def tokenizer_of_gguf(path: Path, _size: int, _changed_ns: int) -> PreTrainedTokenizerFast:
+    """That of the file at `path` as long as it has this size and time of change; each reader needs his own copy."""
     with read_once():
-        found = AutoTokenizer.from_pretrained(place, gguf_file=file, local_files_only=True)
-    tokenizer: PreTrainedTokenizerBase = found
+        found = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+    reader = open_gguf(path)
+    tokenizer = _without_tokens_beyond(found, len(cast("list[str]", metadata(reader, "tokenizer.ggml.tokens"))))
+    split_text_as_stated(tokenizer.backend_tokenizer, path)
+    begin_as_gguf_states(tokenizer, reader)
     return tokenizer
+
+
+def _without_tokens_beyond(tokenizer: PreTrainedTokenizerFast, size: int) -> PreTrainedTokenizerFast:
+    """The tokenizer with the first `size` ids: transformers adds its family's names, such as <s>, to a file that has
+    others, and a folder that is written with them holds another vocabulary than the file."""
+    if len(tokenizer) <= size:
+        return tokenizer
+    data = json.loads(tokenizer.backend_tokenizer.to_str())
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["id"] < size]
+    names = {
+        name: token
+        for name in ("bos_token", "eos_token", "unk_token", "pad_token")
+        if (number := getattr(tokenizer, f"{name}_id")) is not None
+        and number < size
+        and (token := getattr(tokenizer, name)) is not None
+    }
+    plain = Tokenizer.from_str(json.dumps(data))
+    return PreTrainedTokenizerFast(tokenizer_object=plain, chat_template=tokenizer.chat_template, **names)
 
 
 def _refuse_other_reading(tokenizer: PreTrainedTokenizerFast, written: Tokenizer, folder: Path) -> None:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.probe_texts import PROBE_TEXTS
+from refute.engines.model.text_splitting import BLANK
 from refute.errors import ExperimentError
 
 
@@ -29,8 +30,8 @@ def refuse_other_vocabulary(
             "the student must not be wider than its teacher's vocabulary",
             hint="choose a teacher and an init of one model family",
         )
-    known = teacher.get_vocab()
-    differing = sorted(token for token, index in student.get_vocab().items() if known.get(token) != index)
+    known, meant = _tokens(teacher), _tokens(student)
+    differing = sorted(token for number, token in meant.items() if known.get(number) != token)
     if differing:
         raise ExperimentError(
             f"{len(differing)} tokens of the student have another id in its teacher, such as {differing[:3]}",
@@ -53,6 +54,11 @@ def refuse_other_vocabulary(
             f"the student begins a text with {_named(student, begun[0])}, its teacher with {_named(teacher, begun[1])}",
             hint="set add_bos_token in the student's tokenizer_config.json to what its teacher reads",
         )
+
+
+def _tokens(tokenizer: PreTrainedTokenizerFast) -> dict[int, str]:
+    """Every token by its id, in one spelling of blanks."""
+    return {number: token.replace(" ", BLANK) for token, number in tokenizer.get_vocab().items()}
 
 
 def _refuse_other_splitting(student: PreTrainedTokenizerFast, teacher: PreTrainedTokenizerFast) -> None:
@@ -90,4 +96,5 @@ def _spelt(tokenizer: PreTrainedTokenizerFast, ids: list[int], place: int) -> st
 
 def _merges(tokenizer: PreTrainedTokenizerFast) -> list[Any]:
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("merges", [])
-    return [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+    found = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+    return [[piece.replace(" ", BLANK) for piece in merge] for merge in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from torch.nn import functional
 
 from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
 from refute.engines.distill.teacher.llama import open_llama_teacher
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
+from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.folder import save_whole
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.forward.parity import compare_logits
 from refute.engines.model.lineage import describe_model, first_difference
+from refute.engines.model.llama_cpp import serve_in_llama_cpp
+from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import KEPT_POSITIONS, DequantiseConfig, LineageConfig, MathConfig, ProbeConfig
@@ -71,29 +76,36 @@ def dequantise(job: Job) -> None:
 def probe_teacher(job: Job) -> None:
     """Compare the provider's logits with the independent forward on held-out windows (inputs `corpus`).
 
+    The provider is asked about the windows as they are trained on, the reference about the same texts as the model
+    reads them by its own files: of a GGUF file llama.cpp says how texts begin, and has to read hundreds of texts as the
+    corpus was read. So a corpus that was laid out wrong shows, as wrong weights do.
+
     Writes probe.safetensors {input_ids (W, L) int32, provider and reference (W, 8, V) float32, the last 8
-    positions} and probe.json: the figures of `Parity` over all positions, `second_forward_max_abs` (the
-    provider against itself), vocab_rows, provider_device, backend, reference; and rolled.safetensors and rolled.json,
+    positions} and probe.json: `TeacherProbe`; and rolled.safetensors and rolled.json,
     the same of this very provider with one matrix rolled by a row, which must be seen to differ. Raises UsageError for
-    an architecture without an independent forward, ExperimentError for too small a corpus or other widths.
+    an architecture without an independent forward, ExperimentError for too small a corpus, other widths, or a tokenizer
+    that llama.cpp reads otherwise.
     """
     config = parse_config(ProbeConfig, job)
     torch.set_num_threads(config.threads)
-    input_ids = _probe_ids(job, config)
+    laid_out = _probe_ids(job, config)
+    job.progress("read texts by the model's own files", 0, 1)
+    meant = _as_documented(job, config, laid_out)
     reference = Reference(open_weights(Path(config.reference.path)))
     expected = []
-    for index, ids in enumerate(input_ids):
-        job.progress("independent forward", index, len(input_ids))
+    for index, ids in enumerate(meant):
+        job.progress("independent forward", index, len(meant))
         expected.append(reference.logits(ids))
     job.progress("provider", 0, 2)
     # In float32, whatever the run uses: what is tested is where the logits come from, not how they are rounded.
     teacher = load_teacher(config.teacher.model, Path(config.teacher.path), device=config.device)
-    probe = _write_probe(job, config, teacher, input_ids, np.stack(expected), (PROBE_LOGITS, PROBE))
+    ids = (laid_out, meant)
+    probe = _write_probe(job, config, teacher, ids, np.stack(expected), (PROBE_LOGITS, PROBE))
     job.progress("provider", 1, 2, max_abs=probe.max_abs)
     with torch.no_grad():
         matrix = next(each for each in reversed(list(teacher.model.parameters())) if each.ndim == 2)
         matrix.copy_(matrix.roll(1, dims=0))
-    _write_probe(job, config, teacher, input_ids, np.stack(expected), (ROLLED_LOGITS, ROLLED))
+    _write_probe(job, config, teacher, ids, np.stack(expected), (ROLLED_LOGITS, ROLLED))
     job.progress("provider", 2, 2)
 
 
@@ -101,16 +113,19 @@ def _write_probe(
     job: Job,
     config: ProbeConfig,
     teacher: Teacher,
-    input_ids: NDArray[np.int32],
+    ids: tuple[NDArray[np.int32], NDArray[np.int32]],
     expected: NDArray[np.float64],
     files: tuple[ArraysFile, JsonFile[TeacherProbe]],
 ) -> TeacherProbe:
-    """What `teacher` says, against what is `expected`."""
-    provided, again = (teacher.logits(torch.from_numpy(input_ids)).cpu().numpy() for _ in range(2))
+    """What `teacher` says of the first of `ids`, against what is `expected` of the second, over their common text."""
+    laid_out, meant = ids
+    common = min(laid_out.shape[1], meant.shape[1])
+    provided, again = (teacher.logits(torch.from_numpy(laid_out)).cpu().numpy()[:, -common:] for _ in range(2))
+    expected = expected[:, -common:]
     arrays, summary = files
     save_file(
         {
-            "input_ids": input_ids,
+            "input_ids": np.ascontiguousarray(laid_out[:, -common:]),
             "provider": np.ascontiguousarray(provided[:, -KEPT_POSITIONS:]),
             "reference": expected[:, -KEPT_POSITIONS:].astype(np.float32),
         },
@@ -123,7 +138,9 @@ def _write_probe(
         provider_device=str(teacher.device),
         backend=f"transformers, from {config.reference.model.format}",
         reference="numpy float64, straight from the model file",
-        native=_native_parity(config, input_ids, expected) if summary is PROBE else None,
+        loss=_loss(provided, laid_out[:, -common:]),
+        documented_loss=_loss(expected, meant[:, -common:]),
+        native=_native_parity(config, meant, expected) if summary is PROBE else None,
     )
     write_json(job.out / summary.name, probe.as_json())
     return probe
@@ -136,7 +153,32 @@ def _native_parity(config: ProbeConfig, input_ids: NDArray[np.int32], expected: 
         return None
     path, context = Path(config.reference.path), input_ids.shape[1]
     native = open_llama_teacher(model, path, context=context, threads=config.threads, device="cpu")
-    return compare_logits(native.logits(torch.from_numpy(input_ids)).numpy(), expected)
+    return compare_logits(native.logits(torch.from_numpy(input_ids)).numpy()[:, -expected.shape[1] :], expected)
+
+
+def _loss(logits: NDArray[Any], ids: NDArray[np.int32]) -> float:
+    """Mean cross-entropy of `logits` (W, L, V) with the ids (W, L) that follow, in nat per token."""
+    scores, labels = torch.from_numpy(logits[:, :-1]).double().flatten(0, 1), torch.from_numpy(ids[:, 1:]).long()
+    return functional.cross_entropy(scores, labels.flatten()).item()
+
+
+def _as_documented(job: Job, config: ProbeConfig, laid_out: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The texts of `laid_out` (windows, tokens) behind the beginning that the model's own files state."""
+    manifest = json.loads(job.inputs["corpus"].path("manifest.json").read_text(encoding="utf-8"))
+    texts = laid_out[:, 0 if manifest["beginning_of_sequence"] is None else 1 :]
+    begin = np.array([_documented_beginning(config)] * len(texts), dtype=np.int32).reshape(len(texts), -1)
+    return np.concatenate([begin, texts], axis=1)
+
+
+def _documented_beginning(config: ProbeConfig) -> list[int]:
+    model, path = config.reference.model, Path(config.reference.path)
+    tokenizer = open_tokenizer(model, path)
+    if not isinstance(model, GgufModel):
+        begin = beginning_of_sequence(tokenizer)
+        return [] if begin is None else [begin]
+    with serve_in_llama_cpp(path, context=config.tokens, threads=config.threads) as llama:
+        llama.refuse_other_reading(tokenizer, path)
+        return llama.beginning()
 
 
 def check_kd_math(job: Job) -> None:

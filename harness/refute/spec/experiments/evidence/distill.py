@@ -191,8 +191,14 @@ class Parity(EvidenceModel):
 
 
 class TeacherProbe(Parity):
-    """The teacher's logits against an independent forward; `native` is of llama.cpp's quantised arithmetic."""
+    """The teacher's logits against an independent forward; `native` is of llama.cpp's quantised arithmetic.
 
+    `loss` is the teacher's on the windows as they are trained on, `documented_loss` the reference's on the same texts
+    as the model reads them by its own files, in nat per token.
+    """
+
+    loss: float
+    documented_loss: float
     second_forward_max_abs: float
     vocab_rows: int
     provider_device: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from refute.check.contracts.rewrite import Rewrite
 from refute.engines.distill.threads import one_thread
 from refute.errors import ExperimentError
 from refute_contracts.refusing import refuses
+from refute_contracts.scratch import scratch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,7 +57,7 @@ def continuing_is_not_stopping(seed: int, before: int, after: int, rate: float, 
 
     from refute.engines.distill.training.checkpoint import load_checkpoint, save_checkpoint
 
-    with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with one_thread(), torch.random.fork_rng(devices=[]), scratch() as folder:
         model, optimizer = build(seed, rate)
         walk(model, optimizer, before)
         place = save_checkpoint(Path(folder), before, model, optimizer, _MINE)
@@ -75,7 +75,7 @@ def altered_checkpoints_are_refused(name: str, place: int, bit: int, within: Tol
 
     from refute.engines.distill.training.checkpoint import load_checkpoint, save_checkpoint
 
-    with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with one_thread(), torch.random.fork_rng(devices=[]), scratch() as folder:
         model, optimizer = build(1)
         walk(model, optimizer, 1)
         saved = save_checkpoint(Path(folder), 1, model, optimizer, _MINE)
@@ -99,7 +99,7 @@ def checkpoints_of_other_runs_are_refused(key: str, value: object) -> None:
     theirs = copy.deepcopy(_MINE)
     theirs["training"][key] = value  # type: ignore[index]  # the part that is a mapping
     assume(theirs != _MINE and not (key == "more" and value is None))
-    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with torch.random.fork_rng(devices=[]), scratch() as folder:
         model, optimizer = build(1)
         saved = save_checkpoint(Path(folder), 0, model, optimizer, theirs)
         load_checkpoint(saved, model, optimizer, theirs)

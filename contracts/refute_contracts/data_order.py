@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from refute.check.contracts.rewrite import Rewrite
 from refute.errors import ExperimentError
 from refute_contracts.refusing import refuses
+from refute_contracts.scratch import scratch
 
 if TYPE_CHECKING:
     from refute.engines.distill.data.shards import Manifest
@@ -86,7 +86,7 @@ def windows_are_the_shards_end_to_end(sizes: list[int], length: int, begin: int 
     """Window i is what texts begin with and ids [i M, (i + 1) M) of all shards put together; the rest is left out."""
     from refute.engines.distill.data.shards import ShardWindows
 
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         manifest, first = write_shards(Path(name), sizes), [] if begin is None else [begin]
         windows = ShardWindows(Path(name), replace(manifest, beginning_of_sequence=begin), "train", length + len(first))
         total = sum(sizes)
@@ -101,7 +101,7 @@ def altered_shards_are_refused(sizes: list[int], place: int, bit: int) -> None:
     """One flipped bit of one id anywhere."""
     from refute.engines.distill.data.shards import verify_shards
 
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         manifest = write_shards(Path(name), sizes)
         verify_shards(Path(name), manifest)
         path = Path(name) / manifest.shards["train"][place % len(sizes)].file

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
 from hypothesis import given
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from refute.check.contracts.rewrite import Rewrite
 from refute.errors import EvidenceError
 from refute_contracts.refusing import refuses
+from refute_contracts.scratch import scratch
 
 _KEY = "k" * 64
 _STORE = "refute.evidence.store.local:Store"
@@ -35,7 +35,7 @@ def what_is_filed_is_found(files: dict[str, bytes], earlier: dict[str, bytes] | 
     """Names and contents of exactly these files, by their key, whatever was filed under it before."""
     from refute.evidence.store import Store
 
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         store = Store(Path(name) / "store")
         assert store.find("x", _KEY) is None
         if earlier is not None:
@@ -59,7 +59,7 @@ def damaged_evidence_is_refused(files: dict[str, bytes], place: int, damage: str
     """Every read hashes again: one changed bit, a cut or a missing object is never read; filing again repairs it."""
     from refute.evidence.store import Store
 
-    with tempfile.TemporaryDirectory() as name:
+    with scratch() as name:
         store = Store(Path(name) / "store")
         found = store.add("x", _KEY, write(Path(name) / "out", files))
         objects = sorted(path for path in (store.root / "objects").rglob("*") if path.is_file())
@@ -104,7 +104,7 @@ def names_that_lead_elsewhere_are_refused(name: str) -> None:
     """A manifest cannot point out of its evidence."""
     from refute.evidence.store import Store
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         store = Store(Path(folder) / "store")
         digest = store.add("x", "j" * 64, write(Path(folder) / "out", {"a": b"data"})).files["a"]
         text = json.dumps({"name": "x", "files": {name: digest}, "made_from": {}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from refute.check.contracts.rewrite import Rewrite
 from refute.engines.distill.threads import one_thread
+from refute_contracts.scratch import scratch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +73,7 @@ def released_weights_are_the_trained_ones(kind: str, shape: dict[str, Any], seed
 
     from refute.engines.model.folder import load_model, save_model
 
-    with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as root:
+    with one_thread(), torch.random.fork_rng(devices=[]), scratch() as root:
         init = Path(root) / "init"
         lay_out_init(init, ["tokenizer.json"])
         model = build(kind, shape, seed)
@@ -99,7 +99,7 @@ def released_files_are_named_by_kind(small: list[str], foreign: list[str]) -> No
 
     from refute.engines.model.folder import load_model, save_model
 
-    with one_thread(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as root:
+    with one_thread(), torch.random.fork_rng(devices=[]), scratch() as root:
         init, out = Path(root) / "init", Path(root) / "model"
         files = lay_out_init(init, [*small, *foreign])
         shape = {"hidden_size": 8, "num_hidden_layers": 1, "vocab_size": 7, "tie_word_embeddings": True}

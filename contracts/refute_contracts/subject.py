@@ -13,6 +13,7 @@ from refute.check.contracts.rewrite import Rewrite
 from refute.errors import VerificationError
 from refute_contracts.evidence import write
 from refute_contracts.refusing import refuses
+from refute_contracts.scratch import scratch
 
 _NAMES = ("config.json", "model.safetensors", "tokenizer.json", ".hidden", "sub/vocab.json", "sub/.gitignore")
 _IGNORED = (".gitattributes", ".git/config", "model.sig")
@@ -28,7 +29,7 @@ def digests(files: dict[str, bytes]) -> tuple[str, str]:
     """Root and manifest digest of a folder that holds `files`."""
     from refute.attest import hash_model
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         found = hash_model(write(Path(folder), files))
         return found.root_digest, found.manifest_digest
 
@@ -61,7 +62,7 @@ def links_are_refused(files: dict[str, bytes], name: str) -> None:
     """A digest of a link would say nothing about what it points to tomorrow, also under a name that is left out."""
     from refute.attest import hash_model
 
-    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile() as elsewhere:
+    with scratch() as folder, tempfile.NamedTemporaryFile() as elsewhere:
         root = write(Path(folder), files)
         (root / "more").mkdir()
         (root / name).symlink_to(elsewhere.name)

@@ -36,7 +36,7 @@ _MOST = 10_000
 def _stored(*names: str, length: int = 0) -> bytes:
     """A safetensors file of one number a tensor, with a header of at least `length` bytes."""
     tensors = {name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n, name in enumerate(names)}
-    header = json.dumps(tensors).encode().ljust(length)
+    header = json.dumps({"__metadata__": {"format": "pt"}, **tensors}).encode().ljust(length)
     return len(header).to_bytes(8, "little") + header + bytes(4 * len(names))
 
 
@@ -94,6 +94,11 @@ def a_pickle_without_a_magic(bench: Bench) -> None:
     _lay_out(bench, {"vocab.txt": b"cos\nsystem\n(S'true'\ntR."}, code_files=1)
 
 
+def weights_that_no_reader_takes_for_them(bench: Bench) -> None:
+    """The same bytes under another name are opened by something else."""
+    _lay_out(bench, {"vocab.txt": _stored("a", length=0x0280)}, code_files=1)
+
+
 def training_arguments(bench: Bench) -> None:
     """transformers' Trainer leaves a pickle beside the model."""
     _lay_out(bench, {"training_args.bin": b"PK\x03\x04"}, code_files=1, foreign_files=1)
@@ -145,6 +150,7 @@ def nothing_staged(bench: Bench) -> None:
         *(known_bad(build) for build in (an_archive_named_safetensors, a_pickle_without_a_magic, training_arguments)),
         *(known_bad(build) for build in (a_secret, notes_of_the_hub, an_older_format)),
         *(known_bad(build) for build in (no_tokenizer, no_licence, an_empty_file)),
+        known_bad(weights_that_no_reader_takes_for_them),
         known_unusable(nothing_staged, raises=ValueError),
     ),
 )
@@ -205,6 +211,7 @@ def _shard(
     index |= {f"absent_{n}": _SHARDS[1] for n in range(more["misplaced_tensors"])}
     weight_map = {name: file for name, file in index.items() if file is not None}
     bench.put("staged", f"{_RELEASE}{_INDEX}", {"weight_map": weight_map})
+    bench.put("staged", "verdict/model.safetensors", _stored("not_released"))
     for name, tensors in files.items():
         if tensors is not None:
             bench.put("staged", f"{_RELEASE}{name}", _stored(*tensors))
@@ -278,11 +285,10 @@ def publication_index(context: Context) -> Iterator[Measurement]:
         raise ValueError(f"{staged.name} holds no safetensors below {_RELEASE}")
     held = {(tensor, name) for name in shards for tensor in _tensors(staged, name)}
     if f"{_RELEASE}{_INDEX}" in staged.files:
-        stated = set(staged.json(f"{_RELEASE}{_INDEX}")["weight_map"].items())
+        stated = staged.json(f"{_RELEASE}{_INDEX}")["weight_map"].items()
         named = {name for _, name in stated}
     else:
-        named = {"model.safetensors"}
-        stated = {pair for pair in held if pair[1] in named}
+        named, stated = {"model.safetensors"}, held
     readable = shards & named
     misplaced = {tensor for tensor, name in stated ^ held if name in readable}
     yield Measurement("lost_shards", len(named - shards), "files", n=max(1, len(named)))

@@ -42,7 +42,11 @@ def _lay_out(bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.fl
         "older": "4.57.6",
         "newer": "5.23.0",
         "errors": [f"4.57.6: ValueError {n}" for n in range(found["failed_loads"])],
-        "ids": {"n": _TEXTS, "differing": found["differing_texts"]},
+        # What cannot be opened reads nothing.
+        "ids": {
+            "n": max(found["differing_texts"], 0 if found["failed_loads"] else _TEXTS),
+            "differing": found["differing_texts"],
+        },
         "rendered": {"n": _PROMPTS, "differing": found["differing_prompts"]},
     }
     bench.put(_NEED, _FACTS, facts)
@@ -100,7 +104,7 @@ def logits_of_fewer_positions(bench: Bench) -> None:
     """One side answered at fewer positions: nobody can compare them."""
     bench.bar("failed_loads").holding(0.0, low=0.0, high=0.0, whole=True)  # what failed is not compared anyway
     _lay_out(bench, {})
-    bench.put_arrays(_NEED, _LOGITS, {"newer": _logits(), "older": _logits()[:, :2].copy()})
+    bench.put_arrays(_NEED, _LOGITS, {"newer": _logits(), "older": _logits()[:, :1].copy()})
 
 
 def one_generation_twice(bench: Bench) -> None:
@@ -147,18 +151,18 @@ def publication_portable(context: Context) -> Iterator[Measurement]:
     if not ids["n"] and not facts["errors"]:
         raise ValueError(f"{seen.name}: no text was read by either generation")
     # What one of them could not open was not compared, and that is counted here.
-    off, positions = (0.0, 1) if facts["errors"] else _furthest(seen)
+    off, texts = (0.0, 1) if facts["errors"] else _furthest(seen)
     yield Measurement("failed_loads", len(facts["errors"]), "loads", n=2)
     yield Measurement("differing_texts", ids["differing"], "texts", n=max(1, ids["n"]))
     yield Measurement("differing_prompts", prompts["differing"], "prompts", n=max(1, prompts["n"]))
-    yield Measurement("max_difference", off, "logit", n=positions)
+    yield Measurement("max_difference", off, "logit", n=texts)
 
 
 def _furthest(seen: Evidence) -> tuple[float, int]:
-    """The largest difference of a logit, and at how many positions it was looked for."""
+    """The largest difference of a logit, and in how many texts it was looked for."""
     arrays = seen.arrays(_LOGITS)
     older, newer = arrays["older"], arrays["newer"]
-    if older.shape != newer.shape or not older.size:
+    if older.shape != newer.shape:
         raise ValueError(f"{seen.name}: logits {older.shape} of the one and {newer.shape} of the other")
     off = np.abs(older.astype(np.float64) - newer.astype(np.float64)).max()
-    return float(off), older.shape[0] * older.shape[1]
+    return float(off), len(older)

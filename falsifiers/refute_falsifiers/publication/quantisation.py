@@ -12,6 +12,7 @@ _FILE = "quantisation.json"
 _WIDTHS = {"16": "error_16_bit", "8": "error_8_bit", "6": "error_6_bit", "5": "error_5_bit", "4": "error_4_bit"}
 _FORMATS = {"16": "F16", "8": "Q8_0", "6": "Q6_K", "5": "Q5_0", "4": "Q4_0"}
 _RIGHT = {"error_16_bit": 1e-4, "error_8_bit": 5e-3, "error_6_bit": 0.018, "error_5_bit": 0.04, "error_4_bit": 0.08}
+_AS_LABELLED, _AT_THE_BARS = {"fallback": 0.0, "off_label": 0.0}, {"fallback": 99.0, "off_label": 90.0}
 _MOST = 1 << 20
 
 
@@ -29,17 +30,23 @@ def _file(tensors: Sequence[Mapping[str, Any]], label_bits: float = 8.5) -> dict
     return {"file": "m.Q8_0.gguf", "label": "Q8_0", "label_bits": label_bits, "tensors": tensors}
 
 
-def _lay_out(bench: Bench, **wrong: float) -> None:
-    """A file with a tensor of every width, each as far off as the bars allow or, where in `wrong`, forbid."""
+def _lay_out(bench: Bench, *, labels: Mapping[str, float] = _AS_LABELLED, **wrong: float) -> None:
+    """A file with a tensor of every width, each as far off as the bars allow or, where in `wrong`, forbid.
+
+    `labels`: how far the file is from what its label says, as far as the bars allow that.
+    """
     errors = bench.values(_RIGHT, {name: value for name, value in wrong.items() if name in _RIGHT}, low=0.0, high=1.0)
     tensors = [_tensor(_FORMATS[width], relative_l2=errors[name]) for width, name in _WIDTHS.items()]
     spoilt = bench.values({"not_finite": 0}, _only(wrong, "not_finite"), low=0, high=_MOST, whole=True)
-    lost = bench.values({"fallback": 0.0}, _only(wrong, "fallback"), low=0.0, high=100.0)["fallback"]
-    off = bench.values({"off_label": 0.0}, _only(wrong, "off_label"), low=0.0, high=1e4)["off_label"]
+    lost = bench.values({"fallback": labels["fallback"]}, _only(wrong, "fallback"), low=0.0, high=100.0)["fallback"]
+    off = bench.values({"off_label": labels["off_label"]}, _only(wrong, "off_label"), low=0.0, high=1e4)["off_label"]
     tensors[0]["not_finite"] = spoilt["not_finite"]
     tensors += [_tensor(numbers=round(1e6 * lost), wanted="Q4_K"), _tensor(numbers=round(1e6 * (100.0 - lost)))]
+    # Of embedding and head no label speaks.
+    tensors.append(_tensor("F16", wanted="Q4_K", labelled=False, numbers=10**9, bits=16.0))
     files = [_file(tensors, label_bits=8.5 / (1 + off / 100))]
-    _put(bench, *bench.choose([files], _measured, failing=list(wrong)))
+    # Where bars look at the worst file, a right one beside it makes nothing good.
+    _put(bench, *bench.choose([[*files, _file([_tensor()])], files], _measured, failing=list(wrong)))
 
 
 def _only(wrong: Mapping[str, float], name: str) -> dict[str, float]:
@@ -49,6 +56,11 @@ def _only(wrong: Mapping[str, float], name: str) -> dict[str, float]:
 def as_good_as_formats_are(bench: Bench) -> None:
     """Rounding to blocks, and nothing else."""
     _lay_out(bench)
+
+
+def as_far_from_labels_as_may_be(bench: Bench) -> None:
+    """Many fell back, and a file is larger than its label, if the bars let it."""
+    _lay_out(bench, labels=_AT_THE_BARS)
 
 
 def one_width_far_off(width: str) -> Any:
@@ -77,6 +89,12 @@ def larger_than_its_label(bench: Bench) -> None:
     _lay_out(bench, off_label=50.0)
 
 
+def smaller_than_its_label(bench: Bench) -> None:
+    """A tenth of the bits that its label promises."""
+    off = bench.bar("off_label").failing(90.0, low=0.0, high=99.0)
+    _put(bench, _file([_tensor()], label_bits=8.5 / (1 - off / 100)))
+
+
 def the_mildest_fault_of_this_run(bench: Bench) -> None:
     """Of this very student's files with a planted fault, the one that is furthest from being seen."""
     planted = bench.real["quantised"].json(_FILE)["known_bad"].values()
@@ -86,6 +104,11 @@ def the_mildest_fault_of_this_run(bench: Bench) -> None:
 def a_file_without_tensors(bench: Bench) -> None:
     """Nothing was compared."""
     _put(bench, _file([]))
+
+
+def one_of_two_files_without_tensors(bench: Bench) -> None:
+    """Of one file nothing was compared."""
+    _put(bench, _file([_tensor()]), _file([]))
 
 
 def a_format_of_no_known_width(bench: Bench) -> None:
@@ -99,10 +122,13 @@ def a_format_of_no_known_width(bench: Bench) -> None:
     measures={**dict.fromkeys(_RIGHT, "relative"), "not_finite": "numbers", "fallback": "%", "off_label": "%"},
     controls=(
         known_good(as_good_as_formats_are),
+        known_good(as_far_from_labels_as_may_be),
         *(known_bad(one_width_far_off(width)) for width in _WIDTHS),
         *(known_bad(build) for build in (a_nan_block, a_label_that_nothing_follows, larger_than_its_label)),
+        known_bad(smaller_than_its_label),
         known_bad(the_mildest_fault_of_this_run),
         known_unusable(a_file_without_tensors, raises=ValueError),
+        known_unusable(one_of_two_files_without_tensors, raises=ValueError),
         known_unusable(a_format_of_no_known_width, raises=ValueError),
     ),
 )
@@ -128,8 +154,8 @@ def _measured(files: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
     for width, name in _WIDTHS.items():
         yield Measurement(name, max(by_width[width], default=0.0), "relative", n=len(tensors))
     yield Measurement("not_finite", sum(each["not_finite"] for each in tensors), "numbers", n=len(tensors))
-    yield Measurement("fallback", max(map(_fallback, files), default=0.0), "%", n=len(files))
-    yield Measurement("off_label", max(map(_off_label, files), default=0.0), "%", n=len(files))
+    yield Measurement("fallback", max(map(_fallback, files)), "%", n=len(files))
+    yield Measurement("off_label", max(map(_off_label, files)), "%", n=len(files))
 
 
 def _width(kind: str) -> str:

@@ -44,6 +44,23 @@ def test_what_is_returned_comes_back_and_what_is_printed_is_logged(tmp_path: Pat
     assert seen == []
 
 
+def test_a_slow_one_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Replies come in order, and works begin as others end: here the first waits for the third of two at a time."""
+    done = tmp_path / "done"
+
+    def first() -> str:
+        while not done.exists():
+            time.sleep(0.01)
+        return "first"
+
+    def third() -> str:
+        done.touch()
+        return "third"
+
+    found = replies_of([first, lambda: "second", third], 60.0, tmp_path / "log.txt")
+    assert [reply.line for reply in found] == ["first\n", "second\n", "third\n"]
+
+
 @pytest.mark.parametrize(
     ("work", "reply"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,10 @@ from transformers import PreTrainedModel
 
 from refute.auditors.loss import divergence
 from refute.auditors.models import Answer
-from refute.auditors.windows import Corpus, texts
+from refute.auditors.windows import Corpus, Ids, texts
+
+# Tokens that go through the models at once: their logits are held several times over, in float64.
+_TOGETHER = 256
 
 
 class WindowScore(NamedTuple):
@@ -30,22 +34,37 @@ class WindowScore(NamedTuple):
 def score_heldout(student: PreTrainedModel, teacher: Answer, corpus: Corpus, count: int) -> Iterator[WindowScore]:
     """The first `count` held-out windows, in float64 after the models' logits."""
     student.eval()
-    for number, window in enumerate(corpus.heldout[:count]):
-        parts = [torch.zeros(3, 0, dtype=torch.float64)]
-        for text in texts(window, corpus):
-            ids = torch.from_numpy(text.astype(np.int64))[None].to(student.device)
-            own = student(input_ids=ids, use_cache=False).logits[0, :-1].double()
-            parts.append(_figures(own, teacher(ids)[0, :-1].to(own.device).double(), ids[0, 1:]).cpu())
+    rows = [[torch.zeros(3, 0, dtype=torch.float64)] for _ in corpus.heldout[:count]]
+    for numbers, stack in _stacks(corpus, count):
+        ids = torch.from_numpy(stack.astype(np.int64)).to(student.device)
+        own = student(input_ids=ids, use_cache=False).logits[:, :-1].double()
+        found = _figures(own, teacher(ids)[:, :-1].to(own.device).double(), ids[:, 1:]).cpu()
+        for number, figures in zip(numbers, found.unbind(dim=1), strict=True):
+            rows[number].append(figures)
+    for number, parts in enumerate(rows):
         figures = torch.cat(parts, dim=1)
         tokens = figures.shape[1]
         ce, kl, cosine = (figures.sum(dim=1) / max(tokens, 1)).tolist()
         yield WindowScore(number, tokens, ce, kl, cosine)
 
 
+def _stacks(corpus: Corpus, count: int) -> Iterator[tuple[list[int], Ids]]:
+    """The texts of the first `count` held-out windows, those of one length together, and the window of each."""
+    of_length = defaultdict[int, list[tuple[int, Ids]]](list)
+    for number, window in enumerate(corpus.heldout[:count]):
+        for text in texts(window, corpus):
+            of_length[len(text)].append((number, text))
+    for length, found in of_length.items():
+        together = max(1, _TOGETHER // length)
+        for first in range(0, len(found), together):
+            some = found[first : first + together]
+            yield [number for number, _ in some], np.stack([text for _, text in some])
+
+
 def _figures(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:
-    """Rows ce, kl and cosine of every position, shape (3, N)."""
-    theirs = theirs[:, : own.shape[-1]]
-    ce = functional.cross_entropy(own, labels, reduction="none")
+    """Rows ce, kl and cosine of every position, shape (3, texts, N), of logits (texts, N, V)."""
+    theirs = theirs[..., : own.shape[-1]]
+    ce = functional.cross_entropy(own.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
     finite = theirs.isfinite()
     here, there = (torch.where(finite, each, 0.0) for each in (own, theirs))
     cosine = (here * there).sum(dim=-1) / (here.norm(dim=-1) * there.norm(dim=-1))

@@ -51,10 +51,10 @@ def add_gradient(student: PreTrainedModel, teacher: Answer | None, ids: Tensor, 
 def divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(teacher || student) at each position, nat, float64, over the student's vocabulary V.
 
-    `teacher` (N, >= V) and `student` (N, V) are logits; of the teacher's, those beyond V are cut off.
+    `teacher` (..., >= V) and `student` (..., V) are logits; of the teacher's, those beyond V are cut off.
     """
     width = student.shape[-1]
-    log_p = functional.log_softmax(teacher[:, :width].double() / temperature, dim=-1)
+    log_p = functional.log_softmax(teacher[..., :width].double() / temperature, dim=-1)
     log_q = functional.log_softmax(student.double() / temperature, dim=-1)
     # A teacher may pad its vocabulary with -inf: no probability there, nothing to add.
     return torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0).sum(dim=-1)

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from refute.auditors.adamw import Moments
 from refute.auditors.claims import Claims, distance
 from refute.auditors.heldout import score_heldout
-from refute.auditors.models import Answer, open_model, open_teacher
+from refute.auditors.models import Answer, open_model, open_teacher, remembered
 from refute.auditors.redo import Loop, Redone, redo
 from refute.auditors.segments import Segment, drawn_starts, fresh_draw, segments_of
 from refute.auditors.states import put_state, sample
@@ -110,7 +110,8 @@ def redo_training(job: Job) -> None:
     released = _parameters(open_model(run / MODEL.name, "cpu"))
     loop = Loop.over(open_model(init, config.device), teacher, corpus, training)
     before = _copied(loop.student)
-    found = _redo_all(job, loop, teacher, claims, (before, released), drawn_starts(draw))
+    scorer = remembered(teacher)
+    found = _redo_all(job, loop, scorer, claims, (before, released), drawn_starts(draw))
     decays = {name: torch.full_like(each, float(each.ndim >= 2)) for name, each in before.items()}
     sampled = sample(decays, claims.custody.entropy).to(torch.uint8)
     found.write(job.out, (SEGMENTS, STEPS_AGAIN, TRACE_AGAIN), sampled)
@@ -122,7 +123,7 @@ def redo_training(job: Job) -> None:
     _write_rows(job.out / BATCHES.name, (BatchDigest(step=step, batch_sha256=digest) for step, digest in digests))
     _write(job.out / RELEASED_LINK.name, ReleasedLink(broken=claims.broken_release(released)))
     job.progress("score init and model again", 0, 1)
-    _write_rows(job.out / HELDOUT_DISTANCES.name, _distances(config, (init, run / MODEL.name), teacher, corpus))
+    _write_rows(job.out / HELDOUT_DISTANCES.name, _distances(config, (init, run / MODEL.name), scorer, corpus))
 
 
 def _corpus(job: Job, config: RedoConfig) -> Corpus:

@@ -11,10 +11,10 @@ import signal
 import sys
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 # Of the time that a child has: then it writes down where it is, while it still can.
@@ -44,20 +44,32 @@ def replies_of(works: Sequence[Callable[[], str]], timeout_s: float, log: Path) 
 
 
 def each_reply(works: Iterable[Callable[[], str]], timeout_s: float, log: Path) -> Iterator[Reply]:
-    """The same, one reply after the other, as soon as it is there."""
-    running: deque[_Child] = deque()
+    """The same, in the order of `works`, which are begun as others end: a slow one keeps nobody waiting but itself."""
+    waiting, running, ended, shown = enumerate(works), dict[int, _Child](), dict[int, Reply](), 0
     try:
-        for work in works:
-            if len(running) == _AT_ONCE:
-                yield running[0].reply()
-                running.popleft()
-            running.append(_Child(work, timeout_s, log))
-        while running:
-            yield running[0].reply()
-            running.popleft()
+        while True:
+            for number, work in islice(waiting, _AT_ONCE - len(running)):
+                running[number] = _Child(work, timeout_s, log)
+            if not running:
+                return
+            for number, answers in _first_to_end(running):
+                ended[number] = running.pop(number).reply(answers=answers)
+            while shown in ended:
+                yield ended.pop(shown)
+                shown += 1
     finally:
-        for child in running:
+        for child in running.values():
             child.end()
+
+
+def _first_to_end(running: Mapping[int, _Child]) -> list[tuple[int, bool]]:
+    """Waits for the first to do so: the numbers of those that answer or are gone, or else of one whose time is over."""
+    with selectors.DefaultSelector() as selector:
+        for number, child in running.items():
+            selector.register(child.reading, selectors.EVENT_READ, number)
+        left = min(child.deadline for child in running.values()) - time.monotonic()
+        answering = [(int(key.data), True) for key, _ in selector.select(max(left, 0.0))]
+    return answering or [(min(running, key=lambda number: running[number].deadline), False)]
 
 
 class _Child:
@@ -65,16 +77,16 @@ class _Child:
 
     def __init__(self, work: Callable[[], str], timeout_s: float, log: Path) -> None:
         self._timeout_s, self._log = timeout_s, log
-        self._reading, writing = os.pipe()
+        self.reading, writing = os.pipe()
         _flush()
         # A collection in the child would write to, and so copy, every page of the parent's objects: 50 ms each time.
         gc.freeze()
-        self._deadline = time.monotonic() + timeout_s
+        self.deadline = time.monotonic() + timeout_s
         # A Ctrl-C in the middle would be raised in one of the hooks that the interpreter runs at a fork, and be lost.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(self._reading)
+            os.close(self.reading)
             _answer_and_exit(work, writing, log, timeout_s)
         gc.unfreeze()
         os.close(writing)
@@ -84,12 +96,12 @@ class _Child:
             self.end()
             raise
 
-    def reply(self) -> Reply:
-        """What it answers until its time is over; then nothing of it runs any more."""
-        # Its answer may have waited in the pipe for the end of a neighbour that hung.
-        deadline = max(self._deadline, time.monotonic() + self._timeout_s / 2)
+    def reply(self, *, answers: bool) -> Reply:
+        """What it answers, if it `answers` already; then nothing of it runs any more."""
+        # A long answer may have waited in the pipe for whoever asks for replies one by one.
+        deadline = time.monotonic() + (self._timeout_s / 2 if answers else 0.0)
         try:
-            data = _read_until(self._reading, deadline)
+            data = _read_until(self.reading, deadline)
         finally:
             status = self.end()
         if data is None:
@@ -103,10 +115,10 @@ class _Child:
 
     def end(self) -> int:
         """Kill it and what it started, once; its status as os.waitpid gives it."""
-        if self._reading < 0:
+        if self.reading < 0:
             return 0
-        os.close(self._reading)
-        self._reading = -1
+        os.close(self.reading)
+        self.reading = -1
         os.kill(self._pid, signal.SIGKILL)  # first the child itself: it may not lead its own group yet
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)

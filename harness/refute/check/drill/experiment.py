@@ -10,7 +10,7 @@ import faulthandler
 import json
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +28,7 @@ from refute.evidence.manifest import manifest_digest
 from refute.evidence.planned.distillation import ROWS
 from refute.evidence.reach import entry_digest
 from refute.falsifier.context import Evidence
-from refute.falsifier.forked import Reply, replies_of, warm_up
+from refute.falsifier.forked import Reply, each_reply, warm_up
 from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.outcome import RunClass, readable
@@ -42,9 +42,14 @@ from refute.spec.experiments.parsing import parse_config
 _COUNTED: Final = {RunClass.QUICK: 4, RunClass.EMBEDDED: 80, RunClass.FULL: 80}
 # Faults that change nothing, or that the engine itself stops, are not counted; nobody draws for ever.
 _DRAWN_AT_MOST: Final = 2
-_AT_ONCE: Final = 12
 _LIMIT_S: Final = 1800.0
 _FAULT_LIMIT_S: Final = 120.0
+# What engines remember once they have done it, and each fork would do anew: two thirds of a second.
+_REMEMBERED: Final = (
+    "refute.engines.model.folder:load_model",
+    "refute.engines.humaneval.sandbox.tiers:probe_isolation",
+    "refute.engines.humaneval.audit.execution:executor",
+)
 _ENGINES: Final = ("refute.engines.drill.world:build_world", "refute.engines.drill.faulted:run_faulted")
 
 
@@ -93,6 +98,7 @@ def drill(job: Job) -> None:
     seed, drawn_at = config.seed, datetime.now(UTC).isoformat(timespec="seconds")
     job.progress("make a small world", 0, 1)
     line = Line.over_a_small_world(job.scratch / seed, seed, _FAULT_LIMIT_S)
+    do_once(line)
     watches = [Watch(use, registry[use.uses]) for use in uses if use.uses and _can_ask(line, registry, use.uses)]
     honest = make_all(line, line.folder / "honest", [need for watch in watches for need in watch.falsifier.needs])
     standing = [watch for watch in watches if watch.stands(honest)]
@@ -130,16 +136,20 @@ class _Yard:
 
 
 def _drilled(job: Job, yard: _Yard, faults: Iterator[Drill], wanted: int) -> Iterator[PlantedFault]:
-    """Rows until `wanted` faults count, a dozen at a time."""
-    planted = counted = 0
-    while counted < wanted and planted < _DRAWN_AT_MOST * wanted:
-        some = list(islice(faults, min(_AT_ONCE, wanted - counted)))
-        works = [partial(yard.plant, planted + place, each) for place, each in enumerate(some, start=1)]
-        for place, reply in enumerate(replies_of(works, _FAULT_LIMIT_S, yard.line.folder / "log.txt")):
-            planted += 1
-            row = _answered(planted, some[place], reply)
+    """Rows until `wanted` faults count; one that runs beside the last of them is seen to its end, and left out."""
+    chosen, counted = list(islice(faults, _DRAWN_AT_MOST * wanted)), 0
+
+    def works() -> Iterator[Callable[[], str]]:
+        for number, each in enumerate(chosen, start=1):
+            if counted < wanted:
+                yield partial(yard.plant, number, each)
+
+    replies = each_reply(works(), _FAULT_LIMIT_S, yard.line.folder / "log.txt")
+    for number, (each, reply) in enumerate(zip(chosen, replies, strict=False), start=1):
+        if counted < wanted:
+            row = _answered(number, each, reply)
             counted += row.outcome in ("named", "unable", "survived")
-            job.progress("faults", counted, wanted, planted=planted)
+            job.progress("faults", counted, wanted, planted=number)
             yield row
 
 
@@ -168,6 +178,16 @@ def import_all() -> None:
     warm_up()
     for entry in (*_ENGINES, *(row.entry for row in ROWS)):
         import_module(entry.partition(":")[0])
+
+
+def do_once(line: Line) -> None:
+    """A model read, a jail found: not in the fork of every experiment."""
+    load_model, probe_isolation, executor = (
+        getattr(import_module(module), function)
+        for module, _, function in (entry.partition(":") for entry in _REMEMBERED)
+    )
+    load_model(line.folder / "world" / "teacher", device="cpu")
+    executor(probe_isolation().value)
 
 
 def _write(path: Path, rows: Iterable[EvidenceModel]) -> None:

@@ -6,6 +6,7 @@ are as good as equal, the answer goes on as that does, and whatever else differs
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,12 @@ def model_folder(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> Path:
 class Respondent:
     """The model that `choice` names, ready to answer. Raises as transformers does where the folder holds none.
 
-    Tokens whose logits lie less than `tie` below the largest are as likely as it.
+    Tokens whose logits lie less than `tie` below the largest are as likely as it; `ends` are those that end an answer.
     """
 
     def __init__(self, choice: ModelChoice, folder: Path, device: str, tie: float) -> None:
         self._model = (_random(choice, folder) if isinstance(choice, RandomModel) else stored_model(folder)).to(device)
-        self._ends, self._tie = _end_ids(self._model, folder), tie
+        self.ends, self._tie = _end_ids(self._model, folder), tie
 
     @torch.inference_mode()
     def answer(self, task: Task, questioner: Questioner, limit: int, recorded: str) -> str:
@@ -45,24 +46,62 @@ class Respondent:
 
         Of several that are as likely, the one that `recorded` goes on with, if there is one.
         """
-        unseen = torch.tensor([questioner.ids(task)], device=self._model.device)
-        carried, ids, cache = questioner.carried(task), list[int](), None
-        text = carried
+        carried, ids = questioner.carried(task), list[int]()
+        expected = questioner.encode(recorded.removeprefix(carried))[:limit]
+        following, text = _Following(self._model, questioner.ids(task), expected), carried
         while len(ids) < limit and questioner.end(text) is None:
-            given = self._model(input_ids=unseen, past_key_values=cache, use_cache=True)
-            likely = self._likely(given.logits[0, -1])
-            texts = [text if each in self._ends else carried + questioner.decode([*ids, each]) for each in likely]
-            place = _first(texts, [each in self._ends for each in likely], questioner, recorded)
-            if likely[place] in self._ends:
+            likely = self._likely(following.logits(ids))
+            texts = [text if each in self.ends else carried + questioner.decode([*ids, each]) for each in likely]
+            place = _first(texts, [each in self.ends for each in likely], questioner, recorded)
+            if likely[place] in self.ends:
                 break
             ids.append(likely[place])
-            cache, unseen, text = given.past_key_values, unseen.new_tensor([[likely[place]]]), texts[place]
+            text = texts[place]
         return text[: questioner.end(text)]
 
     def _likely(self, logits: torch.Tensor) -> list[int]:
         """The most likely token, and those that are as likely."""
         best, *others = logits.topk(min(_SEVERAL, len(logits))).indices.tolist()
         return [best, *(each for each in others if logits[each] > logits[best] - self._tie)]
+
+
+class _Following:
+    """What a model says after a prompt and tokens, one more each time; those that are `expected` it reads in one go.
+
+    None is taken for granted: where another token was chosen, all of it is read again without what was expected.
+    """
+
+    def __init__(self, model: Any, prompt: Sequence[int], expected: Sequence[int]) -> None:
+        self._model, self._prompt = model, prompt
+        self._begin(expected)
+
+    def logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Of the token after the prompt and `ids` (V)."""
+        if ids[: len(self._read)] != self._read[: len(ids)]:
+            self._begin(ids)
+        elif len(ids) > len(self._read):
+            self._read_on(ids[len(self._read) :])
+        found: torch.Tensor = self._known[len(ids) - len(self._read) - 1]
+        return found
+
+    def _begin(self, tokens: Sequence[int]) -> None:
+        self._cache: Any = None
+        self._read = list[int]()
+        self._read_on(tokens, before=self._prompt)
+
+    def _read_on(self, tokens: Sequence[int], before: Sequence[int] = ()) -> None:
+        unseen = torch.tensor([[*before, *tokens]], device=self._model.device)
+        wanted = len(tokens) + len(before[-1:])
+        given = self._model(
+            input_ids=unseen, past_key_values=self._cache, use_cache=True, **only_last(self._model, wanted)
+        )
+        self._cache, self._known, self._read = given.past_key_values, given.logits[0, -wanted:], [*self._read, *tokens]
+
+
+def only_last(model: Any, positions: int) -> dict[str, int]:
+    """What asks a model of transformers for the logits of its last positions alone, where it can be asked for that."""
+    can = "logits_to_keep" in inspect.signature(model.forward).parameters
+    return {"logits_to_keep": positions} if can else {}
 
 
 def _first(texts: Sequence[str], ended: Sequence[bool], questioner: Questioner, recorded: str) -> int:

@@ -60,6 +60,10 @@ class Questioner:
         """The text of new tokens."""
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text that goes on from another: most likely those that a model said it in."""
+        return self._encode(text)
+
     def end(self, text: str) -> int | None:
         """Where in `text`, which follows the head, the answer ends; None if it has not ended."""
         found = self._stop.search(text)

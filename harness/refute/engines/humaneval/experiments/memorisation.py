@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from refute.engines.humaneval.audit.answers import model_folder, stored_model
+from refute.engines.humaneval.audit.answers import model_folder, only_last, stored_model
 from refute.engines.humaneval.audit.problem_file import Task, read_tasks
 from refute.engines.humaneval.audit.renaming import renamed
 from refute.engines.humaneval.experiments.evaluate import write_rows
@@ -105,8 +105,9 @@ def _scored(model: Any, name: Asked, pairs: Sequence[_Pair]) -> Iterator[Familia
 def _loss(model: Any, text: _Text) -> torch.Tensor:
     """Mean nat per token of the solution, after its head."""
     ids = torch.tensor([text.ids], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits[0, text.given - 1 : -1].float()
-    return functional.cross_entropy(logits, ids[0, text.given :])
+    told = len(text.ids) - text.given
+    logits = model(input_ids=ids, use_cache=False, **only_last(model, told + 1)).logits[0, -told - 1 : -1].float()
+    return functional.cross_entropy(logits, ids[0, -told:])
 
 
 def _teach(model: Any, pairs: Sequence[_Pair]) -> None:

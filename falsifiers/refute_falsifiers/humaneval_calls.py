@@ -11,7 +11,7 @@ Row = dict[str, Any]
 Rows = list[Row]
 Measure = Callable[[Context], Iterator[Measurement]]
 _MODELS = ("student", "init", "teacher", "null")
-_LIMITS = ("max_new_tokens", "stop_sequences", "sampler", "temperature", "dtype")
+_LIMITS = ("max_new_tokens", "stop_sequences", "end_ids", "sampler", "temperature", "dtype")
 _ABSENT = object()
 
 
@@ -25,6 +25,7 @@ def _expected(count: int = 4) -> Rows:
             "prompt_ids": [1, 2, n],
             "max_new_tokens": 80,
             "stop_sequences": ["```"],
+            "end_ids": [0, 2],
             "sampler": "argmax",
             "temperature": 0.0,
             "dtype": "float32",
@@ -97,7 +98,9 @@ def everything_was_asked(bench: Bench) -> None:
 
 def _served() -> Rows:
     """What is expected of a server that splits text itself: prompts are text, and nothing is known of weights."""
-    return [_without(row, "prompt_ids", "dtype") | {"prompt": "def f", "batch_at_most": 1} for row in _expected()]
+    return [
+        _without(row, "prompt_ids", "end_ids", "dtype") | {"prompt": "def f", "batch_at_most": 1} for row in _expected()
+    ]
 
 
 def a_server_was_asked(bench: Bench) -> None:
@@ -145,6 +148,11 @@ def two_new_tokens(bench: Bench) -> None:
 def another_stop(bench: Bench) -> None:
     """Answers end where they should not."""
     _lay(bench, first={"stop_sequences": ["\n"]}, foreign_limits=1)
+
+
+def another_end(bench: Bench) -> None:
+    """A token that is no end ends answers."""
+    _lay(bench, first={"end_ids": [0, 2, 198]}, foreign_limits=1)
 
 
 def another_sampler(bench: Bench) -> None:
@@ -206,6 +214,7 @@ def _of_every_model(measure: Measure) -> Measure:
                 known_bad(a_text_in_place_of_tokens),
                 known_bad(two_new_tokens),
                 known_bad(another_stop),
+                known_bad(another_end),
                 known_bad(another_sampler),
                 known_bad(rounded_weights),
                 known_bad(more_at_a_time),
@@ -274,6 +283,8 @@ _SUMMARY: Row = {
     "problems_sha256": "ab" * 32,
     "backend": {"kind": "transformers", "version": "5.0"},
     "problems": 164,
+    # Of every call, and no part of the summary.
+    "end_ids": [0, 2],
 }
 
 
@@ -284,7 +295,11 @@ def _summaries(bench: Bench, changed: str = "", **changes: Any) -> None:
     other = changes | dict.fromkeys(others[: _more(bench, "differing_settings", wrong, len(others))], "another")
     for model in _MODELS:
         own = {**_SUMMARY, "problems": 24} if model == "null" else _SUMMARY
-        bench.put(f"humaneval_{model}", "summary.json", own | (other if model == (changed or "init") else {}))
+        own = own | (other if model == (changed or "init") else {})
+        bench.put(
+            f"humaneval_{model}", "model_calls.jsonl", [_call(row) | {"end_ids": own["end_ids"]} for row in _expected()]
+        )
+        bench.put(f"humaneval_{model}", "summary.json", _without(own, "end_ids"))
 
 
 def all_by_one_protocol(bench: Bench) -> None:
@@ -327,6 +342,7 @@ _OTHER = (
     ("isolation", "rlimits", "teacher"),
     ("timeout_s", 1.0, "init"),
     ("problems_sha256", "cd" * 32, "student"),
+    ("end_ids", [0, 2, 198], "init"),
 )
 
 
@@ -345,13 +361,20 @@ _OTHER = (
 def one_protocol(context: Context) -> Iterator[Measurement]:
     """Refuted when a setting that shapes answers or verdicts differs among the models that are compared.
 
-    Random weights always answer in transformers, and fewer problems: of these two they are left out.
+    Random weights always answer in transformers, and fewer problems: of these two they are left out. What ends an
+    answer is compared between student and init: a teacher may have other tokens for it.
     """
     found = {model: context.evidence(f"humaneval_{model}").json("summary.json") for model in _MODELS}
     asked = [found[model] for model in _MODELS if model != "null"]
     differing = sum(_several(each[name] for each in found.values()) for name in _SETTINGS)
     differing += _several(each["problems"] for each in asked) + _several(each["backend"]["kind"] for each in asked)
-    yield Measurement("differing_settings", differing, "settings", n=len(_SETTINGS) + 2)
+    differing += _several(_end_ids(context, model) for model in ("student", "init"))
+    yield Measurement("differing_settings", differing, "settings", n=len(_SETTINGS) + 3)
+
+
+def _end_ids(context: Context, model: str) -> set[tuple[int, ...]]:
+    """What ended the answers of a model, in every call; nothing where that is not known."""
+    return {tuple(row.get("end_ids", ())) for row in context.evidence(f"humaneval_{model}").rows("model_calls.jsonl")}
 
 
 def _several(values: Iterable[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 _LISTS = ("tokens_sha256", "merges_sha256")
+_SIZES = ("parameters", "layers")
 
 
 def _model(**changes: Any) -> dict[str, Any]:
@@ -22,8 +23,13 @@ def _model(**changes: Any) -> dict[str, Any]:
     return {**model, **changes}
 
 
-def _divergence(bench: Bench, wrong: Collection[str] = (), first: int = 0) -> None:
-    """A teacher and an init that are as far apart as the bars demand, but for what is in `wrong`."""
+def _divergence(
+    bench: Bench, wrong: Collection[str] = (), first: int = 0, misstated: tuple[str, str] = ("teacher", "parameters")
+) -> None:
+    """A teacher and an init that are as far apart as the bars demand, but for what is in `wrong`.
+
+    As far as their sizes are not what was written down, the one that is `misstated` is not.
+    """
     if not any(name in bench.bars for name in wrong):
         for name in wrong:
             bench.bar(name).failing()
@@ -36,8 +42,14 @@ def _divergence(bench: Bench, wrong: Collection[str] = (), first: int = 0) -> No
     same = measured("identical_digests", 0, 1, low=0, high=1, whole=True)
     surplus = measured("parameter_surplus", 1000, 0, whole=True)
     kl = measured("step0_kl", 2.0, 0.0, low=0.0)
-    init = _model(parameters=max(1000, 1 - surplus), sha256=("1" if same else "2") * 64)
-    bench.put("lineage", "lineage.json", {"teacher": _model(parameters=init["parameters"] + surplus), "init": init})
+    off = measured("size_error", 0.0, 0.5, low=0.0, clear=True)
+    init = _model(parameters=max(1000, 1 - surplus), sha256=("1" if same else "2") * 64, layers=1)
+    said = {"teacher": _model(parameters=init["parameters"] + surplus, layers=1), "init": init}
+    sizes = {model: {key: said[model][key] for key in _SIZES} for model in said}
+    model, key = misstated
+    said[model] = {**said[model], key: said[model][key] * (1 + off)}
+    bench.put("lineage", "lineage.json", said)
+    bench.put("init_redo", "again.json", sizes)
     bench.put("student", "evals.jsonl", [{"step": first, "heldout_kl": kl, "windows": 8}])
 
 
@@ -66,6 +78,21 @@ def teacher_saved_again(bench: Bench) -> None:
     _divergence(bench, ("step0_kl",))
 
 
+def a_teacher_said_to_be_larger(bench: Bench) -> None:
+    """The model that teaches has two thirds of the parameters that were written down."""
+    _divergence(bench, ("size_error",))
+
+
+def a_teacher_said_to_be_deeper(bench: Bench) -> None:
+    """The model that teaches has fewer layers."""
+    _divergence(bench, ("size_error",), misstated=("teacher", "layers"))
+
+
+def an_init_of_another_size(bench: Bench) -> None:
+    """The init is not as small as was written down."""
+    _divergence(bench, ("size_error",), misstated=("init", "parameters"))
+
+
 def first_measured_after_training(bench: Bench) -> None:
     """The distance before the first step is not known."""
     _divergence(bench, first=50)
@@ -73,23 +100,37 @@ def first_measured_after_training(bench: Bench) -> None:
 
 @falsifier(
     "teacher-divergence",
-    needs=("lineage", "student"),
-    measures={"identical_digests": "pairs", "parameter_surplus": "parameters", "step0_kl": "nat/token"},
+    needs=("lineage", "student", "init_redo"),
+    measures={
+        "identical_digests": "pairs",
+        "parameter_surplus": "parameters",
+        "size_error": "relative",
+        "step0_kl": "nat/token",
+    },
     controls=(
         known_good(two_different_models),
         known_bad(teacher_is_the_init),
         known_bad(one_digest_and_another_size),
         known_bad(teacher_is_no_larger),
         known_bad(teacher_saved_again),
+        *map(known_bad, (a_teacher_said_to_be_larger, a_teacher_said_to_be_deeper, an_init_of_another_size)),
         known_unusable(first_measured_after_training, raises=ValueError),
     ),
 )
 def teacher_divergence(context: Context) -> Iterator[Measurement]:
-    """Refuted when teacher and init share a digest, the teacher is no larger, or KL at step 0 is about zero."""
+    """Refuted when teacher and init share a digest, the teacher is no larger, or KL at step 0 is about zero.
+
+    Sizes are those of the models as the auditors read them; `size_error` is how far one is from what the files of
+    teacher and init state.
+    """
     lineage = context.evidence("lineage").json("lineage.json")
     teacher, init = lineage["teacher"], lineage["init"]
+    again = context.evidence("init_redo").json("again.json")
+    surplus = again["teacher"]["parameters"] - again["init"]["parameters"]
     yield Measurement("identical_digests", int(teacher["sha256"] == init["sha256"]), "pairs", n=1)
-    yield Measurement("parameter_surplus", teacher["parameters"] - init["parameters"], "parameters", n=1)
+    yield Measurement("parameter_surplus", surplus, "parameters", n=1)
+    pairs = [(lineage[model][key], again[model][key]) for model in ("teacher", "init") for key in _SIZES]
+    yield Measurement("size_error", max(abs(said / found - 1) for said, found in pairs), "relative", n=len(pairs))
     first = next(iter(context.evidence("student").rows_by("evals.jsonl", "step").values()))
     if first["step"] != 0:
         raise ValueError(f"the first evaluation is of step {first['step']}, expected step 0")

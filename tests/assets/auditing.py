@@ -14,6 +14,7 @@ from refute.engines.distill.experiments.train import train
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
 from refute.job import Job
+from refute.spec.release import Training
 from training_runs import BASE
 
 TRAINING: dict[str, Any] = {
@@ -60,7 +61,8 @@ class Audit:
     def evidence(self) -> dict[str, Evidence]:
         """Run, audit and what the release declares."""
         release = self.make_job("release", {}).out
-        declaration = {"distillation": {"training": dict(self.training), "device": "cpu"}}
+        training = Training.model_validate(dict(self.training)).model_dump(mode="json")
+        declaration = {"distillation": {"training": training, "device": "cpu"}}
         (release / "release.json").write_text(json.dumps(declaration), encoding="utf-8")
         folders = {"student": self.job.out, "student_redo": self.make_job("student_redo", {}).out, "release": release}
         return {name: _evidence(name, folder) for name, folder in folders.items()}

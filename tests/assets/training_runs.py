@@ -76,8 +76,8 @@ def summary(out: Path) -> dict[str, Any]:
 
 
 def untimed(path: Path) -> list[dict[str, Any]]:
-    """Rows without what depends on the clock."""
-    return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s")} for row in read_rows(path)]
+    """Rows without what depends on the clock, and on which process made them."""
+    return [{k: v for k, v in row.items() if k not in ("wall_s", "tokens_per_s", "attempt")} for row in read_rows(path)]
 
 
 def asked_for(out: Path) -> list[dict[str, Any]]:

@@ -39,6 +39,10 @@ def assert_found_again(made: Audit) -> dict[str, float]:
     assert max(first["loss_error"], first["gradient_error"], first["rate_error"]) < 1e-3
     assert first["foreign_batches"] == 0
     assert made.measure("segments-drawn")["undrawn_segments"] == 0
+    assert made.measure("resumptions-told")["misstated_resumptions"] == 0
+    numbers = made.measure("numbers-unrounded")
+    assert numbers["rounded_states"] < 4
+    assert numbers["rounded_gradients"] < 30
     return redone
 
 
@@ -77,6 +81,7 @@ def test_bfloat16_stays_below_the_bars(audit: Callable[..., Audit]) -> None:
     assert max(redone["distance"], redone["moment_distance"]) < 2e-2
     assert redone["loss_difference"] < 1e-2
     assert max(made.measure("teacher-distance").values()) < 3e-3
+    assert made.measure("numbers-unrounded")["rounded_states"] < 4
 
 
 @pytest.mark.exhaustive

@@ -54,6 +54,20 @@ def test_a_checkpoint_edited_with_its_digest_is_found(audit: Callable[..., Audit
     assert made.measure("segments-redone")["resumed_distance"] > 0.1
 
 
+def test_a_resumption_that_is_not_told_is_found(audit: Callable[..., Audit]) -> None:
+    """Nor one that is told of another step."""
+    with pytest.raises(KilledError):
+        audit(each_step(kill_at(10)), **SHORT).train()
+    made = audit(**SHORT)
+    made.train()
+    path = made.job.out / "custody.json"
+    custody = json.loads(path.read_text(encoding="utf-8"))
+    assert made.measure("resumptions-told")["misstated_resumptions"] == 0
+    for told, misstated in (([], 1), ([{"since": 0, "at": 4}], 2)):
+        path.write_text(json.dumps(custody | {"resumed": told}), encoding="utf-8")
+        assert made.measure("resumptions-told")["misstated_resumptions"] == misstated
+
+
 def test_entries_exchanged_in_the_release_are_found(honest: Audit) -> None:
     """Also where those that are sampled are the run's."""
     rewritten(honest.job.out / "model" / "model.safetensors", few)

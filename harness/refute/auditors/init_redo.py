@@ -16,7 +16,7 @@ from refute.auditors.models import open_model, open_source
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.distill import InitConfig
-from refute.spec.experiments.evidence.distill import InitAgain, LayerChoice
+from refute.spec.experiments.evidence.distill import InitAgain, LayerChoice, ModelSize
 from refute.spec.experiments.evidence_files import HELDOUT_WINDOWS, INIT_AGAIN, INIT_CHOICE, MODEL
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import DepthPruned
@@ -41,10 +41,13 @@ def redo_init(job: Job) -> None:
     source = teacher
     if not isinstance(config.init, DepthPruned) and config.init_path is not None:
         source = open_source(config.init.model, Path(config.init_path), config.device)
+    sizes = _size(teacher), _size(init)
     foreign = sum(not same for same in _compared(init, source, choice.chosen))
     teacher_loss, init_loss = (_loss(model, ids) for model in (teacher, init))
     candidates = _candidates(job, teacher, config.init, ids) if isinstance(config.init, DepthPruned) else ()
     found = InitAgain(
+        teacher=sizes[0],
+        init=sizes[1],
         tensors=len(list(init.parameters())),
         foreign_tensors=foreign,
         candidates=tuple(candidates),
@@ -64,6 +67,12 @@ def subsets(layers: int, keep: int) -> list[Layers]:
     if keep > 1:
         found.add(tuple(round(place * (layers - 1) / (keep - 1)) for place in range(keep)))
     return sorted(found | {every for every in (everything[::2], everything[1::2]) if len(every) == keep})
+
+
+def _size(model: PreTrainedModel) -> ModelSize:
+    """As it was read, and before anything is cut out of it."""
+    layers = model.config.get_text_config().num_hidden_layers
+    return ModelSize(parameters=sum(each.numel() for each in model.parameters()), layers=layers)
 
 
 def _compared(init: PreTrainedModel, source: PreTrainedModel, chosen: Sequence[int] | None) -> Iterator[bool]:

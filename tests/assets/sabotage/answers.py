@@ -161,6 +161,16 @@ def two_tokens_at_most() -> None:
     sampling.generate = lambda *given, **named: real(*given, **{**named, "max_new_tokens": 2})
 
 
+def ended_by_more_tokens() -> None:
+    """Every fourth token ends an answer; what is written down of the run says what was declared."""
+    real = generate.end_ids
+
+    def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+        return frozenset((*real(model, tokenizer), *range(0, len(tokenizer), 4)))
+
+    generate.end_ids = end_ids
+
+
 def asked_without_the_docstring() -> None:
     """The prompt is the function's first line: nobody can know what is wanted."""
     real = generate.build_prompt

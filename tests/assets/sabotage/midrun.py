@@ -18,8 +18,10 @@ from torch import Tensor
 
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput
+from refute.spec.experiments.custody import Resumption
 from sabotage.opened import opened
 
+audit_trail = opened("engines.distill.training.audit_trail")
 build = opened("engines.distill.training.build")
 results = opened("engines.distill.training.results")
 step = opened("engines.distill.training.step")
@@ -242,15 +244,18 @@ def entries_of_another_model_in_the_release() -> None:
 
 def a_checkpoint_edited_together_with_its_digest() -> None:
     """In the middle the run is interrupted, and goes on from a checkpoint whose weights and digests are others."""
-    real, done = trainer.Trainer._save_checkpoint, list[int]()
+    _interrupted(_edit_checkpoint)
+
+
+def _interrupted(then: Callable[[Path], object]) -> None:
+    """After its first checkpoint the run is killed; another attempt, before which `then` sees it, goes on with it."""
+    real, seen = trainer.Trainer._save_checkpoint, list[Path]()
 
     def save(self: Any, logs: Any, number: int) -> Any:
-        place = real(self, logs, number)
-        if not done:
-            done.append(number)
-            _edit_checkpoint(place)
+        seen.append(real(self, logs, number))
+        if len(seen) == 1:
             raise _Interrupted
-        return place
+        return seen[-1]
 
     trainer.Trainer._save_checkpoint = save
     train = opened("engines.distill.experiments.train")
@@ -260,9 +265,42 @@ def a_checkpoint_edited_together_with_its_digest() -> None:
         try:
             real_run(job, config)
         except _Interrupted:
+            then(seen[0])
             real_run(job, config)
 
     train.run_training = twice
+
+
+def a_resumption_that_nobody_tells() -> None:
+    """The run is killed and goes on, and its record knows of nothing."""
+    real = audit_trail._resumed
+
+    def hide(_checkpoint: Path) -> None:
+        audit_trail._resumed = lambda *given: real(*given).model_copy(update={"resumed": ()})
+
+    _interrupted(hide)
+
+
+def a_resumption_that_never_was() -> None:
+    """The record tells of one, from where a state is kept anyway."""
+    real = audit_trail.AuditTrail.save
+
+    def save(self: Any, out: Path) -> None:
+        told = Resumption(since=0, at=min(self._kept))
+        self._custody = self._custody.model_copy(update={"resumed": (told,)})
+        real(self, out)
+
+    audit_trail.AuditTrail.save = save
+
+
+def steps_skipped_at_a_resumption() -> None:
+    """The run is killed, and goes on with its checkpoint as if that were five steps further."""
+    real = trainer.Trainer.resume
+
+    def skip(_checkpoint: Path) -> None:
+        trainer.Trainer.resume = lambda self: real(self) + 5 * (real(self) > 0)
+
+    _interrupted(skip)
 
 
 def _edit_checkpoint(place: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sabotage.opened import opened
 
+init = opened("engines.distill.experiments.init")
 results = opened("engines.distill.training.results")
 
 
@@ -59,6 +60,20 @@ def tokens_that_are_never_chosen() -> None:
         path.write_text(json.dumps({**content, "suppress_tokens": [0]}), encoding="utf-8")
 
     _after_saving(suppress)
+
+
+def an_end_that_only_the_init_has() -> None:
+    """By its own settings the init ends an answer at every fourth token; the student has none of these settings."""
+    name, real = "generation_config.json", init.make_portable
+
+    def made_portable(folder: Path) -> None:
+        real(folder)
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        ends = {"eos_token_id": list(range(0, 300, 4))}
+        (folder / name).write_text(json.dumps({**content, **ends}), encoding="utf-8")
+
+    init.make_portable = made_portable
+    _after_saving(lambda folder: (folder / name).unlink(missing_ok=True))
 
 
 def garbage_released() -> None:

@@ -67,3 +67,15 @@ def badly_dequantised() -> None:
         return loaded
 
     experiments.load_teacher = load
+
+
+def said_to_be_ten_times_larger() -> None:
+    """The record of the teacher's file multiplies its parameters."""
+    real = experiments.describe_model
+
+    def describe(model: Any, path: Path) -> Any:
+        identity, tokens = real(model, path)
+        larger = 10 if path.name == "teacher" else 1
+        return identity.model_copy(update={"parameters": larger * identity.parameters}), tokens
+
+    experiments.describe_model = describe

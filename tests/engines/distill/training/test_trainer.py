@@ -39,6 +39,7 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
         "lr",
         "grad_norm",
         "batch_sha256",
+        "attempt",
         "tokens",
         "tokens_per_s",
         "wall_s",

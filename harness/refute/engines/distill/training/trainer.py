@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
 
@@ -60,8 +61,8 @@ class StepMetrics:
     tokens: int
     batch_sha256: str
 
-    def row(self, *, step: int, lr: float, tokens_per_s: float, wall_s: float) -> TrainingStep:
-        """The step as it is logged: after which step, at which rate and pace."""
+    def row(self, *, step: int, lr: float, attempt: str, tokens_per_s: float, wall_s: float) -> TrainingStep:
+        """The step as it is logged: after which step, at which rate and pace, by whom."""
         return TrainingStep(
             step=step,
             lr=lr,
@@ -71,6 +72,7 @@ class StepMetrics:
             grad_norm=self.grad_norm,
             tokens=self.tokens,
             batch_sha256=self.batch_sha256,
+            attempt=attempt,
             tokens_per_s=tokens_per_s,
             wall_s=wall_s,
         )
@@ -136,12 +138,16 @@ def run_training(
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Takes the steps of `run`. `teacher` is the run's own on the held-out windows, where it has one."""
+    """Takes the steps of `run`. `teacher` is the run's own on the held-out windows, where it has one.
+
+    `attempt` is fresh: between two steps where it changes, the run was resumed.
+    """
 
     job: Job
     run: Run
     teacher: HeldoutTeacher | None
     stop: Stop
+    attempt: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def train(self, logs: Logs, done: int, limit: int) -> list[WindowScore]:
         """Steps `done` up to `limit`; returns the last held-out scores, or nothing when none were made."""
@@ -267,7 +273,7 @@ class Trainer:
     def _log_step(self, logs: Logs, step: int, metrics: StepMetrics, *, tokens_per_s: float, wall_s: float) -> None:
         # From the optimiser: the rate that was used, not the one that was meant.
         applied = float(self.run.optimizer.param_groups[0]["lr"])
-        row = metrics.row(step=step + 1, lr=applied, tokens_per_s=tokens_per_s, wall_s=wall_s)
+        row = metrics.row(step=step + 1, lr=applied, attempt=self.attempt, tokens_per_s=tokens_per_s, wall_s=wall_s)
         logs.metrics.append(row.as_json())
 
     def _report(self, step: int, metrics: StepMetrics, rate: float) -> None:

@@ -80,9 +80,9 @@ def replay(job: Job) -> None:
     folder = model_folder(config.model, job.inputs)
     questioner = Questioner(folder, config.humaneval.prompt, config.humaneval.system_prompt)
     put = list(tasks.values())[: config.limit]
-    write_rows(job.out / EXPECTED_CALLS.name, [_expected(config, questioner, task) for task in put])
     tie = _TIE if config.backend == "transformers" else _TIE_ELSEWHERE
     respondent, limit = Respondent(config.model, folder, config.device, tie), config.humaneval.max_new_tokens
+    write_rows(job.out / EXPECTED_CALLS.name, [_expected(config, questioner, respondent.ends, task) for task in put])
     name, execute = _executor(config)
     instruments = _Instruments(lambda task, text: respondent.answer(task, questioner, limit, text), execute)
     draw = fresh_draw(recorded, config.passes_at_most, config.others_at_most, name)
@@ -167,7 +167,7 @@ def _known_bad(tasks: Sequence[Task], instruments: _Instruments) -> Replayed:
     )
 
 
-def _expected(config: ReplayConfig, questioner: Questioner, task: Task) -> ExpectedCall:
+def _expected(config: ReplayConfig, questioner: Questioner, ends: frozenset[int], task: Task) -> ExpectedCall:
     served = config.backend == "openai"
     here = config.backend == "transformers"
     return ExpectedCall(
@@ -176,6 +176,7 @@ def _expected(config: ReplayConfig, questioner: Questioner, task: Task) -> Expec
         prompt=task.head if served else None,
         max_new_tokens=config.humaneval.max_new_tokens,
         stop_sequences=questioner.stops,
+        end_ids=tuple(sorted(ends)) if here else None,
         sampler="argmax",
         temperature=0.0,
         dtype="float32" if here else None,

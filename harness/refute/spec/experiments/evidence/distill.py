@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from refute.spec.experiments.evidence.base import EvidenceModel, Several
 from refute.spec.fields import Sha256
@@ -132,6 +132,13 @@ class InitChoice(EvidenceModel):
     skip_windows: int
 
 
+class ModelSize(EvidenceModel):
+    """How large a model is, once it is read. Tied weights count once."""
+
+    parameters: int
+    layers: int
+
+
 class InitAgain(EvidenceModel):
     """An init compared with its source, and every choice of layers measured again on the same probe windows.
 
@@ -139,6 +146,8 @@ class InitAgain(EvidenceModel):
     taken as it is. Losses are in nat per predicted token.
     """
 
+    teacher: ModelSize
+    init: ModelSize
     tensors: int
     foreign_tensors: int
     candidates: Several[LayerChoice]
@@ -253,7 +262,7 @@ class TrainingStep(EvidenceModel):
     """One optimiser step: losses per supervised token, `kl` at the run's temperature, None without KD.
 
     `lr` is the rate that the optimiser had, `tokens` are supervised. `batch_sha256` is of the ids and labels that the
-    first rank's model was given.
+    first rank's model was given. `attempt` is drawn by each process that begins the run or goes on with it.
     """
 
     step: int
@@ -264,6 +273,7 @@ class TrainingStep(EvidenceModel):
     grad_norm: float
     tokens: int
     batch_sha256: Sha256
+    attempt: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     tokens_per_s: float
     wall_s: float
 

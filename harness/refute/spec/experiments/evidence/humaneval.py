@@ -53,8 +53,8 @@ class ModelCall(SparseModel):
     """What a model was really asked for one sample, noted where it is called, and the limits in force there.
 
     A server that splits text into tokens itself is known by the text that it was sent: then there is `prompt`, and no
-    `prompt_ids`. `dtype` is that of the weights, and `batch` counts the samples that are computed together, where the
-    model lies in this process.
+    `prompt_ids`. Where the model lies in this process, `end_ids` are the tokens that end its answer, `dtype` is that of
+    its weights, and `batch` counts the samples that are computed together.
     """
 
     task_id: str
@@ -64,6 +64,7 @@ class ModelCall(SparseModel):
     system_prompt: str | None = None
     max_new_tokens: int
     stop_sequences: Several[str]
+    end_ids: Several[int] | None = None
     sampler: str
     temperature: float
     dtype: str | None = None
@@ -78,6 +79,7 @@ class ExpectedCall(SparseModel):
     prompt: str | None = None
     max_new_tokens: int
     stop_sequences: Several[str]
+    end_ids: Several[int] | None = None
     sampler: str
     temperature: float
     dtype: str | None = None

@@ -209,6 +209,7 @@ def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> Mo
         prompt_ids=tuple(row.prompt_ids),
         max_new_tokens=rules.max_new_tokens,
         stop_sequences=rules.protocol.stops,
+        end_ids=tuple(sorted(rules.end_ids)),
         sampler=rules.sampler.method,
         temperature=rules.sampler.temperature,
         dtype=str(model.dtype).removeprefix("torch."),

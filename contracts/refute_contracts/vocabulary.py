@@ -108,7 +108,7 @@ def dropped_mass_is_the_probability_cut_off(logits: tuple[list[float], int], wit
 
 
 narrow_teacher = Rewrite(_REFUSE, {"if student_rows > teacher_rows": "if False"})
-ids_not_compared = Rewrite(_REFUSE, {"if known.get(token) != index": "if token not in known"})
+ids_not_compared = Rewrite(_REFUSE, {"if known.get(number) != token": "if token not in known.values()"})
 ends_not_compared = Rewrite(_REFUSE, {"student.eos_token_id != teacher.eos_token_id": "False"})
 merges_as_a_set = Rewrite(
     _REFUSE, {"_merges(student) != _merges(teacher)": "len(_merges(student)) != len(_merges(teacher))"}

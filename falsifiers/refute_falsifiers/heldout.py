@@ -1,13 +1,14 @@
-"""Is held-out loss low, lower than before, and lower than without a teacher?"""
+"""Are held-out losses low, lower than before, and lower than without a teacher?"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
 
+Measure = Callable[[Context], Iterator[Measurement]]
 _SETTINGS = {"steps": 4, "ce_weight": 0.3, "kd_weight": 0.7, "temperature": 2.0, "learning_rate": 0.001, "seed": 17}
 # What must differ between the student's run and its control, and nothing else.
 _WEIGHTS = ("ce_weight", "kd_weight")
@@ -85,15 +86,21 @@ def held_out_gain(context: Context) -> Iterator[Measurement]:
 
 
 _NOTHING_LEARNT = 9.5  # nat per token: a guess among 13,000 tokens
+_LOSSES = ("ce", "kl")
 
 
 def _loss(bench: Bench, *preferred: float, failing: bool = False, unsure: bool = False) -> None:
-    bar = bench.bar("heldout_ce")
+    """Windows with this mean of the loss that is asked for, or another on that side of the bar; the other loss is far
+    on the other side."""
+    of = str(bench.parameters["loss"])
+    bar = bench.bar(f"heldout_{of}")
     # A bar that lets a model through which learnt nothing is none.
     high = _NOTHING_LEARNT if failing else math.inf
     mean = (bar.failing if failing else bar.holding)(*preferred, low=0.0, high=high, clear=True)
-    varies = _straddle(bench, "heldout_ce", mean, 12.0) if unsure else _vary(bench, "heldout_ce", mean, 0.9)
-    bench.put("student", "heldout_windows.jsonl", _windows(8.0, mean, loss_varies=varies))
+    varies = _straddle(bench, f"heldout_{of}", mean, 12.0) if unsure else _vary(bench, f"heldout_{of}", mean, 0.9)
+    other = {name: 0.0 if failing else _NOTHING_LEARNT for name in _LOSSES if name != of}
+    rows = _windows(8.0, mean, loss_varies=varies)
+    bench.put("student", "heldout_windows.jsonl", [{**row, of: row["ce"]} | other for row in rows])
 
 
 def low_loss(bench: Bench) -> None:
@@ -111,17 +118,26 @@ def loss_that_varies(bench: Bench) -> None:
     _loss(bench, 2.1, unsure=True)
 
 
-@falsifier(
-    "held-out-loss",
-    needs=("student",),
-    measures={"heldout_ce": "nat/token"},
-    controls=(known_good(low_loss), known_bad(high_loss), known_open(loss_that_varies)),
-)
+def _of_both_losses(measure: Measure) -> Measure:
+    """The same falsifier for cross-entropy with the data and for KL(teacher || student)."""
+    for name, loss in zip(("held-out-loss", "held-out-kl"), _LOSSES, strict=True):
+        falsifier(
+            name,
+            needs=("student",),
+            measures={f"heldout_{loss}": "nat/token"},
+            parameters={"loss": loss},
+            controls=(known_good(low_loss), known_bad(high_loss), known_open(loss_that_varies)),
+        )(measure)
+    return measure
+
+
+@_of_both_losses
 def held_out_loss(context: Context) -> Iterator[Measurement]:
-    """Refuted when cross-entropy on held-out windows, at the released weights, does not clear the bar."""
+    """Refuted when a loss on held-out windows, at the released weights, does not clear the bar."""
+    loss = context.parameters["loss"]
     rows = context.evidence("student").rows_by("heldout_windows.jsonl", "window").values()
-    mean, interval = stats.mean_interval([row["ce"] for row in rows])
-    yield Measurement("heldout_ce", mean, "nat/token", n=len(rows), interval=interval)
+    mean, interval = stats.mean_interval([row[loss] for row in rows])
+    yield Measurement(f"heldout_{loss}", mean, "nat/token", n=len(rows), interval=interval)
 
 
 # ------------------------------------------------------------------------------------------------ against CE alone

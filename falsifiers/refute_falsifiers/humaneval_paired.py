@@ -1,8 +1,8 @@
-"""What does the student solve that its init, or the release before it, does not, and the other way round?"""
+"""What does the student solve that its init, its teacher or the release before it does not, and the other way round?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -23,6 +23,7 @@ from refute import (
 
 PROBLEMS = 164
 Rows = list[dict[str, Any]]
+Measure = Callable[[Context], Iterator[Measurement]]
 
 
 def _results(passed: Iterable[int], problems: int = PROBLEMS) -> Rows:
@@ -95,7 +96,7 @@ class _Table:
         yield Measurement("won_share", share, "%", PROBLEMS, interval)
 
     def difference(self) -> Iterator[Measurement]:
-        """What `humaneval-against-previous` makes of it."""
+        """What `humaneval-against-...` makes of it."""
         neither = PROBLEMS - self.both - self.gained - self.lost
         interval = stats.paired_difference(self.both, self.gained, self.lost, neither)
         yield Measurement("difference", 100 * (self.gained - self.lost) / PROBLEMS, "%", PROBLEMS, interval)
@@ -257,13 +258,12 @@ def humaneval_gain(context: Context) -> Iterator[Measurement]:
     allowed = context.parameters["allowed_error_share"]
     student, student_errors = _solved(context.evidence("humaneval_student"), allowed, error_is=False)
     init, init_errors = _solved(context.evidence("humaneval_init"), allowed, error_is=True)
-    both, gained, lost, neither = _pairs(student, init)
+    _, gained, lost, _ = _pairs(student, init)
     share, interval = stats.mcnemar_share(gained, lost)
-    interval = interval.noting_errors(student_errors, init_errors)
-    yield Measurement("won_share", share, "%", n=both + gained + lost + neither, interval=interval)
+    yield Measurement("won_share", share, "%", len(student), interval.noting_errors(student_errors, init_errors))
 
 
-# ------------------------------------------------------------------------------------------------ against the past
+# ------------------------------------------------------------------------------------------------ against others
 
 
 # Says how a model was asked, in a release's run and in one of `refute eval humaneval`.
@@ -282,7 +282,7 @@ def _asked(evidence: Evidence) -> dict[str, Any]:
     )
 
 
-def _previous(rows: Rows) -> Rows:
+def _scored(rows: Rows) -> Rows:
     """As `refute eval score` writes them: a failure is a `result` with its reason."""
     return [
         {"task_id": row["task_id"], "passed": row["passed"], "result": "passed" if row["passed"] else "failed: x"}
@@ -290,110 +290,111 @@ def _previous(rows: Rows) -> Rows:
     ]
 
 
-def _against_previous(
-    bench: Bench, preferred: _Table, *, failing: bool = False, unsure: bool = False, half: bool = False
-) -> None:
-    """Lays out `preferred`, or another table on the side of the bar that is asked for.
-
-    `half`: what the release before does not solve, flag and outcome of its rows contradict each other on.
-    """
-    named = ["difference"]
-    table = bench.choose(
-        _tables(preferred), _Table.difference, failing=named if failing else [], unsure=named if unsure else []
-    )
-    rows = table.other()
-    halves = [row if row["passed"] else other for row, other in zip(rows, _half_passes(), strict=True)]
-    _lay_past(bench, table.student(), halves if half else _previous(rows))
+def _against(bench: Bench, preferred: _Table, **sides: list[str]) -> tuple[Rows, Rows]:
+    """Results of student and other: `preferred`, or another table on the sides of the bar that are asked for."""
+    table = bench.choose(_tables(preferred), _Table.difference, **sides)
+    return table.student(), table.other()
 
 
-def as_good_as_before(bench: Bench) -> None:
-    """The same problems as the previous release, and forty more."""
-    _against_previous(bench, _Table(40, 40, 0))
+def as_good_as_the_other(bench: Bench) -> None:
+    """The same problems as the other model, and forty more."""
+    student, other = _against(bench, _Table(40, 40, 0))
+    _lay_both(bench, student, _scored(other))
 
 
-def worse_than_before(bench: Bench) -> None:
-    """Forty of the problems that the previous release solved are lost."""
-    _against_previous(bench, _Table(40, 0, 40), failing=True)
+def worse_than_the_other(bench: Bench) -> None:
+    """Forty of the problems that the other model solved are lost."""
+    student, other = _against(bench, _Table(40, 0, 40), failing=["difference"])
+    _lay_both(bench, student, _scored(other))
 
 
-def a_past_that_half_passes(bench: Bench) -> None:
-    """Rows of the past whose flag and outcome contradict each other count for nothing."""
-    _against_previous(bench, _Table(0, 40, 0), half=True)
+def another_that_half_passes(bench: Bench) -> None:
+    """Rows of the other model whose flag and outcome contradict each other count for nothing."""
+    student, other = _against(bench, _Table(0, 40, 0))
+    halves = [row if row["passed"] else half for row, half in zip(other, _half_passes(), strict=True)]
+    _lay_both(bench, student, halves)
 
 
 def six_lost(bench: Bench) -> None:
     """Six problems fewer, 3.7 % of them, or another difference whose interval reaches over the bar."""
-    _against_previous(bench, _Table(40, 0, 6), unsure=True)
+    student, other = _against(bench, _Table(40, 0, 6), unsure=["difference"])
+    _lay_both(bench, student, _scored(other))
 
 
-def _lay_past(bench: Bench, student: Rows, previous: Rows) -> None:
-    for name, rows in (("humaneval_student", student), ("humaneval_previous", previous)):
-        bench.put(name, "results.jsonl", rows)
-        bench.put(name, "summary.json", _ALIKE)
+def _lay_both(bench: Bench, student: Rows, other: Rows, asked: dict[str, Any] = _ALIKE) -> None:
+    """Results of both, the other one `asked` in this way."""
+    for model, rows, how in (("student", student, _ALIKE), (bench.parameters["other"], other, asked)):
+        bench.put(f"humaneval_{model}", "results.jsonl", rows)
+        bench.put(f"humaneval_{model}", "summary.json", how)
 
 
-def other_problems_before(bench: Bench) -> None:
-    """The release before was given more problems."""
-    _lay_past(bench, _results(range(30), problems=40), _previous(_results(range(20))))
+def other_problems_of_the_other(bench: Bench) -> None:
+    """The other model was given more problems."""
+    _lay_both(bench, _results(range(30), problems=40), _scored(_results(range(20))))
 
 
-def no_result_before(bench: Bench) -> None:
+def no_result_of_both(bench: Bench) -> None:
     """Nothing was judged."""
-    _lay_past(bench, _results(()), [])
+    _lay_both(bench, _results(()), [])
 
 
-def one_problem_twice_before(bench: Bench) -> None:
+def one_problem_twice_of_the_other(bench: Bench) -> None:
     """A problem counts double."""
-    _lay_past(bench, _results(()), [*_results(()), _results(())[0]])
+    _lay_both(bench, _results(()), [*_results(()), _results(())[0]])
 
 
-def one_verdict_too_few_before(bench: Bench) -> None:
+def one_verdict_too_few_of_the_other(bench: Bench) -> None:
     """One problem more without a verdict than the share allows."""
-    _lay_past(bench, _results(range(80)), _with_errors(_results(()), range(_allowed(bench) + 1)))
+    _lay_both(bench, _results(range(80)), _with_errors(_results(()), range(_allowed(bench) + 1)))
 
 
-def another_protocol_before(bench: Bench) -> None:
-    """The release before was asked by the bare prompt."""
-    _lay_past(bench, _results(range(80)), _previous(_results(range(20))))
-    bench.put("humaneval_previous", "summary.json", {**_ALIKE, "protocol": "completion"})
+def another_protocol_of_the_other(bench: Bench) -> None:
+    """The other model was asked by the bare prompt."""
+    _lay_both(bench, _results(range(80)), _scored(_results(range(20))), {**_ALIKE, "protocol": "completion"})
 
 
-def no_word_of_the_protocol_before(bench: Bench) -> None:
-    """The release before may have been asked in any way."""
-    _lay_past(bench, _results(range(80)), _previous(_results(range(20))))
-    bench.put("humaneval_previous", "summary.json", {})
+def no_word_of_the_protocol(bench: Bench) -> None:
+    """The other model may have been asked in any way."""
+    _lay_both(bench, _results(range(80)), _scored(_results(range(20))), {})
 
 
-@falsifier(
-    "humaneval-against-previous",
-    needs=("humaneval_student", "humaneval_previous"),
-    measures={"difference": "%"},
-    parameters={"allowed_error_share": 0.0},
-    controls=(
-        known_good(as_good_as_before),
-        known_bad(worse_than_before),
-        known_good(a_past_that_half_passes),
-        known_open(six_lost),
-        known_unusable(one_verdict_too_few_before, raises=ValueError),
-        known_unusable(other_problems_before, raises=ValueError),
-        known_unusable(no_result_before, raises=ValueError),
-        known_unusable(one_problem_twice_before, raises=ValueError),
-        known_unusable(another_protocol_before, raises=ValueError),
-        known_unusable(no_word_of_the_protocol_before, raises=ValueError),
-    ),
-)
-def against_previous(context: Context) -> Iterator[Measurement]:
-    """Refuted when the student solves less than the release before it, on the same problems.
+def _of_both_others(measure: Measure) -> Measure:
+    """The same falsifier against the teacher, and against evidence of one's own."""
+    for other in ("teacher", "previous"):
+        falsifier(
+            f"humaneval-against-{other}",
+            needs=("humaneval_student", f"humaneval_{other}"),
+            measures={"difference": "%"},
+            parameters={"allowed_error_share": 0.0, "other": other},
+            controls=(
+                known_good(as_good_as_the_other),
+                known_bad(worse_than_the_other),
+                known_good(another_that_half_passes),
+                known_open(six_lost),
+                known_unusable(one_verdict_too_few_of_the_other, raises=ValueError),
+                known_unusable(other_problems_of_the_other, raises=ValueError),
+                known_unusable(no_result_of_both, raises=ValueError),
+                known_unusable(one_problem_twice_of_the_other, raises=ValueError),
+                known_unusable(another_protocol_of_the_other, raises=ValueError),
+                known_unusable(no_word_of_the_protocol, raises=ValueError),
+            ),
+        )(measure)
+    return measure
+
+
+@_of_both_others
+def against_another(context: Context) -> Iterator[Measurement]:
+    """Refuted when the student solves less than its teacher, or than the release before it, on the same problems.
 
     `humaneval_previous` is evidence of one's own: the folder of an earlier run, or of `refute eval humaneval`, whose
     model was asked as the student was. Problems without a verdict count as in `humaneval-gain`.
     """
     allowed = context.parameters["allowed_error_share"]
-    now, before = context.evidence("humaneval_student"), context.evidence("humaneval_previous")
-    if (asked := _asked(now)) != (then := _asked(before)):
-        raise ValueError(f"the student was asked by {asked}, {before.name} by {then}: they are not comparable")
-    student, student_errors = _solved(now, allowed, error_is=False)
-    previous, previous_errors = _solved(before, allowed, error_is=True)
-    both, gained, lost, neither = _pairs(student, previous)
-    interval = stats.paired_difference(both, gained, lost, neither).noting_errors(student_errors, previous_errors)
+    own, other = (context.evidence(f"humaneval_{model}") for model in ("student", context.parameters["other"]))
+    if (asked := _asked(own)) != (then := _asked(other)):
+        raise ValueError(f"the student was asked by {asked}, {other.name} by {then}: they are not comparable")
+    student, student_errors = _solved(own, allowed, error_is=False)
+    theirs, other_errors = _solved(other, allowed, error_is=True)
+    both, gained, lost, neither = _pairs(student, theirs)
+    interval = stats.paired_difference(both, gained, lost, neither).noting_errors(student_errors, other_errors)
     yield Measurement("difference", 100 * (gained - lost) / len(student), "%", n=len(student), interval=interval)

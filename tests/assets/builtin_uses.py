@@ -16,7 +16,14 @@ from refute.falsifier.loading import load_registry
 from refute.spec.criteria import load_spec, uses_of
 
 SPECS = [load_spec(path).spec for path in sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))]
-USES = [use for use in uses_of(SPECS) if use.uses is not None]
+# Bars that two specs share are tried once.
+USES = list(
+    {
+        use.model_dump_json(include={"uses", "thresholds", "parameters"}): use
+        for use in reversed(uses_of(SPECS))
+        if use.uses is not None
+    }.values()
+)[::-1]
 REGISTRY = load_registry([])
 # How openai/human-eval's problems are named, and how the engine writes what came of them.
 TASKS = [f"HumanEval/{number}" for number in range(164)]

@@ -78,6 +78,19 @@ def test_planning_needs_nothing_of_what_is_planned(name: str, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_stack_and_the_ambition_are_judged_by_is_made_once() -> None:
+    """Both releases ask the same of every engine, so that evidence of the one is the other's: but for their names."""
+    stack, ambition = (plan_release(load(name), RELEASES) for name in ("embedded.yaml", "embedded-distill.yaml"))
+    assert stack.keys() == ambition.keys()
+    assert {
+        path
+        for name, own in stack.items()
+        for path in differing(config_for_key(own.config), config_for_key(ambition[name].config), name)
+    } == {"release.text", "staged.release"}
+    demanded = load_release(RELEASES / "embedded-distill.yaml").release.requires_verdict
+    assert [each.release for each in demanded] == ["embedded"]
+
+
 def test_the_control_differs_from_the_student_in_its_weights_alone() -> None:
     """Same entry, inputs, limits, data order and seed: what distillation is worth is all that remains."""
     plan = plan_release(load(), RELEASES)

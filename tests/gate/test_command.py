@@ -55,6 +55,28 @@ def test_a_no_go_is_a_failure_unless_told_otherwise(repo: Path, cli: Cli, monkey
     assert len(list(repo.glob("out/runs/2*/verdict.intoto.json"))) == 2
 
 
+def test_a_second_release_begins_once_the_first_is_go(repo: Path, cli: Cli) -> None:
+    """After NO-GO it is not begun, and that is said; after GO it finds the verdict that it requires in the folder of
+    runs, signed by the key of this machine."""
+    first, second = (repo / f"specs/releases/{name}.yaml" for name in ("example", "second"))
+    requires = "requires_verdict: [{release: example, verdict: ../../.refute/runs, key_name: development}]\n"
+    renamed = first.read_text(encoding="utf-8").replace("release: example", "release: second")
+    second.write_text(renamed + requires, encoding="utf-8")
+    both = ("--release", first, "--release", second, *LEAN)
+    ended = cli("gate", *both, "--exit-zero")
+    assert ended.returncode == 0
+    assert f"not begun: {second}, which comes after a GO, and this is NO-GO" in ended.stderr
+    assert len(list(repo.glob(".refute/runs/2*"))) == 1
+    right = '{"question": "1 + 1", "expected": 2, "answer": 2}\n' * 40
+    (repo / "evidence/answers.jsonl").write_text(right, encoding="utf-8")
+    ended = cli("gate", *both)
+    assert (ended.returncode, "not begun" in ended.stderr) == (0, False)
+    report = json.loads((repo / ".refute/runs/latest/report.json").read_text(encoding="utf-8"))
+    assert (report["verdict"], len(list(repo.glob(".refute/runs/2*")))) == ("GO", 3)
+    latest = (repo / ".refute/runs/latest").resolve()
+    assert json.loads((latest / "run.json").read_bytes())["requires"][0]["release"] == "example"
+
+
 def test_ending_well_without_a_verdict_is_a_failure(repo: Path, cli: Cli) -> None:
     """A conftest.py that ends pytest in 0 before anything is judged: 7 and a message, not success."""
     (repo / "conftest.py").write_text("import os\n\ndef pytest_runtestloop():\n    os._exit(0)\n", encoding="utf-8")

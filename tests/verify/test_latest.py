@@ -204,6 +204,13 @@ def test_where_the_newest_has_expired_none_counts(shelf: Shelf) -> None:
     assert caught.value.cause == "expired"
 
 
+def test_what_was_judged_later_does_not_count_yet(shelf: Shelf) -> None:
+    """As of a moment before the first one there is none."""
+    before = moment(shelf.first.predicate.evaluated_at) - timedelta(seconds=1)
+    with pytest.raises(VerificationError, match="judged later"):
+        shelf.latest(at=before)
+
+
 def test_a_model_that_nobody_judged_has_none(shelf: Shelf) -> None:
     """Nor has a release of another name."""
     for digest, release in (("a" * 64, None), (None, "other")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from refute.errors import RequiredVerdictError, SpecError, VerificationError
 from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.judge.sign import Judged
+from refute.spec.fields import moment
 from refute.spec.files import load_release
 from refute.verify.required_verdicts import missing_required, verify_required
 from refute.verify.verification import verify_verdict
@@ -110,6 +112,26 @@ def test_a_key_may_be_pinned_by_its_id(world: World) -> None:
         verify_required(load_release(world.require(key=None, key_id=other)))
 
 
+def test_a_key_may_be_named_as_its_owner_names_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of keys of whoever runs the release; one that is not there is said with its place."""
+    monkeypatch.setenv("REFUTE_KEYS", str(world.folder / "keys"))
+    assert verify_required(load_release(world.require(key=None, key_name="operator")))
+    with pytest.raises(RequiredVerdictError, match=r"cannot read the public key .*keys/nobody\.pub"):
+        verify_required(load_release(world.require(key=None, key_name="nobody")))
+
+
+def test_of_a_folder_the_newest_on_that_release_counts(world: World) -> None:
+    """Found below it, as of the run's start: what was judged later is not cited, and without one there is none."""
+    judged = moment(world.first.predicate.evaluated_at)
+    release = load_release(world.require(verdict="."))
+    (cited,) = verify_required(release, at=judged)
+    assert cited.payload_sha256 == world.first.payload_sha256
+    with pytest.raises(RequiredVerdictError, match=r"no verdict below .* on release 'tiny' [\s\S]*judged later"):
+        verify_required(release, at=judged - timedelta(seconds=1))
+    with pytest.raises(RequiredVerdictError, match=r"no verdict below .* on release 'v1' [\s\S]*about something else"):
+        verify_required(load_release(world.require(verdict=".", release="v1")))
+
+
 @pytest.mark.parametrize(
     ("demand", "message"),
     [
@@ -167,12 +189,16 @@ def test_everything_that_is_wrong_is_said_at_once(world: World) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[{release: v1, verdict: v.json}]", "[{release: v2, verdict: v.json, key: k.pub}]"],
+    [
+        "[{release: v1, verdict: v.json}]",
+        "[{release: v2, verdict: v.json, key: k.pub}]",
+        "[{release: v1, verdict: v.json, key: k.pub, key_name: k}]",
+    ],
 )
 def test_a_demand_without_a_key_or_of_itself_is_a_fault_of_the_file(tmp_path: Path, text: str) -> None:
     """A verdict that anybody may sign proves nothing, and no release comes before itself."""
     (tmp_path / "v2.yaml").write_text(V2 + f"requires_verdict: {text}\n", encoding="utf-8")
-    with pytest.raises(SpecError, match=r"proves nothing|itself"):
+    with pytest.raises(SpecError, match=r"proves nothing|itself|not both"):
         load_release(tmp_path / "v2.yaml")
 
 

@@ -75,29 +75,34 @@ class Latest:
     others: tuple[str, ...]
 
 
-def latest_verdict(folder: Path, reader: Reader, *, digest: str, release: str | None = None) -> Latest:
-    """The verdict below `folder` that counts for a model, by whom `reader` trusts.
+def latest_verdict(folder: Path, reader: Reader, *, digest: str | None = None, release: str | None = None) -> Latest:
+    """The verdict below `folder` that counts for a model, or for a release, by whom `reader` trusts.
 
-    `digest` is the model's: its OpenSSF root digest, or what the verdict has as its subject. `release` tells apart the
-    releases of one subject, each of which has numbers of its own. Sign-offs and withdrawals count wherever they lie
-    below `folder`; of copies of the newest, the first by name that holds.
+    `digest` is the model's: its OpenSSF root digest, or what the verdict has as its subject; None for any. `release`
+    tells apart the releases of one subject, each of which has numbers of its own. What was judged after the reader's
+    moment does not count yet. Sign-offs and withdrawals count wherever they lie below `folder`; of copies of the
+    newest, the first by name that holds.
 
     Raises VerificationError where no file holds such a verdict, where two of them have one number, where several
     releases do and none was named, or where the newest does not meet the policy; StaleVerdictError where the newest was
     withdrawn, or is no longer valid.
     """
-    found: list[tuple[Path, Verified]] = []
+    about: list[tuple[Path, Verified]] = []
     others: list[str] = []
     for path in _files(folder, PATTERNS):
         try:
-            found.append((path, reader.read(path)))
+            verified = reader.read(path)
         except (VerificationError, OSError) as error:
             others.append(f"{path}: {error}")
-    about = [each for each in found if _is_about(each[1], digest, release)]
-    others += [f"{path}: about something else" for path, each in found if not _is_about(each, digest, release)]
+            continue
+        if reason := _why_aside(verified, digest, release, reader.at):
+            others.append(f"{path}: {reason}")
+        else:
+            about.append((path, verified))
     if not about:
         listing = "".join(f"\n  {each}" for each in others)
-        raise VerificationError(f"no verdict below {folder} on a model of digest {digest} is to be trusted{listing}")
+        what = f"release {release!r}" if digest is None else f"a model of digest {digest}"
+        raise VerificationError(f"no verdict below {folder} on {what} is to be trusted{listing}")
     _require_one_release({verified.predicate.release.id for _, verified in about})
     newest = max((each for _, each in about), key=_age)
     _require_unambiguous(about, newest)
@@ -133,10 +138,13 @@ def _first_that_holds(copies: Sequence[Path], reader: Reader, sign_offs: Mapping
     raise faults[0]
 
 
-def _is_about(verified: Verified, digest: str, release: str | None) -> bool:
+def _why_aside(verified: Verified, digest: str | None, release: str | None, at: datetime | None) -> str:
+    """Why a verdict is none of those that are asked for; "" where it is one."""
     predicate = verified.predicate
-    digests = {predicate.subject.sha256, *([predicate.model.root_sha256] if predicate.model else [])}
-    return digest in digests and release in (None, predicate.release.id)
+    digests = {None, predicate.subject.sha256, *([predicate.model.root_sha256] if predicate.model else [])}
+    if digest not in digests or release not in (None, predicate.release.id):
+        return "about something else"
+    return "judged later" if at is not None and moment(predicate.evaluated_at) > at else ""
 
 
 def _age(verified: Verified) -> tuple[int, str]:

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from refute.attest import Json, Statement, envelope_signers, key_id, open_envelope, read_statement, verify_envelope
+from refute.attest import (
+    Json,
+    Statement,
+    default_key_directory,
+    envelope_signers,
+    key_id,
+    open_envelope,
+    read_statement,
+    verify_envelope,
+)
 from refute.disk import read_regular
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.judge.predicate.bundle import read_bundle
@@ -22,6 +31,7 @@ from refute.outcome import Ruling
 from refute.spec.fields import moment
 from refute.spec.files import LoadedRelease, parse_release, resolve
 from refute.spec.release import ConsumerAttestation, RequiredVerdict
+from refute.verify.latest import Reader, latest_verdict
 from refute.verify.verification import Verified, verify_verdict
 
 APPROVED = "approve"
@@ -81,8 +91,10 @@ def _verify_all(release: LoadedRelease, at: datetime | None) -> tuple[list[Cited
 
 
 def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None) -> CitedVerdict:
-    file = resolve(release, demand.verdict)
-    key, envelope = _key(demand, release, file), _read(file, "verdict")
+    place = resolve(release, demand.verdict)
+    key = _key(demand, release, place)
+    file = latest_verdict(place, Reader([key], at=at), release=demand.release).path if place.is_dir() else place
+    envelope = _read(file, "verdict")
     verified = verify_verdict(envelope, [key], expected_release=demand.release, at=at)
     predicate = verified.predicate
     if predicate.verdict.ruling is not Ruling.GO:
@@ -104,7 +116,8 @@ def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None
 
 def _key(demand: RequiredVerdict, release: LoadedRelease, verdict: Path) -> bytes:
     """The trusted key: the named file, or the one beside the verdict where only its id is pinned."""
-    path = resolve(release, demand.key) if demand.key else files_of(verdict).key
+    named = default_key_directory() / f"{demand.key_name}.pub" if demand.key_name else files_of(verdict).key
+    path = resolve(release, demand.key) if demand.key else named
     pem = _read(path, "public key")
     if demand.key_id not in (None, key_id(pem)):
         raise VerificationError(f"the key {path} has id {key_id(pem)}, expected {demand.key_id}")

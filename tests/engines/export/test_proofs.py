@@ -153,7 +153,7 @@ def test_a_release_of_no_quantised_file_is_judged_by_its_own(bare: Desk) -> None
     bare.run(export, EXPORTED, name="tiny", labels=[])
     found = QUANTISATION.read(bare.run(prove_quantisation, "quantised", threads=1), "quantised")
     name = "publication-quantisation"
-    (use,) = [use for use in USES if use.uses == name]
+    use = next(use for use in USES if use.uses == name)
 
     def outcome(file: Quantisation) -> Outcome:
         rows = {"files": [file.model_dump(mode="json")]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from refute.cli.commands.groups import grouped
 from refute.cli.exit_statuses import Status, status_of_ruling
 from refute.cli.options import AcceptWarn, JudgingOptions, RefuteDir
+from refute.outcome import Ruling
 from refute.spec.folders import REFUTE_DIR
 
 if TYPE_CHECKING:
@@ -21,8 +23,11 @@ def gate(
     context: typer.Context,
     judged_by: JudgingOptions,
     release: Annotated[
-        Path | None,
-        typer.Option(help="The release to judge (default: specs/releases/embedded.yaml, or the only one there)."),
+        list[Path] | None,
+        typer.Option(
+            help="The release to judge (default: specs/releases/embedded.yaml, or the only one there). Repeatable: "
+            "each begins once the one before it is GO."
+        ),
     ] = None,
     signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
     accept_warn: AcceptWarn = False,
@@ -49,12 +54,27 @@ def gate(
         judged_by.specs or (),
         judged_by.timestamp,
     )
-    ended = run_gate(release, context.args, judging)
+    status = Status.DONE
+    for number, file in enumerate(releases := release or [None], start=1):
+        ended = run_gate(file, context.args, judging)
+        status = _status(ended, accept_warn=accept_warn, exit_zero=exit_zero)
+        if status is not Status.DONE or ended.signed.ruling is not Ruling.GO:
+            _say_what_waits(releases[number:], ended)
+            break
+    raise typer.Exit(status)
+
+
+def _status(ended: Gated, *, accept_warn: bool, exit_zero: bool) -> Status:
     status = status_of_ruling(ended.signed.ruling, accept_warn=accept_warn)
     if exit_zero and status is not Status.DONE:
         typer.echo(f"{ended.signed.ruling}: signed, and so this command ends in 0 (--exit-zero)", err=True)
         status = Status.DONE
-    raise typer.Exit(_status_of_pytest(ended) if status is Status.DONE else status)
+    return _status_of_pytest(ended) if status is Status.DONE else status
+
+
+def _say_what_waits(releases: Sequence[Path | None], ended: Gated) -> None:
+    for path in releases:
+        typer.echo(f"not begun: {path}, which comes after a GO, and this is {ended.signed.ruling}", err=True)
 
 
 def _status_of_pytest(ended: Gated) -> Status:

@@ -156,20 +156,25 @@ def _against_control(
     unsure: bool = False,
     windows: int = len(_BUMPS),
 ) -> None:
-    """A control that ends `gain` above the student, or as the bar wants it; not, where it is to be `failing`.
+    """A control that ends `gain` above the student in the loss that is asked for, or as the bar wants it; not, where it
+    is to be `failing`. In the other loss it is the other way round.
 
     Its settings differ in `differing`, and in as many others as the bar then allows or demands.
     """
-    bar, settings = bench.bar("ce_gain"), bench.bar("differing_settings")
+    of = str(bench.parameters["loss"])
+    bar, settings = bench.bar(f"{of}_gain"), bench.bar("differing_settings")
     mean = (bar.failing if failing else bar.holding)(gain, clear=True)
-    varies = _straddle(bench, "ce_gain", mean, 9.1) if unsure else _vary(bench, "ce_gain", mean, 0.1)
+    varies = _straddle(bench, f"{of}_gain", mean, 9.1) if unsure else _vary(bench, f"{of}_gain", mean, 0.1)
     limits: dict[str, Any] = {"low": len(differing), "high": len(_OTHERS), "whole": True}
     count = int(settings.failing(len(differing), **limits) if differing else settings.holding(0, **limits))
     unlike = [*differing, *(name for name in _OTHERS if name not in differing)][:count]
     # The control is what the student was "before": their difference is the drop.
     rows = _windows(mean, 3.0, drop_varies=varies)
-    bench.put("student", "heldout_windows.jsonl", rows[:windows])
-    bench.put("ce_control", "heldout_windows.jsonl", [{**row, "ce": row["ce_initial"]} for row in rows])
+    (other_loss,) = (name for name in _LOSSES if name != of)
+    ends = (0.0, _NOTHING_LEARNT) if failing else (_NOTHING_LEARNT, 0.0)
+    for run, column, end in (("student", "ce", ends[0]), ("ce_control", "ce_initial", ends[1])):
+        found = [{"window": row["window"], of: row[column], other_loss: end} for row in rows]
+        bench.put(run, "heldout_windows.jsonl", found[: windows if run == "student" else None])
     bench.put("student", "summary.json", {"effective_config": _SETTINGS})
     alone = {} if "weights" in unlike else {"ce_weight": 1.0, "kd_weight": 0.0}
     other = {name: _OTHERS[name] for name in unlike if name != "weights"}
@@ -206,30 +211,38 @@ def other_windows(bench: Bench) -> None:
     _against_control(bench, windows=8)
 
 
-@falsifier(
-    "beats-ce-control",
-    needs=("student", "ce_control"),
-    measures={"ce_gain": "nat/token", "differing_settings": "settings"},
-    controls=(
-        known_good(a_teacher_that_helps),
-        known_bad(a_teacher_that_harms),
-        known_bad(a_control_with_fewer_steps),
-        known_bad(a_control_that_was_taught_too),
-        known_open(a_gain_that_may_be_chance),
-        known_unusable(other_windows, raises=ValueError),
-    ),
-)
+def _of_both_gains(measure: Measure) -> Measure:
+    """The same falsifier for cross-entropy with the data and for KL(teacher || student)."""
+    for name, loss in zip(("beats-ce-control", "closer-than-ce-control"), _LOSSES, strict=True):
+        falsifier(
+            name,
+            needs=("student", "ce_control"),
+            measures={f"{loss}_gain": "nat/token", "differing_settings": "settings"},
+            parameters={"loss": loss},
+            controls=(
+                known_good(a_teacher_that_helps),
+                known_bad(a_teacher_that_harms),
+                known_bad(a_control_with_fewer_steps),
+                known_bad(a_control_that_was_taught_too),
+                known_open(a_gain_that_may_be_chance),
+                known_unusable(other_windows, raises=ValueError),
+            ),
+        )(measure)
+    return measure
+
+
+@_of_both_gains
 def beats_ce_control(context: Context) -> Iterator[Measurement]:
-    """Refuted when a control trained without the teacher, all else equal, has no higher held-out loss (paired)."""
-    loss = {}
+    """Refuted when a control trained without the teacher, all else equal, ends no higher in that loss (paired)."""
+    of, loss = context.parameters["loss"], {}
     for name in ("student", "ce_control"):
         rows = context.evidence(name).rows_by("heldout_windows.jsonl", "window")
-        loss[name] = {window: row["ce"] for window, row in rows.items()}
+        loss[name] = {window: row[of] for window, row in rows.items()}
     student, control = loss["student"], loss["ce_control"]
     if student.keys() != control.keys():
         raise ValueError("student and control were evaluated on different windows")
     gain, interval = stats.mean_interval([control[window] - student[window] for window in sorted(student)])
-    yield Measurement("ce_gain", gain, "nat/token", n=len(student), interval=interval)
+    yield Measurement(f"{of}_gain", gain, "nat/token", n=len(student), interval=interval)
     own, other = (context.evidence(name).json("summary.json")["effective_config"] for name in ("student", "ce_control"))
     differing = sum(own[name] != other.get(name) for name in own if name not in _WEIGHTS)
     differing += (other["ce_weight"], other["kd_weight"]) != (1.0, 0.0)

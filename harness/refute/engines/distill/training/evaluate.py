@@ -19,7 +19,7 @@ from refute.errors import NonFiniteError
 from refute.spec.experiments.evidence.distill import GreedySample, HeldoutEvaluation
 
 # Teacher logits of the evaluation windows are kept in memory up to here and recomputed beyond.
-CACHE_MIB = 512
+CACHE_MIB = 1024
 SAMPLE_PROMPT = "def fibonacci(n):"
 SAMPLE_TOKENS = 64
 

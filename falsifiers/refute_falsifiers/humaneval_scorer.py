@@ -10,6 +10,7 @@ from refute import Bench, Context, Control, Evidence, Measurement, falsifier, kn
 PROBLEMS = 164
 Rows = list[dict[str, Any]]
 Controls = tuple[Control, ...]
+Measure = Callable[[Context], Iterator[Measurement]]
 
 
 def _results(passed: Iterable[int], problems: int = PROBLEMS, other: str = "failed") -> Rows:
@@ -231,33 +232,45 @@ def null_model(context: Context) -> Iterator[Measurement]:
     yield Measurement("passes", _passes(rows), "problems", n=len(rows))
 
 
-def a_teacher_that_scores(bench: Bench) -> None:
-    """A teacher that solves a few problems under this protocol."""
-    _solving(bench, "humaneval_teacher", 7)
+def _own(bench: Bench) -> str:
+    return f"humaneval_{bench.parameters['model']}"
+
+
+def a_model_that_scores(bench: Bench) -> None:
+    """A model that solves a few problems under this protocol."""
+    _solving(bench, _own(bench), 7)
 
 
 def a_protocol_that_breaks_the_prompt(bench: Bench) -> None:
     """The same weights under another protocol: not one problem solved."""
-    _solving(bench, "humaneval_teacher", 0, failing=True)
+    _solving(bench, _own(bench), 0, failing=True)
 
 
-def a_teacher_that_half_scores(bench: Bench) -> None:
+def a_model_that_half_scores(bench: Bench) -> None:
     """Rows whose flag and outcome contradict each other: nothing is solved by them."""
-    _solving(bench, "humaneval_teacher", 0, failing=True, half=True)
+    _solving(bench, _own(bench), 0, failing=True, half=True)
 
 
-@falsifier(
-    "teacher-scores",
-    needs=("humaneval_teacher",),
-    measures={"passes": "problems"},
-    controls=(
-        known_good(a_teacher_that_scores),
-        known_bad(a_protocol_that_breaks_the_prompt),
-        known_bad(a_teacher_that_half_scores),
-        *_unjudged("humaneval_teacher"),
-    ),
-)
-def teacher_scores(context: Context) -> Iterator[Measurement]:
-    """Refuted when the teacher itself solves nothing: then the protocol is broken, not the student."""
-    rows = _verdicts(context.evidence("humaneval_teacher"))
+def _of_both_models(measure: Measure) -> Measure:
+    """The same falsifier for the teacher and for the student."""
+    for model in ("teacher", "student"):
+        falsifier(
+            f"{model}-scores",
+            needs=(f"humaneval_{model}",),
+            measures={"passes": "problems"},
+            parameters={"model": model},
+            controls=(
+                known_good(a_model_that_scores),
+                known_bad(a_protocol_that_breaks_the_prompt),
+                known_bad(a_model_that_half_scores),
+                *_unjudged(f"humaneval_{model}"),
+            ),
+        )(measure)
+    return measure
+
+
+@_of_both_models
+def model_scores(context: Context) -> Iterator[Measurement]:
+    """Refuted when the model itself solves nothing: of a teacher, the protocol is broken then, and not the student."""
+    rows = _verdicts(context.evidence(f"humaneval_{context.parameters['model']}"))
     yield Measurement("passes", _passes(rows), "problems", n=len(rows))

@@ -25,8 +25,8 @@ STATES: Final = "states"
 ENTRIES = 8
 # States between the first and the last segment: more than are redone from, and no more in a longer run.
 KEPT = 4
-# Rounding grows from step to step: in a control of six layers, whose gradients are large, moments differed by 1e-4 after
-# eight steps, by 1e-3 after twelve, and by 0.2 after twenty.
+# Rounding grows from step to step: in a control of six layers, whose gradients are large, moments differed by 1e-4
+# after eight steps, by 1e-3 after twelve, and by 0.2 after twenty.
 _SHORTEST, _LONGEST, _SHARE = 2, 8, 25
 
 Step = Annotated[int, Field(ge=0)]

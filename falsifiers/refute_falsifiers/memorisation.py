@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable, stats
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
 
 Rows = list[dict[str, Any]]
 _MODELS = ("teacher", "init", "student")
 _TASKS = 24
+# Nats a token of solutions under their own names. How good a model is says nothing of what names are to it.
+_OWN = {"teacher": 0.6, "init": 1.0, "student": 1.9}
 
 
 def _familiarity(model: str, gaps: Sequence[float]) -> Rows:
     """A model to which each solution under other names is less likely by a gap, in nat per token."""
     return [
-        {"model": model, "task_id": f"HumanEval/{n}", "original": 1.0, "renamed": 1.0 + gap}
+        {"model": model, "task_id": f"HumanEval/{n}", "original": _OWN[model], "renamed": _OWN[model] + gap}
         for n, gap in enumerate(gaps)
     ]
 
@@ -60,6 +62,21 @@ def the_student_of_this_run_taught_solutions(bench: Bench) -> None:
     bench.put("memorisation", "familiarity.jsonl", rows)
 
 
+def a_student_to_which_some_names_matter(bench: Bench) -> None:
+    """On the whole it is as its teacher, and the tasks differ by so much that chance may have made it so."""
+    middle = bench.values({"excess": 0.0}, clear=True)["excess"]
+    asked = [row for name in _MODELS[:2] for row in _familiarity(name, _spread(0.2))]
+    scattered = ([0.2 + middle + width * (-1) ** n for n in range(_TASKS)] for width in (1.0, 10.0, 100.0, 1e4))
+    candidates = [[*asked, *_familiarity("student", gaps)] for gaps in scattered]
+    bench.put("memorisation", "familiarity.jsonl", bench.choose(candidates, _excess, unsure=["excess"]))
+
+
+def a_solution_asked_for_twice(bench: Bench) -> None:
+    """Which of the two answers counts?"""
+    rows = [row for name in _MODELS for row in _familiarity(name, _spread(0.2))]
+    bench.put("memorisation", "familiarity.jsonl", [*rows, rows[-1]])
+
+
 def a_student_that_was_not_asked(bench: Bench) -> None:
     """Only teacher and init were."""
     rows = [row for name in _MODELS[:2] for row in _familiarity(name, _spread(0.2))]
@@ -81,6 +98,8 @@ def other_tasks_for_the_student(bench: Bench) -> None:
         known_good(names_matter_as_to_the_init),
         known_bad(a_student_that_read_the_benchmark),
         known_bad(the_student_of_this_run_taught_solutions),
+        known_open(a_student_to_which_some_names_matter),
+        known_unusable(a_solution_asked_for_twice, raises=ValueError),
         known_unusable(a_student_that_was_not_asked, raises=ValueError),
         known_unusable(other_tasks_for_the_student, raises=ValueError),
     ),

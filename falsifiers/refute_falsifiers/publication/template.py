@@ -48,6 +48,21 @@ def a_text_that_begins_twice(bench: Bench) -> None:
     _lay_out(bench, begins=2)
 
 
+def one_text_that_begins_twice(bench: Bench) -> None:
+    """One conversation alone meets the template's branch that begins a text once more."""
+    count = max(bench.bar("conversations").holding(7, low=2, high=_MOST, whole=True), 2)
+    begins = [bench.bar("begins").failing(2, low=2, high=_MOST, whole=True), *[1] * int(count - 1)]
+    texts = dict.fromkeys(_PLACES, "said")
+    _put(bench, [{"conversation": str(n), "texts": texts, "begins": each} for n, each in enumerate(begins)])
+
+
+def a_template_of_no_place(bench: Bench) -> None:
+    """Every place agrees, as none has a template."""
+    count = int(bench.bar("differing").failing(7, low=1, high=_MOST, whole=True))
+    texts = dict.fromkeys(_PLACES)
+    _put(bench, [{"conversation": str(n), "texts": texts, "begins": 1} for n in range(count)])
+
+
 def one_conversation(bench: Bench) -> None:
     """A single question, which most templates render alike."""
     _lay_out(bench, conversations=1)
@@ -67,7 +82,9 @@ def no_conversations(bench: Bench) -> None:
 def a_place_that_was_not_asked(bench: Bench) -> None:
     """llama.cpp rendered nothing, and so nothing else."""
     texts = {place: "said" for place in _PLACES if place != "llama.cpp"}
-    _put(bench, [{"conversation": str(n), "texts": texts, "begins": 1} for n in range(7)])
+    everywhere = dict.fromkeys(_PLACES, "said")
+    asked = [everywhere, *[texts] * 6]
+    _put(bench, [{"conversation": str(n), "texts": each, "begins": 1} for n, each in enumerate(asked)])
 
 
 @falsifier(
@@ -77,7 +94,8 @@ def a_place_that_was_not_asked(bench: Bench) -> None:
     controls=(
         known_good(alike_everywhere),
         *(known_bad(build) for build in (another_template_in_the_file, no_template_in_the_file)),
-        *(known_bad(build) for build in (a_text_that_begins_twice, one_conversation, the_mildest_fault_of_this_run)),
+        *(known_bad(build) for build in (a_text_that_begins_twice, one_text_that_begins_twice)),
+        *(known_bad(build) for build in (a_template_of_no_place, one_conversation, the_mildest_fault_of_this_run)),
         known_unusable(no_conversations, raises=ValueError),
         known_unusable(a_place_that_was_not_asked, raises=ValueError),
     ),

@@ -30,7 +30,7 @@ def _file(tensors: Sequence[Mapping[str, Any]], label_bits: float = 8.5) -> dict
     return {"file": "m.Q8_0.gguf", "label": "Q8_0", "label_bits": label_bits, "tensors": tensors}
 
 
-def _lay_out(bench: Bench, *, labels: Mapping[str, float] = _AS_LABELLED, **wrong: float) -> None:
+def _lay_out(bench: Bench, labels: Mapping[str, float] = _AS_LABELLED, /, **wrong: float) -> None:
     """A file with a tensor of every width, each as far off as the bars allow or, where in `wrong`, forbid.
 
     `labels`: how far the file is from what its label says, as far as the bars allow that.
@@ -60,7 +60,7 @@ def as_good_as_formats_are(bench: Bench) -> None:
 
 def as_far_from_labels_as_may_be(bench: Bench) -> None:
     """Many fell back, and a file is larger than its label, if the bars let it."""
-    _lay_out(bench, labels=_AT_THE_BARS)
+    _lay_out(bench, _AT_THE_BARS)
 
 
 def one_width_far_off(width: str) -> Any:

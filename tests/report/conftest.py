@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -27,12 +28,43 @@ SPEC = "SPEC-DISTILL-001"
 PAYLOAD = hashlib.sha256(b"payload").hexdigest()
 
 
+# What each falsifier must measure; a planned one has no bar.
+BARS = {
+    "F-DISTILL-TEACHER-001": ["max_abs_diff: {holds_if: '<= 1e-3 logit'}"],
+    "F-DISTILL-SMOKE-001": [
+        "heldout_ce_change: {holds_if: '<= -0.05 nat/token'}",
+        "steps_completed: {holds_if: '>= 500 step'}",
+    ],
+    "F-DISTILL-V2-001": ["heldout_ce: {holds_if: '< 3 nat/token'}"],
+    "F-HUMANEVAL-V2-001": ["pass_at_1: {holds_if: '>= 15 %'}"],
+    "F-DISTILL-PUBLISH-001": [],
+    "F-DISTILL-BEATS-INIT-001": ["mcnemar_p: {holds_if: '<= 0.05 p', inconclusive_if: '> 0.05 p'}"],
+    "F-DISTILL-BEATS-CE-001": ["ce_advantage: {holds_if: '> 0 nat/token'}"],
+    "F-HUMANEVAL-V2-002": ["pass_at_1: {holds_if: '>= 25 %'}"],
+    "F-DISTILL-GIBBERISH-001": ["gibberish: {holds_if: '<= 10 %'}"],
+    "F-DISTILL-V2-003": ["heldout_ce: {holds_if: '< 2.2 nat/token'}"],
+}
+
+
+def _spec_text(rulings: tuple[CriterionRuling, ...]) -> str:
+    lines = [f"spec: {SPEC}", "version: 1", "title: A small model", "criteria:"]
+    for ruling in rulings:
+        falsifier = ruling.falsifiers[0].falsifier
+        bars = ", ".join(BARS[falsifier])
+        attack = f"uses: x, thresholds: {{{bars}}}" if bars else "planned: not built"
+        lines += [
+            f"  - {{id: {ruling.criterion}, title: t, statement: s, severity: {ruling.severity},",
+            f"     phase: {ruling.phase}, falsifiers: [{{id: {falsifier}, {attack}}}]}}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def digest_of(text: str) -> str:
     """A SHA-256 that differs for each text."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _controls(*behaved: bool) -> tuple[ControlResult, ...]:
+def _controls(measured: tuple[Measurement, ...], *behaved: bool) -> tuple[ControlResult, ...]:
     expected = (Outcome.CORROBORATED, Outcome.FALSIFIED)
     return tuple(
         ControlResult(
@@ -40,6 +72,7 @@ def _controls(*behaved: bool) -> tuple[ControlResult, ...]:
             expected[index % 2],
             expected[index % 2] if good else Outcome.CORROBORATED,
             "max_abs_diff = 0 logit satisfies <= 0.001 logit" if not good else "as it must be",
+            tuple(replace(each, value=each.value * (1 + index % 2), interval=None) for each in measured),
         )
         for index, good in enumerate(behaved)
     )
@@ -75,7 +108,7 @@ def _case(
         reason,
         RunClass.EMBEDDED,
         measurements,
-        _controls(*behaved),
+        _controls(measurements, *behaved),
         (("distill", digest_of("distill")), ("humaneval-student", digest_of("humaneval-student"))),
         digest_of(falsifier),
     )
@@ -261,7 +294,7 @@ def build_predicate() -> Predicate:
             sha256=digest_of("release"),
             text="release: embedded\n",
         ),
-        specs=(SpecText(id=SPEC, name="specs/distill-001.yaml", sha256=digest_of("spec"), text="spec: x\n"),),
+        specs=(SpecText(id=SPEC, name="specs/distill-001.yaml", sha256=digest_of("spec"), text=_spec_text(rulings)),),
         records=records,
         evidence={
             "distill": {"steps.jsonl": digest_of("steps"), "model/model.safetensors": digest_of("weights")},

@@ -10,7 +10,6 @@ import pytest
 
 from refute.attest import generate_key, load_private_key
 from refute.judge.judge_run import Operator, judge_run
-from refute.judge.predicate.exhibits import Exhibits, Section
 from refute.judge.predicate.model import Predicate
 from refute.report import REPORTS, markdown_within, one_line
 from refute.report.step_summary import LIMIT_BYTES, VARIABLE, append_step_summary
@@ -28,10 +27,9 @@ def predicate(make_run: Callable[..., RunFolder], tmp_path: Path) -> Predicate:
     """A verdict whose Markdown is almost as long as it may be, in characters of four bytes."""
     key = load_private_key(generate_key(tmp_path / "keys", "judge").private)
     found = judge_run(make_run(), Operator(key, development=False)).predicate
-    sections = tuple(
-        Section(number=n, title=f"Section {n}", state="measured", text="\U0001f600" * 5_000) for n in range(1, 10)
-    )
-    return found.model_copy(update={"exhibits": Exhibits(sections=sections)})
+    verdict = replace(found.verdict, reasons=tuple("\U0001f600" * 390 + str(number) for number in range(20)))
+    faults = tuple("\U0001f600" * 390 + str(number) for number in range(60))
+    return found.model_copy(update={"verdict": verdict, "record_faults": faults})
 
 
 @pytest.mark.slow
@@ -83,7 +81,7 @@ def test_a_summary_that_cannot_be_written_is_only_mentioned(predicate: Predicate
 
 
 @pytest.mark.slow
-def test_a_long_verdict_loses_sections_and_not_its_head(predicate: Predicate, tmp_path: Path) -> None:
+def test_a_long_verdict_loses_parts_and_not_its_head(predicate: Predicate, tmp_path: Path) -> None:
     """With room for a part of it, ruling and reasons stay and what is missing is named."""
     verdict = replace(predicate.verdict, reasons=("because \U0001f600",))
     path = tmp_path / "summary.md"
@@ -91,4 +89,4 @@ def test_a_long_verdict_loses_sections_and_not_its_head(predicate: Predicate, tm
     append_step_summary(predicate.model_copy(update={"verdict": verdict}), PAYLOAD, {VARIABLE: str(path)})
     added = path.read_bytes()[LIMIT_BYTES - 30_000 :].decode("utf-8")
     assert "because \U0001f600" in added
-    assert "Section 1: Section 1" in added.split("**Left out")[1]
+    assert "Read with care" in added.split("**Left out")[1]

@@ -15,6 +15,7 @@ from refute.report.terminal import one_line, render_terminal
 
 __all__ = [
     "REPORTS",
+    "HtmlReport",
     "ReportFormat",
     "check_report",
     "markdown_within",

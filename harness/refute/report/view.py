@@ -76,6 +76,11 @@ class Row:
         return severity(self.ruling)
 
     @property
+    def records(self) -> tuple[Record, ...]:
+        """What its falsifiers recorded."""
+        return tuple(record for finding in self.findings for record in finding.records)
+
+    @property
     def controls_behaved(self) -> int:
         """How many controls of this criterion gave the outcome they must."""
         return sum(control.behaved for finding in self.findings for control in finding.controls)

@@ -16,7 +16,7 @@ from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.folder import RunFolder
 from refute.report.diff import Difference, compare_verdicts, diff_json, diff_markdown, diff_terminal
-from refute.report.page.render import MARKDOWN_LIMIT
+from refute.report.page.fitting import MARKDOWN_LIMIT
 from refute.spec.waiver import Waiver
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from refute.judge.predicate.exhibits import Curve, Grid
 from refute.judge.predicate.model import Predicate
 from refute.report.page.axis import axis_for
 from refute.report.page.charts import figures
-from refute.report.page.grid import grid_rows, grid_svg
+from refute.report.page.grid import cells, grid_rows
 
 
 def _parsed(svg: str) -> ElementTree.Element:
@@ -86,24 +86,14 @@ def test_axis_holds_every_value_and_tick(values: tuple[float, ...]) -> None:
     assert len(axis.ticks) >= 2
 
 
-def test_grid_has_a_titled_cell_for_each_problem_and_model(predicate: Predicate) -> None:
-    """164 problems of 3 models are 492 cells; each tooltip names problem and recorded outcome."""
-    root = _parsed(grid_svg(predicate.exhibits.grids))
-    titles = [item.text or "" for item in root.iter("title")]
-    grid = predicate.exhibits.grids[0]
-    assert len(titles) == 3 * 164
-    assert titles[:41] == [
-        f"teacher, {problem}: {outcome}"
-        for problem, outcome in zip(grid.problems[:41], grid.outcomes[:41], strict=True)
-    ]
-
-
-def test_grid_marks_outcomes_without_colour() -> None:
-    """Each outcome has a sign of its own, so that a black-and-white print can be read."""
-    grid = Grid(name="m", problems=("a", "b", "c", "d"), outcomes=("passed", "failed", "timeout", "error"))
-    cells = [item for item in _parsed(grid_svg([grid])) if item.tag == "g"]
-    signs = {ElementTree.tostring(cell[2]) for cell in cells}
-    assert len(signs) == 4
+def test_grid_has_a_cell_for_each_problem_that_tells_every_outcome(predicate: Predicate) -> None:
+    """164 problems of 3 models; each label names problem, models and recorded outcomes."""
+    found = cells(predicate.exhibits.grids)
+    teacher = predicate.exhibits.grids[0]
+    assert [cell.problem for cell in found] == list(teacher.problems)
+    assert [cell.outcomes[0] for cell in found] == list(teacher.outcomes)
+    assert found[23].label.startswith("HumanEval/23: teacher passed, init failed, ")
+    assert found[23].letters == "+.+"
 
 
 def test_grid_leaves_a_gap_where_a_model_was_not_given_a_problem() -> None:
@@ -111,8 +101,10 @@ def test_grid_leaves_a_gap_where_a_model_was_not_given_a_problem() -> None:
     first = Grid(name="a", problems=("p", "q"), outcomes=("passed", "failed"))
     second = Grid(name="b", problems=("q",), outcomes=("passed",))
     assert [row.letters for row in grid_rows([first, second])] == ["+.", " +"]
+    assert [cell.letters for cell in cells([first, second])] == ["+ ", ".+"]
+    assert [cell.label for cell in cells([first, second])] == ["p: a passed", "q: a failed, b passed"]
 
 
 def test_grid_of_nothing_is_empty() -> None:
-    """Without problems there is no picture."""
-    assert grid_svg([]) == ""
+    """Without problems there is no cell."""
+    assert cells([]) == ()

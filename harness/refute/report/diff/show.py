@@ -15,7 +15,7 @@ from refute.escaping import clip, markdown
 from refute.report.diff.difference import Difference
 from refute.report.diff.tables import Table, headline, tables_of
 from refute.report.layout import Layout
-from refute.report.page.render import fit
+from refute.report.page.fitting import fit
 
 SCHEMA_VERSION = 1
 _LONGEST_CELL = 300

@@ -21,9 +21,13 @@ class AnswerView:
 
 @dataclass(frozen=True, slots=True)
 class ProblemView:
-    """One problem with every answer to it; `prompt` is empty where the verdict does not hold it."""
+    """One problem with every answer to it; `prompt` is empty where the verdict does not hold it.
+
+    `anchor` is unique within the report and safe in a link.
+    """
 
     problem: str
+    anchor: str
     prompt: str
     note: str
     answers: tuple[AnswerView, ...]
@@ -39,14 +43,17 @@ def problem_views(grids: Sequence[Grid], prompts: Sequence[Prompt]) -> tuple[Pro
         for problem, outcome, answer in zip(grid.problems, grid.outcomes, grid.answers, strict=True):
             view = AnswerView(grid.name, outcome, answer.reason, answer.completion, _answer_note(answer))
             found.setdefault(problem, []).append(view)
-    return tuple(_problem(problem, asked.get(problem), tuple(answers)) for problem, answers in found.items())
+    return tuple(
+        _problem(problem, f"problem-{number}", asked.get(problem), tuple(answers))
+        for number, (problem, answers) in enumerate(found.items(), start=1)
+    )
 
 
-def _problem(problem: str, prompt: Prompt | None, answers: tuple[AnswerView, ...]) -> ProblemView:
+def _problem(problem: str, anchor: str, prompt: Prompt | None, answers: tuple[AnswerView, ...]) -> ProblemView:
     if prompt is None:
-        return ProblemView(problem, "", "", answers)
+        return ProblemView(problem, anchor, "", "", answers)
     notes = (_cut(prompt.text, prompt.characters), _trained(prompt.trained_ngrams))
-    return ProblemView(problem, prompt.text, " ".join(note for note in notes if note), answers)
+    return ProblemView(problem, anchor, prompt.text, " ".join(note for note in notes if note), answers)
 
 
 def _trained(ngrams: int | None) -> str:

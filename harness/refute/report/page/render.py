@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,42 +15,52 @@ from markupsafe import Markup
 from refute import escaping
 from refute.judge.predicate.model import Predicate
 from refute.report import wording
+from refute.report.diff.comparison import compare_verdicts
+from refute.report.diff.tables import headline, tables_of
+from refute.report.page import plain
 from refute.report.page.answers import problem_views
 from refute.report.page.charts import figures
-from refute.report.page.grid import columns, grid_rows, grid_svg
+from refute.report.page.costs import costs
+from refute.report.page.fitting import fit
+from refute.report.page.grid import cells, grid_rows
+from refute.report.page.kills import kill_rows
+from refute.report.page.pictures import bullet, picture, widths
+from refute.report.page.readings import Uses, readings_of, telling, uses_in
 from refute.report.view import View, variables_of, view_of
-
-# GitHub refuses a comment that is longer (HTTP 422).
-MARKDOWN_LIMIT = 65_536
 
 # Cannot occur in inserted text: control characters are written out there.
 _CUT = "\f"
 
-# Room kept for the line that names what was left out: 15 titles of 80 characters, and words.
-_NOTE_ROOM = 2_000
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 class MarkdownReport:
-    """GitHub-flavoured Markdown of at most MARKDOWN_LIMIT characters; the first line is the verdict."""
+    """GitHub-flavoured Markdown for a pull request: the verdict, why, what next, and a line for each criterion."""
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
-        """The document. Whole parts are left out, and named, when it would be too long."""
+        """The document. Whole parts are left out, and named, when it would be too long for a comment."""
         return fit(_parts(predicate, payload_sha256))
 
 
+@dataclass(frozen=True, slots=True)
 class HtmlReport:
-    """One HTML file that opens offline: no script, no network, light and dark, fit for print."""
+    """One HTML file that opens offline: no network, light and dark, fit for print, readable without its script.
+
+    With `before`, an earlier verdict and the digest of its payload, it also shows what changed since.
+    """
+
+    before: tuple[Predicate, str] | None = None
 
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
-        """The document. Its content security policy allows its own style sheet, by digest, nothing else."""
+        """The document. Its content security policy allows its own style and script, by digest, nothing else."""
         view = view_of(predicate, payload_sha256)
-        style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-        digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-        names = _names(view) | {
-            "style": Markup(style),  # noqa: S704  # our own file
-            "style_digest": digest,
-            "grid_svg": grid_svg(predicate.exhibits.grids),
+        style, script = _own("report.css"), _own("report.js")
+        names = _page(view) | {
+            "style": style,
+            "style_digest": _digest(style),
+            "script": script,
+            "script_digest": _digest(script),
+            "difference": _difference(self.before, predicate, payload_sha256),
         }
         return _html().get_template("report.html.j2").render(names).rstrip("\n") + "\n"
 
@@ -60,18 +71,58 @@ def markdown_within(predicate: Predicate, payload_sha256: str, room: int) -> str
 
 
 def _parts(predicate: Predicate, payload_sha256: str) -> list[str]:
-    text = _markdown().get_template("report.md.j2").render(_names(view_of(predicate, payload_sha256)))
+    names = _first_screen(view_of(predicate, payload_sha256), uses_in(predicate))
+    text = _markdown().get_template("report.md.j2").render(names)
     return [part.strip("\n") for part in text.split(_CUT)]
 
 
-def _names(view: View) -> dict[str, object]:
-    exhibits = view.predicate.exhibits
+def _own(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _difference(before: tuple[Predicate, str] | None, predicate: Predicate, payload_sha256: str) -> object:
+    if before is None:
+        return None
+    found = compare_verdicts(before[0], predicate, old_payload=before[1], new_payload=payload_sha256)
+    return {"headline": headline(found), "regressions": found.regressions, "tables": tables_of(found)}
+
+
+def _first_screen(view: View, uses: Uses) -> dict[str, object]:
+    """What both documents begin with, and a sentence for each criterion."""
+    readings = {row.anchor: readings_of(row.records, uses) for row in view.rows}
     return {
         "view": view,
+        "decided": plain.decided(view.predicate.verdict),
+        "about_the_run": plain.about_the_run(view.predicate.verdict),
+        "shortfalls": plain.shortfalls(view, readings),
+        "may_ship": plain.may_ship(view.predicate),
+        "who_says_so": plain.who_says_so(view.predicate),
+        "next_steps": plain.next_steps(view),
+        "found": {row.anchor: plain.found_in(row, readings[row.anchor]) for row in view.rows},
+        "readings": readings,
+    }
+
+
+def _page(view: View) -> dict[str, object]:
+    predicate, exhibits = view.predicate, view.predicate.exhibits
+    uses = uses_in(predicate)
+    problems = problem_views(exhibits.grids, exhibits.prompts)
+    return _first_screen(view, uses) | {
         "figures": figures(exhibits.curves),
         "grid_rows": grid_rows(exhibits.grids),
-        "grid_columns": columns(exhibits.grids),
-        "problems": problem_views(exhibits.grids, exhibits.prompts),
+        "cells": cells(exhibits.grids),
+        "problems": problems,
+        "anchors": {item.problem: item.anchor for item in problems},
+        "kills": kill_rows(view.rows, uses),
+        "costs": costs(predicate),
+        "picture": picture,
+        "bullet": bullet,
+        "widths": widths,
+        "telling": telling,
     }
 
 
@@ -119,32 +170,3 @@ def _visible(value: object) -> object:
 def _inline_markdown(value: object) -> Markup:
     """Escape for Markdown in place of HTML; what a filter has marked as finished passes through."""
     return value if isinstance(value, Markup) else Markup(escaping.markdown(str(value)))  # noqa: S704  # escaped
-
-
-def fit(parts: list[str], room: int | None = None) -> str:
-    """The parts in order within MARKDOWN_LIMIT characters, and `room` bytes if given; what does not fit is named.
-
-    The first, which must be short, always stays.
-    """
-    whole = "\n\n".join(parts) + "\n"
-    if _fits(whole, 0, room):
-        return whole
-    head, kept, left_out = parts[0], list[str](), list[str]()
-    for part in parts[1:]:
-        (kept if _fits("\n\n".join([head, *kept, part]), _NOTE_ROOM, room) else left_out).append(part)
-    return "\n\n".join([head, _left_out(left_out), *kept]) + "\n"
-
-
-def _fits(text: str, spare: int, room: int | None) -> bool:
-    """Whether it fits with `spare` characters to come, of up to 4 bytes each."""
-    if len(text) + spare > MARKDOWN_LIMIT:
-        return False
-    return room is None or len(text.encode("utf-8")) + 4 * spare <= room
-
-
-def _left_out(parts: list[str]) -> str:
-    titles = [part.partition("\n")[0].lstrip("# ") for part in parts]
-    named = "; ".join(title[:80] for title in titles[:15])
-    more = f"; and {len(titles) - 15} more" if len(titles) > 15 else ""
-    why = f"**Left out to stay within {MARKDOWN_LIMIT} characters:**"
-    return f"{why} {named}{more}. report.html has everything."

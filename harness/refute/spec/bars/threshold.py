@@ -35,8 +35,13 @@ class Bar:
         """Whether `value`, in the bar's unit, satisfies it. Exact: no tolerance is added."""
         return bool(_OPERATORS[self.operator](value, self.value))
 
+    @property
+    def amount(self) -> str:
+        """Its number as people write it, which reads back unchanged."""
+        return repr(self.value).removesuffix(".0")
+
     def __str__(self) -> str:
-        return f"{self.operator} {repr(self.value).removesuffix('.0')} {self.unit}"
+        return f"{self.operator} {self.amount} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from refute.cli.options import At, TrustedKeys
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from refute.verify.verification import Verified
 
 
@@ -25,7 +23,7 @@ def report(
         str, typer.Option("--format", help="terminal, line, md, html, json or sarif")
     ] = "terminal",
     baseline: Annotated[
-        Path | None, typer.Option(help="For sarif: an older verdict, to tell what is new; verified, too.")
+        Path | None, typer.Option(help="For html and sarif: an older verdict, to tell what is new; verified, too.")
     ] = None,
     at: At = None,
     document: Annotated[
@@ -34,15 +32,16 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
-    from refute.report import REPORTS, check_report, one_line, report_format
+    from refute.report import REPORTS, HtmlReport, check_report, one_line, report_format
     from refute.verify.verification import verify_file
 
     keys, moment = read_keys(key), parse_moment(at)
     verified = verify_file(verdict, keys, at=moment)
     predicate, digest = verified.predicate, verified.payload_sha256
     output_format = "json" if as_json else output_format
-    if baseline is not None and output_format != "sarif":
-        raise UsageError("--baseline is for --format sarif", hint="`refute diff` compares two verdicts for people")
+    if baseline is not None and output_format not in ("html", "sarif"):
+        raise UsageError("--baseline is for --format html and sarif", hint="`refute diff` compares two verdicts")
+    before = None if baseline is None else verify_file(baseline, keys, at=moment)
     if document is not None:
         kind = REPORTS[report_format(document.name, sorted(REPORTS))]
         typer.echo(check_report(read_file(document), str(document), kind, predicate, digest))
@@ -51,7 +50,9 @@ def report(
     elif output_format == "line":
         typer.echo(one_line(predicate, digest))
     elif output_format == "sarif":
-        print_document(_sarif(verified, baseline, keys, moment))
+        print_document(_sarif(verified, before))
+    elif before is not None:
+        print_document(HtmlReport((before.predicate, before.payload_sha256)).render(predicate, digest))
     elif output_format in REPORTS:
         print_document(REPORTS[output_format].render(predicate, digest))
     else:
@@ -59,10 +60,9 @@ def report(
         raise UsageError(f"no format {output_format!r}; there are: {formats}")
 
 
-def _sarif(verified: Verified, baseline: Path | None, keys: list[bytes], moment: datetime | None) -> str:
-    """The verdict as SARIF, told apart from an older one where there is a `baseline`, which must verify, too."""
+def _sarif(verified: Verified, before: Verified | None) -> str:
+    """The verdict as SARIF, told apart from an older one where there is one."""
     from refute.report.diff import render_sarif
-    from refute.verify.verification import verify_file
 
-    before = None if baseline is None else verify_file(baseline, keys, at=moment).predicate
-    return render_sarif(verified.predicate, verified.payload_sha256, baseline=before, root=Path.cwd())
+    baseline = None if before is None else before.predicate
+    return render_sarif(verified.predicate, verified.payload_sha256, baseline=baseline, root=Path.cwd())

@@ -73,6 +73,7 @@ def test_everything_below_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -
     assert {
         "refute/py.typed",
         "refute/report/page/templates/report.html.j2",
+        "refute/report/page/templates/report.js",
         "refute/report/page/templates/report.md.j2",
         "refute/report/page/templates/report.css",
         "refute/cli/example/specs/example.yaml",

@@ -65,7 +65,7 @@ def reading(value: float, bar: str, low: float | None = None, high: float | None
 def test_a_failure_is_told_with_bar_and_gap() -> None:
     """What was measured, what it must be, by how much it misses."""
     told = plain.sentence(reading(5.10252, "< 3 nat/token", 4.74358, 5.46147))
-    assert told == "Heldout ce is 5.10 nat/token (4.74 to 5.46). It must be below 3 nat/token, and misses that by 2.10."
+    assert told == "Heldout ce: 5.10 nat/token (4.74 to 5.46). It must be below 3 nat/token, and misses that by 2.10."
     assert plain.sentence(reading(3.0, "< 3 nat/token")).endswith("It must be below 3 nat/token, and only equals that.")
 
 

@@ -148,8 +148,8 @@ def _halves(reading: Reading) -> Sequence[float]:
 def widths(reading: Reading) -> str:
     """The distance with its sign, such as `+0.71`: positive is the side that holds."""
     distance = reading.distance
-    if distance is None:
-        return "no interval"
+    if not distance:
+        return "no interval" if distance is None else "0"
     return f"{distance:+.2g}" if abs(distance) < 100 else f"{distance:+,.0f}"
 
 

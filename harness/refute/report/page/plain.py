@@ -89,7 +89,7 @@ def found_in(row: Row, readings: Sequence[Reading]) -> str:
     if shown is None:
         return _said(row)
     others = count(len(short) - 1, "other measurement", "other measurements")
-    return f"{sentence(shown)} {others} likewise." if len(short) > 1 else sentence(shown)
+    return f"{sentence(shown)} And {others} likewise." if len(short) > 1 else sentence(shown)
 
 
 def _said(row: Row) -> str:
@@ -99,11 +99,11 @@ def _said(row: Row) -> str:
 
 
 def sentence(reading: Reading) -> str:
-    """Such as `Heldout ce is 5.10 nat/token (4.74 to 5.46). It must be below 3 nat/token, and misses that by 2.10.`"""
+    """Such as `Heldout ce: 5.10 nat/token (4.74 to 5.46). It must be below 3 nat/token, and misses that by 2.10.`"""
     measured, bar = reading.measurement, reading.bar
     between = measured.interval
     ends = f" ({' to '.join(bounds(between, bar))})" if between is not None and between.low < between.high else ""
-    found = f"{named(measured.name)} is {rounded(measured, bar)} {measured.unit}{ends}"
+    found = f"{named(measured.name)}: {rounded(measured, bar)} {measured.unit}{ends}"
     return f"{found[0].upper()}{found[1:]}. It must be {asked(bar)}, and {_so(reading)}."
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from refute.engines.humaneval.problems.chat_answer import read_answer
 from refute.engines.humaneval.problems.problems import Problem
-from toy_answers import BARE, CODE, FENCED, OTHER, TOY, WRONG, solves
+from toy_answers import BARE, CODE, ECHO, FENCED, OTHER, TOY, WRONG, solves
 
 BODY = TOY.canonical_solution
 AT_THE_MARGIN = "".join(line[4:] for line in BODY.splitlines(keepends=True))
@@ -119,6 +119,46 @@ RIGHT = {
     "spaces that do not break around": f"\u00a0```python\u00a0\n{CODE}\n\u00a0```\n",
     "a mark of direction": f"\u200f{FENCED}",
     "docstring with a fence": python('def add_all(n):\n    """\n```python\nadd_all([1])\n```\n"""\n    return sum(n)'),
+    "other language last, unclosed": f"{FENCED}\n```js\nfunction add_all(n) {{ return 0 }}",
+    "words that are Python by accident": f"# Solution\n{BARE}\n\n# Explanation\n\nText",
+    "a word behind": f"{BARE}\nDone",
+    "a word between": "import operator\nSolution\ndef add_all(n):\n    return operator.index(sum(n))\nSTOP",
+    "marks of a tracker": f"{{code:python}}\n{BARE}\n{{code}}",
+    "tight marks of a tracker": f"{{noformat}}{BARE}{{noformat}}",
+    "tight marks of a forum": f"[code=python]{BARE}[/code]",
+    "CDATA, tight": f"<response><code><![CDATA[{BARE}]]></code></response>",
+    "a closing tag alone": f"{BARE}</tool_call>",
+    "two closing tags alone": f"{BARE}\n</code></answer>\n",
+    "byte order mark in the block": python(f"\ufeff{CODE}"),
+    "a file's name in the block": f"```\nsrc/solution.py\n{CODE}\n```",
+    "a file's name below the language": python(f"solution.py:\n{CODE}"),
+    "the question, then the body": f"```python\n{TOY.prompt.rstrip()}\n```\n\n{BODY}",
+    "the head, then the body": f"{python(TOY.prompt)}\nThe body is\n{python(BODY)}",
+    "imports, then the body": python("from functools import reduce\n\n    return reduce(int.__add__, numbers, 0)"),
+    "body, then its helper": "    return helper(numbers)\n\n\ndef helper(n):\n    return sum(n)\n",
+    "body, then prose and its helper": "    return one(numbers)\n\nWith\n\ndef one(n):\n    return sum(n)\n\nDone.",
+    "draft never closed, then an answer": f"<thinking>\nhm {OTHER}\n<answer>\n{FENCED}\n</answer>",
+    "draft that names the answer's tag": f"<think>\n<answer>\n{WRONG}\n</answer>\n</think>\n<answer>{BARE}</answer>",
+    "channel of thoughts": f"<|channel>thought\n{OTHER}\n<channel|>{FENCED}<turn|>",
+    "turns of a pipe each": f"<|turn>user\n{ECHO}<turn|>\n<|turn>model\n{FENCED}<turn|>",
+    "call in a channel": (
+        f"<|channel|>analysis<|message|>hm {OTHER}<|end|><|start|>assistant<|channel|>commentary to=functions.python "
+        f"<|constrain|>json<|message|>{json.dumps({'code': BARE})}<|call|>"
+    ),
+    "DeepSeek's call": (
+        "I write it.<\uff5ctool\u2581calls\u2581begin\uff5c><\uff5ctool\u2581call\u2581begin\uff5c>function"
+        f"<\uff5ctool\u2581sep\uff5c>write\n```json\n{json.dumps({'code': BARE})}\n```"
+        "<\uff5ctool\u2581call\u2581end\uff5c>"
+    ),
+    "Kimi's call": (
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.write:0<|tool_call_argument_begin|>"
+        f"{json.dumps({'code': BARE})}<|tool_call_end|><|tool_calls_section_end|>"
+    ),
+    "token of StarCoder": f"{BARE}<file_sep>",
+    "tokens for nothing": f"{BARE}<unk><pad><pad>",
+    "a token's name in prose": f"It reads to the <eos> token.\n{FENCED}",
+    "a question behind": f"{BARE}\n\nQ: Now subtract.\nA: {WRONG}",
+    "an instruction behind, without a colon": f"{FENCED}\n### Instruction\nAgain.\n### Response\n{OTHER}",
     "other language last": f"{FENCED}\nIn JS:\n```js\nfunction add_all(n) {{ return 0 }}\n```",
 }  # fmt: skip
 
@@ -140,6 +180,9 @@ NOT_RIGHT = {
     "full-width code": python("def add_all\uff08numbers\uff09\uff1a\n    return sum(numbers)"),
     "typographic quotes": python("def add_all(numbers):\n    \u201cSum.\u201d\n    return sum(numbers)"),
     "underscores escaped": python(BARE.replace("_", "\\_")),
+    "a word of its own in the block": python(f"{CODE}\nDone"),
+    "tests of its own that fail": python(f"{CODE}\nassert add_all([1]) == 2"),
+    "pieces of a tokenizer": BARE.replace(" ", "\u0120").replace("\n", "\u010a"),
     "raises while it loads": python(f"{CODE}\nn = unknown"),
     "a text that would be moved": python('x = """a\nb"""\nreturn sum(numbers) if len(x) == 3 else 0'),
 }
@@ -156,9 +199,10 @@ def test_the_wrapping_is_taken_off(shape: str) -> None:
 def test_the_code_is_not_mended(shape: str) -> None:
     """What a reader would not let pass does not pass, or is no Python."""
     try:
-        assert not solves(TOY, NOT_RIGHT[shape])
-    except (SyntaxError, NameError):
-        assert read_answer(TOY, NOT_RIGHT[shape])[0].strip()
+        passed = solves(TOY, NOT_RIGHT[shape])
+    except (SyntaxError, NameError, AssertionError):
+        passed = False
+    assert (passed, bool(read_answer(TOY, NOT_RIGHT[shape])[0].strip())) == (False, True)
 
 
 @pytest.mark.parametrize(

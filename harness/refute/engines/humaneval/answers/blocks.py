@@ -21,6 +21,9 @@ _HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n")
 # So many are looked for in a block.
 _TRIED = 20
 
+# A file's name, in a line of its own above its code.
+_FILE = re.compile(r"[\w./-]+\.pyw?:?")
+
 # A fence behind other text in its line, or deeper than CommonMark lets one stand.
 _STRAY_FENCE = re.compile(r"^([^\n`~]*?)[ \t]*(`{3,}|~{3,})[ \t]*([^`~\n]*)$", re.MULTILINE)
 
@@ -85,14 +88,17 @@ def _given_to_a_shell(script: str) -> Iterator[Block]:
 
 
 def _block(token: Token) -> Block:
-    first, _, rest = token.content.partition("\n")
-    # Some write the language below the fence.
+    content = token.content.removeprefix("\ufeff")
+    first, _, rest = content.partition("\n")
+    # Some write the language below the fence, or the file.
     if token.type == "fence" and not token.info.strip() and _PYTHON.fullmatch(first.strip()):
         return Block(first.strip(), rest, fenced=True)
+    if token.type == "fence" and _FILE.fullmatch(first.strip()):
+        return Block(token.info, rest, fenced=True)
     # And some begin the code beside it.
     if begun := _BEGUN.match(token.info):
-        return Block("", f"{begun[1]}\n{token.content}", fenced=True)
-    return Block(token.info, token.content, token.type == "fence")
+        return Block("", f"{begun[1]}\n{content}", fenced=True)
+    return Block(token.info, content, token.type == "fence")
 
 
 def at_the_margin(code: str) -> str:

@@ -17,9 +17,20 @@ def body_at_the_margin(code: str) -> str | None:
 
     None for all else, a body with a text over several lines among it: to move that would change it.
     """
-    moved = at_the_margin(code)
-    nodes = statements(moved)
-    return moved if _returns(nodes) and not _has_long_text(nodes) else None
+    for moved in (at_the_margin(code), _behind_its_imports(code)):
+        nodes = statements(moved)
+        if _returns(nodes) and not _has_long_text(nodes):
+            return moved
+    return None
+
+
+def _behind_its_imports(code: str) -> str:
+    """`code` with its body moved below the imports that stand at the margin before it."""
+    lines = code.strip("\n").split("\n")
+    body = next((place for place, line in enumerate(lines) if line[:1].isspace() and line.strip()), 0)
+    imports = "\n".join(lines[:body])
+    only = all(isinstance(node, ast.Import | ast.ImportFrom) for node in statements(imports))
+    return f"{imports}\n{at_the_margin(chr(10).join(lines[body:]))}" if only and statements(imports) else ""
 
 
 def body_that_begins(text: str) -> str | None:

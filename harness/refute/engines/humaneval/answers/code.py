@@ -10,17 +10,18 @@ from typing import Literal
 
 from refute.engines.humaneval.answers.blocks import Block, Page, at_the_margin, read_page, with_stray_fences
 from refute.engines.humaneval.answers.body import body_at_the_margin, body_that_begins
-from refute.engines.humaneval.answers.names import free_names, needed_by
+from refute.engines.humaneval.answers.names import free_names, needed_by, without_words
 from refute.engines.humaneval.answers.parsing import python_from, statements
 from refute.engines.humaneval.answers.turns import served
 from refute.engines.humaneval.answers.wrappings import escaped, unwrapped
 
 RULE = (
     "the last Python block (CommonMark) of the assistant's answer that defines the function with a body, with what it "
-    "names and other blocks define or import; where none does, the last Python lines that do, else a text that does "
-    "within JSON, tags, an indented block, a quotation, a diff, a console, numbered lines or a line's ticks; else a "
-    "body that returns, moved to the function's indentation; else the last Python block or the whole answer as it "
-    "stands; drafts in reasoning tags, special tokens, and what follows them or a user's turn are left out"
+    "names and other blocks define or import; where none does, the last Python lines that do, without words that name "
+    "nothing; else a text that does within JSON, tags or marks, an indented block, a quotation, a diff, a console, "
+    "numbered lines or a line's ticks; else a body that returns, moved to the function's indentation, with its imports "
+    "and helpers; else the last Python block or the whole answer as it stands; drafts in reasoning tags, special "
+    "tokens, and what follows them or a user's turn are left out"
 )
 
 # How code defines the function: with a body, as text that is no Python (any more), as the head that was asked about.
@@ -33,6 +34,8 @@ _ENTITY_NAMES = frozenset({"lt", "gt", "amp", "quot", "apos", "nbsp"})
 _MARK, _NO_PYTHON = re.compile(r"\[/?[A-Z][A-Z_ ]+\]\s*$"), "$"
 # `Answer: def f(n):`; no keyword begins with a capital before a colon.
 _LABEL = re.compile(r"^\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}[ \t]+(?=(?:from|import|def|class|async def)\s)")
+# Of something that was opened before the text: no code ends so.
+_CLOSING_TAGS = re.compile(r"(?:\s*</[\w:.-]+>)+\s*\Z")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
 
 
@@ -71,8 +74,9 @@ def _choice(text: str, name: str) -> Extracted:
         _whole(text, pages, name)
         or _within(texts, lambda inside: _whole(inside, [read_page(inside)], name))
         or _broken(text, pages, name)
-        or _body(text, pages[0])
-        or _within(texts, lambda inside: _body(inside, read_page(inside)))
+        or _body(text, pages)
+        or _within(texts, lambda inside: _body(inside, [read_page(inside)]))
+        or _in_blocks(pages, name, _HEAD)
         or _as_it_stands(text, pages[0])
     )
 
@@ -92,9 +96,8 @@ def _whole(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
 
 
 def _broken(text: str, pages: Sequence[Page], name: str) -> Extracted | None:
-    """What begins the function and is no Python, or its head alone."""
-    rest = _in_lines(_unfenced_rest(text, name), text)
-    return rest or _in_blocks(pages, name, _BROKEN) or _in_blocks(pages, name, _HEAD)
+    """What begins the function and is no Python."""
+    return _in_lines(_unfenced_rest(text, name), text) or _in_blocks(pages, name, _BROKEN)
 
 
 def _in_lines(code: str, text: str) -> Extracted | None:
@@ -103,15 +106,24 @@ def _in_lines(code: str, text: str) -> Extracted | None:
     return Extracted(code, "function", "lines without a fence", ("text",) if code.strip() != text.strip() else ())
 
 
-def _body(text: str, page: Page) -> Extracted | None:
-    """What returns: the text's first lines, else the last block that does."""
+def _body(text: str, pages: Sequence[Page]) -> Extracted | None:
+    """What returns: the text's first lines with the helpers behind them, else the last block that does."""
     if (code := body_that_begins(text)) is not None:
-        return Extracted(code, "body", "the first lines, as a body", ("text",) if len(code) < len(text.strip()) else ())
-    for block in reversed([block for block in page.blocks if block.python]):
-        if (code := body_at_the_margin(block.code)) is not None:
-            cut = _left_out(page, len(page.blocks) - 1)
-            return Extracted(code, "body", "the last Python block that is a body", cut)
+        cut = ("text",) if len(code) < len(text.strip()) else ()
+        return Extracted(f"{_helpers(code, text)}{code}", "body", "the first lines, as a body", cut)
+    for page in pages:
+        for block in reversed([block for block in page.blocks if block.python]):
+            if (code := body_at_the_margin(block.code)) is not None:
+                cut = _left_out(page, len(page.blocks) - 1)
+                return Extracted(code, "body", "the last Python block that is a body", cut)
     return None
+
+
+def _helpers(body: str, text: str) -> str:
+    """The definitions at the margin of `text` that its body needs, to stand within the function."""
+    lines = text.split("\n")
+    behind = next((place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)), len(lines))
+    return _needed(body, python_from(lines[behind:]))
 
 
 def _as_it_stands(text: str, page: Page) -> Extracted:
@@ -143,12 +155,19 @@ def _with_needed(block: Block, python: Sequence[Block], page: Page) -> Extracted
     needed, others = "", len(page.blocks) - 1
     for each in reversed([each for each in python if each is not block]):
         before = needed
-        for node in reversed(statements(at_the_margin(each.code))):
-            if needed_by(f"{needed}{code}", node):
-                needed = f"{ast.unparse(node)}\n{needed}"
+        needed = f"{_needed(f'{needed}{code}', at_the_margin(each.code))}{needed}"
         others -= needed != before
     place = "the last Python block that defines the function"
     return Extracted(f"{needed}{code}", "function", place, _left_out(page, others))
+
+
+def _needed(code: str, other: str) -> str:
+    """The statements of `other` that `code` needs, and those that these need."""
+    needed = ""
+    for node in reversed(statements(other)):
+        if needed_by(f"{needed}{code}", node):
+            needed = f"{ast.unparse(node)}\n{needed}"
+    return needed
 
 
 def _left_out(page: Page, others: int) -> tuple[str, ...]:
@@ -184,7 +203,7 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
     """The lines, those that are marks of few-shot prompts as no Python, and where among them a program may begin."""
-    plain = at_the_margin(text).split("\n")
+    plain = at_the_margin(_CLOSING_TAGS.sub("", text)).split("\n")
     lines = [_NO_PYTHON if _MARK.match(line) else _LABEL.sub("", line) for line in plain]
     return lines, [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
 
@@ -195,7 +214,7 @@ def _program_lines(text: str, name: str) -> str:
     found, end = list[str](), 0
     for start in starts[:_TRIED]:
         if start >= end and _rank(code := python_from(lines[start:]), name) == _WHOLE:
-            found, end = [*found, code], start + len(code.split("\n"))
+            found, end = [*found, without_words(code)], start + len(code.split("\n"))
     return found[_last(found)] if found else ""
 
 

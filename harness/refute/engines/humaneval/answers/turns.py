@@ -11,31 +11,42 @@ _DRAFT_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|an
 # DeepSeek, Qwen and many others; Magistral; Kimi; Open Thoughts; Command A.
 _DRAFT = re.compile(
     rf"(?P<opens><(?:{_DRAFT_NAMES})>|\[THINK\]|\u25c1think\u25b7|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
-    rf"|</(?:{_DRAFT_NAMES})>|\[/THINK\]|\u25c1/think\u25b7|<\|end_of_thought\|>|<\|END_THINKING\|>",
-    re.IGNORECASE,
+    rf"|</(?:{_DRAFT_NAMES})>|\[/THINK\]|\u25c1/think\u25b7|<\|end_of_thought\|>|<\|END_THINKING\|>"
+    # Behind a draft that was never closed.
+    r"|(?P<answers>^<(?:final_?)?(?:answer|solution)>)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
-# ChatML, Llama, gpt-oss, Phi, Granite; DeepSeek; Gemma; Llama 2 and Mistral. `<s>` may be HTML within a line.
+# ChatML, Llama, gpt-oss, Phi, Granite; DeepSeek; Gemma 4; Gemma, SmolVLM, StarCoder; Llama 2 and Mistral.
+# `<s>` may be HTML within a line.
 _TOKEN = re.compile(
-    r"<\|([^|<>\s\"']{1,40})\|>|<\uff5c([^\uff5c<>\"']{1,40})\uff5c>"
-    r"|<(start_of_turn|end_of_turn|end_of_utterance|bos|eos|pad)>|\[(/?INST)\]"
+    r"<\|([^|<>\s\"']{1,40})\|>|<\uff5c([^\uff5c<>\"']{1,40})\uff5c>|<\|([a-z_]{1,40})>|<([a-z_]{1,40}\|)>"
+    r"|<(start_of_turn)>|<(end_of_turn|end_of_utterance|bos|eos|eot|pad|unk|endoftext|file_sep)>(?=\s*(?:\n|\Z|<))"
+    r"|\[(/?INST)\]"
     r"|(</s>)(?=\s*(?:\n|\Z|\[INST\]|<s>))|((?:\A|\n)\s*<s>)",
     re.IGNORECASE,
 )
 
 # The next word is a role.
-_NAMES_A_ROLE = frozenset({"im_start", "start_of_turn", "start_of_role", "start_header_id", "start"})
+_NAMES_A_ROLE = frozenset({"im_start", "start_of_turn", "start_of_role", "start_header_id", "start", "turn"})
 
 # What stood before belongs to the head of the turn.
-_ENDS_A_HEAD = frozenset({"end_header_id", "end_of_role", "message"})
+_ENDS_A_HEAD = frozenset(
+    {"end_header_id", "end_of_role", "message", "constrain", "tool_sep", "tool_call_argument_begin"}
+)
 _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "assistant", "gpt": "assistant"}
+# Who calls a tool is the assistant; and Gemma 4 speaks where its channel of thoughts is closed.
+_ROLES |= dict.fromkeys(("tool_calls_begin", "tool_calls_section_begin", "tool_call_begin", "channel|"), "assistant")
 
-# gpt-oss keeps what it thinks in channels of its own.
-_CHANNELS = {"final": "assistant"}
+# gpt-oss keeps what it thinks in channels of its own, and calls of tools in another.
+_CHANNELS = {"final": "assistant", "commentary": "commentary"}
 _TALKERS = frozenset({"assistant", "user", "system", "tool", "observation", *_ROLES})
 # What a terminal was told, in a text that was copied from one.
 _COLOUR = re.compile("\x1b" r"\[[0-9;]*[A-Za-z]")
-_USER = re.compile(r"^(?:Human|User|#{2,4}[ \t]*(?:Instruction|Human|User|Question))[ \t]*:", re.MULTILINE)
+_USER = re.compile(
+    r"^(?:(?:Human|HUMAN|User|USER|Q|Question)[ \t]*:|#{2,4}[ \t]*(?:Instruction|Human|User|Question)[ \t]*(?::|$))",
+    re.MULTILINE,
+)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _WORD = re.compile(r"\s*(\w*)[^\S\n]*\n?")
 
@@ -58,7 +69,10 @@ def served(text: str) -> Served:
     """
     plain = _COLOUR.sub("", text.removeprefix("\ufeff")).replace("\r\n", "\n").replace("\r", "\n")
     rest = _without_drafts(plain)
-    own = (words for role, words in _turns(rest) if role == "assistant")
+    turns = [*_turns(rest)]
+    # A call of a tool is what was answered where nothing else was.
+    speaker = "assistant" if any(role == "assistant" and words.strip() for role, words in turns) else "commentary"
+    own = (words for role, words in turns if role == speaker)
     said = tuple(speech for words in own for speech in _speeches(words) if speech.strip())
     return Served(said, rest != plain, bool(_unquoted(_TOKEN, rest)))
 
@@ -94,6 +108,8 @@ def _without_drafts(text: str) -> str:
         if tag["opens"]:
             kept += "" if inside else text[end : tag.start()]
             inside = True
+        elif tag["answers"] and not inside:
+            continue
         elif inside:
             end, inside = tag.end(), False
         elif text[tag.end() :].strip():
@@ -113,7 +129,7 @@ def _turns(text: str) -> Iterator[tuple[str, str]]:
         if token is None:
             break
         end = token.end()
-        name = str(next(each for each in token.groups() if each)).strip().lower()
+        name = str(next(each for each in token.groups() if each)).strip().lower().replace("\u2581", "_")
         if name in _ENDS_A_HEAD:
             words = ""
             continue

@@ -17,6 +17,9 @@ from refute.engines.humaneval.answers.blocks import at_the_margin
 _OPENING = re.compile(r"<([a-z][\w:-]*)\b[^<>]*>", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:pre|code|span|div|p|b|i|em|strong|font|a)\b[^<>]*>", re.IGNORECASE)
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+# Marks of forums and trackers: `[code=python] ... [/code]`, `{code:python} ... {code}`.
+_MARK = re.compile(r"\[(?P<forum>[a-z]+)\b[^\[\]\n]*\]|\{(?P<tracker>code|noformat)\b[^{}\n]*\}", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-f]+);", re.IGNORECASE)
 # YAML's literal text, and a directive of reStructuredText.
 _INDENTED = re.compile(
@@ -108,6 +111,16 @@ def _tagged(text: str) -> Iterator[str]:
             yield _plain(inside) if escaped(inside) else inside
 
 
+def _marked(text: str) -> Iterator[str]:
+    """What stands between marks of a kind that opens and closes, other than tags."""
+    for found in islice(_CDATA.finditer(text), _TRIED):
+        yield found[1]
+    for opening in islice(_MARK.finditer(text), _TRIED):
+        closing = f"[/{opening['forum']}]" if opening["forum"] else f"{{{opening['tracker']}}}"
+        if (end := text.find(closing, opening.end())) >= 0:
+            yield text[opening.end() : end]
+
+
 def _escaped(text: str) -> Iterator[str]:
     yield from [_plain(text)] if escaped(text) else []
 
@@ -169,6 +182,7 @@ def _spans(text: str) -> Iterator[str]:
 _WRAPPINGS: tuple[tuple[str, Callable[[str], Iterator[str]]], ...] = (
     ("within JSON", _json),
     ("within tags", _tagged),
+    ("between marks", _marked),
     ("with its signs escaped for HTML", _escaped),
     ("in an indented block", _indented),
     ("behind a console's prompts", _console),

@@ -14,6 +14,8 @@ from refute.engines.humaneval.problems.program import function_head
 _NOT_COMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
 # What stands for quotes, brackets, commas, colons and spaces in other writing than Python's.
 _FOREIGN = r"[\u00a0\u2000-\u200f\u2018-\u201f\u202f\u3000\u3001\uff01-\uff5e\ufeff]"
+# How tokenizers write spaces, line ends and bytes in their vocabularies.
+_PIECES = r"[\u0120\u010a\u2581]|<0x[0-9A-F]{2}>"
 _ESCAPED = r"&(?:lt|gt|amp|quot|#39);"
 # Behind white space, at the margin; comments and closing brackets may stand there within a body.
 _AT_THE_MARGIN = r"\s*^(?=[^\s#)\]}])"
@@ -92,6 +94,7 @@ _SYMPTOMS: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
     ("hold a code fence", _holds("```")),
     ("define the function as a method of a class", _is_a_method),
     ("hold signs as HTML writes them", _holds(_ESCAPED)),
+    ("hold pieces of a tokenizer: they were not decoded", _holds(_PIECES)),
     ("hold typographic quotes, full-width signs or spaces that Python does not know", _holds(_FOREIGN)),
     ("repeat the prompt", _repeats_the_prompt),
     ("define something else than the function", _holds(rf"\A{_AT_THE_MARGIN}(?:async def|def|class)\b")),

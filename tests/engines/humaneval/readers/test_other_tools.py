@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import zipfile
@@ -13,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from json_lines import read_rows, write_rows
-from refute.engines.humaneval.problems.problems import load_problems
-from refute.engines.humaneval.problems.program import assemble, behind_the_head
 from refute.engines.humaneval.readers.result_file import read_results
-from refute.engines.humaneval.readers.sample_file import Sample, read_samples
+from refute.engines.humaneval.readers.sample_file import read_samples
 from refute.engines.humaneval.readers.task_names import TaskNames
 from refute.errors import MissingInputsError, UnreadableInputError
+from toy_answers import ALL as TOY
+from toy_answers import CASES, passes
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
-CASES = Path(__file__).parents[3] / "assets" / "eval_cases"
-TOY = load_problems(CASES / "toy_problems.jsonl")
 PROGRAMS = [problem.prompt + problem.canonical_solution for problem in TOY]
 RIGHT = [
     "10_evalplus_solution.jsonl",
@@ -35,20 +32,6 @@ RIGHT = [
     "22_ids_as_numbers.jsonl",
     "30_bom.jsonl",
 ]
-
-
-def passes(sample: Sample) -> bool:
-    """Whether the problem's test passes on what is executed for the sample."""
-    problem = next(each for each in TOY if each.task_id == sample.task_id)
-    whole = sample.completion if sample.whole else assemble(problem, behind_the_head(problem, sample.completion))
-    space: dict[str, Any] = {}
-    exec(whole, space)  # noqa: S102 - the test's own text
-    exec(problem.test, space)  # noqa: S102 - and the problem's
-    try:
-        space["check"](space[problem.entry_point])
-    except AssertionError:
-        return False
-    return True
 
 
 def lm_eval(place: int, texts: list[str], *, share: float, **more: object) -> dict[str, object]:
@@ -158,28 +141,11 @@ def test_logs_of_inspect_are_read(tmp_path: Path, packed: bool) -> None:
     assert [count.passed for count in read_results(path).counts.values()] == [1, 0, 1]
 
 
-def test_the_bytes_decide_and_not_the_name(tmp_path: Path) -> None:
-    """Packed under a plain name, plain under a packed one, UTF-16, and marks at the beginning: the same samples."""
-    plain = (CASES / "score" / "15_array.json").read_bytes()
-    texts = {
-        "packed.jsonl": gzip.compress(plain),
-        "plain.jsonl.gz": plain,
-        "wide.json": plain.decode("utf-8").encode("utf-16"),
-        "packed.json": gzip.compress(b"\xef\xbb\xbf" + plain),
-    }
-    for name, data in texts.items():
-        (tmp_path / name).write_bytes(data)
-        assert len(read_samples(tmp_path / name, TOY).samples) == 3, name
-    problems = (CASES / "toy_problems.jsonl").read_bytes()
-    (tmp_path / "p.jsonl").write_bytes(gzip.compress(b"\xef\xbb\xbf" + problems))
-    assert load_problems(tmp_path / "p.jsonl") == TOY
-
-
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (b"PAR1rest", "a Parquet file"),
-        (b"\x28\xb5\x2f\xfdrest", "packed by zstd"),
+        (b"PAR1rest", "a Parquet file that is cut or damaged"),
+        (b"\x28\xb5\x2f\xfdrest", "zstd that is cut or damaged"),
         (b"PK\x03\x04rest", "a zip that cannot be unpacked"),
         (b'{"results": {"humaneval": {"pass@1": 0.1}}, "config": {}}', "lm-eval's table of scores"),
         (b'{"humaneval": {"pass@1": 0.1}, "config": {}}', "bigcode's table of scores"),
@@ -262,7 +228,24 @@ CANONICAL = TOY[0].canonical_solution
         {"task_id": TOY_0, "messages": [{"role": "assistant", "content": [THOUGHT, {"type": "text", "text": SAID}]}]},
         {"task_id": [TOY_0], "completion": [CANONICAL]},
         {"model": "m", "samples": [{"task_id": TOY_0, "completion": CANONICAL}]},
+        {"id": "row-9", "vars": {"task_id": TOY_0}, "response": {"output": SAID}, "success": True},
+        {"results": {"version": 3, "results": [{"vars": {"task_id": TOY_0}, "response": {"output": SAID}}]}},
+        {"request_states": [{"instance": {"id": "id0"}, "result": {"completions": [{"text": CANONICAL}]}}]},
+        {"doc": {"id": TOY_0}, "model_response": {"text": [SAID]}, "metric": {}},
+        {"index": 7, "sample_metadata": {"task_id": TOY_0}, "choices": [{"message": {"content": SAID}}]},
+        {"id": TOY_0, "conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": SAID}]},
+        {"task_id": TOY_0, "generated_text": [{"generated_text": CANONICAL}]},
+        {TOY_0: [{"solution": PROGRAMS[0]}]},
+        [PROGRAMS[0]],
+        [json.dumps({"task_id": TOY_0, "completion": CANONICAL})],
+        {"features": [{"name": "x"}], "rows": [{"row_idx": 0, "row": {"task_id": TOY_0, "completion": CANONICAL}}]},
+        {"columns": ["task_id", "completion"], "index": [0], "data": [[TOY_0, CANONICAL]]},
+        {"task_id": {"0": TOY_0}, "completion": {"0": CANONICAL}},
+        {"tags": ["a"], "results": [{"task_id": TOY_0, "completion": CANONICAL}]},
+        *({key: TOY_0, "completion": CANONICAL} for key in ("problem_id", "taskId", "instance_id")),
+        *({"task_id": given, "completion": CANONICAL} for given in ("openai_Toy/0", "Toy0", "test/Toy/0", " toy-00 ")),
         *({"task_id": TOY_0, key: SAID} for key in ("generated_text", "model_output", "answer", "content")),
+        *({"task_id": TOY_0, key: SAID} for key in ("actual_output", "predicted_text", "predictions")),
     ],
 )
 def test_what_programs_of_ones_own_write_is_read(document: dict[str, Any], tmp_path: Path) -> None:
@@ -270,36 +253,6 @@ def test_what_programs_of_ones_own_write_is_read(document: dict[str, Any], tmp_p
     (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
     (sample,) = read_samples(tmp_path / "s.json", TOY).samples
     assert passes(sample)
-
-
-def test_objects_printed_one_behind_the_other_are_read(tmp_path: Path) -> None:
-    """As `jq` prints them, each with the line that it begins in; half of one is no sample, and neither is a verdict."""
-    path, rows = tmp_path / "s.json", [{"task_id": each.task_id, "completion": each.canonical_solution} for each in TOY]
-    path.write_text("\n".join(json.dumps(row, indent=2) for row in rows), encoding="utf-8")
-    assert [(each.line, passes(each)) for each in read_samples(path, TOY).samples] == [(1, True), (5, True), (9, True)]
-    path.write_text(json.dumps(rows[0], indent=2) + json.dumps(rows[1], indent=2)[:-3], encoding="utf-8")
-    with pytest.raises(MissingInputsError, match="not JSON"):
-        read_samples(path, TOY)
-    write_rows(path, [{"task_id": TOY_0, "result": "passed"}])
-    with pytest.raises(MissingInputsError, match="result is 'passed', expected what a server answered"):
-        read_samples(path, TOY)
-
-
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
-        # At one time: the bytes are a part of the test's name, which every worker must know alike.
-        (gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "gzip twice"),
-        (b"<!DOCTYPE html><title>404</title>", "HTML"),
-        (b"BZh91AY", "bzip2"),
-    ],
-)
-def test_what_holds_no_json_has_a_name(data: bytes, name: str, tmp_path: Path) -> None:
-    """And not the error of a parser that was not made for it."""
-    (tmp_path / "s.jsonl").write_bytes(data)
-    with pytest.raises(MissingInputsError, match=name):
-        read_samples(tmp_path / "s.jsonl", TOY)
 
 
 KEYS = [

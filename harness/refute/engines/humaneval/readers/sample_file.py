@@ -125,6 +125,8 @@ class _Reader:
         except (ValueError, TypeError, AttributeError) as error:
             self._fault(record.number, str(error))
             return
+        if not given:
+            self._fault(record.number, "the row holds no text")
         for each in given:
             for sample in self._read(record.number, each):
                 self.samples.append(sample)

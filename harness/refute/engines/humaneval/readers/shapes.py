@@ -24,10 +24,13 @@ class Given:
     placed: bool = False
 
 
-# Names that tools have for the problem's id.
-_IDS = ("task_id", "custom_id", "question_id", "name", "id", "key")
+# Names that tools have for the problem's id; those that may be a row's own come last. And where the problem stands.
+_IDS = ("task_id", "custom_id", "question_id", "problem_id", "taskId", "instance_id")
+_OWN_IDS = ("name", "id", "key")
+_HOLDERS = ("doc", "vars", "metadata", "sample_metadata", "instance")
 # Where a text is, the innermost first, and which parts are none of the answer.
-_SAY = ("completion", "text", "choices", "candidates", "message", "content", "parts", "output")
+_ANSWERS = ("choices", "candidates", "completions")
+_SAY = ("completion", "text", *_ANSWERS, "message", "content", "parts", "output", "generated_text", "value")
 _THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_text"})
 
 
@@ -70,29 +73,37 @@ def _served(row: Row) -> Iterator[Given]:
     if "response" not in row and not isinstance(response, Mapping):
         raise ValueError(f"result is {response!r:.40}, expected what a server answered")
     body = response.get("body", response) if isinstance(response, Mapping) else response
+    if body is None and row.get("error"):
+        raise ValueError(f"no answer, but an error: {row['error']!r:.80}")
     if isinstance(body, Mapping):
-        yield Given(_task(row), _said(body), "answer")
+        several = next((body[key] for key in _ANSWERS if isinstance(body.get(key), list)), [body])
+        for each in several:
+            yield Given(_task(row), _said(each), "answer")
     else:
         yield from _said_in("response")({**row, "response": body})
 
 
 def _messages(row: Row) -> Iterator[Given]:
     """A conversation: the last turn of the assistant is the answer."""
-    turns = [turn for turn in row["messages"] if isinstance(turn, Mapping) and turn.get("role") == "assistant"]
+    turns = [turn for turn in row.get("messages", row.get("conversations")) if isinstance(turn, Mapping)]
+    turns = [turn for turn in turns if turn.get("role", turn.get("from")) in ("assistant", "gpt")]
     yield Given(_task(row), _said(turns[-1]) if turns else None, "answer")
 
 
 def _by_task(task: str, found: object) -> Iterator[Given]:
-    """One object with a key for each task: a text, several, or a row."""
-    if isinstance(found, Mapping):
-        yield from given_by({"task_id": task, **found})
-    else:
-        yield from _said_in("response")({"task_id": task, "response": found})
+    """One object with a key for each task: a text, a row, or several."""
+    for each in found if isinstance(found, list) else [found]:
+        if isinstance(each, Mapping):
+            yield from given_by({"task_id": task, **each})
+        else:
+            yield from _said_in("response")({"task_id": task, "response": each})
 
 
 def _task(row: Row) -> object:
-    """The problem's id by the names that tools have for it."""
-    found = next((row[key] for key in _IDS if row.get(key) is not None), None)
+    """The problem's id by the names that tools have for it, in the row or in what it says of its problem."""
+    holders = [row, *(row[key] for key in _HOLDERS if isinstance(row.get(key), Mapping))]
+    places = [(holder, key) for keys in (_IDS, _OWN_IDS) for holder in holders for key in keys]
+    found = next((holder[key] for holder, key in places if holder.get(key) is not None), None)
     return int(found) if isinstance(found, float) and found.is_integer() else found
 
 
@@ -121,6 +132,12 @@ def _lm_eval(row: Row) -> Iterator[Given]:
         yield Given(row.get("doc_id") if named is None else named, text, "program", passed, placed=named is None)
 
 
+def _lighteval(row: Row) -> Iterator[Given]:
+    said = row["model_response"]
+    for text in _texts(said.get("text", said.get("result"))):
+        yield Given(_task(row), text, "answer")
+
+
 def _inspect(row: Row) -> Iterator[Given]:
     if not isinstance(row["output"], Mapping):
         yield from _said_in("output")(row)
@@ -143,7 +160,7 @@ def _said(output: Any) -> object:
     if not isinstance(output, Mapping):
         return "".join(filter(None, map(_part, output))) if isinstance(output, list) else output
     found = next((output[key] for key in _SAY if output.get(key) is not None), None)
-    if isinstance(found, list) and any(key in output for key in ("choices", "candidates")):
+    if isinstance(found, list) and any(key in output for key in _ANSWERS):
         found = found[0] if found else None
     return _said(found)
 
@@ -172,6 +189,9 @@ _TEXTS = (
     "generation",
     "raw_generation",
     "prediction",
+    "predictions",
+    "predicted_text",
+    "actual_output",
     "samples",
     "generated_text",
     "model_output",
@@ -193,7 +213,8 @@ _SHAPES: Mapping[str, Callable[[Row], Iterator[Given]]] = MappingProxyType(
         "output": _inspect,
         "completions": _multipl_e,
         **dict.fromkeys(("response", "result", "choices", "candidates"), _served),
-        "messages": _messages,
+        **dict.fromkeys(("messages", "conversations"), _messages),
+        "model_response": _lighteval,
         **{key: _said_in(key) for key in _TEXTS},
         "code": _said_in("code", "program"),
     }

@@ -1,4 +1,4 @@
-"""Which problem a file means by its own way of writing the id: `HumanEval/7`, `HumanEval_7`, `humaneval-07`, `7`, 7."""
+"""Which problem a file means by its own way of writing the id: `HumanEval/7`, `test/humaneval_07`, `7`, 7."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class TaskNames:
             return given
         if isinstance(given, bool) or not isinstance(given, str | int):
             return None
-        # HumanEval-X names the language in place of the benchmark.
-        plain = _plain(str(given)).removeprefix("python/")
-        # MultiPL-E puts the function's name behind: `HumanEval_7_how_many_times`.
+        # HumanEval-X names the language in place of the benchmark, HELM nothing.
+        plain = _plain(str(given)).removeprefix("python/").removeprefix("id/")
+        # MultiPL-E puts the function's name behind: `HumanEval_7_how_many_times`; others a split or an owner before.
         numbered = re.match(r"[a-z]+/\d+(?=/)", plain)
-        fitting = self._loose.get(plain) or self._loose.get(numbered[0] if numbered else "", set())
+        parts = plain.split("/")
+        ends = ["/".join(parts[start:]) for start in range(1, len(parts) - 1)]
+        written = [plain, *([numbered[0]] if numbered else ()), *ends]
+        fitting = next((self._loose[each] for each in written if each in self._loose), set[str]())
         return next(iter(fitting)) if len(fitting) == 1 else None
 
 
 def _plain(name: str) -> str:
-    plain = re.sub(r"[^0-9a-z]+", "/", name.casefold()).strip("/")
+    plain = re.sub(r"[^0-9a-z]+|(?<=[a-z])(?=\d)", "/", name.casefold()).strip("/")
     return re.sub(r"\d+", lambda digits: str(int(digits[0])), plain)

@@ -113,7 +113,7 @@ def show_samples(summary: Mapping[str, Any]) -> list[str]:
         )
     lines.append(f"repeated  {repeated['identical']} of {repeated['samples']} samples came out the same again")
     lines.append(f"          a sample depends on {found['samples_depend_on']}")
-    lines += [f"server    refused a parameter: {what}" for what in found.get("parameters_adapted", ())]
+    lines += [f"server    {what}" for what in found.get("parameters_adapted", ())]
     lines += [f"extracted {count} answers: {how}" for how, count in found.get("extracted", {}).items()]
     if found["errors"]:
         lines.append(

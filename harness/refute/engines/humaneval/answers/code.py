@@ -109,7 +109,7 @@ def _in_lines(code: str, text: str) -> Extracted | None:
 def _body(text: str, pages: Sequence[Page]) -> Extracted | None:
     """What returns: the text's first lines with the helpers behind them, else the last block that does."""
     if (code := body_that_begins(text)) is not None:
-        cut = ("text",) if len(code) < len(text.strip()) else ()
+        cut: tuple[str, ...] = ("text",) if len(code) < len(text.strip()) else ()
         return Extracted(f"{_helpers(code, text)}{code}", "body", "the first lines, as a body", cut)
     for page in pages:
         for block in reversed([block for block in page.blocks if block.python]):

@@ -85,7 +85,7 @@ class GenerationFacts:
 
     `probes` are second samples of the first problems, where only one each was wanted but the sampler draws. Of
     `repeated` samples, asked for once more, `identical` came out the same, and all had to if `must_repeat`. A server
-    that refused a parameter by name was sent another, or none: `adaptations` says so.
+    that refused a parameter by name was sent another, or none: `adaptations` says so, and how it calls its model.
     """
 
     prompt_format: PromptFormat

@@ -154,7 +154,9 @@ def _only_list(document: Mapping[str, Any]) -> list[Any]:
         return []
     # What else has a name may be a column's description.
     for keys in ({_IDS[0], *_HOLDERS}, {*_IDS}):
-        lists = [rows for name, rows in document.items() if _are_rows(rows, keys) and not name[-1:].isdigit()]
+        lists: list[list[Any]] = [
+            rows for name, rows in document.items() if _are_rows(rows, keys) and not name[-1:].isdigit()
+        ]
         if len(lists) == 1:
             return lists[0]
     return []

@@ -12,6 +12,7 @@ import pytest
 from json_lines import read_rows
 from openai_server import Fake, arguments
 from refute.engines.humaneval.backends.servers.openai_choice import Choice, read_choice
+from refute.engines.humaneval.backends.servers.parameters import Parameters
 from refute.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -150,6 +151,9 @@ def test_a_chat_that_only_reasoned_gave_an_empty_answer(
         ),
         ({"choices": [{"text": "x"}], "usage": {"completion_tokens": 9}}, Choice("x", 9, "length")),
         ({"choices": [{"text": "x", "finish_reason": None}], "usage": None}, Choice("x", 0, "stop")),
+        ({"choices": [{"text": "x", "finish_reason": ""}]}, Choice("x", 0, "stop")),
+        ({"choices": [{"text": "x", "finish_reason": "MAX_TOKENS"}]}, Choice("x", 0, "length")),
+        ({"choices": [{"text": "x", "finish_reason": "eos_token"}]}, Choice("x", 0, "stop")),
         ({"choices": [{"text": "x", "finish_reason": "content_filter"}]}, "its finish_reason is 'content_filter'"),
         ({"choices": [{"text": None}]}, r"its choices\[0\].text is null"),
         ({"choices": []}, r"it has no choices\[0\]"),
@@ -164,6 +168,41 @@ def test_what_is_missing_in_an_answer_is_told_from_what_is_wrong(answer: object,
     else:
         with pytest.raises(ExperimentError, match=found):
             read_choice("T/0", answer, chat=False, budget=9)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "x"}]}, "x"),
+        ({"content": None, "refusal": "I will not."}, ""),
+        ({"content": "x", "reasoning_content": "hm"}, "x"),
+    ],
+)
+def test_a_message_says_its_text_in_several_ways(message: object, text: str) -> None:
+    """As parts, of which thoughts are none; and a refusal is an empty answer, which is wrong."""
+    assert read_choice("T/0", {"choices": [{"message": message}]}, chat=True, budget=9).text == text
+
+
+@pytest.mark.parametrize(
+    ("refusal", "temperature", "sent"),
+    [
+        ("Unsupported parameter: 'max_tokens'", 0.0, {"max_completion_tokens", "temperature", "top_p", "seed", "stop"}),
+        ("Invalid request: seed must not be given", 0.0, {"max_tokens", "temperature", "top_p", "stop"}),
+        ("'stop': array too long", 0.0, {"max_tokens", "temperature", "top_p", "seed"}),
+        ("temperature and top_p cannot both be given", 0.0, {"max_tokens", "temperature", "seed", "stop"}),
+        ("temperature and top_p cannot both be given", 0.5, None),
+        ("max_tokens is too large: 512", 0.0, None),
+        ("'temperature' does not support 0.0", 0.0, None),
+    ],
+)
+def test_a_refused_parameter_is_sent_otherwise_where_no_sample_changes(
+    refusal: str, temperature: float, sent: set[str] | None
+) -> None:
+    """A budget is renamed and never dropped, a temperature is kept to; at 0 no share of the likeliest matters."""
+    body = {"max_tokens": 512, "temperature": temperature, "top_p": 0.95, "seed": 1, "stop": ["x"]}
+    parameters = Parameters()
+    assert parameters.learn(refusal, body) is (sent is not None)
+    assert {*parameters.of(body)} == (sent or {*body})
 
 
 @pytest.mark.slow

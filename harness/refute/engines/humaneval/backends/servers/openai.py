@@ -65,6 +65,8 @@ class OpenAiServer:
         self._base, self._model = server.base_url.rstrip("/"), server.model
         self._protocol, self._chat = protocol, protocol.chat
         self._parameters, self._neutral = Parameters(), neutral
+        # Under which other names its answers say that the model is.
+        self._names: set[str] = set()
         self.reported: Mapping[str, object] | None = None
         self.prompt_format = (
             PromptFormat(whole_answer.NAME, (), whole_answer.EXTRACTION, None, protocol.system_prompt)
@@ -74,8 +76,9 @@ class OpenAiServer:
 
     @property
     def adaptations(self) -> tuple[str, ...]:
-        """Parameters that this server refused by name, and what was done about it; and those it alone was sent."""
-        return (*self._parameters.words, *(f"{name} sent as {value}" for name, value in self._neutral.items()))
+        """Parameters that this server refused, and what was done; those it alone was sent; its model's other names."""
+        neutral = (f"{name} sent as {value}" for name, value in self._neutral.items())
+        return (*self._parameters.words, *neutral, *(f"answered as {name!r}" for name in sorted(self._names)))
 
     def complete(self, problem: Problem, sample: int) -> Completion:
         """The server's answer to one problem. Raises ExperimentError for one that is no finished text."""
@@ -94,6 +97,8 @@ class OpenAiServer:
         body = {"model": self._model, **settings, **self._neutral, **what}
         self._on_call(self._call(problem, sample))
         answer = self._post(f"{self._base}/{path}", body, problem.task_id)
+        named = answer.get("model") if isinstance(answer, dict) else None
+        self._names |= {str(named)} - {self._model, "None"}
         reported = require_as_asked(problem.task_id, settings, answer)
         if reported is not None:
             self.reported = {name: value for name, value in reported.items() if name != "seed"}
@@ -112,7 +117,7 @@ class OpenAiServer:
             try:
                 return self._client.post(url, sent, task_id)
             except RefusedError as error:
-                if not self._parameters.learn(str(error), sent):
+                if not self._parameters.learn(error.said, sent):
                     raise
 
     def _call(self, problem: Problem, sample: int) -> ModelCall:

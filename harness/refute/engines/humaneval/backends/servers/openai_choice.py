@@ -11,9 +11,12 @@ from typing import Any
 from refute.errors import ExperimentError
 from refute.spec.experiments.evidence.humaneval import Stop
 
-# Whatever else a server says, such as `content_filter`, is no answer.
+# How servers say, in capitals or not, that an answer ended by itself, and that it was cut. Whatever else they say, such
+# as `content_filter`, is no answer.
+_ENDED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "tool_calls")
+_CUT = ("length", "max_tokens", "max_length", "model_length", "max_output_tokens")
 _ENDINGS: Mapping[str, Stop] = MappingProxyType(
-    {"stop": "stop", "eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "length": "length"}
+    {reason: "stop" if reason in _ENDED else "length" for reason in (*_ENDED, *_CUT)}
 )
 
 
@@ -35,15 +38,15 @@ def read_choice(task_id: str, answer: Any, *, chat: bool, budget: int) -> Choice
     try:
         choice = answer["choices"][0]
         said = choice["message"] if chat else choice
-        text = said.get("content") if chat else said.get("text")
-        reason = choice.get("finish_reason")
+        text = _text(said.get("content")) if chat else said.get("text")
+        reason = choice.get("finish_reason") or None
     except (KeyError, IndexError, TypeError, AttributeError):
         raise _fault(task_id, f"it has no choices[0]{'.message' if chat else ''}", answer) from None
     tokens = _tokens(answer)
     if reason is None:
         stop: Stop = "length" if tokens >= budget else "stop"
-    elif reason in _ENDINGS:
-        stop = _ENDINGS[reason]
+    elif str(reason).lower() in _ENDINGS:
+        stop = _ENDINGS[str(reason).lower()]
     else:
         raise _fault(task_id, f"its finish_reason is {reason!r}, expected one of {', '.join(_ENDINGS)}", answer)
     if text is None and chat and (_reasoned(said) or stop == "length"):
@@ -54,6 +57,13 @@ def read_choice(task_id: str, answer: Any, *, chat: bool, budget: int) -> Choice
     return Choice(text, tokens, stop)
 
 
+def _text(content: Any) -> Any:
+    """A message's content, which may be a list of parts: the texts among them."""
+    if not isinstance(content, list):
+        return content
+    return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+
+
 def _tokens(answer: Any) -> int:
     usage = answer.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
@@ -61,7 +71,9 @@ def _tokens(answer: Any) -> int:
 
 
 def _reasoned(message: Any) -> bool:
-    return any(isinstance(message.get(key), str) and message[key] for key in ("reasoning_content", "reasoning"))
+    """Whether something else than an answer was said: thoughts, or that there will be none."""
+    said = (message.get(key) for key in ("reasoning_content", "reasoning", "refusal"))
+    return any(isinstance(each, str) and each for each in said)
 
 
 def _fault(task_id: str, what: str, answer: Any) -> ExperimentError:

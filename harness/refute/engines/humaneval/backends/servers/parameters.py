@@ -12,6 +12,8 @@ _OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
 
 # Without a seed samples are still drawn, and stops are only sent to save time. A budget and a temperature are kept to.
 _DISPENSABLE = ("seed", "stop")
+# At temperature 0 nothing is drawn.
+_OF_DRAWING = ("top_p",)
 
 
 class Parameters:
@@ -29,9 +31,10 @@ class Parameters:
 
     def learn(self, refusal: str, sent: Mapping[str, object]) -> bool:
         """Whether `refusal` of what was `sent` names a parameter that can be sent otherwise; from now on it is."""
-        if not _REFUSAL.search(refusal):
-            return False
-        named = [name for name in (*_OTHER_NAMES, *_DISPENSABLE) if name in sent and _names(refusal, name)]
+        renamed = _OTHER_NAMES if _REFUSAL.search(refusal) else ()
+        # What is not needed need not be understood, either.
+        needless = (*_DISPENSABLE, *(_OF_DRAWING if sent.get("temperature") == 0 else ()))
+        named = [name for name in (*renamed, *needless) if name in sent and _names(refusal, name)]
         with self._lock:
             for name in named:
                 if name in _OTHER_NAMES:

@@ -106,6 +106,7 @@ EVALUATION_SUMMARY: dict[str, Any] = {
     "problems": 164,
     "passed": 2,
     "format_faults": {"begin with a code fence": 3, "are empty": 1},
+    "endings": {"passed": 2, "SyntaxError": 3, "AssertionError, nothing is returned": 1},
     "timeouts_retried": 0,
     "isolation": "seccomp",
     "timeout_s": 10.0,

@@ -72,6 +72,17 @@ def test_the_report_counts_problems_without_a_verdict(tmp_path: Path) -> None:
         assert [fact.value for fact in section.facts if fact.label == "Without a verdict, init"] == shown
 
 
+def test_the_report_says_why_a_zero_is_one(tmp_path: Path) -> None:
+    """How all answers ended, and only where none passed."""
+    found = line(tmp_path, "humaneval_init", ["x"])
+    known = found.model_copy(update={"files": {**found.files, "summary.json": "d" * 64}})
+    for passed, shown in ((1, []), (0, ["162 AssertionError; 2 SyntaxError"])):
+        summary = {**EVALUATION_SUMMARY, "passed": passed, "endings": {"AssertionError": 162, "SyntaxError": 2}}
+        (Path(found.folder) / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        (section,) = [each for each in exhibits({"humaneval_init": known}, ()).sections if each.number == 5]
+        assert [fact.value for fact in section.facts if fact.label == "Why zero, init"] == shown
+
+
 def test_hostile_text_can_be_signed(tmp_path: Path) -> None:
     """Control characters, half pairs and markup become JSON that every reader takes; nothing is lost from it."""
     found = {"humaneval_student": line(tmp_path, "humaneval_student", [HOSTILE])}

@@ -129,6 +129,7 @@ def _scorer(lines: Lines) -> Section:
         if summary := _scored(lines, name):
             facts += (_answers_from(label, summary.backend), _solved(label, summary))
             facts += _without_format(label, summary)
+            facts += _why_zero(label, summary)
             facts += _without_verdict(label, summary)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
@@ -156,6 +157,12 @@ def _without_format(label: str, summary: Scored) -> tuple[Fact, ...]:
     symptoms = "; ".join(f"{count} {name}" for name, count in summary.format_faults.items())
     text = f"{sum(summary.format_faults.values())} of {summary.problems}: {symptoms}"
     return (Fact(label=f"Did not compile or are empty, by {label}", value=text),)
+
+
+def _why_zero(label: str, summary: Scored) -> tuple[Fact, ...]:
+    """How all answers ended, where none passed."""
+    text = "; ".join(f"{count} {name}" for name, count in summary.endings.items())
+    return (Fact(label=f"Why zero, {label}", value=text),) if summary.endings and not summary.passed else ()
 
 
 def _without_verdict(label: str, summary: Scored) -> tuple[Fact, ...]:

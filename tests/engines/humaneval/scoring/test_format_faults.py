@@ -11,7 +11,7 @@ import pytest
 
 from json_lines import write_rows
 from refute.engines.humaneval.problems.problems import load_problems
-from refute.engines.humaneval.scoring.format_faults import Answer, ending, format_faults
+from refute.engines.humaneval.scoring.format_faults import Answer, ending, endings, format_faults
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -34,6 +34,12 @@ BODY = TOY[0].canonical_solution
         (f"<think>\nhm\n</think>\n{BODY}", "hold a draft in reasoning tags", "SyntaxError"),
         ("  \n", "are empty", "AssertionError"),
         ("    return (1\n", "are no Python", "SyntaxError"),
+        ("    I cannot help with that.\n", "are prose without a sign of code: a refusal?", "SyntaxError"),
+        (
+            BODY.replace(" ", "\u0120"),
+            "hold pieces of a tokenizer: they were not decoded",
+            "SyntaxError",
+        ),
         ("    return 1 &lt; 2\n  x", "hold signs as HTML writes them", "IndentationError"),
         (
             "    return \u201c1\u201d\n",
@@ -79,5 +85,23 @@ def test_a_pass_has_no_fault() -> None:
         assert format_faults([Answer(TOY[0], text, "AssertionError")]) == {}, text
     indented = replace(TOY[0], prompt=f"{TOY[0].prompt}    ")
     assert format_faults([Answer(indented, "return 0", "AssertionError")]) == {}
-    said = [("failed", "KeyError: 'a' at: x"), ("failed", "the program gave no answer"), ("timeout", "")]
-    assert [ending(*each) for each in said] == ["KeyError", "failed", "timeout"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "detail", "completion", "words"),
+    [
+        ("failed", "KeyError: 'a' at: assert candidate(1)", BODY, "KeyError"),
+        ("failed", "AssertionError at: assert candidate(1)", BODY, "AssertionError"),
+        ("failed", "AssertionError at: assert candidate(1)", "    print(3)\n", "AssertionError, nothing is returned"),
+        ("failed", "AssertionError at: x", "    return\n", "AssertionError, nothing is returned"),
+        ("failed", "AssertionError", BODY, "AssertionError while the program loads"),
+        ("failed", "EOFError: EOF when reading a line", BODY, "EOFError while the program loads"),
+        ("failed", "ModuleNotFoundError: No module named 'x'", BODY, "ModuleNotFoundError while the program loads"),
+        ("failed", "SyntaxError: invalid syntax (<solution>, line 9)", BODY, "SyntaxError"),
+        ("failed", "the program gave no answer", BODY, "failed"),
+        ("timeout", "", BODY, "timeout"),
+    ],
+)
+def test_an_ending_says_what_failed_and_when(outcome: str, detail: str, completion: str, words: str) -> None:
+    """In a call of the test, before any, or by giving no value back."""
+    assert endings([Answer(TOY[0], completion, ending(outcome, detail))]) == {words: 1}

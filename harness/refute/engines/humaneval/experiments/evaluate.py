@@ -26,7 +26,7 @@ from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
-from refute.engines.humaneval.scoring.format_faults import Answer, ending, format_faults
+from refute.engines.humaneval.scoring.format_faults import Answer, ending, endings, format_faults
 from refute.engines.humaneval.scoring.score import score
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
@@ -80,6 +80,7 @@ def evaluate(job: Job) -> None:
     write_samples(job.out / SAMPLES.name, completions)
     texts = {completion.task_id: completion.text for completion in completions}
     results, canaries = _execute_among_canaries(job, config, isolation, problems, texts, failures)
+    answers = ended_answers(problems, texts, results)
     passed = sum(result.passed for result in results)
     write_results(job.out / RESULTS.name, results)
     write_results(job.out / CANARIES.name, canaries)
@@ -91,7 +92,8 @@ def evaluate(job: Job) -> None:
         passed=passed,
         pass_at_1=passed / len(problems),
         outcomes=dict(Counter(result.outcome for result in results)),
-        format_faults=format_faults_of(problems, texts, results),
+        format_faults=format_faults(answers),
+        endings=endings(answers),
         timeouts_retried=sum(result.retried for result in results),
         isolation=isolation.value,
         timeout_s=config.humaneval.timeout_s,
@@ -192,12 +194,12 @@ def execute_answers(
     return _with_failures(problems, found, failures)
 
 
-def format_faults_of(
+def ended_answers(
     problems: Sequence[Problem], texts: Mapping[str, str], results: Sequence[Result]
-) -> dict[str, int]:
-    """Answers that are no Python behind their prompt, by symptom; one that there is not has no format."""
+) -> tuple[Answer, ...]:
+    """What was answered to each of `problems`, and how it ended; one that there is not is left out."""
     ended = {result.task_id: ending(result.outcome, result.detail) for result in results}
-    return format_faults(
+    return tuple(
         Answer(problem, texts[problem.task_id], ended[problem.task_id])
         for problem in problems
         if problem.task_id in texts

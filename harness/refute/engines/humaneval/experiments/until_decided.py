@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from refute.engines.humaneval.experiments.evaluate import (
     checked_problems,
+    ended_answers,
     execute_answers,
-    format_faults_of,
     write_json,
     write_prompts,
     write_results,
@@ -26,6 +26,7 @@ from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.early_stop import put_until_decided, seeded_order
+from refute.engines.humaneval.scoring.format_faults import endings, format_faults
 from refute.errors import UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import SequentialDesign, SequentialSummary
@@ -69,6 +70,7 @@ def evaluate_until_decided(job: Job) -> None:
     write_rows(job.out / MODEL_CALLS.name, call_log(job).calls_of(completions))
     design = SequentialDesign(**dict(rule), order=tuple(problem.task_id for problem in order))
     write_json(job.out / DESIGN.name, design.as_json())
+    answers = ended_answers(order[: len(results)], {each.task_id: each.text for each in completions}, results)
     summary = SequentialSummary(
         **dict(generation_of(config, made, completions, failures)),
         mode="sequential",
@@ -77,9 +79,8 @@ def evaluate_until_decided(job: Job) -> None:
         passed=sum(result.passed for result in results),
         isolation=isolation.value,
         timeout_s=config.humaneval.timeout_s,
-        format_faults=format_faults_of(
-            order[: len(results)], {each.task_id: each.text for each in completions}, results
-        ),
+        format_faults=format_faults(answers),
+        endings=endings(answers),
         timeouts_retried=sum(result.retried for result in results),
         problems_sha256=config.humaneval.problems.sha256,
     )

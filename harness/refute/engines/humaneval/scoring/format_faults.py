@@ -12,10 +12,13 @@ from refute.engines.humaneval.problems.program import function_head
 
 # What Python says of a text that it cannot compile. It is asked in the sandbox only: a compiler can be made to crash.
 _NOT_COMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
+# Stands between what a call raised and the test's line.
+_OF_A_CALL = " at: "
 # What stands for quotes, brackets, commas, colons and spaces in other writing than Python's.
 _FOREIGN = r"[\u00a0\u2000-\u200f\u2018-\u201f\u202f\u3000\u3001\uff01-\uff5e\ufeff]"
 # How tokenizers write spaces, line ends and bytes in their vocabularies.
 _PIECES = r"[\u0120\u010a\u2581]|<0x[0-9A-F]{2}>"
+_CODE = r"[=(\[{:]|\b(?:return|pass|import|def)\b"
 _ESCAPED = r"&(?:lt|gt|amp|quot|#39);"
 # Behind white space, at the margin; comments and closing brackets may stand there within a body.
 _AT_THE_MARGIN = r"\s*^(?=[^\s#)\]}])"
@@ -39,14 +42,29 @@ def format_faults(answers: Iterable[Answer]) -> dict[str, int]:
 
 
 def endings(answers: Iterable[Answer]) -> dict[str, int]:
-    """How many answers ended in which way, commonest first."""
-    return _counts(answer.ended for answer in answers)
+    """How many answers ended in which way, commonest first; of a wrong answer, whether nothing is ever returned."""
+    return _counts(
+        f"{answer.ended}, nothing is returned" if _returns_nothing(answer) else answer.ended for answer in answers
+    )
 
 
 def ending(outcome: str, detail: str) -> str:
-    """How a program ended, in a word: the exception that failed it, such as `AssertionError`, or its outcome."""
+    """How a program ended, in words: the exception that failed it, such as `AssertionError`, or its outcome.
+
+    One that was raised before the function was ever called says so: the program's own tests or its `input()`, say.
+    """
     raised = re.match(r"([A-Za-z_]\w*)(?:: | at: |$)", detail)
-    return raised[1] if raised and outcome == "failed" else outcome
+    if not raised or outcome != "failed":
+        return outcome
+    # What a call raises is told with the line of the test that called.
+    loading = _OF_A_CALL not in detail and raised[1] not in _NOT_COMPILED
+    return f"{raised[1]} while the program loads" if loading else raised[1]
+
+
+def _returns_nothing(answer: Answer) -> bool:
+    return answer.ended == "AssertionError" and not _holds(r"\b(?:return[ \t]*[^\s#;]|return[ \t]*\\|yield|lambda)")(
+        answer
+    )
 
 
 def _counts(words: Iterable[str]) -> dict[str, int]:
@@ -98,6 +116,7 @@ _SYMPTOMS: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
     ("hold typographic quotes, full-width signs or spaces that Python does not know", _holds(_FOREIGN)),
     ("repeat the prompt", _repeats_the_prompt),
     ("define something else than the function", _holds(rf"\A{_AT_THE_MARGIN}(?:async def|def|class)\b")),
+    ("are prose without a sign of code: a refusal?", lambda answer: not _holds(_CODE)(answer)),
     ("begin without the body's indentation: was the text stripped?", _lost_its_indentation),
 )
 

@@ -142,12 +142,14 @@ class Generation(EvidenceModel):
 class Scored(Generation):
     """How answers were made and what they came to.
 
-    `format_faults` counts answers that are empty, no Python behind their prompt, or define something else, by symptom.
+    `format_faults` counts answers that are empty, no Python behind their prompt, or define something else, by symptom,
+    and `endings` all answers by how their programs ended: the exception, or the outcome.
     """
 
     problems: int
     passed: int
     format_faults: dict[str, int]
+    endings: dict[str, int]
     timeouts_retried: int
     isolation: str
     timeout_s: float

@@ -66,7 +66,7 @@ def delta(content: str | None, reason: str | None = None) -> dict[str, Any]:
     return {"model": "m", "choices": [{"delta": {"content": content}, "finish_reason": reason}]}
 
 
-PIECES = ({"choices": []}, delta("ca"), delta("f\u00e9"), delta(None, "stop"))
+PIECES: tuple[dict[str, Any], ...] = ({"choices": []}, delta("ca"), delta("f\u00e9"), delta(None, "stop"))
 
 
 @pytest.mark.parametrize(

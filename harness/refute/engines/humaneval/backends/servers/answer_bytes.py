@@ -50,12 +50,12 @@ def _joined(text: str) -> Mapping[str, Any]:
         if not isinstance(chunk, dict):
             raise ValueError(f"a stream with an event that is no object: {chunk!r:.40}")
         whole |= {key: value for key, value in chunk.items() if value is not None}
-        choice = next(iter(chunk.get("choices") or ()), {})
+        choice: Mapping[str, Any] = next(iter(chunk.get("choices") or ()), {})
         delta = choice.get("delta", choice)
         for key in _GROWING:
             said[key] = f"{said.get(key, '')}{delta.get(key) or ''}"
         reason = choice.get("finish_reason") or reason
     if reason is None and _DONE not in events and "error" not in whole:
         raise ValueError("a stream that ends before its answer")
-    choice = {"message": said, "text": said.get("text") or said.get("content"), "finish_reason": reason}
-    return {**whole, **({} if "error" in whole else {"choices": [choice]})}
+    put_together = {"message": said, "text": said.get("text") or said.get("content"), "finish_reason": reason}
+    return {**whole, **({} if "error" in whole else {"choices": [put_together]})}

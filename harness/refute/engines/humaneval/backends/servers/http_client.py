@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from refute.engines.humaneval.backends.servers.answer_bytes import read_json
@@ -145,9 +146,9 @@ def _json_or_none(data: bytes, charset: str | None) -> object:
         return None
 
 
-def _asked_pause(headers: Mapping[str, str]) -> float:
+def _asked_pause(headers: Message) -> float:
     """The seconds under Retry-After; 0 where there are none, as with a date."""
-    asked = headers.get("Retry-After", "")
+    asked = str(headers.get("Retry-After", ""))
     return min(float(asked), _LONGEST_ASKED_S) if asked.isdecimal() else 0.0
 
 

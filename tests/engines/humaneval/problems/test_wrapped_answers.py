@@ -17,6 +17,8 @@ BODY = TOY.canonical_solution
 AT_THE_MARGIN = "".join(line[4:] for line in BODY.splitlines(keepends=True))
 SIGNS = "def add_all(numbers):\n    return sum(n for n in numbers if n <= 0 or n & ~0 > -1)"
 ESCAPED = html.escape(SIGNS, quote=False)
+ONE = "def one(n):\n    return sum(n)"
+INDEXED = "def add_all(n):\n    return operator.index(sum(n))"
 METHOD = "class Solution:\n    def add_all(self, numbers):\n        return sum(numbers)"
 
 
@@ -133,6 +135,12 @@ RIGHT = {
     "a file's name in the block": f"```\nsrc/solution.py\n{CODE}\n```",
     "a file's name below the language": python(f"solution.py:\n{CODE}"),
     "the question, then the body": f"```python\n{TOY.prompt.rstrip()}\n```\n\n{BODY}",
+    "the body below a label": "Answer:\n    return sum(numbers)",
+    "the body below its helper's block": f"{python(ONE)}\n{python('    return one(numbers)')}",
+    "a language before the code": f"python {BARE}",
+    "a language below an empty line": f"```\n\npython\n{CODE}\n```",
+    "imports that are said to be text": f"```text\nimport operator\n```\n{python(INDEXED)}",
+    "a remark that is Python by accident": f"{BARE}\n\nComplexity: linear",
     "the head, then the body": f"{python(TOY.prompt)}\nThe body is\n{python(BODY)}",
     "imports, then the body": python("from functools import reduce\n\n    return reduce(int.__add__, numbers, 0)"),
     "body, then its helper": "    return helper(numbers)\n\n\ndef helper(n):\n    return sum(n)\n",
@@ -180,6 +188,7 @@ NOT_RIGHT = {
     "full-width code": python("def add_all\uff08numbers\uff09\uff1a\n    return sum(numbers)"),
     "typographic quotes": python("def add_all(numbers):\n    \u201cSum.\u201d\n    return sum(numbers)"),
     "underscores escaped": python(BARE.replace("_", "\\_")),
+    "an annotation that names nothing": python("def add_all(numbers: Numbers):\n    return sum(numbers)"),
     "a word of its own in the block": python(f"{CODE}\nDone"),
     "tests of its own that fail": python(f"{CODE}\nassert add_all([1]) == 2"),
     "pieces of a tokenizer": BARE.replace(" ", "\u0120").replace("\n", "\u010a"),

@@ -175,6 +175,14 @@ def test_honest_programs_pass(name: str, judge: Judge, strongest: Isolation) -> 
     assert (result.outcome, result.detail) == ("passed", "")
 
 
+def test_a_program_is_compiled_as_it_would_be_alone(judge: Judge, strongest: Isolation) -> None:
+    """An annotation that names nothing is a NameError, as in openai/human-eval; its own `from __future__` is kept."""
+    program = "def double_all(n: Numbers) -> Numbers: return [2 * i for i in n]\n"
+    result = judge("double_all", program, strongest)
+    assert (result.outcome, result.detail) == ("failed", "NameError: name 'Numbers' is not defined")
+    assert judge("double_all", f"from __future__ import annotations\n{program}", strongest).passed
+
+
 @pytest.mark.parametrize("kind", ["Counter(words)", "defaultdict(int, Counter(words))", "OrderedDict(Counter(words))"])
 def test_dictionary_kinds_compare_equal(kind: str, judge: Judge, strongest: Isolation) -> None:
     """Subclasses of dict are judged by their content."""

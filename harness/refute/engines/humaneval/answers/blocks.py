@@ -14,6 +14,7 @@ from markdown_it.token import Token
 # Answers are no HTML: a line of a tag alone would hide the fence behind it. Inline text is nobody's code.
 _PARSER = MarkdownIt("commonmark").disable(["html_block", "inline"])
 _PYTHON = re.compile(r"(?<![a-z])i?py(?:thon)?[0-9.]*w?(?![a-z])", re.IGNORECASE)
+_NO_LANGUAGE = ("", "text", "txt", "plain", "plaintext", "code", "none")
 _MARKDOWN = re.compile(r"^\W*(?:markdown|md)\b", re.IGNORECASE)
 
 _BEGUN = re.compile(r"(?:i?py(?:thon)?[0-9.]*\s+)?((?:(?:def|from|import|class|async def)\s|@\w).*)", re.IGNORECASE)
@@ -39,7 +40,8 @@ class Block:
     @property
     def python(self) -> bool:
         """Whether it is said to be Python, or nothing is said."""
-        return not self.info.strip() or _PYTHON.search(self.info) is not None
+        said = self.info.strip().lower()
+        return said in _NO_LANGUAGE or _PYTHON.search(said) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _given_to_a_shell(script: str) -> Iterator[Block]:
 
 
 def _block(token: Token) -> Block:
-    content = token.content.removeprefix("\ufeff")
+    content = token.content.removeprefix("\ufeff").lstrip("\n")
     first, _, rest = content.partition("\n")
     # Some write the language below the fence, or the file.
     if token.type == "fence" and not token.info.strip() and _PYTHON.fullmatch(first.strip()):

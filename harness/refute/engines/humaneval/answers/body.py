@@ -45,7 +45,9 @@ def body_that_begins(text: str) -> str | None:
     behind = next((place for place, line in enumerate(lines) if place and line[:1].strip()), len(lines))
     depths = [len(line) - len(line.lstrip()) for line in lines[1:behind] if line.strip()]
     stripped = [" " * min(depths, default=0) + lines[0].lstrip(), *lines[1:behind]]
-    candidates = ("\n".join(lines[:behind]), python_from(lines), "\n".join(stripped))
+    # And what stands below `Answer:`, its lines in a row.
+    below = "\n".join(lines[1:behind]) if lines[0].rstrip().endswith(":") else ""
+    candidates = ("\n".join(lines[:behind]), python_from(lines), "\n".join(stripped), below)
     return next((found for each in candidates if (found := body_at_the_margin(each)) is not None), None)
 
 

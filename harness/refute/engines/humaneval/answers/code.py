@@ -33,7 +33,9 @@ _ENTITY_NAMES = frozenset({"lt", "gt", "amp", "quot", "apos", "nbsp"})
 # A line of its own that is a mark, and no list that anybody writes: `[DONE]`, `[/PYTHON]`. No program goes on there.
 _MARK, _NO_PYTHON = re.compile(r"\[/?[A-Z][A-Z_ ]+\]\s*$"), "$"
 # `Answer: def f(n):`; no keyword begins with a capital before a colon.
-_LABEL = re.compile(r"^\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}[ \t]+(?=(?:from|import|def|class|async def)\s)")
+_LABEL = re.compile(
+    r"^(?:\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}|i?py(?:thon)?3?)[ \t]+(?=(?:from|import|def|class|async def)\s)"
+)
 # Of something that was opened before the text: no code ends so.
 _CLOSING_TAGS = re.compile(r"(?:\s*</[\w:.-]+>)+\s*\Z")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
@@ -112,10 +114,12 @@ def _body(text: str, pages: Sequence[Page]) -> Extracted | None:
         cut: tuple[str, ...] = ("text",) if len(code) < len(text.strip()) else ()
         return Extracted(f"{_helpers(code, text)}{code}", "body", "the first lines, as a body", cut)
     for page in pages:
-        for block in reversed([block for block in page.blocks if block.python]):
+        python = [block for block in page.blocks if block.python]
+        for block in reversed(python):
             if (code := body_at_the_margin(block.code)) is not None:
-                cut = _left_out(page, len(page.blocks) - 1)
-                return Extracted(code, "body", "the last Python block that is a body", cut)
+                needed, others = _of_others(code, block, python, page)
+                place = "the last Python block that is a body"
+                return Extracted(f"{needed}{code}", "body", place, _left_out(page, others))
     return None
 
 
@@ -152,13 +156,19 @@ def _last(codes: Sequence[str]) -> int:
 
 def _with_needed(block: Block, python: Sequence[Block], page: Page) -> Extracted:
     code = at_the_margin(block.code)
+    needed, others = _of_others(code, block, python, page)
+    place = "the last Python block that defines the function"
+    return Extracted(f"{needed}{code}", "function", place, _left_out(page, others))
+
+
+def _of_others(code: str, block: Block, python: Sequence[Block], page: Page) -> tuple[str, int]:
+    """What `code` of `block` needs of the other blocks, and how many of the page's it needs nothing of."""
     needed, others = "", len(page.blocks) - 1
     for each in reversed([each for each in python if each is not block]):
         before = needed
         needed = f"{_needed(f'{needed}{code}', at_the_margin(each.code))}{needed}"
         others -= needed != before
-    place = "the last Python block that defines the function"
-    return Extracted(f"{needed}{code}", "function", place, _left_out(page, others))
+    return needed, others
 
 
 def _needed(code: str, other: str) -> str:

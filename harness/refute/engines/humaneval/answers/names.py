@@ -37,14 +37,15 @@ def without_words(code: str) -> str:
     """`code` without lines at its margin that are names of nothing, such as `Explanation`: Python by accident."""
     nodes = statements(code)
     unknown = free_names(nodes)
-    words = [node for node in nodes if isinstance(node, ast.Expr) and unknown & free_names([node]) and _is_idle(node)]
+    words = [node for node in nodes if _is_idle(node) and unknown & free_names([node])]
     left_out = {line for node in words for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
     return "\n".join(line for number, line in enumerate(code.split("\n"), start=1) if number not in left_out)
 
 
 def _is_idle(node: ast.stmt) -> bool:
-    """Whether it would do nothing if all its names were known."""
-    return not any(isinstance(each, ast.Call | ast.Await | ast.NamedExpr) for each in ast.walk(node))
+    """Whether it would do nothing if all its names were known: an expression, or `Complexity: linear`."""
+    calls = any(isinstance(each, ast.Call | ast.Await | ast.NamedExpr) for each in ast.walk(node))
+    return (isinstance(node, ast.Expr) and not calls) or (isinstance(node, ast.AnnAssign) and node.value is None)
 
 
 def _defined(node: ast.stmt) -> tuple[str, ...]:

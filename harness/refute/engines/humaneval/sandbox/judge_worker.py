@@ -200,7 +200,7 @@ def _put(test: CodeType, namespace: dict[str, object], candidate: Candidate) -> 
 
 @cache
 def _compiled(source: str, name: str) -> CodeType:
-    return compile(source, name, "exec")
+    return compile(source, name, "exec", dont_inherit=True)
 
 
 def _question(job: dict[str, Any]) -> bytes:

@@ -77,7 +77,9 @@ def _load(program: str, entry_point: str) -> Callable[..., object]:
     # A real module, registered, because dataclasses and typing look up a class's module by name.
     module = type(sys)("solution")
     sys.modules["solution"] = module
-    exec(compile(program, "<solution>", "exec"), module.__dict__)  # noqa: S102 - this is the sandbox
+    # Without this module's own `from __future__`, under which an annotation may name anything.
+    code = compile(program, "<solution>", "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102 - this is the sandbox
     function = module.__dict__.get(entry_point)
     if not callable(function):
         raise NameError(f"the program defines no function {entry_point!r}")

@@ -97,7 +97,10 @@ def by_category(counts: Mapping[str, Count], problems: Sequence[Problem]) -> dic
 
 
 def format_of(rows: Sequence[Row], problems: Sequence[Problem]) -> dict[str, object]:
-    """How many answers are no Python behind their prompt, by symptom, and how programs ended. `share` is of `rows`."""
+    """How many answers are no Python behind their prompt, by symptom, and how programs ended. `share` is of `rows`.
+
+    `first_failure` is the first that did not pass: its task, and all that is known of how it ended.
+    """
     by_id = {problem.task_id: problem for problem in problems}
     answers = [
         Answer(by_id[row.task_id], behind_the_head(by_id[row.task_id], row.completion), ending(*row.ending))
@@ -110,8 +113,17 @@ def format_of(rows: Sequence[Row], problems: Sequence[Problem]) -> dict[str, obj
         "share": faults / max(len(answers), 1),
         "symptoms": symptoms,
         "endings": endings(answers),
+        "first_failure": _first_failure(rows, problems),
         "answers": len(answers),
     }
+
+
+def _first_failure(rows: Sequence[Row], problems: Sequence[Problem]) -> str | None:
+    # By the file's order: rows stand in that of their ends.
+    places = {problem.task_id: place for place, problem in enumerate(problems)}
+    failed = [row for row in rows if not row.passed]
+    first = min(failed, key=lambda row: (places[row.task_id], row.sample), default=None)
+    return None if first is None else f"{first.task_id}: {first.result}"
 
 
 def outright(shares: Sequence[float]) -> bool:

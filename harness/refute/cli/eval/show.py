@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _SHOWN = 20
+# So much of the first failure, in characters: it may quote what a program said.
+_FIRST = 160
 
 
 def show_score(figures: Mapping[str, Any]) -> list[str]:
@@ -61,7 +63,8 @@ def _format(figures: Mapping[str, Any]) -> list[str]:
         share = f"{found['faults']} of {found['answers']}"
         lines.append(f"format    {share} did not compile, are empty or define something else: {symptoms}")
     if found["answers"] and not figures["passed"]:
-        lines.append(f"why zero  {', '.join(f'{count} {name}' for name, count in found['endings'].items())}")
+        endings = ", ".join(f"{count} {name}" for name, count in found["endings"].items())
+        lines.append(f"why zero  {endings}; the first, {found['first_failure'][:_FIRST]}")
     return lines
 
 

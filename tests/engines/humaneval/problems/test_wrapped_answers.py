@@ -228,7 +228,23 @@ def test_the_evidence_says_what_was_taken_off(shape: str, place: str) -> None:
     assert read_answer(TOY, RIGHT[shape])[1].place == place
 
 
-@pytest.mark.parametrize("text", ["[" * 900, "<a>" * 9_000, "```\n" + "<<a\n" * 3_000, "x = 1\n" * 900, "`" * 9_000])
+MARKS = [
+    "[" * 900,
+    "<a>" * 9_000,
+    "```\n" + "<<a\n" * 3_000,
+    "x = 1\n" * 900,
+    "`" * 9_000,
+    "[a]" * 9_000,
+    "{code}" * 5_000,
+    "</a>" * 9_000,
+    "\n" * 20_000 + "</a>",
+    "<|channel|>" * 2_000,
+    "<think>" * 5_000,
+    "Q: x\n" * 900,
+]
+
+
+@pytest.mark.parametrize("text", MARKS)
 def test_an_answer_of_marks_alone_is_read_all_the_same(text: str) -> None:
     """Nothing is found in it, and no time lost that grows with its square."""
     assert read_answer(TOY, text)[1].kind == "text"

@@ -75,7 +75,7 @@ def test_a_file_of_fences_is_no_silent_zero(cli: Cli, tmp_path: Path) -> None:
         "format    3 of 3 did not compile, are empty or define something else: 3 begin with a code fence"
         in ended.stdout
     )
-    assert "why zero  3 SyntaxError" in ended.stdout
+    assert "why zero  3 SyntaxError; the first, Toy/0: failed: SyntaxError: " in ended.stdout
 
 
 def test_a_pass_has_no_fault() -> None:

@@ -37,7 +37,7 @@ _LABEL = re.compile(
     r"^(?:\*{0,2}[A-Z][A-Za-z ]{0,30}:\*{0,2}|i?py(?:thon)?3?)[ \t]+(?=(?:from|import|def|class|async def)\s)"
 )
 # Of something that was opened before the text: no code ends so.
-_CLOSING_TAGS = re.compile(r"(?:\s*</[\w:.-]+>)+\s*\Z")
+_CLOSING_TAG = re.compile(r"</[\w:.-]+>")
 _PROGRAM_LINE = re.compile(r"(?:from|import|def|class|async def)\s|@\w|\w+(?:[ \t]*:[^=\n]+)?[ \t]*=[^=]")
 
 
@@ -213,9 +213,15 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 def _lines_and_starts(text: str) -> tuple[list[str], list[int]]:
     """The lines, those that are marks of few-shot prompts as no Python, and where among them a program may begin."""
-    plain = at_the_margin(_CLOSING_TAGS.sub("", text)).split("\n")
+    plain = at_the_margin(_without_closing_tags(text)).split("\n")
     lines = [_NO_PYTHON if _MARK.match(line) else _LABEL.sub("", line) for line in plain]
     return lines, [place for place, line in enumerate(lines) if _PROGRAM_LINE.match(line)]
+
+
+def _without_closing_tags(text: str) -> str:
+    while (tag := (text := text.rstrip()).rfind("</")) >= 0 and _CLOSING_TAG.fullmatch(text, tag):
+        text = text[:tag]
+    return text
 
 
 def _program_lines(text: str, name: str) -> str:

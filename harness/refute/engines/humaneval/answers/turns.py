@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     r"<\|([^|<>\s\"']{1,40})\|>|<\uff5c([^\uff5c<>\"']{1,40})\uff5c>|<\|([a-z_]{1,40})>|<([a-z_]{1,40}\|)>"
     r"|<(start_of_turn)>|<(end_of_turn|end_of_utterance|bos|eos|eot|pad|unk|endoftext|file_sep)>(?=\s*(?:\n|\Z|<))"
     r"|\[(/?INST)\]"
-    r"|(</s>)(?=\s*(?:\n|\Z|\[INST\]|<s>))|((?:\A|\n)\s*<s>)",
+    r"|(</s>)(?=\s*(?:\n|\Z|\[INST\]|<s>))|(\A\s*<s>|\n[ \t]*<s>)",
     re.IGNORECASE,
 )
 
@@ -79,11 +79,13 @@ def served(text: str) -> Served:
 
 def _speeches(words: str) -> Iterator[str]:
     """`words`, parted where a line outside a fence begins a user's turn without any token."""
-    start = 0
+    start, seen, fences = 0, 0, 0
     for mark in _USER.finditer(words):
-        if len(_FENCE.findall(words[: mark.start()])) % 2 == 0:
-            yield words[start : mark.start()]
-            start = mark.start()
+        fences += len(_FENCE.findall(words, seen, mark.start()))
+        seen = mark.start()
+        if fences % 2 == 0:
+            yield words[start:seen]
+            start = seen
     yield words[start:]
 
 

@@ -226,6 +226,8 @@ def _without_closing_tags(text: str) -> str:
 
 def _program_lines(text: str, name: str) -> str:
     """The last lines in a row, as many as possible, that are Python and define the function; "" where none do."""
+    if name not in text:
+        return ""
     lines, starts = _lines_and_starts(text)
     found, end = list[str](), 0
     for start in starts[:_TRIED]:

@@ -120,6 +120,8 @@ def test_no_row_is_lost_without_a_word(tmp_path: Path) -> None:
     write_rows(path, [error, {"task_id": TOY_0, "completion": CANONICAL}, {"task_id": TOY_0, "responses": []}])
     reasons = [each.reason for each in read_samples(path, TOY).faults]
     assert reasons == ["no answer, but an error: {'code': 'busy'}", "the row holds no text"]
+    write_rows(path, [{"task_id": number, "completion": CANONICAL} for number in (1, 2, 3)])
+    assert [each.reason for each in read_samples(path, TOY).faults] == ["unknown task '3'; do the ids count from 1?"]
     write_rows(path, [{"task_id": TOY_0, "choices": [{"text": CANONICAL}] * 2}])
     assert [each.index for each in read_samples(path, TOY).samples] == [0, 1]
     path.write_text(f"{ROWS[0]} and more\n{ROWS[1]}\n", encoding="utf-8")

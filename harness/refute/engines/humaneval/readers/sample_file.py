@@ -140,7 +140,8 @@ class _Reader:
             return self._fault(number, "key 'completion' is missing or not text")
         task = self._task(given)
         if task is None:
-            return self._fault(number, f"unknown task {str(given.task)[:80]!r}")
+            shifted = "; do the ids count from 1?" if str(given.task) == str(len(self._problems)) else ""
+            return self._fault(number, f"unknown task {str(given.task)[:80]!r}{shifted}")
         index = self._counts[task] if given.sample is None else given.sample
         if type(index) is not int or index < 0:
             return self._fault(number, f"key 'sample' is {str(index)[:40]!r}, expected a number from 0")

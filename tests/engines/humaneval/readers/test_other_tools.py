@@ -187,6 +187,32 @@ def test_results_of_two_tools_are_compared(cli: Cli, tmp_path: Path) -> None:
     assert (ended.returncode, found["problems"], found["won"]) == (0, 3, ["Toy/1", "Toy/2"])
 
 
+@pytest.mark.parametrize(
+    ("row", "verdicts"),
+    [
+        ({"solution": "x", "status": "pass"}, [True]),
+        ({"solution": "x", "status": "fail"}, [False]),
+        ({"generation": "x", "is_correct": True}, [True]),
+        ({"completion": "x", "passed": "False"}, [False]),
+        ({"output_list": ["x", "y"], "graded_list": [True, False]}, [True, False]),
+        ({"doc": {"task_id": "Toy/0"}, "resps": [["x"]], "filtered_resps": ["x"], "pass_at_1": 1.0}, [True]),
+        ({"solution": "x", "status": "done"}, None),
+        ({"response": "x", "success": True}, None),
+        ({"output_list": ["x", "y"], "is_correct": True}, None),
+    ],
+)
+def test_a_verdict_has_many_names(row: dict[str, Any], verdicts: list[bool] | None, tmp_path: Path) -> None:
+    """And what only says that a server answered, or speaks of several samples at once, is none."""
+    path = tmp_path / "r.jsonl"
+    write_rows(path, [{"task_id": "Toy/0", **row}])
+    if verdicts is None:
+        with pytest.raises(UnreadableInputError, match="true or false under passed"):
+            read_results(path)
+    else:
+        (count,) = read_results(path).counts.values()
+        assert (count.n, count.passed) == (len(verdicts), sum(verdicts))
+
+
 def _openai(place: int) -> dict[str, Any]:
     return {"choices": [{"message": {"role": "assistant", "content": f"```python\n{PROGRAMS[place]}```"}}]}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -31,6 +31,9 @@ _HOLDERS = ("doc", "vars", "metadata", "sample_metadata", "instance")
 # Where a text is, the innermost first, and which parts are none of the answer.
 _ANSWERS = ("choices", "candidates", "completions")
 _SAY = ("completion", "text", *_ANSWERS, "message", "content", "parts", "output", "generated_text", "value")
+# Names that tools have for a verdict, and how they write it.
+_VERDICTS = ("passed", "is_correct", "correct", "status")
+_VERDICT_WORDS = {"true": True, "pass": True, "passed": True, "false": False, "fail": False, "failed": False}
 _THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_text"})
 
 
@@ -38,12 +41,24 @@ def given_by(row: Row) -> list[Given]:
     """The samples in one row. Raises ValueError, which says what was found, for a row of no tool that is known."""
     for key, shape in _SHAPES.items():
         if key in row:
-            return list(shape(row))
+            return _told(row, list(shape(row)))
     if row and all(str(key)[-1:].isdigit() for key in row):
         return [given for task, found in row.items() for given in _by_task(task, found)]
     keys = ", ".join(map(repr, list(row)[:8])) or "none"
     known = ", ".join(map(repr, _SHAPES))
     raise ValueError(f"no sample of a known tool: none of the keys {known}; found {keys}")
+
+
+def _told(row: Row, given: list[Given]) -> list[Given]:
+    """`given` with the verdicts that the row has under a name of its own, where the tool's own names have none."""
+    found = row.get("graded_list", [next((row[key] for key in _VERDICTS if key in row), None)])
+    verdicts = [_VERDICT_WORDS.get(str(each).lower()) for each in found] if isinstance(found, list) else []
+    if len(verdicts) != len(given):
+        return given
+    return [
+        each if each.passed is not None else replace(each, passed=told)
+        for each, told in zip(given, verdicts, strict=True)
+    ]
 
 
 def _human_eval(row: Row) -> Iterator[Given]:
@@ -125,7 +140,7 @@ def _lm_eval(row: Row) -> Iterator[Given]:
     named = document.get("task_id") if isinstance(document, Mapping) else None
     # Its filters put prompt and answer together; without one there is the answer.
     texts = list(_texts(row.get("filtered_resps"))) or list(_texts(row["resps"]))
-    share = row.get("pass@1")
+    share = row.get("pass@1", row.get("pass_at_1"))
     passes = None if share is None else round(float(share) * len(texts))
     for place, text in enumerate(texts):
         passed = None if passes is None else place < passes

@@ -162,9 +162,11 @@ RIGHT = {
         "<|tool_calls_section_begin|><|tool_call_begin|>functions.write:0<|tool_call_argument_begin|>"
         f"{json.dumps({'code': BARE})}<|tool_call_end|><|tool_calls_section_end|>"
     ),
+    "a tool's token behind words": f"Let me.<|python_tag|>{BARE}<|eom_id|>",
+    "a token's name in a comment": python("def add_all(n):\n    # up to <eos>\n    return sum(n)"),
     "token of StarCoder": f"{BARE}<file_sep>",
     "tokens for nothing": f"{BARE}<unk><pad><pad>",
-    "a token's name in prose": f"It reads to the <eos> token.\n{FENCED}",
+    "a token's name in prose": f"It reads to the <eos>\n{FENCED}",
     "a question behind": f"{BARE}\n\nQ: Now subtract.\nA: {WRONG}",
     "an instruction behind, without a colon": f"{FENCED}\n### Instruction\nAgain.\n### Response\n{OTHER}",
     "other language last": f"{FENCED}\nIn JS:\n```js\nfunction add_all(n) {{ return 0 }}\n```",

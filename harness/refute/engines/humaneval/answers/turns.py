@@ -21,7 +21,9 @@ _DRAFT = re.compile(
 # `<s>` may be HTML within a line.
 _TOKEN = re.compile(
     r"<\|([^|<>\s\"']{1,40})\|>|<\uff5c([^\uff5c<>\"']{1,40})\uff5c>|<\|([a-z_]{1,40})>|<([a-z_]{1,40}\|)>"
-    r"|<(start_of_turn)>|<(end_of_turn|end_of_utterance|bos|eos|eot|pad|unk|endoftext|file_sep)>(?=\s*(?:\n|\Z|<))"
+    r"|<(start_of_turn|end_of_turn|end_of_utterance)>"
+    # Behind a space it is a word of a comment or a sentence.
+    r"|(?<![ \t])<(bos|eos|eot|pad|unk|endoftext|file_sep)>(?=\s*(?:\n|\Z|<))"
     r"|\[(/?INST)\]"
     r"|(</s>)(?=\s*(?:\n|\Z|\[INST\]|<s>))|(\A\s*<s>|\n[ \t]*<s>)",
     re.IGNORECASE,
@@ -36,7 +38,8 @@ _ENDS_A_HEAD = frozenset(
 )
 _ROLES = {"inst": "user", "/inst": "assistant", "model": "assistant", "ai": "assistant", "gpt": "assistant"}
 # Who calls a tool is the assistant; and Gemma 4 speaks where its channel of thoughts is closed.
-_ROLES |= dict.fromkeys(("tool_calls_begin", "tool_calls_section_begin", "tool_call_begin", "channel|"), "assistant")
+_ROLES |= dict.fromkeys(("tool_calls_begin", "tool_calls_section_begin", "tool_call_begin"), "assistant")
+_ROLES |= dict.fromkeys(("python_tag", "channel|"), "assistant")
 
 # gpt-oss keeps what it thinks in channels of its own, and calls of tools in another.
 _CHANNELS = {"final": "assistant", "commentary": "commentary"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from pathlib import Path
 
 import pytest
 
 from full_disk import room_for
 from refute.cli.eval.run_folder import claim
-from refute.disk import write_whole
+from refute.disk import FRESH, open_to_count, write_whole
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sample_log import SampleLog, write_samples
 from refute.errors import UnwritableError, UsageError
@@ -28,6 +30,45 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         write_whole(path, b"x" * 100)
     assert (path.read_bytes(), [each.name for each in tmp_path.iterdir()]) == (b"before", ["kept"])
     assert "run the same command again" in caught.value.hint
+
+
+def test_nothing_is_written_through_what_somebody_else_has_laid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link under the name that a fresh file would have, as code of a judged repository may leave in a run's folder:
+    not even who guesses that name has anything written at the other end; and a link in the file's own place goes."""
+    own, victim = tmp_path / "own", tmp_path / "victim"
+    own.mkdir()
+    victim.write_bytes(b"before")
+    (own / "report.md").symlink_to(victim)
+    write_whole(own / "report.md", b"text")
+    assert ((own / "report.md").is_symlink(), victim.read_bytes()) == (False, b"before")
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "guessed")
+    (own / f"report.md.guessed{FRESH}").symlink_to(victim)
+    with pytest.raises(UnwritableError):
+        write_whole(own / "report.md", b"text")
+    assert victim.read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
+def test_a_file_that_counts_is_a_file(tmp_path: Path, kind: str) -> None:
+    """Neither a link, which may lead anywhere, nor a pipe, which may never answer."""
+    path, other = tmp_path / "count", tmp_path / "other"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(other)
+    if kind == "link":
+        other.write_bytes(b"before")
+    with pytest.raises(OSError, match=r"count"), open_to_count(path):
+        pass
+    assert not other.exists() or other.read_bytes() == b"before"
+    with open_to_count(tmp_path / "real") as stream:
+        stream.write("7")
+    with open_to_count(tmp_path / "real") as stream:
+        assert stream.read() == "7"
 
 
 def test_a_torn_sample_costs_itself_only(tmp_path: Path) -> None:

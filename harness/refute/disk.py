@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -13,9 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from refute.errors import RefuteError, UnwritableError, UsageError
+
+# How a file's name ends that is not whole yet; a kill may leave it.
+FRESH = ".new"
 
 # Errors of the system that say: what was named to write to is not of the kind that it must be.
 _IN_THE_WAY = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -54,9 +58,12 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """The same for callers with an error of their own: raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
+    # A name that nobody knows before, and a file that was not there: who could lay a link or a pipe where it will be
+    # written has it written elsewhere, or never ended.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}{FRESH}")
     try:
-        fresh.write_bytes(data)
+        with fresh.open("xb") as stream:
+            stream.write(data)
         fresh.replace(path)
     except OSError:
         fresh.unlink(missing_ok=True)
@@ -95,6 +102,17 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+@contextmanager
+def open_to_count(path: Path) -> Iterator[TextIO]:
+    """The file at `path`, made if it is not there, to read and to write. Raises OSError for a link, which may lead
+    anywhere, and for what is no file."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "r+", encoding="utf-8", errors="backslashreplace") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(path))
+        yield stream
 
 
 @contextmanager

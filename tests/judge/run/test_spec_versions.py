@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,10 @@ def test_what_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
     assert changed_texts(tmp_path, specs, texts) == ()
     kept.write_bytes(b"\xff")
     with pytest.raises(EvidenceError, match="cannot read which text was judged"):
+        changed_texts(tmp_path, specs, texts)
+    kept.unlink()
+    os.mkfifo(kept)
+    with pytest.raises(EvidenceError, match="it is a pipe or a device"):
         changed_texts(tmp_path, specs, texts)
     kept.unlink()
     kept.mkdir()

@@ -13,7 +13,7 @@ from typing import Any
 from refute.attest import model_digest
 from refute.cli.eval.backend import EvalRequest
 from refute.cli.eval.problem_set import ProblemSet
-from refute.disk import write_whole, writing
+from refute.disk import FRESH, write_whole, writing
 from refute.engines.humaneval.scoring.execute import Limits
 from refute.errors import UnreadableInputError, UsageError, VerificationError
 from refute.evidence.key import LIBRARIES
@@ -30,7 +30,7 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
     """
     path = out / _RUN
     # A kill may have left the beginning of run.json itself.
-    made = any(not each.is_dir() and each.name not in {_RUN, f"{_RUN}.new"} for each in out.rglob("*"))
+    made = any(not each.is_dir() and not _is_run_file(each.name) for each in out.rglob("*"))
     if made and not path.exists():
         raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
     if made:
@@ -118,3 +118,7 @@ def _versions(extra: str | None = None) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+def _is_run_file(name: str) -> bool:
+    return name == _RUN or (name.startswith(f"{_RUN}.") and name.endswith(FRESH))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from refute.disk import open_to_count
 from refute.errors import EvidenceError, UsageError
 from refute.spec.fields import MAX_SEQUENCE
 
 FOLDER = ".sequence"
+_MOST = 64  # characters: more than a number has
 
 
 @contextmanager
@@ -24,14 +26,9 @@ def next_sequence(runs: Path, release: str, wanted: int | None = None) -> Iterat
     when the file that counts cannot be used.
     """
     path = runs / FOLDER / release
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise EvidenceError(f"cannot count verdicts in {path}: {error.strerror or error}") from error
-    with handle:
+    with _opened(path) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        last = _last(path)
+        last = _last(path, handle.read(_MOST))
         number = last + 1 if wanted is None else wanted
         if not last < number <= MAX_SEQUENCE:
             raise UsageError(
@@ -47,16 +44,30 @@ def next_sequence(runs: Path, release: str, wanted: int | None = None) -> Iterat
             raise
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    with ExitStack() as opened:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = opened.enter_context(open_to_count(path))
+        except OSError as error:
+            raise EvidenceError(
+                f"cannot count verdicts in {path}: {error.strerror or error}",
+                hint="make it a file that can be written, or delete it and give --sequence",
+            ) from error
+        yield handle
+
+
 def _write(handle: TextIO, number: int) -> None:
     """In place, and not by rename: whoever waits for the lock holds this very file."""
-    handle.truncate(0)
+    handle.seek(0)
+    handle.truncate()
     handle.write(f"{number}\n")
     handle.flush()
     os.fsync(handle.fileno())
 
 
-def _last(path: Path) -> int:
-    text = path.read_text(encoding="utf-8")
+def _last(path: Path, text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.strip().isdigit() and len(text) < 20):

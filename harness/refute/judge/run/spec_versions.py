@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from refute.disk import replace_file
+from refute.disk import read_regular, replace_file
 from refute.errors import EvidenceError
 from refute.spec.criteria import Spec
 from refute.spec.texts import SpecText
@@ -51,7 +51,7 @@ def _write(path: Path, sha256: str) -> None:
 def _read(path: Path) -> str:
     """The SHA-256 that is kept; empty where there is none."""
     try:
-        return path.read_text(encoding="ascii").strip()
+        return read_regular(path).decode("ascii").strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

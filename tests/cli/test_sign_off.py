@@ -278,6 +278,29 @@ def test_a_threshold_of_operators_is_met_by_countersigning(verdict: Path, cli: C
     assert (again.returncode, "has signed this already" in again.stderr) == (2, True)
 
 
+def test_nothing_is_signed_about_a_verdict_of_a_revoked_key(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """Nor is it handed on; and who holds a revoked key, or one that is not valid yet, does not sign, either."""
+
+    def policy(role: str, fault: str) -> Path:
+        name = {"operator": "keys/gate.pub", "release-owner": "keys/bob.pub"}[role]
+        (tmp_path / "revoked.yaml").write_text(POLICY.replace(f"{name}}}", f"{name}, {fault}}}"), encoding="utf-8")
+        return tmp_path / "revoked.yaml"
+
+    revoked = policy("operator", "revoked: true")
+    commands: list[list[object]] = [
+        arguments(verdict, policy=revoked),
+        ["countersign", verdict, "--policy", revoked, "--key", tmp_path / "keys/mallory.key"],
+        ["export", verdict, "--policy", revoked],
+    ]
+    for command in commands:
+        ended = cli(*command)
+        assert (ended.returncode, "the key of gate machine is revoked" in ended.stderr) == (4, True), command
+    assert [path.name for path in verdict.parent.glob("*") if "sign-off" in path.name or "sigstore" in path.name] == []
+    for fault in ("revoked: true", 'valid_from: "2999-01-01T00:00:00Z"'):
+        ended = cli(*arguments(verdict, policy=policy("release-owner", fault)))
+        assert (ended.returncode, "the key of Bob" in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_verdict_that_its_signer_withdrew_is_refused(verdict: Path, cli: Cli, tmp_path: Path) -> None:
     """Without a policy, too, and where the withdrawal stands in the bundle; nobody else can withdraw it."""
     key = ("--key", tmp_path / "keys/gate.pub")

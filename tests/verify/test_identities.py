@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refute.attest import generate_key
 from refute.errors import SpecError
 from refute.judge.sign import Judged
 from refute.spec.policy import load_policy
@@ -100,6 +101,25 @@ def test_a_policy_names_an_operator_by_identity(published: Published) -> None:
     for other in ({"identity": "https://ci.example/fork"}, {"issuer": "https://other.example"}):
         assert published.verify("--policy", published.policy(**other)).returncode == 4
     assert published.verify("--policy", published.policy(trusted_root="absent.json")).returncode == 2
+
+
+def test_who_trusts_an_identity_signs_off_and_hands_on_what_it_signed(published: Published, tmp_path: Path) -> None:
+    """Under the policy alone; the bundle that is handed on keeps its certificate: without it nobody could verify it."""
+    generate_key(tmp_path, "ann")
+    content = json.loads(published.policy().read_text(encoding="utf-8"))
+    content["roles"]["owner"] = {"keys": [{"name": "Ann", "path": "ann.pub"}]}
+    policy = tmp_path / "reviewed.yaml"
+    policy.write_text(json.dumps(content), encoding="utf-8")
+    by = ("--role", "owner", "--decision", "approve", "--note", "looked", "--key", tmp_path / "ann.key")
+    ended = published.cli("sign-off", published.bundle, *by, "--policy", policy)
+    assert ended.returncode == 0, ended.stderr
+    assert published.verify("--policy", policy).returncode == 0
+    (tmp_path / "handed").mkdir()
+    ended = published.cli("export", published.bundle, "--policy", policy, "--out", tmp_path / "handed")
+    assert ended.returncode == 0, ended.stderr
+    (handed,) = (tmp_path / "handed").iterdir()
+    assert handed.read_bytes() == published.bundle.read_bytes()
+    assert published.cli("export", published.judged.path, "--policy", policy).returncode == 4
 
 
 def test_of_many_verdicts_an_identitys_counts(published: Published) -> None:

@@ -77,12 +77,19 @@ def enforce(
     return replace(verified, checks=(*verified.checks, *_met(policy, signers, count), *ignored))
 
 
+def key_faults(policy: LoadedPolicy, signers: frozenset[str], verified: Verified) -> Iterator[str]:
+    """Of each operator whose key is among `signers`: why what it signed does not count, if it does not."""
+    signed = [key for key in policy.keys_of(OPERATOR) if key.id in signers]
+    faults = [(key.name, key.fault_at(_signed_at(key.id, verified))) for key in signed]
+    yield from (f"the key of {name} {fault}" for name, fault in faults if fault)
+
+
 def _signers(policy: LoadedPolicy, signers: frozenset[str], verified: Verified) -> Iterator[str]:
     role = policy.policy.roles.get(OPERATOR)
     signed = [key for key in policy.keys_of(OPERATOR) if key.id in signers]
-    faults = {key.name: key.fault_at(_signed_at(key.id, verified)) for key in signed}
-    yield from (f"the key of {name} {fault}" for name, fault in faults.items() if fault)
-    valid = sum(not fault for fault in faults.values())
+    faults = list(key_faults(policy, signers, verified))
+    yield from faults
+    valid = len(signed) - len(faults)
     if role is not None and valid < role.threshold:
         yield f"signed by {valid} keys of the role {OPERATOR}, {role.threshold} required"
     if policy.timestamp_roots and verified.seen.keys().isdisjoint(key.id for key in signed):
@@ -107,6 +114,8 @@ def _identity(policy: Policy, verified: Verified) -> Iterator[str]:
         yield f"number {predicate.identity.sequence} of its release, {policy.min_sequence} or later required"
     if policy.require_remeasured and not predicate.remeasured:
         yield "not remeasured: the judge took the run's records without measuring again (refute judge --falsifiers)"
+    if policy.contained is not None and not predicate.contained.least.reaches(policy.contained):
+        yield f"{predicate.contained.sentence}; {policy.contained} or more is required (docs/runner.md)"
     if policy.require_model and not verified.model_compared:
         yield "the model was not compared with the verdict: give --model"
     texts = {text.id: text.sha256 for text in predicate.specs}

@@ -51,8 +51,11 @@ def write_format(verdict: Exported, wanted: Format) -> bytes:
 
 
 def _sigstore(verdict: Exported) -> bytes:
-    """Around the first trusted key's signature alone: the format has room for one."""
+    """Around the first trusted key's signature alone: the format has room for one. A bundle that a certificate signs
+    for stays what it is: without that, and the logs' entries beside it, nobody could verify it."""
     bundle = read_bundle(verdict.data)
+    if bundle.sigstore and bundle.sigstore.certificates:
+        return verdict.data
     name, signature = next(iter(envelope_signatures(bundle.verdict, verdict.trusted_keys).items()))
     stamps = bundle.sigstore.timestamps if bundle.sigstore else verdict.timestamps
     return write_sigstore_bundle(keep_signature(bundle.verdict, signature), name, stamps)

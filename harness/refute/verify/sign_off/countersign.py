@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from refute.disk import write_whole
 from refute.errors import UsageError
 from refute.judge.predicate.bundle import countersign_bundle
 from refute.judge.run.verdict_files import files_of
-from refute.spec.policy import OPERATOR, load_policy, trusted_keys
-from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
+from refute.spec.fields import utc_now
+from refute.spec.policy import OPERATOR, LoadedPolicy
+from refute.verify.operators import take_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +48,30 @@ def countersign(request: CountersignRequest) -> Countersigned:
     for the verdict, for a key that signed already or that the policy does not call an operator's; VerificationError for
     a verdict that does not verify; and as `disk.unwritable` says.
     """
-    policy = load_policy(request.policy) if request.policy else None
-    trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
+    keys = [read_public_key(path) for path in request.verdict_keys]
     bundle = files_of(request.verdict).bundle
     paths = [request.verdict, *([bundle] if bundle.exists() and bundle != request.verdict else [])]
-    contents = {path: read_verdict(path) for path in paths}
-    digests = {_verified(path, data, trusted).payload_sha256 for path, data in contents.items()}
+    found = {path: take_verdict(path, keys, request.policy) for path in paths}
+    digests = {each.verified.payload_sha256 for each in found.values()}
     if len(digests) != 1:
         raise UsageError(
             f"{bundle} is the bundle of another verdict", hint="move it away, or name the verdict it is of"
         )
     key = open_signing_key(request.key, request.public_key, request.passphrase_file)
     own_id = key_id(public_pem(key))
-    if policy is not None and own_id not in {each.id for each in policy.keys_of(OPERATOR)}:
-        raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {OPERATOR}")
+    if (policy := found[request.verdict].policy) is not None:
+        _refuse_stranger(policy, own_id)
     # What was verified is what is signed, whatever lies there by now.
-    signed = {path: countersign_bundle(data, key) for path, data in contents.items()}
+    signed = {path: countersign_bundle(each.data, key) for path, each in found.items()}
     for path, data in signed.items():
         write_whole(path, data)
     return Countersigned(tuple(signed), own_id, digests.pop())
 
 
-def _verified(path: Path, envelope: bytes, trusted: Sequence[bytes]) -> Verified:
-    with naming(path):
-        return verify_verdict(envelope, trusted)
+def _refuse_stranger(policy: LoadedPolicy, own_id: str) -> None:
+    """Say now what `refute verify` would say later."""
+    own = [each for each in policy.keys_of(OPERATOR) if each.id == own_id]
+    if not own:
+        raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {OPERATOR}")
+    if fault := own[0].fault_at(utc_now()):
+        raise UsageError(f"the key of {own[0].name} {fault}", hint="sign with a key that counts")

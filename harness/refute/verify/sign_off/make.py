@@ -10,9 +10,9 @@ from refute.attest import key_id, public_pem, write_sigstore_bundle
 from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.errors import UsageError
 from refute.spec.fields import utc_now
-from refute.spec.policy import OPERATOR, LoadedPolicy, load_policy, trusted_keys
+from refute.spec.policy import OPERATOR, LoadedPolicy
+from refute.verify.operators import take_verdict
 from refute.verify.sign_off.statement import Decision, default_path, sign_off_verdict, write_sign_off
-from refute.verify.verification import verify_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,12 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     in this role, for the approval of a NO-GO, and where a file is in the way; VerificationError for a verdict that does
     not verify.
     """
-    policy = load_policy(request.policy) if request.policy else None
-    trusted = trusted_keys(policy, [read_public_key(path) for path in request.verdict_keys])
-    verified = verify_file(request.verdict, trusted)
+    taken = take_verdict(request.verdict, [read_public_key(path) for path in request.verdict_keys], request.policy)
+    verified, policy = taken.verified, taken.policy
     key = open_signing_key(request.key, request.public_key, request.passphrase_file)
     own_id = key_id(public_pem(key))
     if request.decision == "withdraw":
-        _require_operator(own_id, trusted)
+        _require_operator(own_id, taken.trusted)
     elif own_id == verified.predicate.signer.key_id:
         raise UsageError("this key signed the verdict; who runs a gate cannot review it", hint="use a key of your own")
     elif policy is not None:
@@ -96,5 +95,8 @@ def _refuse_stranger(policy: LoadedPolicy, role: str, own_id: str) -> None:
         raise UsageError(f"{role!r} is no role that reviews; there are: {', '.join(policy.policy.reviewing_roles)}")
     if own_id in {key.id for key in policy.keys_of(OPERATOR)}:
         raise UsageError("this key is an operator's, who cannot review", hint="use a key of your own")
-    if own_id not in {key.id for key in policy.keys_of(role)}:
+    own = [key for key in policy.keys_of(role) if key.id == own_id]
+    if not own:
         raise UsageError(f"the policy does not list this key ({own_id[:16]}…) as {role}")
+    if fault := own[0].fault_at(utc_now()):
+        raise UsageError(f"the key of {own[0].name} {fault}", hint="sign with a key that counts")

@@ -140,20 +140,16 @@ def export(
 
 def _exported(verdict: Path, keys: list[Path], policy: Path | None, named: Named, signing: Signing) -> Exported:
     """The verdict, verified. Raises as `refute verify` does."""
-    from refute.spec.policy import load_policy, trusted_keys
     from refute.verify.export.formats import Exported
+    from refute.verify.operators import take_verdict
     from refute.verify.timestamps import find_timestamps
-    from refute.verify.verification import naming, read_verdict, verify_verdict
 
-    trusted = trusted_keys(load_policy(policy) if policy else None, read_keys(keys))
-    data = read_verdict(verdict)
-    with naming(verdict):
-        verified = verify_verdict(data, trusted)
+    taken = take_verdict(verdict, read_keys(keys), policy)
     return Exported(
-        data,
-        verified.predicate,
-        verified.payload_sha256,
-        trusted,
+        taken.data,
+        taken.verified.predicate,
+        taken.verified.payload_sha256,
+        taken.trusted,
         find_timestamps(verdict),
         signing.open(),
         named.names(),

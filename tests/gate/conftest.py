@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -30,6 +31,16 @@ from pathlib import Path
 def pytest_unconfigure():
     Path("modules.json").write_text(json.dumps(sorted(sys.modules)))
 """
+
+
+def is_held(file: Path) -> bool:
+    """Whether a process that locked `file` still runs; in a namespace of its own it has another id than here."""
+    with file.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

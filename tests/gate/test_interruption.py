@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.gate.conftest import is_held
 
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
@@ -17,12 +18,13 @@ pytestmark = pytest.mark.exhaustive
 LIMIT_S = 120
 # What a falsifier does before it counts, where `{when}` holds: a control has 100 rows, the evidence fewer.
 SLOW = """
-    import os, time
+    import fcntl, time
     from pathlib import Path
 
     if {when} and not Path("quick").exists():
-        Path("measuring.part").write_text(str(os.getpid()))
-        Path("measuring.part").rename("measuring.pid")
+        held = open("measuring.part", "w")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        Path("measuring.part").rename("measuring")
         time.sleep(600)
     right ="""
 
@@ -47,13 +49,13 @@ def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo, when: str, said: 
     status 130, no verdict, nothing left running; run again, it comes to GO."""
     repo.edit("falsifiers/answers.py", "\n    right =", SLOW.format(when=when))
     process = repo.start("-P", "-m", "refute", "gate", "-p", "no:hypothesispytest")
-    wait_for(repo, "measuring.pid", process)
+    wait_for(repo, "measuring", process)
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, out
     assert said in out
     assert repo.rulings() == []
-    assert not repo.is_alive("measuring.pid")
+    assert not is_held(repo.path / "measuring")
     repo.write("quick", "")
     assert repo.gate().returncode == 0
     assert repo.rulings() == ["GO"]
@@ -61,7 +63,13 @@ def test_ctrl_c_ends_in_130_and_the_next_run_in_go(repo: Repo, when: str, said: 
 
 # A Ctrl-C at a falsifier's end, dropped as Python drops one in a finalizer or a callback of C code.
 SWALLOWER = """\
-import os, signal
+import os, signal, time
+from pathlib import Path
+
+def sent_by_the_test():
+    Path("here").touch()
+    while not Path("sent").exists():
+        time.sleep(0.01)
 
 def pytest_runtest_logreport(report):
     try:
@@ -75,7 +83,7 @@ def pytest_runtest_logreport(report):
     ("command", "send"),
     [
         (("refute", "gate"), "os.killpg(0, signal.SIGINT)"),
-        (("refute", "gate"), "os.kill(os.getppid(), signal.SIGINT)"),
+        (("refute", "gate"), "sent_by_the_test()"),
         (("pytest", "--falsifiers"), "signal.raise_signal(signal.SIGINT)"),
     ],
     ids=["gate", "gate alone", "pytest"],
@@ -83,9 +91,14 @@ def pytest_runtest_logreport(report):
 def test_a_ctrl_c_that_gets_lost_signs_nothing(repo: Repo, command: tuple[str, ...], send: str) -> None:
     """Swallowed on its way, all items pass: status 130 all the same, and no verdict."""
     repo.write("conftest.py", SWALLOWER.format(send=send))
-    ended = repo.python("-P", "-m", *command, "-p", "no:hypothesispytest")
-    assert (ended.returncode, repo.rulings()) == (130, []), ended.stdout
-    assert "no verdict" in ended.stdout
+    process = repo.start("-P", "-m", *command, "-p", "no:hypothesispytest")
+    if "sent_by_the_test" in send:
+        wait_for(repo, "here", process)
+        os.kill(process.pid, signal.SIGINT)
+        repo.write("sent", "")
+    out, _ = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, repo.rulings()) == (130, []), out
+    assert "no verdict" in out
 
 
 def test_two_runs_at_once_share_a_store(repo: Repo) -> None:

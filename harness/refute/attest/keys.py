@@ -60,6 +60,16 @@ def default_key_directory() -> Path:
     return base / "refute" / "keys"
 
 
+def private_keys() -> tuple[Path, ...]:
+    """The files of the default folder that nobody but their owner should read, sorted; none without that folder."""
+    try:
+        folder = default_key_directory()
+    except UsageError:
+        return ()
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return tuple(path for path in found if path.is_file() and path.suffix != ".pub")
+
+
 def generate_key(directory: Path, name: str, *, passphrase: bytes | None = None) -> KeyPair:
     """A new Ed25519 key pair `name` in `directory`, its private half encrypted under `passphrase` if given.
 

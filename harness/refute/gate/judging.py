@@ -12,6 +12,7 @@ from refute.attest.signing_key import read_public_key
 from refute.disk import file_sha256
 from refute.errors import GateError, UnreadableInputError, VerificationError
 from refute.gate.key_check import public_half
+from refute.isolation.containment import Containment
 from refute.isolation.environment import clean_environment
 from refute.isolation.handover import hand_over
 from refute.judge.answer import AnswerPipe, Signed, signed_verdict
@@ -73,16 +74,26 @@ class JudgeOptions:
 Start = Callable[[Sequence[str], dict[str, str], Sequence[int]], int]
 
 
-def judge_recorded(run: RunFolder, options: JudgeOptions, start: Start, trusted: bytes | None = None) -> Signed:
+def judge_recorded(
+    run: RunFolder,
+    options: JudgeOptions,
+    start: Start,
+    trusted: bytes | None = None,
+    containment: Containment = Containment.NONE,
+) -> Signed:
     """Have `run` judged by a process that `start` starts and waits for; returns what it signed.
 
     `trusted` is the public half (PEM) of the key as it was before the run; without it, the key is asked now.
+    `containment` is how pytest ran, where the caller knows.
 
     Raises GateError where it did not sign: it refused, it broke off, or its file is not what it says. Its status alone
     is never believed, for that of an accident is the one of a NO-GO.
     """
     with AnswerPipe() as pipe:
-        judge = hand_over(_judge_arguments(run.path, options, pipe.writing), clean_environment(os.environ))
+        judge = hand_over(
+            [*_judge_arguments(run.path, options, pipe.writing), "--contained", str(containment)],
+            clean_environment(os.environ),
+        )
         try:
             status = start(judge.command, judge.environment, (judge.descriptor, pipe.writing))
         finally:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from refute.attest import PrivateKey, key_id, public_pem
+from refute.attest.keys import private_keys
+from refute.isolation.containment import Containment, View, contain
 from refute.isolation.hooks import hooks_that_wait
 from refute.judge.case import Case, ParsedTexts, parse_texts
 from refute.judge.exhibits.inputs import gather_inputs
@@ -21,7 +23,7 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.recompute import recompute
 from refute.judge.remeasure.measure_again import measure_again
 from refute.judge.run.evidence import HashedEvidence, hash_evidence
-from refute.judge.run.facts import RunFacts, Signer
+from refute.judge.run.facts import Contained, RunFacts, Signer
 from refute.judge.run.folder import RunFile, RunFolder
 from refute.judge.run.own_copies import unknown_texts
 from refute.judge.run.records import check_records
@@ -48,7 +50,7 @@ class Operator:
     `development`: the key was made on this machine and vouches for nobody. A lock counts when one of `lock_keys` (PEM)
     signed it; without any, the public half of `key` must have. `sequence` numbers the verdict among those of its
     release; left out, it is the next one of the run's siblings. `authority` is the URL of an RFC 3161 service that is
-    asked when it saw the signature.
+    asked when it saw the signature. `pytest` is how the gate that asks has contained pytest.
     """
 
     key: PrivateKey
@@ -58,6 +60,7 @@ class Operator:
     lock_keys: Sequence[bytes] = ()
     sequence: int | None = None
     authority: str | None = None
+    pytest: Containment = Containment.NONE
 
     @property
     def signer(self) -> Signer:
@@ -79,12 +82,13 @@ class Places:
     With `falsifiers`, folders of falsifier files, everything is measured again, apart from this process, before GO or
     WARN is signed; without, the records are taken as true measurements. `store` is where the evidence lies, a folder or
     a URL, if not where the run noted it. With `specs_and_releases`, files or folders, the run must have been asked by
-    copies of them.
+    copies of them. `secrets` are files, beside private keys in the user's folder, that no falsifier may read.
     """
 
     falsifiers: Sequence[Path] | None = None
     store: str | Path | None = None
     specs_and_releases: Sequence[Path] | None = None
+    secrets: Sequence[Path] = ()
 
 
 _AS_NOTED = Places()
@@ -111,13 +115,18 @@ def judge_run(run: RunFolder, operator: Operator, places: Places = _AS_NOTED, fa
     changed = changed_texts(runs, texts.specs, texts.spec_texts)
     unknown = unknown_texts((*run_file.specs, run_file.release), places.specs_and_releases)
     case = case.with_faults((*subject.faults, *faults, *changed, *_hooked(run_file.facts), *unknown))
-    verdict, remeasured = case.rule(), False
+    verdict, remeasured, again = case.rule(), False, Containment.NONE
     # What stops a release anyway needs no second look.
     if places.falsifiers is not None and verdict.ruling is not Ruling.NO_GO:
-        case = case.with_faults(measure_again(run, texts.specs, case.records, evidence.sound, places.falsifiers))
+        jail = contain(View((run.path,), tuple(places.falsifiers), hidden=(*private_keys(), *places.secrets)))
+        different = measure_again(run, texts.specs, case.records, evidence.sound, places.falsifiers, jail.wrapper)
+        case, again = case.with_faults(different), jail.tier
         verdict, remeasured = case.rule(), True
     with next_sequence(runs, texts.release.release, operator.sequence) as number:
-        predicate = _predicate(case, verdict, run, evidence, subject, number=number, remeasured=remeasured)
+        contained = Contained(pytest=operator.pytest, remeasured=again)
+        predicate = _predicate(
+            case, verdict, run, evidence, subject, number=number, remeasured=remeasured, contained=contained
+        )
         recompute(predicate)
         remember_texts(runs, texts.specs, texts.spec_texts)
         return sign_verdict(predicate, operator.key, run.path, operator.authority)
@@ -168,6 +177,7 @@ def _predicate(
     *,
     number: int,
     remeasured: bool,
+    contained: Contained,
 ) -> Predicate:
     """The content to sign: the case word for word, its verdict, and what readers are shown beside them."""
     texts, waivers, facts = case.texts, case.waivers, case.run
@@ -196,6 +206,7 @@ def _predicate(
         verifier=VERIFIER,
         verifier_version=version(VERIFIER),
         remeasured=remeasured,
+        contained=contained,
         engine=identify_engine(),
         lock=case.lock,
         lock_keys=case.lock_keys,

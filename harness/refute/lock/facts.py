@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from refute.attest import default_key_directory, development_key, public_pem
+from refute.attest import default_key_directory, public_pem
+from refute.attest.keys import DEVELOPMENT_KEY
 from refute.attest.signing_key import load_unattended_key
 from refute.disk import file_sha256
 from refute.errors import EvidenceError, UnreadableInputError
@@ -74,7 +75,7 @@ def foresee(
     """
     if lock is None:
         return NOT_LOCKED
-    trusted = [read_file(path) for path in lock_keys] or [_public_half(signing_key)]
+    trusted = [read_file(path) for path in lock_keys] or _public_half(signing_key)
     run = RunUnderLock(locked_release(release), locked_specs(specs), utc_now(), (), {})
     return preregistration(lock, [checked_pem(pem) for pem in trusted], run)
 
@@ -113,8 +114,13 @@ def read_file(path: Path) -> bytes:
         raise UnreadableInputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _public_half(key: Path | None) -> bytes:
-    return public_pem(load_unattended_key(key or development_key(default_key_directory())[0]))
+def _public_half(key: Path | None) -> list[bytes]:
+    """Of the key that signs; none where that is a development key which is not made yet, and so has locked nothing."""
+    if key is not None:
+        return [public_pem(load_unattended_key(key))]
+    # Its other half may be hidden: a gate lets no code of the repository read it.
+    public = default_key_directory() / f"{DEVELOPMENT_KEY}.pub"
+    return [read_file(public)] if public.is_file() else []
 
 
 def _locked_falsifier(falsifier: Falsifier) -> LockedFalsifier:

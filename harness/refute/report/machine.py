@@ -57,6 +57,7 @@ def _document(view: View) -> Mapping[str, Any]:
         "evaluated_at": predicate.evaluated_at,
         "verifier": {"name": predicate.verifier, "version": predicate.verifier_version},
         "remeasured": predicate.remeasured,
+        "contained": predicate.contained.model_dump(mode="json"),
         "engine": None if predicate.engine is None else predicate.engine.model_dump(mode="json"),
         "made_by": {name: found.model_dump(mode="json") for name, found in predicate.made_by.items()},
         "exhibits": predicate.exhibits.model_dump(mode="json"),

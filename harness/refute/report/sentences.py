@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from refute.isolation.containment import Containment
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.model import Predicate
 from refute.judge.verdict import CriterionRuling, Verdict, WaiverState
@@ -69,6 +70,8 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
         yield "No control was run, so no falsifier has been shown able to fail."
     if verdict.ruling is not Ruling.NO_GO and not predicate.remeasured:
         yield "The judge did not measure again: these numbers are what the run recorded."
+    if predicate.contained.pytest is Containment.REAPED:
+        yield "The machine gave pytest no namespaces: code of the repository could reach what the user can."
     if predicate.signer.development:
         yield (
             "Signed with a development key: it proves that nothing was changed since signing, and vouches for nobody."

@@ -19,6 +19,7 @@ from refute.attest import key_id
 from refute.attest.timestamp import load_certificate
 from refute.disk import read_regular
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
+from refute.isolation.containment import Containment
 from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, moment
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
@@ -109,6 +110,9 @@ class Policy(Closed):
     require_lock: bool = Field(default=True, description="Whether the run must have been pre-registered.")
     require_remeasured: bool = Field(
         default=True, description="Whether the judge must have had every falsifier measure again, apart from pytest."
+    )
+    contained: Containment | None = Field(
+        default=None, description="How far the repository's code must have been contained, at least; null: not asked."
     )
     require_model: bool = Field(default=False, description="Whether the model must be at hand, to compare its digest.")
     timestamp_roots: tuple[CertificateText, ...] = Field(

@@ -125,6 +125,7 @@ def verify_verdict(
         checks.append(recompute(predicate))
         if predicate.verdict.ruling is not Ruling.NO_GO and not predicate.remeasured:
             checks.append("not remeasured: the judge took the run's own records")
+    checks.append(predicate.contained.sentence)
     with _stage("projection"):
         projected = check_projections(bundle, predicate, statement.payload_sha256, trusted_keys, threshold)
         checks += [projected] if projected else []

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.gate.conftest import is_held
 
 from refute.attest import generate_key
+from refute.isolation.containment import Containment
 
 if TYPE_CHECKING:
     from tests.gate.conftest import Repo
@@ -47,49 +49,55 @@ from pathlib import Path
 
 def pytest_configure():
     parent, seen = Path("/proc", str(os.getppid())), []
-    for path in [parent / "cmdline", parent / "environ", *parent.glob("fd/*")]:
+    for path in [Path({key!r}), parent / "cmdline", parent / "environ", *parent.glob("fd/*")]:
         with suppress(OSError):
             if path.parent.name != "fd" or "memfd" in os.readlink(path):
                 seen.append(path.read_bytes())
     seen.append(repr(dict(os.environ)).encode())
-    Path("seen").write_bytes(b"|".join(seen))
+    Path({seen!r}).write_bytes(b"|".join(seen))
 """
 
 
 def test_code_of_the_repository_finds_no_secret(repo: Repo) -> None:
-    """Neither the key's path nor its passphrase, in the command line, the environment or an open file of the gate; and
-    the verdict is signed with that key. The same for a falsifier, which the judge's own child runs."""
+    """Neither the key nor its passphrase, in the command line, the environment or an open file of the gate; and the
+    verdict is signed with that key. The same for a falsifier, which the judge's own child runs. Where the key lies can
+    be seen where it is hidden, and nowhere else."""
     pair = generate_key(repo.path.parent / "trusted", "release", passphrase=b"open sesame")
-    repo.write("conftest.py", LOOK)
+    names = [repo.path.parent / "seen-by-pytest", repo.path.parent / "seen-by-falsifiers"]
+    look = [LOOK.format(key=str(pair.private), seen=str(name)) for name in names]
+    repo.write("conftest.py", look[0])
     with (repo.path / "falsifiers/answers.py").open("a", encoding="utf-8") as stream:
-        stream.write(LOOK.replace('Path("seen")', 'Path(__file__).with_name("seen")') + "\n\npytest_configure()\n")
+        stream.write(look[1] + "\n\npytest_configure()\n")
     ended = repo.python(*GATE, "--signing-key", str(pair.private), env={"REFUTE_KEY_PASSPHRASE": "open sesame"})
     assert ended.returncode == 0, ended.stdout
     (predicate,) = repo.predicates()
     assert not predicate.signer.development
-    for name in ("seen", "falsifiers/seen"):
-        seen = (repo.path / name).read_bytes()
-        assert b"start.py" in seen  # it did look
+    hidden = predicate.contained.least.reaches(Containment.NAMESPACES)
+    for seen in (name.read_bytes() for name in names):
+        assert (b"bwrap" if hidden else b"start.py") in seen  # it did look
         assert b"open sesame" not in seen
-        assert str(pair.private).encode() not in seen
+        assert (b"PRIVATE KEY" in seen, str(pair.private).encode() in seen) == (not hidden, hidden)
 
 
 # A process of no family, which goes on after pytest has ended, and after the falsifier's own process has.
 DAEMON = """\
-import os, time
+import fcntl, os, sys, time
 from pathlib import Path
 
 def leave_a_daemon(name):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            with open(name, "a") as pids:
-                pids.write(f"{os.getpid()}\\n")
+            held = open(name, "a")
+            fcntl.flock(held, fcntl.LOCK_EX)
+            Path(name + ".left").touch()
             for descriptor in range(3):
                 os.close(descriptor)
             time.sleep(600)
         os._exit(0)
     os.wait()
+    while not Path(name + ".left").exists():
+        time.sleep(0.01)
 
 """
 
@@ -97,15 +105,17 @@ def leave_a_daemon(name):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux hands orphans to an ancestor")
 def test_nothing_of_the_repository_outlives_its_process(repo: Repo) -> None:
     """What a conftest.py leaves running has ended before the judge begins, what a falsifier leaves before it signs."""
-    repo.write("conftest.py", DAEMON + 'def pytest_sessionfinish():\n    leave_a_daemon("from-pytest")\n')
+    outside = repo.path.parent / "left"
+    outside.mkdir()
+    leave = f"{DAEMON}leave_a_daemon({str(outside)!r} + "
+    repo.write("conftest.py", leave + '"/from-pytest")\n')
     with (repo.path / "falsifiers/answers.py").open("a", encoding="utf-8") as stream:
-        stream.write(f"\n\n{DAEMON}leave_a_daemon(Path(__file__).with_name('from-falsifiers'))\n")
+        stream.write(f'\n\n{leave}f"/from-falsifiers-{{sys.flags.no_site}}")\n')
     ended = repo.python(*GATE)
     assert ended.returncode == 0, ended.stdout
-    names = ("from-pytest", "falsifiers/from-falsifiers")
-    left = [pid for name in names for pid in (repo.path / name).read_text(encoding="utf-8").split()]
-    assert len(left) >= 3  # of pytest, and of the falsifiers as pytest and as the judge's child loaded them
-    assert not [pid for pid in left if Path("/proc", pid).exists()]
+    left = [path for path in outside.iterdir() if path.suffix != ".left"]
+    assert len(left) == 3  # of pytest, and of the falsifiers as pytest and as the judge's child loaded them
+    assert not [path.name for path in left if is_held(path)]
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ import pytest
 from enforcing import POLICY, Content, House
 from refute.attest import PAYLOAD_TYPE, PrivateKey, build_statement, key_id, public_pem, sign_envelope
 from refute.errors import StaleVerdictError, UsageError, VerificationError
+from refute.isolation.containment import Containment
 from refute.judge.judge_run import Operator, judge_run
+from refute.judge.run.facts import Contained
 from refute.judge.run.folder import RunFolder
 from refute.judge.sign import Judged
 from refute.spec.policy import strictest_age, trusted_keys
@@ -222,12 +224,29 @@ IDENTITY: dict[str, tuple[dict[str, object], str]] = {
     "run class": ({"run_classes": ["full", "embedded"]}, "the run was quick, and only full, embedded will do"),
     "number": ({"min_sequence": 2}, "number 1 of its release, 2 or later required"),
     "measured again": ({"require_remeasured": True}, "not remeasured"),
+    "contained": ({"contained": "reaped"}, "none in pytest, none when measured again; reaped or more is required"),
     "model": ({"require_model": True}, "the model was not compared"),
     "specification": ({"spec_sha256": {"SPEC-TINY-001": "0" * 64}}, "specification SPEC-TINY-001 has SHA-256"),
     "absent": ({"spec_sha256": {"SPEC-OTHER": "0" * 64}}, "specification SPEC-OTHER has SHA-256 none"),
     "falsifier": ({"falsifier_sha256": {"tiny-accuracy": "0" * 64}}, "falsifier tiny-accuracy has SHA-256"),
     "unused": ({"falsifier_sha256": {"held-out-loss": "0" * 64}}, "falsifier held-out-loss has SHA-256 none"),
 }
+
+
+@pytest.mark.parametrize("tier", Containment)
+def test_a_policy_says_how_far_code_must_have_been_contained(house: House, tier: Containment) -> None:
+    """Both where pytest ran and where it was measured again: the lesser of the two counts."""
+    found = {tier: Contained(pytest=tier, remeasured=Containment.OFFLINE) for tier in Containment}
+    found[Containment.OFFLINE] = Contained(pytest=Containment.OFFLINE, remeasured=Containment.NAMESPACES)
+    predicate = house.verified.predicate.model_copy(update={"contained": found[tier]})
+    loaded = house.policy(contained="namespaces")
+    verified = replace(house.verified, predicate=predicate)
+    given = {"s": house.sign_off("ann")}
+    if tier.reaches(Containment.NAMESPACES):
+        assert enforce(loaded, house.judged.path.read_bytes(), verified, given)
+    else:
+        with pytest.raises(VerificationError, match=f"{tier} in pytest, offline when measured again; namespaces or"):
+            enforce(loaded, house.judged.path.read_bytes(), verified, given)
 
 
 @pytest.mark.parametrize("what", IDENTITY)

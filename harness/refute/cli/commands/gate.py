@@ -35,14 +35,23 @@ def gate(
         bool, typer.Option("--exit-zero", help="End in 0 once a verdict is signed, whatever it says.")
     ] = False,
     refute_dir: RefuteDir = REFUTE_DIR,
+    network: Annotated[
+        bool, typer.Option("--network", help="Let pytest use the network (default: where the release needs it).")
+    ] = False,
+    writable: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder, beside this one, that pytest may write to; repeatable."),
+    ] = None,
 ) -> None:
     """Run the gate: distil, try to refute, judge, sign. Further arguments go to pytest.
 
     Ends in 0 for GO, 1 for NO-GO, 3 for WARN; in other statuses where no verdict was signed. pytest never learns of the
-    signing key: the judge is started from here, after pytest has ended.
+    signing key: the judge is started from here, after pytest has ended. On Linux it runs in namespaces of its own where
+    the machine has them: this folder, evidence, caches and /tmp can be written, specifications and falsifiers cannot.
     """
     from refute.gate.command import run_gate
     from refute.gate.judging import JudgeOptions
+    from refute.gate.pytest_process import Access
 
     judging = JudgeOptions(
         refute_dir,
@@ -56,7 +65,7 @@ def gate(
     )
     status = Status.DONE
     for number, file in enumerate(releases := release or [None], start=1):
-        ended = run_gate(file, context.args, judging)
+        ended = run_gate(file, context.args, judging, Access(network, writable or ()))
         status = _status(ended, accept_warn=accept_warn, exit_zero=exit_zero)
         if status is not Status.DONE or ended.signed.ruling is not Ruling.GO:
             _say_what_waits(releases[number:], ended)

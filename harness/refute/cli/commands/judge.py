@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,7 @@ from refute.cli.options import (
 )
 from refute.disk import working_in
 from refute.errors import EvidenceError
+from refute.isolation.containment import Containment
 from refute.spec.folders import REFUTE_DIR
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def judge(
     answer_fd: Annotated[
         int | None, typer.Option(help="Say what was signed on this open descriptor, as the gate asks.", hidden=True)
     ] = None,
+    contained: Annotated[
+        Containment, typer.Option(help="How the gate that asks has contained pytest.", hidden=True)
+    ] = Containment.NONE,
     as_json: Json = False,
 ) -> None:
     """Measure a run again from its evidence, judge its records, sign the verdict, and write its reports.
@@ -98,10 +102,10 @@ def judge(
     _require_named(judged_by, moved)
     folder = newest_unjudged(refute_dir) if run is None else open_run(run, refute_dir)
     private, public = signing.open()
-    operator = _operator(private, judged_by, development=signing.key is None)
+    operator = replace(_operator(private, judged_by, development=signing.key is None), pytest=contained)
     with working_in(folder.path):
         faults = miscited(folder.read_run(), judged_by.specs)
-        judged = judge_run(folder, operator, _places(folder, judged_by, moved), faults)
+        judged = judge_run(folder, operator, _places(folder, judged_by, moved, signing.key), faults)
         write_reports(judged.predicate, judged.payload_sha256, judged.files)
     if answer_fd is not None:
         send_answer(answer_fd, judged.path, judged.predicate.verdict.ruling)
@@ -140,11 +144,12 @@ def _operator(key: PrivateKey, judged_by: JudgingOptions, *, development: bool) 
     )
 
 
-def _places(folder: RunFolder, judged_by: JudgingOptions, moved: Moved) -> Places:
+def _places(folder: RunFolder, judged_by: JudgingOptions, moved: Moved, key: str | None) -> Places:
     from refute.judge.judge_run import Places
     from refute.judge.remeasure.measure_again import falsifiers_of
 
-    return Places(moved.falsifiers or falsifiers_of(folder), moved.store, specs_and_releases=judged_by.specs)
+    own, secrets = moved.falsifiers or falsifiers_of(folder), () if key is None else (Path(key),)
+    return Places(own, moved.store, specs_and_releases=judged_by.specs, secrets=secrets)
 
 
 def _point_latest(folder: RunFolder, refute_dir: Path) -> None:

@@ -14,7 +14,7 @@ from refute.judge.predicate.engine import Engine
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.identity import Identity
 from refute.judge.predicate.inputs import Inputs
-from refute.judge.run.facts import CitedVerdict, RunFacts, Signer
+from refute.judge.run.facts import CitedVerdict, Contained, RunFacts, Signer
 from refute.judge.subject import ModelFacts, Subject
 from refute.judge.verdict import Verdict
 from refute.lock.model import RunLock
@@ -31,7 +31,7 @@ class Predicate(Closed):
     `lock` is the pre-registration that the run was started under, `lock_keys` the public keys (PEM) that were trusted
     to sign it; whether it held is in `verdict.preregistration`. `requires` are the verdicts that came first.
     `remeasured`: the judge had every falsifier measure again, apart from pytest, before it ruled.
-    `engine`: the refute that did.
+    `engine`: the refute that did. `contained`: what code of the repository could reach of the machine that it ran on.
     """
 
     verdict: Verdict
@@ -58,5 +58,6 @@ class Predicate(Closed):
     requires: tuple[CitedVerdict, ...] = ()
     inputs: Inputs = Inputs()
     remeasured: bool = False
+    contained: Contained = Contained()
     engine: Engine | None = None
     exhibits: Exhibits = Exhibits()

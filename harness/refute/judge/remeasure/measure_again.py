@@ -55,10 +55,12 @@ def measure_again(
     records: Sequence[Record],
     evidence: Mapping[str, EvidenceLine],
     falsifiers: Sequence[Path],
+    wrapper: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """A sentence for each record with measurements that does not come out again, in the order of `records`.
 
-    `falsifiers` are folders of falsifier files; those of installed packs are loaded, too. Controls are shown again
+    `falsifiers` are folders of falsifier files; those of installed packs are loaded, too. `wrapper` goes before the
+    command, to contain it. Controls are shown again
     as well, and must give the same outcomes. Values may differ by TOLERANCE, everything else about a measurement
     must be equal: units, counts, files, code.
     """
@@ -74,7 +76,7 @@ def measure_again(
                 wanted=tuple((record.criterion, record.falsifier) for record in differing),
                 apart=apart,
             )
-            sentences = _sentences(differing, *_replay(request, _limit_s(differing, uses)))
+            sentences = _sentences(differing, *_replay(request, _limit_s(differing, uses), wrapper))
             differing = [differing[index] for index in sentences]
     return tuple(sentences.values())
 
@@ -85,13 +87,13 @@ def _limit_s(records: Iterable[Record], uses: Mapping[tuple[str, str], Falsifier
     return _STARTING_S + sum(use.timeout_s * count for use, count in calls if use is not None)
 
 
-def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Record], str]:
+def _replay(request: Request, limit_s: float, wrapper: Sequence[str]) -> tuple[dict[tuple[str, str], Record], str]:
     """Records by criterion and falsifier, and why some may be missing."""
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(request.model_dump_json().encode())
         stdin.seek(0)
         # Files, not pipes: a process that a falsifier left behind may hold a pipe open for ever.
-        status = _run_to_the_end(limit_s, stdin, stdout, stderr)
+        status = _run_to_the_end(limit_s, wrapper, stdin, stdout, stderr)
         stdout.seek(0)
         records, faults = parse_records(stdout.read().splitlines())
         stderr.seek(0)
@@ -101,11 +103,13 @@ def _replay(request: Request, limit_s: float) -> tuple[dict[tuple[str, str], Rec
     return {(record.criterion, record.falsifier): record for record in records}, "; ".join(faults)
 
 
-def _run_to_the_end(limit_s: float, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> int | None:
+def _run_to_the_end(
+    limit_s: float, wrapper: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
+) -> int | None:
     """The exit status of the process that measures again, None if it took too long; nothing of it is left running."""
     with ending_orphans():
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            isolated_command("refute.judge.remeasure.worker"),
+            [*wrapper, *isolated_command("refute.judge.remeasure.worker")],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

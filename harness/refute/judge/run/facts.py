@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from refute.falsifier.origins import FalsifierOrigin
+from refute.isolation.containment import Containment
 from refute.spec.fields import Closed, Sha256
 
 
@@ -27,6 +28,24 @@ class RunFacts(Closed):
     falsifiers: dict[str, FalsifierOrigin] = Field(default_factory=dict)
     evidence_needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+
+
+class Contained(Closed):
+    """How code of the repository was contained: in pytest, as the gate that started it says, and in the process that
+    measured again, as the judge does."""
+
+    pytest: Containment = Containment.NONE
+    remeasured: Containment = Containment.NONE
+
+    @property
+    def least(self) -> Containment:
+        """What holds for both."""
+        return self.pytest if self.remeasured.reaches(self.pytest) else self.remeasured
+
+    @property
+    def sentence(self) -> str:
+        """Both, in words."""
+        return f"the repository's code was contained: {self.pytest} in pytest, {self.remeasured} when measured again"
 
 
 class Signer(Closed):

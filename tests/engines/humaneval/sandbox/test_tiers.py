@@ -266,6 +266,14 @@ def test_a_sandbox_that_leaves_kernel_settings_open_fails_its_probe(strongest: I
     )
 
 
+def test_a_sandbox_without_a_proc_contains_as_well(strongest: Isolation) -> None:
+    """What is left where the kernel lets nobody see a whole /proc, as in a container that covers part of its own."""
+    if strongest < Isolation.BUBBLEWRAP:
+        pytest.skip("needs a bubblewrap that works")
+    reports = [_try(jail, strict=True) for jail in bubblewrap_jails() if "--proc" not in jail.wrapper]
+    assert "passed" in [report.outcome for report in reports], reports
+
+
 @every_containing_tier
 def test_the_network_is_out_of_reach(judge: Judge, contained: Isolation) -> None:
     """A listener on the loopback interface sees no connection, whatever way the program tries."""

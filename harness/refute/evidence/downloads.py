@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from refute.errors import UsageError
 from refute.evidence.fetch import local_path
-from refute.spec.folders import cache_folder
+from refute.spec.folders import COMPLETE, older_transformers_folder
 from refute.spec.release import AtServer, GgufModel, Loaded, Release, Source
 
 
@@ -30,13 +29,15 @@ def _needs(release: Release, base: Path) -> Iterator[str]:
     sources |= {role: model.source for role, model in models.items() if isinstance(model, GgufModel)}
     yield from (f"distillation.{name}" for name, source in sources.items() if _is_absent(source, base))
     # Two generations of transformers read what is published; the older one's environment is made on first use.
-    if release.publication is not None and not any(_made()):
+    if release.publication is not None and not _is_made():
         yield "publication"
 
 
-def _made() -> Iterator[Path]:
-    with suppress(UsageError):  # no home folder, and so no cache
-        yield from cache_folder().glob("transformers-*/complete")
+def _is_made() -> bool:
+    try:
+        return (older_transformers_folder() / COMPLETE).is_file()
+    except UsageError:  # no home folder, and so no cache
+        return False
 
 
 def _is_absent(source: Source, base: Path) -> bool:

@@ -3,8 +3,10 @@ what it downloads, unless it is told otherwise."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,3 +63,22 @@ def cache_folder() -> Path:
             f"there is no folder for downloads: user {os.getuid()} has no home folder, and HOME is not set",
             hint="set REFUTE_CACHE to a folder for them",
         ) from error
+
+
+# The last of its generation; in an environment of its own, which is complete once it holds a file of that name.
+OLDER_TRANSFORMERS = "4.57.6"
+COMPLETE = "complete"
+
+
+def older_transformers_folder() -> Path:
+    """Where the environment with the older transformers is, or will be made, for this interpreter and what it finds.
+
+    Raises as `cache_folder` does.
+    """
+    here = hashlib.sha256("\n".join(installed_here()).encode()).hexdigest()[:12]
+    return cache_folder() / f"transformers-{OLDER_TRANSFORMERS}-{sys.implementation.cache_tag}-{here}"
+
+
+def installed_here() -> list[str]:
+    """The folders of installed distributions that this interpreter searches."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages") and Path(path).is_dir()]

@@ -144,7 +144,7 @@ def test_a_stranger_says_what_a_folder_is(folder: Path, tmp_path: Path) -> None:
 def test_an_environment_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an index there is no older transformers, and nothing half-made is taken for one."""
     monkeypatch.setenv("REFUTE_CACHE", str(tmp_path))
-    monkeypatch.setattr("refute.engines.model.generations.older_transformers.VERSION", "0.0.0.dev404")
+    monkeypatch.setattr("refute.engines.model.generations.older_transformers.OLDER_TRANSFORMERS", "0.0.0.dev404")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     for _ in range(2):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,35 +11,26 @@ from pathlib import Path
 
 from refute.errors import MissingInputsError
 from refute.isolation.environment import clean_environment
-from refute.spec.folders import cache_folder
+from refute.spec.folders import COMPLETE, OLDER_TRANSFORMERS, cache_folder, installed_here, older_transformers_folder
 
-# The last of its generation.
-VERSION = "4.57.6"
-_COMPLETE = "complete"
 _PATIENCE_S = 900
 
 
 def older_python() -> Path:
-    """The interpreter of an environment in which `import transformers` gives VERSION, made on first use.
+    """The interpreter of an environment in which `import transformers` gives OLDER_TRANSFORMERS, made on first use.
 
     Everything else that it needs and that is installed here, torch above all, it takes from here. Raises
     MissingInputsError where pip cannot make it, as without a network.
     """
-    outer = _installed_here()
-    here = hashlib.sha256("\n".join(outer).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"transformers-{VERSION}-{sys.implementation.cache_tag}-{here}"
+    folder = older_transformers_folder()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / _COMPLETE).is_file():
+        if not (folder / COMPLETE).is_file():
             shutil.rmtree(folder, ignore_errors=True)
-            _make(folder, outer)
-            (folder / _COMPLETE).touch()
+            _make(folder, installed_here())
+            (folder / COMPLETE).touch()
     return folder / "bin" / "python"
-
-
-def _installed_here() -> list[str]:
-    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages") and Path(path).is_dir()]
 
 
 def _make(folder: Path, outer: list[str]) -> None:
@@ -50,8 +40,8 @@ def _make(folder: Path, outer: list[str]) -> None:
     (site / "outer.pth").write_text("".join(f"{path}\n" for path in outer), encoding="utf-8")
     install = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
     _run(
-        [*install, "--disable-pip-version-check", "--no-input", f"transformers=={VERSION}"],
-        f"install transformers {VERSION}",
+        [*install, "--disable-pip-version-check", "--no-input", f"transformers=={OLDER_TRANSFORMERS}"],
+        f"install transformers {OLDER_TRANSFORMERS}",
     )
 
 

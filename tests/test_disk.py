@@ -45,7 +45,7 @@ def test_nothing_is_written_through_what_somebody_else_has_laid(
     assert ((own / "report.md").is_symlink(), victim.read_bytes()) == (False, b"before")
     monkeypatch.setattr(secrets, "token_hex", lambda size: "guessed")
     (own / f"report.md.guessed{FRESH}").symlink_to(victim)
-    with pytest.raises(UnwritableError):
+    with pytest.raises(UsageError, match="File exists"):
         write_whole(own / "report.md", b"text")
     assert victim.read_bytes() == b"before"
 

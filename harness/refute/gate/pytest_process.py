@@ -115,7 +115,8 @@ def _store(arguments: Sequence[str]) -> str:
 
 
 def _stores(named: str) -> Iterator[Path]:
-    yield from () if is_url(named) or not named else (Path(named),)
+    if named and not is_url(named):
+        yield Path(os.path.expanduser(named))  # noqa: PTH111  # pathlib's raises without a home
 
 
 def _downloads() -> Iterator[Path]:

@@ -64,7 +64,8 @@ def gate(
         judged_by.timestamp,
     )
     status = Status.DONE
-    for number, file in enumerate(releases := release or [None], start=1):
+    releases: Sequence[Path | None] = release or [None]
+    for number, file in enumerate(releases, start=1):
         ended = run_gate(file, context.args, judging, Access(network, writable or ()))
         status = _status(ended, accept_warn=accept_warn, exit_zero=exit_zero)
         if status is not Status.DONE or ended.signed.ruling is not Ruling.GO:

@@ -97,6 +97,21 @@ def test_of_several_readings_the_failing_one_farthest_from_its_bar_is_told() -> 
     assert telling([]) is None
 
 
+def test_a_go_shows_where_it_is_thinnest(predicate: Predicate) -> None:
+    """The held criteria closest to their bars in widths of their intervals; without an interval none has any."""
+    rulings = tuple(replace(each, outcome=Outcome.CORROBORATED) for each in predicate.verdict.criteria)
+    view = view_of(predicate.model_copy(update={"verdict": replace(predicate.verdict, criteria=rulings)}), "0" * 64)
+    found = {
+        "criterion-4": reading(9, ">= 3 x", 8, 10),
+        "criterion-7": reading(4, ">= 3 x", 3.5, 4.5),
+    }
+    given = {
+        row.anchor: (replace(found.get(row.anchor, reading(9, "> 3 x")), outcome=Outcome.CORROBORATED),)
+        for row in view.rows
+    }
+    assert [item.row.anchor for item in plain.narrowest(view, given)] == ["criterion-7", "criterion-4"]
+
+
 def test_bars_come_from_the_signed_specification_alone(predicate: Predicate) -> None:
     """A specification that cannot be read gives no bar, and no invented one."""
     assert len(readings_of(predicate.records, uses_in(predicate))) == 9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refute.judge.predicate.model import Predicate
@@ -15,6 +15,9 @@ from refute.report.page.rounding import bounds, gap, rounded
 from refute.report.view import Row, View
 from refute.report.wording import count
 from refute.spec.bars.threshold import Bar
+
+# By the anchors of the rows.
+Readings = Mapping[str, tuple[Reading, ...]]
 
 _MUST_BE = {"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "exactly"}
 _DECIDED = {
@@ -29,6 +32,7 @@ _FIXED = {
 }
 _CHECK = "refute report verdict.intoto.json --key PUB --check report.html"
 _ONCE = "The judge did not measure again."
+_NARROWEST = 3
 _PROVED_NOTHING = (Outcome.NOT_RUN, Outcome.SKIPPED)
 _BROKE = (Outcome.ERROR, Outcome.TIMEOUT)
 
@@ -70,13 +74,21 @@ def about_the_run(verdict: Verdict) -> tuple[str, ...]:
     return tuple(reason for reason in verdict.reasons if not reason.startswith(own))
 
 
-def shortfalls(view: View, readings: dict[str, tuple[Reading, ...]]) -> tuple[Shortfall, ...]:
+def shortfalls(view: View, readings: Readings) -> tuple[Shortfall, ...]:
     """Every criterion that counts and does not hold, worst first. `readings` are by the anchors of the rows."""
     return tuple(
         Shortfall(row, found_in(row, readings[row.anchor]))
         for row in view.rows
         if not row.ruling.holds and row.ruling.severity is not Severity.INFO
     )
+
+
+def narrowest(view: View, readings: Readings) -> tuple[Shortfall, ...]:
+    """The criteria that hold by the fewest widths of their interval, closest first: where a GO is thinnest."""
+    held = [(telling(readings[row.anchor]), row) for row in view.rows if row.ruling.corroborated]
+    close = [(found.distance, row) for found, row in held if found is not None and found.distance is not None]
+    close.sort(key=lambda pair: pair[0])
+    return tuple(Shortfall(row, found_in(row, readings[row.anchor])) for _, row in close[:_NARROWEST])
 
 
 def found_in(row: Row, readings: Sequence[Reading]) -> str:
@@ -135,20 +147,21 @@ def may_ship(predicate: Predicate) -> tuple[str, str]:
         return "Not on this signature", "A development key signed it, which vouches for nobody."
     if not predicate.remeasured:
         return "Not yet", "The judge did not measure again: these numbers are what the run recorded."
-    until = f"It is valid until {predicate.identity.valid_until}, for the files with the digest below and no others."
+    until = f"It is valid until {predicate.identity.valid_until}, for the files with that digest and no others."
     if ruling is Ruling.WARN:
         return "Only if somebody answers for it", f"Whoever ships it accepts what is listed here. {until}"
     return "Yes", until
 
 
 def who_says_so(predicate: Predicate) -> tuple[str, ...]:
-    """Who signed, who ran it, whether anybody measured again, and whether the bars were fixed before."""
+    """Who signed and ran it, about what, whether anybody measured again, and whether the bars were fixed before."""
     signer, state = predicate.signer, predicate.verdict.preregistration.state
     refused = predicate.verdict.ruling is Ruling.NO_GO
     once = "The judge ruled from the records: only GO and WARN are measured again." if refused else _ONCE
     development = ", a development key" if signer.development else ""
     return (
         f"Key {signer.key_id[:16]}…{development}, for operator {predicate.release.operator}, {predicate.evaluated_at}.",
+        f"It is about {predicate.subject.name}, SHA-256 {predicate.subject.sha256[:16]}….",
         "The judge measured everything again." if predicate.remeasured else once,
         _FIXED[state],
     )

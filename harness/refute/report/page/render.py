@@ -99,6 +99,7 @@ def _first_screen(view: View, uses: Uses) -> dict[str, object]:
         "decided": plain.decided(view.predicate.verdict),
         "about_the_run": plain.about_the_run(view.predicate.verdict),
         "shortfalls": plain.shortfalls(view, readings),
+        "narrowest": plain.narrowest(view, readings),
         "may_ship": plain.may_ship(view.predicate),
         "who_says_so": plain.who_says_so(view.predicate),
         "next_steps": plain.next_steps(view),

@@ -83,6 +83,10 @@ def test_objects_printed_one_behind_the_other_are_read(tmp_path: Path) -> None:
         (b"BZh91AY", "bzip2 that is cut or damaged"),
         (b"\xfd7zXZ\x00cut", "xz that is cut or damaged"),
         (bytes(257) + b"ustar\0", "a tar archive"),
+        (b"task_id,completion\nToy/0,return 1\n", "a table of CSV or TSV, where JSON is expected"),
+        (b"completion\ttask_id\nreturn 1\tToy/0\n", "a table of CSV or TSV, where JSON is expected"),
+        (b"- task_id: Toy/0\n  completion: x\n", "YAML, where JSON is expected"),
+        (b"{'task_id': 'Toy/0', 'completion': 'x'}\n", "values as Python shows them"),
         (b"\x80\x02]q\x00", "a pickle"),
     ],
 )

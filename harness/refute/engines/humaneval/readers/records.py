@@ -13,6 +13,12 @@ _DECODER = json.JSONDecoder()
 _IDS = ("task_id", "id", "name")
 # Keys of a row that has its id within.
 _HOLDERS = ("row", "doc", "vars", "instance")
+# How what is no JSON begins, and its name.
+_NO_JSON = (
+    (re.compile(rb"(?=[^\n]*[,\t])[^\n{\[:]*\btask_id\b[^\n:]*(?:\n|\Z)"), "a table of CSV or TSV"),
+    (re.compile(rb"(?:---\s+)?-?\s*task_id:"), "YAML"),
+    (re.compile(rb"[\[{(\s]+'"), "values as Python shows them"),
+)
 # What may stand before the first value: the array that is cut or has a comma too many; and between two.
 _BEFORE, _BETWEEN = re.compile(r"\s*\[?[\s\x1e]*"), re.compile(r"[\s\x1e,\]]*")
 
@@ -33,7 +39,16 @@ def records(data: bytes) -> list[Record]:
     found = (
         _lines(data) if document is None else (Record(number, value) for number, value in enumerate(values, start=1))
     )
-    return _last_filter([_opened(each) for each in found])
+    read = [_opened(each) for each in found]
+    if read and all(each.fault for each in read):
+        _refuse_by_name(data)
+    return _last_filter(read)
+
+
+def _refuse_by_name(data: bytes) -> None:
+    for beginning, name in _NO_JSON:
+        if beginning.match(data):
+            raise ValueError(f"{name}, where JSON is expected: write its rows as lines of JSON")
 
 
 def _opened(record: Record) -> Record:

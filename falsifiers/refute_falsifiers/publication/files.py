@@ -99,6 +99,11 @@ def weights_that_no_reader_takes_for_them(bench: Bench) -> None:
     _lay_out(bench, {"vocab.txt": _stored("a", length=0x0280)}, code_files=1)
 
 
+def weights_without_a_tensor(bench: Bench) -> None:
+    """A length that is written like a pickle's magic, before a header that names nothing to be read."""
+    _lay_out(bench, {"model.safetensors": _stored(length=0x0280)}, code_files=1)
+
+
 def training_arguments(bench: Bench) -> None:
     """transformers' Trainer leaves a pickle beside the model."""
     _lay_out(bench, {"training_args.bin": b"PK\x03\x04"}, code_files=1, foreign_files=1)
@@ -150,7 +155,7 @@ def nothing_staged(bench: Bench) -> None:
         *(known_bad(build) for build in (an_archive_named_safetensors, a_pickle_without_a_magic, training_arguments)),
         *(known_bad(build) for build in (a_secret, notes_of_the_hub, an_older_format)),
         *(known_bad(build) for build in (no_tokenizer, no_licence, an_empty_file)),
-        known_bad(weights_that_no_reader_takes_for_them),
+        *(known_bad(build) for build in (weights_that_no_reader_takes_for_them, weights_without_a_tensor)),
         known_unusable(nothing_staged, raises=ValueError),
     ),
 )

@@ -70,6 +70,7 @@ RIGHT = {
     "JSON text": json.dumps(BARE),
     "JSON with line ends in its text": f'Here:\n{{"code": "{BARE}"}}',
     "quotation without a fence": indent(BARE, "> "),
+    "quotation of a quotation": indent(BARE, ">> "),
     "quotation in prose": f"As you asked:\n\n{indent(BARE, '> ')}\n",
     "label": f"Answer: {BARE}",
     "label in bold": f"**Solution:** {BARE}\n\nDone.",

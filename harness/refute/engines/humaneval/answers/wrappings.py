@@ -142,9 +142,9 @@ def _console(text: str) -> Iterator[str]:
 
 
 def _quoted(text: str) -> Iterator[str]:
-    """Lines in a row that are marked as a quotation, as a mail's are."""
+    """Lines in a row that are marked as a quotation, or one of a quotation, as a mail's are; a console is none."""
     for lines in _QUOTATION.findall(text):
-        yield re.sub(r"^> ?", "", lines, flags=re.MULTILINE)
+        yield re.sub(r"^(?:>(?!>>) ?)+", "", lines, flags=re.MULTILINE)
 
 
 def _diff(text: str) -> Iterator[str]:

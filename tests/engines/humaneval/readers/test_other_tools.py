@@ -302,6 +302,16 @@ KEYS = [
     "scores",
     "passed",
     "id",
+    "model_response",
+    "conversations",
+    "graded_list",
+    "status",
+    "metadata",
+    "row",
+    "row_idx",
+    "columns",
+    "data",
+    "error",
 ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import refute
+from refute.falsifier.helpers import helpers_of
 
 ROOT = Path(__file__).parents[1]
 HARNESS = ROOT / "harness" / "refute"
@@ -188,12 +189,13 @@ def test_only_engines_and_auditors_use_torch() -> None:
 
 @pytest.mark.slow
 def test_falsifiers_import_what_a_user_may() -> None:
-    """Names of `refute.__all__`, the standard library, numpy: nothing that a third party could not use."""
+    """Names of `refute.__all__`, the standard library, numpy, helpers beside them: nothing that others cannot use."""
 
     def more(path: Path) -> set[str]:
         nodes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
         names = {alias.name for node in nodes if node.module == "refute" for alias in node.names}
         modules = set(imports(path)) - {f"refute.{name}" for name in refute.__all__} - {"refute"}
+        modules -= {f"refute_falsifiers.{path.parent.name}.{helper}" for helper in helpers_of(path)}
         foreign = {each for each in modules if each.split(".")[0] not in sys.stdlib_module_names | {"numpy"}}
         return names - set(refute.__all__) | foreign
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
 Rows = list[dict[str, Any]]
+Measure = Callable[[Context], Iterable[Measurement]]
 # Of each kind and run, or as many as there are answers.
 _CANARIES = 8
-_RUNS = ("humaneval_student", "humaneval_init", "humaneval_teacher", "humaneval_null")
+_MODELS = ("student", "init", "teacher", "null")
+
+
+def _runs(parameters: Mapping[str, Any]) -> list[str]:
+    return [f"humaneval_{model}" for model in str(parameters["models"]).split()]
 
 
 def _passed(row: dict[str, Any]) -> bool:
@@ -26,19 +31,20 @@ _OUTCOME_ONLY = {"passed": False, "outcome": "passed"}
 def _canaries(
     bench: Bench,
     *,
-    run: str = "humaneval_student",
+    run: str = "",
     failed: Mapping[str, Any] = _FAILED,
     kinds: tuple[str, ...] = ("right", "wrong"),
     left: int = 0,
     **wrong: int,
 ) -> None:
-    """Canaries of all runs, judged as the bars want it, but for the measurements in `wrong`, in one `run`.
+    """Canaries of all runs, judged as the bars want it, but for the measurements in `wrong`, in one `run`: the first.
 
     `failed`: what is written of right answers that do not pass; `left`: how many there are, where it is not enough.
     """
     found = bench.values({"right_failed": 0, "wrong_passed": 0}, wrong, low=0, whole=True)
-    passed = {"passed": True, "outcome": "passed"}
-    for each in _RUNS:
+    passed, runs = {"passed": True, "outcome": "passed"}, _runs(bench.parameters)
+    run = run or runs[0]
+    for each in runs:
         off = found if each == run else dict.fromkeys(found, 0)
         rows = [
             {"task_id": f"HumanEval/{n}#{kind}", **verdict}
@@ -109,23 +115,44 @@ def all_but_one_canary_left_out(bench: Bench) -> None:
     _canaries(bench, left=1)
 
 
+_MEASURES = {"right_failed": "answers", "wrong_passed": "answers"}
+_CONTROLS = (
+    known_good(canaries_judged_rightly),
+    known_bad(everything_passes_in_this_run),
+    known_bad(one_wrong_answer_passes),
+    known_bad(one_right_answer_fails),
+    known_bad(one_right_answer_that_half_passes),
+    known_bad(one_right_answer_passes_unflagged),
+    known_unusable(no_wrong_answer_was_judged, raises=ValueError),
+    known_unusable(all_but_one_canary_left_out, raises=ValueError),
+)
+_COMPARED = (
+    known_bad(the_init_is_held_down),
+    known_bad(everything_passes_for_the_teacher),
+    known_bad(nothing_passes_for_random_weights),
+)
+
+
+def _of_every_model(measure: Measure) -> Measure:
+    """The same falsifier once for each model alone, where not all of them are there."""
+    for model in _MODELS:
+        falsifier(
+            f"{model}-canaries",
+            needs=(f"humaneval_{model}",),
+            measures=_MEASURES,
+            parameters={"models": model},
+            controls=_CONTROLS,
+        )(measure)
+    return measure
+
+
+@_of_every_model
 @falsifier(
     "scorer-canaries",
-    needs=_RUNS,
-    measures={"right_failed": "answers", "wrong_passed": "answers"},
-    controls=(
-        known_good(canaries_judged_rightly),
-        known_bad(everything_passes_in_this_run),
-        known_bad(one_wrong_answer_passes),
-        known_bad(one_right_answer_fails),
-        known_bad(the_init_is_held_down),
-        known_bad(everything_passes_for_the_teacher),
-        known_bad(nothing_passes_for_random_weights),
-        known_bad(one_right_answer_that_half_passes),
-        known_bad(one_right_answer_passes_unflagged),
-        known_unusable(no_wrong_answer_was_judged, raises=ValueError),
-        known_unusable(all_but_one_canary_left_out, raises=ValueError),
-    ),
+    needs=tuple(f"humaneval_{model}" for model in _MODELS),
+    measures=_MEASURES,
+    parameters={"models": " ".join(_MODELS)},
+    controls=(*_CONTROLS, *_COMPARED),
 )
 def scorer_canaries(context: Context) -> Iterator[Measurement]:
     """Refuted when an answer known to be right fails, or a wrong one passes, in the runs that are compared."""
@@ -137,7 +164,7 @@ def scorer_canaries(context: Context) -> Iterator[Measurement]:
 def _known(context: Context, suffix: str) -> Rows:
     """The canaries of one kind of all runs. Raises ValueError for a run that has too few."""
     found: Rows = []
-    for run in _RUNS:
+    for run in _runs(context.parameters):
         evidence = context.evidence(run)
         own = [row for task, row in evidence.rows_by("canaries.jsonl", "task_id").items() if task.endswith(suffix)]
         due = min(_CANARIES, len(evidence.rows_by("samples.jsonl", "task_id")))

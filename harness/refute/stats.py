@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from fractions import Fraction
 
 from refute.outcome import Interval
@@ -78,6 +78,50 @@ def mean_interval(values: Sequence[float], *, level: float = LEVEL) -> tuple[flo
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     half = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(variance / n)
     return mean, Interval(mean - half, mean + half, level, "Student t")
+
+
+def clustered_mean(
+    values: Sequence[float], clusters: Sequence[Hashable], *, level: float = LEVEL
+) -> tuple[float, Interval]:
+    """Mean and interval of values of which those in one of `clusters` may be alike, such as windows of one file.
+
+    Bell and McCaffrey's (2002, Survey Methodology 28): the variance from sums of residuals by cluster, each sum scaled
+    by what its cluster takes from it, and Student's t. Its degrees of freedom are Satterthwaite's, the fewer of those
+    for values that are independent and those for values that are one within each cluster. With clusters of one value
+    each it is `mean_interval`. Raises ValueError below two clusters, and for a value that is not finite.
+    """
+    _check_level(level)
+    n, sizes = len(values), Counter(clusters)
+    if len(clusters) != n or len(sizes) < 2 or not all(math.isfinite(value) for value in values):
+        raise ValueError(
+            f"an interval needs finite values of at least two clusters, found {n} values in {len(sizes)} clusters"
+        )
+    from scipy.special import stdtrit
+
+    mean = math.fsum(values) / n
+    sums = dict.fromkeys(sizes, 0.0)
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] += value - mean
+    variance = math.fsum(sums[name] ** 2 / (1 - size / n) for name, size in sizes.items()) / n**2
+    freedom = min(_satterthwaite([*sizes.values()], alike=alike) for alike in (False, True))
+    half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
+    return mean, Interval(mean - half, mean + half, level, "Student t over clusters")
+
+
+def _satterthwaite(sizes: Sequence[int], *, alike: bool) -> float:
+    """Degrees of freedom of the variance of a mean over clusters of these sizes, whose values are one, or independent.
+
+    The variance is a sum of squares of weighted sums of the values; (tr M)² / tr M² of their covariance M.
+    """
+    import numpy as np
+
+    size = np.asarray(sizes, dtype=np.float64)
+    n, weight = size.sum(), size if alike else np.ones_like(size)
+    whole = (weight * size).sum() / n**2
+    shared = np.add.outer(weight, weight) / n - whole
+    scale = np.sqrt(1 - size / n)
+    covariance = (np.diag(weight * size) - shared * np.outer(size, size)) / np.outer(scale, scale)
+    return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 
 
 def sequential_share(
@@ -187,6 +231,37 @@ def _with_pseudo_values(
     square = math.fsum(value * value for value in values) + math.fsum(weight * value**2 for weight, value in pairs)
     half = _normal_quantile(level) * math.sqrt(max(square / n - mean * mean, 0.0) / n)
     return mean - half, mean + half
+
+
+def relative_change(new: Sequence[float], old: Sequence[float], *, level: float = LEVEL) -> tuple[float, Interval]:
+    """Change of the mean of `new` against that of `old`, paired, in percent of the latter, with its interval.
+
+    Fieller's (1954, J. R. Stat. Soc. B 16): the ratios r at which Student's t over new - r * old decides nothing.
+    Raises ValueError below two pairs, where `old` is not clearly above 0, so that no ratio is excluded, and where
+    neither varies, so that none can be.
+    """
+    _check_level(level)
+    n = len(new)
+    if n < 2 or len(old) != n:
+        raise ValueError(f"a relative change needs at least two pairs, found {n} and {len(old)} values")
+    from scipy.special import stdtrit
+
+    a, b = math.fsum(new) / n, math.fsum(old) / n
+    pairs = [(x - a, y - b) for x, y in zip(new, old, strict=True)]
+    scale = float(stdtrit(n - 1, (1 + level) / 2)) ** 2 / (n * (n - 1))
+    aa, bb, ab = (
+        scale * math.fsum(each)
+        for each in ([x * x for x, _ in pairs], [y * y for _, y in pairs], [x * y for x, y in pairs])
+    )
+    # r² (b² - bb) - 2 r (ab' - ab) + (a² - aa) <= 0
+    leading, middle = b * b - bb, a * b - ab
+    if b <= 0 or leading <= 0 or aa == bb == 0:
+        raise ValueError("the baseline is too near to 0, or too few items vary, for a change relative to it")
+    spread = math.sqrt(max(middle * middle - leading * (a * a - aa), 0.0))
+    low, high = ((middle - spread) / leading, (middle + spread) / leading)
+    change = a / b
+    low, high = min(low, change), max(high, change)
+    return 100 * (change - 1), Interval(100 * (low - 1), 100 * (high - 1), level, "Fieller")
 
 
 def mcnemar_p(gained: int, lost: int) -> float:

@@ -73,7 +73,7 @@ def test_a_wrong_key_is_refused_while_planning() -> None:
 def test_a_release_that_no_engine_can_run_is_refused_while_planning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row of the table that makes nonsense of a release: today a fault of the plan, found before hours are spent."""
     release = load_release(RELEASES / "quick.yaml").release
-    monkeypatch.setattr("refute.evidence.planned.configurations._problems", lambda _parts, _at: 7)
+    monkeypatch.setattr("refute.evidence.planned.configurations.problems_path", lambda _parts, _at: 7)
     with pytest.raises(
         UsageError, match="'corpus' got a configuration that CorpusConfig does not accept: problems_path"
     ):

@@ -15,8 +15,9 @@ from refute.evidence.key import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import input_digests, plan_release
 from refute.evidence.planned import humaneval_backend as plan_backends
+from refute.spec.fields import http_address
 from refute.spec.files import load_release
-from refute.spec.release import AtServer, Release, http_address
+from refute.spec.release import AtServer, Release
 
 RELEASES = Path(__file__).parents[2] / "specs" / "releases"
 SECRET = "hunter2"  # noqa: S105  # of nothing

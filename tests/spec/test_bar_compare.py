@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refute.outcome import Interval, Measurement, Outcome
+from refute.spec.bars.compare import compare_bars
 from refute.spec.bars.threshold import Bar, Threshold, decide, parse_bar
-from refute.spec.compare import compare_bars
 
 NUMBERS = [-1.5, 0.0, 0.25, 2.0]
 ORDER = [Outcome.FALSIFIED, Outcome.INCONCLUSIVE, Outcome.CORROBORATED]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refute.outcome import Direction, RunClass, Severity
-from refute.spec.bars.text import SequentialText, ThresholdText
-from refute.spec.compare import (
+from refute.spec.bars.compare import (
     compare_dates,
     compare_excuses,
     compare_run_classes,
@@ -14,6 +13,7 @@ from refute.spec.compare import (
     compare_thresholds,
     compare_timeouts,
 )
+from refute.spec.bars.text import SequentialText, ThresholdText
 
 LOOSER, TIGHTER, CHANGED, NEUTRAL = Direction.LOOSER, Direction.TIGHTER, Direction.CHANGED, Direction.NEUTRAL
 

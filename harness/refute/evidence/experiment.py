@@ -37,9 +37,10 @@ Configure = Callable[[Locate], Closed]
 
 
 class TakenFiles(Closed):
-    """The configuration of evidence that is a file, or all files below a folder, as they are."""
+    """The configuration of evidence that is a file, or all files below a folder, as they are, in its folder `into`."""
 
     path: str
+    into: str = ""
 
 
 class TakenText(Closed):

@@ -205,7 +205,7 @@ def _take_in(experiment: Experiment, out: Path) -> None:
     if isinstance(config, TakenText):
         (out / f"{experiment.name}.json").write_text(config.text, encoding="utf-8")
     elif isinstance(config, TakenFiles):
-        _link_files(Path(config.path), out)
+        _link_files(Path(config.path), out / config.into)
 
 
 def _link_files(path: Path, out: Path) -> None:

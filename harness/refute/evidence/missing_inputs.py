@@ -9,33 +9,68 @@ from pathlib import Path
 from refute.errors import MissingInputsError
 from refute.evidence.fetch import local_path
 from refute.evidence.planned.humaneval_backend import lacking_for_backend
-from refute.spec.release import FileCorpus, GgufModel, Loaded, ModelSource, Release
+from refute.evidence.planned.results import result_paths
+from refute.spec.release import (
+    Distillation,
+    Examined,
+    FileCorpus,
+    FinishedStudent,
+    GgufModel,
+    Loaded,
+    ModelSource,
+    Release,
+    TrainingRecord,
+)
 
 
 def missing_inputs(release: Release, base: Path) -> list[str]:
     """Files, folders and hardware that the release names and this machine lacks. Downloads are not counted."""
     lacking = [f"evidence.{name}: {fault}" for name, fault in evidence_faults(release, base).items()]
-    distillation = release.distillation
-    if distillation is None:
-        return lacking
-    places: dict[str, Path] = {}
-    _place(places, "teacher", distillation.teacher, base)
-    if isinstance(distillation.init, Loaded):
-        _place(places, "init", distillation.init.model, base)
-    if isinstance(distillation.corpus, FileCorpus):
-        places["corpus"] = base / Path(distillation.corpus.path).expanduser()
-    if distillation.humaneval.problems.path is not None:
-        places["humaneval.problems"] = local_path(distillation.humaneval.problems, base)
-    for role, source in distillation.gguf_files().items():
-        if source.path is not None:
-            places[f"humaneval.backend.{role}"] = local_path(source, base)
-    lacking += [f"distillation.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
-    lacking += [f"distillation.{line}" for line in lacking_for_backend(distillation)]
+    named = result_paths(release.results, base)
+    lacking += [f"{name}: {_short(path)}" for name, path in named.items() if not path.is_file()]
+    if release.student is not None:
+        lacking += _lacking("student", release.student, _places_of_student(release.student, base), base)
+    if release.distillation is not None:
+        lacking += _lacking(
+            "distillation", release.distillation, _places_of_distillation(release.distillation, base), base
+        )
+        lacking += [f"distillation.{line}" for line in lacking_for_backend(release.distillation)]
     if release.publication is not None:
         licence = base / Path(release.publication.licence_file).expanduser()
         lacking += [] if licence.is_file() else [f"publication.licence_file: {_short(licence)}"]
-    if distillation.device == "cuda" and not Path("/dev/nvidiactl").exists():
-        lacking.append("distillation.device: cuda, but this machine shows no NVIDIA device")
+    return lacking
+
+
+def _places_of_distillation(distillation: Distillation, base: Path) -> dict[str, Path]:
+    places = _model("teacher", distillation.teacher, base)
+    if isinstance(distillation.init, Loaded):
+        places |= _model("init", distillation.init.model, base)
+    if isinstance(distillation.corpus, FileCorpus):
+        places["corpus"] = base / Path(distillation.corpus.path).expanduser()
+    for role, source in distillation.gguf_files().items():
+        if source.path is not None:
+            places[f"humaneval.backend.{role}"] = local_path(source, base)
+    return places
+
+
+def _places_of_student(student: FinishedStudent, base: Path) -> dict[str, Path]:
+    places = dict[str, Path]()
+    for name, model in student.models().items():
+        places |= _model(name, model, base)
+    if isinstance(student.corpus, FileCorpus):
+        places["corpus"] = base / Path(student.corpus.path).expanduser()
+    if isinstance(student.training, TrainingRecord):
+        places["training"] = base / Path(student.training.path).expanduser()
+    return places
+
+
+def _lacking(part: str, examined: Examined, places: dict[str, Path], base: Path) -> list[str]:
+    """Of `places`, the problems' and the device, those that are not here, as lines about `part` of the release."""
+    if examined.humaneval.problems.path is not None:
+        places["humaneval.problems"] = local_path(examined.humaneval.problems, base)
+    lacking = [f"{part}.{name}: {_short(path)}" for name, path in sorted(places.items()) if not path.exists()]
+    if examined.device == "cuda" and not Path("/dev/nvidiactl").exists():
+        lacking.append(f"{part}.device: cuda, but this machine shows no NVIDIA device")
     return lacking
 
 
@@ -76,9 +111,7 @@ def _short(path: Path) -> str:
     return os.path.normpath(path)
 
 
-def _place(places: dict[str, Path], name: str, model: ModelSource, base: Path) -> None:
+def _model(name: str, model: ModelSource, base: Path) -> dict[str, Path]:
     if isinstance(model, GgufModel):
-        if model.source.path is not None:
-            places[name] = local_path(model.source, base)
-    else:
-        places[name] = base / Path(model.path).expanduser()
+        return {} if model.source.path is None else {name: local_path(model.source, base)}
+    return {name: base / Path(model.path).expanduser()}

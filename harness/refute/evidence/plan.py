@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,14 +10,16 @@ from refute.errors import UsageError
 from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, check_config
 from refute.evidence.planned.configurations import Parts
 from refute.evidence.planned.distillation import distillation_experiments, refuse_self_distillation
+from refute.evidence.planned.finished import finished_experiments, finished_inputs
 from refute.evidence.planned.publication import Publishing, publication_experiments
-from refute.evidence.sources import located_folder, located_model
+from refute.evidence.planned.results import result_paths, results_experiments
+from refute.evidence.sources import located_corpus, located_folder, located_model
 from refute.evidence.spec_demands import error_shares, sequential_design
 from refute.falsifier.registry import Falsifier
 from refute.spec.bars.sequential import Design
 from refute.spec.criteria import Spec
 from refute.spec.experiments.evidence_files import RELEASE
-from refute.spec.release import FileCorpus, Loaded, Release
+from refute.spec.release import Loaded, Release
 
 
 def plan_for(
@@ -56,10 +57,13 @@ def plan_release(
     built_in = [_release_itself(release), *others]
     if release.distillation is not None:
         refuse_self_distillation(release.distillation, base)
-        parts = Parts(release.distillation, base, sequential, error_shares)
+        parts = Parts(release.distillation, base, error_shares, sequential)
         built_in += distillation_experiments(parts)
         if release.publication is not None:
             built_in += publication_experiments(Publishing(release.release, release.publication, parts))
+    if release.student is not None:
+        built_in += finished_experiments(release.student, base, error_shares)
+    built_in += results_experiments(release.results, base)
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(
@@ -86,14 +90,13 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
         found["distillation.teacher"] = located_model(distillation.teacher, base).digest()
         if isinstance(distillation.init, Loaded):
             found["distillation.init"] = located_model(distillation.init.model, base).digest()
-        found["distillation.corpus"] = (
-            located_folder(base / Path(distillation.corpus.path).expanduser()).digest()
-            if isinstance(distillation.corpus, FileCorpus)
-            else f"standard library of Python {platform.python_version()}"
-        )
+        found["distillation.corpus"] = located_corpus(distillation.corpus, base).digest()
         found["distillation.humaneval.problems"] = distillation.humaneval.problems.sha256
         for role, source in distillation.gguf_files().items():
             found[f"distillation.humaneval.backend.{role}"] = source.sha256
+    if release.student is not None:
+        found |= finished_inputs(release.student, base)
+    found |= {name: located_folder(path).digest() for name, path in result_paths(release.results, base).items()}
     if release.publication is not None:
         licence = base / Path(release.publication.licence_file).expanduser()
         found["publication.licence_file"] = located_folder(licence).digest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from refute.errors import MissingInputsError
 from refute.evidence.experiment import Located
 from refute.evidence.fetch import fetch
 from refute.evidence.manifest import manifest_digest
-from refute.spec.release import GgufModel, ModelSource, Source
+from refute.spec.release import FileCorpus, GgufModel, ModelSource, Source, StdlibCorpus
 
 
 def located_folder(path: Path) -> Located:
@@ -35,6 +37,20 @@ def located_model(model: ModelSource, base: Path) -> Located:
         # The package that delivered the file says nothing about what is in it: only the digest enters.
         return located_file(model.source, base)
     return located_folder(base / Path(model.path).expanduser())
+
+
+def located_corpus(corpus: StdlibCorpus | FileCorpus, base: Path) -> Located:
+    """The folder of a corpus. The standard library is named by its interpreter, and read wherever that has it."""
+    if isinstance(corpus, FileCorpus):
+        return located_folder(base / Path(corpus.path).expanduser())
+    return Located(lambda: f"standard library of Python {platform.python_version()}", lambda: Path(os.__file__).parent)
+
+
+def identity_of(model: ModelSource, base: Path) -> str:
+    """Equal where a release names one model twice."""
+    if isinstance(model, GgufModel):
+        return model.source.sha256
+    return str((base / Path(model.path).expanduser()).resolve())
 
 
 def folder_digest(folder: Path) -> str:

@@ -13,6 +13,8 @@ from refute.disk import read_regular
 def helpers_of(file: Path) -> dict[str, Path]:
     """The files beside `file` that it imports by a name with one leading underscore, wherever in it; by that name.
 
+    In a package the name is the last part of a dotted one.
+
     What else it imports, and names for which there is no file, are not among them. Raises SyntaxError, and what
     reading raises.
     """
@@ -38,6 +40,6 @@ def code_digest(file: Path) -> str:
 def _imported(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(read_regular(file), str(file))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.rpartition(".")[2] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            yield node.module.rpartition(".")[2]

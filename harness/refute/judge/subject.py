@@ -34,7 +34,7 @@ def stage_subject(
 ) -> StagedSubject:
     """The subject that `release` names, from its evidence in `lines`; without that, the release file itself.
 
-    A model folder is told by its `model/` folder, or by having several files. Raises as `hash_model`.
+    Several files are a model folder, one is a file. Raises as `hash_model`.
     """
     line = lines.get(release.subject or "")
     if line is None:
@@ -42,9 +42,9 @@ def stage_subject(
         subject = Subject(kind="release_file", name=no_model_name(release), sha256=run_file.release.sha256)
         return StagedSubject(subject, None, (missing,) if release.subject is not None else ())
     folder = run.path / FOLDER
-    model = _copy(line, folder)
+    _copy(line, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if len(files) == 1 and not model:
+    if len(files) == 1:
         manifest = hash_model(files[0])
         subject = Subject(kind="evidence_file", name=files[0].name, sha256=file_sha256(files[0]))
         return StagedSubject(subject, model_facts(manifest))
@@ -84,8 +84,8 @@ def disagreement(signature: bytes, manifest: ModelManifest) -> str:
     )
 
 
-def _copy(line: EvidenceLine, folder: Path) -> bool:
-    """Link or copy the subject's files into an empty `folder`; whether they came from a `model/` folder."""
+def _copy(line: EvidenceLine, folder: Path) -> None:
+    """Link or copy the subject's files into an empty `folder`."""
     model = {name.removeprefix("model/") for name in line.files if name.startswith("model/")}
     source = Path(line.folder) / "model" if model else Path(line.folder)
     if folder.is_symlink():
@@ -94,7 +94,6 @@ def _copy(line: EvidenceLine, folder: Path) -> bool:
     for file in sorted(model or line.files):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(source / file, folder / file)
-    return bool(model)
 
 
 class Serialization(Closed):

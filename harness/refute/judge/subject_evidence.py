@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from refute.outcome import Record
 from refute.spec.criteria import Spec
-from refute.spec.experiments.evidence_files import STUDENT
+from refute.spec.experiments.evidence_files import RESULTS_OF_OTHERS, STUDENT
 from refute.spec.release import Release
 
 
@@ -27,7 +27,7 @@ def evidence_about(release: Release, needs: Mapping[str, Sequence[str]]) -> froz
     """The subject's evidence, and all that was made of it.
 
     `needs` says, by the name of each planned evidence, which other it was made of. A release without a subject is about
-    what it brings and the student that it distils: never about the gate's own evidence.
+    what it brings and its student: never about the gate's own evidence.
     """
     found = {release.subject} if release.subject is not None else _products(release)
     while more := {name for name, made_of in needs.items() if not found.isdisjoint(made_of)} - found:
@@ -41,4 +41,5 @@ def rests_on(records: Sequence[Record], evidence: frozenset[str]) -> bool:
 
 
 def _products(release: Release) -> set[str]:
-    return {*release.evidence, *([] if release.distillation is None else [STUDENT])}
+    has_student = release.distillation is not None or release.student is not None
+    return {*release.evidence, *([STUDENT] if has_student else []), *([RESULTS_OF_OTHERS] if release.results else [])}

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from refute.lock.model import LockedSpec, Promise
 from refute.outcome import Change, Direction
-from refute.spec.bars.text import ThresholdText
-from refute.spec.compare import (
+from refute.spec.bars.compare import (
     compare_dates,
     compare_excuses,
     compare_openness,
@@ -20,6 +19,7 @@ from refute.spec.compare import (
     compare_thresholds,
     compare_timeouts,
 )
+from refute.spec.bars.text import ThresholdText
 from refute.spec.criteria import Criterion, FalsifierUse
 
 Value = TypeVar("Value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from refute.errors import SpecError
 from refute.isolation.containment import Containment
 from refute.judge.predicate.exhibits import Exhibits
 from refute.judge.predicate.model import Predicate
@@ -12,6 +13,7 @@ from refute.judge.verdict import CriterionRuling, Verdict, WaiverState
 from refute.lock.state import LockState, Preregistration
 from refute.outcome import Ruling, RunClass, Severity
 from refute.report.wording import count, criterion_outcome
+from refute.spec.files import parse_release
 
 _SECTION_NUMBERS = range(1, 10)
 
@@ -43,6 +45,17 @@ def unopposed(verdict: Verdict) -> str:
     if verdict.ruling is Ruling.GO:
         return "Every blocking and warning criterion that applies was attacked and held."
     return "No reason was recorded."
+
+
+def training(predicate: Predicate) -> str:
+    """Who saw the student being trained; empty where the gate trained it, or there is none."""
+    try:
+        student = parse_release(predicate.release.text, predicate.release.name).student
+    except SpecError:  # of a version whose releases this one cannot read: they name no finished student
+        return ""
+    if student is None:
+        return ""
+    return "training not observed" if student.training == "elsewhere" else "training claimed, not observed"
 
 
 def preregistration(found: Preregistration) -> str:
@@ -85,6 +98,8 @@ def _warnings(predicate: Predicate) -> Iterable[str]:
             f"Run class {release.run_class.value}: a criterion that needs a larger run is measured and "
             "shown, but not discharged."
         )
+    if seen := training(predicate):
+        yield f"A finished student, {seen}: nothing here says how it was made."
     if predicate.subject.kind == "release_file":
         yield "No model was produced: the verdict is about the release file alone."
     elif verdict.subject_unread:

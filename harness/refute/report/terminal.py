@@ -14,6 +14,7 @@ from refute.escaping import clip
 from refute.judge.predicate.model import Predicate
 from refute.outcome import Outcome
 from refute.report.layout import Layout
+from refute.report.sentences import training
 from refute.report.view import Row, View, view_of
 from refute.report.wording import SIGNS, measurement, outcome, waiver
 
@@ -109,7 +110,8 @@ def _about(view: View) -> str:
     release, verdict = view.predicate.release, view.predicate.verdict
     tally = ", ".join(f"{amount} {word}" for word, amount in view.tally) or "no criterion"
     controls = f"{verdict.controls_behaved} of {verdict.controls_total} controls behaved"
-    return f"release {clip(release.id, 60)}, run class {release.run_class.value}; {tally}; {controls}"
+    seen = f", {found}" if (found := training(view.predicate)) else ""
+    return f"release {clip(release.id, 60)}, run class {release.run_class.value}{seen}; {tally}; {controls}"
 
 
 def _lists(view: View) -> Iterable[tuple[str, list[str]]]:

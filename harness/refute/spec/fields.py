@@ -1,9 +1,11 @@
-"""Field types that files share (closed models, digests, ids, UTC times), and why a model refused a file."""
+"""Field types that files share (closed models, digests, ids, addresses, UTC times), and why a model refused a file."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +27,37 @@ def first_fault(error: ValidationError) -> str:
     """The first thing that pydantic refused, as `key.of.the.field: why`; `the whole: why` where no field is named."""
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+
+
+def http_address(text: str) -> str:
+    """`text`, if it is the address of an HTTP server and may be shown to anybody.
+
+    Raises ValueError, which does not repeat the text, for anything else: user, password, query or fragment.
+    """
+    if not _is_http(text):
+        raise ValueError("this is no HTTP address, such as http://localhost:8000/v1")
+    if any(sign in text for sign in "@?#"):
+        raise ValueError(
+            "an address becomes evidence, and must not carry a user, a password, a query or a fragment:"
+            " put the key into an environment variable, and name that"
+        )
+    return text
+
+
+def _is_http(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0  # reading the port fails where it is no number
+    except ValueError:
+        return False
+    return named and parts.scheme in ("http", "https") and text.isascii() and text.isprintable()
+
+
+def environment_variable(text: str) -> str:
+    """`text`, if it may name an environment variable. Raises ValueError, which does not repeat the text."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("expected the name of an environment variable that holds the key, and never the key itself")
+    return text
 
 
 def utc_now() -> str:

@@ -56,10 +56,15 @@ def refuse_outputs_inside(loaded: LoadedRelease, outputs: Path) -> None:
     distillation = loaded.release.distillation
     if distillation is not None:
         init = distillation.init.model if isinstance(distillation.init, Loaded) else None
-        models = {"teacher": distillation.teacher, "init": init}
-        named |= {f"distillation.{name}": model.path for name, model in models.items() if isinstance(model, HfModel)}
+        taught = {"teacher": distillation.teacher, "init": init}
+        named |= {f"distillation.{name}": model.path for name, model in taught.items() if isinstance(model, HfModel)}
         if isinstance(distillation.corpus, FileCorpus):
             named["distillation.corpus"] = distillation.corpus.path
+    if (student := loaded.release.student) is not None:
+        models = student.models().items()
+        named |= {f"student.{name}": model.path for name, model in models if isinstance(model, HfModel)}
+        if isinstance(student.corpus, FileCorpus):
+            named["student.corpus"] = student.corpus.path
     for name, path in sorted(named.items()):
         if outputs.resolve().is_relative_to(resolve(loaded, path).resolve()):
             raise UsageError(

@@ -6,16 +6,15 @@ seconds or mebibytes, as their names say. Paths are relative to the release file
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from refute.outcome import RunClass
-from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share
+from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share, environment_variable, http_address
 from refute.spec.publication import Publication
+from refute.spec.results import Benchmark, BenchmarkResults
 
 
 class Source(Closed):
@@ -144,36 +143,6 @@ class Training(Closed):
         return self
 
 
-def http_address(text: str) -> str:
-    """`text`, if it is the address of an HTTP server and may be shown to anybody.
-
-    Raises ValueError, which does not repeat the text, for anything else: user, password, query or fragment.
-    """
-    if not _is_http(text):
-        raise ValueError("this is no HTTP address, such as http://localhost:8000/v1")
-    if any(sign in text for sign in "@?#"):
-        raise ValueError(
-            "an address becomes evidence, and must not carry a user, a password, a query or a fragment:"
-            " put the key into an environment variable, and name that"
-        )
-    return text
-
-
-def _is_http(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        named = bool(parts.hostname) and parts.port != 0  # reading the port fails where it is no number
-    except ValueError:
-        return False
-    return named and parts.scheme in ("http", "https") and text.isascii() and text.isprintable()
-
-
-def _environment_variable(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError("expected the name of an environment variable that holds the key, and never the key itself")
-    return text
-
-
 class InTransformers(Closed):
     """Models are loaded by transformers, in float32, on the release's device."""
 
@@ -209,7 +178,7 @@ class AtServer(Closed):
     concurrency: Positive = 8
     attempts: Positive = 16
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    key_variable: Annotated[str, AfterValidator(_environment_variable)] | None = None
+    key_variable: Annotated[str, AfterValidator(environment_variable)] | None = None
 
     @model_validator(mode="after")
     def _three_models(self) -> Self:
@@ -258,7 +227,19 @@ class Limits(Closed):
     humaneval_s: Positive = 1800
 
 
-class Distillation(Closed):
+Corpus = Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+
+
+class Examined(Closed):
+    """What a student is put to, wherever it was trained, and the machine that does it."""
+
+    humaneval: HumanEval
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+    limits: Limits = Limits()
+
+
+class Distillation(Examined):
     """A distillation to be run and judged by the built-in engines.
 
     `processes` train together under torchrun, each with `threads`, or a GPU of its own.
@@ -266,13 +247,9 @@ class Distillation(Closed):
 
     teacher: ModelSource
     init: Annotated[DepthPruned | Loaded, Field(discriminator="method")]
-    corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
+    corpus: Corpus
     training: Training
-    humaneval: HumanEval
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: Positive = 2
     processes: Positive = 1
-    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _files_for_llama_cpp(self) -> Self:
@@ -301,6 +278,43 @@ class Distillation(Closed):
         own = self.teacher.source if isinstance(self.teacher, GgufModel) else None
         teacher = backend.teacher or own
         return {"init": backend.init, "student": backend.student} | ({} if teacher is None else {"teacher": teacher})
+
+
+class TrainingRecord(Closed):
+    """What a trainer left about its run: a claim. `trainer_state` is Hugging Face's file, `jsonl` one object a step."""
+
+    format: Literal["trainer_state", "jsonl"]
+    path: str
+
+
+class FinishedStudent(Examined):
+    """A student that somebody else has trained, to be judged by its files.
+
+    With a `corpus` it is scored on held-out text, and beside it the `teacher` and the `init` that are named. How it was
+    trained nobody here has seen: `training` is `elsewhere`, or a record that is taken for a claim.
+    """
+
+    model: ModelSource
+    teacher: ModelSource | None = None
+    init: ModelSource | None = None
+    corpus: Corpus | None = None
+    seq_len: Annotated[int, Field(ge=2)] = 128
+    eval_windows: Positive = 24
+    training: Literal["elsewhere"] | TrainingRecord = "elsewhere"
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        named = [name for name in ("teacher", "init") if getattr(self, name) is not None]
+        if named and self.corpus is None:
+            raise ValueError(f"`{named[0]}` needs `corpus`: it is compared with the student on held-out text")
+        if self.humaneval.backend.kind != "transformers":
+            raise ValueError("humaneval.backend: a finished student answers in transformers")
+        return self
+
+    def models(self) -> dict[str, ModelSource]:
+        """The models that are named, by what they are to each other."""
+        found = {"model": self.model, "teacher": self.teacher, "init": self.init}
+        return {name: model for name, model in found.items() if model is not None}
 
 
 class ConsumerAttestation(Closed):
@@ -341,7 +355,8 @@ Page = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*\.md|(LICENSE|
 
 
 class Release(Closed):
-    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read.
+    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read, `results` what
+    other tools have measured, by benchmark.
 
     `valid_days`: how long after it was made a verdict may be relied upon. `may_be_added`: pages that may be laid beside
     the subject's files at publication, and leave it the model that was judged.
@@ -357,13 +372,19 @@ class Release(Closed):
     may_be_added: tuple[Page, ...] = ()
     evidence: dict[str, str] = Field(default={})
     distillation: Distillation | None = None
+    student: FinishedStudent | None = None
+    results: dict[Benchmark, BenchmarkResults] = Field(default={})
     publication: Publication | None = None
     requires_verdict: tuple[RequiredVerdict, ...] = ()
 
     @model_validator(mode="after")
     def _something_to_judge(self) -> Self:
-        if not self.evidence and self.distillation is None:
-            raise ValueError("a release needs `evidence`, `distillation` or both: nothing to judge")
+        if not (self.evidence or self.results or self.distillation or self.student):
+            raise ValueError("a release needs `evidence`, `results`, `distillation` or `student`: nothing to judge")
+        if self.distillation is not None and self.student is not None:
+            raise ValueError(
+                "`distillation` makes a student, and `student` names one that is finished: name one of both"
+            )
         if self.publication is not None and self.distillation is None:
             raise ValueError("`publication` needs `distillation`: what is published is the student")
         for name, path in self.evidence.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from refute.cli.commands.init_student import judged_files
 from refute.cli.console import print_json
 from refute.cli.options import Json
 from refute.disk import writing
@@ -20,16 +21,33 @@ from refute.errors import UsageError
 
 def init(
     folder: Annotated[Path, typer.Argument(help="An empty folder, or one without specs/.")] = Path(),
+    student: Annotated[
+        Path | None, typer.Option(help="A finished model, a Hugging Face folder or a GGUF file: the gate is about it.")
+    ] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="What an evaluation tool wrote item by item; give it for each benchmark.")
+    ] = None,
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="The same of a model that it must not be worse than, by benchmark.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Scaffold a working example: specs/, falsifiers/, a release, evidence to judge, schemas for editors."""
-    written = scaffold(folder)
+    """Scaffold a working example: specs/, falsifiers/, a release, evidence to judge, schemas for editors.
+
+    With --student a gate on a model that was trained elsewhere, with --results one on what other tools have measured,
+    and nothing to fill in: `refute gate` judges it.
+    """
+    if baseline and not results:
+        raise UsageError("--baseline is compared with --results", hint="name both")
+    given = None if student is None and not results else (student, results or [], baseline or [])
+    written = scaffold(folder, given)
     if as_json:
         print_json({"written": [str(path) for path in written]})
         return
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo(_NEXT if folder == Path() else f"cd {folder}\n{_NEXT}")
+    following = _NEXT if given is None else _NEXT_FOR_STUDENT
+    typer.echo(following if folder == Path() else f"cd {folder}\n{following}")
 
 
 _GITIGNORE = ".gitignore"
@@ -51,14 +69,27 @@ _NEXT = """next:
 docs/falsifiers.md of refute says how to write a falsifier of your own"""
 
 
-def scaffold(folder: Path) -> list[Path]:
-    """Write the example below `folder` and return what was written. Never overwrites: raises UsageError first.
+_NEXT_FOR_STUDENT = """next:
+  refute gate                   tries to refute it, and signs a verdict
+  refute check                  says what is missing, without running anything
+docs/student.md of refute says what is measured, which results are read, and how to name teacher, init and record"""
+
+
+# A finished model if there is one, results of other tools, and those of a baseline.
+Given = tuple[Path | None, Sequence[Path], Sequence[Path]]
+
+
+def scaffold(folder: Path, given: Given | None = None) -> list[Path]:
+    """Write the example, or a gate on what is `given`, below `folder`; return what was written.
+
+    Never overwrites: raises UsageError first.
 
     Only a .gitignore that is there gets a line more, where it does not ignore yet what refute writes.
 
     All of it is written or nothing. Raises as `disk.unwritable` says where it cannot.
     """
-    targets = {folder / name: content for name, content in _files().items()}
+    found = _files() if given is None else _with_schemas(judged_files(*given, folder))
+    targets = {folder / name: content for name, content in found.items()}
     taken = [str(target) for target in targets if os.path.lexists(target)]
     if taken:
         raise UsageError(f"these files exist already: {', '.join(taken)}", hint="run `refute init` in an empty folder")
@@ -113,11 +144,15 @@ def ignore_runs(folder: Path) -> bool:
 
 def _files() -> dict[Path, bytes]:
     """The example's files by their place, and the schemas that its YAML files name."""
-    from refute.check.schemas import schemas
-
     with as_file(files("refute.cli") / "example") as example:
         sources = sorted(p for p in example.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        found = {path.relative_to(example): path.read_bytes() for path in sources}
+        return _with_schemas({path.relative_to(example): path.read_bytes() for path in sources})
+
+
+def _with_schemas(found: dict[Path, bytes]) -> dict[Path, bytes]:
+    """`found`, and the schemas that are named there."""
+    from refute.check.schemas import schemas
+
     named = b"".join(found.values())
     written = {_SCHEMAS / name: text.encode() for name, text in schemas().items() if f"schema/{name}".encode() in named}
     return found | written

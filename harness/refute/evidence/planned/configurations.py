@@ -13,17 +13,37 @@ from refute.spec.bars.sequential import Design
 from refute.spec.experiments import distill, humaneval
 from refute.spec.experiments import evidence_files as names
 from refute.spec.experiments.evidence.humaneval import Boundary, SequentialRule
-from refute.spec.release import DepthPruned, Distillation, FileCorpus, GgufModel, HfModel, HumanEval, Loaded, Training
+from refute.spec.release import (
+    DepthPruned,
+    Distillation,
+    Examined,
+    FileCorpus,
+    GgufModel,
+    HfModel,
+    HumanEval,
+    Loaded,
+    ModelSource,
+    StdlibCorpus,
+    Training,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What configurations are made of: a distillation, the folder of its release file, what specs demand of runs."""
+class Grounds:
+    """What configurations are made of: what a student is put to, the folder of its release file, and which share of
+    problems may have no verdict, by evidence."""
+
+    release: Examined
+    base: Path
+    error_shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Grounds):
+    """Those of a distillation, and the sequential test that specs demand of its student."""
 
     release: Distillation
-    base: Path
     sequential: Design | None
-    error_shares: Mapping[str, float]
 
     @property
     def quantised(self) -> bool:
@@ -40,16 +60,16 @@ def corpus(parts: Parts, at: Locate) -> distill.CorpusConfig:
     """The corpus in windows of the training's length, by the teacher's tokenizer."""
     return distill.CorpusConfig(
         corpus=parts.release.corpus,
-        path=_corpus_path(parts, at),
+        path=corpus_path(parts.release.corpus, parts.base, at),
         seq_len=parts.release.training.seq_len,
-        problems_path=_problems(parts, at),
+        problems_path=problems_path(parts, at),
         tokenizer=_tokenizer(parts, at),
     )
 
 
 def contamination(parts: Parts, at: Locate) -> distill.OverlapConfig:
     """The tokenizer of the corpus, and the benchmark that is looked for."""
-    return distill.OverlapConfig(problems_path=_problems(parts, at), tokenizer=_tokenizer(parts, at))
+    return distill.OverlapConfig(problems_path=problems_path(parts, at), tokenizer=_tokenizer(parts, at))
 
 
 def init(parts: Parts, at: Locate) -> distill.InitConfig:
@@ -93,8 +113,8 @@ def corpus_audit(parts: Parts, at: Locate) -> distill.CorpusAuditConfig:
     """What `corpus` was told, to be found by other means."""
     return distill.CorpusAuditConfig(
         corpus=parts.release.corpus,
-        path=_corpus_path(parts, at),
-        problems_path=_problems(parts, at),
+        path=corpus_path(parts.release.corpus, parts.base, at),
+        problems_path=problems_path(parts, at),
         tokenizer=_teacher(parts, at),
     )
 
@@ -131,32 +151,32 @@ def ce_control_redo(parts: Parts, at: Locate) -> distill.RedoConfig:
 
 def humaneval_calibration(parts: Parts, at: Locate) -> humaneval.CalibrateConfig:
     """The scorer's settings; nobody answers."""
-    return humaneval.CalibrateConfig(humaneval=_settings(parts), problems_path=_problems(parts, at))
+    return humaneval.CalibrateConfig(humaneval=settings(parts), problems_path=problems_path(parts, at))
 
 
 def humaneval_teacher(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     """The teacher answers."""
     place = _teacher(parts, at)
     model = humaneval.SourceModel(kind="source", model=place.model, path=place.path)
-    return _evaluation(parts, at, names.HUMANEVAL_TEACHER, model, backend_of(parts.release, "teacher", parts.base, at))
+    return evaluation(parts, at, names.HUMANEVAL_TEACHER, model, backend_of(parts.release, "teacher", parts.base, at))
 
 
 def humaneval_init(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     """The init answers."""
     model = humaneval.EvidenceModel(kind="evidence", name=names.INIT)
-    return _evaluation(parts, at, names.HUMANEVAL_INIT, model, backend_of(parts.release, "init", parts.base, at))
+    return evaluation(parts, at, names.HUMANEVAL_INIT, model, backend_of(parts.release, "init", parts.base, at))
 
 
 def humaneval_student(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     """The student answers."""
     model = humaneval.EvidenceModel(kind="evidence", name=names.STUDENT)
-    return _evaluation(parts, at, names.HUMANEVAL_STUDENT, model, backend_of(parts.release, "student", parts.base, at))
+    return evaluation(parts, at, names.HUMANEVAL_STUDENT, model, backend_of(parts.release, "student", parts.base, at))
 
 
 def humaneval_null(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     """Random weights answer, a few problems, always in transformers."""
     model = humaneval.RandomModel(kind="random", name=names.INIT, layers=2, seed=17)
-    found = _evaluation(parts, at, names.HUMANEVAL_NULL, model, None)
+    found = evaluation(parts, at, names.HUMANEVAL_NULL, model, None)
     return found.model_copy(update={"limit": parts.release.humaneval.null_limit})
 
 
@@ -191,22 +211,22 @@ def humaneval_sequential(parts: Parts, at: Locate) -> humaneval.UntilDecidedConf
 
 def humaneval_replay_teacher(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     """The teacher's answers again."""
-    return _replay(parts, at, names.HUMANEVAL_TEACHER, humaneval_teacher(parts, at))
+    return replay(parts, at, names.HUMANEVAL_TEACHER, humaneval_teacher(parts, at))
 
 
 def humaneval_replay_init(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     """The init's answers again."""
-    return _replay(parts, at, names.HUMANEVAL_INIT, humaneval_init(parts, at))
+    return replay(parts, at, names.HUMANEVAL_INIT, humaneval_init(parts, at))
 
 
 def humaneval_replay_student(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     """The student's answers again."""
-    return _replay(parts, at, names.HUMANEVAL_STUDENT, humaneval_student(parts, at))
+    return replay(parts, at, names.HUMANEVAL_STUDENT, humaneval_student(parts, at))
 
 
 def humaneval_replay_null(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     """The answers of random weights again."""
-    return _replay(parts, at, names.HUMANEVAL_NULL, humaneval_null(parts, at))
+    return replay(parts, at, names.HUMANEVAL_NULL, humaneval_null(parts, at))
 
 
 def memorisation(parts: Parts, at: Locate) -> humaneval.MemorisationConfig:
@@ -216,25 +236,30 @@ def memorisation(parts: Parts, at: Locate) -> humaneval.MemorisationConfig:
         teacher=humaneval.SourceModel(kind="source", model=place.model, path=place.path),
         init=humaneval.EvidenceModel(kind="evidence", name=names.INIT),
         student=humaneval.EvidenceModel(kind="evidence", name=names.STUDENT),
-        problems_path=_problems(parts, at),
+        problems_path=problems_path(parts, at),
         tasks_at_most=humaneval.MEMORISED if limit is None else max(humaneval.TAUGHT, min(humaneval.MEMORISED, limit)),
         device=parts.release.device,
         threads=parts.release.threads,
     )
 
 
+def original(model: ModelSource, base: Path, at: Locate) -> distill.TeacherPlace:
+    """A model as the release names it."""
+    return distill.TeacherPlace(model=model, path=at(located_model(model, base)))
+
+
+def from_evidence(name: str, at: Locate) -> distill.TeacherPlace:
+    """The model folder of the evidence `name`."""
+    return distill.TeacherPlace(model=HfModel(format="hf", path="model"), path=at(FromEvidence(name, "model")))
+
+
 def _original(parts: Parts, at: Locate) -> distill.TeacherPlace:
-    """The teacher as the release names it."""
-    model = parts.release.teacher
-    return distill.TeacherPlace(model=model, path=at(located_model(model, parts.base)))
+    return original(parts.release.teacher, parts.base, at)
 
 
 def _teacher(parts: Parts, at: Locate) -> distill.TeacherPlace:
     """The teacher as most load it: transformers takes seconds to minutes over a GGUF, so it is dequantised once."""
-    if not parts.quantised:
-        return _original(parts, at)
-    path = at(FromEvidence(names.TEACHER, "model"))
-    return distill.TeacherPlace(model=HfModel(format="hf", path="model"), path=path)
+    return from_evidence(names.TEACHER, at) if parts.quantised else _original(parts, at)
 
 
 def _supervisor(parts: Parts, at: Locate) -> distill.TeacherPlace:
@@ -249,18 +274,19 @@ def _tokenizer(parts: Parts, at: Locate) -> distill.SourceTokenizer:
     return distill.SourceTokenizer(kind="source", model=place.model, path=place.path)
 
 
-def _corpus_path(parts: Parts, at: Locate) -> str | None:
-    declared = parts.release.corpus
+def corpus_path(declared: StdlibCorpus | FileCorpus, base: Path, at: Locate) -> str | None:
+    """Where the files of a corpus are, None for the library of the interpreter."""
     if not isinstance(declared, FileCorpus):
         return None
-    return at(located_folder(parts.base / Path(declared.path).expanduser()))
+    return at(located_folder(base / Path(declared.path).expanduser()))
 
 
-def _problems(parts: Parts, at: Locate) -> str:
+def problems_path(parts: Grounds, at: Locate) -> str:
+    """Where the benchmark's problems are."""
     return at(located_file(parts.release.humaneval.problems, parts.base))
 
 
-def _settings(parts: Parts) -> HumanEval:
+def settings(parts: Grounds) -> HumanEval:
     """How problems are put and executed, whoever answers them: the backend is stated apart, by model."""
     return HumanEval.model_validate(parts.release.humaneval.model_dump(exclude={"backend"}))
 
@@ -296,14 +322,15 @@ def _redo(parts: Parts, at: Locate, run: distill.TrainingName, training: Trainin
     )
 
 
-def _evaluation(
-    parts: Parts, at: Locate, name: str, model: humaneval.ModelChoice, backend: humaneval.Backend | None
+def evaluation(
+    parts: Grounds, at: Locate, name: str, model: humaneval.ModelChoice, backend: humaneval.Backend | None
 ) -> humaneval.EvaluateConfig:
+    """`model` answers all problems that the release puts; the evidence is called `name`."""
     return humaneval.EvaluateConfig(
         model=model,
-        humaneval=_settings(parts),
+        humaneval=settings(parts),
         backend=backend,
-        problems_path=_problems(parts, at),
+        problems_path=problems_path(parts, at),
         limit=parts.release.humaneval.limit,
         allowed_error_share=parts.error_shares.get(name, 0.0),
         device=parts.release.device,
@@ -311,13 +338,13 @@ def _evaluation(
     )
 
 
-def _replay(parts: Parts, at: Locate, run: str, asked: humaneval.EvaluateConfig) -> humaneval.ReplayConfig:
+def replay(parts: Grounds, at: Locate, run: str, asked: humaneval.EvaluateConfig) -> humaneval.ReplayConfig:
     """What `asked` was told, for whoever makes the answers of `run` again: always in transformers."""
     return humaneval.ReplayConfig(
         model=asked.model,
         run=run,
-        humaneval=_settings(parts),
-        problems_path=_problems(parts, at),
+        humaneval=settings(parts),
+        problems_path=problems_path(parts, at),
         limit=asked.limit,
         backend=asked.backend.kind if asked.backend else "transformers",
         device=parts.release.device,

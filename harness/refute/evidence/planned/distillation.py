@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from refute.errors import UsageError
 from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.planned import configurations
-from refute.evidence.planned.configurations import Parts
+from refute.evidence.planned.configurations import Grounds, Parts
 from refute.evidence.planned.humaneval_backend import key_variables
+from refute.evidence.sources import identity_of
 from refute.spec.experiments import evidence_files as names
 from refute.spec.fields import Closed
-from refute.spec.release import Distillation, GgufModel, Limits, Loaded, ModelSource
+from refute.spec.release import Distillation, Limits, Loaded
 
 
 class Kind(Enum):
@@ -43,8 +45,11 @@ class Kind(Enum):
         }[self]
 
 
+AnyParts = TypeVar("AnyParts", bound=Grounds)
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Generic[AnyParts]):
     """One experiment: its name, what a console calls it, its function in the engine, the evidence that it builds on.
 
     `configure` makes its configuration. Where `planned` says no, the release has no such experiment, and nobody who
@@ -56,8 +61,8 @@ class Row:
     kind: Kind
     function: str
     needs: tuple[str, ...]
-    configure: Callable[[Parts, Locate], Closed]
-    planned: Callable[[Parts], bool] = lambda _parts: True
+    configure: Callable[[AnyParts, Locate], Closed]
+    planned: Callable[[AnyParts], bool] = lambda _parts: True
 
     @property
     def entry(self) -> str:
@@ -284,10 +289,15 @@ ROWS = (
 
 
 def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
-    """The experiments of `parts`, in the order of the table."""
-    left_out = {row.name for row in ROWS if not row.planned(parts)}
+    """The experiments of a distillation."""
+    return experiments_of(ROWS, parts)
+
+
+def experiments_of(rows: Sequence[Row[AnyParts]], parts: AnyParts) -> Iterator[Experiment]:
+    """The experiments of `parts`, in the order of the table `rows`."""
+    left_out = {row.name for row in rows if not row.planned(parts)}
     secrets = key_variables(parts.release)
-    for row in ROWS:
+    for row in rows:
         if row.name not in left_out:
             yield Experiment(
                 row.name,
@@ -302,16 +312,10 @@ def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
 
 def refuse_self_distillation(distillation: Distillation, base: Path) -> None:
     """Raises UsageError where teacher and init are one model."""
-    if isinstance(distillation.init, Loaded) and _identity(distillation.teacher, base) == _identity(
+    if isinstance(distillation.init, Loaded) and identity_of(distillation.teacher, base) == identity_of(
         distillation.init.model, base
     ):
         raise UsageError(
             "teacher and init are the same model: the KL term would be zero and nothing would be distilled",
             hint="name a larger teacher or another init",
         )
-
-
-def _identity(model: ModelSource, base: Path) -> str:
-    return (
-        model.source.sha256 if isinstance(model, GgufModel) else str((base / Path(model.path).expanduser()).resolve())
-    )

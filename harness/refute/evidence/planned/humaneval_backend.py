@@ -11,7 +11,7 @@ from typing import Literal
 from refute.evidence.experiment import Locate
 from refute.evidence.sources import located_file
 from refute.spec.experiments.humaneval import LlamaCppFile, ServedModel
-from refute.spec.release import AtServer, Distillation, InLlamaCpp
+from refute.spec.release import AtServer, Distillation, Examined, InLlamaCpp
 
 
 def backend_of(
@@ -49,7 +49,7 @@ def _version() -> str:
         return "absent"
 
 
-def key_variables(release: Distillation) -> tuple[str, ...]:
+def key_variables(release: Examined) -> tuple[str, ...]:
     """Names of the environment variables that hold keys of the backend's servers."""
     backend = release.humaneval.backend
     return (backend.key_variable,) if isinstance(backend, AtServer) and backend.key_variable else ()

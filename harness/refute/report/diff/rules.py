@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from refute.outcome import Direction
 from refute.report.diff.difference import BarDifference, TermDifference
-from refute.spec.bars.decide import required_class
-from refute.spec.bars.text import ThresholdText
-from refute.spec.compare import (
+from refute.spec.bars.compare import (
     compare_dates,
     compare_excuses,
     compare_openness,
@@ -17,6 +15,8 @@ from refute.spec.compare import (
     compare_severities,
     compare_thresholds,
 )
+from refute.spec.bars.decide import required_class
+from refute.spec.bars.text import ThresholdText
 from refute.spec.criteria import Criterion, FalsifierUse
 
 # What cannot be compared is not called as strict as it was.

@@ -95,9 +95,10 @@ class InitConfig(Closed):
 
 
 class LineageConfig(Closed):
-    """What enters `lineage`."""
+    """What enters `lineage`: the teacher, and the evidence whose model is compared with it, as the init."""
 
     teacher: TeacherPlace
+    compared: Literal["init", "student_opened"] = "init"
 
 
 class ProbeConfig(Closed):

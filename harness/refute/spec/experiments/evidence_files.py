@@ -18,7 +18,17 @@ from pydantic import BaseModel, ValidationError
 from refute.disk import write_whole
 from refute.errors import EvidenceError
 from refute.spec.experiments.custody import Custody
-from refute.spec.experiments.evidence import distill, drill, export, humaneval, kill_matrix, publication, redo
+from refute.spec.experiments.evidence import (
+    distill,
+    drill,
+    export,
+    finished,
+    humaneval,
+    kill_matrix,
+    publication,
+    redo,
+    results,
+)
 from refute.spec.fields import first_fault
 from refute.spec.release import Release
 
@@ -35,6 +45,11 @@ KD_MATH: Final = "kd_math"
 STUDENT: Final = "student"
 STUDENT_AUDIT: Final = "student_audit"
 STUDENT_REDO: Final = "student_redo"
+STUDENT_OPENED: Final = "student_opened"
+STUDENT_LINT: Final = "student_lint"
+STUDENT_HELDOUT: Final = "student_heldout"
+TRAINING_RECORD: Final = "training_record"
+RESULTS_OF_OTHERS: Final = "results"
 CE_CONTROL: Final = "ce_control"
 CE_CONTROL_AUDIT: Final = "ce_control_audit"
 CE_CONTROL_REDO: Final = "ce_control_redo"
@@ -224,6 +239,14 @@ FAMILIARITY: Final = RowsFile("familiarity.jsonl", humaneval.Familiarity)
 # What the same texts are to the student once it has been taught some of them.
 FAMILIARITY_TAUGHT: Final = RowsFile("taught.jsonl", humaneval.Familiarity)
 
+# Of a student that somebody else has trained.
+SCORED_WINDOWS: Final = RowsFile("windows.jsonl", finished.ScoredWindow)
+LINTED: Final = RowsFile("lint.jsonl", finished.LintFinding)
+CLAIMED_RUN: Final = JsonFile("record.json", finished.ClaimedRun)
+CLAIMED_STEPS: Final = RowsFile("steps.jsonl", finished.ClaimedStep)
+SCORED_ITEMS: Final = RowsFile("items.jsonl", results.ScoredItem)
+SCORED_RUNS: Final = RowsFile("runs.jsonl", results.ScoredRun)
+
 MUTANTS: Final = RowsFile("mutants.jsonl", kill_matrix.Mutant)
 MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFalsifier)
 
@@ -291,6 +314,11 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         STUDENT: _TRAINING,
         STUDENT_AUDIT: _AUDIT,
         STUDENT_REDO: _REDO,
+        STUDENT_OPENED: (MODEL,),
+        STUDENT_LINT: (LINTED,),
+        STUDENT_HELDOUT: (SCORED_WINDOWS,),
+        TRAINING_RECORD: (CLAIMED_RUN, CLAIMED_STEPS),
+        RESULTS_OF_OTHERS: (SCORED_ITEMS, SCORED_RUNS),
         CE_CONTROL: _TRAINING,
         CE_CONTROL_AUDIT: _AUDIT,
         CE_CONTROL_REDO: _REDO,

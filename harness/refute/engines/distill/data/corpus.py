@@ -64,11 +64,18 @@ class Split:
     name: Literal["train", "heldout"]
     begin: tuple[int, ...]
     windows: list[NDArray[np.int32]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     files: list[CorpusFile] = field(default_factory=list)
     left_out: int = 0
 
     def hashes(self) -> set[bytes]:
         return {window_hash(window) for window in self.windows}
+
+    def sort(self) -> None:
+        """Windows by their hashes, and beside each its source."""
+        order = sorted(range(len(self.windows)), key=lambda number: window_hash(self.windows[number]))
+        self.windows = [self.windows[number] for number in order]
+        self.sources = [self.sources[number] for number in order]
 
     def tensor(self) -> torch.Tensor:
         """Shape (windows, seq_len), int32."""
@@ -98,7 +105,7 @@ def build_corpus(job: Job) -> None:
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
     # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
-    heldout.windows.sort(key=window_hash)
+    heldout.sort()
     train_tokens, heldout_tokens = train.tensor(), heldout.tensor()
     save_file({"tokens": train_tokens}, job.out / TRAIN_WINDOWS.name)
     save_file({"tokens": heldout_tokens}, job.out / HELDOUT_WINDOWS.name)
@@ -122,6 +129,7 @@ def build_corpus(job: Job) -> None:
         train_sha256=_tensor_sha256(train_tokens),
         heldout_tokens=heldout_tokens.numel(),
         heldout_sha256=_tensor_sha256(heldout_tokens),
+        heldout_files=tuple(heldout.sources),
     )
     write_json(job.out / CORPUS_MANIFEST.name, manifest.as_json())
 
@@ -223,6 +231,7 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
                 split.left_out += 1
             elif len(split.windows) < wanted:
                 split.windows.append(window)
+                split.sources.append(document.path)
                 if split.name == "heldout":
                     other.add(window_hash(window))
         rest = rest[whole:]

@@ -45,12 +45,12 @@ from refute.spec.release import GgufModel, HfModel
 
 
 def lineage(job: Job) -> None:
-    """Write lineage.json {teacher, init, first_token_difference: id or null} from inputs `init`.
+    """Write lineage.json {teacher, init, first_token_difference: id or null} from the input that is compared.
 
     Raises MissingInputsError when either model is absent or not whole.
     """
     config = parse_config(LineageConfig, job)
-    folder = job.inputs["init"].path("model")
+    folder = job.inputs[config.compared].path("model")
     job.progress("identify", 0, 2)
     teacher, teacher_tokens = describe_model(config.teacher.model, Path(config.teacher.path))
     job.progress("identify", 1, 2, parameters=teacher.parameters)

@@ -40,7 +40,8 @@ class BenchmarkSelfcheck(EvidenceModel):
 class CorpusManifest(EvidenceModel):
     """`*_sha256` are of a split's windows, as int32; `shared_windows` are in both splits.
 
-    `beginning_of_sequence` is the id that every window begins with, None where the model reads none.
+    `beginning_of_sequence` is the id that every window begins with, None where the model reads none. `heldout_files`
+    says of each held-out window which file it was cut from, the last one where it holds several.
     """
 
     files: Several[CorpusFile]
@@ -58,6 +59,7 @@ class CorpusManifest(EvidenceModel):
     train_sha256: Sha256
     heldout_tokens: int
     heldout_sha256: Sha256
+    heldout_files: Several[str] = ()
 
 
 class NgramOverlap(EvidenceModel):

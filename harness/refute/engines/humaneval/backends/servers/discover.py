@@ -12,7 +12,7 @@ from refute.engines.humaneval.problems.prompts import Protocol
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import UsageError
-from refute.spec.release import http_address
+from refute.spec.fields import http_address
 
 
 def reach(

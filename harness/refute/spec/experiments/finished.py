@@ -1,0 +1,41 @@
+"""Configurations of the experiments about a student that somebody else has trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from refute.spec.experiments.distill import TeacherPlace
+from refute.spec.fields import Closed, Positive
+from refute.spec.release import ModelSource
+
+
+class OpenConfig(Closed):
+    """What enters `open_model_files`: the files of input `student`, or where no such input is, those at `path`."""
+
+    model: ModelSource
+    path: str | None = None
+
+
+class LintConfig(Closed):
+    """What enters `lint_student`: the format of the files in input `student`."""
+
+    format: Literal["hf", "gguf"]
+
+
+class HeldoutConfig(Closed):
+    """What enters `score_finished`: the first `windows` held-out ones, and who is scored beside the student."""
+
+    windows: Positive
+    teacher: TeacherPlace | None
+    init: bool
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: Positive = 2
+
+
+class RecordConfig(Closed):
+    """What enters `import_record`: a trainer's file."""
+
+    format: Literal["trainer_state", "jsonl"]
+    path: Annotated[str, Field(min_length=1)]

@@ -14,10 +14,12 @@ from jsonschema import Draft202012Validator
 
 from refute.check.controls.kill_matrix import kill_matrix
 from refute.check.controls.trials import NoRun
+from refute.check.repository import check_files
 from refute.cli.commands.init import ignore_runs, scaffold
 from refute.errors import UsageError
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import load_spec, uses_of
+from refute.spec.files import load_release
 
 FILES = [
     ".gitignore",
@@ -155,3 +157,82 @@ def test_the_controls_of_the_example_notice_every_mutant(tmp_path: Path) -> None
     matrix = kill_matrix(uses, registry, NoRun())
     assert [fate.change for fate in matrix.fates if fate.survived] == []
     assert len(matrix.fates) > 10
+
+
+def judged(folder: Path, *named: Path, baseline: tuple[Path, ...] = (), student: Path | None = None) -> Path:
+    """The release of a scaffolded gate."""
+    scaffold(folder, (student, named, baseline))
+    return folder / "specs" / "releases" / "student.yaml"
+
+
+def test_a_finished_model_gets_a_gate_with_nothing_to_fill_in(tmp_path: Path) -> None:
+    """Its folder is named, its template and its trainer's record are found, and the spec is the shipped one."""
+    model = tmp_path / "it's My-Model 0.1"
+    model.mkdir()
+    for name in ("config.json", "trainer_state.json", "chat_template.jinja"):
+        (model / name).write_text("{}", encoding="utf-8")
+    release = load_release(judged(tmp_path / "gate", student=model)).release
+    assert release.student is not None
+    assert (release.release, release.subject, release.student.humaneval.prompt) == (
+        *("it-s-my-model-0-1", "student"),
+        "chat_primed",
+    )
+    assert release.student.training != "elsewhere"
+    shipped = Path(__file__).parents[2] / "specs" / "student-001.yaml"
+    assert load_spec(tmp_path / "gate" / "specs" / "student-001.yaml").spec == load_spec(shipped).spec
+
+
+def test_a_gguf_file_is_named_by_its_digest(tmp_path: Path) -> None:
+    """Without a template in it, it is asked to complete."""
+    model = tmp_path / "m.gguf"
+    model.write_bytes(b"GGUF")
+    release = load_release(judged(tmp_path / "gate", student=model)).release
+    assert release.student is not None
+    assert release.student.model.format == "gguf"
+    assert (release.release, release.student.humaneval.prompt) == ("m", "completion")
+
+
+@pytest.mark.parametrize("content", [None, "a folder"])
+def test_what_is_no_model_is_refused(tmp_path: Path, content: str | None) -> None:
+    """Before anything is written."""
+    if content:
+        (tmp_path / "model").mkdir()
+    with pytest.raises(UsageError, match=r"is not there|holds no config\.json"):
+        scaffold(tmp_path / "gate", (tmp_path / "model", (), ()))
+    assert not (tmp_path / "gate").exists()
+
+
+@pytest.mark.slow
+def test_results_of_other_tools_get_a_gate(tmp_path: Path) -> None:
+    """Each benchmark with its number of items, and compared where there is a baseline; `check` finds nothing wrong."""
+    for side in ("new", "old"):
+        (tmp_path / side).mkdir()
+        rows = [{"task_id": f"HumanEval/{n}", "passed": n % 2 == 0} for n in range(8)]
+        text = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (tmp_path / side / "humaneval.jsonl").write_text(text, encoding="utf-8")
+        row = {"doc_id": 0, "doc": {}, "resps": [], "filter": "none", "metrics": ["acc"], "acc": 1.0}
+        samples = tmp_path / side / "samples_gsm8k_2026-01-01T00-00-00.0.jsonl"
+        samples.write_text(f"{json.dumps(row)}\n{json.dumps(row | {'doc_id': 1})}\n", encoding="utf-8")
+        (tmp_path / side / "results_2026-01-01T00-00-00.0.json").write_text("{}", encoding="utf-8")
+    files = [sorted((tmp_path / side).glob("*.jsonl")) for side in ("new", "old")]
+    release = load_release(judged(tmp_path / "gate", *files[0], baseline=(files[1][0],))).release
+    assert release.results["humaneval"].baseline is not None
+    assert release.results["gsm8k"].student.run is not None
+    spec = load_spec(tmp_path / "gate" / "specs" / "results.yaml").spec
+    assert [each.id for each in spec.criteria] == [
+        *("AC-HUMANEVAL-COMPLETE", "AC-HUMANEVAL-NOT-WORSE", "AC-GSM8K-COMPLETE")
+    ]
+    found = check_files([tmp_path / "gate" / "specs"], [])
+    assert [str(problem) for problem in found.problems] == []
+    assert [note for note in found.notes if "not on this machine" in note] == []
+
+
+def test_results_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    """By a sentence; and a baseline of what was not measured."""
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('{"item": 1, "score": 1}\n', encoding="utf-8")
+    (tmp_path / "c.jsonl").write_text('{"item": 1, "score": 1}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="holds no results that are known"):
+        scaffold(tmp_path / "gate", (None, [tmp_path / "a.jsonl"], ()))
+    with pytest.raises(UsageError, match="--baseline has results of c, and --results has none"):
+        scaffold(tmp_path / "gate", (None, [tmp_path / "b.jsonl"], [tmp_path / "c.jsonl"]))

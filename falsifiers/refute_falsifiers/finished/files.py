@@ -20,7 +20,9 @@ def _findings(bench: Bench, severity: str = "error", *, gguf: bool = False, **wr
     others = [finding | {"severity": severity, "rule": rule} for rule in ("weights/health", "card/datasets")]
     others = others if severity != "error" else []
     bench.put("student_lint", _LINT, [*errors, *others])
-    given = ["student.gguf"] if gguf else [f"model-{n}.safetensors" for n in range(found["foreign_files"] + 1)]
+    given = (
+        ["student.gguf", "README.md"] if gguf else [f"model-{n}.safetensors" for n in range(found["foreign_files"] + 1)]
+    )
     for number, name in enumerate(given):
         bench.put("student", f"model/{name}", f"given {number}")
     for number, name in enumerate(given if not gguf else ["model.safetensors"]):

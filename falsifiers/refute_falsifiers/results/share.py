@@ -187,7 +187,7 @@ def benchmark_slices(context: Context) -> Iterator[Measurement]:
     found = side(context, "student")
     categories = found.values(str(context.parameters["by"]))
     low, high = (by_category(each, categories) for each in (found.low, found.high))
-    names = sorted(low)
+    names = list(low)
     value, interval = spanning(
         worst(lambda name, level: share(low[name], level=level), names),
         worst(lambda name, level: share(high[name], level=level), names),

@@ -39,7 +39,8 @@ def _subject(release: LoadedRelease, plan: Plan) -> Iterator[Problem]:
     subject = release.release.subject
     if subject is not None and subject not in plan:
         document = parse_yaml(release.text, str(release.path))
-        message = f"[release/no-such-subject] nothing provides the subject `{subject}`{suggestion(subject, plan)}"
+        message = f"[release/no-such-subject] nothing provides the subject `{subject}`{suggestion(subject, plan)}: "
+        message += "bring it under `evidence`, or state the `distillation` or the finished `student` that it is"
         yield document.problem(("subject",), message, "release/no-such-subject")
 
 

@@ -16,6 +16,7 @@ from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
 from refute.cli.commands.judge import judge
 from refute.cli.commands.lock import lock
+from refute.cli.commands.power import power
 from refute.cli.commands.rerun import rerun
 from refute.cli.commands.review import review
 from refute.cli.commands.status import status
@@ -76,6 +77,7 @@ def options(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "init": init,
     "check": check,
+    "power": power,
     "try": try_one,
     "gate": gate,
     "keygen": keygen,

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from refute.cli.commands.init_student import judged_files
+from refute.cli.commands.scaffolding.student import judged_files
 from refute.cli.console import print_json
 from refute.cli.options import Json
 from refute.disk import writing

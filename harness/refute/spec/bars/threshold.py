@@ -90,7 +90,7 @@ def decide(measurement: Measurement, threshold: Threshold) -> tuple[Outcome, str
     if every:
         return Outcome.CORROBORATED, f"{shown} satisfies {bar}"
     if some:
-        return Outcome.INCONCLUSIVE, f"{shown} straddles {bar}"
+        return Outcome.INCONCLUSIVE, f"{shown} straddles {bar}{_needed(measurement, bar)}"
     return Outcome.FALSIFIED, f"{shown} {_miss(measurement.value, bar)}"
 
 
@@ -125,6 +125,20 @@ def _holds_within(bar: Bar, low: float, high: float) -> tuple[bool, bool]:
     # The four orderings are monotone, so the end points speak for all points between them.
     ends = (bar.holds(low), bar.holds(high))
     return all(ends), any(ends)
+
+
+def _needed(measurement: Measurement, bar: Bar) -> str:
+    """About how many observations would decide, were the value to stay: intervals narrow with the root of their number.
+
+    Empty where none would, for the value lies on the bar, and where the interval is of another kind than a bar's order.
+    """
+    interval, distance = measurement.interval, abs(measurement.value - bar.value)
+    if interval is None or bar.operator == "==" or distance == 0:
+        return ""
+    reach = measurement.value - interval.low if measurement.value > bar.value else interval.high - measurement.value
+    needed = measurement.n * (reach / distance) ** 2
+    shown = f"{int(float(f'{needed:.2g}')):,}"
+    return f"; at this value about {shown} observations would decide, not {measurement.n}" if needed < 1e7 else ""
 
 
 def _range(measurement: Measurement) -> tuple[float, float]:

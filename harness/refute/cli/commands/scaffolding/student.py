@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from refute.cli.commands.init_results import SPEC as RESULTS_SPEC
-from refute.cli.commands.init_results import results_section, results_spec
+from refute.cli.commands.scaffolding.results import SPEC as RESULTS_SPEC
+from refute.cli.commands.scaffolding.results import results_section, results_spec
 from refute.disk import file_sha256
 from refute.errors import UsageError
 
@@ -101,7 +101,7 @@ def _student_files(student: Path, base: Path, results: str) -> dict[Path, bytes]
         training=_training(student, base),
         prompt="chat_primed" if _has_template(student) else "completion",
     )
-    spec = (files("refute.cli.commands") / SPEC.name).read_text(encoding="utf-8")
+    spec = (files("refute.cli.commands.scaffolding") / SPEC.name).read_text(encoding="utf-8")
     first, _, rest = spec.partition("\n")
     if not first.startswith(_MODELINE):
         rest = spec

@@ -1,0 +1,98 @@
+"""What a bar on a share can decide at its number of observations, before anything is measured. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from refute import stats
+from refute.outcome import Interval, Measurement, Outcome
+from refute.spec.bars.threshold import Threshold, decide
+from refute.spec.criteria import FalsifierUse, Spec, attacks
+
+# The interval of so many successes of n, by falsifier and measurement: of those whose data are single passes.
+INTERVALS: Mapping[tuple[str, str], Callable[[int, int], Interval]] = MappingProxyType(
+    {
+        ("humaneval-pass-at-1", "pass_at_1"): stats.wilson_interval,
+        ("benchmark-share", "share"): stats.exact_interval,
+    }
+)
+# As usual in planning: a true value is called decidable where four of five runs decide it.
+POWER = 0.8
+_GRID = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one bar decides of `n`: so many successes corroborate it, and so many falsify it.
+
+    `shown_from` and `refuted_to` are true shares, in percent, at which the power is `POWER`; None where none is.
+    """
+
+    use: str
+    measurement: str
+    bar: str
+    n: int
+    corroborated: tuple[int, ...]
+    falsified: tuple[int, ...]
+    shown_at: float | None
+    refuted_at: float | None
+
+    def sentence(self) -> str:
+        """In words."""
+        parts = [_span(self.corroborated, "corroborated by"), _span(self.falsified, "falsified by")]
+        shown = "no true value shows it" if self.shown_at is None else f"a true {self.shown_at:.1f} % shows it"
+        refuted = "none refutes it" if self.refuted_at is None else f"a true {self.refuted_at:.1f} % refutes it"
+        chances = f"in {POWER:.0%} of runs {shown}, {refuted}"
+        return f"{self.use} {self.measurement} {self.bar}: of {self.n}, {', '.join(parts)}, open between; {chances}"
+
+
+def reach_of(use: FalsifierUse, n: int | None = None) -> Iterator[Reach]:
+    """What each bar of `use` can decide at `n`, or at the `min_n` that it states; nothing for other intervals."""
+    for name, threshold in use.parsed_thresholds().items():
+        interval = INTERVALS.get((use.uses or "", name))
+        asked = n or max(use.thresholds[name].min_n.values(), default=0)
+        if interval is not None and asked:
+            yield _reach(use.id, name, threshold, asked, interval)
+
+
+def reaches(specs: Sequence[Spec], n: int | None = None) -> Iterator[Reach]:
+    """Those of all uses, in the order of the specs."""
+    for _, _, use in attacks(specs):
+        yield from reach_of(use, n)
+
+
+def _reach(use: str, name: str, threshold: Threshold, n: int, interval: Callable[[int, int], Interval]) -> Reach:
+    unit = threshold.holds_if.unit
+    outcomes = [
+        decide(Measurement(name, 100 * k / n, unit, n=n, interval=interval(k, n)), threshold)[0] for k in range(n + 1)
+    ]
+    shown, refuted = (
+        tuple(k for k, found in enumerate(outcomes) if found is wanted)
+        for wanted in (Outcome.CORROBORATED, Outcome.FALSIFIED)
+    )
+    bar = threshold.holds_if.value
+    return Reach(use, name, str(threshold.holds_if), n, shown, refuted, _at(shown, n, bar), _at(refuted, n, bar))
+
+
+def _at(counts: tuple[int, ...], n: int, bar: float) -> float | None:
+    """The true share nearest to the bar, in percent, at which one of `counts` comes with the power."""
+    if not counts:
+        return None
+    from scipy.special import bdtr
+
+    low, high = counts[0], counts[-1]
+    shares = [step / _GRID for step in range(_GRID + 1)]
+    powerful = [
+        share
+        for share in shares
+        if float(bdtr(high, n, share)) - (float(bdtr(low - 1, n, share)) if low else 0.0) >= POWER
+    ]
+    return min((100 * share for share in powerful), key=lambda share: abs(share - bar), default=None)
+
+
+def _span(counts: tuple[int, ...], verb: str) -> str:
+    if not counts:
+        return f"{verb} none"
+    return f"{verb} {counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{verb} {counts[0]}"

@@ -1,0 +1,1 @@
+"""What `refute init` writes about a model that was trained elsewhere, and about results of other tools."""

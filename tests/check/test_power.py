@@ -1,0 +1,66 @@
+"""What bars can decide at their number of observations is what the judge decides of each outcome."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refute.check.power import Reach, reach_of
+from refute.spec.criteria import FalsifierUse, load_spec, uses_of
+
+if TYPE_CHECKING:
+    from tests.conftest import Cli
+
+SPECS = Path(__file__).parents[2] / "specs"
+USES = {use.id: use for use in uses_of([load_spec(SPECS / "distill-001.yaml").spec])}
+
+
+def reach(use: FalsifierUse, n: int | None = None) -> Reach:
+    """Of the one bar that has such an interval."""
+    (found,) = reach_of(use, n)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("use", "needed", "refuted", "shown_at", "refuted_at"),
+    [("F-HUMANEVAL-V2-001", 34, 15, 23.2, 7.7), ("F-HUMANEVAL-V2-002", 52, 30, 34.5, 16.2)],
+)
+def test_the_shipped_bars_decide_as_the_specs_say(
+    use: str, needed: int, refuted: int, shown_at: float, refuted_at: float
+) -> None:
+    """Of 164 problems: so many show the bar, at most so many refute it; true values at which four of five runs do."""
+    found = reach(USES[use])
+    assert (found.corroborated[0], found.corroborated[-1]) == (needed, 164)
+    assert (found.falsified[0], found.falsified[-1]) == (0, refuted)
+    assert found.shown_at == pytest.approx(shown_at, abs=0.15)
+    assert found.refuted_at == pytest.approx(refuted_at, abs=0.15)
+    assert f"corroborated by {needed} to 164" in found.sentence()
+
+
+def test_more_observations_leave_less_open() -> None:
+    """As a share of all."""
+    few, many = (reach(USES["F-HUMANEVAL-V2-001"], n) for n in (164, 1319))
+    assert many.corroborated[0] / 1319 < few.corroborated[0] / 164
+    assert many.falsified[-1] / 1319 > few.falsified[-1] / 164
+
+
+def test_a_bar_that_nothing_clears_is_said_to_be_one() -> None:
+    """Ten problems never show that all are solved."""
+    use = FalsifierUse.model_validate(
+        {"id": "F-X", "uses": "benchmark-share", "thresholds": {"share": {"holds_if": ">= 99 %"}}}
+    )
+    found = reach(use, 10)
+    assert (found.corroborated, found.shown_at) == ((), None)
+    assert "corroborated by none" in found.sentence()
+
+
+def test_the_command_says_it(cli: Cli) -> None:
+    """For people and for programs; a spec without such a bar is refused."""
+    said = cli("power", str(SPECS / "distill-001.yaml"))
+    assert "F-HUMANEVAL-V2-001 pass_at_1 >= 15 %: of 164, corroborated by 34 to 164" in said.stdout
+    found = json.loads(cli("power", str(SPECS / "distill-001.yaml"), "--json").stdout)
+    assert {bar["use"] for bar in found["bars"]} >= {"F-HUMANEVAL-V2-001", "F-HUMANEVAL-V2-002"}
+    assert cli("power", str(SPECS / "publish-001.yaml")).returncode == 2

@@ -79,6 +79,17 @@ def test_everything_measured_is_about_the_student() -> None:
     assert not about & {"humaneval_calibration", "teacher", "humaneval_teacher", "training_record"}
 
 
+def test_a_student_on_a_hub_is_fetched_by_its_commit(tmp_path: Path) -> None:
+    """It is no missing file, and its commit says which files it is."""
+    one = release(model={"format": "hub", "repo": "me/model", "commit": "a" * 40})
+    plan = plan_release(one, SPECS)
+    assert plan["student"].entry == "refute.engines.distill.experiments.finished:fetch_student"
+    assert missing_inputs(one, tmp_path) == []
+    assert input_digests(one, tmp_path)["student.model"] == f"me/model@{'a' * 40}"
+    with pytest.raises(SpecError, match="commit"):
+        release(model={"format": "hub", "repo": "me/model", "commit": "main"})
+
+
 def test_a_student_is_not_compared_with_itself() -> None:
     """Nothing would differ."""
     with pytest.raises(UsageError, match=r"student\.init is the student itself"):

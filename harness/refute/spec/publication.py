@@ -14,6 +14,14 @@ RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z
 Words = Annotated[str, Field(pattern=r"\S")]
 
 
+class HubModel(Closed):
+    """A model folder as a hub has it, by a whole commit: a branch or a tag may mean other files tomorrow."""
+
+    format: Literal["hub"]
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
 class ExportLabel(StrEnum):
     """How a GGUF file is quantised, spelt as in file names and as the hub reads them."""
 

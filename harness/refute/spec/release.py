@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share, environment_variable, http_address
-from refute.spec.publication import Publication
+from refute.spec.publication import HubModel, Publication
 from refute.spec.results import Benchmark, BenchmarkResults
 
 
@@ -294,7 +294,7 @@ class FinishedStudent(Examined):
     trained nobody here has seen: `training` is `elsewhere`, or a record that is taken for a claim.
     """
 
-    model: ModelSource
+    model: Annotated[GgufModel | HfModel | HubModel, Field(discriminator="format")]
     teacher: ModelSource | None = None
     init: ModelSource | None = None
     corpus: Corpus | None = None
@@ -312,8 +312,9 @@ class FinishedStudent(Examined):
         return self
 
     def models(self) -> dict[str, ModelSource]:
-        """The models that are named, by what they are to each other."""
-        found = {"model": self.model, "teacher": self.teacher, "init": self.init}
+        """The models that are here, by what they are to each other."""
+        here = None if isinstance(self.model, HubModel) else self.model
+        found = {"model": here, "teacher": self.teacher, "init": self.init}
         return {name: model for name, model in found.items() if model is not None}
 
 

@@ -14,7 +14,16 @@ from refute.evidence.planned.distillation import Kind, Row, experiments_of
 from refute.evidence.sources import identity_of, located_corpus, located_file, located_folder, located_model
 from refute.spec.experiments import distill, finished, humaneval
 from refute.spec.experiments import evidence_files as names
-from refute.spec.release import FileCorpus, FinishedStudent, GgufModel, ModelSource, StdlibCorpus, TrainingRecord
+from refute.spec.publication import HubModel
+from refute.spec.release import (
+    FileCorpus,
+    FinishedStudent,
+    GgufModel,
+    HfModel,
+    ModelSource,
+    StdlibCorpus,
+    TrainingRecord,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,8 @@ def _text(parts: Finished) -> StdlibCorpus | FileCorpus:
 
 
 def _opened(parts: Finished, _at: Locate) -> finished.OpenConfig:
-    return finished.OpenConfig(model=parts.release.model)
+    model = parts.release.model
+    return finished.OpenConfig(model=HfModel(format="hf", path="model") if isinstance(model, HubModel) else model)
 
 
 def _init(parts: Finished, at: Locate) -> finished.OpenConfig:
@@ -69,7 +79,7 @@ def _init(parts: Finished, at: Locate) -> finished.OpenConfig:
 
 
 def _lint(parts: Finished, _at: Locate) -> finished.LintConfig:
-    return finished.LintConfig(format=parts.release.model.format)
+    return finished.LintConfig(format="gguf" if isinstance(parts.release.model, GgufModel) else "hf")
 
 
 def _dequantise(parts: Finished, at: Locate) -> distill.DequantiseConfig:
@@ -366,23 +376,28 @@ def finished_experiments(
     Raises UsageError where student and teacher, or student and init, are one model.
     """
     parts = Finished(student, base, error_shares)
+    own = student.model
     for name, model in student.models().items():
-        if name != "model" and identity_of(model, base) == identity_of(student.model, base):
-            raise UsageError(
-                f"student.{name} is the student itself: nothing would be compared", hint="name another model"
-            )
-    yield Experiment(
-        names.STUDENT,
-        "take in the student",
-        None,
-        lambda at: TakenFiles(path=at(located_model(student.model, base)), into="model"),
-    )
+        if name != "model" and not isinstance(own, HubModel) and identity_of(model, base) == identity_of(own, base):
+            raise UsageError(f"student.{name} is the student itself: nothing would differ", hint="name another model")
+    yield _the_student(own, base)
     yield from experiments_of(ROWS, parts)
+
+
+def _the_student(model: HubModel | ModelSource, base: Path) -> Experiment:
+    """Its files as they are, from here or from a hub."""
+    if isinstance(model, HubModel):
+        entry = f"{Kind.PREPARE.engine}.{_FINISHED}:fetch_student"
+        return Experiment(names.STUDENT, "fetch the student", entry, lambda _at: finished.FetchConfig(model=model))
+    place = located_model(model, base)
+    return Experiment(names.STUDENT, "take in the student", None, lambda at: TakenFiles(path=at(place), into="model"))
 
 
 def finished_inputs(student: FinishedStudent, base: Path) -> Mapping[str, str]:
     """SHA-256 of what a finished student is judged with, by its place in the release."""
     found = {f"student.{name}": located_model(model, base).digest() for name, model in student.models().items()}
+    if isinstance(student.model, HubModel):
+        found["student.model"] = f"{student.model.repo}@{student.model.commit}"
     found["student.humaneval.problems"] = located_file(student.humaneval.problems, base).digest()
     if student.corpus is not None:
         found["student.corpus"] = located_corpus(student.corpus, base).digest()

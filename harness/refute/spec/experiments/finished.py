@@ -8,7 +8,14 @@ from pydantic import Field
 
 from refute.spec.experiments.distill import TeacherPlace
 from refute.spec.fields import Closed, Positive
+from refute.spec.publication import HubModel
 from refute.spec.release import ModelSource
+
+
+class FetchConfig(Closed):
+    """What enters `fetch_student`."""
+
+    model: HubModel
 
 
 class OpenConfig(Closed):

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from refute.engines.distill.data.dataset import load_windows
-from refute.engines.distill.experiments.finished import lint_student, open_model_files, score_finished
+from refute.engines.distill.experiments.finished import fetch_student, lint_student, open_model_files, score_finished
 from refute.engines.distill.experiments.training_record import import_record
 from refute.errors import ExperimentError, MissingInputsError
 from refute.job import Job
 from refute.spec.experiments.evidence_files import CLAIMED_RUN, CLAIMED_STEPS, LINTED, SCORED_WINDOWS
+from staged_run import TOKEN, open_hub
 
 HF = {"format": "hf", "path": "model"}
 
@@ -53,6 +55,24 @@ def test_a_student_is_opened_byte_for_byte(make_job: Callable[..., Job], init_ev
     open_model_files(job)
     for file in (job.out / "model").iterdir():
         assert file.read_bytes() == (init_evidence / "model" / file.name).read_bytes()
+
+
+def test_a_student_on_a_hub_is_fetched_whole(
+    make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the commit, and nothing of the client's own, which would differ each time."""
+    repo = "org/tiny"
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with open_hub(tmp_path / "hub") as hub:
+        files = f"{hub.api}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.api)
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        api = huggingface_hub.HfApi()
+        api.create_repo(repo)
+        commit = str(api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id=repo).oid)
+        job = make_job("fetch", {"model": {"format": "hub", "repo": repo, "commit": commit}})
+        fetch_student(job)
+    assert sorted(path.name for path in (job.out / "model").iterdir()) == [".gitattributes", "config.json"]
 
 
 def test_a_folder_that_is_no_model_is_refused(make_job: Callable[..., Job], tmp_path: Path) -> None:

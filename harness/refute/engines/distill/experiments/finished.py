@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from refute.engines.distill.logs import write_rows
 from refute.engines.distill.teacher.loaded import load_teacher
 from refute.engines.model.folder import copy_model, load_model, save_whole
 from refute.engines.model.tools.lint.lint import lint_model
+from refute.engines.model.tools.pull import pull_model
 from refute.errors import ExperimentError, NonFiniteError
 from refute.job import Job
 from refute.spec.experiments.evidence.finished import LintFinding, ScoredWindow
@@ -30,7 +32,7 @@ from refute.spec.experiments.evidence_files import (
     STUDENT,
     STUDENT_OPENED,
 )
-from refute.spec.experiments.finished import HeldoutConfig, LintConfig, OpenConfig
+from refute.spec.experiments.finished import FetchConfig, HeldoutConfig, LintConfig, OpenConfig
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HfModel
 
@@ -41,6 +43,18 @@ class _Scores(NamedTuple):
     ce: float
     kl: float | None = None
     agreement: float | None = None
+
+
+def fetch_student(job: Job) -> None:
+    """Write model/, the files of a hub's commit, each compared with the digest that the hub states.
+
+    Raises UnreadableInputError and DigestMismatchError as `pull_model` does.
+    """
+    model = parse_config(FetchConfig, job).model
+    job.progress("fetch", 0, 1)
+    folder = pull_model(model.repo, model.commit, job.out / MODEL.name)
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # when the client fetched what
+    job.progress("fetch", 1, 1)
 
 
 def open_model_files(job: Job) -> None:

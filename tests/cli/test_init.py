@@ -212,12 +212,15 @@ def test_results_of_other_tools_get_a_gate(tmp_path: Path) -> None:
         (tmp_path / side / "humaneval.jsonl").write_text(text, encoding="utf-8")
         row = {"doc_id": 0, "doc": {}, "resps": [], "filter": "none", "metrics": ["acc"], "acc": 1.0}
         samples = tmp_path / side / "samples_gsm8k_2026-01-01T00-00-00.0.jsonl"
-        samples.write_text(f"{json.dumps(row)}\n{json.dumps(row | {'doc_id': 1})}\n", encoding="utf-8")
+        # One filter after the other, as the harness writes them.
+        rows = [row | {"doc_id": doc, "filter": name} for name in ("strict", "loose") for doc in range(80)]
+        samples.write_text("".join(f"{json.dumps(each)}\n" for each in rows), encoding="utf-8")
         (tmp_path / side / "results_2026-01-01T00-00-00.0.json").write_text("{}", encoding="utf-8")
     files = [sorted((tmp_path / side).glob("*.jsonl")) for side in ("new", "old")]
     release = load_release(judged(tmp_path / "gate", *files[0], baseline=(files[1][0],))).release
     assert release.results["humaneval"].baseline is not None
     assert release.results["gsm8k"].student.run is not None
+    assert release.results["gsm8k"].student.filter == "strict"
     spec = load_spec(tmp_path / "gate" / "specs" / "results.yaml").spec
     assert [each.id for each in spec.criteria] == [
         *("AC-HUMANEVAL-COMPLETE", "AC-HUMANEVAL-NOT-WORSE", "AC-GSM8K-COMPLETE")

@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from refute.errors import UsageError
 SPEC = Path("specs") / "results.yaml"
 _LM_EVAL = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT.*)\.jsonl")
 _DETAILS = re.compile(r"details_(?P<task>.+?)_\d{4}-\d\d-\d\dT.*\.parquet")
-# So many rows tell which metrics and filters there are.
-_LOOKED_AT = 64
 _HINT = "name what lm-eval, Inspect, EvalPlus, human-eval, lighteval or HELM wrote item by item, or your own `items`"
 
 _SPEC_HEAD = """\
@@ -136,7 +133,7 @@ def _lm_eval(path: Path, task: str, run: Path) -> Found:
         raise UsageError(f"{path} holds no samples of lm-eval", hint="run it with --log_samples")
     choice = {}
     metrics = [str(name) for name in rows[0].get("metrics", ())]
-    filters = list(dict.fromkeys(str(row["filter"]) for row in islice(rows, _LOOKED_AT) if "filter" in row))
+    filters = list(dict.fromkeys(str(row["filter"]) for row in rows if "filter" in row))
     if len(metrics) > 1:
         choice["metric"] = metrics[0]
     if len(set(filters)) > 1:

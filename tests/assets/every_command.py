@@ -32,6 +32,7 @@ SHORT = {
     "test": "def check(candidate):\n    assert candidate(1) == 1\n",
 }
 PROBLEMS = Path(__file__).parent / "own_problems.jsonl"
+SPECS = Path(__file__).parents[2] / "specs"
 
 
 def leaves(command: Any = None, name: Words = ()) -> Iterator[tuple[Words, Any]]:
@@ -72,6 +73,7 @@ class Place:
         return {
             ("init",): [out / "new"],
             ("check",): [],
+            ("power",): [SPECS / "student-001.yaml"],
             ("try",): ["answer-accuracy"],
             ("gate",): ["--release", root / "absent.yaml"],  # what a whole gate prints, tests/gate looks at
             ("keygen",): ["mine", "--directory", out],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("latest",), ("controls",), ("status",)},
+    ("power",),
     *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
     ("publish", "push"),
     *{("model", each) for each in ("inspect", "lint", "pull", "run", "bench", "qa", "readiness")},

@@ -132,11 +132,12 @@ def _lm_eval(path: Path, task: str, run: Path) -> Found:
     if not rows or "doc_id" not in rows[0]:
         raise UsageError(f"{path} holds no samples of lm-eval", hint="run it with --log_samples")
     choice = {}
-    metrics = [str(name) for name in rows[0].get("metrics", ())]
-    filters = list(dict.fromkeys(str(row["filter"]) for row in rows if "filter" in row))
+    # By name: the same on both sides, in whatever order their rows stand.
+    metrics = sorted(str(name) for name in rows[0].get("metrics", ()))
+    filters = sorted({str(row["filter"]) for row in rows if "filter" in row})
     if len(metrics) > 1:
         choice["metric"] = metrics[0]
-    if len(set(filters)) > 1:
+    if len(filters) > 1:
         choice["filter"] = filters[0]
     items = len({row["doc_id"] for row in rows})
     return Found(_name(task), "lm-eval", path, items, run if run.is_file() else None, choice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from refute.errors import UsageError
@@ -191,6 +192,41 @@ def _again(name: str, ask: Ask) -> Callable[[Finished, Locate], humaneval.Replay
 _EVALUATE, _REPLAY = "experiments.evaluate:evaluate", "experiments.replay:replay"
 _FINISHED = "experiments.finished"
 
+Planned = Callable[[Finished], bool]
+Asked = tuple[str, str, str, str, Ask, Planned]
+
+# By evidence and that of its replay: whose answers, the evidence of the model, how it is asked, whether it is named.
+_ASKED: tuple[Asked, ...] = (
+    (
+        *(names.HUMANEVAL_TEACHER, names.HUMANEVAL_REPLAY_TEACHER, "the teacher", names.TEACHER),
+        _ask_teacher,
+        lambda parts: parts.taught,
+    ),
+    (
+        *(names.HUMANEVAL_INIT, names.HUMANEVAL_REPLAY_INIT, "the init", names.INIT),
+        _ask_init,
+        lambda parts: parts.begun,
+    ),
+    (
+        *(names.HUMANEVAL_STUDENT, names.HUMANEVAL_REPLAY_STUDENT, "the student", names.STUDENT_OPENED),
+        _ask_student,
+        lambda _parts: True,
+    ),
+    (
+        *(names.HUMANEVAL_NULL, names.HUMANEVAL_REPLAY_NULL, "random weights", names.STUDENT_OPENED),
+        _ask_null,
+        lambda _parts: True,
+    ),
+)
+
+
+def _answering(name: str, replay: str, whose: str, model: str, ask: Ask, planned: Planned) -> Iterator[Row[Finished]]:
+    """A model answers, and some of its answers are made again."""
+    title = f"make and execute some answers of {whose} again"
+    yield Row(name, f"HumanEval on {whose}", Kind.HUMANEVAL, _EVALUATE, (model,), ask, planned)
+    yield Row(replay, title, Kind.HUMANEVAL, _REPLAY, (model, name), _again(name, ask), planned)
+
+
 ROWS: tuple[Row[Finished], ...] = (
     Row(
         names.STUDENT_OPENED,
@@ -297,74 +333,7 @@ ROWS: tuple[Row[Finished], ...] = (
         (),
         _calibration,
     ),
-    Row(
-        names.HUMANEVAL_TEACHER,
-        "HumanEval on the teacher",
-        Kind.HUMANEVAL,
-        _EVALUATE,
-        (names.TEACHER,),
-        _ask_teacher,
-        lambda parts: parts.taught,
-    ),
-    Row(
-        names.HUMANEVAL_INIT,
-        "HumanEval on the init",
-        Kind.HUMANEVAL,
-        _EVALUATE,
-        (names.INIT,),
-        _ask_init,
-        lambda parts: parts.begun,
-    ),
-    Row(
-        names.HUMANEVAL_STUDENT,
-        "HumanEval on the student",
-        Kind.HUMANEVAL,
-        _EVALUATE,
-        (names.STUDENT_OPENED,),
-        _ask_student,
-    ),
-    Row(
-        names.HUMANEVAL_NULL,
-        "HumanEval on a model with random weights",
-        Kind.HUMANEVAL,
-        _EVALUATE,
-        (names.STUDENT_OPENED,),
-        _ask_null,
-    ),
-    Row(
-        names.HUMANEVAL_REPLAY_TEACHER,
-        "make and execute some of the teacher's answers again",
-        Kind.HUMANEVAL,
-        _REPLAY,
-        (names.TEACHER, names.HUMANEVAL_TEACHER),
-        _again(names.HUMANEVAL_TEACHER, _ask_teacher),
-        lambda parts: parts.taught,
-    ),
-    Row(
-        names.HUMANEVAL_REPLAY_INIT,
-        "make and execute some of the init's answers again",
-        Kind.HUMANEVAL,
-        _REPLAY,
-        (names.INIT, names.HUMANEVAL_INIT),
-        _again(names.HUMANEVAL_INIT, _ask_init),
-        lambda parts: parts.begun,
-    ),
-    Row(
-        names.HUMANEVAL_REPLAY_STUDENT,
-        "make and execute some of the student's answers again",
-        Kind.HUMANEVAL,
-        _REPLAY,
-        (names.STUDENT_OPENED, names.HUMANEVAL_STUDENT),
-        _again(names.HUMANEVAL_STUDENT, _ask_student),
-    ),
-    Row(
-        names.HUMANEVAL_REPLAY_NULL,
-        "make and execute some answers of random weights again",
-        Kind.HUMANEVAL,
-        _REPLAY,
-        (names.STUDENT_OPENED, names.HUMANEVAL_NULL),
-        _again(names.HUMANEVAL_NULL, _ask_null),
-    ),
+    *chain.from_iterable(_answering(*each) for each in _ASKED),
 )
 
 

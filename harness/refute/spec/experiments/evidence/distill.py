@@ -40,8 +40,8 @@ class BenchmarkSelfcheck(EvidenceModel):
 class CorpusManifest(EvidenceModel):
     """`*_sha256` are of a split's windows, as int32; `shared_windows` are in both splits.
 
-    `beginning_of_sequence` is the id that every window begins with, None where the model reads none. `heldout_files`
-    says of each held-out window which file it was cut from, the last one where it holds several.
+    `beginning_of_sequence` is the id that every window begins with, None where the model reads none; `heldout_files`
+    are those that held-out windows were cut from, the last one where there are several.
     """
 
     files: Several[CorpusFile]
@@ -382,9 +382,6 @@ class ModelConfig(BaseModel):
     num_hidden_layers: int | None = None
     hidden_size: int | None = None
     vocab_size: int | None = None
-
-
-# ------------------------------------------------------------------------------------------------ the student's audit
 
 
 class WindowAgain(EvidenceModel):

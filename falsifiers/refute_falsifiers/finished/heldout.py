@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,12 +27,19 @@ def _windows(**figures: tuple[float, float]) -> list[Row]:
 
 
 def _figure(
-    bench: Bench, name: str, right: float, wrong: float | None = None, *, unsure: bool = False, **limits: float
+    bench: Bench,
+    name: str,
+    right: float,
+    wrong: float | None = None,
+    *,
+    unsure: bool = False,
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> tuple[float, float]:
     """A mean that holds the bar of `name`, or fails it near `wrong`, and how much it varies: `unsure`, over the bar."""
     bar = bench.bar(name)
     find, value = (bar.holding, right) if wrong is None else (bar.failing, wrong)
-    mean = find(value, clear=True, **limits)
+    mean = find(value, low=low, high=high, clear=True)
     if unsure:
         return mean, max(9.1, 20 * abs(mean - bar.bound))
     return mean, min(0.1, bar.room(mean))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
-from refute_falsifiers.results._figures import Figure, difference, spanning
+from refute_falsifiers.results._figures import difference, spanning
 from refute_falsifiers.results._items import (
     NEED,
     PARAMETERS,
@@ -46,12 +46,9 @@ def _differ(pair: Pair, documents: list[str] | None = None) -> Iterator[Measurem
     old = [each or 0.0 for each in pair[1]]
     value, interval = spanning(*(difference(new, old, documents) for new in readings))
     yield Measurement("difference", value, "points", n=len(old), interval=interval)
-    yield from _relative(*(stats.relative_change(new, old) for new in readings), n=len(old))
-
-
-def _relative(first: Figure, second: Figure, n: int) -> Iterator[Measurement]:
+    first, second = (stats.relative_change(new, old) for new in readings)
     value, interval = spanning(first, second)
-    yield Measurement("relative_change", value, "%", n=n, interval=interval)
+    yield Measurement("relative_change", value, "%", n=len(old), interval=interval)
 
 
 def _put_pair(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable
-from refute_falsifiers.results._figures import by_category, share, spanning, worst
+from refute_falsifiers.results._figures import Figure, by_category, share, spanning, worst
 from refute_falsifiers.results._items import NEED, PARAMETERS, allowed_errors, put, rows_of, run_of, side
 
 _ITEMS = 400
@@ -126,12 +126,14 @@ def benchmark_share_clustered(context: Context) -> Iterator[Measurement]:
     yield Measurement("share", value, "%", n=len(found.rows), interval=interval)
 
 
+def _worst(found: Mapping[str, Sequence[float]]) -> Figure:
+    return worst(lambda name, level: share(found[name], level=level), list(found))
+
+
 def _sliced(scores: Scores) -> Iterator[Measurement]:
     categories = ["even" if n % 2 == 0 else "odd" for n in range(len(scores))]
-    low, high = (by_category(dict(enumerate(each)), categories) for each in _readings(scores))
-    value, interval = spanning(
-        *(worst(lambda name, level, each=each: share(each[name], level=level), ["even", "odd"]) for each in (low, high))
-    )
+    low, high = (by_category({str(n): value for n, value in enumerate(each)}, categories) for each in _readings(scores))
+    value, interval = spanning(_worst(low), _worst(high))
     yield Measurement("worst_share", value, "%", n=len(scores), interval=interval)
 
 

@@ -35,4 +35,7 @@ class BenchmarkResults(Closed):
 
     def sides(self) -> dict[Literal["student", "baseline"], ResultFile]:
         """The files that are named, by whose they are."""
-        return {"student": self.student} | ({} if self.baseline is None else {"baseline": self.baseline})
+        found: dict[Literal["student", "baseline"], ResultFile] = {"student": self.student}
+        if self.baseline is not None:
+            found["baseline"] = self.baseline
+        return found

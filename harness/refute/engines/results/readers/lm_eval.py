@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def _metrics(row: Mapping[str, Any], where: str) -> list[str]:
     return [name for name, value in row.items() if name not in known and isinstance(value, int | float)]
 
 
-def _items(rows: list[tuple[str, Mapping[str, Any]]], metric: str) -> Iterator[Item]:
+def _items(rows: Sequence[tuple[str, Mapping[str, Any]]], metric: str) -> Iterator[Item]:
     for where, row in rows:
         if metric not in row:
             raise ExperimentError(f"{where}: the row has no metric {metric!r}")

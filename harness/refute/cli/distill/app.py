@@ -78,6 +78,48 @@ def run(
 
 
 @app.command()
+def plan(
+    config: Config,
+    tflops: Annotated[
+        float | None,
+        typer.Option(help="1e12 operations a second that a device keeps up: gives the hours.", min=1e-6),
+    ] = None,
+    price: Annotated[float | None, typer.Option(help="Of one device and hour: gives the cost.", min=0)] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a run will take in memory, on disk and in time; reads headers, and loads nothing."""
+    from refute.cli.distill.run import run_plan, show_plan
+
+    found = run_plan(config, tflops=tflops, price=price)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(show_plan(found))
+
+
+@app.command()
+def init(
+    teacher: Annotated[Path, typer.Argument(help="A model folder, or a GGUF file.")],
+    corpus: Annotated[Path, typer.Option(help="Shards of the teacher's tokenizer, made by `refute distill tokenize`.")],
+    layers: Annotated[int, typer.Option(help="How many of the teacher's layers the student keeps.", min=1)],
+    out: Annotated[Path, typer.Option(help="Folder for model/ and choice.json.")],
+    seq_len: Annotated[int, typer.Option(help="Ids of the windows that choices are measured on.", min=2)] = 256,
+    windows: Annotated[int, typer.Option(help="How many of them, the last held-out ones.", min=1)] = 8,
+    device: Annotated[Device, typer.Option(help="Where the choices are measured.")] = Device.CPU,
+    threads: Annotated[int, typer.Option(help="On a CPU.", min=1)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Cut a student out of its teacher: the layers that lose least, measured."""
+    from refute.cli.distill.init import Cut, run_init, show_choice
+
+    choice = run_init(Cut(teacher, corpus, out, layers, seq_len, windows, device.value, threads))
+    if as_json:
+        print_json(choice)
+    else:
+        typer.echo(show_choice(choice, out))
+
+
+@app.command()
 def tokenize(
     sources: Annotated[
         list[Path], typer.Argument(help="Text, JSON, Parquet, packed or not, folders or saved datasets.")
@@ -93,6 +135,12 @@ def tokenize(
     special_tokens: Annotated[
         SpecialTokens, typer.Option(help="Texts that spell special tokens: the tokens, a refusal, or their letters.")
     ] = SpecialTokens.REFUSE,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Rows are conversations; the assistant's turns are learnt.")
+    ] = False,
+    seq_len: Annotated[
+        int | None, typer.Option(help="With --chat: ids of the run's windows, which hold conversations whole.", min=2)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which documents are held out.")] = 17,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +151,17 @@ def tokenize(
     from refute.engines.distill.data.tokenize import Tokenize, tokenize
 
     wanted = Tokenize(
-        sources, tokenizer, out, pattern, field, heldout_share, seed, problems, special_tokens=special_tokens.value
+        sources,
+        tokenizer,
+        out,
+        pattern,
+        field,
+        heldout_share,
+        seed,
+        problems,
+        special_tokens=special_tokens.value,
+        chat=chat,
+        seq_len=seq_len,
     )
     with reading_what_was_named(), working_in(out), progress() as report:
         manifest = tokenize(wanted, report, partial(typer.echo, err=True))

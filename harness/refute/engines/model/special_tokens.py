@@ -70,6 +70,16 @@ class Watch:
         self._token, self._example = "", ""
 
     @property
+    def special(self) -> list[int]:
+        """The ids of all special tokens."""
+        return list(self._special)
+
+    @property
+    def count(self) -> int:
+        """Texts that were ones to refuse."""
+        return self._found
+
+    @property
     def found(self) -> bool:
         """Whether some text was one to refuse."""
         return self._found > 0

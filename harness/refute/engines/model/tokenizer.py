@@ -58,7 +58,21 @@ class Encoder:
             self.watch.look(text, encoding.ids)
         return [self._closed(encoding.ids) for encoding in encodings]
 
+    def encode_with_starts(self, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        """Of each text its ids, not closed, and the character where each begins; without what begins every window."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        found = []
+        for text, encoding in zip(texts, encodings, strict=True):
+            self.watch.look(text, encoding.ids)
+            first = 1 if encoding.ids[:1] == [self.beginning_of_sequence] else 0
+            # Some tokenizers leave blanks out of a token's place, so that one of blanks alone has none.
+            starts = [start if start < end else max(0, start - 1) for start, end in encoding.offsets[first:]]
+            found.append((encoding.ids[first:], starts))
+        return found
+
     def _closed(self, ids: list[int]) -> list[int]:
+        if self._parses and ids[:1] == [self.beginning_of_sequence]:  # a rendered chat brings the one of its window
+            ids = ids[1:]
         return ids if self._parses and ids[-1:] == [self.end_of_document] else [*ids, self.end_of_document]
 
 

@@ -110,6 +110,7 @@ def test_every_source_gives_the_same_shards(
         "undecodable": 0,
         "null": 0,
         "empty": 0,
+        "too_long": 0,
     }
 
 

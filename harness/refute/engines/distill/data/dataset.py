@@ -66,6 +66,11 @@ def _from_shards(folder: Path, seq_len: int, vocab_size: int, tokenizers: Set[st
     _refuse_other_tokenizer(manifest.tokenizer_sha256, tokenizers)
     if manifest.largest_id >= vocab_size:
         raise ExperimentError(f"{folder} holds id {manifest.largest_id}, the model's vocabulary ends at {vocab_size}")
+    if manifest.seq_len not in (None, seq_len):
+        raise ExperimentError(
+            f"{folder} holds conversations laid into windows of {manifest.seq_len} ids, the run reads {seq_len}",
+            hint=f"set training.seq_len: {manifest.seq_len}, or tokenise again with --seq-len {seq_len}",
+        )
     verify_shards(folder, manifest)
     train, heldout = (ShardWindows(folder, manifest, split, seq_len) for split in SPLITS)
     digests = {split: [shard.sha256 for shard in shards] for split, shards in manifest.shards.items()}

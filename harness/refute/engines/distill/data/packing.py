@@ -12,6 +12,9 @@ from torch.nn import functional
 
 IGNORED = -100
 
+# In an id of a window: it is read, and not learnt, such as what a user said.
+READ_ONLY = 1 << 31
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -55,10 +58,13 @@ def pack(windows: Tensor, end_of_document: int | None, beginning_of_sequence: in
     With `end_of_document`, the id that closes each document, documents do not see each other, and the last
     position of one does not predict the first id of another. With None, a window is one text.
 
+    An id with READ_ONLY is no label.
+
     `beginning_of_sequence` is the id that windows begin with, None where they do not. A document then begins with it,
     too: in the place of the end before it, which nothing reads any more, and where it predicts the first id.
     """
-    ids, labels = windows[:, :-1], windows[:, 1:]
+    given, windows = windows >= READ_ONLY, windows.long() & (READ_ONLY - 1)
+    ids, labels = windows[:, :-1], windows[:, 1:].masked_fill(given[:, 1:], IGNORED)
     if end_of_document is None:
         return Batch(ids, labels, None)
     ends = ids == end_of_document

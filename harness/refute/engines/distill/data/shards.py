@@ -1,8 +1,9 @@
 """Token shards: uint32 files that are mapped into memory, and the manifest that says what they hold.
 
 `train-00000.bin` and on, `heldout-00000.bin` and on: token ids, little-endian, documents end to end, each closed by
-the end-of-document id. `manifest.json` names every shard with its digest, and the tokenizer by the digest of all
-that decides how text becomes ids. uint16 could not hold a vocabulary of 151,936.
+the end-of-document id. Of conversations, ids that are read and not learnt carry `packing.READ_ONLY`.
+`manifest.json` names every shard with its digest, and the tokenizer by the digest of all that decides how text becomes
+ids. uint16 could not hold a vocabulary of 151,936.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Shard:
 class Manifest:
     """What a folder of shards holds. `largest_id` bounds the ids of all of them.
 
+    `seq_len` is that of the windows that texts were laid into, None where any will do.
     `beginning_of_sequence` is not in the shards: every window that is cut from them begins with it, if it is not None.
     """
 
@@ -49,6 +51,7 @@ class Manifest:
     shards: dict[str, tuple[Shard, ...]]
     facts: dict[str, object] = field(default_factory=dict)
     beginning_of_sequence: int | None = None
+    seq_len: int | None = None
 
     def tokens(self, split: str) -> int:
         """Ids in a split."""
@@ -74,7 +77,8 @@ class Manifest:
             known = {name: found[name] for name in ("tokenizer_sha256", "end_of_document", "largest_id", "facts")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExperimentError(f"{path} is no manifest of token shards: {error!r}") from error
-        return cls(shards=shards, beginning_of_sequence=found.get("beginning_of_sequence"), **known)
+        begin, length = found.get("beginning_of_sequence"), found.get("seq_len")
+        return cls(shards=shards, beginning_of_sequence=begin, seq_len=length, **known)
 
 
 class ShardWindows:

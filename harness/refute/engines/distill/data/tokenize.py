@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from refute.disk import file_sha256, writing
 from refute.engines.distill.data.decontamination import Benchmark
+from refute.engines.distill.data.masked import MaskedEncoder
+from refute.engines.distill.data.packing import READ_ONLY
+from refute.engines.distill.data.reading.conversations import ChatTemplate, Conversation
 from refute.engines.distill.data.reading.preview import preview
 from refute.engines.distill.data.reading.sources import find_sources
 from refute.engines.distill.data.reading.texts import Reading, Unread, read_documents
 from refute.engines.distill.data.shards import ID, MANIFEST, SPLITS, Manifest, Shard
 from refute.engines.distill.data.tokenize_progress import DIGEST_BYTES, FILE, Counts, Progress, describe_sources
-from refute.engines.model.special_tokens import SpecialTokens, text_separator
+from refute.engines.model.special_tokens import SpecialTokens, Watch, text_separator
 from refute.engines.model.tokenizer import Encoder, open_tokenizer, tokenizer_sha256
 from refute.errors import UsageError
 from refute.job import ProgressCallback
@@ -31,7 +35,10 @@ _NO_SHA256 = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Tokenize:
-    """What is asked for. A document is held out by its content's hash and `seed`, so copies are on one side."""
+    """What is asked for. A document is held out by its content's hash and `seed`, so copies are on one side.
+
+    With `chat`, rows are conversations that are laid into windows of `seq_len` ids.
+    """
 
     sources: Sequence[Path]
     tokenizer: Path
@@ -42,6 +49,8 @@ class Tokenize:
     seed: int = 17
     problems: Path | None = None
     special_tokens: SpecialTokens = "refuse"
+    chat: bool = False
+    seq_len: int | None = None
     ngram: int = 10
     shard_tokens: int = 2**28
 
@@ -56,7 +65,12 @@ class _Writer:
     shards: list[Shard]
     pending: array[int]
 
-    def add(self, ids: list[int]) -> None:
+    @property
+    def written(self) -> int:
+        """Ids so far."""
+        return sum(shard.tokens for shard in self.shards) + len(self.pending)
+
+    def add(self, ids: Sequence[int]) -> None:
         self.pending.extend(ids)
         while len(self.pending) >= self.limit:
             self._write(self.limit)
@@ -90,11 +104,14 @@ def tokenize(
     """
     _refuse_settings(wanted)
     sources = find_sources(wanted.sources, wanted.pattern)
-    tokenizer = open_tokenizer(_model(wanted.tokenizer), wanted.tokenizer)
-    reading = Reading(wanted.field, text_separator(tokenizer, wanted.special_tokens))
+    tokenizer = open_tokenizer(model_at(wanted.tokenizer), wanted.tokenizer)
+    template = ChatTemplate(tokenizer) if wanted.chat else None
+    reading = Reading(wanted.field, text_separator(tokenizer, wanted.special_tokens), template)
     for line in preview(sources, reading):
         announce(line)
-    encoder = Encoder(tokenizer, wanted.special_tokens)
+    encoder = Encoder(tokenizer, "parse" if wanted.chat else wanted.special_tokens)
+    masked = _masked(wanted, tokenizer, encoder)
+    watches = [encoder.watch] if masked is None else [masked.watch, encoder.watch]
     benchmark = _benchmark(wanted)
     with writing(wanted.out):
         wanted.out.mkdir(parents=True, exist_ok=True)
@@ -106,26 +123,32 @@ def tokenize(
     }
     for batch in _batches(_clean(_documents(sources.files, reading, progress, report), benchmark, progress)):
         finished = sum(map(len, progress.shards.values()))
-        encoded = encoder.encode(batch)
-        if encoder.watch.enough:
+        encoded = encoder.encode(batch) if masked is None else masked.encode(cast("list[Conversation]", batch))
+        if any(watch.enough for watch in watches):
             break
-        if not encoder.watch.found:  # else nothing of this is kept, and what else is found is counted
-            _keep(batch, encoded, wanted, writers, progress)
+        if not any(watch.found for watch in watches):  # else nothing of this is kept, and what is found is counted
+            _keep(batch, encoded, wanted, writers, progress, masked)
         if sum(map(len, progress.shards.values())) > finished:
             progress.save(wanted.out, settings)
-    encoder.watch.refuse("documents")
+    for watch in watches:
+        watch.refuse("documents" if masked is None else "messages and conversations")
     _refuse_empty_split(progress.counts)
+    if masked is not None:
+        for writer in writers.values():
+            writer.add(masked.close(writer.written))
     manifest = Manifest(
         tokenizer_sha256=tokenizer_sha256(tokenizer),
         end_of_document=encoder.end_of_document,
         beginning_of_sequence=encoder.beginning_of_sequence,
         largest_id=progress.largest_id,
+        seq_len=wanted.seq_len,
         shards={split: writer.close() for split, writer in writers.items()},
         facts={
             "documents": asdict(progress.counts),
             "heldout_share": wanted.heldout_share,
             "seed": wanted.seed,
             "special_tokens": wanted.special_tokens,
+            "chat_template_sha256": None if template is None else template.sha256,
             "decontaminated_ngram": None if benchmark is None else wanted.ngram,
         },
     )
@@ -137,6 +160,12 @@ def tokenize(
 def _refuse_settings(wanted: Tokenize) -> None:
     if not 0 < wanted.heldout_share < 1:
         raise UsageError(f"--heldout-share must lie between 0 and 1, found {wanted.heldout_share}")
+    if wanted.chat != (wanted.seq_len is not None) or (wanted.chat and wanted.special_tokens == "literal"):
+        raise UsageError(
+            f"--chat is {wanted.chat}, --seq-len {wanted.seq_len}, --special-tokens {wanted.special_tokens}",
+            hint="conversations are laid into the windows of the run: --chat --seq-len N, with --special-tokens refuse "
+            "(what people wrote spells none) or parse",
+        )
     if (wanted.out / MANIFEST).exists():
         raise UsageError(f"{wanted.out} holds shards already", hint="name another folder, or delete that one")
 
@@ -150,19 +179,32 @@ def _benchmark(wanted: Tokenize) -> Benchmark | None:
     return benchmark
 
 
+def _masked(wanted: Tokenize, tokenizer: PreTrainedTokenizerFast, encoder: Encoder) -> MaskedEncoder | None:
+    if wanted.seq_len is None:
+        return None
+    begin = 0 if encoder.beginning_of_sequence is None else 1
+    return MaskedEncoder(encoder, Watch(tokenizer, wanted.special_tokens), wanted.seq_len - begin)
+
+
 def _keep(
     texts: Sequence[str],
     encoded: Sequence[list[int]],
     wanted: Tokenize,
     writers: Mapping[str, _Writer],
     progress: Progress,
+    masked: MaskedEncoder | None,
 ) -> None:
     """Each document into the shards of its split."""
     for text, ids in zip(texts, encoded, strict=True):
         split = _split(text, wanted)
+        if not ids:
+            progress.counts.too_long += 1
+            continue
+        if masked is not None:
+            writers[split].add(masked.fill(writers[split].written, ids))
         setattr(progress.counts, split, getattr(progress.counts, split) + 1)
         writers[split].add(ids)
-        progress.largest_id = max(progress.largest_id, *ids)
+        progress.largest_id = max(progress.largest_id, *(number & ~READ_ONLY for number in ids))
 
 
 def _refuse_empty_split(counts: Counts) -> None:
@@ -180,6 +222,7 @@ def _settings(wanted: Tokenize, sources: Sequence[Path], tokenizer: PreTrainedTo
         "tokenizer": tokenizer_sha256(tokenizer),
         "field": wanted.field,
         "special_tokens": wanted.special_tokens,
+        "seq_len": wanted.seq_len,
         "heldout_share": wanted.heldout_share,
         "seed": wanted.seed,
         "problems": None if wanted.problems is None else file_sha256(wanted.problems),
@@ -188,7 +231,8 @@ def _settings(wanted: Tokenize, sources: Sequence[Path], tokenizer: PreTrainedTo
     }
 
 
-def _model(path: Path) -> GgufModel | HfModel:
+def model_at(path: Path) -> GgufModel | HfModel:
+    """What lies at `path`: a file is GGUF, a folder Hugging Face's."""
     if path.is_file():
         return GgufModel(format="gguf", source=Source(path=str(path), sha256=_NO_SHA256))
     return HfModel(format="hf", path=str(path))

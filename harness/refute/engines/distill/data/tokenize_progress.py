@@ -33,6 +33,7 @@ class Counts:
     undecodable: int = 0
     null: int = 0
     empty: int = 0
+    too_long: int = 0
 
 
 @dataclass(slots=True)

@@ -30,6 +30,8 @@ def preview(sources: Sources, reading: Reading) -> Iterator[str]:
 def _manner(kind: FileFormat, reading: Reading) -> str:
     if kind is FileFormat.TEXT:
         return "text, a document each" + (", or several between end-of-text marks" if reading.separator else "")
+    if reading.chat is not None:
+        return f"{kind.value}, conversations"
     return f"{kind.value}, the texts under {reading.field!r}"
 
 

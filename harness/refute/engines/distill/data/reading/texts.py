@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from refute.engines.distill.data.reading.conversations import ChatTemplate
 from refute.engines.distill.data.reading.file_format import (
     AGAIN,
     DAMAGED,
@@ -37,10 +38,11 @@ class Unread:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How to read: `field` names a row's text, with dots for one inside another; `separator` ends one text of a text
-    file and begins the next, None where each file is one."""
+    file and begins the next, None where each file is one. With `chat`, each row is a conversation."""
 
     field: str = "text"
     separator: re.Pattern[str] | None = None
+    chat: ChatTemplate | None = None
 
 
 def read_documents(source: Path, reading: Reading) -> Iterator[str | Unread]:
@@ -51,11 +53,13 @@ def read_documents(source: Path, reading: Reading) -> Iterator[str | Unread]:
     """
     match file_format(source):
         case FileFormat.SAVED:
-            yield from _from_dataset(source, reading.field)
+            yield from _from_dataset(source, reading)
         case FileFormat.PARQUET:
-            yield from _from_parquet(source, reading.field)
+            yield from _from_parquet(source, reading)
         case FileFormat.JSON:
-            yield from _from_json(source, reading.field)
+            yield from _from_json(source, reading)
+        case FileFormat.TEXT if reading.chat is not None:
+            raise UsageError(f"{source} is a text, and no rows of conversations", hint="leave it out with --pattern")
         case FileFormat.TEXT:
             yield from _from_text(source, reading.separator)
 
@@ -81,11 +85,11 @@ def split_documents(text: str, separator: re.Pattern[str] | None) -> list[str]:
     return [part for part in separator.split(text) if part.strip()]
 
 
-def _from_json(source: Path, field: str) -> Iterator[str | Unread]:
+def _from_json(source: Path, reading: Reading) -> Iterator[str | Unread]:
     where = "its beginning"
     try:
         for where, row in _json_rows(source):
-            yield _text(row, field, where)
+            yield _row(row, reading, where)
     except UndecodableError as error:
         raise UsageError(f"{source}:{error.line}: {error}", hint=_TO_UTF8) from error
     except DAMAGED as error:
@@ -136,7 +140,7 @@ def _whole(source: Path) -> object:
         return None
 
 
-def _from_parquet(source: Path, field: str) -> Iterator[str | Unread]:
+def _from_parquet(source: Path, reading: Reading) -> Iterator[str | Unread]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -145,18 +149,21 @@ def _from_parquet(source: Path, field: str) -> Iterator[str | Unread]:
     try:
         with parquet.ParquetFile(source) as file:
             names = file.schema_arrow.names
-            column = field if field in names else field.split(".")[0]
-            if column not in names:
-                raise UsageError(f"{source} has no column {field!r}, found {', '.join(names)}", hint=_NAME_FIELD)
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
-                for value in batch.column(0).to_pylist():
-                    yield _text({column: value}, field, f"{source} row {number}")
+            column = reading.field if reading.field in names else reading.field.split(".")[0]
+            if reading.chat is None and column not in names:
+                raise UsageError(
+                    f"{source} has no column {reading.field!r}, found {', '.join(names)}", hint=_NAME_FIELD
+                )
+            columns = names if reading.chat is not None else [column]
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+                for row in batch.to_pylist():
+                    yield _row(row, reading, f"{source} row {number}")
                     number += 1
     except (OSError, ArrowException) as error:
         raise UsageError(f"{source}: cannot be read after {number} rows: {error}", hint=AGAIN) from error
 
 
-def _from_dataset(source: Path, field: str) -> Iterator[str | Unread]:
+def _from_dataset(source: Path, reading: Reading) -> Iterator[str | Unread]:
     try:
         from datasets import load_from_disk
     except ImportError as error:
@@ -167,7 +174,14 @@ def _from_dataset(source: Path, field: str) -> Iterator[str | Unread]:
         # What it raises for a damaged one depends on where the damage is.
         raise UsageError(f"{source}: cannot be read as a saved dataset: {error}", hint=AGAIN) from error
     for number, row in enumerate(rows):
-        yield _text(row, field, f"{source} row {number}")
+        yield _row(row, reading, f"{source} row {number}")
+
+
+def _row(row: object, reading: Reading, where: str) -> str | Unread:
+    if reading.chat is None:
+        return _text(row, reading.field, where)
+    conversation = reading.chat.read(row, where)
+    return conversation if _is_unicode(conversation) else Unread("undecodable", where)
 
 
 def _text(row: object, field: str, where: str) -> str | Unread:
@@ -176,12 +190,16 @@ def _text(row: object, field: str, where: str) -> str | Unread:
         return Unread("null", where)
     if not isinstance(found, str):
         raise UsageError(f"{where}: no text under {field!r}, found {_has(row, found)}", hint=_way_out(row))
+    return found.removeprefix("\ufeff") if _is_unicode(found) else Unread("undecodable", where)
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can escape half of a character's two UTF-16 units."""
     try:
-        found.encode()
+        text.encode()
     except UnicodeEncodeError:
-        # JSON can escape half of a character's two UTF-16 units.
-        return Unread("undecodable", where)
-    return found.removeprefix("\ufeff")
+        return False
+    return True
 
 
 _ABSENT = object()
@@ -202,8 +220,8 @@ def _value(row: object, field: str) -> object:
 def _way_out(row: object) -> str:
     if isinstance(row, dict) and not _CHAT.isdisjoint(row):
         return (
-            "these are conversations: render each to one text with the tokenizer's chat template, and tokenise it with "
-            "--special-tokens parse; losses on the assistant's turns alone are not supported"
+            "these are conversations: tokenise them with --chat and --seq-len, or render each to one text with the "
+            "tokenizer's chat template and tokenise it with --special-tokens parse"
         )
     return _NAME_FIELD
 

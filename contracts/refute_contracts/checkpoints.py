@@ -118,7 +118,9 @@ digests_not_compared = Rewrite(_LOAD, {"if altered:": "if False:"})
 restored_before_it_is_checked = Rewrite(
     _LOAD,
     {
-        "differences = sorted(": "load_weights(model, load_file(path / _TENSORS[0])); differences = sorted(",
+        "differences = differences_of(": (
+            "load_weights(model, load_file(path / _TENSORS[0])); differences = differences_of("
+        ),
     },
 )
 identity_not_compared = Rewrite(_LOAD, {"if differences:": "if False:"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class Place:
     config: Path
     verdicts: tuple[Path, Path]
 
+    @property
+    def shards(self) -> Path:
+        """The corpus of the configuration."""
+        (line,) = [line for line in self.config.read_text(encoding="utf-8").splitlines() if line.startswith("corpus: ")]
+        return Path(json.loads(line.removeprefix("corpus: ")))
+
     def calls(self, out: Path) -> dict[Words, list[object]]:
         """What follows each command's own words, for a call whose results go below the fresh folder `out`."""
         root, (old, new) = self.root, self.verdicts
@@ -95,6 +102,11 @@ class Place:
             ("review",): ["--all", "--by", "Ann"],
             ("status",): ["--key", public],
             ("distill", "run"): [self.config, "--out", out, "--max-steps", 1],
+            ("distill", "plan"): [self.config],
+            ("distill", "init"): [
+                *(self.teacher, "--corpus", self.shards, "--layers", 2, "--out", out / "init"),
+                *("--seq-len", 16, "--windows", 2, "--threads", 1),
+            ],
             ("distill", "tokenize"): [*texts, "--heldout-share", 0.5, "--out", out],
             ("distill", "prepare"): [self.config, "--out", out, "-k", 2],
             ("distill", "certify"): [],

@@ -32,6 +32,7 @@ BASE: dict[str, Any] = {
     "eval_every": 5,
     "eval_windows": 6,
     "checkpoint_every": 4,
+    "document_mask": False,
     **KD,
 }
 # With a schedule and a decay that show.

@@ -121,8 +121,9 @@ class Training(Closed):
     eval_every: Positive
     eval_windows: Positive
     checkpoint_every: Positive
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     dtype: Literal["float32", "bfloat16"] = "float32"
-    document_mask: bool = False
+    document_mask: bool = True
     gradient_checkpointing: bool = False
     compile: bool = False
     prefetch: Annotated[int, Field(ge=0)] | None = None

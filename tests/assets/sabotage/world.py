@@ -118,6 +118,7 @@ def _release(problems: str) -> dict[str, Any]:
                 "eval_every": 20,
                 "eval_windows": 32,
                 "checkpoint_every": 50,
+                "document_mask": False,
             },
             "humaneval": {
                 "problems": {"path": "problems.jsonl", "sha256": hashlib.sha256(problems.encode()).hexdigest()},

@@ -240,6 +240,7 @@ def small_release(world: Path) -> Release:
                 "eval_every": EVERY,
                 "eval_windows": 8,
                 "checkpoint_every": STEPS // 2,
+                "document_mask": False,
             },
             "humaneval": {
                 "problems": {"path": "problems.jsonl", "sha256": problems},

@@ -6,10 +6,10 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from refute.cli.arguments import reading_what_was_named
 from refute.cli.console import progress, signals
@@ -91,6 +91,32 @@ def _refuse_other_processes(path: Path, wanted: int) -> None:
             f"{path} asks for processes: {wanted}, and {found} run it",
             hint=f"start it with `torchrun --nproc-per-node {wanted} -m refute distill {path} --out ...`",
         )
+
+
+def run_plan(path: Path, *, tflops: float | None, price: float | None) -> dict[str, object]:
+    """The figures of the run that `path` configures: see `refute.engines.distill.plan`."""
+    from refute.engines.distill.plan import plan
+
+    with reading_what_was_named():
+        return plan(read_config(path), tflops=tflops, price=price).as_json()
+
+
+def show_plan(plan: Mapping[str, Any]) -> str:
+    """The figures of a plan, for people."""
+    parts = [f"{plan[f'{name}_bytes'] / 1e9:.2f} GB of {name}" for name in ("student", "optimizer", "teacher")]
+    total = sum(plan[f"{name}_bytes"] for name in ("student", "optimizer", "teacher"))
+    lines = [
+        f"student {plan['student_parameters']:,} parameters, teacher {plan['teacher_parameters']:,}",
+        f"{plan['tokens']:,} tokens, {plan['tokens_per_parameter']:.1f} a parameter",
+        f"memory, each device: at least {total / 1e9:.2f} GB ({', '.join(parts)}), and activations",
+        f"disk: {plan['disk_bytes'] / 1e9:.2f} GB",
+        f"arithmetic: {plan['operations']:.3g} operations",
+    ]
+    if plan["hours"] is None:
+        lines.append("time: give --tflops, or make a smoke run (--max-steps 20), which measures it")
+    else:
+        lines.append(f"time: {plan['hours']:.2f} h")
+    return "\n".join([*lines, *([] if plan["cost"] is None else [f"cost: {plan['cost']:.2f}"])])
 
 
 def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:

@@ -127,6 +127,20 @@ def copy_files(source: Path, folder: Path, patterns: tuple[str, ...]) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
+def same_numbers(one: PreTrainedModel, other: PreTrainedModel) -> bool:
+    """Whether two models are one, whatever the files they lie in: equal in each tensor, if need be after both were
+    rounded to what one of them may have been saved in. Rows of padding that `other` has beyond do not count."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and any(
+        all(_equal_as(dtype, tensor, theirs[name]) for name, tensor in mine.items())
+        for dtype in (torch.float32, torch.bfloat16, torch.float16)
+    )
+
+
+def _equal_as(dtype: torch.dtype, one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.equal(one.to(dtype), other[: len(one)].to(one.device, dtype) if one.ndim else other.to(one))
+
+
 def count_parameters(model: PreTrainedModel) -> int:
     """Parameters, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters())

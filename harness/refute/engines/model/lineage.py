@@ -23,7 +23,7 @@ from refute.spec.release import GgufModel, ModelSource
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class StoredFacts:
     """What the files themselves say; None where only the tokenizer built from them can tell."""
 
     parameters: int
@@ -40,7 +40,7 @@ def describe_model(model: ModelSource, path: Path) -> tuple[ModelIdentity, list[
     Raises MissingInputsError for a file that is not whole or does not state its sizes, and what
     open_tokenizer raises. Loads no weights.
     """
-    facts = _gguf_facts(path) if isinstance(model, GgufModel) else _folder_facts(path)
+    facts = stored_facts(model, path)
     tokenizer = open_tokenizer(model, path)
     tokens = one_spelling(without_padding(token_list(tokenizer) if facts.tokens is None else facts.tokens))
     merges = merge_rules(tokenizer) if facts.merges is None else [rule.split(" ") for rule in facts.merges]
@@ -58,6 +58,11 @@ def describe_model(model: ModelSource, path: Path) -> tuple[ModelIdentity, list[
         chat_template_sha256=None if template is None else json_sha256(template),
     )
     return identity, tokens
+
+
+def stored_facts(model: ModelSource, path: Path) -> StoredFacts:
+    """Sizes of the model at `path`, from its headers: no weights are read. Raises as `describe_model` does."""
+    return _gguf_facts(path) if isinstance(model, GgufModel) else _folder_facts(path)
 
 
 def token_list(tokenizer: PreTrainedTokenizerFast) -> list[str | None]:
@@ -102,13 +107,13 @@ def json_sha256(content: object) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _gguf_facts(path: Path) -> _Facts:
+def _gguf_facts(path: Path) -> StoredFacts:
     reader = open_gguf(path)
     architecture = metadata(reader, "general.architecture")
     shapes = {tensor.name: [int(size) for size in tensor.shape] for tensor in reader.tensors}
     # Read from the file: transformers' conversion adds tokens that a file lacks, such as <|endoftext|>.
     tokens, merges = (metadata(reader, f"tokenizer.ggml.{name}") for name in ("tokens", "merges"))
-    return _Facts(
+    return StoredFacts(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         # GGUF names the fastest axis first, so the rows come last.
         vocab_rows=_whole(path, shapes.get("token_embd.weight", [0])[-1], "rows of token_embd.weight"),
@@ -119,7 +124,7 @@ def _gguf_facts(path: Path) -> _Facts:
     )
 
 
-def _folder_facts(folder: Path) -> _Facts:
+def _folder_facts(folder: Path) -> StoredFacts:
     config = read_config(folder)
     shapes: dict[str, list[int]] = {}
     for file in weight_files(folder):
@@ -127,7 +132,7 @@ def _folder_facts(folder: Path) -> _Facts:
             shapes |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
     if config.get("tie_word_embeddings", False):
         shapes.pop("lm_head.weight", None)
-    return _Facts(
+    return StoredFacts(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         vocab_rows=_whole(folder, config.get("vocab_size"), "vocab_size"),
         hidden_size=_whole(folder, config.get("hidden_size"), "hidden_size"),

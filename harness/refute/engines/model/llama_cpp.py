@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from transformers import PreTrainedTokenizerFast
 
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.errors import ExperimentError, MissingDependencyError, MissingInputsError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _LOOPBACK = "127.0.0.1"
 _PATIENCE_S = 3600.0

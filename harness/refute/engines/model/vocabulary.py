@@ -6,6 +6,7 @@ import json
 from itertools import zip_longest
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -86,6 +87,8 @@ def dropped_mass(logits: Tensor, width: int) -> Tensor:
     Float32, shape (...). The cut-off entries are summed themselves: what is left of 1 without the kept ones has lost
     3 % of a mass of 6e-6 on some processors.
     """
+    if width >= logits.shape[-1]:
+        return torch.zeros(logits.shape[:-1], device=logits.device)
     numbers = logits.float()
     return (numbers[..., width:].logsumexp(dim=-1) - numbers.logsumexp(dim=-1)).exp()
 

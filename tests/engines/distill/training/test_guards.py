@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from json_lines import read_rows
 from refute.engines.distill.data.packing import Batch
@@ -85,6 +86,20 @@ def test_a_teacher_that_is_the_init_is_refused(start: Callable[..., Job], teache
     shutil.copytree(teacher_folder, copy / "model")
     with pytest.raises(ExperimentError, match="teacher and init have the same weights"):
         train(start(init=copy))
+
+
+@pytest.mark.parametrize(("dtype", "sizes"), [(torch.float32, "40KB"), (torch.bfloat16, "1GB"), (torch.float16, "1GB")])
+def test_a_teacher_in_other_files_than_the_init_is_refused(
+    start: Callable[..., Job], teacher_folder: Path, tmp_path: Path, dtype: torch.dtype, sizes: str
+) -> None:
+    """In several files or rounded to another dtype it is still the init: other digests, and a KL of nothing."""
+    copy = tmp_path / "copy" / "model"
+    shutil.copytree(teacher_folder, copy, ignore=shutil.ignore_patterns("*.safetensors"))
+    model = AutoModelForCausalLM.from_pretrained(teacher_folder, dtype=dtype)
+    model.save_pretrained(copy, max_shard_size=sizes)
+    with pytest.raises(ExperimentError, match="teacher and init have the same numbers, in other files") as caught:
+        train(start(init=copy.parent))
+    assert "larger teacher" in caught.value.hint
 
 
 def test_too_few_heldout_windows(start: Callable[..., Job]) -> None:

@@ -45,8 +45,26 @@ def test_resuming_does_not_start_again(start: Callable[..., Job]) -> None:
 def test_checkpoint_of_other_settings_is_refused(start: Callable[..., Job]) -> None:
     """A scratch folder that holds another run's state stops this one."""
     train(start())
-    with pytest.raises(ExperimentError, match="another configuration"):
-        train(start(learning_rate=0.02))
+    with pytest.raises(
+        ExperimentError, match=r"another configuration: training\.learning_rate was 0\.01, is 0\.02"
+    ) as caught:
+        train(start(learning_rate=0.02, checkpoint_every=3))
+    assert "what may change is training.checkpoint_every" in caught.value.hint
+
+
+def test_settings_that_decide_no_number_may_change(start: Callable[..., Job]) -> None:
+    """More patience, other checkpoints and answers made ahead: the run goes on, to the weights of the straight one; so
+    many checkpoints are kept as it then asks for."""
+    straight = start("straight")
+    train(straight)
+    with pytest.raises(KilledError):
+        train(start("killed", report=each_step(kill_at(6))))
+    changed = {"checkpoint_every": 2, "keep_checkpoints": 3, "prefetch": 1, "teacher_patience_s": 1200.0}
+    again = start("killed", **changed)
+    train(again)
+    assert same(weights(straight.out), weights(again.out))
+    kept = sorted(path.name for path in (again.scratch / "checkpoints").iterdir())
+    assert kept == ["step-00000008", "step-00000010", "step-00000012"]
 
 
 def test_log_is_cut_back_to_its_checkpoint(tmp_path: Path) -> None:

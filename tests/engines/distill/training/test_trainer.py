@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
 from json_lines import read_rows
 from refute.engines.distill.data.packing import Batch, pack
 from refute.engines.distill.experiments.train import train
 from refute.engines.distill.teacher.loaded import load_teacher
+from refute.engines.distill.training import evaluate
 from refute.engines.distill.training.evaluate import HeldoutTeacher, score_windows
 from refute.engines.distill.training.optimizer import build_optimizer, learning_rate
 from refute.errors import MissingInputsError
@@ -159,6 +161,40 @@ def test_teacher_as_its_own_student_is_at_distance_zero(teacher_folder: Path, co
             scores = score_windows(lambda batch: teacher.model(input_ids=batch.ids).logits, windows, judge)
             assert [score.kl for score in scores] == pytest.approx([0.0] * 3, abs=1e-5)
             assert [score.cosine for score in scores] == pytest.approx([1.0] * 3, abs=1e-5)
+
+
+def test_scores_do_not_depend_on_how_many_rows_are_in_memory(
+    teacher_folder: Path, corpus_evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row of logits at a time, and all of them: so the size of a vocabulary does not decide what an evaluation
+    takes beside the logits themselves."""
+    teacher = load_teacher(HfModel(format="hf", path="teacher"), teacher_folder, device="cpu")
+    batch = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:2], None)
+    rows: list[int] = []
+    original = functional.log_softmax
+
+    def noting(logits: torch.Tensor, dim: int) -> torch.Tensor:
+        rows.append(len(logits))
+        found: torch.Tensor = original(logits, dim=dim)
+        return found
+
+    monkeypatch.setattr(functional, "log_softmax", noting)
+    found = []
+    for tile in (1, 2**23):
+        monkeypatch.setattr(evaluate, "_TILE", tile)
+        judge = HeldoutTeacher(teacher, batch, 300)
+        found.append(score_windows(lambda each: 0.9 * teacher.model(input_ids=each.ids).logits, batch, judge))
+    assert rows == [1] * (2 * 2 * 15) + [15] * (2 * 2)
+    for one, other in zip(*found, strict=True):
+        assert (one.ce, one.kl, one.cosine) == pytest.approx((other.ce, other.kl, other.cosine), rel=1e-5)
+
+
+def test_a_student_without_keys_and_values_gives_a_sample(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    """A state-space model trained to its last step, and then could not say anything."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 1}
+    sample = evaluate.greedy_sample(MambaForCausalLM(MambaConfig(**sizes)).eval(), tiny_tokenizer)
+    assert (sample.new_tokens, sample.greedy, type(sample.text)) == (evaluate.SAMPLE_TOKENS, True, str)
 
 
 def test_learning_rate_warms_up_and_ends_at_its_floor() -> None:

@@ -17,7 +17,7 @@ from refute.engines.distill.data.dataset import Dataset, open_dataset
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import Provider, TeacherModel
 from refute.engines.distill.teacher.llama import open_llama_teacher
-from refute.engines.distill.teacher.loaded import has_plain_head, load_teacher
+from refute.engines.distill.teacher.loaded import Teacher, has_plain_head, load_teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache
 from refute.engines.distill.training.optimizer import build_optimizer
 from refute.engines.distill.training.parallel import parallelize
@@ -25,7 +25,7 @@ from refute.engines.distill.training.ranks import Ranks
 from refute.engines.distill.training.step import StepModule, head_weight
 from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.device import require_device
-from refute.engines.model.folder import load_model, weights_sha256
+from refute.engines.model.folder import load_model, same_numbers, weights_sha256
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256
 from refute.engines.model.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
@@ -83,8 +83,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     vocab_size = len(head_weight(student))
     init_sha256 = weights_sha256(init_folder)
     if teacher is not None:
-        if teacher_sha256 == init_sha256:
-            raise ExperimentError("teacher and init have the same weights: nothing would be distilled")
+        _refuse_one_model(student, teacher, same_files=teacher_sha256 == init_sha256)
         refuse_other_vocabulary(vocab_size, tokenizer, teacher.vocab_rows, teacher.tokenizer)
     _refuse_other_head(student)
     dataset = _open_dataset(config, vocab_size, tokenizer, teacher)
@@ -124,6 +123,15 @@ def reproducible(config: TrainConfig) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
+
+
+def _refuse_one_model(student: PreTrainedModel, teacher: TeacherModel, *, same_files: bool) -> None:
+    if same_files or (isinstance(teacher, Teacher) and same_numbers(student, teacher.model)):
+        how = "the same weights" if same_files else "the same numbers, in other files or another dtype"
+        raise ExperimentError(
+            f"teacher and init have {how}: nothing would be distilled",
+            hint="name a larger teacher, or an init that is not a copy of it",
+        )
 
 
 def _refuse_uneven(training: Training, ranks: Ranks) -> None:

@@ -27,6 +27,11 @@ _NAME = re.compile(r"^step-(\d{8})$")
 _TENSORS = ("weights.safetensors", "optimizer.safetensors")
 _HINT = "delete the folder to start this run again from step 0"
 
+# What decides no number of a run, by its place in the identity: it may differ when a run is resumed.
+_FREE = frozenset(
+    f"training.{name}" for name in ("checkpoint_every", "keep_checkpoints", "prefetch", "teacher_patience_s")
+)
+
 
 def save_checkpoint(
     folder: Path,
@@ -35,14 +40,17 @@ def save_checkpoint(
     optimizer: Optimizer,
     identity: Identity,
     ranks: Ranks = ALONE,
+    *,
+    keep: int = 2,
 ) -> Path:
-    """`save_state`, and then removes what is older than the checkpoint before it.
+    """`save_state`, and then removes what is older than the newest `keep`.
 
-    That one stays, so that the way to a checkpoint that is resumed can be made again by somebody else.
+    The one before the last always stays, so that the way to a checkpoint that is resumed can be made again by somebody
+    else.
     """
     target = save_state(folder, step, model, optimizer, identity, ranks)
     if ranks.is_main:
-        kept = checkpoints(folder)[-2:]
+        kept = checkpoints(folder)[-max(2, keep) :]
         for path in folder.iterdir():
             if path not in kept and (_NAME.match(path.name) or path.name.endswith(".tmp")):
                 _remove(path)
@@ -120,10 +128,11 @@ def load_checkpoint(
         altered = [name for name in _TENSORS if file_sha256(path / name) != digests[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExperimentError(f"checkpoint {path} is incomplete: {error!r}", hint=_HINT) from error
-    differences = sorted(_differences(found, json.loads(json.dumps(dict(identity)))))
+    differences = differences_of(found, identity)
     if differences:
         raise OtherConfigurationError(
-            f"checkpoint {path} was made by another configuration: {'; '.join(differences)}", hint=_HINT
+            f"checkpoint {path} was made by another configuration: {'; '.join(differences)}",
+            hint=f"put these settings back, or {_HINT}; what may change is {', '.join(sorted(_FREE))}",
         )
     if altered:
         raise ExperimentError(f"checkpoint {path}: {', '.join(altered)} truncated or altered", hint=_HINT)
@@ -169,12 +178,17 @@ def _bytes(text: str) -> Tensor:
     return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
 
 
+def differences_of(found: Identity, expected: Identity) -> list[str]:
+    """What differs between two identities and decides a run's numbers, a line each."""
+    return sorted(_differences(dict(found), json.loads(json.dumps(dict(expected)))))
+
+
 def _differences(found: object, expected: object, key: str = "") -> Iterator[str]:
     """What differs between two JSON values, a line each."""
     if isinstance(found, dict) and isinstance(expected, dict):
         for name in found.keys() | expected.keys():
             yield from _differences(found.get(name), expected.get(name), f"{key}.{name}" if key else name)
-    elif found != expected:
+    elif found != expected and key not in _FREE:
         yield f"{key} was {found}, is {expected}"
 
 

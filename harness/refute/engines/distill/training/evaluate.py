@@ -20,6 +20,8 @@ from refute.spec.experiments.evidence.distill import GreedySample, HeldoutEvalua
 
 # Teacher logits of the evaluation windows are kept in memory up to here and recomputed beyond.
 CACHE_MIB = 1024
+# Logits that are scored together, beside those of the whole window: 32 MiB in float32.
+_TILE = 2**23
 SAMPLE_PROMPT = "def fibonacci(n):"
 SAMPLE_TOKENS = 64
 
@@ -106,30 +108,41 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
     prompt_tokens = ids.shape[1]
     cache, unseen = None, ids
     for _ in range(SAMPLE_TOKENS):
-        answer = student(input_ids=unseen, past_key_values=cache, use_cache=True)
-        cache, unseen = answer.past_key_values, answer.logits[:, -1].argmax(dim=-1, keepdim=True)
-        ids = torch.cat((ids, unseen), dim=1)
+        kept = {} if cache is None else {"past_key_values": cache}
+        answer = student(input_ids=unseen, use_cache=True, **kept)
+        likeliest = answer.logits[:, -1].argmax(dim=-1, keepdim=True)
+        ids = torch.cat((ids, likeliest), dim=1)
+        # State-space models and others keep no keys and values: they are asked about all of it again.
+        cache = getattr(answer, "past_key_values", None)
+        unseen = ids if cache is None else likeliest
     student.train(was_training)
     text = str(tokenizer.decode(ids[0, prompt_tokens:].tolist()))  # one sequence: one text
     return GreedySample(prompt=SAMPLE_PROMPT, text=text, new_tokens=SAMPLE_TOKENS, greedy=True)
 
 
 def _score(student: Callable[[Batch], Tensor], index: int, batch: Batch, teacher_logits: Tensor | None) -> WindowScore:
-    known = batch.labels[0] != IGNORED
-    labels, logits = batch.labels[0][known], student(batch)[0].float()[known]
-    tokens = len(labels)
-    log_student = functional.log_softmax(logits, dim=-1)
-    ce = functional.nll_loss(log_student, labels, reduction="sum").item() / max(tokens, 1)
-    kl = cosine = None
-    if teacher_logits is not None:
-        theirs = teacher_logits[known].float()
-        log_teacher = functional.log_softmax(theirs, dim=-1)
-        # Some teachers pad their vocabulary with -inf: no probability there, and no direction to compare.
-        apart = torch.where(log_teacher.isfinite(), log_teacher.exp() * (log_teacher - log_student), 0.0)
-        kl = apart.sum().item() / max(tokens, 1)
-        finite = theirs.isfinite()
-        here, there = (torch.where(finite, tensor, 0.0) for tensor in (logits, theirs))
-        cosine = functional.cosine_similarity(here, there, dim=-1).sum().item() / max(tokens, 1)
+    labels, logits = batch.labels[0], student(batch)[0]
+    known = (labels != IGNORED).nonzero().flatten()
+    sums = torch.zeros(3, dtype=torch.float64)
+    for rows in torch.split(known, max(1, _TILE // logits.shape[-1])):
+        theirs = None if teacher_logits is None else teacher_logits[rows].float()
+        sums += torch.tensor(_sums(logits[rows].float(), labels[rows], theirs), dtype=torch.float64)
+    ce, apart, alike = (sums / max(len(known), 1)).tolist()
+    kl, cosine = (None, None) if teacher_logits is None else (apart, alike)
     if not all(math.isfinite(number) for number in (ce, kl, cosine) if number is not None):
         raise NonFiniteError(f"held-out window {index}: ce {ce}, kl {kl}, cosine {cosine}; expected finite numbers")
-    return WindowScore(index, tokens, ce, kl, cosine)
+    return WindowScore(index, len(known), ce, kl, cosine)
+
+
+def _sums(logits: Tensor, labels: Tensor, theirs: Tensor | None) -> tuple[float, float, float]:
+    """Cross-entropy, KL and cosine of logits (n, V), summed over the n positions; 0 where there is no teacher."""
+    log_student = functional.log_softmax(logits, dim=-1)
+    ce = functional.nll_loss(log_student, labels, reduction="sum").item()
+    if theirs is None:
+        return ce, 0.0, 0.0
+    log_teacher = functional.log_softmax(theirs, dim=-1)
+    # Some teachers pad their vocabulary with -inf: no probability there, and no direction to compare.
+    apart = torch.where(log_teacher.isfinite(), log_teacher.exp() * (log_teacher - log_student), 0.0)
+    finite = theirs.isfinite()
+    here, there = (torch.where(finite, tensor, 0.0) for tensor in (logits, theirs))
+    return ce, apart.sum().item(), functional.cosine_similarity(here, there, dim=-1).sum().item()

@@ -10,7 +10,12 @@ from safetensors.torch import load_file
 
 from refute.engines.distill.logs import StepLog, write_json
 from refute.engines.distill.training.build import Run
-from refute.engines.distill.training.checkpoint import load_weights, model_weights, save_checkpoint
+from refute.engines.distill.training.checkpoint import (
+    differences_of,
+    load_weights,
+    model_weights,
+    save_checkpoint,
+)
 from refute.engines.distill.training.step import model_inputs
 from refute.engines.model.folder import load_model
 from refute.errors import ExperimentError, NonFiniteError, UsageError
@@ -33,7 +38,7 @@ def require_smoke(job: Job, run: Run) -> None:
         return
     path = job.out / SMOKE_RUN.name
     found = json.loads(path.read_text(encoding="utf-8"))["identity"] if path.exists() else None
-    if found != json.loads(json.dumps(dict(run.identity))):
+    if found is None or differences_of(found, run.identity):
         raise UsageError(
             f"{run.config.training.steps} steps need a smoke run of the same configuration first, "
             + (f"{path} is of another one" if found else f"there is no {path}"),

@@ -19,16 +19,18 @@ from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.custody import KEPT
 from refute.spec.experiments.evidence.distill import Preflight
+from refute.spec.release import Training
 
 # nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
 LARGEST_DIFFERENCE = 0.01
 _FLOAT = 4  # bytes
+_ROWS_AT_ONCE = 32
 
 # A float32 student with its gradient and AdamW's two moments.
 _COPIES_IN_MEMORY = 4
 
-# Weights and two moments: of two checkpoints, of a new one that is whole before the older goes, and of the kept states.
-_COPIES_ON_DISK = 3 * (3 + KEPT + 1)
+# Weights and two moments: of each checkpoint, of a new one that is whole before the oldest goes, and of kept states.
+_COPIES_OF_A_STATE = 3
 
 
 def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
@@ -40,11 +42,9 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
     """
     training, ranks = run.config.training, run.ranks
     parameters = count_parameters(run.student)
-    pieces = ranks.world_size if training.parallel == "fsdp" else 1
     # The student's weights and the teacher are in memory already; gradient and moments are still to come.
-    needed = parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // pieces
-    best = 2 if training.keep == "best" else 0
-    disk = parameters * _FLOAT * (_COPIES_ON_DISK + best + 1)
+    needed = memory_to_come(parameters, training, ranks.world_size)
+    disk = disk_needed(parameters, training)
     available, free = _available_memory(run.device), shutil.disk_usage(folder).free
     if needed > available:
         raise _too_little_memory(run, needed, available)
@@ -77,6 +77,17 @@ def preflight(run: Run, folder: Path, *, forced: bool) -> Preflight:
         reference_loss=reference,
         forced_without_smoke=forced,
     )
+
+
+def memory_to_come(parameters: int, training: Training, ranks: int) -> int:
+    """Bytes of gradient and moments on each rank, beside the weights."""
+    return parameters * _FLOAT * (_COPIES_IN_MEMORY - 1) // (ranks if training.parallel == "fsdp" else 1)
+
+
+def disk_needed(parameters: int, training: Training) -> int:
+    """Bytes of checkpoints, kept states, best weights and the model."""
+    states = _COPIES_OF_A_STATE * (training.keep_checkpoints + 1 + KEPT + 1)
+    return parameters * _FLOAT * (states + (2 if training.keep == "best" else 0) + 1)
 
 
 def _refuse_crossing(run: Run) -> None:
@@ -147,24 +158,37 @@ def _compare(run: Run) -> tuple[float, float, float | None]:
 
 
 def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, kept: Tensor | None) -> float:
-    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, all logits at once, in float64 on the CPU.
+    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, in float64 on the CPU.
 
     `kept` are the ids that a cache kept: then the KL is between them and any other.
     """
-    training = run.config.training
     labels = batch.labels[0].cpu()
-    known = labels != IGNORED
-    z, count = logits.cpu().double()[known], max(int(known.sum()), 1)
-    total = training.ce_weight * functional.cross_entropy(z, labels[known], reduction="sum").item() / count
-    if training.kd_weight > 0 and teacher_logits is not None:
+    known = (labels != IGNORED).nonzero().flatten()
+
+    def parts(rows: Tensor) -> float:
+        theirs, ids = (None if each is None else _rows(each, rows) for each in (teacher_logits, kept))
+        return _dense_loss(run.config.training, _rows(logits, rows).double(), labels[rows], theirs, ids)
+
+    # So many rows at a time that a vocabulary of 151,936 in float64 takes little beside the logits themselves.
+    return math.fsum(map(parts, torch.split(known, _ROWS_AT_ONCE))) / max(len(known), 1)
+
+
+def _dense_loss(training: Training, z: Tensor, labels: Tensor, theirs: Tensor | None, kept: Tensor | None) -> float:
+    """The loss of student logits (n, V), summed over the n positions."""
+    total = training.ce_weight * functional.cross_entropy(z, labels, reduction="sum").item()
+    if training.kd_weight > 0 and theirs is not None:
         temperature = training.temperature
         log_q = functional.log_softmax(z / temperature, dim=-1)
-        log_p = functional.log_softmax(teacher_logits.cpu().double()[known] / temperature, dim=-1)
+        log_p = functional.log_softmax(theirs.double() / temperature, dim=-1)
         if kept is not None:
-            log_q, log_p = (_lumped(shares, kept[known]) for shares in (log_q, log_p))
+            log_q, log_p = (_lumped(shares, kept) for shares in (log_q, log_p))
         apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
-        total += training.kd_weight * temperature**2 * apart.sum().item() / count
+        total += training.kd_weight * temperature**2 * apart.sum().item()
     return total
+
+
+def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
+    return tensor[rows.to(tensor.device)].cpu()
 
 
 def _lumped(log_probs: Tensor, kept: Tensor) -> Tensor:

@@ -284,8 +284,8 @@ class Trainer:
     def _save_checkpoint(self, logs: Logs, step: int) -> Path:
         run = self.run
         logs.sync()
-        folder = self.job.scratch / "checkpoints"
-        return save_checkpoint(folder, step, run.student, run.optimizer, run.identity, run.ranks)
+        folder, keep = self.job.scratch / "checkpoints", run.config.training.keep_checkpoints
+        return save_checkpoint(folder, step, run.student, run.optimizer, run.identity, run.ranks, keep=keep)
 
     def _stopped(self, step: int, signal: int) -> StoppedError:
         return StoppedError(

@@ -65,8 +65,9 @@ class ChatTemplate:
             end = len(prompt) + len(completion)
             learnt = [(len(prompt), end)]
             return Conversation.of(prompt + completion, learnt, [end], [prompt, completion], closed=True)
-        first = _messages(prompt, where) if isinstance(prompt, list) else []
-        told = found.get("messages") or found.get("conversations") or completion
+        told, first = found.get("messages") or found.get("conversations"), list[Mapping[str, Any]]()
+        if told is None and isinstance(prompt, list):
+            told, first = completion, _messages(prompt, where)
         if not isinstance(told, list) or not told:
             has = ", ".join(map(str, found)) or type(row).__name__
             raise UsageError(f"{where}: no conversation, found {has}", hint=f"{_ROW}; texts are read without --chat")

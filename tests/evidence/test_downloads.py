@@ -11,7 +11,7 @@ from refute.evidence.downloads import needs_network
 from refute.evidence.fetch import local_path
 from refute.spec.files import load_release
 from refute.spec.folders import older_transformers_folder
-from refute.spec.release import AtServer, GgufModel
+from refute.spec.release import AtServer, FinishedStudent, GgufModel
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +53,23 @@ def test_what_is_not_here_yet_is_fetched_and_what_is_here_is_not() -> None:
     assert needs_network(release.model_copy(update={"distillation": asked}), base) == (
         "distillation.humaneval.backend",
     )
+
+
+def test_a_student_on_a_hub_is_fetched() -> None:
+    """One that lies here is not."""
+    release, base = load_release(ROOT / "specs/releases/embedded.yaml").release, ROOT
+    assert release.distillation is not None
+    problems = release.distillation.humaneval
+    path = local_path(problems.problems, base)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    for model, needs in (
+        ({"format": "hub", "repo": "org/name", "commit": "0" * 40}, ("student.model",)),
+        ({"format": "hf", "path": "here"}, ()),
+    ):
+        student = FinishedStudent.model_validate({"model": model, "humaneval": problems})
+        asked = release.model_copy(update={"student": student, "distillation": None, "publication": None})
+        assert needs_network(asked, base) == needs
 
 
 def test_a_release_without_distillation_needs_none(tmp_path: Path) -> None:

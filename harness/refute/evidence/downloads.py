@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from refute.errors import UsageError
 from refute.evidence.fetch import local_path
 from refute.spec.folders import COMPLETE, older_transformers_folder
-from refute.spec.release import AtServer, GgufModel, Loaded, Release, Source
+from refute.spec.publication import HubModel
+from refute.spec.release import AtServer, Examined, GgufModel, Loaded, ModelSource, Release, Source
 
 
 def needs_network(release: Release, base: Path) -> tuple[str, ...]:
@@ -17,20 +18,28 @@ def needs_network(release: Release, base: Path) -> tuple[str, ...]:
 
 
 def _needs(release: Release, base: Path) -> Iterator[str]:
-    distillation = release.distillation
-    if distillation is None:
-        return
-    if isinstance(distillation.humaneval.backend, AtServer):
-        yield "distillation.humaneval.backend"
-    sources = {"humaneval.problems": distillation.humaneval.problems, **distillation.gguf_files()}
-    models = {"teacher": distillation.teacher}
-    if isinstance(distillation.init, Loaded):
-        models["init"] = distillation.init.model
-    sources |= {role: model.source for role, model in models.items() if isinstance(model, GgufModel)}
-    yield from (f"distillation.{name}" for name, source in sources.items() if _is_absent(source, base))
+    if (student := release.student) is not None:
+        if isinstance(student.model, HubModel):
+            yield "student.model"
+        yield from _absent("student", student, student.models(), {}, base)
+    if (distillation := release.distillation) is not None:
+        if isinstance(distillation.humaneval.backend, AtServer):
+            yield "distillation.humaneval.backend"
+        init = {"init": distillation.init.model} if isinstance(distillation.init, Loaded) else {}
+        models = {"teacher": distillation.teacher, **init}
+        yield from _absent("distillation", distillation, models, distillation.gguf_files(), base)
     # Two generations of transformers read what is published; the older one's environment is made on first use.
     if release.publication is not None and not _is_made():
         yield "publication"
+
+
+def _absent(
+    part: str, examined: Examined, models: Mapping[str, ModelSource], files: Mapping[str, Source], base: Path
+) -> Iterator[str]:
+    """Of what comes out of packages, what is not in the cache yet."""
+    own = {name: model.source for name, model in models.items() if isinstance(model, GgufModel)}
+    sources = {"humaneval.problems": examined.humaneval.problems, **files, **own}
+    yield from (f"{part}.{name}" for name, source in sources.items() if not local_path(source, base).is_file())
 
 
 def _is_made() -> bool:
@@ -38,7 +47,3 @@ def _is_made() -> bool:
         return (older_transformers_folder() / COMPLETE).is_file()
     except UsageError:  # no home folder, and so no cache
         return False
-
-
-def _is_absent(source: Source, base: Path) -> bool:
-    return not local_path(source, base).is_file()

@@ -13,9 +13,9 @@ _BUMPS = (0.3, -0.2, 0.1, 0.25, -0.15, 0.05, -0.3, 0.2, -0.1, 0.15, -0.25, -0.05
 
 def _complete(bench: Bench, **wrong: int) -> None:
     """As many items, and answers without a score, as the bars want, but for what is `wrong`."""
-    found = bench.values({"items": 400, "errors": 0}, wrong, low=0, high=10_000, whole=True)
-    items = found["items"]
-    scores = [None if n < found["errors"] else 1.0 for n in range(items)]
+    items = bench.values({"items": 400}, wrong, low=1, high=10_000, whole=True)["items"]
+    errors = bench.values({"errors": 0}, wrong, low=0, high=items, whole=True)["errors"]
+    scores = [None if n < errors else 1.0 for n in range(items)]
     others = rows_of([None] * (items + 3), side="baseline")
     put(bench, [*rows_of(scores), *others], run_of())
 

@@ -38,7 +38,9 @@ def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
                 "outcome": "passed" if row["recorded_passed"] else "failed",
             }
             for row in answers
-        ],
+        ]
+        # What could not be executed has no verdict that could be another one.
+        + [{"task_id": "HumanEval/lost", "passed": False, "outcome": "error"}],
     )
     bench.put(f"humaneval_replay_{model}", "draw.json", {"entropy": _ENTROPY, "run_sha256": _digest(answers)})
     bench.put(f"humaneval_replay_{model}", "replay.jsonl", answers if replayed is None else replayed)
@@ -64,7 +66,7 @@ def _executed_only(row: Row) -> Row:
 
 
 # What was not made again, or not as a whole, although it was its turn.
-Unseen = Literal["", "a pass", "a pass that was executed", "the others"]
+Unseen = Literal["", "a pass", "a pass that was executed", "a pass beyond those generated", "the others"]
 # Problems that a control adds, whatever the bar.
 _MOST = 1000
 
@@ -79,15 +81,17 @@ def _replayed(
     unseen: Unseen = "",
     passes: int = 4,
     lazily: bool = False,
+    drawn_alone: bool = False,
 ) -> None:
     """A run whose answers come again, or as the bars want it.
 
     The bar of `failing` is failed and the others hold: `differing` of the passes, or of the others, are not the model's
     own, so many have another verdict, and so many replays are missing, by what is `unseen` and by passes whose turn it
-    was not. `lazily`: those of the passes whose turn it was not are executed, and not generated.
+    was not. `lazily`: those of the passes whose turn it was not are executed, and not generated. `drawn_alone`: of the
+    others only those whose turn it was came again.
     """
     limit, others = int(bench.parameters["passes"]), int(bench.parameters["others"])
-    own = {"": 0, "a pass": 2, "a pass that was executed": 1, "the others": 2 * others}[unseen]
+    own = {"": 0, "a pass": 2, "the others": 2 * others}.get(unseen, 1)
     turned = _count(bench, "differing_verdicts", failing, 1)
     absent = _count(bench, "missing_replays", failing, own) - own
     least = max(limit if absent else passes, turned + 1)
@@ -106,8 +110,12 @@ def _replayed(
         solved = solved[1:]
     elif unseen == "a pass that was executed":
         solved = [_executed_only(solved[0]), *solved[1:]]
+    elif unseen == "a pass beyond those generated":
+        solved = solved[:-1]
     elif unseen == "the others":
         unsolved = unsolved[others:]
+    if drawn_alone:
+        unsolved = unsolved[:others]
     if lazily:
         solved = [*solved[:limit], *map(_executed_only, solved[limit:])]
     _lay(bench, rows, [*solved, *unsolved])
@@ -129,6 +137,11 @@ def answers_that_come_again(bench: Bench) -> None:
 def passes_beyond_those_generated_again(bench: Bench) -> None:
     """Only so many passes are generated again, and every one is executed."""
     _replayed(bench, of_passes=False, passes=int(bench.parameters["passes"]) + 8, lazily=True)
+
+
+def only_those_whose_turn_it_was(bench: Bench) -> None:
+    """Of what it does not solve no more came again than the draw asks for."""
+    _replayed(bench, drawn_alone=True)
 
 
 def no_pass_at_all(bench: Bench) -> None:
@@ -183,6 +196,13 @@ def a_pass_recorded_as_a_failure(bench: Bench) -> None:
 def a_pass_that_nobody_looked_at(bench: Bench) -> None:
     """All but one of the passes are executed again."""
     _replayed(bench, "missing_replays", of_passes=False, unseen="a pass")
+
+
+def a_pass_that_was_not_even_executed(bench: Bench) -> None:
+    """It was nobody's turn to generate it again."""
+    passes = int(bench.parameters["passes"]) + 8
+    unseen: Unseen = "a pass beyond those generated"
+    _replayed(bench, "missing_replays", of_passes=False, passes=passes, lazily=True, unseen=unseen)
 
 
 def a_pass_that_was_only_executed(bench: Bench) -> None:
@@ -240,6 +260,7 @@ def _of_every_model(measure: Measure) -> Measure:
             controls=(
                 known_good(answers_that_come_again),
                 known_good(passes_beyond_those_generated_again),
+                known_good(only_those_whose_turn_it_was),
                 known_good(no_pass_at_all),
                 known_good(known_answer_of_this_run),
                 known_bad(near_miss_of_this_run),
@@ -251,6 +272,7 @@ def _of_every_model(measure: Measure) -> Measure:
                 known_bad(a_pass_recorded_as_a_failure),
                 known_bad(a_pass_that_nobody_looked_at),
                 known_bad(a_pass_that_was_only_executed),
+                known_bad(a_pass_that_was_not_even_executed),
                 known_bad(others_that_the_draw_did_not_choose),
                 known_unusable(another_runs_answers, raises=ValueError),
                 known_unusable(a_draw_over_another_run, raises=ValueError),

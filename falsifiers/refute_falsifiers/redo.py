@@ -216,7 +216,7 @@ def _wrong(name: str, failing: str, by: float, **how: Any) -> Control:
 
 
 # One resumption: what led to the state that was loaded, and what followed.
-_KILLED = _Plan((*_SEGMENTS, (5, 10, "state"), (10, 12, "trace")), [(5, 10)])
+_KILLED = _Plan((*_SEGMENTS, (5, 10, "state"), (10, 11, "trace")), [(5, 10)])
 # The state is what a segment began with; where losses are wrong, weights are right. In the second step weights say
 # little. Clipping and AdamW give a gradient the length that it should have; the log has its own. Of another model the
 # sampled entries are those of the run.

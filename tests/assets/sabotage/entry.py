@@ -15,7 +15,7 @@ from collections.abc import Callable
 import transformers.models.llama.modeling_llama  # noqa: F401 - transformers loads it with the first model
 
 from refute.job import Job
-from sabotage import answers, corpora, loss, precision, released, teachers, training  # noqa: F401 - found by name
+from sabotage import answers, corpora, loss, precision, quiet, released, teachers, training  # noqa: F401 - found by name
 
 
 def __getattr__(name: str) -> Callable[[Job], None]:

@@ -112,7 +112,7 @@ def labels_smoothed() -> None:
         apart = functional.cross_entropy(z, labels, label_smoothing=0.05, reduction="sum")
         apart = apart - functional.cross_entropy(z, labels, reduction="sum")
         total: Tensor = real(*tensors, **settings).total
-        return total + settings["ce_weight"] * apart / settings["denominator"]
+        return total + apart * float(settings["ce_weight"] / settings["denominator"])
 
     _late_loss(smoothed)
 

@@ -15,7 +15,7 @@ from refute.disk import file_sha256, link_or_copy
 from refute.errors import VerificationError
 from refute.judge.run.folder import EvidenceLine, RunFile, RunFolder
 from refute.spec.fields import Closed, Sha256
-from refute.spec.release import Release
+from refute.spec.release import GgufModel, Release
 
 FOLDER = "subject"
 
@@ -34,7 +34,8 @@ def stage_subject(
 ) -> StagedSubject:
     """The subject that `release` names, from its evidence in `lines`; without that, the release file itself.
 
-    Several files are a model folder, one is a file. Raises as `hash_model`.
+    A model folder is told by its `model/` folder, or by having several files; a finished student may be one file of
+    GGUF. Raises as `hash_model`.
     """
     line = lines.get(release.subject or "")
     if line is None:
@@ -42,9 +43,9 @@ def stage_subject(
         subject = Subject(kind="release_file", name=no_model_name(release), sha256=run_file.release.sha256)
         return StagedSubject(subject, None, (missing,) if release.subject is not None else ())
     folder = run.path / FOLDER
-    _copy(line, folder)
+    model = _copy(line, folder) and not _is_one_file(release)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if len(files) == 1:
+    if len(files) == 1 and not model:
         manifest = hash_model(files[0])
         subject = Subject(kind="evidence_file", name=files[0].name, sha256=file_sha256(files[0]))
         return StagedSubject(subject, model_facts(manifest))
@@ -60,6 +61,10 @@ def stage_subject(
         return StagedSubject(subject, model_facts(manifest))
     fault = disagreement(signature.read_bytes(), manifest)
     return StagedSubject(subject, model_facts(manifest, file_sha256(signature)), (fault,) if fault else ())
+
+
+def _is_one_file(release: Release) -> bool:
+    return release.student is not None and isinstance(release.student.model, GgufModel)
 
 
 def no_model_name(release: Release) -> str:
@@ -84,8 +89,8 @@ def disagreement(signature: bytes, manifest: ModelManifest) -> str:
     )
 
 
-def _copy(line: EvidenceLine, folder: Path) -> None:
-    """Link or copy the subject's files into an empty `folder`."""
+def _copy(line: EvidenceLine, folder: Path) -> bool:
+    """Link or copy the subject's files into an empty `folder`; whether they came from a `model/` folder."""
     model = {name.removeprefix("model/") for name in line.files if name.startswith("model/")}
     source = Path(line.folder) / "model" if model else Path(line.folder)
     if folder.is_symlink():
@@ -94,6 +99,7 @@ def _copy(line: EvidenceLine, folder: Path) -> None:
     for file in sorted(model or line.files):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(source / file, folder / file)
+    return bool(model)
 
 
 class Serialization(Closed):

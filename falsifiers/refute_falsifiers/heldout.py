@@ -134,7 +134,7 @@ def _of_both_losses(measure: Measure) -> Measure:
 @_of_both_losses
 def held_out_loss(context: Context) -> Iterator[Measurement]:
     """Refuted when a loss on held-out windows, at the released weights, does not clear the bar."""
-    loss = context.parameters["loss"]
+    loss = str(context.parameters["loss"])
     rows = context.evidence("student").rows_by("heldout_windows.jsonl", "window").values()
     mean, interval = stats.mean_interval([row[loss] for row in rows])
     yield Measurement(f"heldout_{loss}", mean, "nat/token", n=len(rows), interval=interval)
@@ -234,7 +234,8 @@ def _of_both_gains(measure: Measure) -> Measure:
 @_of_both_gains
 def beats_ce_control(context: Context) -> Iterator[Measurement]:
     """Refuted when a control trained without the teacher, all else equal, ends no higher in that loss (paired)."""
-    of, loss = context.parameters["loss"], {}
+    of = str(context.parameters["loss"])
+    loss: dict[str, dict[Any, float]] = {}
     for name in ("student", "ce_control"):
         rows = context.evidence(name).rows_by("heldout_windows.jsonl", "window")
         loss[name] = {window: row[of] for window, row in rows.items()}

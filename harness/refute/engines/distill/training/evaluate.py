@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,9 +107,10 @@ def greedy_sample(student: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) 
     student.eval()
     ids = torch.tensor([tokenizer.encode(SAMPLE_PROMPT, add_special_tokens=False)], device=student.device)
     prompt_tokens = ids.shape[1]
-    cache, unseen = None, ids
+    cache: Any = None
+    unseen = ids
     for _ in range(SAMPLE_TOKENS):
-        kept = {} if cache is None else {"past_key_values": cache}
+        kept: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
         answer = student(input_ids=unseen, use_cache=True, **kept)
         likeliest = answer.logits[:, -1].argmax(dim=-1, keepdim=True)
         ids = torch.cat((ids, likeliest), dim=1)

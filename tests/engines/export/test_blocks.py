@@ -64,6 +64,8 @@ def test_every_label_that_a_release_may_name_can_be_written() -> None:
     labels = {label.value for label in ExportLabel}
     assert set(RECIPES) == set(ExportLabel)
     assert {kind.value for kind in Type} == labels
+    by_another_package = {KIND.Q4_K, KIND.Q5_K, KIND.Q6_K}
+    assert all(label.is_kquant == (recipe.matrices in by_another_package) for label, recipe in RECIPES.items())
     page = (Path(__file__).parents[3] / "docs/export.md").read_text(encoding="utf-8")
     table = page.partition("| type |")[2].partition("\n\n")[0]
     assert {name for row in table.splitlines() for name in re.findall("`([A-Z0-9_]+)`", row)} == labels

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from model_workshop import KINDS, Workshop
 from refute.engines.export.gguf.file import Exported, export_gguf, read_source
+from refute.engines.export.gguf.writer import Writer
 from refute.engines.export.proofs.conversion import compare, in_llama_cpp
 from refute.engines.model.forward.gguf_weights import GgufWeights
 from refute.engines.model.forward.numpy_forward import reference_logits
@@ -96,6 +97,35 @@ def test_blocks_are_those_of_gguf_itself(workshop: Workshop) -> None:
         )
         wanted = gguf.quants.quantize(numbers, tensor.tensor_type)
         assert np.asarray(tensor.data).tobytes() == wanted.tobytes(), label
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral"])
+def test_the_metadata_is_that_of_gguf_itself(workshop: Workshop, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists in one piece, to the byte what the format's own package writes item by item."""
+    folder = workshop.folder(workshop.model(kind))
+    written = []
+    for writer in (Writer, gguf.GGUFWriter):
+        monkeypatch.setattr("refute.engines.export.gguf.file.Writer", writer)
+        export_gguf(read_source(folder), workshop.root / "model.gguf", ExportLabel.F16, silent)
+        written.append((workshop.root / "model.gguf").read_bytes())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [["a", "", "\u00e9\n"], [1, -2, 1 << 31], [0, -(1 << 31)], [True, False], [1.5, 2.0], (b"x", b"y"), [[1], [2]]],
+)
+def test_a_list_is_packed_as_gguf_does(items: list[Any], tmp_path: Path) -> None:
+    """Whatever is in it."""
+    own, theirs = (kind(tmp_path / "x.gguf", "llama") for kind in (Writer, gguf.GGUFWriter))
+    wanted = (gguf.GGUFValueType.ARRAY, True)
+    try:
+        packed = theirs._pack_val(items, *wanted)
+    except Exception as error:  # noqa: BLE001  # whatever it refuses
+        with pytest.raises(type(error)):
+            own._pack_val(items, *wanted)
+    else:
+        assert own._pack_val(items, *wanted) == packed
 
 
 def test_the_vocabulary_is_told_whole(workshop: Workshop) -> None:
@@ -193,7 +223,7 @@ REFUSED: dict[str, tuple[Any, ExportLabel, type[RefuteError], str]] = {
         planted("model.embed_tokens.weight", 7e4),
         ExportLabel.F16,
         NonFiniteError,
-        "70000, and float16 ends",
+        "70000, and F16 ends at 65504",
     ),
     "tokens": (tokenizer(lambda t: t.add_tokens(["<one>", "<more>"])), ExportLabel.F16, UsageError, "ids up to 301"),
     "splitting": (tokenizer(split_by_digits_of_three), ExportLabel.F16, UsageError, "splits text by"),

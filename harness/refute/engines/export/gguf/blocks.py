@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gguf
@@ -18,9 +19,23 @@ Blocks = NDArray[Any]
 
 # 64 MiB of float32: quantising takes several copies of what it is given.
 _NUMBERS_AT_A_TIME = 1 << 24
-_HALVES = {GGMLQuantizationType.F16: torch.float16, GGMLQuantizationType.BF16: torch.bfloat16}
+# Of halves so many as a processor's cache holds.
+_HALVES_AT_A_TIME = 1 << 21
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """A format of two bytes a number: those of its bits that are all ones in what is no finite number."""
+
+    dtype: torch.dtype
+    exponent: int
+
+
+_HALVES = {
+    GGMLQuantizationType.F16: _Half(torch.float16, 0x7C00),
+    GGMLQuantizationType.BF16: _Half(torch.bfloat16, 0x7F80),
+}
 _KQUANTS = frozenset({GGMLQuantizationType.Q4_K, GGMLQuantizationType.Q5_K, GGMLQuantizationType.Q6_K})
-_LARGEST_HALF = 65504.0
 
 
 def to_blocks(name: str, numbers: Numbers, kind: GGMLQuantizationType) -> Blocks:
@@ -29,7 +44,9 @@ def to_blocks(name: str, numbers: Numbers, kind: GGMLQuantizationType) -> Blocks
     Raises NonFiniteError for NaN, infinities, and what float16 cannot hold; MissingDependencyError for K-quants where
     the extra `kquant` is not installed.
     """
-    _require_finite(name, numbers, kind)
+    if kind in _HALVES:
+        return _halved(name, numbers, kind)
+    _require_finite(name, numbers)
     if kind == GGMLQuantizationType.F32:
         return np.ascontiguousarray(numbers)
     quantise = _quantiser(kind)
@@ -37,31 +54,38 @@ def to_blocks(name: str, numbers: Numbers, kind: GGMLQuantizationType) -> Blocks
     return np.concatenate([quantise(numbers[first : first + rows]) for first in range(0, len(numbers), rows)])
 
 
-def _require_finite(name: str, numbers: Numbers, kind: GGMLQuantizationType) -> None:
-    largest = max(abs(float(numbers.max())), abs(float(numbers.min())))
-    if not np.isfinite(largest):
+def _require_finite(name: str, numbers: Numbers) -> None:
+    if not np.isfinite([numbers.max(), numbers.min()]).all():
         raise NonFiniteError(
             f"{name} holds NaN or infinities, expected finite weights",
             hint="llama.cpp refuses such a file, or answers with nothing; look at the training run",
         )
-    if kind == GGMLQuantizationType.F16 and largest > _LARGEST_HALF:
-        raise NonFiniteError(
-            f"{name} holds {largest:.6g}, and float16 ends at {_LARGEST_HALF:.0f}", hint="export as BF16 or F32"
-        )
+
+
+def _halved(name: str, numbers: Numbers, kind: GGMLQuantizationType) -> Blocks:
+    """Rounded to nearest, ties to even; torch has instructions for it, numpy and gguf have not.
+
+    What is no finite number is looked for among the halves, which are half as many bytes.
+    """
+    half = _HALVES[kind]
+    given = torch.from_numpy(np.ascontiguousarray(numbers))
+    made = torch.empty(given.shape, dtype=half.dtype).copy_(given)
+    bits = made.view(torch.int16).numpy().reshape(-1)
+    for first in range(0, bits.size, _HALVES_AT_A_TIME):
+        if int((bits[first : first + _HALVES_AT_A_TIME] & 0x7FFF).max()) >= half.exponent:
+            _require_finite(name, numbers)
+            largest = float(np.abs(numbers).max())
+            raise NonFiniteError(
+                f"{name} holds {largest:.6g}, and {kind.name} ends at {torch.finfo(half.dtype).max:.6g}",
+                hint="export as F32",
+            )
+    return made.view(torch.uint8).numpy() if kind == GGMLQuantizationType.BF16 else made.numpy()
 
 
 def _quantiser(kind: GGMLQuantizationType) -> Callable[[Numbers], Blocks]:
-    if kind in _HALVES:
-        return lambda rows: _halved(rows, _HALVES[kind])
     if kind in _KQUANTS:
         return _kquantiser(kind)
     return lambda rows: np.asarray(gguf.quants.quantize(rows, kind))
-
-
-def _halved(rows: Numbers, dtype: torch.dtype) -> Blocks:
-    """Rounded to nearest, ties to even; torch has instructions for it, numpy and gguf have not."""
-    half = torch.from_numpy(np.ascontiguousarray(rows)).to(dtype)
-    return np.asarray(half.view(torch.uint8) if dtype == torch.bfloat16 else half)
 
 
 def _kquantiser(kind: GGMLQuantizationType) -> Callable[[Numbers], Blocks]:

@@ -17,6 +17,7 @@ from refute.engines.export.gguf.architectures import in_llama_cpp_order, llama_c
 from refute.engines.export.gguf.blocks import Numbers, to_blocks
 from refute.engines.export.gguf.recipes import RECIPES, Stored, speaks_of, stored_as
 from refute.engines.export.gguf.vocabulary import Vocabulary, read_vocabulary
+from refute.engines.export.gguf.writer import Writer
 from refute.engines.model.forward.hf_weights import SafetensorsWeights, read_config
 from refute.engines.model.forward.weights import Shape
 from refute.engines.model.tools.stamp import stated_fields, write_fields
@@ -108,7 +109,7 @@ def export_gguf(source: Source, target: Path, label: ExportLabel, report: Progre
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with writing(target):
-            writer = GGUFWriter(draft, source.architecture)
+            writer = Writer(draft, source.architecture)
             _describe(writer, source.name, label)
             write_fields(writer, {field: value for field, value in source.stated.items() if field != "name"})
             write_sizes(writer, weights.shape, source.config)

@@ -32,11 +32,6 @@ class Recipe:
     vocabulary: GGMLQuantizationType
     more: GGMLQuantizationType
 
-    @property
-    def needs_kquant(self) -> bool:
-        """Whether `gguf` alone can read, and not write, one of the formats."""
-        return bool({self.matrices, self.vocabulary, self.more} & set(_FALLBACK))
-
 
 def _plain(
     file_type: LlamaFileType, kind: GGMLQuantizationType, vocabulary: GGMLQuantizationType | None = None

@@ -175,3 +175,21 @@ def test_ordinary_addresses_are_taken(text: str) -> None:
     """Names, numbers, ports and paths."""
     assert http_address(text) == text
     assert AtServer.model_validate({**SERVER, "base_url": text}).base_url == text
+
+
+def test_a_published_students_own_export_answers(tmp_path: Path) -> None:
+    """Named by nobody, since it is made after the student; without a publication nothing is exported."""
+    backend = {key: value for key, value in FILES.items() if key != "student"}
+    with pytest.raises(SpecError, match="student is missing: name a GGUF file, or state a `publication`"):
+        release_with(tmp_path, backend)
+    data = yaml.safe_load((RELEASES / "quick.yaml").read_text(encoding="utf-8"))
+    data["distillation"]["humaneval"]["backend"] = backend
+    (tmp_path / "release.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    release = load_release(tmp_path / "release.yaml").release
+    plan = plan_release(release, RELEASES)
+    asked = backend_of(release, RELEASES, "student")
+    assert asked is not None
+    assert (asked["kind"], asked["path"], asked["sha256"]) == ("llama.cpp", None, None)
+    assert "exported" in plan["humaneval_student"].needs
+    assert "exported" not in {*plan["humaneval_init"].needs, *plan["humaneval_replay_student"].needs}
+    assert [line for line in missing_inputs(release, RELEASES) if "backend.student" in line] == []

@@ -153,12 +153,13 @@ class InTransformers(Closed):
 class InLlamaCpp(Closed):
     """llama.cpp on the CPU (extra `xllamacpp`) answers from GGUF files made of the models that are compared.
 
-    `teacher` defaults to the release's own, where that is a GGUF file. `slots` samples are computed together; with more
-    than one, greedy samples may differ from run to run.
+    `teacher` defaults to the release's own, where that is a GGUF file; `student` to the one of full precision that a
+    release with a `publication` exports, for nobody can name a file that is still to be made. `slots` samples are
+    computed together; with more than one, greedy samples may differ from run to run.
     """
 
     kind: Literal["llama.cpp"]
-    student: Source
+    student: Source | None = None
     init: Source
     teacher: Source | None = None
     slots: Positive = 1
@@ -271,14 +272,21 @@ class Distillation(Examined):
             )
         return self
 
+    @property
+    def answers_from_export(self) -> bool:
+        """Whether the student's answers come from the GGUF file that is exported from it."""
+        backend = self.humaneval.backend
+        return isinstance(backend, InLlamaCpp) and backend.student is None
+
     def gguf_files(self) -> dict[str, Source]:
-        """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends."""
+        """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends, and
+        none of a student that is still to be exported."""
         backend = self.humaneval.backend
         if not isinstance(backend, InLlamaCpp):
             return {}
         own = self.teacher.source if isinstance(self.teacher, GgufModel) else None
-        teacher = backend.teacher or own
-        return {"init": backend.init, "student": backend.student} | ({} if teacher is None else {"teacher": teacher})
+        found = {"init": backend.init, "student": backend.student, "teacher": backend.teacher or own}
+        return {role: source for role, source in found.items() if source is not None}
 
 
 class TrainingRecord(Closed):
@@ -389,6 +397,11 @@ class Release(Closed):
             )
         if self.publication is not None and self.distillation is None:
             raise ValueError("`publication` needs `distillation`: what is published is the student")
+        if self.publication is None and self.distillation is not None and self.distillation.answers_from_export:
+            raise ValueError(
+                "distillation.humaneval.backend.student is missing: name a GGUF file, or state a `publication`, which "
+                "exports one"
+            )
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():
                 raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")

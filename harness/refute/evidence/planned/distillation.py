@@ -288,6 +288,10 @@ ROWS = (
 )
 
 
+# Whom the student's own GGUF file answers, where the release has llama.cpp answer and names none.
+_FROM_EXPORT = frozenset({names.HUMANEVAL_STUDENT, names.HUMANEVAL_SEQUENTIAL})
+
+
 def distillation_experiments(parts: Parts) -> Iterator[Experiment]:
     """The experiments of a distillation."""
     return experiments_of(ROWS, parts)
@@ -297,6 +301,7 @@ def experiments_of(rows: Sequence[Row[AnyParts]], parts: AnyParts) -> Iterator[E
     """The experiments of `parts`, in the order of the table `rows`."""
     left_out = {row.name for row in rows if not row.planned(parts)}
     secrets = key_variables(parts.release)
+    from_export = _FROM_EXPORT if parts.release.answers_from_export else frozenset()
     for row in rows:
         if row.name not in left_out:
             yield Experiment(
@@ -304,7 +309,10 @@ def experiments_of(rows: Sequence[Row[AnyParts]], parts: AnyParts) -> Iterator[E
                 row.title,
                 row.entry,
                 partial(row.configure, parts),
-                tuple(need for need in row.needs if need not in left_out),
+                (
+                    *(need for need in row.needs if need not in left_out),
+                    *([names.EXPORTED] if row.name in from_export else []),
+                ),
                 row.kind.limit_s(parts.release.limits),
                 secrets if row.kind is Kind.HUMANEVAL else (),
             )

@@ -20,12 +20,12 @@ def backend_of(
     """Whom the experiment of `role` asks; None where it loads its model itself."""
     backend = release.humaneval.backend
     if isinstance(backend, InLlamaCpp):
-        source = release.gguf_files()[role]
+        source = release.gguf_files().get(role)
         return LlamaCppFile(
             kind=backend.kind,
             version=_version(),
-            sha256=source.sha256,
-            path=at(located_file(source, base)),
+            sha256=None if source is None else source.sha256,
+            path=None if source is None else at(located_file(source, base)),
             slots=backend.slots,
         )
     if isinstance(backend, AtServer):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from refute.spec.fields import Closed, Positive
 from refute.spec.publication import ExportLabel
+
+# Full precision, by which a conversion is proven and against which quantised files are held.
+REFERENCE: Final = ExportLabel.F16
 
 
 class ExportConfig(Closed):

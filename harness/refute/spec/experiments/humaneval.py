@@ -39,12 +39,15 @@ ModelChoice = Annotated[EvidenceModel | SourceModel | RandomModel, Field(discrim
 
 
 class LlamaCppFile(Closed):
-    """The GGUF file at `path`, answering in llama.cpp, `slots` samples at a time. `version` is xllamacpp's."""
+    """The GGUF file at `path`, answering in llama.cpp, `slots` samples at a time. `version` is xllamacpp's.
+
+    Without `path` and `sha256` it is the one of full precision in the evidence `exported`.
+    """
 
     kind: Literal["llama.cpp"]
     version: str
-    path: str
-    sha256: Sha256
+    path: str | None
+    sha256: Sha256 | None
     slots: Positive
 
 

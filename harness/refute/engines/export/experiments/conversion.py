@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 from safetensors.numpy import load_file
 
-from refute.engines.export.experiments.exports import REFERENCE, reference
+from refute.engines.export.experiments.exports import reference
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.export.proofs.conversion import compare, in_llama_cpp, in_transformers, spread
 from refute.engines.export.proofs.known_bad import conversions, lost_rope_factors
@@ -23,7 +23,7 @@ from refute.spec.experiments.evidence_files import (
     MODEL,
     STUDENT,
 )
-from refute.spec.experiments.export import ConversionConfig
+from refute.spec.experiments.export import REFERENCE, ConversionConfig
 from refute.spec.experiments.parsing import parse_config
 
 # At which a conversion with a planted fault is compared.

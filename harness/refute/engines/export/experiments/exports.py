@@ -11,12 +11,9 @@ from refute.errors import UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.export import ExportedFile, Exports
 from refute.spec.experiments.evidence_files import EXPORTED, EXPORTS, GGUF_FILES, MODEL, STUDENT
-from refute.spec.experiments.export import ExportConfig
+from refute.spec.experiments.export import REFERENCE, ExportConfig
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.publication import ExportLabel
-
-# Full precision, by which a conversion is proven and against which quantised files are held.
-REFERENCE = ExportLabel.F16
 
 
 def export(job: Job) -> None:

@@ -19,6 +19,7 @@ from refute.engines.humaneval.experiments.release_backend import (
     generation_of,
     open_release_backend,
     require_repeatable,
+    with_exported_file,
 )
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
@@ -68,7 +69,7 @@ def evaluate(job: Job) -> None:
     generated once more, or where the sandbox was at fault with a canary; MissingInputsError, DigestMismatchError and
     NonFiniteError as their names say.
     """
-    config = parse_config(EvaluateConfig, job)
+    config = with_exported_file(parse_config(EvaluateConfig, job), job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
     failures = Failures(len(problems), config.allowed_error_share)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationFacts, GenerationSettings
 from refute.engines.humaneval.backends.servers.http_client import Server
@@ -21,8 +22,11 @@ from refute.engines.humaneval.samples.failures import Failures
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated, Stop
-from refute.spec.experiments.evidence_files import MODEL_CALLS, SAMPLES
+from refute.spec.experiments.evidence_files import EXPORTED, EXPORTS, GGUF_FILES, MODEL_CALLS, SAMPLES
+from refute.spec.experiments.export import REFERENCE
 from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
+
+Config = TypeVar("Config", bound=EvaluateConfig)
 
 # Of each sample that is asked for once more: enough to tell, at a fraction of the price.
 _BEGINNING_TOKENS = 16
@@ -54,6 +58,18 @@ def open_release_backend(
         yield backend
 
 
+def with_exported_file(config: Config, job: Job) -> Config:
+    """`config`, in which a file that is among the evidence `exported` has its path and digest."""
+    backend = config.backend
+    if not isinstance(backend, LlamaCppFile) or backend.path is not None:
+        return config
+    made = EXPORTS.read(job.inputs[EXPORTED].folder, EXPORTED)
+    file = next(each for each in made.files if each.label == REFERENCE)
+    path = job.inputs[EXPORTED].path(GGUF_FILES.name) / file.file
+    located = backend.model_copy(update={"path": str(path), "sha256": file.sha256})
+    return config.model_copy(update={"backend": located})
+
+
 def call_log(job: Job) -> CallLog:
     """What the model of `job` was asked so far; as the finished samples, it survives a kill."""
     return CallLog(job.scratch / MODEL_CALLS.name)
@@ -66,6 +82,8 @@ def _open(
     protocol = protocol_of(settings.prompt, settings.system_prompt)
     generation = GenerationSettings(protocol, settings.max_new_tokens, settings.batch_size)
     if isinstance(backend, LlamaCppFile):
+        if backend.path is None:
+            raise ValueError("a file of the evidence `exported` was not located")
         generation = replace(generation, batch_size=backend.slots)
         return open_llama_cpp(Path(backend.path), problems, generation, context, threads=config.threads)
     if isinstance(backend, ServedModel):

@@ -18,6 +18,7 @@ from refute.engines.humaneval.experiments.release_backend import (
     generation_of,
     open_release_backend,
     require_repeatable,
+    with_exported_file,
 )
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
@@ -43,7 +44,7 @@ def evaluate_until_decided(job: Job) -> None:
     allowed is of the problems that were put. Raises UsageError where the rule is about another number of problems, and
     otherwise as `experiments.evaluate` does.
     """
-    config = parse_config(UntilDecidedConfig, job)
+    config = with_exported_file(parse_config(UntilDecidedConfig, job), job)
     rule = config.sequential
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     order = _order(config)

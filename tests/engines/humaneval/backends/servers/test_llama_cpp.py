@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -32,6 +33,8 @@ from refute.evidence.store import Store
 from refute.job import Job
 from refute.judge.exhibits.inputs import gather_inputs
 from refute.judge.run.folder import EvidenceLine
+from refute.spec.experiments.evidence.export import ExportedFile, Exports
+from refute.spec.experiments.evidence_files import EXPORTS
 from refute.spec.files import load_release
 
 if TYPE_CHECKING:
@@ -52,6 +55,24 @@ def arguments(model: Path, problem_file: Path, out: Path, *more: object) -> list
     fixed = ["eval", "humaneval", "--backend", "llama.cpp", "--model", model, "--problems", problem_file, "--out", out]
     fixed += ["--max-new-tokens", 12, "--threads", 1, "--minimum-isolation", "rlimits"]
     return [str(each) for each in (*fixed, *more)]
+
+
+def exported(folder: Path, model: Path) -> Path:
+    """The evidence of an export that made this file."""
+    (folder / "exported/gguf").mkdir(parents=True)
+    shutil.copyfile(model, folder / "exported/gguf/m.F16.gguf")
+    file = ExportedFile(
+        file="m.F16.gguf",
+        label="F16",
+        architecture="llama",
+        size=model.stat().st_size,
+        sha256=file_sha256(model),
+        parameters=1,
+        tensors={},
+        fallback=0.0,
+    )
+    EXPORTS.write(folder / "exported", Exports(files=(file,), refused={}))
+    return folder / "exported"
 
 
 def samples(out: Path) -> list[dict[str, Any]]:
@@ -162,8 +183,10 @@ def test_a_release_may_ask_llama_cpp_for_the_same_answers(
     gguf_file: GgufFile,
     problem_file: Path,
     settings: dict[str, object],
+    tmp_path: Path,
 ) -> None:
-    """From the GGUF file of the student come the student's greedy samples; the file and its reader are evidence."""
+    """From the GGUF file of the student, named or exported before, come the student's greedy samples; the file and its
+    reader are evidence."""
     model = gguf_file()
     config: dict[str, object] = {
         "model": {"kind": "evidence", "name": "student"},
@@ -177,8 +200,13 @@ def test_a_release_may_ask_llama_cpp_for_the_same_answers(
     evaluate(asked)
     samples_of = [(row["task_id"], row["completion"], row["stop"]) for row in samples(loaded.out)]
     assert [(row["task_id"], row["completion"], row["stop"]) for row in samples(asked.out)] == samples_of
-    summary = json.loads((asked.out / "summary.json").read_text(encoding="utf-8"))
+    unnamed = {**backend, "path": None, "sha256": None}
+    own = desk.job({**config, "backend": unnamed}, "own", student=student, exported=exported(tmp_path, model))
+    evaluate(own)
+    assert [(row["task_id"], row["completion"], row["stop"]) for row in samples(own.out)] == samples_of
+    summary, same = (json.loads((each.out / "summary.json").read_text(encoding="utf-8")) for each in (asked, own))
     assert summary["backend"] == {"kind": "llama.cpp", "version": "1", "file_sha256": file_sha256(model)}
+    assert same["backend"] == summary["backend"]
     assert (summary["protocol"], summary["sampler_reported_by"]) == ("chat_primed", "the server, with every answer")
     assert summary["effective_sampler"]["top_k"] == 0
     inputs = gather_inputs({"humaneval_student": line_of(asked.out)}).evaluations["humaneval_student"]

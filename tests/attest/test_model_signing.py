@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from model_folder import SIGNATURE, SIGNED, write_model
-from refute.attest import hash_model, is_left_out, read_model_signature
+from model_signing import verifying
+from refute.attest import (
+    hash_model,
+    is_left_out,
+    manifest_of_digests,
+    public_pem,
+    read_model_signature,
+    write_model_signature,
+)
 from refute.errors import VerificationError
 
 Files = dict[str, bytes]
@@ -146,6 +155,47 @@ def test_a_model_sig_says_what_was_hashed(tmp_path: Path) -> None:
     manifest = hash_model(write_model(tmp_path / "m", SIGNED | {"model.sig": SIGNATURE}))
     root, signed = read_model_signature(SIGNATURE)
     assert (root, signed) == (manifest.root_digest, manifest)
+
+
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    """On P-256."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def verify_as_others_do(folder: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """OpenSSF's own reader, told nothing but the key."""
+    (folder.parent / "key.pub").write_bytes(public_pem(key))
+    reader = verifying.Config().use_elliptic_key_verifier(public_key=folder.parent / "key.pub")
+    reader.verify(folder, folder / "model.sig")
+
+
+def test_the_reference_implementation_reads_what_is_signed_here(tmp_path: Path) -> None:
+    """Beside a verdict and what a download leaves, of which it counts neither; what was changed or added it does."""
+    folder, key = write_model(tmp_path / "m", SIGNED), ec_key()
+    beside = {"verdict.sigstore.json": b"{}", ".cache/huggingface/download/x.metadata": b"x", ".gitattributes": b"x"}
+    signature = write_model_signature(hash_model(folder), "m", ["verdict.sigstore.json"], key)
+    write_model(folder, beside | {"model.sig": signature})
+    verify_as_others_do(folder, key)
+    assert read_model_signature(signature) == (hash_model(folder).root_digest, hash_model(folder))
+    with pytest.raises(ValueError, match="signature"):
+        verify_as_others_do(folder, ec_key())
+    for path, content, fault in (("verdict.json", b"{}", "Extra files"), ("config.json", b"[]", "Hash mismatch")):
+        before = (folder / path).read_bytes() if (folder / path).exists() else None
+        (folder / path).write_bytes(content)
+        with pytest.raises(ValueError, match=fault):
+            verify_as_others_do(folder, key)
+        (folder / path).unlink()
+        if before is not None:
+            (folder / path).write_bytes(before)
+
+
+def test_digests_that_are_known_make_the_same_manifest(tmp_path: Path) -> None:
+    """Without what is no part of a model, and in the order of its readers; two orders are refused."""
+    folder = write_model(tmp_path / "m", SIGNED)
+    digests = {each.name: each.sha256 for each in reversed(hash_model(folder).resources)}
+    assert manifest_of_digests({**digests, "model.sig": "0" * 64}, folder) == hash_model(folder)
+    with pytest.raises(VerificationError, match="two root digests"):
+        manifest_of_digests({"a-b": "0" * 64, "a/b": "0" * 64}, folder)
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> bytes:

@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from refute.attest import (
+    generate_key,
+    hash_model,
+    load_private_key,
+    manifest_of_digests,
+    read_model_signature,
+    write_model_signature,
+)
+from refute.disk import file_sha256
+from refute.engines.publish.manifest import hashed, write_manifest
 from refute.engines.publish.rehearsal.faults import ALWAYS, Fault
 from refute.judge.run.folder import RunFolder
 from staged_run import PUBLICATION, TOKEN, open_hub, staged_run
@@ -41,9 +53,11 @@ def test_a_judged_run_is_published_once(cli: Cli, run: RunFolder, tmp_path: Path
     assert held.tags == {found["tag"]: found["commit"]}
     assert held.branches["main"] == found["main"]
     names = {*(path.name for path in (place / "release").iterdir())}
-    assert {"verdict.intoto.json", "verifier.pem", "README.md", "model.safetensors"} == names - {"config.json"}
+    assert {"verdict.sigstore.json", "README.md", "model.safetensors"} == names - {"config.json"}
     assert held.at("main").tree.keys() - {".gitattributes"} == names
     assert len(held.history("main")) == 2
+    bundle = place / "release/verdict.sigstore.json"
+    assert cli("verify", bundle, "--key", place / "verifier.pem", "--require", "GO").returncode == 0
     assert TOKEN not in first.stdout + first.stderr
 
 
@@ -64,7 +78,48 @@ def test_a_dry_run_asks_nobody(cli: Cli, run: RunFolder, tmp_path: Path) -> None
     assert json.loads(ended.stdout)["repo"] == "other/name"
 
 
-@pytest.mark.parametrize("path", ["README.md", "model.safetensors", "verdict.intoto.json", "added.txt"])
+def test_a_signature_for_other_readers_goes_with_it(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """On every file but itself and the verdict; one that is about other files is not published."""
+    key = tmp_path / "model.key"
+    key.write_bytes(ec_key())
+    key.chmod(0o600)
+    place = tmp_path / "staged"
+    assert cli("publish", "stage", run.path, "--out", place, "--model-key", key).returncode == 0
+    held = {path.name for path in (place / "release").iterdir()}
+    signed = read_model_signature((place / "release/model.sig").read_bytes())
+    assert held - set(signed[1].as_mapping()) == {"model.sig", "verdict.sigstore.json"}
+    assert signed[0] == hash_model(place / "release").root_digest
+    assert cli("publish", "push", place, "--dry-run").returncode == 0
+    for fault in (lambda place: sign_otherwise(place, key), lambda place: (place / "model.sig").write_bytes(b"{}")):
+        fault(place / "release")
+        files = [hashed(path, path.name, "stage") for path in (place / "release").iterdir()]
+        write_manifest(place, files)
+        assert cli("publish", "push", place, "--dry-run").returncode == 4
+
+
+def ec_key() -> bytes:
+    """A private key on P-256."""
+    form = serialization.PrivateFormat.PKCS8
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, form, serialization.NoEncryption()
+    )
+
+
+def sign_otherwise(folder: Path, key: Path) -> None:
+    """A signature of the same key about one file less."""
+    digests = {path.name: file_sha256(path) for path in folder.iterdir() if path.name != "README.md"}
+    made = write_model_signature(manifest_of_digests(digests, folder), "x", (), load_private_key(key))
+    (folder / "model.sig").write_bytes(made)
+
+
+def test_a_key_that_no_reader_knows_signs_nothing(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+    """Ed25519 is not of the format."""
+    key = generate_key(tmp_path / "keys", "own").private
+    ended = cli("publish", "stage", run.path, "--out", tmp_path / "staged", "--model-key", key)
+    assert (ended.returncode, "expected ECDSA on P-256" in " ".join(ended.stderr.split())) == (2, True)
+
+
+@pytest.mark.parametrize("path", ["README.md", "model.safetensors", "verdict.sigstore.json", "added.txt"])
 def test_what_was_changed_after_the_verdict_is_not_published(
     cli: Cli, run: RunFolder, tmp_path: Path, path: str
 ) -> None:
@@ -79,7 +134,7 @@ def test_what_was_changed_after_the_verdict_is_not_published(
 
 def test_a_manifest_that_was_changed_too_does_not_help(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
     """The verdict says which files were judged."""
-    from refute.engines.publish.manifest import add_text, write_manifest
+    from refute.engines.publish.manifest import add_text
     from refute.engines.publish.push import StagedRelease
 
     place = staged(cli, run, tmp_path / "staged")

@@ -376,6 +376,25 @@ def test_what_the_release_lets_be_added_is_excused_for_everybody(tmp_path: Path)
             parse_release(f"{MODEL_RELEASE}may_be_added: ['{name}']\n", "release.yaml")
 
 
+def test_what_was_published_is_what_was_judged(tmp_path: Path) -> None:
+    """What the gate has staged beside the model, the verdict knows to the byte; a page that was changed is no such."""
+    folder, staged = tmp_path / "mine" / "model", tmp_path / "staging" / "release"
+    for place in (folder, staged):
+        place.mkdir(parents=True)
+        (place / "config.json").write_text("{}", encoding="utf-8")
+        (place / "weights.bin").write_text("1", encoding="utf-8")
+    (staged / "README.md").write_text("page", encoding="utf-8")
+    release = MODEL_RELEASE.replace("student: mine", "student: mine, staged: staging")
+    made = JudgedOnce.make(tmp_path, release=release, also=("student", "staged")).judged
+    keys = [made.files.key.read_bytes()]
+    (staged / "verdict.sigstore.json").write_text("{}", encoding="utf-8")
+    checks = verify_verdict(made.path.read_bytes(), keys, model=staged).checks
+    assert "staged by the gate that judged it, to the byte: README.md" in checks
+    (staged / "README.md").write_text("another page", encoding="utf-8")
+    with pytest.raises(StaleVerdictError, match=r"README\.md is new\)"):
+        verify_verdict(made.path.read_bytes(), keys, model=staged)
+
+
 def test_every_evidence_file_is_hashed_again(judged: Judged, key: PrivateKey, tmp_path: Path) -> None:
     """One bit in any of them, and its name is in the refusal."""
     for name, files in judged.predicate.evidence.items():

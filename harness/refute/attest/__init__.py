@@ -20,7 +20,7 @@ from refute.attest.keys import (
     load_private_key,
     require_key_folder,
 )
-from refute.attest.model_signature import read_model_signature
+from refute.attest.model_signature import read_model_signature, write_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.sigstore_bundle import (
     SigstoreBundle,
@@ -36,6 +36,7 @@ from refute.attest.subject import (
     Resource,
     hash_model,
     is_left_out,
+    manifest_of_digests,
     model_digest,
 )
 
@@ -63,6 +64,7 @@ __all__ = [
     "is_left_out",
     "key_id",
     "load_private_key",
+    "manifest_of_digests",
     "model_digest",
     "open_envelope",
     "parse_json",
@@ -75,5 +77,6 @@ __all__ = [
     "sha256_hex",
     "sign_envelope",
     "verify_envelope",
+    "write_model_signature",
     "write_sigstore_bundle",
 ]

@@ -1,15 +1,48 @@
-"""Reads what a `model.sig` says: a Sigstore bundle around an OpenSSF model-signing statement. Checks no signature."""
+"""`model.sig`: a Sigstore bundle around an OpenSSF model-signing statement, to write and to read. Checks no signature.
+
+The statement is that of Model Signing 1.0: one subject with the root digest, and every file by its SHA-256.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
-from refute.attest.canonical import Json, parse_json
-from refute.attest.subject import ModelManifest, Resource
-from refute.errors import VerificationError
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
+from refute.attest.dsse import sign_envelope
+from refute.attest.signature import PrivateKey, describe_key, public_pem
+from refute.attest.sigstore_bundle import write_sigstore_bundle
+from refute.attest.statement import PAYLOAD_TYPE
+from refute.attest.subject import IGNORED_PATHS, ModelManifest, Resource
+from refute.errors import UsageError, VerificationError
 
 _WHAT = "model.sig"
+# What `hash_model` leaves out, for readers that know paths, and no stars.
+_LEFT_OUT = tuple(path for path in IGNORED_PATHS if "*" not in path)
 MODEL_SIGNATURE_TYPE = "https://model_signing/signature/v1.0"
+
+
+def write_model_signature(manifest: ModelManifest, name: str, beside: Sequence[str], key: PrivateKey) -> bytes:
+    """A `model.sig` on `manifest`, the files of the model `name`; `beside` are paths that lie there, too, unsigned.
+
+    Raises UsageError for a key on no elliptic curve: the format knows P-256, P-384 and P-521 alone.
+    """
+    if not isinstance(key.public_key(), EllipticCurvePublicKey):
+        raise UsageError(
+            f"model.sig cannot be signed with this key ({describe_key(key)}), expected ECDSA on P-256, P-384 or P-521",
+            hint="openssl ecparam -name prime256v1 -genkey -noout -out model.key",
+        )
+    serialization = {**manifest.serialization(), "ignore_paths": sorted({*_LEFT_OUT, *beside})}
+    statement: Json = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": manifest.root_digest}}],
+        "predicateType": MODEL_SIGNATURE_TYPE,
+        "predicate": {**manifest.as_json(), "serialization": serialization},
+    }
+    envelope = sign_envelope(canonical_json(statement), PAYLOAD_TYPE, [key])
+    return write_sigstore_bundle(envelope, sha256_hex(public_pem(key)))
 
 
 def read_model_signature(data: bytes) -> tuple[str, ModelManifest]:

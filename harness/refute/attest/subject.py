@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,14 @@ def hash_model(path: str | os.PathLike[str]) -> ModelManifest:
         return ModelManifest(tuple(Resource(name, file_sha256(root / name)) for name in names))
     except OSError as error:
         raise UnreadableInputError(f"cannot read the model {error.filename or root}: {error.strerror}") from error
+
+
+def manifest_of_digests(digests: Mapping[str, str], where: Path) -> ModelManifest:
+    """The manifest of a model in `where` whose files are hashed already: SHA-256 by path. Raises as `hash_model`."""
+    kept = (name for name in digests if not is_left_out(name))
+    names = sorted(kept, key=lambda name: tuple(name.split("/")))
+    _check_names(names, where)
+    return ModelManifest(tuple(Resource(name, digests[name]) for name in names))
 
 
 def model_digest(path: str | os.PathLike[str]) -> str:

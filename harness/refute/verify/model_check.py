@@ -9,6 +9,7 @@ from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
 from refute.errors import StaleVerdictError, UnreadableInputError, VerificationError
 from refute.judge.predicate.model import Predicate
 from refute.judge.subject import ModelFacts, disagreement, manifest_of
+from refute.spec.experiments.evidence_files import RELEASED, STAGED
 from refute.spec.files import parse_release
 
 _NAMED = 4
@@ -18,7 +19,7 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
     """What was checked of the model folder or file at `path`, in words.
 
     Files `ignored` (their paths below the folder) may have been added since, and so may those that the release names;
-    one that was judged is compared all the same.
+    one that was judged is compared all the same. A published model has beside it what its gate staged, to the byte.
 
     Raises StaleVerdictError, naming files, when it is not the one that was judged; VerificationError when it has no
     unambiguous digest, or when a `model.sig` beside it speaks of other files; UnreadableInputError when it cannot be
@@ -40,8 +41,10 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
     found, judged = hash_model(path), manifest_of(model).as_mapping()
     allowed = parse_release(predicate.release.text, predicate.release.name).may_be_added
     new = [each.name for each in found.resources if each.name not in judged]
-    added = [name for name in new if name in allowed or name in ignored]
-    manifest = ModelManifest(tuple(each for each in found.resources if each.name not in added))
+    staged = _staged(predicate)
+    published = [each.name for each in found.resources if each.name in new and staged.get(each.name) == each.sha256]
+    added = [name for name in new if name not in published and (name in allowed or name in ignored)]
+    manifest = ModelManifest(tuple(each for each in found.resources if each.name not in {*published, *added}))
     if manifest.resources != manifest_of(model).resources:
         what = "the file names" if manifest.root_digest == model.root_sha256 else "the files"
         raise StaleVerdictError(
@@ -51,6 +54,7 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
             cause="subject",
         )
     checks = [f"model {path.name} is the one that was judged ({subject.sha256[:12]}…)"]
+    checks += [f"staged by the gate that judged it, to the byte: {', '.join(published)}"] if published else []
     checks += [f"added since, {_excuse(name, allowed)}: {name}" for name in added]
     signature = path / SIGNATURE_FILE
     if folder and signature.is_file():
@@ -58,6 +62,13 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
             raise VerificationError(fault, hint="sign the model again", cause="model_signature")
         checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
     return checks
+
+
+def _staged(predicate: Predicate) -> dict[str, str]:
+    """SHA-256 by path of what the gate has staged beside the model, such as its card."""
+    inside = f"{RELEASED.name}/"
+    files = predicate.evidence.get(STAGED, {})
+    return {name.removeprefix(inside): digest for name, digest in files.items() if name.startswith(inside)}
 
 
 def _excuse(name: str, allowed: Sequence[str]) -> str:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from refute.attest import SIGNATURE_FILE, manifest_of_digests
 from refute.disk import read_regular
 from refute.errors import PublicationRefusedError, UsageError, VerificationError
+from refute.judge.subject import disagreement
 from refute.spec.experiments.evidence_files import RELEASED, STAGED
 from refute.spec.publication import Publication, Repository
 
-# Where both lie in a release: beside the files of the model, and not among them.
-VERDICT, KEY = "verdict.intoto.json", "verifier.pem"
+# The verdict lies beside the files of the model, where no digest of these counts it; the key that signed it goes to
+# nobody: readers have the one that they trust.
+VERDICT, KEY = "verdict.sigstore.json", "verifier.pem"
 # What alone looks at the card, the licence and the staged files.
 SPEC: Final = "SPEC-HF-PUBLISH-001"
 
@@ -51,14 +54,19 @@ class JudgedRelease:
                 hint="add publish-001.yaml to the release's `specs`, and run the gate again: what was trained is kept",
             )
 
-    def require(self, staged: Mapping[str, str]) -> None:
-        """Raises VerificationError unless `staged`, by path, are the files that were judged and nothing else."""
-        for path in sorted(self.files.keys() | staged.keys() - {VERDICT, KEY}):
+    def require(self, folder: Path, staged: Mapping[str, str]) -> None:
+        """Raises VerificationError unless `staged`, by path below `folder`, are the files that were judged and nothing
+        else, and a model.sig among them is about just these."""
+        for path in sorted(self.files.keys() | staged.keys() - {VERDICT, SIGNATURE_FILE}):
             if self.files.get(path) != staged.get(path):
                 raise VerificationError(
                     f"{path} is not what the verdict is about",
                     hint="stage the run again: refute publish stage RUN",
                 )
+        if SIGNATURE_FILE in staged:
+            signature = read_regular(folder / SIGNATURE_FILE)
+            if fault := disagreement(signature, manifest_of_digests(staged, folder)):
+                raise VerificationError(fault, hint="stage the run again, with the key that signs")
 
 
 def read_judged(verdict: Path, key: Path) -> JudgedRelease:

@@ -46,8 +46,8 @@ def push(
     from refute.engines.publish.push import names_of
 
     release = _staged_in(staged)
-    judged = read_judged(release.folder / VERDICT, release.folder / KEY)
-    judged.require({each.path: each.sha256 for each in release.files})
+    judged = read_judged(release.folder / VERDICT, staged / KEY)
+    judged.require(release.folder, {each.path: each.sha256 for each in release.files})
     judged.require_publication()
     _require_ruling(judged.ruling, accept_warn=accept_warn, accept_no_go=accept_no_go)
     repository = judged.repository(to)

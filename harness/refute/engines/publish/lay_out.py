@@ -1,36 +1,47 @@
-"""A staged release in a folder of its own, ready to be pushed: what the gate staged, and the verdict on it beside."""
+"""A staged release in a folder of its own, ready to be pushed: what the gate staged, and what is said of it beside.
+
+Beside, and not inside: a signature is about every file but itself and the verdict, so both hold for the pulled folder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from refute.engines.publish.manifest import add_copy, check_against, write_manifest
+from refute.attest import SIGNATURE_FILE, PrivateKey, manifest_of_digests, write_model_signature
+from refute.engines.publish.manifest import add_bytes, add_copy, check_against, write_manifest
 from refute.engines.publish.push import StagedRelease
 from refute.errors import UsageError
 from refute.job import ProgressCallback
 from refute.spec.experiments.evidence_files import RELEASED
 
 
-def lay_out(staged: Path, beside: Mapping[str, Path], out: Path, report: ProgressCallback) -> StagedRelease:
-    """Copy the release that the evidence in `staged` holds into the new folder `out`, and files `beside` it by path.
+def lay_out(
+    staged: Path, beside: Mapping[str, bytes], out: Path, report: ProgressCallback, *, key: PrivateKey | None = None
+) -> StagedRelease:
+    """Copy the release that the evidence in `staged` holds into the new folder `out`, with files `beside` it by path.
 
-    Each file is read once, and hashed as it is copied. Raises UsageError where something is in `out` already,
-    VerificationError where a file is not what the gate has staged.
+    With `key`, a model.sig on all but these. Each file is read once, and hashed as it is copied. Raises UsageError for
+    a folder that holds something already, a file that is not what the gate has staged, and a key that model.sig does
+    not know.
     """
     before = StagedRelease.read(staged)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="name another folder with --out: what was staged stays as it is")
-    total, done = before.size + sum(each.stat().st_size for each in beside.values()), 0
+    done = 0
 
     def told(size: int) -> None:
         nonlocal done
         done += size
-        report("copy and hash", done, total, {})
+        report("copy and hash", done, before.size, {})
 
     folder = out / RELEASED.name
     files = [add_copy(before.folder / each.path, folder, each.path, each.source, told) for each in before.files]
-    files += [add_copy(source, folder, path, "stage", told) for path, source in beside.items()]
+    if key is not None:
+        manifest = manifest_of_digests({each.path: each.sha256 for each in files}, folder)
+        signature = write_model_signature(manifest, folder.name, tuple(beside), key)
+        beside = {**beside, SIGNATURE_FILE: signature}
+    files += [add_bytes(data, folder, path) for path, data in beside.items()]
     write_manifest(out, files)
     made = StagedRelease.read(out)
     by_path = {each.path: each for each in made.files}

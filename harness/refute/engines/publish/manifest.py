@@ -33,7 +33,11 @@ def add_copy(source: Path, folder: Path, path: str, kind: StagedFrom, told: Call
 
 def add_text(text: str, folder: Path, path: str) -> StagedFile:
     """Write a small file that staging makes itself."""
-    data = text.encode("utf-8")
+    return add_bytes(text.encode("utf-8"), folder, path)
+
+
+def add_bytes(data: bytes, folder: Path, path: str) -> StagedFile:
+    """As `add_text`, of what is no text."""
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)

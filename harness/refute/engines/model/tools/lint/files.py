@@ -18,7 +18,7 @@ _EXPECTED = re.compile(
     r"(model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json|[\w.-]+\.gguf"
     r"|(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|preprocessor_config"
     r"|chat_template)\.json|chat_template\.jinja|merges\.txt|vocab\.txt|(tokenizer|spiece|sentencepiece\.bpe)\.model"
-    r"|bom\.cdx\.json|verdict\.intoto\.json|verifier\.pem|README\.md|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|USE_POLICY\.md|\.eval_results/[\w.-]+\.ya?ml"
+    r"|bom\.cdx\.json|verdict\.sigstore\.json|model\.sig|README\.md|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|USE_POLICY\.md|\.eval_results/[\w.-]+\.ya?ml"
     r"|(figures|assets)/[\w.-]+\.(png|svg|jpg))"
 )
 _OTHER_WEIGHTS = re.compile(r".*\.(bin|pt|pth|ckpt|h5|msgpack|onnx|npz|npy)(\.index\.json)?")

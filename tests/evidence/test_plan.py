@@ -20,6 +20,7 @@ from refute.evidence.spec_demands import sequential_design
 from refute.falsifier.loading import load_registry
 from refute.spec.criteria import Spec, load_spec
 from refute.spec.files import load_release
+from refute.spec.publication import ExportLabel
 from refute.spec.release import Release
 
 RELEASES = Path(__file__).parents[2] / "specs" / "releases"
@@ -204,6 +205,18 @@ def test_everything_that_is_missing_is_listed_at_once(tmp_path: Path) -> None:
     assert [line for line, start in zip(lines, expected, strict=True) if not line.startswith(start)] == []
     assert [line for line in lines if f"  - {line}" not in str(caught.value).splitlines()] == []
     assert not list(tmp_path.iterdir())
+
+
+def test_packages_that_exports_need_are_missing_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not hours later: llama.cpp for every publication, the other package for the labels that it writes."""
+    monkeypatch.setattr("refute.evidence.missing_inputs.find_spec", lambda _name: None)
+    release = load("embedded.yaml")
+    assert release.publication is not None
+    (line,) = missing_inputs(release, RELEASES)
+    assert "pip install 'refute[xllamacpp]'" in line
+    exports = release.publication.model_copy(update={"exports": (ExportLabel.Q8_0, ExportLabel.Q4_K_M)})
+    _, line = missing_inputs(release.model_copy(update={"publication": exports}), RELEASES)
+    assert line == "publication.exports: Q4_K_M need the extra kquant: pip install 'refute[kquant]'"
 
 
 def test_what_is_there_is_not_missing(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from refute.errors import MissingInputsError
 from refute.evidence.fetch import local_path
 from refute.evidence.planned.humaneval_backend import lacking_for_backend
 from refute.evidence.planned.results import result_paths
+from refute.spec.publication import Publication
 from refute.spec.release import (
     Distillation,
     Examined,
@@ -36,6 +38,7 @@ def missing_inputs(release: Release, base: Path) -> list[str]:
         )
         lacking += [f"distillation.{line}" for line in lacking_for_backend(release.distillation)]
     if release.publication is not None:
+        lacking += _lacking_for_exports(release.publication)
         licence = base / Path(release.publication.licence_file).expanduser()
         lacking += [] if licence.is_file() else [f"publication.licence_file: {_short(licence)}"]
     return lacking
@@ -72,6 +75,15 @@ def _lacking(part: str, examined: Examined, places: dict[str, Path], base: Path)
     if examined.device == "cuda" and not Path("/dev/nvidiactl").exists():
         lacking.append(f"{part}.device: cuda, but this machine shows no NVIDIA device")
     return lacking
+
+
+def _lacking_for_exports(publication: Publication) -> Iterator[str]:
+    """Packages by which a student is exported and its exports are proven."""
+    if find_spec("xllamacpp") is None:
+        yield "publication: exports are proven in llama.cpp, with the extra xllamacpp: pip install 'refute[xllamacpp]'"
+    kquants = [label.value for label in publication.exports if label.is_kquant]
+    if kquants and find_spec("libgguf") is None:
+        yield f"publication.exports: {', '.join(kquants)} need the extra kquant: pip install 'refute[kquant]'"
 
 
 def evidence_faults(release: Release, base: Path) -> Mapping[str, str]:

@@ -240,6 +240,12 @@ class Examined(Closed):
     threads: Positive = 2
     limits: Limits = Limits()
 
+    @property
+    def answers_from_export(self) -> bool:
+        """Whether the student's answers come from the GGUF file that is exported from it."""
+        backend = self.humaneval.backend
+        return isinstance(backend, InLlamaCpp) and backend.student is None
+
 
 class Distillation(Examined):
     """A distillation to be run and judged by the built-in engines.
@@ -271,12 +277,6 @@ class Distillation(Examined):
                 f"micro_batch_size ({training.micro_batch_size}) times processes ({self.processes})"
             )
         return self
-
-    @property
-    def answers_from_export(self) -> bool:
-        """Whether the student's answers come from the GGUF file that is exported from it."""
-        backend = self.humaneval.backend
-        return isinstance(backend, InLlamaCpp) and backend.student is None
 
     def gguf_files(self) -> dict[str, Source]:
         """The files that llama.cpp answers HumanEval from, by teacher, init and student; none with other backends, and
@@ -397,10 +397,10 @@ class Release(Closed):
             )
         if self.publication is not None and self.distillation is None:
             raise ValueError("`publication` needs `distillation`: what is published is the student")
-        if self.publication is None and self.distillation is not None and self.distillation.answers_from_export:
+        asked = self.distillation or self.student
+        if self.publication is None and asked is not None and asked.answers_from_export:
             raise ValueError(
-                "distillation.humaneval.backend.student is missing: name a GGUF file, or state a `publication`, which "
-                "exports one"
+                "humaneval.backend.student is missing: name a GGUF file, or state a `publication`, which exports one"
             )
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():

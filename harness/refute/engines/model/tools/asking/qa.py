@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from refute.engines.model.generations.portable import chat_template
+from refute.engines.model.gguf import metadata, open_gguf
 from refute.engines.model.tools.asking.bench import measure_speed
 from refute.engines.model.tools.asking.degenerate import degenerate
 from refute.engines.model.tools.asking.engine import Engine, Sampling
@@ -84,11 +86,17 @@ def _golden_output(case: Case) -> tuple[State, str]:
 
 
 def _chat_template(case: Case) -> tuple[State, str]:
+    if not _stated_template(case.model):
+        return "failed", "the model states no chat template: each engine makes up one of its own"
     prompt = case.engine.prompt_of(_CONVERSATION)
     said = _CONVERSATION[0]["content"]
     if said not in prompt:
         return "failed", f"the template leaves out what was said: {prompt!r}"
     return "passed", f"it renders a turn into {len(case.engine.encode(prompt))} ids"
+
+
+def _stated_template(model: Path) -> object:
+    return chat_template(model) if model.is_dir() else metadata(open_gguf(model), "tokenizer.chat_template")
 
 
 def _determinism(case: Case) -> tuple[State, str]:

@@ -16,3 +16,4 @@ from distill_world import (  # noqa: F401 - fixtures
     write_config,
 )
 from model_workshop import workshop  # noqa: F401 - a fixture
+from staged_card import stage_world  # noqa: F401 - a fixture

@@ -9,14 +9,19 @@ from typing import Any
 
 from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
 
-_RELEASE, _CONFIG = "release/", "config.json"
+_RELEASE, _CONFIG, _TOKENIZER = "release/", "config.json", "tokenizer.json"
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _LAYER = re.compile(r"model\.layers\.(\d+)\.")
 _FIRST = "model.layers.0."
 # How configurations call what safetensors stores.
 _PRECISIONS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-_MEASURES = {"wrong_sizes": "settings", "wrong_heads": "heads", "wrong_precisions": "settings"}
+_MEASURES = {
+    "wrong_sizes": "settings",
+    "wrong_heads": "heads",
+    "wrong_precisions": "settings",
+    "rowless_tokens": "tokens",
+}
 _SIZES = {
     "vocab_size": 6,
     "hidden_size": 4,
@@ -25,8 +30,9 @@ _SIZES = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
+_ROWS = _SIZES["vocab_size"]
 _SHAPES: Mapping[str, Sequence[int]] = {
-    _EMBEDDING: (6, 4),
+    _EMBEDDING: (_ROWS, 4),
     **{
         f"model.layers.{n}.{name}.weight": shape
         for n in range(2)
@@ -65,6 +71,10 @@ def _lay_out(
     said = {**_SIZES, "tie_word_embeddings": True, "dtype": "float32", "torch_dtype": "float32", **(config or {})}
     bench.put("staged", f"{_RELEASE}{_CONFIG}", {key: value for key, value in said.items() if value is not None})
     bench.put("staged", f"{_RELEASE}model.safetensors", _stored(_SHAPES) if weights is None else weights)
+    beyond = own.get("rowless_tokens", 0)
+    added = [{"id": _ROWS + n, "content": f"<{n}>"} for n in range(beyond)]
+    vocabulary = {f"token {n}": n for n in range(_ROWS)}
+    bench.put("staged", f"{_RELEASE}{_TOKENIZER}", {"model": {"vocab": vocabulary}, "added_tokens": added})
 
 
 def as_stored(bench: Bench) -> None:
@@ -80,7 +90,24 @@ def with_a_head_of_its_own(bench: Bench) -> None:
 
 def a_head_stored_twice(bench: Bench) -> None:
     """Tied, and the head that lies there is the embedding."""
-    _lay_out(bench, weights=_stored({**_SHAPES, _HEAD: (6, 4)}))
+    _lay_out(bench, weights=_stored({_HEAD: (6, 4), **_SHAPES}))
+
+
+def one_name_of_the_precision(bench: Bench) -> None:
+    """A config of one generation of libraries."""
+    _lay_out(bench, {"torch_dtype": None})
+
+
+def heads_wider_than_the_model(bench: Bench) -> None:
+    """Two heads of four numbers in a width of four."""
+    wide = {name: (2 * shape[0], 4) if "self_attn" in name else shape for name, shape in _SHAPES.items()}
+    _lay_out(bench, {"head_dim": 4}, _stored(wide))
+
+
+def weights_of_another_model_elsewhere(bench: Bench) -> None:
+    """What is not released is nobody's matter."""
+    _lay_out(bench)
+    bench.put("staged", "other/model.safetensors", _stored(dict.fromkeys(_SHAPES, (9, 9))))
 
 
 def every_size_wrong(bench: Bench) -> None:
@@ -129,9 +156,31 @@ def float32_by_accident(bench: Bench) -> None:
     _lay_out(bench, {"torch_dtype": "bfloat16"}, wrong_precisions=1)
 
 
+def more_tokens_than_rows(bench: Bench) -> None:
+    """A token was added to the tokenizer, and not to the model: its id looks up what is not there."""
+    _lay_out(bench, rowless_tokens=1)
+
+
+def pieces_beyond_the_rows(bench: Bench) -> None:
+    """A vocabulary that is a list of pieces with scores, as SentencePiece's, and longer than the embedding."""
+    _lay_out(bench, rowless_tokens=2)
+    pieces = [[f"piece {n}", -1.0] for n in range(_ROWS + 2)]
+    bench.put("staged", f"{_RELEASE}{_TOKENIZER}", {"model": {"vocab": pieces}})
+
+
 def no_embedding(bench: Bench) -> None:
     """Names that are none of a decoder's: nothing can be compared."""
     _lay_out(bench, weights=_stored({"other.weight": (1, 1)}))
+
+
+def no_layers(bench: Bench) -> None:
+    """An embedding alone."""
+    _lay_out(bench, weights=_stored({_EMBEDDING: (_ROWS, 4)}))
+
+
+def layers_without_embedding(bench: Bench) -> None:
+    """The rows that tokens look up are not there."""
+    _lay_out(bench, weights=_stored({name: shape for name, shape in _SHAPES.items() if name != _EMBEDDING}))
 
 
 @falsifier(
@@ -141,15 +190,18 @@ def no_embedding(bench: Bench) -> None:
     controls=(
         known_good(as_stored),
         known_good(with_a_head_of_its_own),
-        known_good(a_head_stored_twice),
+        *(known_good(build) for build in (a_head_stored_twice, one_name_of_the_precision)),
+        *(known_good(build) for build in (heads_wider_than_the_model, weights_of_another_model_elsewhere)),
         *(known_bad(build) for build in (every_size_wrong, one_layer_too_many, another_width)),
         *(known_bad(build) for build in (other_groups, fewer_rows, untied_without_head, tied_with_another_head)),
         *(known_bad(build) for build in (half_as_precise_as_said, float32_by_accident)),
-        known_unusable(no_embedding, raises=ValueError),
+        *(known_bad(build) for build in (more_tokens_than_rows, pieces_beyond_the_rows)),
+        *(known_unusable(build, raises=ValueError) for build in (no_embedding, no_layers, layers_without_embedding)),
     ),
 )
 def publication_config(context: Context) -> Iterator[Measurement]:
-    """Refuted when a size in config.json, the flag of a tied head, or a precision that it names is not the tensors'."""
+    """Refuted when a size in config.json, the flag of a tied head, or a precision that it names is not the tensors', or
+    when the tokenizer has ids beyond the embedding's rows."""
     staged = context.evidence("staged")
     config = staged.json(f"{_RELEASE}{_CONFIG}")
     tensors = _tensors(staged)
@@ -162,6 +214,15 @@ def publication_config(context: Context) -> Iterator[Measurement]:
     yield Measurement("wrong_sizes", len(wrong), "settings", n=len(found))
     yield Measurement("wrong_heads", int(_is_wrong_head(staged, config, tensors)), "heads", n=1)
     yield Measurement("wrong_precisions", sum(each not in stored for each in said), "settings", n=max(1, len(said)))
+    rows, ids = int(tensors[_EMBEDDING]["shape"][0]), _ids(staged.json(f"{_RELEASE}{_TOKENIZER}"))
+    yield Measurement("rowless_tokens", sum(each >= rows for each in ids), "tokens", n=max(1, len(ids)))
+
+
+def _ids(tokenizer: Mapping[str, Any]) -> set[int]:
+    """Of every token: a vocabulary names them, or is a list of pieces in their order."""
+    known = tokenizer["model"]["vocab"]
+    own = set(known.values()) if isinstance(known, dict) else set(range(len(known)))
+    return own | {int(each["id"]) for each in tokenizer.get("added_tokens", ())}
 
 
 def _sizes(config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
-_FILE = "usage.json"
+_FILE, _CARD = "usage.json", "release/README.md"
+_FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCKS = ("load()\n", "generate()\n")
 _TOKENS = 32
 # GGUF files that hold the judged numbers, up to rounding, as the folder itself does. BF16 keeps seven bits of each.
 _EXACT = frozenset({"llama.cpp F32", "llama.cpp F16"})
@@ -27,11 +30,17 @@ def _way(path: str, /, **changed: Any) -> dict[str, Any]:
     return {**own, **changed}
 
 
-def _put(bench: Bench, ways: Sequence[Mapping[str, Any]]) -> None:
-    bench.put("used", _FILE, {"paths": ways, "not_run": {}})
+def _put(bench: Bench, ways: Sequence[Mapping[str, Any]], *, broken: int = 0, tried: Any = None) -> None:
+    """The ways; a card of two blocks that work, and `broken` more that nobody tried. One reader ended as `tried`."""
+    snippets = [{"text": text, "reader": "transformers", "said": "Hello.", "failed": None} for text in _BLOCKS]
+    bench.put("used", _FILE, {"paths": ways, "snippets": [*snippets, *([tried] if tried else [])], "not_run": {}})
+    blocks = [*_BLOCKS, *(f"untried({number})\n" for number in range(broken))]
+    bench.put("staged", _CARD, "# A model\n" + "".join(f"\n```python\n{text}```\n" for text in blocks))
 
 
-def _lay_out(bench: Bench, changed: Mapping[str, Mapping[str, Any]], *wrong: str) -> None:
+def _lay_out(
+    bench: Bench, changed: Mapping[str, Mapping[str, Any]], *wrong: str, broken: int = 0, tried: Any = None
+) -> None:
     """Five ways that agree but for what is `changed`, by path, which fails the bars of `wrong` and no other.
 
     As many more are added as the bars want more engines, or more that are spoilt in one way.
@@ -43,12 +52,32 @@ def _lay_out(bench: Bench, changed: Mapping[str, Mapping[str, Any]], *wrong: str
         made += [{**_way("llama.cpp Q4_0"), **spoilt}] * (int(count) - own)
     engines = int(bench.bar("engines").holding(3, low=3, high=_MOST, whole=True))
     made += [_way(f"engine-{number}") for number in range(engines - 3)]
-    _put(bench, bench.choose([made], _measured, failing=list(wrong)))
+    blocks = bench.bar("broken_snippets")
+    own = int(broken > 0 or tried is not None)
+    count = int((blocks.failing if own else blocks.holding)(own, low=own, high=own if tried else _MOST, whole=True))
+    _put(
+        bench,
+        bench.choose([made], _measured, failing=list(wrong)),
+        broken=0 if tried else count,
+        tried=tried,
+    )
 
 
 def every_way_works(bench: Bench) -> None:
     """Three engines, two generations, two files: one text, but for the file whose numbers are rounded."""
     _lay_out(bench, {"llama.cpp Q8_0": {"path": "llama.cpp BF16", "ids": _SAID[1:]}})
+
+
+def a_model_that_says_little(bench: Bench) -> None:
+    """The judged folder itself repeats eight tokens and prints nothing: no file need be more varied than half."""
+    little = {"ids": _SAID[:8] * 4, "text": " "}
+    exact = dict.fromkeys(("refute", "transformers", "older transformers", "llama.cpp F16"), little)
+    _lay_out(bench, {**exact, "llama.cpp Q8_0": {"ids": _SAID[:4] * 8}})
+
+
+def half_as_varied(bench: Bench) -> None:
+    """A quantised file says half as many different tokens."""
+    _lay_out(bench, {"llama.cpp Q8_0": {"ids": _SAID[:16] * 2}})
 
 
 def one_way_fails(bench: Bench) -> None:
@@ -67,6 +96,16 @@ def a_text_that_ends_early(bench: Bench) -> None:
     _lay_out(bench, {"transformers": {"ids": _SAID[:9]}}, "differing")
 
 
+def another_text_in_transformers(bench: Bench) -> None:
+    """As varied as the judged folder's, and none of it."""
+    _lay_out(bench, {"transformers": {"ids": tuple(range(100, 132))}}, "differing")
+
+
+def less_than_half_as_varied(bench: Bench) -> None:
+    """One different token fewer than half."""
+    _lay_out(bench, {"llama.cpp Q8_0": {"ids": _SAID[:15] * 2}}, "degenerate")
+
+
 def a_word_over_and_over(bench: Bench) -> None:
     """A quantised file says one word."""
     _lay_out(bench, {"llama.cpp Q8_0": {"ids": (7,) * _TOKENS}}, "degenerate")
@@ -82,9 +121,32 @@ def a_run_with_a_network(bench: Bench) -> None:
     _lay_out(bench, {"transformers": {"reached": ("huggingface.co",)}}, "reached")
 
 
+def a_block_that_nobody_tried(bench: Bench) -> None:
+    """The card prints a program that was not run."""
+    _lay_out(bench, {}, broken=1)
+
+
+def a_block_that_raises(bench: Bench) -> None:
+    """One of two readers cannot run what the card prints."""
+    raised = {"text": _BLOCKS[0], "reader": "older transformers", "said": "Hel", "failed": "KeyError: 'llama'"}
+    _lay_out(bench, {}, tried=raised)
+
+
+def a_block_that_prints_nothing(bench: Bench) -> None:
+    """It ends well and says nothing."""
+    _lay_out(bench, {}, tried={"text": _BLOCKS[1], "reader": "older transformers", "said": " \n", "failed": None})
+
+
 def one_engine_alone(bench: Bench) -> None:
     """Nothing but the judge's own engine was tried."""
-    _put(bench, bench.choose([[_way("refute")]], _measured, failing=["engines"]))
+    count = int(bench.bar("broken_snippets").holding(0, low=0, high=_MOST, whole=True))
+    _put(bench, bench.choose([[_way("refute")]], _measured, failing=["engines"]), broken=count)
+
+
+def a_card_without_a_program(bench: Bench) -> None:
+    """Nobody is told how to use it, so nothing was tried."""
+    _put(bench, [_way(path) for path in _WAYS])
+    bench.put("staged", _CARD, "# A model\n")
 
 
 def nobody_tried(bench: Bench) -> None:
@@ -97,26 +159,53 @@ def no_way_of_the_judged_folder(bench: Bench) -> None:
     _put(bench, [_way(path) for path in _WAYS[1:]])
 
 
+def the_judged_folder_that_fails(bench: Bench) -> None:
+    """Refute's own forward cannot run it."""
+    _put(bench, [_way("refute", failed="UsageError: another architecture", ids=()), *map(_way, _WAYS[1:])])
+
+
 @falsifier(
     "publication-paths",
-    needs=("used",),
-    measures={"failed": "paths", "differing": "paths", "degenerate": "paths", "reached": "hosts", "engines": "engines"},
+    needs=("used", "staged"),
+    measures={
+        "failed": "paths",
+        "differing": "paths",
+        "degenerate": "paths",
+        "reached": "hosts",
+        "engines": "engines",
+        "broken_snippets": "snippets",
+    },
     controls=(
-        known_good(every_way_works),
+        *(known_good(build) for build in (every_way_works, a_model_that_says_little, half_as_varied)),
         *(known_bad(build) for build in (one_way_fails, another_text_in_full_precision, a_text_that_ends_early)),
+        *(known_bad(build) for build in (another_text_in_transformers, less_than_half_as_varied)),
         *(known_bad(build) for build in (a_word_over_and_over, nothing_that_can_be_read, a_run_with_a_network)),
-        known_bad(one_engine_alone),
+        *(known_bad(build) for build in (one_engine_alone, a_block_that_nobody_tried, a_block_that_raises)),
+        known_bad(a_block_that_prints_nothing),
+        known_unusable(a_card_without_a_program, raises=ValueError),
         known_unusable(nobody_tried, raises=ValueError),
+        known_unusable(the_judged_folder_that_fails, raises=ValueError),
         known_unusable(no_way_of_the_judged_folder, raises=ValueError),
     ),
 )
 def publication_paths(context: Context) -> Iterator[Measurement]:
     """Refuted when an engine cannot load or run what was released, says other tokens than the judged folder in full
-    precision, babbles, or could reach a network.
+    precision, babbles, or could reach a network; and when the card prints a block that was not tried, or did not work.
 
     A text is degenerate that has nothing to read, or not half as many different tokens as the judged folder's own.
     """
-    yield from _measured(context.evidence("used").json(_FILE)["paths"])
+    used = context.evidence("used").json(_FILE)
+    yield from _measured(used["paths"])
+    blocks = _FENCED.findall(context.evidence("staged").path(_CARD).read_text(encoding="utf-8"))
+    if not blocks:
+        raise ValueError("the card prints no block of code that could be tried")
+    broken = [each for each in blocks if _is_broken(each, used["snippets"])]
+    yield Measurement("broken_snippets", len(broken), "snippets", n=len(blocks))
+
+
+def _is_broken(block: str, tried: Sequence[Mapping[str, Any]]) -> bool:
+    own = [each for each in tried if each["text"] == block]
+    return not own or any(each["failed"] is not None or not each["said"].strip() for each in own)
 
 
 def _measured(ways: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:

@@ -16,19 +16,27 @@ def _text(kind: str, *, folder: Sequence[int] = (1, 2), llama_cpp: Sequence[int]
     return {"kind": kind, "text": kind, "folder": folder, "llama_cpp": llama_cpp}
 
 
-def _put(bench: Bench, *, texts: Sequence[Mapping[str, Any]] = (), ends: Mapping[str, Any] | None = None) -> None:
+def _put(
+    bench: Bench,
+    *,
+    texts: Sequence[Mapping[str, Any]] = (),
+    ends: Mapping[str, Any] | None = None,
+    unlike_init: int = 0,
+) -> None:
     readings = [{"file": "m.F16.gguf", "texts": texts or [_text("prose")]}]
-    bench.put("tokenised", _FILE, {"readings": readings, "ends": ends or _ends(), "known_bad": {}})
+    beside = {"n": max(400, unlike_init), "differing": unlike_init}
+    bench.put("tokenised", _FILE, {"readings": readings, "beside_init": beside, "ends": ends or _ends()})
 
 
 def _lay_out(bench: Bench, **wrong: int) -> None:
     """As many kinds of texts as the bar wants, and as many read otherwise."""
-    found = bench.values({"differing": 0, "kinds": 17}, wrong, low=0, high=_MOST, whole=True)
+    found = bench.values({"differing": 0, "kinds": 17, "unlike_init": 0}, wrong, low=0, high=_MOST, whole=True)
     kinds = max(found["kinds"], 1)
     texts = [_text(f"kind {number % kinds}") for number in range(max(kinds, found["differing"]))]
     for text in texts[: found["differing"]]:
         text["llama_cpp"] = (1, 3)
-    _put(bench, texts=bench.choose([texts], _measured_texts, failing=list(wrong)))
+    others = [name for name in wrong if name != "unlike_init"]
+    _put(bench, texts=bench.choose([texts], _measured_texts, failing=others), unlike_init=found["unlike_init"])
 
 
 def the_same_ids(bench: Bench) -> None:
@@ -39,6 +47,11 @@ def the_same_ids(bench: Bench) -> None:
 def a_text_read_otherwise(bench: Bench) -> None:
     """One text becomes other ids in llama.cpp."""
     _lay_out(bench, differing=1)
+
+
+def a_tokenizer_of_its_own(bench: Bench) -> None:
+    """tokenizer.json was broken on the way from the init, and the file was made of what came of it."""
+    _lay_out(bench, unlike_init=1)
 
 
 def few_kinds_of_texts(bench: Bench) -> None:
@@ -59,27 +72,66 @@ def one_text_cut_short(bench: Bench) -> None:
     _put(bench, texts=bench.choose([texts], _measured_texts, failing=["differing"]))
 
 
+def _lay_out_files(bench: Bench, *files: Sequence[Mapping[str, Any]]) -> None:
+    """Files by the texts that each has read; whatever else a bar wants is as it wants."""
+    unlike = int(bench.bar("unlike_init").holding(0, low=0, high=_MOST, whole=True))
+    readings = [{"file": f"{number}.gguf", "texts": texts} for number, texts in enumerate(files)]
+    beside = {"n": max(400, unlike), "differing": unlike}
+    bench.put("tokenised", _FILE, {"readings": readings, "beside_init": beside, "ends": _ends()})
+
+
+def one_file_with_few_kinds(bench: Bench) -> None:
+    """Every kind in one file, prose and digits in another."""
+    few = int(bench.bar("kinds").failing(2, low=1, high=_MOST, whole=True))
+    bench.bar("differing").holding(0, low=0, high=0, whole=True)
+    files = [[_text(f"kind {number}") for number in range(count)] for count in (max(17, few), few)]
+    _lay_out_files(bench, *files)
+
+
 def no_texts(bench: Bench) -> None:
     """A file of which no text was read."""
-    bench.put("tokenised", _FILE, {"readings": [{"file": "m.F16.gguf", "texts": []}], "ends": _ends(), "known_bad": {}})
+    beside = {"n": 400, "differing": 0}
+    readings = [{"file": "m.F16.gguf", "texts": []}]
+    bench.put("tokenised", _FILE, {"readings": readings, "beside_init": beside, "ends": _ends()})
+
+
+def a_file_that_was_asked_for_nothing(bench: Bench) -> None:
+    """Another file read every text, and this one none."""
+    _lay_out_files(bench, [_text("prose")], [])
+
+
+def no_texts_beside_the_init(bench: Bench) -> None:
+    """The init's tokenizer was asked for nothing."""
+    readings = [{"file": "m.F16.gguf", "texts": [_text("prose")]}]
+    bench.put("tokenised", _FILE, {"readings": readings, "beside_init": {"n": 0, "differing": 0}, "ends": _ends()})
 
 
 @falsifier(
     "publication-tokens",
     needs=("tokenised",),
-    measures={"differing": "texts", "kinds": "kinds"},
+    measures={"differing": "texts", "kinds": "kinds", "unlike_init": "texts"},
     controls=(
         known_good(the_same_ids),
         known_bad(a_text_read_otherwise),
         known_bad(one_text_cut_short),
         known_bad(few_kinds_of_texts),
+        known_bad(a_tokenizer_of_its_own),
         known_bad(the_mildest_fault_of_this_run),
+        known_bad(one_file_with_few_kinds),
         known_unusable(no_texts, raises=ValueError),
+        known_unusable(a_file_that_was_asked_for_nothing, raises=ValueError),
+        known_unusable(no_texts_beside_the_init, raises=ValueError),
     ),
 )
 def publication_tokens(context: Context) -> Iterator[Measurement]:
-    """Refuted when llama.cpp makes other ids of a text, with some exported file, than the folder's own tokenizer."""
-    yield from _measured([each["texts"] for each in context.evidence("tokenised").json(_FILE)["readings"]])
+    """Refuted when llama.cpp makes other ids of a text, with some exported file, than the folder's own tokenizer, or
+    that one other ids than the tokenizer of the init."""
+    found = context.evidence("tokenised").json(_FILE)
+    yield from _measured([each["texts"] for each in found["readings"]])
+    beside = found["beside_init"]
+    if not beside["n"]:
+        raise ValueError("no text was read by the init's tokenizer")
+    yield Measurement("unlike_init", beside["differing"], "texts", n=beside["n"])
 
 
 def _measured_texts(texts: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:

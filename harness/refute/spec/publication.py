@@ -34,6 +34,11 @@ class ExportLabel(StrEnum):
     Q5_K_M = "Q5_K_M"
     Q6_K = "Q6_K"
 
+    @property
+    def is_kquant(self) -> bool:
+        """Whether its blocks are llama.cpp's K-quants, which the package `gguf` reads and does not write."""
+        return "_K" in self.value
+
 
 class Repository(Closed):
     """A model repository on the Hugging Face hub. `gated`: readers ask first, and somebody or nobody has to agree."""
@@ -75,6 +80,11 @@ class Publication(Closed):
     exports: tuple[ExportLabel, ...] = ()
     hub: Repository | None = None
     rehearsal: bool = False
+
+    @property
+    def repo(self) -> str:
+        """Where readers find it, as ORG/NAME; of a rehearsal, under an organisation of no name."""
+        return self.hub.repo if self.hub is not None else f"ORG/{self.name}"
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

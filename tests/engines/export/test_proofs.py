@@ -4,16 +4,13 @@ for it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer
 
 from builtin_uses import REGISTRY, USES
-from model_workshop import Workshop
+from exported_student import Desk
 from refute.disk import file_sha256
 from refute.engines.export.experiments.conversion import prove_conversion
 from refute.engines.export.experiments.exports import export
@@ -21,7 +18,6 @@ from refute.engines.export.experiments.quantisation import prove_quantisation
 from refute.engines.export.experiments.tokens import prove_templates, prove_tokens
 from refute.errors import ExperimentError
 from refute.falsifier.context import Context, Evidence
-from refute.job import Inputs, Job
 from refute.outcome import Outcome
 from refute.spec.bars.decide import control_outcome
 from refute.spec.experiments.evidence.export import Conversion, Divergence, Quantisation
@@ -31,81 +27,9 @@ from refute.spec.experiments.evidence_files import (
     EXPORTED,
     EXPORTS,
     QUANTISATION,
-    STUDENT,
     TEMPLATES,
     TOKENS,
 )
-
-_TEMPLATE = (
-    "{% for m in messages %}{{ '<|turn|>' + m.role + '\n' + m.content + '<|over|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
-)
-
-
-class Desk:
-    """A student's evidence, and jobs on it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def run(self, function: Callable[[Job], None], evidence: str, **config: object) -> Path:
-        """What `function` writes as `evidence`."""
-        job = Job(
-            name=evidence,
-            config=json.dumps(config),
-            inputs={each.name: Inputs(each.name, each) for each in self.root.iterdir()},
-            out=self.root / evidence,
-            scratch=self.root.parent / "scratch",
-            report=lambda *_: None,
-        )
-        job.out.mkdir()
-        job.scratch.mkdir(exist_ok=True)
-        function(job)
-        return job.out
-
-
-@pytest.fixture
-def bare(workshop: Workshop) -> Desk:
-    """A student of a random llama3 that chats, and held-out text."""
-    folder = workshop.folder(workshop.model("llama3"))
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    _speak(folder, tokenizer)
-    root = workshop.root / "evidence"
-    (root / STUDENT).mkdir(parents=True)
-    folder.rename(root / STUDENT / "model")
-    (root / CORPUS).mkdir()
-    tokens = np.random.default_rng(17).integers(3, 290, (2, 40)).astype(np.int32)
-    save_file({"tokens": tokens}, root / CORPUS / "heldout.safetensors")
-    return Desk(root)
-
-
-@pytest.fixture
-def desk(bare: Desk) -> Desk:
-    """The same, and its exports."""
-    bare.run(export, EXPORTED, name="tiny", labels=["Q8_0", "Q4_0"])
-    return bare
-
-
-def _speak(folder: Path, tokenizer: Tokenizer) -> None:
-    """Give the model turns: two special tokens in place of its last two, a template in both places, ends."""
-    stated = json.loads(tokenizer.to_str())
-    vocabulary = stated["model"]["vocab"]
-    last = sorted(vocabulary, key=vocabulary.get)[-2:]
-    stated["model"]["merges"] = [rule for rule in stated["model"]["merges"] if "".join(rule) not in last]
-    for token, new in zip(last, ("<|turn|>", "<|over|>"), strict=True):
-        number = vocabulary.pop(token)
-        own = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        stated["added_tokens"].append({"id": number, "content": new, "special": True, **own})
-        vocabulary[new] = number
-    (folder / "tokenizer.json").write_text(json.dumps(stated), encoding="utf-8")
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    config |= {"chat_template": _TEMPLATE, "eos_token": "<|over|>", "bos_token": "<|turn|>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(_TEMPLATE, encoding="utf-8")
-    ends = {"eos_token_id": [vocabulary["<|over|>"], 0]}
-    (folder / "generation_config.json").write_text(json.dumps(ends), encoding="utf-8")
-    model = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps(model | ends), encoding="utf-8")
 
 
 def worst(found: Divergence) -> float:
@@ -184,6 +108,7 @@ def test_tokens_and_ends_agree_and_planted_faults_do_not(desk: Desk) -> None:
     for readings in found.readings:
         assert [each for each in readings.texts if each.folder != each.llama_cpp] == [], readings.file
     assert len({text.kind for text in found.readings[0].texts}) > 12
+    assert (found.beside_init.differing, found.beside_init.n > 400) == (0, True)
     over = found.ends.turn_end
     assert found.ends.tokenizer == (over,)
     assert set(found.ends.gguf) == {over, 0} == set(found.ends.generation_config)
@@ -194,7 +119,6 @@ def test_tokens_and_ends_agree_and_planted_faults_do_not(desk: Desk) -> None:
         for fault, readings in found.known_bad.items()
     }
     assert set(noticed) == {"without_splitting", "every_token_normal", "swapped_tokens", "dropped_added_token"}
-    del noticed["without_splitting"]  # 300 tokens of two letters know of no digits
     assert {fault: count > 0 for fault, count in noticed.items()} == dict.fromkeys(noticed, True)
 
 

@@ -11,6 +11,7 @@ import pytest
 from model_workshop import Workshop
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
+from refute.engines.export.usage.snippets import try_snippets
 from refute.engines.export.usage.stranger import reachable
 from refute.spec.publication import ExportLabel
 
@@ -26,6 +27,32 @@ def test_a_host_that_answers_is_noticed() -> None:
 def request(engine: str, path: Path) -> dict[str, object]:
     """What a stranger is asked: eight tokens."""
     return {"engine": engine, "path": str(path), "prompt": [5, 17, 250], "tokens": 8, "threads": 1, "hosts": []}
+
+
+@pytest.mark.slow  # two interpreters a block
+def test_blocks_of_a_card_are_tried_as_they_stand(tmp_path: Path) -> None:
+    """By each reader, where the repository's name is a folder; a command must name one of the release's files."""
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "m.Q8_0.gguf").write_bytes(b"GGUF")
+    blocks = {
+        "python": ["print(open('ORG/m/m.Q8_0.gguf').read())\n", "raise KeyError('llama')\n"],
+        "sh": [f"llama-cli -hf {each}\n" for each in ("ORG/m:Q8_0", "ORG/m:Q4_0", "ORG/n:Q8_0")] + ["ollama run m\n"],
+    }
+    card = "".join(f"\n```{language}\n{text}```\n" for language, texts in blocks.items() for text in texts)
+    (release / "README.md").write_text(f"# m\n{card}", encoding="utf-8")
+    readers = dict.fromkeys(("one", "another"), fresh_python(tmp_path / "fresh"))
+    found = try_snippets(release, "ORG/m", readers, tmp_path / "scratch")
+    assert [(each.reader, each.said.strip(), each.failed) for each in found] == [
+        ("one", "GGUF", None),
+        ("another", "GGUF", None),
+        ("one", "", "KeyError: 'llama'"),
+        ("another", "", "KeyError: 'llama'"),
+        ("llama.cpp", "m.Q8_0.gguf", None),
+        ("llama.cpp", "", "0 files have the label Q4_0"),
+        ("llama.cpp", "m.Q8_0.gguf", "ORG/n is another repository than ORG/m"),
+        ("llama.cpp", "", "nobody here can run it"),
+    ]
 
 
 @pytest.mark.slow  # three interpreters that import torch or llama.cpp

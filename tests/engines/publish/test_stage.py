@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from license_expression import get_spdx_licensing
 
 from builtin_uses import REGISTRY, USES
-from evidence_examples import EVALUATION_SUMMARY, LINEAGE, TRAINING_SUMMARY
 from refute.disk import file_sha256
 from refute.engines.publish.card.licences import LICENCES
-from refute.engines.publish.experiments.stage import stage
 from refute.engines.publish.push import StagedRelease
 from refute.errors import ExperimentError, UsageError
 from refute.falsifier.context import Context, Evidence
-from refute.job import Inputs, Job
 from refute.spec.bars.decide import control_outcome
-from refute.spec.experiments.publication import StageConfig
+from staged_card import evidence, staged
 
-ROOT = Path(__file__).parents[3]
-PUBLICATION: dict[str, Any] = {
-    "name": "student-6L",
-    "licence": "apache-2.0",
-    "licence_file": "LICENSE",
-    "rehearsal": True,
-    "exports": ["Q8_0"],
-    "teacher": {"repo": "org/teacher-135M", "licence": "apache-2.0"},
-    "card": {"summary": "A model: of 6 layers, 'quoted' and \"quoted\".", "languages": ["en", "de"]},
-}
 FALSIFIERS = ("publication-card", "publication-licence", "publication-bom", "publication-staged")
-
-
-def evidence(folder: Path, name: str, files: dict[str, Any]) -> None:
-    """The files of one experiment."""
-    for file, content in files.items():
-        path = folder / name / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Path:
-    """What a card and a bill are made of."""
-    model = {"model/config.json": b"{}", "model/model.safetensors": b"weights" * 999}
-    evidence(tmp_path, "student", {"summary.json": TRAINING_SUMMARY, **model})
-    evidence(tmp_path, "exported", {"gguf/student-6L.F16.gguf": b"GGUF"})
-    evidence(tmp_path, "lineage", {"lineage.json": LINEAGE})
-    evidence(tmp_path, "humaneval_student", {"summary.json": EVALUATION_SUMMARY})
-    evidence(tmp_path, "humaneval_init", {"summary.json": EVALUATION_SUMMARY})
-    return tmp_path
-
-
-def staged(world: Path, **changes: Any) -> Path:
-    """What `stage` makes of it."""
-    publication = {**PUBLICATION, **changes}
-    config = {"release": "r-1", "publication": publication, "licence_path": str(ROOT / "LICENSE")}
-    evidence(world, "release", {"release.json": {"release": "r-1", "publication": _whole(publication)}})
-    out = world / "staged"
-    out.mkdir()
-    inputs = {each.name: Inputs(each.name, each) for each in world.iterdir()}
-    stage(Job("staged", json.dumps(config), inputs, out, world, lambda *_: None))
-    return out
-
-
-def _whole(publication: dict[str, Any]) -> Any:
-    """With its defaults, as the evidence `release` has it."""
-    config = {"release": "r", "publication": publication, "licence_path": ""}
-    return StageConfig.model_validate_json(json.dumps(config)).model_dump(mode="json")["publication"]
 
 
 def outcomes(world: Path) -> dict[str, str]:
@@ -80,7 +27,7 @@ def outcomes(world: Path) -> dict[str, str]:
         files = {path.relative_to(each).as_posix(): file_sha256(path) for path in each.rglob("*") if path.is_file()}
         found[each.name] = Evidence(each.name, "d" * 64, each, files)
     context = Context({}, found)
-    uses = {use.uses: use for use in USES if use.id.startswith("F-PUBLISH")}
+    uses = {use.uses: use for use in USES}
     return {name: control_outcome(uses[name], tuple(REGISTRY[name].measure(context)))[0].value for name in FALSIFIERS}
 
 

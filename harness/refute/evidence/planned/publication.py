@@ -68,9 +68,7 @@ def _prove(parts: Publishing, _at: Locate) -> ProofConfig:
 
 
 def _use(parts: Publishing, _at: Locate) -> UsageConfig:
-    hub = parts.publication.hub
-    name = parts.publication.name if hub is None else hub.repo
-    return UsageConfig(name=name, threads=parts.distilled.release.threads)
+    return UsageConfig(name=parts.publication.repo, threads=parts.distilled.release.threads)
 
 
 ROWS = (
@@ -99,7 +97,7 @@ ROWS = (
         names.TOKENISED,
         "read texts, and end them, by folder and files",
         "refute.engines.export.experiments.tokens:prove_tokens",
-        (names.STUDENT, names.EXPORTED),
+        (names.INIT, names.STUDENT, names.EXPORTED),
         _prove,
     ),
     Row(

@@ -11,11 +11,11 @@ import torch
 from gguf import GGUFReader
 from transformers import PreTrainedTokenizerFast
 
-from refute.engines.export.experiments.exports import REFERENCE, exported, reference
+from refute.engines.export.experiments.exports import exported, reference
 from refute.engines.export.gguf.file import Source, export_gguf, read_source
 from refute.engines.export.proofs import known_bad
 from refute.engines.export.proofs.ends import find_ends
-from refute.engines.export.proofs.readings import read_in_both
+from refute.engines.export.proofs.readings import beside, read_in_both
 from refute.engines.export.proofs.renderings import render_everywhere
 from refute.engines.export.proofs.small_weights import with_small_weights
 from refute.engines.model.folder import load_model
@@ -24,8 +24,8 @@ from refute.engines.model.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Job
 from refute.spec.experiments.evidence.export import Templates, Tokens
-from refute.spec.experiments.evidence_files import MODEL, STUDENT, TEMPLATES, TOKENS
-from refute.spec.experiments.export import ProofConfig
+from refute.spec.experiments.evidence_files import INIT, MODEL, STUDENT, TEMPLATES, TOKENS
+from refute.spec.experiments.export import REFERENCE, ProofConfig
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import HfModel
 
@@ -64,7 +64,7 @@ def _planted(job: Job, source: Source, fault: Callable[[Source], Source], thread
 
 
 def prove_tokens(job: Job) -> None:
-    """Write tokens.json: the `Tokens` of every file, and of planted faults."""
+    """Write tokens.json: the `Tokens` of every file and of planted faults, with the init's tokenizer beside."""
     config = parse_config(ProofConfig, job)
     torch.set_num_threads(config.threads)
     folder = job.inputs[STUDENT].path(MODEL.name)
@@ -85,7 +85,13 @@ def prove_tokens(job: Job) -> None:
             bad[fault.__name__] = read_in_both(fault.__name__, tokenizer, opened.server)
     with _planted(job, source, known_bad.other_end, config.threads) as opened:
         bad_ends = find_ends(folder, model, tokenizer, opened.reader, opened.server)
-    found = Tokens(readings=tuple(readings), known_bad=bad, ends=ends, known_bad_ends=bad_ends)
+    found = Tokens(
+        readings=tuple(readings),
+        beside_init=beside(tokenizer, _tokenizer(job.inputs[INIT].path(MODEL.name))),
+        known_bad=bad,
+        ends=ends,
+        known_bad_ends=bad_ends,
+    )
     TOKENS.write(job.out, found)
 
 

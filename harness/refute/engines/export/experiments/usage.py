@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
+from refute.engines.export.usage.snippets import label_of, try_snippets
 from refute.engines.model.generations.older_transformers import older_python
 from refute.engines.model.tokenizer import read_tokenizer
 from refute.job import Job
@@ -33,7 +34,7 @@ class _Path:
 
 
 def try_paths(job: Job) -> None:
-    """Write usage.json: the `Usage` of the folder and of every GGUF file, each engine in a fresh process.
+    """Write usage.json: the `Usage` of the folder, of every GGUF file and of the card, each engine in a fresh process.
 
     Raises ExperimentError for a process that gives no answer, MissingInputsError where the older transformers cannot
     be installed.
@@ -42,8 +43,8 @@ def try_paths(job: Job) -> None:
     folder = job.inputs[STAGED].path(RELEASED.name)
     tokenizer: Any = read_tokenizer(folder, gguf=False)
     prompt = tokenizer.encode(PROMPT, add_special_tokens=False)
-    fresh = fresh_python(job.scratch / "fresh")
-    ways = list(_ways(folder, fresh, older_python()))
+    fresh, older = fresh_python(job.scratch / "fresh"), older_python()
+    ways = list(_ways(folder, fresh, older))
     used = []
     for done, way in enumerate(ways, start=1):
         request = {
@@ -57,7 +58,8 @@ def try_paths(job: Job) -> None:
         said = ask_stranger(way.python, request, job.scratch / "stranger")
         used.append(UsedPath(path=way.name, file=way.file.name, prompt=tuple(prompt), **_strict(said)))
         job.progress("use", done, len(ways))
-    USAGE.write(job.out, Usage(paths=tuple(used), not_run=_not_run(config.name, folder)))
+    snippets = try_snippets(folder, config.name, {"transformers": fresh, "older transformers": older}, job.scratch)
+    USAGE.write(job.out, Usage(paths=tuple(used), snippets=snippets, not_run=_not_run(config.name, folder)))
 
 
 def _ways(folder: Path, fresh: Path, older: Path) -> Iterator[_Path]:
@@ -65,11 +67,7 @@ def _ways(folder: Path, fresh: Path, older: Path) -> Iterator[_Path]:
     yield _Path("transformers", "transformers", fresh, folder)
     yield _Path("older transformers", "transformers", older, folder)
     for file in sorted(folder.glob("*.gguf")):
-        yield _Path(f"llama.cpp {_label(file)}", "llama.cpp", fresh, file)
-
-
-def _label(file: Path) -> str:
-    return file.stem.rpartition(".")[2]
+        yield _Path(f"llama.cpp {label_of(file)}", "llama.cpp", fresh, file)
 
 
 def _strict(said: dict[str, Any]) -> dict[str, Any]:
@@ -81,5 +79,5 @@ def _not_run(name: str, folder: Path) -> dict[str, str]:
     files = sorted(folder.glob("*.gguf"))
     return {
         "vllm": f"vllm serve {name}",
-        **({"ollama": f"ollama run hf.co/{name}:{_label(files[-1])}"} if files else {}),
+        **({"ollama": f"ollama run hf.co/{name}:{label_of(files[-1])}"} if files else {}),
     }

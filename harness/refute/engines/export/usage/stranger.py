@@ -1,15 +1,19 @@
-"""A stranger's program: loads a model with one engine, says some tokens greedily, and has no network.
+"""A stranger's program: loads a model with one engine, says some tokens greedily, or does as a card says; no network.
 
 Run by path in an interpreter of its own, `stranger.py REQUEST ANSWER`, so it imports nothing of refute but where refute
 is the engine. The request holds `engine`, `path`, `prompt` (ids), `tokens` (how many to say), `threads` and `hosts`
-([name, port]); the answer `ids`, `text`, `versions`, the hosts that could be `reached`, and `failed`.
+([name, port]); that of a card its `snippet`, and a `path` below which the model lies. The answer holds `ids`, `text`,
+`versions`, the hosts that could be `reached`, and `failed`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
+import io
 import json
+import os
 import socket
 import struct
 import sys
@@ -85,7 +89,16 @@ def in_refute(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
     return said, str(read_tokenizer(Path(request["path"]), gguf=False).decode(said)), ["refute", "numpy"]
 
 
-ENGINES = {"transformers": in_transformers, "llama.cpp": in_llama_cpp, "refute": in_refute}
+def as_the_card_says(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
+    """The card's own program, in a folder where the name of its model is that of a folder."""
+    os.chdir(request["path"])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(request["snippet"], "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102  # it is what is tried
+    return [], said.getvalue(), ["transformers", "tokenizers", "torch"]
+
+
+ENGINES = {"transformers": in_transformers, "llama.cpp": in_llama_cpp, "refute": in_refute, "card": as_the_card_says}
 
 
 def main(request_file: str, answer_file: str) -> None:

@@ -25,8 +25,8 @@ _CARD: Final = """\
 {{ publication.card.summary }}
 
 Distilled from [{{ publication.teacher.repo }}](https://huggingface.co/{{ publication.teacher.repo }}) and judged by
-refute as release `{{ release }}`. The verdict that belongs to these very files is `verdict.intoto.json`, where one lies
-beside them; whoever trusts the key that signed it checks it with `refute verify verdict.intoto.json --key KEY`.
+refute as release `{{ release }}`. The verdict on these very files is `verdict.sigstore.json`, where one lies beside
+them; whoever trusts the key that signed it checks both with `refute verify verdict.sigstore.json --key KEY --model .`.
 
 ## What was measured
 
@@ -40,15 +40,21 @@ match for these.
 
 ## How to use it
 
-Printed, and not run by whoever wrote this card:
+Before this was published, the Python was run as it stands here, by two generations of transformers and without a
+network; each file that a command names was run in llama.cpp.
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{{ repo }}")
 model = AutoModelForCausalLM.from_pretrained("{{ repo }}")
-text = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True)
-print(tokenizer.decode(model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=64)[0]))
+{% if chats -%}
+asked = [{"role": "user", "content": "Hello"}]
+prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+{% else -%}
+prompt = tokenizer("Hello", return_tensors="pt")
+{% endif -%}
+print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64)[0]))
 ```
 {% for export in publication.exports %}
 ```sh
@@ -62,18 +68,21 @@ llama-cli -hf {{ repo }}:{{ export }}
 """
 
 
-def render(publication: Publication, release: str, claims: Sequence[CardClaim]) -> str:
-    """README.md of a release. Raises UndefinedError where the template names what there is not."""
+def render(publication: Publication, release: str, claims: Sequence[CardClaim], *, chats: bool) -> str:
+    """README.md of a release; `chats`: its tokenizer has a template for conversations.
+
+    Raises UndefinedError where the template names what there is not.
+    """
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701  # Markdown
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    repo = publication.hub.repo if publication.hub is not None else f"ORG/{publication.name}"
     return environment.from_string(_CARD).render(
         publication=publication,
         release=release,
         claims=claims,
+        chats=chats,
         metadata=metadata(publication, claims),
         licence=LICENCES[publication.licence] or publication.licence,
-        repo=repo,
+        repo=publication.repo,
     )
 
 

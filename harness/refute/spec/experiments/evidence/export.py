@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from refute.spec.experiments.evidence.base import EvidenceModel, Several
+from refute.spec.experiments.evidence.publication import Compared
 from refute.spec.fields import Sha256
 
 Reader = Literal["folder", "llama.cpp", "tokenizer_config.json", "chat_template.jinja", "gguf"]
@@ -115,9 +116,13 @@ class Ends(EvidenceModel):
 
 
 class Tokens(EvidenceModel):
-    """Texts and ends by folder and file, and what is said of files with a planted fault."""
+    """Texts and ends by folder and file, and what is said of files with a planted fault.
+
+    `beside_init`: texts by the folder's tokenizer and by that of the init, which the model has learned to read with.
+    """
 
     readings: Several[Readings]
+    beside_init: Compared
     known_bad: dict[str, Readings]
     ends: Ends
     known_bad_ends: Ends
@@ -156,8 +161,21 @@ class UsedPath(EvidenceModel):
     versions: dict[str, str]
 
 
+class UsedSnippet(EvidenceModel):
+    """A block of code of the card, tried by `reader`; `said` is what it printed, or the file that it names.
+
+    `failed` is why it printed nothing, or named none.
+    """
+
+    text: str
+    reader: str
+    said: str
+    failed: str | None
+
+
 class Usage(EvidenceModel):
-    """Every path, and commands that were printed and not run."""
+    """Every path, every block of the card, and commands that were printed and not run."""
 
     paths: Several[UsedPath]
+    snippets: Several[UsedSnippet]
     not_run: dict[str, str]

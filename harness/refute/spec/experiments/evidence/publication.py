@@ -76,7 +76,7 @@ class RemoteRef(EvidenceModel):
 
 
 class Compared(EvidenceModel):
-    """Of `n` texts or prompts, how many two generations of transformers read otherwise."""
+    """Of `n` texts or prompts, how many two readers read otherwise."""
 
     n: int
     differing: int

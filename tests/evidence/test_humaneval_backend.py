@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from refute.errors import SpecError
+from refute.errors import SpecError, UsageError
 from refute.evidence.key import config_for_key, key_of
 from refute.evidence.missing_inputs import missing_inputs
 from refute.evidence.plan import input_digests, plan_release
@@ -180,8 +180,8 @@ def test_ordinary_addresses_are_taken(text: str) -> None:
 def test_a_published_students_own_export_answers(tmp_path: Path) -> None:
     """Named by nobody, since it is made after the student; without a publication nothing is exported."""
     backend = {key: value for key, value in FILES.items() if key != "student"}
-    with pytest.raises(SpecError, match="student is missing: name a GGUF file, or state a `publication`"):
-        release_with(tmp_path, backend)
+    with pytest.raises(UsageError, match="student is missing"):
+        plan_release(release_with(tmp_path, backend), RELEASES)
     data = yaml.safe_load((RELEASES / "quick.yaml").read_text(encoding="utf-8"))
     data["distillation"]["humaneval"]["backend"] = backend
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")

@@ -11,6 +11,7 @@ from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, 
 from refute.evidence.planned.configurations import Parts
 from refute.evidence.planned.distillation import distillation_experiments, refuse_self_distillation
 from refute.evidence.planned.finished import finished_experiments, finished_inputs
+from refute.evidence.planned.humaneval_backend import answers_from_export
 from refute.evidence.planned.publication import Publishing, publication_experiments
 from refute.evidence.planned.results import result_paths, results_experiments
 from refute.evidence.sources import located_corpus, located_folder, located_model
@@ -64,6 +65,12 @@ def plan_release(
     if release.student is not None:
         built_in += finished_experiments(release.student, base, error_shares)
     built_in += results_experiments(release.results, base)
+    asked = release.distillation or release.student
+    if release.publication is None and asked is not None and answers_from_export(asked):
+        raise UsageError(
+            "humaneval.backend.student is missing: llama.cpp has no file of the student to answer from",
+            hint="name a GGUF file, or state a `publication`, which exports one",
+        )
     for experiment in built_in:
         if experiment.name in plan:
             raise UsageError(

@@ -153,9 +153,8 @@ class InTransformers(Closed):
 class InLlamaCpp(Closed):
     """llama.cpp on the CPU (extra `xllamacpp`) answers from GGUF files made of the models that are compared.
 
-    `teacher` defaults to the release's own, where that is a GGUF file; `student` to the one of full precision that a
-    release with a `publication` exports, for nobody can name a file that is still to be made. `slots` samples are
-    computed together; with more than one, greedy samples may differ from run to run.
+    `teacher` defaults to the release's own, where that is a GGUF file; `student` to the one in F16 that a `publication`
+    exports. `slots` samples are computed together; with more than one, greedy samples may differ from run to run.
     """
 
     kind: Literal["llama.cpp"]
@@ -239,12 +238,6 @@ class Examined(Closed):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
     limits: Limits = Limits()
-
-    @property
-    def answers_from_export(self) -> bool:
-        """Whether the student's answers come from the GGUF file that is exported from it."""
-        backend = self.humaneval.backend
-        return isinstance(backend, InLlamaCpp) and backend.student is None
 
 
 class Distillation(Examined):
@@ -397,11 +390,6 @@ class Release(Closed):
             )
         if self.publication is not None and self.distillation is None:
             raise ValueError("`publication` needs `distillation`: what is published is the student")
-        asked = self.distillation or self.student
-        if self.publication is None and asked is not None and asked.answers_from_export:
-            raise ValueError(
-                "humaneval.backend.student is missing: name a GGUF file, or state a `publication`, which exports one"
-            )
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():
                 raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")

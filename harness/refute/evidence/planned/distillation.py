@@ -13,7 +13,7 @@ from refute.errors import UsageError
 from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.planned import configurations
 from refute.evidence.planned.configurations import Grounds, Parts
-from refute.evidence.planned.humaneval_backend import key_variables
+from refute.evidence.planned.humaneval_backend import answers_from_export, key_variables
 from refute.evidence.sources import identity_of
 from refute.spec.experiments import evidence_files as names
 from refute.spec.fields import Closed
@@ -301,7 +301,7 @@ def experiments_of(rows: Sequence[Row[AnyParts]], parts: AnyParts) -> Iterator[E
     """The experiments of `parts`, in the order of the table `rows`."""
     left_out = {row.name for row in rows if not row.planned(parts)}
     secrets = key_variables(parts.release)
-    from_export = _FROM_EXPORT if parts.release.answers_from_export else frozenset()
+    from_export = _FROM_EXPORT if answers_from_export(parts.release) else frozenset()
     for row in rows:
         if row.name not in left_out:
             yield Experiment(

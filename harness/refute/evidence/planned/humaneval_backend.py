@@ -41,6 +41,12 @@ def backend_of(
     return None
 
 
+def answers_from_export(release: Examined) -> bool:
+    """Whether the student's answers come from the GGUF file that is exported from it."""
+    backend = release.humaneval.backend
+    return isinstance(backend, InLlamaCpp) and backend.student is None
+
+
 def _version() -> str:
     """What can change a sample, and so is part of the evidence's key."""
     try:

@@ -95,4 +95,5 @@ def _at(counts: tuple[int, ...], n: int, bar: float) -> float | None:
 def _span(counts: tuple[int, ...], verb: str) -> str:
     if not counts:
         return f"{verb} none"
-    return f"{verb} {counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{verb} {counts[0]}"
+    first, last = counts[0], counts[-1]
+    return f"{verb} {first}" if first == last else f"{verb} {first} to {last}"

@@ -148,7 +148,7 @@ def teacher_kept_at_another_temperature() -> None:
 def averaged_weights_are_scored() -> None:
     """Every evaluation is of a running mean of the weights; those of the last step are released."""
     real_step, real_score = trainer.Trainer._training_step, trainer.Trainer.evaluate
-    mean: dict[str, Tensor] = {}
+    mean: dict[str, Any] = {}
 
     def made(self: Any, *given: Any) -> Any:
         found = real_step(self, *given)

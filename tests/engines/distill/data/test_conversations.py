@@ -167,6 +167,7 @@ def test_what_cannot_be_masked_is_refused(
 
 def test_windows_have_a_length(tmp_path: Path, tokenizer_in: Prepare) -> None:
     """Without it conversations could not lie in them whole; and tokens that a template writes are no letters."""
-    for changes in ({"seq_len": None}, {"special_tokens": "literal"}):
+    refused: tuple[dict[str, Any], ...] = ({"seq_len": None}, {"special_tokens": "literal"})
+    for changes in refused:
         with pytest.raises(UsageError, match="--chat is True"):
             _made(tmp_path, tokenizer_in(), ROWS, **changes)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -192,7 +193,7 @@ def test_scores_do_not_depend_on_how_many_rows_are_in_memory(
 def test_a_student_without_keys_and_values_gives_a_sample(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     """A state-space model trained to its last step, and then could not say anything."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": 300, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {"vocab_size": 300, "hidden_size": 16, "state_size": 4, "num_hidden_layers": 1}
     sample = evaluate.greedy_sample(MambaForCausalLM(MambaConfig(**sizes)).eval(), tiny_tokenizer)
     assert (sample.new_tokens, sample.greedy, type(sample.text)) == (evaluate.SAMPLE_TOKENS, True, str)
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from refute.engines.distill.data.dataset import load_windows
 from refute.engines.distill.logs import write_rows
 from refute.engines.distill.teacher.loaded import load_teacher
+from refute.engines.distill.training.step import head_weight
 from refute.engines.model.folder import copy_model, load_model, save_whole
 from refute.engines.model.tools.lint.lint import lint_model
 from refute.engines.model.tools.pull import pull_model
@@ -126,17 +127,13 @@ def score_finished(job: Job) -> None:
 
 
 def _windows(path: Path, student: PreTrainedModel, count: int) -> Tensor:
-    found = load_windows(path, vocab_size=_rows(student))
+    found = load_windows(path, vocab_size=len(head_weight(student)))
     if len(found) < count:
         raise ExperimentError(
             f"the corpus has {len(found)} held-out windows, student.eval_windows asks for {count}",
             hint="raise student.corpus.heldout_tokens, or lower student.eval_windows",
         )
     return found[:count]
-
-
-def _rows(model: PreTrainedModel) -> int:
-    return int(model.get_output_embeddings().weight.shape[0])
 
 
 def _scored(
@@ -152,9 +149,10 @@ def _scored(
 
 @torch.inference_mode()
 def _score(model: PreTrainedModel, window: Tensor, teacher: PreTrainedModel | None) -> _Scores:
-    if int(window.max()) >= _rows(model):
+    rows = len(head_weight(model))
+    if int(window.max()) >= rows:
         raise ExperimentError(
-            f"the corpus holds id {int(window.max())}, and a model of {_rows(model)} rows does not know it",
+            f"the corpus holds id {int(window.max())}, and a model of {rows} rows does not know it",
             hint="compare models of one vocabulary, or leave `teacher` or `init` out",
         )
     logits, labels = model(input_ids=window[None, :-1], use_cache=False).logits[0].double(), window[1:]

@@ -41,7 +41,7 @@ def test_blocks_of_a_card_are_tried_as_they_stand(tmp_path: Path) -> None:
     }
     card = "".join(f"\n```{language}\n{text}```\n" for language, texts in blocks.items() for text in texts)
     (release / "README.md").write_text(f"# m\n{card}", encoding="utf-8")
-    readers = dict.fromkeys(("one", "another"), fresh_python(tmp_path / "fresh"))
+    readers: dict[str, Path] = dict.fromkeys(("one", "another"), fresh_python(tmp_path / "fresh"))
     found = try_snippets(release, "ORG/m", readers, tmp_path / "scratch")
     assert [(each.reader, each.said.strip(), each.failed) for each in found] == [
         ("one", "GGUF", None),

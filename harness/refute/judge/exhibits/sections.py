@@ -11,6 +11,8 @@ from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
 from refute.spec.experiments.evidence.humaneval import BackendFacts, Scored
 from refute.spec.experiments.evidence_files import (
+    CONVERSION,
+    CONVERTED,
     DRILL,
     DRILL_SUMMARY,
     EVALUATION_SUMMARY,
@@ -19,9 +21,13 @@ from refute.spec.experiments.evidence_files import (
     HUMANEVAL_STUDENT,
     MODEL,
     MODEL_CONFIG,
+    QUANTISATION,
+    QUANTISED,
     SEQUENTIAL_SUMMARY,
     STUDENT,
     TRAINING_SUMMARY,
+    USAGE,
+    USED,
 )
 
 
@@ -53,7 +59,7 @@ def _sections(lines: Lines, records: tuple[Record, ...]) -> tuple[Section, ...]:
         lambda: _inspection(lines),
         lambda: _prompt(lines),
         lambda: _speed(lines),
-        lambda: _not_run(4, "Exports", "exporting to GGUF and comparing formats is not built yet"),
+        lambda: _exports(lines),
         lambda: _scorer(lines),
         lambda: _falsifiers(lines, records),
         lambda: _not_run(7, "Independent consumer", "nobody but the operator has attested to using this model"),
@@ -111,6 +117,21 @@ def _speed(lines: Lines) -> Section:
     if run := read_object(lines, STUDENT, TRAINING_SUMMARY):
         facts += _facts({"Training, tokens/s": run.tokens_per_s, "Device": run.device, "Data type": run.dtype})
     return _measured(3, "Speed", facts, "nothing was generated")
+
+
+def _exports(lines: Lines) -> Section:
+    facts: tuple[Fact, ...] = ()
+    if quantised := read_object(lines, QUANTISED, QUANTISATION):
+        furthest = {each.label: max(tensor.relative_l2 for tensor in each.tensors) for each in quantised.files}
+        facts += _facts({f"{label}, relative error of its worst tensor": off for label, off in furthest.items()})
+    if conversion := read_object(lines, CONVERTED, CONVERSION):
+        kl = conversion.divergence.kl
+        where = f"{conversion.label} in llama.cpp against the folder, {len(kl)} positions"
+        facts += _facts({f"Mean KL, nat: {where}": sum(kl) / len(kl), "Largest of them, nat": max(kl)})
+    if used := read_object(lines, USED, USAGE):
+        worked = [each.path for each in used.paths if each.failed is None]
+        facts += (Fact(label=f"Worked as strangers use it, of {len(used.paths)} ways", value=", ".join(worked)),)
+    return _measured(4, "Exports", facts, "the release publishes nothing, so no file was exported")
 
 
 def _scorer(lines: Lines) -> Section:

@@ -81,6 +81,7 @@ def test_stats_offers_intervals_and_comparisons() -> None:
     own = {name for name, value in vars(refute.stats).items() if inspect.isfunction(value) and not name.startswith("_")}
     assert own == {
         "bootstrap_interval",
+        "clustered_mean",
         "exact_interval",
         "mcnemar_p",
         "mcnemar_share",
@@ -88,6 +89,7 @@ def test_stats_offers_intervals_and_comparisons() -> None:
         "mean_paired_difference",
         "mean_share",
         "paired_difference",
+        "relative_change",
         "sequential_share",
         "trend",
         "wilson_interval",

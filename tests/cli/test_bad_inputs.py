@@ -18,7 +18,7 @@ pytestmark = pytest.mark.exhaustive
 
 Input = tuple[Words, str]
 # Results go there, or lie there: tests/cli/test_full_disk.py.
-OUTPUTS = {"out", "to", "directory", "refute_dir", "folder"}
+OUTPUTS = {"out", "to", "directory", "refute_dir", "folder", "writable"}
 # Inputs that are typed as text, for they may also be a URL, an id or the name of a model at a server.
 TEXTS: set[Input] = {
     *{((name,), "run") for name in ("judge", "controls", "try")},
@@ -108,6 +108,8 @@ def words_with(asked: Input, call: list[object], path: Path) -> list[object]:
     name, wanted = asked
     arguments = [each for each in COMMANDS[name].params if each.param_type_name == "argument"]
     parameter: Any = next(each for each in COMMANDS[name].params if each.name == wanted)
+    # An option that may stand twice would be given twice.
+    call = [] if name == ("gate",) and "--release" in (*BESIDE.get(asked, ()), parameter.opts[0]) else call
     if parameter not in arguments:
         return [*call, *BESIDE.get(asked, ()), parameter.opts[0], path]
     place = arguments.index(parameter)

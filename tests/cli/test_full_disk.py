@@ -19,7 +19,7 @@ BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.js
 READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("latest",), ("controls",), ("status",)},
     ("power",),
-    *{("distill", "certify"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
+    *{("distill", "certify"), ("distill", "plan"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
     ("publish", "push"),
     *{("model", each) for each in ("inspect", "lint", "pull", "run", "bench", "qa", "readiness")},
     ("rerun",),  # of what is here nothing can be challenged

@@ -132,11 +132,13 @@ def test_one_text_in_two_integer_types_is_one_text(tmp_path: Path) -> None:
 
 def test_the_first_evaluation_must_be_before_the_first_step(tmp_path: Path) -> None:
     """KL of a trained student says nothing about teacher and init."""
-    model = {"sha256": "1" * 64, "parameters": 2}
-    lineage = evidence(tmp_path, "lineage", {"lineage.json": {"teacher": model, "init": {**model, "parameters": 1}}})
+    model = {"sha256": "1" * 64, "parameters": 2, "layers": 2}
+    both = {"teacher": model, "init": {**model, "parameters": 1}}
+    lineage = evidence(tmp_path, "lineage", {"lineage.json": both})
+    init_redo = evidence(tmp_path, "init_redo", {"again.json": both})
     student = evidence(tmp_path, "student", {"evals.jsonl": [{"step": 50, "heldout_kl": 1.0, "windows": 8}]})
     with pytest.raises(ValueError, match="first evaluation is of step 50, expected step 0"):
-        call("teacher-divergence", lineage=lineage, student=student)
+        call("teacher-divergence", lineage=lineage, student=student, init_redo=init_redo)
 
 
 def test_a_run_of_the_command_may_be_the_release_before(tmp_path: Path) -> None:

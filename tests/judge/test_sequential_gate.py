@@ -91,11 +91,10 @@ def test_the_verdict_of_a_stopped_run(judge: Judge, passed: int, n: int, outcome
 
 @pytest.mark.slow
 def test_the_report_says_that_the_run_was_sequential(judge: Judge) -> None:
-    """In every document that a person reads, beside the interval."""
+    """In the page that a person reads, beside the interval."""
     judged = judge(0, 32)
-    for suffix, report in REPORTS.items():
-        text = report.render(judged.predicate, judged.payload_sha256)
-        assert "ended at look 4 of 21, 32 of 164 problems" in text, suffix
+    text = REPORTS["html"].render(judged.predicate, judged.payload_sha256)
+    assert "ended at look 4 of 21, 32 of 164 problems" in text
 
 
 @pytest.mark.slow

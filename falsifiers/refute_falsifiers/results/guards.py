@@ -49,13 +49,15 @@ def no_results(bench: Bench) -> None:
         known_good(all_items_there),
         known_bad(too_few_items),
         known_bad(answers_without_a_score),
-        known_unusable(no_results),
+        known_unusable(no_results, raises=ValueError),
     ),
 )
 def benchmark_complete(context: Context) -> Iterator[Measurement]:
     """Refuted when `benchmark` was not run on all items, or answers have no score. Without results it is an error."""
     name = context.parameters["benchmark"]
     rows = [r for r in context.evidence(NEED).rows(ITEMS) if r["benchmark"] == name and r["side"] == "student"]
+    if not rows:
+        raise ValueError(f"the release has no results of the student on {name!r}")
     yield Measurement("items", len({row["item"] for row in rows}), "items", n=len(rows))
     yield Measurement("errors", sum(row["score"] is None for row in rows), "answers", n=len(rows))
 

@@ -78,7 +78,7 @@ def test_the_untouched_verdict_verifies(honest: Honest, verdict: Path, key: Path
     options = ("--model", model, "--store", store, "--release", "example", "--max-age-days", 1)
     ended = cli("verify", verdict, "--key", key, *options, "--json")
     shown = json.loads(ended.stdout)
-    assert (ended.returncode, shown["verdict"], len(shown["checks"])) == (0, "GO", 7)
+    assert (ended.returncode, shown["verdict"], len(shown["checks"])) == (0, "GO", 8)
 
 
 @pytest.mark.parametrize("name", CHANGES)

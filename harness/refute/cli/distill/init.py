@@ -10,7 +10,7 @@ from typing import Any
 
 from refute.cli.arguments import reading_what_was_named
 from refute.cli.console import progress
-from refute.disk import working_in
+from refute.disk import working_in, write_whole
 from refute.errors import UsageError
 from refute.job import Inputs, Job
 
@@ -65,7 +65,7 @@ def run_init(wanted: Cut) -> dict[str, Any]:
 
 
 def _keep_windows(wanted: Cut, folder: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from refute.engines.distill.data.packing import READ_ONLY
     from refute.engines.distill.data.shards import Manifest, ShardWindows
@@ -79,7 +79,7 @@ def _keep_windows(wanted: Cut, folder: Path) -> None:
             hint="tokenise with a larger --heldout-share, or lower --windows or --seq-len",
         )
     tokens = heldout[list(range(len(heldout) - wanted.windows, len(heldout)))] & (READ_ONLY - 1)
-    save_file({"tokens": tokens.int()}, folder / HELDOUT_WINDOWS.name)
+    write_whole(folder / HELDOUT_WINDOWS.name, save({"tokens": tokens.int()}))
 
 
 def show_choice(choice: Mapping[str, Any], out: Path) -> str:

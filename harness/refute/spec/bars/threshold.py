@@ -21,6 +21,8 @@ _OPERATORS = {
 # Also put into the JSON Schema, so only syntax that ECMA-262 and Python share.
 BAR_PATTERN = r"^(<=|>=|==|<|>) *([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?) +([^\s]+)$"
 _BAR = re.compile(BAR_PATTERN)
+# Farther from the bar than a thousandth of its interval's reach, or a million times as many observations say nothing.
+_MOST_TIMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +132,17 @@ def _holds_within(bar: Bar, low: float, high: float) -> tuple[bool, bool]:
 def _needed(measurement: Measurement, bar: Bar) -> str:
     """About how many observations would decide, were the value to stay: intervals narrow with the root of their number.
 
-    Empty where none would, for the value lies on the bar, and where the interval is of another kind than a bar's order.
+    Empty where the value lies on the bar or next to it, so that none would, and for a bar that demands one value.
     """
     interval, distance = measurement.interval, abs(measurement.value - bar.value)
     if interval is None or bar.operator == "==" or distance == 0:
         return ""
     reach = measurement.value - interval.low if measurement.value > bar.value else interval.high - measurement.value
+    if reach >= _MOST_TIMES * distance:
+        return ""
     needed = measurement.n * (reach / distance) ** 2
     shown = f"{int(float(f'{needed:.2g}')):,}"
-    return f"; at this value about {shown} observations would decide, not {measurement.n}" if needed < 1e7 else ""
+    return f"; at this value about {shown} observations would decide, not {measurement.n}"
 
 
 def _range(measurement: Measurement) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from refute.isolation import containment
 from refute.isolation.bubblewrap import bubblewrap_binaries
 from refute.isolation.containment import Contained, Containment, View, contain
 
@@ -151,3 +152,21 @@ def test_tiers_are_ordered() -> None:
     assert tiers == [Containment.NONE, Containment.REAPED, Containment.NAMESPACES, Containment.OFFLINE]
     for number, tier in enumerate(tiers):
         assert [tier.reaches(least) for least in tiers] == [True] * (number + 1) + [False] * (3 - number)
+
+
+def test_folders_of_others_may_vanish_while_they_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary folders come and go on a busy machine: one that is gone holds no socket, and stops no gate."""
+    monkeypatch.setattr(containment, "_temporary", lambda: iter([tmp_path, tmp_path / "gone"]))
+    (tmp_path / "file").touch()
+    (tmp_path / "vanishing").mkdir()
+    real = Path.iterdir
+
+    def listed(folder: Path) -> Iterator[Path]:
+        yield from real(folder)
+        if folder == tmp_path and (tmp_path / "vanishing").exists():
+            (tmp_path / "vanishing").rmdir()
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "socket"))
+        assert list(containment._sockets()) == [tmp_path / "socket"]

@@ -171,8 +171,16 @@ def _temporary() -> Iterator[Path]:
 def _sockets() -> Iterator[Path]:
     """Of terminals, agents and displays, which lie in a folder for temporary files or one below it."""
     for folder in _temporary():
-        for pattern in ("*", "*/*"):
-            yield from (path for path in folder.glob(pattern) if _is_socket(path))
+        for place in (folder, *_listed(folder)):
+            yield from filter(_is_socket, _listed(place))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in it: nothing where it is no folder, may not be read, or was somebody else's and is gone by now."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _is_socket(path: Path) -> bool:

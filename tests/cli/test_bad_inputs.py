@@ -33,7 +33,9 @@ TEXTS: set[Input] = {
 }
 # Goes with a key in an HSM, which is not here.
 NOT_ALONE: set[Input] = {
-    ((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun", "export")
+    *{((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun", "export")},
+    (("publish", "stage"), "public_key"),
+    (("init",), "baseline"),  # goes with results of a tool, which are not here either
 }
 # What an input means only beside another option.
 BESIDE: dict[Input, tuple[str, ...]] = {
@@ -41,6 +43,7 @@ BESIDE: dict[Input, tuple[str, ...]] = {
     (("verify",), "sign_off"): ("--policy", "policy.yaml"),
     (("verify",), "trusted_root"): ("--identity", "somebody", "--issuer", "https://issuer.example"),
     (("export",), "passphrase_file"): ("--signing-key", "keys/gate.key"),
+    (("publish", "stage"), "passphrase_file"): ("--model-key", "keys/gate.key"),
     (("export",), "signing_key"): ("--format", "vsa"),
     **{(("export",), name): ("--keyless",) for name in ("identity_token", "trust_config")},
     (("controls",), "sabotages"): ("--mutate", "--only", "answers-complete"),

@@ -197,7 +197,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: str | None) -> Non
     """Before anything is written."""
     if content:
         (tmp_path / "model").mkdir()
-    with pytest.raises(UsageError, match=r"is not there|holds no config\.json"):
+    with pytest.raises(UsageError, match=r"cannot be read|holds no config\.json"):
         scaffold(tmp_path / "gate", (tmp_path / "model", (), ()))
     assert not (tmp_path / "gate").exists()
 

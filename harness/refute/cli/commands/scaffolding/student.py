@@ -10,11 +10,12 @@ from pathlib import Path
 
 from refute.cli.commands.scaffolding.results import SPEC as RESULTS_SPEC
 from refute.cli.commands.scaffolding.results import results_section, results_spec
-from refute.disk import file_sha256
+from refute.disk import file_sha256, open_regular
 from refute.errors import UsageError
 
 SPEC, RELEASE = Path("specs") / "student-001.yaml", Path("specs") / "releases" / "student.yaml"
 _MODELINE = "# yaml-language-server: $schema="
+_MAGIC = b"GGUF"
 # As far into a GGUF file as its metadata may reach.
 _METADATA = 32 * 2**20
 
@@ -71,6 +72,8 @@ def judged_files(
 
     Raises UsageError for what is no model, and for results of no tool that is known.
     """
+    if student is not None:
+        _require_model(student)
     base = (folder / RELEASE).parent.resolve()
     section = results_section(results, baseline, base) if results else ""
     release = "results" if student is None else _release_id(student)
@@ -81,14 +84,25 @@ def judged_files(
     return {**found, RELEASE: text.encode()}
 
 
+def _require_model(student: Path) -> None:
+    """A Hugging Face folder, or a GGUF file."""
+    fault = ""
+    try:
+        if student.is_dir():
+            fault = "" if (student / "config.json").is_file() else "holds no config.json"
+        else:
+            with open_regular(student) as file:
+                fault = "" if file.read(len(_MAGIC)) == _MAGIC else "is no GGUF file"
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+    if fault:
+        raise UsageError(f"{student} {fault}", hint="name the folder of a model, or a GGUF file")
+
+
 def _student_files(student: Path, base: Path, results: str) -> dict[Path, bytes]:
     """Those of a model, a Hugging Face folder or a GGUF file; a trainer_state.json in it becomes its record."""
-    if not student.exists():
-        raise UsageError(f"{student} is not there", hint="name a Hugging Face folder or a GGUF file")
     path = _quoted(os.path.relpath(student.resolve(), base))
     if student.is_dir():
-        if not (student / "config.json").is_file():
-            raise UsageError(f"{student} holds no config.json", hint="name the folder of a model, or a GGUF file")
         model = f"{{ format: hf, path: {path} }}"
     else:
         model = f"{{ format: gguf, source: {{ path: {path}, sha256: {file_sha256(student)} }} }}"

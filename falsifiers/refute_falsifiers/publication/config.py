@@ -31,6 +31,7 @@ _SIZES = {
     "num_key_value_heads": 1,
 }
 _ROWS = _SIZES["vocab_size"]
+_MOST_TOKENS = 1000
 _SHAPES: Mapping[str, Sequence[int]] = {
     _EMBEDDING: (_ROWS, 4),
     **{
@@ -64,15 +65,17 @@ def _lay_out(
     weights: bytes | None = None,
     **own: int,
 ) -> None:
-    """A folder in which `config` and `weights` make `own` faults; no bar wants more of them than there can be."""
+    """A folder in which `config` and `weights` make `own` faults; no bar wants more of them than there can be, but of
+    tokens without a row, of which there are as many as it wants."""
+    found: dict[str, int] = {}
     for name in _MEASURES:
-        n = own.get(name, 0)
-        (bench.bar(name).failing if n else bench.bar(name).holding)(n, low=n, high=n, whole=True)
+        n, bar = own.get(name, 0), bench.bar(name)
+        most = _MOST_TOKENS if name == "rowless_tokens" else n
+        found[name] = int((bar.failing if n else bar.holding)(n, low=n, high=most, whole=True))
     said = {**_SIZES, "tie_word_embeddings": True, "dtype": "float32", "torch_dtype": "float32", **(config or {})}
     bench.put("staged", f"{_RELEASE}{_CONFIG}", {key: value for key, value in said.items() if value is not None})
     bench.put("staged", f"{_RELEASE}model.safetensors", _stored(_SHAPES) if weights is None else weights)
-    beyond = own.get("rowless_tokens", 0)
-    added = [{"id": _ROWS + n, "content": f"<{n}>"} for n in range(beyond)]
+    added = [{"id": _ROWS + n, "content": f"<{n}>"} for n in range(found["rowless_tokens"])]
     vocabulary = {f"token {n}": n for n in range(_ROWS)}
     bench.put("staged", f"{_RELEASE}{_TOKENIZER}", {"model": {"vocab": vocabulary}, "added_tokens": added})
 

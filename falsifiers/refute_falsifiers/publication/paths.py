@@ -18,16 +18,21 @@ _WAYS = ("refute", "transformers", "older transformers", "llama.cpp F16", "llama
 _SAID = tuple(range(_TOKENS))
 _SPOILT: Mapping[str, Mapping[str, Any]] = {
     "failed": {"failed": "OSError: no such file", "ids": (), "text": ""},
-    "differing": {"path": "llama.cpp F16", "ids": _SAID[1:]},
     "degenerate": {"text": " "},
     "reached": {"reached": ("huggingface.co",)},
 }
 _MOST = 1000
+_FURTHEST = 100.0  # logit: no two of a language model are further apart
 
 
 def _way(path: str, /, **changed: Any) -> dict[str, Any]:
     own = {"path": path, "file": "model", "ids": _SAID, "text": "Call them all.", "reached": (), "failed": None}
-    return {**own, **changed}
+    return {**own, "behind": (0.0,) * _TOKENS, **changed}
+
+
+def _behind(logit: float, *, token: int = 23, of: int = _TOKENS) -> tuple[float, ...]:
+    """The likeliest of `of` tokens each time but once, by `logit`."""
+    return tuple(logit if place == token else 0.0 for place in range(of))
 
 
 def _put(bench: Bench, ways: Sequence[Mapping[str, Any]], *, broken: int = 0, tried: Any = None) -> None:
@@ -65,7 +70,14 @@ def _lay_out(
 
 def every_way_works(bench: Bench) -> None:
     """Three engines, two generations, two files: one text, but for the file whose numbers are rounded."""
-    _lay_out(bench, {"llama.cpp Q8_0": {"path": "llama.cpp BF16", "ids": _SAID[1:]}})
+    _lay_out(bench, {"llama.cpp Q8_0": {"path": "llama.cpp BF16", "ids": _SAID[1:], "behind": _behind(0.7)}})
+
+
+def another_text_after_a_tie(bench: Bench) -> None:
+    """Rounded to 16 bits, the file takes the other one of two tokens that are alike, and goes on from there."""
+    tie = bench.bar("behind").holding(0.003, low=0.0, high=_FURTHEST)
+    other = {"ids": (*_SAID[:23], *range(100, 109)), "behind": _behind(tie)}
+    _lay_out(bench, {"llama.cpp F16": other, "transformers": {"behind": _behind(tie)}})
 
 
 def a_model_that_says_little(bench: Bench) -> None:
@@ -86,19 +98,36 @@ def one_way_fails(bench: Bench) -> None:
     _lay_out(bench, {"older transformers": gone}, "failed")
 
 
+def _another_text(bench: Bench, path: str, least: float, *, token: int = 23, of: int = _TOKENS) -> None:
+    """One way says a token that the judged folder finds at least `least` logits less likely than another one."""
+    off = bench.bar("behind").failing(least, low=0.0, high=_FURTHEST)
+    said = (*_SAID[:token], *range(100, 100 + _TOKENS - token))[:of]
+    _lay_out(bench, {path: {"ids": said, "behind": _behind(off, token=token, of=max(of, token + 1))}}, "behind")
+
+
 def another_text_in_full_precision(bench: Bench) -> None:
     """The file of full precision says something else after a while: another rope base."""
-    _lay_out(bench, {"llama.cpp F16": {"ids": (*_SAID[:23], *range(100, 109))}}, "differing")
+    _another_text(bench, "llama.cpp F16", 0.3)
 
 
 def a_text_that_ends_early(bench: Bench) -> None:
-    """One engine stops where the others go on."""
-    _lay_out(bench, {"transformers": {"ids": _SAID[:9]}}, "differing")
+    """One engine stops where the others go on: the end that it says is one token more, and not likely."""
+    _another_text(bench, "transformers", 9.0, token=9, of=9)
+
+
+def a_text_that_ends_at_once(bench: Bench) -> None:
+    """One engine says nothing but an end."""
+    _another_text(bench, "llama.cpp F16", 9.0, token=0, of=0)
 
 
 def another_text_in_transformers(bench: Bench) -> None:
-    """As varied as the judged folder's, and none of it."""
-    _lay_out(bench, {"transformers": {"ids": tuple(range(100, 132))}}, "differing")
+    """As varied as the judged folder's, and wrong from the first token on."""
+    _another_text(bench, "older transformers", 3.0, token=0)
+
+
+def another_last_token(bench: Bench) -> None:
+    """Only the last of them is wrong."""
+    _another_text(bench, "transformers", 0.3, token=_TOKENS - 1)
 
 
 def less_than_half_as_varied(bench: Bench) -> None:
@@ -149,6 +178,16 @@ def a_card_without_a_program(bench: Bench) -> None:
     bench.put("staged", _CARD, "# A model\n")
 
 
+def tokens_that_nobody_looked_at(bench: Bench) -> None:
+    """The last of them may be anything."""
+    _put(bench, [_way(_WAYS[0]), _way("transformers", behind=_behind(0.0, of=_TOKENS - 1))])
+
+
+def a_way_of_which_nothing_is_known(bench: Bench) -> None:
+    """It ended at once, and whether it should have was not looked at."""
+    _put(bench, [_way(_WAYS[0]), _way("transformers", ids=(), behind=())])
+
+
 def nobody_tried(bench: Bench) -> None:
     """No way was tried."""
     _put(bench, [])
@@ -169,28 +208,33 @@ def the_judged_folder_that_fails(bench: Bench) -> None:
     needs=("used", "staged"),
     measures={
         "failed": "paths",
-        "differing": "paths",
+        "behind": "logit",
         "degenerate": "paths",
         "reached": "hosts",
         "engines": "engines",
         "broken_snippets": "snippets",
     },
     controls=(
-        *(known_good(build) for build in (every_way_works, a_model_that_says_little, half_as_varied)),
+        *(known_good(build) for build in (every_way_works, a_model_that_says_little)),
+        *(known_good(build) for build in (half_as_varied, another_text_after_a_tie)),
         *(known_bad(build) for build in (one_way_fails, another_text_in_full_precision, a_text_that_ends_early)),
-        *(known_bad(build) for build in (another_text_in_transformers, less_than_half_as_varied)),
+        *(known_bad(build) for build in (another_text_in_transformers, another_last_token)),
+        *(known_bad(build) for build in (less_than_half_as_varied, a_text_that_ends_at_once)),
         *(known_bad(build) for build in (a_word_over_and_over, nothing_that_can_be_read, a_run_with_a_network)),
         *(known_bad(build) for build in (one_engine_alone, a_block_that_nobody_tried, a_block_that_raises)),
         known_bad(a_block_that_prints_nothing),
         known_unusable(a_card_without_a_program, raises=ValueError),
         known_unusable(nobody_tried, raises=ValueError),
+        known_unusable(tokens_that_nobody_looked_at, raises=ValueError),
+        known_unusable(a_way_of_which_nothing_is_known, raises=ValueError),
         known_unusable(the_judged_folder_that_fails, raises=ValueError),
         known_unusable(no_way_of_the_judged_folder, raises=ValueError),
     ),
 )
 def publication_paths(context: Context) -> Iterator[Measurement]:
-    """Refuted when an engine cannot load or run what was released, says other tokens than the judged folder in full
-    precision, babbles, or could reach a network; and when the card prints a block that was not tried, or did not work.
+    """Refuted when an engine cannot load or run what was released, says in full precision what the judged folder finds
+    clearly less likely than another token, babbles, or could reach a network; and when the card prints a block that was
+    not tried, or did not work.
 
     A text is degenerate that has nothing to read, or not half as many different tokens as the judged folder's own.
     """
@@ -213,11 +257,11 @@ def _measured(ways: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
     if judged is None:
         raise ValueError("what the judged folder itself says is not known")
     worked = [each for each in ways if each["failed"] is None]
-    differing = [each for each in worked if _is_exact(each) and list(each["ids"]) != list(judged["ids"])]
+    behind = [off for each in worked if _is_exact(each) for off in _of_every_token(each)]
     degenerate = [each for each in worked if not _is_exact(each) and _is_degenerate(each, judged)]
     engines = {each["path"].removeprefix("older ").split()[0] for each in worked}
     yield Measurement("failed", len(ways) - len(worked), "paths", n=len(ways))
-    yield Measurement("differing", len(differing), "paths", n=len(worked))
+    yield Measurement("behind", max(behind), "logit", n=len(behind))
     yield Measurement("degenerate", len(degenerate), "paths", n=len(worked))
     yield Measurement("reached", sum(len(each["reached"]) for each in ways), "hosts", n=len(ways))
     yield Measurement("engines", len(engines), "engines", n=len(worked))
@@ -225,6 +269,14 @@ def _measured(ways: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
 
 def _is_exact(way: Mapping[str, Any]) -> bool:
     return not way["path"].startswith("llama.cpp") or way["path"] in _EXACT
+
+
+def _of_every_token(way: Mapping[str, Any]) -> Sequence[float]:
+    """What is known of each token that was said; an end may be one more."""
+    if len(way["behind"]) < max(1, len(way["ids"])):
+        raise ValueError(f"{way['path']}: {len(way['behind'])} of {len(way['ids'])} tokens were looked at")
+    off: Sequence[float] = way["behind"]
+    return off
 
 
 def _is_degenerate(way: Mapping[str, Any], judged: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
 
 _NEED, _FACTS, _LOGITS = "generations", "generations.json", "logits.safetensors"
-_TEXTS, _PROMPTS = 40, 3
+_TEXTS, _PROMPTS, _ANSWERS = 40, 3, 18
 _MOST_LOUD = 30.0  # logits of a language model lie within
 _ROUNDING = 1e-4  # what float32 makes of such a difference
 
@@ -20,15 +20,18 @@ def _logits(seed: int = 17) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0.0, 3.0, (2, 4, 32)).astype(np.float32)
 
 
-def _lay_out(bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.float32] | None = None) -> None:
+def _lay_out(
+    bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.float32] | None = None, unrepeated: int = 0
+) -> None:
     """What two generations said, which differ as much as the bars allow or, where in `wrong`, forbid.
 
-    `towards`: in which direction the logits do, by default all alike.
+    `towards`: in which direction the logits do, by default all alike. `unrepeated`: so many answers, as far as a bar
+    allows it.
     """
-    right = {"failed_loads": 0.0, "differing_texts": 0.0, "differing_prompts": 0.0, "max_difference": 0.0}
-    counts = {name: right[name] for name in right if name != "max_difference"}
-    most = {"failed_loads": 2, "differing_texts": _TEXTS, "differing_prompts": _PROMPTS}
-    found = {name: _count(bench, name, int(wrong.get(name, 0)), most[name]) for name in counts}
+    most = {"failed_loads": 2, "differing_texts": _TEXTS, "differing_prompts": _PROMPTS, "unrepeated": _ANSWERS}
+    found = {name: _count(bench, name, int(wrong.get(name, 0)), most[name]) for name in most}
+    if unrepeated:
+        found["unrepeated"] = int(bench.bar("unrepeated").holding(unrepeated, low=0, high=_ANSWERS, whole=True))
     bar = bench.bar("max_difference")
     loud = wrong.get("max_difference", 0.0)
     # Logits of what could not be opened are not compared.
@@ -48,6 +51,7 @@ def _lay_out(bench: Bench, wrong: Mapping[str, float], *, towards: NDArray[np.fl
             "differing": found["differing_texts"],
         },
         "rendered": {"n": _PROMPTS, "differing": found["differing_prompts"]},
+        "answers": {"n": _ANSWERS, "differing": found["unrepeated"]},
     }
     bench.put(_NEED, _FACTS, facts)
 
@@ -90,6 +94,16 @@ def another_prompt(bench: Bench) -> None:
     _lay_out(bench, {"differing_prompts": 1})
 
 
+def a_machine_that_slipped_once(bench: Bench) -> None:
+    """One answer of eighteen was given once; what was answered mostly is the same."""
+    _lay_out(bench, {}, unrepeated=1)
+
+
+def another_answer_each_time(bench: Bench) -> None:
+    """A layer that draws is still on: no two answers of one generation are alike."""
+    _lay_out(bench, {"unrepeated": 12})
+
+
 def a_faulted_folder_of_this_run(bench: Bench) -> None:
     """This very folder with another rope base in the older spelling, as the older generation answers it here."""
     real = bench.real[_NEED]
@@ -112,14 +126,15 @@ def one_generation_twice(bench: Bench) -> None:
     _lay_out(bench, {})
     facts: dict[str, Any] = {"older": "5.23.0", "newer": "5.23.0", "errors": []}
     counts = {"n": _TEXTS, "differing": 0}
-    bench.put(_NEED, _FACTS, {**facts, "ids": counts, "rendered": counts})
+    bench.put(_NEED, _FACTS, {**facts, "ids": counts, "rendered": counts, "answers": counts})
 
 
 def nothing_was_asked(bench: Bench) -> None:
     """No text was read by either."""
     _lay_out(bench, {})
     facts: dict[str, Any] = {"older": "4.57.6", "newer": "5.23.0", "errors": []}
-    bench.put(_NEED, _FACTS, {**facts, "ids": {"n": 0, "differing": 0}, "rendered": {"n": 0, "differing": 0}})
+    counts = {"n": 0, "differing": 0}
+    bench.put(_NEED, _FACTS, {**facts, "ids": counts, "rendered": counts, "answers": counts})
 
 
 @falsifier(
@@ -130,11 +145,13 @@ def nothing_was_asked(bench: Bench) -> None:
         "differing_texts": "texts",
         "differing_prompts": "prompts",
         "max_difference": "logit",
+        "unrepeated": "answers",
     },
     controls=(
-        known_good(the_same_model),
+        *(known_good(build) for build in (the_same_model, a_machine_that_slipped_once)),
         *(known_bad(build) for build in (another_rope_base, one_logit_off, a_class_of_one_generation)),
-        *(known_bad(build) for build in (other_ids, another_prompt, a_faulted_folder_of_this_run)),
+        *(known_bad(build) for build in (other_ids, another_prompt, another_answer_each_time)),
+        known_bad(a_faulted_folder_of_this_run),
         known_unusable(logits_of_fewer_positions, raises=ValueError),
         known_unusable(one_generation_twice, raises=ValueError),
         known_unusable(nothing_was_asked, raises=ValueError),
@@ -142,12 +159,12 @@ def nothing_was_asked(bench: Bench) -> None:
 )
 def publication_portable(context: Context) -> Iterator[Measurement]:
     """Refuted when an older transformers cannot load the folder, reads texts or renders prompts otherwise than the
-    installed one, or answers the same ids with other logits."""
+    installed one, or answers the same ids with other logits; or where one of them does not answer mostly the same."""
     seen = context.evidence(_NEED)
     facts = seen.json(_FACTS)
     if facts["older"].split(".")[0] == facts["newer"].split(".")[0]:
         raise ValueError(f"{seen.name}: transformers {facts['older']} and {facts['newer']} are of one generation")
-    ids, prompts = facts["ids"], facts["rendered"]
+    ids, prompts, answers = facts["ids"], facts["rendered"], facts["answers"]
     if not ids["n"] and not facts["errors"]:
         raise ValueError(f"{seen.name}: no text was read by either generation")
     # What one of them could not open was not compared, and that is counted here.
@@ -156,6 +173,7 @@ def publication_portable(context: Context) -> Iterator[Measurement]:
     yield Measurement("differing_texts", ids["differing"], "texts", n=max(1, ids["n"]))
     yield Measurement("differing_prompts", prompts["differing"], "prompts", n=max(1, prompts["n"]))
     yield Measurement("max_difference", off, "logit", n=texts)
+    yield Measurement("unrepeated", answers["differing"], "answers", n=max(1, answers["n"]))
 
 
 def _furthest(seen: Evidence) -> tuple[float, int]:

@@ -6,13 +6,16 @@ import socket
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_workshop import Workshop
+from refute.engines.export.experiments.usage import TOKENS, logits_behind
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
 from refute.engines.export.usage.snippets import try_snippets
 from refute.engines.export.usage.stranger import reachable
+from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.spec.publication import ExportLabel
 
 
@@ -26,7 +29,15 @@ def test_a_host_that_answers_is_noticed() -> None:
 
 def request(engine: str, path: Path) -> dict[str, object]:
     """What a stranger is asked: eight tokens."""
-    return {"engine": engine, "path": str(path), "prompt": [5, 17, 250], "tokens": 8, "threads": 1, "hosts": []}
+    return {
+        "engine": engine,
+        "path": str(path),
+        "prompt": [5, 17, 250],
+        "tokens": 8,
+        "ends": [],
+        "threads": 1,
+        "hosts": [],
+    }
 
 
 @pytest.mark.slow  # two interpreters a block
@@ -71,3 +82,20 @@ def test_three_engines_say_the_same(workshop: Workshop, tmp_path: Path, monkeypa
     assert {engine: each["failed"] for engine, each in said.items()} == dict.fromkeys(said)
     assert said["transformers"]["ids"] == said["refute"]["ids"] == said["llama.cpp"]["ids"]
     assert len(said["refute"]["ids"]) == 8
+
+
+def test_what_is_said_is_held_against_the_likeliest_token_after_the_same_beginning(workshop: Workshop) -> None:
+    """The likeliest are behind by nothing; another one is by as much as its logit says, and so is an end too early."""
+    judged, prompt = Reference(open_weights(workshop.folder(workshop.model("llama")))), [5, 17, 250]
+    likeliest = list(prompt)
+    for _ in range(TOKENS):
+        likeliest.append(int(judged.logits(np.array(likeliest))[-1].argmax()))
+    said = likeliest[len(prompt) :]
+    assert logits_behind(judged, prompt, said, ends=[]) == (0.0,) * TOKENS
+    row = judged.logits(np.array(likeliest[:8]))[-1]
+    second = int(row.argsort()[-2])
+    other = logits_behind(judged, prompt, [*said[:5], second], ends=[second])
+    assert other == (0.0,) * 5 + (pytest.approx(row.max() - row[second]),)
+    assert logits_behind(judged, prompt, said[:5], ends=[second, int(row.argmin())]) == other
+    assert logits_behind(judged, prompt, said[:5], ends=[])[-1] == pytest.approx(np.ptp(row))
+    assert len(logits_behind(judged, prompt, [], ends=[second])) == 1

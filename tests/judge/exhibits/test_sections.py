@@ -11,7 +11,7 @@ from refute.judge.run.folder import EvidenceLine
 
 KL = {"positions": [5, 9], "kl": [1e-6, 3e-6], "same_first": [True, True]}
 CONVERSION = {"file": "m.F16.gguf", "label": "F16", "llama_cpp": "b1", "divergence": KL, "known_bad": {}}
-WAY = {"file": "m", "prompt": [1], "ids": [2], "text": "x", "reached": [], "versions": {}}
+WAY = {"file": "m", "prompt": [1], "ids": [2], "behind": [0.0], "text": "x", "reached": [], "versions": {}}
 PATHS = [{**WAY, "path": "refute", "failed": None}, {**WAY, "path": "llama.cpp F16", "failed": "it stopped"}]
 USAGE = {"paths": PATHS, "snippets": [], "not_run": {}}
 

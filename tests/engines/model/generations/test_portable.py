@@ -134,6 +134,7 @@ def test_a_stranger_says_what_a_folder_is(folder: Path, tmp_path: Path) -> None:
     request = make_request({"released": folder, "broken": broken}, threads=1)
     said = ask(Path(sys.executable), request, tmp_path / "scratch")
     assert said.folders["released"]["error"] is None
+    assert said.folders["released"]["unrepeated"] == 0
     assert len(said.folders["released"]["ids"]) == len(request["texts"])
     assert said.logits["released"].shape == (3, 4, 300)
     assert said.folders["broken"]["error"]
@@ -165,6 +166,7 @@ def test_two_generations_make_one_model_of_a_portable_folder(
     try_both_generations(job)
     facts = read(job.out, "generations.json")
     assert (facts["errors"], facts["ids"]["differing"], facts["rendered"]["differing"]) == ([], 0, 0)
+    assert facts["answers"] == {"n": 18, "differing": 0}
     logits = load_file(job.out / "logits.safetensors")
     assert np.abs(logits["older"] - logits["newer"]).max() <= 1e-4
     assert np.abs(logits["faulted"] - logits["newer"]).max() > 1e-2

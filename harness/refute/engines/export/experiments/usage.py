@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from refute.engines.export.gguf.vocabulary import end_ids
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
 from refute.engines.export.usage.snippets import label_of, try_snippets
+from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.generations.older_transformers import older_python
 from refute.engines.model.tokenizer import read_tokenizer
 from refute.job import Job
@@ -43,7 +47,9 @@ def try_paths(job: Job) -> None:
     folder = job.inputs[STAGED].path(RELEASED.name)
     tokenizer: Any = read_tokenizer(folder, gguf=False)
     prompt = tokenizer.encode(PROMPT, add_special_tokens=False)
+    ends = end_ids(tokenizer, folder)
     fresh, older = fresh_python(job.scratch / "fresh"), older_python()
+    judged = Reference(open_weights(folder))
     ways = list(_ways(folder, fresh, older))
     used = []
     for done, way in enumerate(ways, start=1):
@@ -52,11 +58,13 @@ def try_paths(job: Job) -> None:
             "path": str(way.file),
             "prompt": prompt,
             "tokens": TOKENS,
+            "ends": ends,
             "threads": config.threads,
             "hosts": _HOSTS,
         }
         said = ask_stranger(way.python, request, job.scratch / "stranger")
-        used.append(UsedPath(path=way.name, file=way.file.name, prompt=tuple(prompt), **_strict(said)))
+        behind = logits_behind(judged, prompt, said["ids"], ends) if said["failed"] is None else ()
+        used.append(UsedPath(path=way.name, file=way.file.name, prompt=tuple(prompt), behind=behind, **_strict(said)))
         job.progress("use", done, len(ways))
     snippets = try_snippets(folder, config.name, {"transformers": fresh, "older transformers": older}, job.scratch)
     USAGE.write(job.out, Usage(paths=tuple(used), snippets=snippets, not_run=_not_run(config.name, folder)))
@@ -68,6 +76,23 @@ def _ways(folder: Path, fresh: Path, older: Path) -> Iterator[_Path]:
     yield _Path("older transformers", "transformers", older, folder)
     for file in sorted(folder.glob("*.gguf")):
         yield _Path(f"llama.cpp {label_of(file)}", "llama.cpp", fresh, file)
+
+
+def logits_behind(
+    judged: Reference, prompt: Sequence[int], ids: Sequence[int], ends: Sequence[int]
+) -> tuple[float, ...]:
+    """By how many logits another token is likelier than each of `ids`, and than the end where they end early.
+
+    Two engines round differently, so near a tie each may go on in its own way: what one says is held against what the
+    judged folder finds after that engine's own beginning, and not against another one's text.
+    """
+    stopped = len(ids) < TOKENS and not (ids and ids[-1] in ends)
+    logits = judged.logits(np.array([*prompt, *ids]))[len(prompt) - 1 :]
+    best = logits.max(axis=-1)
+    behind = [float(best[place] - logits[place, said]) for place, said in enumerate(ids)]
+    if stopped:
+        behind.append(float(best[-1] - (logits[-1, list(ends)].max() if ends else logits[-1].min())))
+    return tuple(behind)
 
 
 def _strict(said: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         merges=merges,
         scores=_scores(by_id, merges, rows) if sentencepiece else (),
         special=_special(tokenizer),
-        ends=_ends(tokenizer, folder),
+        ends=end_ids(tokenizer, folder),
         begins_with_bos=beginning_of_sequence(tokenizer) is not None,
         begins_with_space=sentencepiece and _begins_with_space(tokenizer),
         chat_template=tokenizer.chat_template,
@@ -154,7 +154,7 @@ def _special_writers(writer: GGUFWriter) -> Mapping[str, Any]:
     return {name: getattr(writer, f"add_{name}_token_id") for name in ("bos", "eos", "unk", "pad", "sep", "mask")}
 
 
-def _ends(tokenizer: PreTrainedTokenizerFast, folder: Path) -> tuple[int, ...]:
+def end_ids(tokenizer: PreTrainedTokenizerFast, folder: Path) -> tuple[int, ...]:
     """Ids that end a text, of tokenizer and generation config: what stops transformers must stop llama.cpp."""
     path = folder / "generation_config.json"
     stated = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None

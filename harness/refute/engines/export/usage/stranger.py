@@ -1,9 +1,9 @@
 """A stranger's program: loads a model with one engine, says some tokens greedily, or does as a card says; no network.
 
 Run by path in an interpreter of its own, `stranger.py REQUEST ANSWER`, so it imports nothing of refute but where refute
-is the engine. The request holds `engine`, `path`, `prompt` (ids), `tokens` (how many to say), `threads` and `hosts`
-([name, port]); that of a card its `snippet`, and a `path` below which the model lies. The answer holds `ids`, `text`,
-`versions`, the hosts that could be `reached`, and `failed`.
+is the engine. The request holds `engine`, `path`, `prompt` (ids), `tokens` (how many to say), `ends` (ids that end a
+text), `threads` and `hosts` ([name, port]); that of a card its `snippet`, and a `path` below which the model lies. The
+answer holds `ids`, `text`, `versions`, the hosts that could be `reached`, and `failed`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def in_refute(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
     reference, ids = Reference(open_weights(Path(request["path"]))), list(request["prompt"])
     for _ in range(request["tokens"]):
         ids.append(int(reference.logits(np.array(ids))[-1].argmax()))
+        if ids[-1] in request["ends"]:
+            break
     said = ids[len(request["prompt"]) :]
     return said, str(read_tokenizer(Path(request["path"]), gguf=False).decode(said)), ["refute", "numpy"]
 

@@ -28,6 +28,7 @@ from refute.spec.experiments.parsing import parse_config
 from refute.spec.experiments.publication import GenerationsConfig
 
 _STRANGER = Path(__file__).with_name("stranger.py")
+_SEQUENCES, _ANSWERS = 3, 3
 _POSITIONS = 4  # of each sequence, the last ones
 _LONGEST = 256
 _PATIENCE_S = 900
@@ -56,10 +57,10 @@ class Answers:
 def try_both_generations(job: Job) -> None:
     """Open the folder `release/` of input `staged` with transformers 4.57 and the installed one, offline.
 
-    Writes generations.json, how many of PROBE_TEXTS have other ids and of CONVERSATIONS another prompt, and
-    logits.safetensors: `older` and `newer` (sequences, positions, V) float32 of the same ids, and `faulted`, the older
-    one's of a folder whose older spelling names another rope base. Raises MissingInputsError where the older
-    environment cannot be made.
+    Writes generations.json, how many of PROBE_TEXTS have other ids, of CONVERSATIONS another prompt and of all answers
+    were given once, and logits.safetensors: `older` and `newer` (sequences, positions, V) float32 of the same ids, and
+    `faulted`, the older one's of a folder whose older spelling names another rope base. Raises MissingInputsError where
+    the older environment cannot be made.
     """
     config = parse_config(GenerationsConfig, job)
     folder = job.inputs[STAGED].path(RELEASE_FOLDER.name)
@@ -79,10 +80,13 @@ def try_both_generations(job: Job) -> None:
 
 
 def compared(older: Answers, newer: Answers) -> Generations:
-    """Of the released folder: errors, and how many texts and conversations two generations read otherwise."""
+    """Of the released folder: errors, how many texts and conversations two generations read otherwise, and how many
+    answers one of them gave once."""
     both = {each.version: each.folders[RELEASED] for each in (older, newer)}
     errors = tuple(f"{version}: {said['error']}" for version, said in both.items() if said["error"] is not None)
-    counts = {}
+    opened = [said for said in both.values() if said["error"] is None]
+    answers = Compared(n=len(opened) * _ANSWERS * _SEQUENCES, differing=sum(int(said["unrepeated"]) for said in opened))
+    counts = {"answers": answers}
     for name in ("ids", "rendered"):
         pairs = [] if errors else list(zip(older.folders[RELEASED][name], newer.folders[RELEASED][name], strict=True))
         counts[name] = Compared(n=len(pairs), differing=sum(one != other for one, other in pairs))
@@ -105,6 +109,7 @@ def make_request(folders: Mapping[str, Path], *, threads: int) -> dict[str, Any]
         "texts": [*texts, *tokenizer.get_added_vocab()],
         "conversations": list(CONVERSATIONS),
         "sequences": sequences,
+        "answers": _ANSWERS,
         "positions": _POSITIONS,
         "threads": threads,
     }

@@ -148,13 +148,16 @@ class Templates(EvidenceModel):
 class UsedPath(EvidenceModel):
     """The student in one engine of its own, fresh process: `ids` it said greedily after `prompt`.
 
-    `reached` names hosts that it could reach, and must be empty; `failed` is why there are no ids.
+    `behind`: by how many logits the judged folder itself, in float64, finds another token likelier than each of them; a
+    text that ends early has one more, of its end. `reached` names hosts that it could reach, and must be empty;
+    `failed` is why there are no ids.
     """
 
     path: str
     file: str
     prompt: Several[int]
     ids: Several[int]
+    behind: Several[float]
     text: str
     reached: Several[str]
     failed: str | None

@@ -84,13 +84,17 @@ class Compared(EvidenceModel):
 
 class Generations(EvidenceModel):
     """The versions that opened one folder, why one could not, and in what they differ; texts and prompts are compared
-    where both could."""
+    where both could.
+
+    Each answered every sequence several times: `answers` in all, of which `differing` are not what it answered mostly.
+    """
 
     older: str
     newer: str
     errors: Several[str]
     ids: Compared
     rendered: Compared
+    answers: Compared
 
 
 class PulledFile(EvidenceModel):

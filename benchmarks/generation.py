@@ -26,10 +26,10 @@ from refute.cli.eval.problem_set import read_problems
 from refute.engines.humaneval.backends.local.generate import generate
 from refute.engines.humaneval.backends.local.models import LoadedModel, load_model
 from refute.engines.humaneval.backends.local.transformers_backend import prepare_process
-from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_cpp import serve
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import PROTOCOLS, build_prompt
+from refute.engines.model.server.client import Client, Server
 from refute.evidence.fetch import fetch
 from refute.spec.experiments.humaneval import SourceModel
 from refute.spec.files import load_release

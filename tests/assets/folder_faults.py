@@ -105,6 +105,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
         "tokenizer/class",
         partial(edit, name=TOKENIZER, tokenizer_class="TokenizersBackend"),
     ),
+    "inputs that no causal model takes": ("tokenizer/class", partial(edit, name=TOKENIZER, model_input_names=None)),
     "no length": ("tokenizer/length", partial(edit, name=TOKENIZER, model_max_length=int(1e30))),
     "a template in one place": ("tokenizer/template-places", partial(edit, name=TOKENIZER, chat_template=None)),
     "two templates": ("tokenizer/template-places", partial(edit, name=TOKENIZER, chat_template="{{ messages }}")),

@@ -219,6 +219,13 @@ def test_a_run_can_be_taught_from_a_prepared_cache(write_config: WriteConfig, cl
     ended = cli("distill", tmp_path / "online.yaml", "--out", tmp_path / "cached")
     assert ended.returncode == 2
     assert f"topk was {k}, is None" in ended.stderr
+    elsewhere = tmp_path / "elsewhere.yaml"
+    settings = yaml.safe_load(cached.read_text(encoding="utf-8"))
+    elsewhere.write_text(yaml.safe_dump({**settings, "teacher": None}), encoding="utf-8")
+    ended = cli("distill", elsewhere, "--out", tmp_path / "elsewhere")
+    assert ended.returncode == 0, ended.stderr
+    assert same(weights(tmp_path / "elsewhere"), weights(tmp_path / "cached"))
+    assert summary(tmp_path / "elsewhere")["final_heldout_kl"] is None
     hot = write_config("hot", lines=f"teacher_cache:\n  topk: {tmp_path / 'cache'}\n", temperature=1.0)
     ended = cli("distill", hot, "--out", tmp_path / "hot")
     assert ended.returncode == 2

@@ -37,7 +37,7 @@ from refute.engines.model.generations.older_transformers import older_python
 from refute.engines.model.generations.portable import make_portable
 from refute.engines.model.generations.try_both import RELEASED, ask, compared, make_request
 from refute.engines.model.gguf import open_gguf
-from refute.engines.model.llama_cpp import LlamaCpp, serve_in_llama_cpp
+from refute.engines.model.server.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.falsifier.context import Context, Evidence
 from refute.outcome import Outcome

@@ -95,7 +95,7 @@ def test_what_is_said_is_held_against_the_likeliest_token_after_the_same_beginni
     row = judged.logits(np.array(likeliest[:8]))[-1]
     second = int(row.argsort()[-2])
     other = logits_behind(judged, prompt, [*said[:5], second], ends=[second])
-    assert other == (0.0,) * 5 + (pytest.approx(row.max() - row[second]),)
+    assert list(other) == pytest.approx([0.0] * 5 + [row.max() - row[second]])
     assert logits_behind(judged, prompt, said[:5], ends=[second, int(row.argmin())]) == other
     assert logits_behind(judged, prompt, said[:5], ends=[])[-1] == pytest.approx(np.ptp(row))
     assert len(logits_behind(judged, prompt, [], ends=[second])) == 1

@@ -11,8 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.lineage import one_spelling, token_list
-from refute.engines.model.llama_cpp import serve_in_llama_cpp
 from refute.engines.model.probe_texts import PROBE_TEXTS
+from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_of_gguf
 from refute.engines.model.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError

@@ -178,12 +178,26 @@ def prepare(
     config: Config,
     out: Annotated[Path, typer.Option(help="Folder for the cache; name it as `teacher_cache` in the configuration.")],
     k: Annotated[int, typer.Option("-k", "--k", help="Entries that are kept at each position.", min=1)] = 64,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask a server of llama.cpp or vLLM in the teacher's place, such as http://localhost:8000/v1."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The teacher's name at that server.")] = "",
+    concurrency: Annotated[int, typer.Option(help="Requests at a time.", min=1)] = 8,
+    attempts: Annotated[int, typer.Option(help="Tries of one request before it is an error.", min=1)] = 16,
+    key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable with the server's API key, where it wants one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Keep the teacher's k most likely tokens at every position of the corpus on disk."""
     from refute.cli.distill.run import run_prepare
+    from refute.cli.eval.options import ServerOptions
 
-    made = run_prepare(config, out, k)
+    server = None if base_url is None else ServerOptions(base_url, concurrency, attempts, key_variable).server(model)
+    made = run_prepare(config, out, k, server)
     if as_json:
         print_json(made)
         return

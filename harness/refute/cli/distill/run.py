@@ -19,6 +19,9 @@ from refute.job import Job, Stop
 from refute.spec.yaml.document import parse_yaml, read_text, validate
 
 if TYPE_CHECKING:
+    from refute.engines.distill.teacher.topk_source import TopKSource
+    from refute.engines.distill.training.build import Run
+    from refute.engines.model.server.client import Server
     from refute.spec.experiments.distill import TrainConfig
 
 
@@ -119,17 +122,19 @@ def show_plan(plan: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *([] if plan["cost"] is None else [f"cost: {plan['cost']:.2f}"])])
 
 
-def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
-    """Ask the teacher of `path` about every training window and keep its top-k entries below `out`."""
+def run_prepare(path: Path, out: Path, k: int, server: Server | None) -> dict[str, object]:
+    """Ask the teacher of `path`, or the one that `server` has, about every training window and keep its top-k entries
+    below `out`."""
     from refute.engines.distill.teacher.topk_cache import estimate_bytes, prepare
     from refute.engines.distill.training.build import build, reproducible
     from refute.engines.distill.training.ranks import ALONE
 
     config = read_config(path).model_copy(update={"teacher_cache": None})
+    if server is not None:
+        config = _untaught(config)
     with reading_what_was_named(), _exclusive(out), reproducible(config), progress() as report:
         run = build(config, ALONE)
-        if run.teacher is None:
-            raise UsageError(f"{path} names no teacher", hint="a cache holds what a teacher says")
+        source = _source(run, server)
         windows, positions = len(run.data.windows), config.training.seq_len - 1
         size = estimate_bytes(windows, positions, k)
         sys.stderr.write(f"{windows} windows x {positions} positions x {k} entries: {size / 1e9:.3f} GB\n")
@@ -137,13 +142,30 @@ def run_prepare(path: Path, out: Path, k: int) -> dict[str, object]:
             out,
             run.data.window,
             windows,
-            run.teacher,
+            source,
             run.teacher_sha256,
             config.training,
             k=k,
             vocab_size=run.vocab_size,
             report=report,
         )
+
+
+def _source(run: Run, server: Server | None) -> TopKSource:
+    from refute.engines.distill.teacher.served import open_served
+    from refute.engines.distill.teacher.topk_source import LoadedSource
+
+    if server is not None:
+        return open_served(server, run.vocab_size, run.tokenizer)
+    if run.teacher is None:
+        raise UsageError("the run names no teacher", hint="name one, or a server that has one: --base-url")
+    return LoadedSource(run.teacher, run.vocab_size)
+
+
+def _untaught(config: TrainConfig) -> TrainConfig:
+    """The same run before it has a teacher: what one behind a server says is only being prepared."""
+    training = config.training.model_copy(update={"kd_weight": 0.0, "ce_weight": 1.0})
+    return config.model_copy(update={"teacher": None, "training": training})
 
 
 def show_summary(path: Path) -> str:

@@ -20,7 +20,7 @@ from refute.engines.humaneval.samples.sampler import Sampler
 from refute.errors import UsageError
 
 if TYPE_CHECKING:
-    from refute.engines.humaneval.backends.servers.http_client import Server
+    from refute.engines.model.server.client import Server
     from refute.spec.experiments.humaneval import SourceModel
 
 

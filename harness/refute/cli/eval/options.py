@@ -15,8 +15,8 @@ from refute.errors import UsageError
 # What these groups become is imported where it is made: `refute --help` needs no engine.
 if TYPE_CHECKING:
     from refute.cli.eval.problem_set import ProblemSet
-    from refute.engines.humaneval.backends.servers.http_client import Server
     from refute.engines.humaneval.scoring.execute import Limits
+    from refute.engines.model.server.client import Server
     from refute.spec.bars.sequential import Design
 
 
@@ -148,7 +148,7 @@ class ServerOptions:
 
     def server(self, model: str) -> Server:
         """The server that has `model`. Raises UsageError where the environment lacks its key."""
-        from refute.engines.humaneval.backends.servers.http_client import Server
+        from refute.engines.model.server.client import Server
 
         if self.key_variable is not None and self.key_variable not in os.environ:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from refute.engines.distill.data.packing import Batch, pack
 from refute.engines.distill.teacher import topk_cache
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache, estimate_bytes, prepare
+from refute.engines.distill.teacher.topk_source import LoadedSource, TopEntries
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.spec.release import HfModel, Training
 from training_runs import BASE, KilledError, each_step, kill_at
@@ -47,7 +49,7 @@ def make(tmp_path: Path, teacher: Teacher, windows: torch.Tensor) -> Callable[..
             "folder": tmp_path / "cache",
             "batch_of": lambda index: pack(windows[[index]], None),
             "windows": WINDOWS,
-            "teacher": teacher,
+            "source": LoadedSource(teacher, changes.get("vocab_size", WIDTH)),
             "teacher_sha256": SHA,
             "training": TRAINING,
             "k": 8,
@@ -290,9 +292,8 @@ def test_a_cache_that_does_not_point_where_the_teacher_points_is_refused(
     """Logits that were written wrongly are found by reading back, and no finished cache is left behind."""
     written = topk_cache._row
 
-    def mirrored(logits: torch.Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict[str, bytes], float]:
-        row, mass = written(logits, batch, k, temperature)
-        return row | {"ids.bin": written(-logits, batch, k, temperature)[0]["ids.bin"]}, mass
+    def mirrored(entries: TopEntries, batch: Batch) -> tuple[dict[str, bytes], float]:
+        return written(replace(entries, ids=WIDTH - 1 - entries.ids), batch)
 
     monkeypatch.setattr(topk_cache, "_row", mirrored)
     with pytest.raises(ExperimentError, match=r"has cosine -?0\.\d+ to its teacher, expected 0\.999"):
@@ -304,9 +305,8 @@ def test_nan_in_a_cache_is_no_good_cosine(make: Callable[..., dict[str, Any]], m
     """A tail of NaN makes the cosine unknown, which must count as bad and not as unnoticed."""
     written = topk_cache._row
 
-    def poisoned(logits: torch.Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict[str, bytes], float]:
-        row, mass = written(logits, batch, k, temperature)
-        return row | {"tail.bin": b"\x00\x00\xc0\x7f" * (len(row["tail.bin"]) // 4)}, mass
+    def poisoned(entries: TopEntries, batch: Batch) -> tuple[dict[str, bytes], float]:
+        return written(replace(entries, tail=torch.full_like(entries.tail, torch.nan)), batch)
 
     monkeypatch.setattr(topk_cache, "_row", poisoned)
     with pytest.raises(ExperimentError, match=r"has cosine -1\.0 to its teacher"):

@@ -15,6 +15,7 @@ import pytest
 from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
 from refute.engines.distill.teacher.loaded import Teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache, prepare
+from refute.engines.distill.teacher.topk_source import LoadedSource
 from refute.engines.distill.training import preflight as module
 from refute.engines.distill.training import step
 from refute.engines.distill.training.build import Run, build
@@ -186,7 +187,7 @@ def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_p
         tmp_path / "cache",
         run.data.window,
         len(run.data.windows),
-        run.teacher,
+        LoadedSource(run.teacher, run.vocab_size),
         run.teacher_sha256,
         training,
         k=k,
@@ -197,6 +198,9 @@ def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_p
     kept = preflight(replace(run, provider=cache), tmp_path, forced=False)
     assert abs(kept.loss - kept.reference_loss) < 0.005
     assert kept.loss < full.loss - 0.05 if k < 300 else kept.loss == pytest.approx(full.loss, abs=0.005)
+    elsewhere = preflight(replace(run, provider=cache, teacher=None), tmp_path, forced=False)
+    assert elsewhere.loss == pytest.approx(kept.loss, abs=1e-6)
+    assert elsewhere.reference_loss == pytest.approx(elsewhere.loss, abs=1e-4)
 
 
 def test_a_cache_that_lies_is_refused(make_run: Callable[..., Run], tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_a_folder_is_rewritten_once(folder: Path) -> None:
     config, tokenizer = read(folder, "config.json"), read(folder, "tokenizer_config.json")
     assert (config["rope_theta"], config["torch_dtype"], config["rms_norm_eps"]) == (10_000.0, config["dtype"], 1e-5)
     assert (tokenizer["tokenizer_class"], tokenizer["model_max_length"]) == ("PreTrainedTokenizerFast", 128)
+    assert tokenizer["model_input_names"] == ["input_ids", "attention_mask"]
     assert tokenizer["chat_template"] == TEMPLATE == (folder / "chat_template.jinja").read_text(encoding="utf-8")
     assert tokenizer["additional_special_tokens"] == ["<|end|>"]
     assert not (config.keys() | tokenizer.keys()) & (LOCAL_KEYS | {"extra_special_tokens"})
@@ -136,6 +137,7 @@ def test_a_stranger_says_what_a_folder_is(folder: Path, tmp_path: Path) -> None:
     assert said.folders["released"]["error"] is None
     assert said.folders["released"]["unrepeated"] == 0
     assert len(said.folders["released"]["ids"]) == len(request["texts"])
+    assert {*said.folders["released"]["ids"][0]} == {"input_ids", "attention_mask"}
     assert said.logits["released"].shape == (3, 4, 300)
     assert said.folders["broken"]["error"]
     assert "broken" not in said.logits

@@ -23,7 +23,7 @@ from refute.engines.model.folder import save_whole
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.forward.parity import compare_logits
 from refute.engines.model.lineage import describe_model, first_difference
-from refute.engines.model.llama_cpp import serve_in_llama_cpp
+from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.errors import ExperimentError
 from refute.job import Job

@@ -25,7 +25,8 @@ from refute.disk import file_sha256
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.teacher_forms import TopK
-from refute.engines.distill.teacher.interface import TeacherModel, TeacherOutput
+from refute.engines.distill.teacher.interface import TeacherOutput
+from refute.engines.distill.teacher.topk_source import TopEntries, TopKSource
 from refute.errors import ExperimentError, MissingInputsError, OtherConfigurationError, UsageError
 from refute.job import ProgressCallback
 from refute.spec.release import Training
@@ -70,20 +71,28 @@ def estimate_bytes(windows: int, positions: int, k: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopKCache:
-    """A provider that reads what the teacher said."""
+    """A provider that reads what the teacher said, of which `teacher_sha256` is known unless it was behind a server.
+
+    `sha256` is the manifest's: two caches of the same are the same.
+    """
 
     layout: _Layout
     temperature: float
     rows: dict[bytes, int]
     maps: dict[str, NDArray[Any]]
     device: str
+    teacher_sha256: str | None
+    sha256: str
 
     @classmethod
     def open(
         cls, folder: Path, training: Training, teacher_sha256: str | None, vocab_size: int, device: str
     ) -> TopKCache:
         """Raises MissingInputsError for an unfinished cache, OtherConfigurationError for one of another teacher,
-        vocabulary, temperature or treatment of documents, ExperimentError where files differ from their digests."""
+        vocabulary, temperature or treatment of documents, ExperimentError where files differ from their digests.
+
+        Where `teacher_sha256` is None the run has no teacher but the one that the cache was prepared from.
+        """
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingInputsError(f"{folder} is no finished cache", hint="run `refute distill prepare` to its end")
@@ -95,7 +104,8 @@ class TopKCache:
             raise ExperimentError(
                 f"{folder} is no cache that can be read: {type(error).__name__}: {error}", hint="prepare it again"
             ) from error
-        expected = _identity(training, teacher_sha256, vocab_size)
+        expected = _identity(training, teacher_sha256 or found.get("teacher_sha256"), vocab_size)
+        expected["served"] = None if teacher_sha256 else found.get("served")
         wrong = [
             f"{name} is {found.get(name)}, the run has {value}"
             for name, value in expected.items()
@@ -112,7 +122,7 @@ class TopKCache:
             for name, (kind, shape) in layout.files().items()
         }
         rows = {key.tobytes(): row for row, key in enumerate(maps["keys.bin"])}
-        return cls(layout, found["temperature"], rows, maps, device)
+        return cls(layout, found["temperature"], rows, maps, device, found["teacher_sha256"], file_sha256(path))
 
     def answer(self, batch: Batch) -> TeacherOutput:
         """Top-k entries of a batch. Raises ExperimentError for a window that the cache does not hold."""
@@ -142,7 +152,7 @@ def prepare(
     folder: Path,
     batch_of: Callable[[int], Batch],
     windows: int,
-    teacher: TeacherModel,
+    source: TopKSource,
     teacher_sha256: str | None,
     training: Training,
     *,
@@ -150,7 +160,7 @@ def prepare(
     vocab_size: int,
     report: ProgressCallback = lambda *_: None,
 ) -> dict[str, object]:
-    """Asks the teacher about every window and writes the cache; continues where an earlier call was stopped.
+    """Asks `source` about every window and writes the cache; continues where an earlier call was stopped.
 
     `batch_of(i)` is window i alone. Returns the manifest: beside what identifies the cache, the probability mass that
     top-k leaves to the tail (T = 1, mean and largest) and the lowest cosine of what is read back to what the teacher
@@ -162,14 +172,13 @@ def prepare(
     layout = _Layout(training.seq_len - 1, k)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    begun: dict[str, object] = {"k": k, **_identity(training, teacher_sha256, vocab_size)}
+    begun: dict[str, object] = {"k": k, "served": source.served, **_identity(training, teacher_sha256, vocab_size)}
     done = _cut_to_whole_rows(folder, layout, batch_of, windows if _was_begun(folder, begun) else 0)
     write_json(folder / _BEGUN, begun)
     _refuse_small_disk(folder, estimate_bytes(windows - done, layout.positions, k))
     for window in range(done, windows):
         batch = batch_of(window)
-        logits = teacher.logits(batch.ids, batch.positions)[0, :, :vocab_size]
-        row, mass = _row(logits, batch, k, training.temperature)
+        row, mass = _row(source.top(batch, k, training.temperature), batch)
         for name, data in row.items():
             with (folder / name).open("ab") as stream:
                 stream.write(data)
@@ -182,7 +191,7 @@ def prepare(
         "sha256": {name: file_sha256(folder / name) for name in layout.files()},
     }
     write_json(folder / MANIFEST, manifest)
-    cosine = _read_back(folder, batch_of, windows, teacher, teacher_sha256, training, vocab_size)
+    cosine = _read_back(folder, batch_of, windows, source, teacher_sha256, training, vocab_size)
     if not cosine >= LOWEST_COSINE:
         (folder / MANIFEST).unlink()
         raise ExperimentError(f"read back, the cache has cosine {cosine} to its teacher, expected {LOWEST_COSINE}")
@@ -213,18 +222,13 @@ def _was_begun(folder: Path, begun: dict[str, object]) -> bool:
         return False
 
 
-def _row(logits: Tensor, batch: Batch, k: int, temperature: float) -> tuple[dict[str, bytes], float]:
+def _row(entries: TopEntries, batch: Batch) -> tuple[dict[str, bytes], float]:
     """One window's bytes by file, and the mean mass of its tail at T = 1."""
-    top = logits.topk(k, dim=-1)
-    # Rounded first: the tail is relative to what will be read.
-    below = (top.values - top.values[:, :1]).to(torch.float16)
-    rest = (logits - top.values[:, :1]).scatter(1, top.indices, -torch.inf)
-    tail = (rest / temperature).logsumexp(dim=-1)
-    mass = rest.logsumexp(dim=-1).exp() / (logits - top.values[:, :1]).logsumexp(dim=-1).exp()
+    mass = entries.mass
     return {
-        "ids.bin": top.indices.cpu().numpy().astype("<i4").tobytes(),
-        "logits.bin": below.cpu().numpy().astype("<f2").tobytes(),
-        "tail.bin": tail.cpu().numpy().astype("<f4").tobytes(),
+        "ids.bin": entries.ids.cpu().numpy().astype("<i4").tobytes(),
+        "logits.bin": entries.logits.cpu().numpy().astype("<f2").tobytes(),
+        "tail.bin": entries.tail.cpu().numpy().astype("<f4").tobytes(),
         "mass.bin": np.array([mass.mean().item(), mass.max().item()], "<f4").tobytes(),
         "keys.bin": window_key(batch.ids[0]),
     }, mass.mean().item()
@@ -259,7 +263,7 @@ def _read_back(
     folder: Path,
     batch_of: Callable[[int], Batch],
     windows: int,
-    teacher: TeacherModel,
+    source: TopKSource,
     teacher_sha256: str | None,
     training: Training,
     vocab_size: int,
@@ -268,12 +272,10 @@ def _read_back(
     lowest = 1.0
     for window in range(0, windows, max(1, windows // _CHECKED_WINDOWS)):
         batch = batch_of(window)
-        online = functional.log_softmax(teacher.logits(batch.ids, batch.positions)[0, :, :vocab_size].cpu(), dim=-1)
         known = cache.entries(batch)
         whole = torch.logaddexp((known.logits / known.temperature).logsumexp(-1), known.tail)[:, None]
         mine = known.logits / known.temperature - whole
-        theirs = online.gather(1, known.ids) / known.temperature
-        theirs = theirs - (online / known.temperature).logsumexp(dim=-1, keepdim=True)
+        theirs = source.log_probs(batch, known.ids, known.temperature)
         # Some teachers pad their vocabulary with -inf: no direction to compare there, but it must be read back.
         finite = theirs.isfinite()
         if not torch.equal(finite, mine.isfinite()):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import nn
@@ -38,7 +39,8 @@ class Run:
     """A run's parts on this rank.
 
     `student` is the model itself; `module` computes its loss, and is what ranks share. `teacher` evaluates and, unless
-    there is a cache of its answers, teaches; `provider` is who teaches, None without KD. `heldout` are the evaluation
+    there is a cache of its answers, teaches: it may be elsewhere then, and nobody evaluates the distance to it.
+    `provider` is who teaches, None without KD. `heldout` are the evaluation
     windows, on `device`. `identity` holds everything that must be equal for a checkpoint to be resumed.
     """
 
@@ -73,24 +75,32 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     """
     training, device = config.training, require_device(ranks.device(config.device))
     _refuse_uneven(training, ranks)
-    if training.kd_weight > 0 and config.teacher is None:
-        raise MissingInputsError(f"kd_weight is {training.kd_weight}, but the run names no teacher")
+    if training.kd_weight > 0 and config.teacher is None and config.teacher_cache is None:
+        raise MissingInputsError(
+            f"kd_weight is {training.kd_weight}, but the run names no teacher",
+            hint="name one, or a `teacher_cache` of what one has said",
+        )
     init_folder = Path(config.init)
     student = load_model(init_folder, device=device)
     tokenizer = open_tokenizer(HfModel(format="hf", path=config.init), init_folder)
     teacher_sha256 = None if config.teacher is None else _teacher_sha256(config.teacher)
     teacher = None if config.teacher is None else _open_teacher(config, config.teacher, device)
     vocab_size = len(head_weight(student))
+    cache = _open_cache(config, teacher_sha256, vocab_size, device)
+    if cache is not None:
+        teacher_sha256 = cache.teacher_sha256
     init_sha256 = weights_sha256(init_folder)
+    if teacher_sha256 == init_sha256:
+        _refuse_one_model("the same weights")
     if teacher is not None:
-        _refuse_one_model(student, teacher, same_files=teacher_sha256 == init_sha256)
+        if isinstance(teacher, Teacher) and same_numbers(student, teacher.model):
+            _refuse_one_model("the same numbers, in other files or another dtype")
         refuse_other_vocabulary(vocab_size, tokenizer, teacher.vocab_rows, teacher.tokenizer)
     _refuse_other_head(student)
     dataset = _open_dataset(config, vocab_size, tokenizer, teacher)
     data = _data_loader(dataset, training, ranks)
     _save_memory_and_time(student, training)
     module = parallelize(StepModule(student, training), training.parallel, ranks)
-    cache = _open_cache(config, teacher_sha256, vocab_size, device)
     provider = cache or teacher
     return Run(
         config=config,
@@ -125,13 +135,11 @@ def reproducible(config: TrainConfig) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
 
 
-def _refuse_one_model(student: PreTrainedModel, teacher: TeacherModel, *, same_files: bool) -> None:
-    if same_files or (isinstance(teacher, Teacher) and same_numbers(student, teacher.model)):
-        how = "the same weights" if same_files else "the same numbers, in other files or another dtype"
-        raise ExperimentError(
-            f"teacher and init have {how}: nothing would be distilled",
-            hint="name a larger teacher, or an init that is not a copy of it",
-        )
+def _refuse_one_model(how: str) -> NoReturn:
+    raise ExperimentError(
+        f"teacher and init have {how}: nothing would be distilled",
+        hint="name a larger teacher, or an init that is not a copy of it",
+    )
 
 
 def _refuse_uneven(training: Training, ranks: Ranks) -> None:
@@ -237,4 +245,5 @@ def _identity(
         "corpus": dataset.digests,
         "teacher": teacher,
         "topk": None if cache is None else cache.layout.k,
+        "topk_sha256": None if cache is None else cache.sha256,
     }

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from refute.engines.distill.data.packing import IGNORED, Batch
 from refute.engines.distill.document_mask import refuse_crossing
+from refute.engines.distill.loss.teacher_forms import TopK
 from refute.engines.distill.training.build import Run
 from refute.engines.model.folder import count_parameters
 from refute.engines.model.vocabulary import dropped_mass
@@ -153,38 +154,49 @@ def _compare(run: Run) -> tuple[float, float, float | None]:
         dropped = dropped_mass(everything, run.vocab_size).mean().item()
         teacher_logits = everything[:, : run.vocab_size]
     student_logits = run.module(batch, None, None)[0][0]
-    kept = None if answer is None or answer.topk is None else answer.topk.ids.cpu()
-    return loss, _reference(run, batch, student_logits, teacher_logits, kept), dropped
+    entries = None if answer is None else answer.topk
+    return loss, _reference(run, batch, student_logits, teacher_logits, entries), dropped
 
 
-def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, kept: Tensor | None) -> float:
+def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, entries: TopK | None) -> float:
     """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, in float64 on the CPU.
 
-    `kept` are the ids that a cache kept: then the KL is between them and any other.
+    `entries` are what a cache kept: then the KL is between these tokens and any other, of the teacher where it is here.
     """
     labels = batch.labels[0].cpu()
     known = (labels != IGNORED).nonzero().flatten()
+    temperature = run.config.training.temperature
 
     def parts(rows: Tensor) -> float:
-        theirs, ids = (None if each is None else _rows(each, rows) for each in (teacher_logits, kept))
-        return _dense_loss(run.config.training, _rows(logits, rows).double(), labels[rows], theirs, ids)
+        kept = None if entries is None else _rows(entries.ids, rows)
+        log_p = None
+        if teacher_logits is not None:
+            log_p = functional.log_softmax(_rows(teacher_logits, rows).double() / temperature, dim=-1)
+            log_p = log_p if kept is None else _lumped(log_p, kept)
+        elif entries is not None:
+            log_p = _told(_rows(entries.logits, rows).double(), _rows(entries.tail, rows).double(), temperature)
+            log_p = log_p if entries.ids.shape[1] < logits.shape[1] else log_p[:, :-1]
+        return _dense_loss(run.config.training, _rows(logits, rows).double(), labels[rows], log_p, kept)
 
     # So many rows at a time that a vocabulary of 151,936 in float64 takes little beside the logits themselves.
     return math.fsum(map(parts, torch.split(known, _ROWS_AT_ONCE))) / max(len(known), 1)
 
 
-def _dense_loss(training: Training, z: Tensor, labels: Tensor, theirs: Tensor | None, kept: Tensor | None) -> float:
-    """The loss of student logits (n, V), summed over the n positions."""
+def _dense_loss(training: Training, z: Tensor, labels: Tensor, log_p: Tensor | None, kept: Tensor | None) -> float:
+    """The loss of student logits (n, V), summed over the n positions; `log_p` are the teacher's log-probabilities."""
     total = training.ce_weight * functional.cross_entropy(z, labels, reduction="sum").item()
-    if training.kd_weight > 0 and theirs is not None:
+    if training.kd_weight > 0 and log_p is not None:
         temperature = training.temperature
         log_q = functional.log_softmax(z / temperature, dim=-1)
-        log_p = functional.log_softmax(theirs.double() / temperature, dim=-1)
-        if kept is not None:
-            log_q, log_p = (_lumped(shares, kept) for shares in (log_q, log_p))
+        log_q = log_q if kept is None else _lumped(log_q, kept)
         apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
         total += training.kd_weight * temperature**2 * apart.sum().item()
     return total
+
+
+def _told(logits: Tensor, tail: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities (n, k + 1) of the entries of a cache, and of any other token."""
+    return torch.cat([logits / temperature, tail[:, None]], dim=-1).log_softmax(dim=-1)
 
 
 def _rows(tensor: Tensor, rows: Tensor) -> Tensor:

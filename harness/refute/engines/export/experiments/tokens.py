@@ -20,7 +20,7 @@ from refute.engines.export.proofs.renderings import render_everywhere
 from refute.engines.export.proofs.small_weights import with_small_weights
 from refute.engines.model.folder import load_model
 from refute.engines.model.gguf import open_gguf
-from refute.engines.model.llama_cpp import LlamaCpp, serve_in_llama_cpp
+from refute.engines.model.server.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.engines.model.tokenizer import open_tokenizer
 from refute.job import Job
 from refute.spec.experiments.evidence.export import Templates, Tokens

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from refute.engines.model.llama_cpp import LlamaCpp, serve_in_llama_cpp
+from refute.engines.model.server.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.evidence.export import Divergence
 

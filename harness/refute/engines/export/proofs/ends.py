@@ -11,7 +11,7 @@ from gguf import GGUFReader
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.engines.model.gguf import metadata
-from refute.engines.model.llama_cpp import LlamaCpp
+from refute.engines.model.server.llama_cpp import LlamaCpp
 from refute.spec.experiments.evidence.export import Ends
 
 _ANSWER = "xyzzy"  # found again in what a template makes of it

@@ -5,8 +5,8 @@ from __future__ import annotations
 from transformers import PreTrainedTokenizerFast
 
 from refute.engines.export.proofs.probes import PROBES, probe_texts
-from refute.engines.model.llama_cpp import LlamaCpp
 from refute.engines.model.probe_texts import PROBE_TEXTS
+from refute.engines.model.server.llama_cpp import LlamaCpp
 from refute.spec.experiments.evidence.export import Reading, Readings
 from refute.spec.experiments.evidence.publication import Compared
 

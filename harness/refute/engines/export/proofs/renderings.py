@@ -10,7 +10,7 @@ from gguf import GGUFReader
 from transformers import PreTrainedTokenizerFast
 
 from refute.engines.model.gguf import metadata
-from refute.engines.model.llama_cpp import LlamaCpp
+from refute.engines.model.server.llama_cpp import LlamaCpp
 from refute.errors import ExperimentError
 from refute.spec.experiments.evidence.export import Rendering
 

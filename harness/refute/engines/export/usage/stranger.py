@@ -66,7 +66,7 @@ def in_transformers(request: dict[str, Any]) -> tuple[list[int], str, list[str]]
 
 def in_llama_cpp(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
     """llama.cpp's server, which listens on the loopback device."""
-    from refute.engines.model.llama_cpp import serve_in_llama_cpp
+    from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 
     room = len(request["prompt"]) + request["tokens"] + 8
     with serve_in_llama_cpp(Path(request["path"]), context=room, threads=request["threads"]) as server:

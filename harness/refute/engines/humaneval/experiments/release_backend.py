@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from refute.engines.humaneval.backends.interface import Backend, GenerationContext, GenerationFacts, GenerationSettings
-from refute.engines.humaneval.backends.servers.http_client import Server
 from refute.engines.humaneval.backends.servers.server_backend import open_llama_cpp, open_server
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import protocol_of
 from refute.engines.humaneval.samples.call_log import CallLog
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.model.server.client import Server
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSampler, Generation, Repeated, Stop

@@ -34,6 +34,9 @@ LOCAL_KEYS = frozenset(
 )
 _LONGEST_CONTEXT = 10**9  # what a tokenizer says that does not know one: 1e30
 _MODE = 0o644
+GENERAL_CLASS = (
+    "PreTrainedTokenizerFast"  # the tokenizer class that both generations know, of whatever is in tokenizer.json
+)
 # The name and the maker in a default system prompt: "... named SmolLM, trained by Hugging Face", "You are Qwen,
 # created by Alibaba Cloud. You are ...", and what takes their place.
 _NAME = r"[A-Z][\w&-]*(?:\.\w+)*(?: [A-Z0-9][\w&-]*(?:\.\w+)*)*"
@@ -145,7 +148,10 @@ def identities(template: str) -> list[str]:
 def _portable_tokenizer(given: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     found = _without_local(given)
     if found.get("tokenizer_class") == "TokenizersBackend":
-        found["tokenizer_class"] = "PreTrainedTokenizerFast"
+        found["tokenizer_class"] = GENERAL_CLASS
+    if found.get("tokenizer_class") == GENERAL_CLASS:
+        # Else 4.x makes `token_type_ids`, too, which no causal model takes: `generate(**inputs)` raises.
+        found.setdefault("model_input_names", ["input_ids", "attention_mask"])
     extra = found.get("extra_special_tokens")
     if isinstance(extra, list):  # in 4.x a mapping has this name, and the list another
         del found["extra_special_tokens"]

@@ -25,7 +25,8 @@ import transformers
 def _look(name: str, folder: str, request: dict[str, Any], out: Path) -> dict[str, Any]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in request["texts"]]
+    # All that it makes of a text: what a model does not take, such as token_type_ids, stops `generate(**inputs)`.
+    ids = [dict(tokenizer(text, add_special_tokens=False)) for text in request["texts"]]
     rendered = [_render(tokenizer, each) for each in request["conversations"]]
     answers = np.stack(
         [

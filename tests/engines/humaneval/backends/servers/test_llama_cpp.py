@@ -19,13 +19,13 @@ from refute.attest import model_digest
 from refute.disk import file_sha256
 from refute.engines.humaneval.backends.local.generate import generate
 from refute.engines.humaneval.backends.servers.discover import reach
-from refute.engines.humaneval.backends.servers.http_client import Client
 from refute.engines.humaneval.backends.servers.llama_cpp import serve
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.experiments.evaluate import evaluate
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import PROTOCOLS, ProtocolName, template_sha256
 from refute.engines.humaneval.samples.sampler import GREEDY
+from refute.engines.model.server.client import Client
 from refute.errors import ExperimentError, MissingDependencyError
 from refute.evidence.laboratory import Laboratory, Watcher
 from refute.evidence.plan import plan_release

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from refute.engines.humaneval.backends.requests import CompletionApi
-from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_server import LlamaServer
 from refute.engines.humaneval.backends.servers.openai import VLLM_NEUTRAL, OpenAiServer
 from refute.engines.humaneval.problems.prompts import Protocol
 from refute.engines.humaneval.samples.call_log import Note, note_nothing
 from refute.engines.humaneval.samples.sampler import Sampler
+from refute.engines.model.server.client import Client, Server
 from refute.errors import UsageError
 from refute.spec.fields import http_address
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from refute.engines.humaneval.backends.servers.http_client import Server
 from refute.engines.humaneval.problems.problems import Problem
-from refute.engines.model.llama_cpp import serve_in_llama_cpp
+from refute.engines.model.server.client import Server
+from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 
 # What a chat template and its system turn may add to a problem, in tokens; a prompt that needs more is refused.
 _TEMPLATE_TOKENS = 1024

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from refute.engines.humaneval.backends.interface import PromptFormat
-from refute.engines.humaneval.backends.servers.http_client import Client
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.problems.prompts import (
@@ -22,6 +21,7 @@ from refute.engines.humaneval.problems.prompts import (
 from refute.engines.humaneval.samples.call_log import Note
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
+from refute.engines.model.server.client import Client
 from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.evidence.humaneval import ModelCall, Stop
 

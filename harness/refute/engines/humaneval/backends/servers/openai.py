@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from refute.engines.humaneval.backends.interface import PromptFormat
-from refute.engines.humaneval.backends.servers.http_client import Client, RefusedError, Server
 from refute.engines.humaneval.backends.servers.openai_choice import read_choice
 from refute.engines.humaneval.backends.servers.parameters import Parameters
 from refute.engines.humaneval.backends.servers.reported_sampler import require_as_asked
@@ -24,6 +23,7 @@ from refute.engines.humaneval.problems.prompts import (
 from refute.engines.humaneval.samples.call_log import Note
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sampler import Sampler, random_stream
+from refute.engines.model.server.client import Client, RefusedError, Server
 from refute.spec.experiments.evidence.humaneval import ModelCall
 
 _BARE = PROTOCOLS["completion"]

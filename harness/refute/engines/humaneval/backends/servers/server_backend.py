@@ -27,11 +27,11 @@ from refute.engines.humaneval.backends.requests import (
     request_all,
 )
 from refute.engines.humaneval.backends.servers.discover import reach
-from refute.engines.humaneval.backends.servers.http_client import Client, Server
 from refute.engines.humaneval.backends.servers.llama_cpp import serve
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.sample_log import SampleLog
+from refute.engines.model.server.client import Client, Server
 
 _ALONE = Dependence("nothing: one sample is computed at a time", repeatable=True)
 _SLOTS = Dependence("what is computed at the same time, in the last bits of sums", repeatable=False)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from refute.engines.model.llama_cpp import LlamaCpp, serve_in_llama_cpp
+from refute.engines.model.server.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.engines.model.tools.asking.engine import Answer, Conversation, Sampling
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from refute.engines.model.generations.portable import CONFIG, GENERATION, TEMPLATE, TOKENIZER, identities
+from refute.engines.model.generations.portable import CONFIG, GENERAL_CLASS, GENERATION, TEMPLATE, TOKENIZER, identities
 from refute.engines.model.tools.lint.rule import Rule
 from refute.engines.model.tools.stored import StoredModel
 
@@ -17,9 +17,12 @@ TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|end_of_t
 
 
 def _class(stored: StoredModel) -> Iterator[str]:
-    name = stored.json(TOKENIZER).get("tokenizer_class")
+    stated = stored.json(TOKENIZER)
+    name, inputs = stated.get("tokenizer_class"), stated.get("model_input_names", ["token_type_ids"])
     if name == "TokenizersBackend":
         yield f"tokenizer_class is {name}, which transformers 4 cannot load"
+    if name == GENERAL_CLASS and "token_type_ids" in inputs:
+        yield f"model_input_names do not keep transformers 4 from making token_type_ids, which {name} does by itself"
 
 
 def _length(stored: StoredModel) -> Iterator[str]:
@@ -132,7 +135,13 @@ def _ids(stated: Any) -> set[int]:
 
 _ONE_TEMPLATE = "write one template into both places"
 RULES = (
-    Rule("tokenizer/class", "error", "tokenizer", "set it to PreTrainedTokenizerFast", _class),
+    Rule(
+        "tokenizer/class",
+        "error",
+        "tokenizer",
+        "set it to PreTrainedTokenizerFast, and model_input_names to input_ids and attention_mask",
+        _class,
+    ),
     Rule(
         "tokenizer/vocabulary",
         "error",

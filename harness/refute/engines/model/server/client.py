@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from refute.engines.humaneval.backends.servers.answer_bytes import read_json
+from refute.engines.model.server.answer_bytes import read_json
 from refute.errors import ExperimentError
 
 # A request that met a fault on the way, or a server that is busy, starting or broken, may succeed later.
@@ -86,7 +86,7 @@ class Client:
                 if tries >= _TRIES_TO_FIND and not self._reached and _nobody_there(error):
                     raise self._unreachable(error) from error
         text = f"{purpose}: {self._server.base_url} gave no answer in {tries} tries; the last: {fault[:_SHOWN]}"
-        hint = "this is no score: look at the server, then run the same command again; what arrived is kept"
+        hint = "look at the server, then run the same command again; what arrived is kept"
         raise RefusedError(text, hint=hint, said=fault) if refused else ExperimentError(text, hint=hint)
 
     def _unreachable(self, error: Exception) -> ExperimentError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from refute.engines.humaneval.backends.servers.http_client import Client, RefusedError, Server
+from refute.engines.model.server.client import Client, RefusedError, Server
 from refute.errors import ExperimentError
 
 Reply = tuple[int, Mapping[str, str], bytes]

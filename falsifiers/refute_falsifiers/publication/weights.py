@@ -38,7 +38,7 @@ def _stored(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
     for name, numbers in {"model.position_ids": np.zeros((1, 4), np.int64), **tensors}.items():
-        kind = {"float32": "F32", "uint16": "BF16", "int64": "I64"}[numbers.dtype.name]
+        kind = {"float32": "F32", "float16": "F16", "uint16": "BF16", "int64": "I64"}[numbers.dtype.name]
         place = [len(data), len(data) + numbers.nbytes]
         header[name] = {"dtype": kind, "shape": list(numbers.shape), "data_offsets": place}
         data += numbers.tobytes()
@@ -125,6 +125,46 @@ def a_tensor_of_the_init(bench: Bench) -> None:
     _lay_out(bench, copied_tensors=1)
 
 
+def _put_rounded(bench: Bench, released: NDArray[Any], init: NDArray[Any], *, copied: int) -> None:
+    """Two models that differ, but for one matrix, of which one is stored in another format."""
+    bar = bench.bar("copied_tensors")
+    (bar.failing if copied else bar.holding)(copied, low=copied, high=copied, whole=True)
+    name = "model.head.weight"
+    _put(bench, {**_tensors(2), name: released}, {**_tensors(1), name: init})
+
+
+# In sixteen bits 1, the same (a half below, to even), 1 and two steps (a half above, to even), one step of 1, and -1.
+_PRECISE = np.array([[1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1.0]], np.float32)
+_COARSE = np.array([[0x3F80, 0x3F80, 0x3F82, 0x3F81, 0xBF80]], np.uint16)
+
+
+def a_rounded_tensor_of_the_init(bench: Bench) -> None:
+    """A matrix that was never trained, and is released in bfloat16."""
+    _put_rounded(bench, _COARSE, _PRECISE, copied=1)
+
+
+def a_tensor_of_the_init_in_float16(bench: Bench) -> None:
+    """A matrix that was never trained, and is released in float16."""
+    _put_rounded(bench, _PRECISE.astype(np.float16), _PRECISE, copied=1)
+
+
+def a_widened_tensor_of_the_init(bench: Bench) -> None:
+    """A matrix that was never trained, of an init in bfloat16."""
+    _put_rounded(bench, np.array([[1.0, 1.0, 1 + 2**-6, 1 + 2**-7, -1.0]], np.float32), _COARSE, copied=1)
+
+
+def one_step_from_the_init(bench: Bench) -> None:
+    """Trained by as little as bfloat16 shows, behind as many rows as are read at a time."""
+    moved, before = (np.repeat(each, _ROWS_AT_ONCE + 1, axis=0) for each in (_COARSE, _PRECISE))
+    moved[-1, 1] += 1
+    _put_rounded(bench, moved, before, copied=0)
+
+
+def the_init_in_another_shape(bench: Bench) -> None:
+    """The same numbers, as many rows as there were columns."""
+    _put_rounded(bench, _COARSE.T.copy(), _PRECISE, copied=0)
+
+
 def no_numbers(bench: Bench) -> None:
     """A file without a tensor of numbers."""
     _put(bench, {}, _tensors(1))
@@ -144,11 +184,15 @@ def no_numbers(bench: Bench) -> None:
         known_good(zeros_that_may_be),
         *(known_bad(build) for build in (not_a_number, infinities, an_overflow_in_sixteen_bits)),
         *(known_bad(build) for build in (a_dead_row, a_layer_twice, a_tensor_of_the_init)),
+        *(known_bad(build) for build in (a_rounded_tensor_of_the_init, a_tensor_of_the_init_in_float16)),
+        known_bad(a_widened_tensor_of_the_init),
+        *(known_good(build) for build in (one_step_from_the_init, the_init_in_another_shape)),
         known_unusable(no_numbers, raises=ValueError),
     ),
 )
 def publication_weights(context: Context) -> Iterator[Measurement]:
-    """Refuted when released weights are not finite, hold rows of zeros, a layer twice, or a matrix of the init."""
+    """Refuted when released weights are not finite, hold rows of zeros, a layer twice, or a matrix of the init, rounded
+    to what the release is stored in."""
     released = _digests(context.evidence("staged"), _RELEASE)
     init = _digests(context.evidence("init"), _MODEL)
     staged = context.evidence("staged")
@@ -161,13 +205,31 @@ def publication_weights(context: Context) -> Iterator[Measurement]:
                 dead += int((part == 0).all(axis=-1).sum())
     layers = _layers(released)
     matrices = [name for name, place in released.items() if len(place["shape"]) > 1]
-    copied = [name for name in matrices if init.get(name, {}).get("sha256") == released[name]["sha256"]]
+    source = context.evidence("init")
+    copied = [name for name in matrices if name in init and _is_copy((staged, released[name]), (source, init[name]))]
     if not numbers:
         raise ValueError(f"{staged.name} holds no numbers below {_RELEASE}")
     yield Measurement("non_finite", broken, "numbers", n=numbers)
     yield Measurement("dead_rows", dead, "rows", n=max(1, len(matrices)))
     yield Measurement("repeated_layers", len(layers) - len(set(layers)), "layers", n=max(1, len(layers)))
     yield Measurement("copied_tensors", len(copied), "tensors", n=max(1, len(matrices)))
+
+
+def _is_copy(released: tuple[Evidence, Mapping[str, Any]], init: tuple[Evidence, Mapping[str, Any]]) -> bool:
+    """Whether a tensor is the init's after no more than rounding, as a whole."""
+    kind = released[1]["dtype"]
+    return released[1]["shape"] == init[1]["shape"] and all(
+        np.array_equal(_rounded(one, kind), _rounded(other, kind))
+        for one, other in zip(_parts(*released), _parts(*init), strict=True)
+    )
+
+
+def _rounded(numbers: NDArray[Any], kind: str) -> NDArray[Any]:
+    """To the nearest number of a format, to the even one of two. bfloat16, which numpy has not, as its bits."""
+    if kind != "BF16":
+        return numbers.astype(_NUMPY[kind])
+    bits = numbers.astype(np.float32).view(np.uint32)
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
 
 
 def _layers(tensors: Mapping[str, Mapping[str, Any]]) -> list[frozenset[tuple[str, str]]]:

@@ -100,7 +100,7 @@ def redo_training(job: Job) -> None:
     config = parse_config(RedoConfig, job)
     torch.set_num_threads(config.threads)
     training, run = config.training, job.inputs[config.run].folder
-    claims = Claims.of(run, config.run, training.steps)
+    claims = Claims.of(run, config.run, training)
     # The run has ended: nothing of it knew what is asked of it now.
     draw = fresh_draw(run, claims.custody, training.steps)
     _write(job.out / SEGMENT_DRAW.name, draw)
@@ -151,7 +151,10 @@ def _redo_all(
         begun = _copied(loop.student)
         if segment.start in scored:
             scored.remove(segment.start)
+            if segment.start == claims.released:
+                claims.round_as_released(loop.student)
             found.curve.append(_scored(segment.start, loop, teacher))
+            put_state(claims.folder, segment.start, init, loop.student)
             loop.student.train()
         broken = claims.broken_at(segment.start, begun, moments)
         for redone in redo(loop, moments, segment.start, segment.end):
@@ -217,7 +220,7 @@ def _distance(
         return None
     redone = _copied(student)
     if segment.target == "model":
-        return distance(begun, released, redone)
+        return distance(begun, claims.unrounded(released, redone), redone)
     put_state(claims.folder, segment.end, begun, student)
     return distance(begun, _parameters(student), redone)
 

@@ -102,7 +102,7 @@ class Training(Closed):
 
     `document_mask`: attention and labels do not cross documents. `prefetch`: teacher answers made ahead (default 2 on
     CUDA, none on the CPU). `parallel`: how ranks share a step, whole students (ddp) or pieces of one (fsdp). `keep`:
-    which weights become the model, those after the last step or those of the lowest held-out loss.
+    which weights become the model, the last or those of the lowest held-out loss. `save_dtype`: what these are cut to.
     """
 
     steps: Positive
@@ -130,6 +130,7 @@ class Training(Closed):
     teacher_patience_s: Annotated[float, Field(gt=0)] = 600.0
     parallel: Literal["ddp", "fsdp"] = "ddp"
     keep: Literal["last", "best"] = "last"
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

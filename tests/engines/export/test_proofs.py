@@ -4,9 +4,12 @@ for it."""
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from builtin_uses import REGISTRY, USES
@@ -16,6 +19,8 @@ from refute.engines.export.experiments.conversion import prove_conversion
 from refute.engines.export.experiments.exports import export
 from refute.engines.export.experiments.quantisation import prove_quantisation
 from refute.engines.export.experiments.tokens import prove_templates, prove_tokens
+from refute.engines.export.proofs.conversion import compare, in_llama_cpp, in_transformers
+from refute.engines.model.folder import load_model, round_weights, save_model
 from refute.errors import ExperimentError
 from refute.falsifier.context import Context, Evidence
 from refute.outcome import Outcome
@@ -27,6 +32,7 @@ from refute.spec.experiments.evidence_files import (
     EXPORTED,
     EXPORTS,
     QUANTISATION,
+    STUDENT,
     TEMPLATES,
     TOKENS,
 )
@@ -90,6 +96,26 @@ def test_a_release_of_no_quantised_file_is_judged_by_its_own(bare: Desk) -> None
     assert {name: outcome(each) for name, each in found.known_bad.items()} == dict.fromkeys(
         ("F16 another_layers_tensor", "F16 nan_block", "F16 a_tenth_larger"), Outcome.FALSIFIED
     )
+
+
+@pytest.mark.slow  # two files in llama.cpp
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_files_of_a_student_in_sixteen_bits_are_that_student(bare: Desk, dtype: torch.dtype) -> None:
+    """By the bars that hold for float32: F16 has every number of either, and BF16 loses what eight bits cannot hold."""
+    folder = bare.root / STUDENT / "model"
+    model = load_model(folder, device="cpu")
+    round_weights(model, dtype)
+    precise = Path(shutil.move(folder, bare.root.parent / "precise"))
+    save_model(model, folder, tokenizer_from=precise, dtype=dtype)
+    bare.run(export, EXPORTED, name="tiny", labels=["BF16"])
+    found = QUANTISATION.read(bare.run(prove_quantisation, "quantised", threads=1), "quantised")
+    lost = {each.label: error(each) for each in found.files}
+    assert (lost["F16"], lost["BF16"] < 1e-6, lost["BF16"] < 0.005) == (0, dtype == torch.bfloat16, True)
+    ids, places = list(range(3, 64)), (3, 20, 60)
+    expected = in_transformers(load_model(folder, device="cpu"), ids, places)
+    for label, most in (("F16", 1e-3), ("BF16", 1e-2)):
+        said = in_llama_cpp(bare.root / EXPORTED / f"gguf/tiny.{label}.gguf", ids, places, 300, 1)
+        assert worst(compare(expected, said, places)) < most
 
 
 def test_a_label_that_was_refused_is_not_passed_over(bare: Desk) -> None:

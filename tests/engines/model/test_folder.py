@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from refute.engines.distill.teacher.loaded import load_teacher
-from refute.engines.model.folder import load_model
-from refute.errors import ExperimentError
+from refute.engines.model.folder import load_model, round_weights
+from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.release import HfModel
 
 Load = Callable[[Path], object]
@@ -53,3 +53,12 @@ def test_a_tied_head_that_is_another_is_refused(folder: Path, load: Load) -> Non
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}), encoding="utf-8")
     load(folder)
+
+
+def test_a_weight_beyond_the_saved_format_is_named(folder: Path) -> None:
+    """float16 ends at 65,504: an infinity would be released."""
+    model = load_model(folder, device="cpu")
+    model.get_parameter("model.embed_tokens.weight").data[3, 0] = 7e4
+    round_weights(model, torch.bfloat16)
+    with pytest.raises(NonFiniteError, match=r"embed_tokens\.weight holds 70144, and torch\.float16 ends at 65504"):
+        round_weights(model, torch.float16)

@@ -1,7 +1,8 @@
-"""Reads and writes Hugging Face model folders: float32 safetensors, config, tokenizer, chat template."""
+"""Reads and writes Hugging Face model folders: safetensors, config, tokenizer, chat template."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from refute.disk import file_sha256
 from refute.engines.model.generations.portable import make_config_portable, make_portable
 from refute.engines.model.progress_bars import without_progress_bars
-from refute.errors import ExperimentError, MissingInputsError
+from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
 
 # What a checkpoint folder may hold besides weights; anything else in it (READMEs, other formats) stays behind.
 _KEPT = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -103,11 +104,32 @@ def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
     make_portable(folder)
 
 
-def save_model(model: PreTrainedModel, folder: Path, *, tokenizer_from: Path) -> None:
-    """Writes config, generation config and weights, and copies every other file of `tokenizer_from`; both generations
-    of transformers read the config."""
+def round_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Rounds every weight to the nearest number that `dtype` has; the model goes on computing in its own.
+
+    Raises NonFiniteError for a weight that `dtype` cannot hold.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            rounded = parameter.to(dtype)
+            if not rounded.isfinite().all():
+                largest = parameter.abs().max().item()
+                raise NonFiniteError(
+                    f"{name} holds {largest:.6g}, and {dtype} ends at {torch.finfo(dtype).max:.6g}",
+                    hint="name another `save_dtype`",
+                )
+            parameter.copy_(rounded)
+
+
+def save_model(
+    model: PreTrainedModel, folder: Path, *, tokenizer_from: Path, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes config, generation config and weights in `dtype`, and copies every other file of `tokenizer_from`; both
+    generations of transformers read the config."""
+    # A copy: buffers that are never stored, such as rotary frequencies, would not come back as they were.
+    stored: Any = model if model.dtype == dtype else copy.deepcopy(model)
     with without_progress_bars():
-        model.save_pretrained(folder)
+        stored.to(dtype).save_pretrained(folder)
     copy_files(tokenizer_from, folder, _KEPT)
     make_config_portable(folder, like=tokenizer_from)
 

@@ -88,6 +88,23 @@ def test_tensors_that_stayed_are_counted_in_the_files(
 
 
 @pytest.mark.slow
+def test_tensors_that_were_only_rounded_are_counted(
+    audited: Callable[..., tuple[Path, Path]], init_evidence: Path
+) -> None:
+    """The init in bfloat16 is the init; a trained student in bfloat16 is not."""
+
+    def round_the_init(student: Path) -> None:
+        tensors = load_tensors(init_evidence / "model" / "model.safetensors")
+        rounded = {name: each.bfloat16() for name, each in tensors.items()}
+        save_file(rounded, student / "model" / "model.safetensors", metadata={"format": "pt"})
+
+    for spoil, unchanged in ((round_the_init, True), (lambda _student: None, False)):
+        _, audit = audited(spoil, save_dtype="bfloat16")
+        found = json.loads((audit / "tensors.json").read_text("utf-8"))
+        assert found["unchanged"] == (found["tensors"] if unchanged else 0)
+
+
+@pytest.mark.slow
 def test_a_released_model_of_another_shape_is_an_error(audited: Callable[..., tuple[Path, Path]]) -> None:
     """A student whose head was cut is not the init's descendant."""
 

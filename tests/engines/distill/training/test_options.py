@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,36 @@ def test_bfloat16_run_keeps_float32_weights(start: Callable[..., Job]) -> None:
     assert summary(job.out)["dtype"] == "float32"
     assert {tensor.dtype for tensor in weights(job.out).values()} == {torch.float32}
     assert summary(job.out)["final_heldout_ce"] < summary(job.out)["initial_heldout_ce"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_is_scored_as_it_is_saved(
+    start: Callable[..., Job], corpus_evidence: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, config, summary and curve are of the rounded weights; the run itself, and what others redo, are not."""
+    precise, job = start("precise", steps=3), start("rounded", steps=3, save_dtype=dtype)
+    # Drawn anew in each run, and then evaluated, which the other curve would lack.
+    monkeypatch.setattr("secrets.token_hex", lambda size: "17" * size)
+    train(precise)
+    train(job)
+    saved = getattr(torch, dtype)
+    assert same(weights(job.out), {name: each.to(saved) for name, each in weights(precise.out).items()})
+    config = json.loads((job.out / "model" / "config.json").read_text(encoding="utf-8"))
+    assert (config["dtype"], config["torch_dtype"]) == (dtype, dtype)
+    model = AutoModelForCausalLM.from_pretrained(job.out / "model", dtype=torch.float32)
+    windows = pack(load_file(corpus_evidence / "heldout.safetensors")["tokens"].long()[:6], None)
+    scores = score_windows(lambda batch: model(input_ids=batch.ids).logits, windows, None)
+    facts, curve = summary(job.out), untimed(job.out / "evals.jsonl")
+    told = pytest.approx(sum(score.ce for score in scores) / 6, rel=1e-9)
+    assert facts["final_heldout_ce"] == curve[-1]["heldout_ce"] == told != summary(precise.out)["final_heldout_ce"]
+    assert curve[:-1] == untimed(precise.out / "evals.jsonl")[:-1]
+
+
+def test_what_only_rounding_changed_was_not_trained(start: Callable[..., Job]) -> None:
+    """Else every tensor of such a release would pass for trained, whatever the run did."""
+    job = start(steps=1, learning_rate=1e-30, min_learning_rate=0.0, save_dtype="bfloat16")
+    train(job)
+    assert summary(job.out)["changed_tensors"] == 0
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, after: int) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from transformers import AutoConfig, AutoTokenizer
 
+from refute.engines.model.folder import load_model, round_weights, save_model
 from refute.engines.model.generations.older_transformers import older_python
 from refute.engines.model.generations.portable import (
     LOCAL_KEYS,
@@ -156,14 +158,18 @@ def test_an_environment_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_two_generations_make_one_model_of_a_portable_folder(
     folder: Path,
     tmp_path: Path,
     make_job: Callable[..., Job],
+    dtype: torch.dtype,
 ) -> None:
     """The real older library, made where pip can: equal ids and logits, and other ones of a faulted folder."""
     make_portable(folder)
-    folder.rename(tmp_path / "release")
+    model = load_model(folder, device="cpu")
+    round_weights(model, dtype)
+    save_model(model, tmp_path / "release", tokenizer_from=folder, dtype=dtype)
     job = make_job("generations", {"threads": 1}, {"staged": tmp_path})
     try_both_generations(job)
     facts = read(job.out, "generations.json")

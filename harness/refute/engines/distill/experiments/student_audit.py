@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -111,7 +112,7 @@ def _cross_entropy(model: Reference, window: NDArray[np.int32], end: int | None,
 
 
 def _compare_tensors(init: Path, released: Path) -> TensorComparison:
-    """Tensors of the released files, and how many of them are those of the init to the last bit."""
+    """Tensors of the released files, and how many of them are those of the init, rounded to what they are stored in."""
     before, after = (
         {name: (file, name) for file in sorted(folder.glob("*.safetensors")) for name in _names(file)}
         for folder in (init, released)
@@ -121,16 +122,20 @@ def _compare_tensors(init: Path, released: Path) -> TensorComparison:
     reshaped = [name for name in sorted(before) if _tensor(*before[name]).shape != _tensor(*after[name]).shape]
     if reshaped:
         raise ExperimentError(f"tensors of the student have other shapes than those of its init: {reshaped[:3]}")
-    same = sum(np.array_equal(_tensor(*before[name]), _tensor(*after[name])) for name in sorted(before))
+    same = sum(_is_same(_tensor(*before[name]), _tensor(*after[name])) for name in sorted(before))
     return TensorComparison(tensors=len(after), unchanged=same)
 
 
+def _is_same(before: torch.Tensor, after: torch.Tensor) -> bool:
+    return torch.equal(before.to(after.dtype), after)
+
+
 def _names(file: Path) -> list[str]:
-    with safe_open(file, framework="np") as stored:
+    with safe_open(file, framework="pt") as stored:
         return list(stored.keys())
 
 
-def _tensor(file: Path, name: str) -> NDArray[np.generic]:
-    with safe_open(file, framework="np") as stored:
-        found: NDArray[np.generic] = stored.get_tensor(name)
+def _tensor(file: Path, name: str) -> torch.Tensor:
+    with safe_open(file, framework="pt") as stored:
+        found: torch.Tensor = stored.get_tensor(name)
         return found

@@ -24,7 +24,7 @@ from refute.engines.distill.training.evaluate import (
     summarise,
 )
 from refute.engines.distill.training.step import model_inputs
-from refute.engines.model.folder import count_parameters, load_model, save_model
+from refute.engines.model.folder import count_parameters, load_model, round_weights, save_model
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.evidence.distill import (
@@ -88,19 +88,21 @@ def write_results(job: Job, run: Run, result: TrainingResult) -> None:
         run.ranks.barrier()
         return
     write_rows(job.out / STEPS.name, result.metrics)
-    write_rows(job.out / HELDOUT_EVALUATIONS.name, result.evals)
     write_json(job.out / PREFLIGHT.name, result.preflight.as_json())
     shutil.copyfile(job.scratch / FIRST_STEP.name, job.out / FIRST_STEP.name)
     result.trail.save(job.out)
     model, step = _chosen(job, run, weights)
-    if step != run.config.training.steps:
+    dtype = _dtype(run.config.training)
+    round_weights(model, dtype)
+    if step != run.config.training.steps or dtype != torch.float32:
         result = replace(result, final=_score(run, model, result))
+    write_rows(job.out / HELDOUT_EVALUATIONS.name, _curve(result, step, dtype))
     windows = [
         HeldoutWindow(window=after.window, ce_initial=before.ce, ce=after.ce, kl=after.kl)
         for before, after in zip(result.initial, result.final, strict=True)
     ]
     write_rows(job.out / HELDOUT_SCORES.name, [window.as_json() for window in windows])
-    save_model(model, job.out / MODEL.name, tokenizer_from=run.init_folder)
+    save_model(model, job.out / MODEL.name, tokenizer_from=run.init_folder, dtype=dtype)
     write_json(job.out / GREEDY_SAMPLE.name, greedy_sample(model, run.tokenizer).as_json())
     masses = {window: mass for part in dropped for window, mass in part.items()}
     dropped_mass = sum(masses.values()) / len(masses) if masses else None
@@ -124,8 +126,21 @@ def _chosen(job: Job, run: Run, weights: Mapping[str, torch.Tensor]) -> tuple[Pr
     return model, int(best["step"])
 
 
+def _dtype(training: Training) -> torch.dtype:
+    found: torch.dtype = getattr(torch, training.save_dtype)
+    return found
+
+
+def _curve(result: TrainingResult, step: int, dtype: torch.dtype) -> Sequence[Row]:
+    """The evaluations, the one after `step` of the weights as they are released."""
+    if dtype == torch.float32:
+        return result.evals
+    released = summarise(step, result.final).as_json()
+    return [released if row["step"] == step else row for row in result.evals]
+
+
 def _score(run: Run, model: PreTrainedModel, result: TrainingResult) -> Sequence[WindowScore]:
-    """Held-out scores of the model that is kept, where that is not the one of the last step."""
+    """Held-out scores of the model that is kept, where that is not the one of the last step, to the last bit."""
     return score_windows(
         lambda batch: model(**model_inputs(batch), use_cache=False).logits, run.heldout, result.teacher
     )
@@ -151,7 +166,10 @@ def _summary(
     steps = [TrainingStep.model_validate(row) for row in result.metrics]
     best = HeldoutEvaluation.model_validate(_best_row(training, result.evals))
     tokens = sum(step.tokens for step in steps)
-    before = dict(load_model(run.init_folder, device=run.device).named_parameters())
+    init = load_model(run.init_folder, device=run.device)
+    # Else every tensor that rounding touches would pass for trained.
+    round_weights(init, _dtype(training))
+    before = dict(init.named_parameters())
     after = dict(model.named_parameters())
     parameter = next(run.student.parameters())
     return TrainingSummary(

@@ -68,8 +68,8 @@ def _figures(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:
     width = own.shape[-1]
     parts = (each.flatten(0, 1) for each in (own, theirs[..., :width], labels))
     tiles = zip(*(torch.split(each, max(1, _TILE // width)) for each in parts), strict=True)
-    found = [_of_tile(*(each.double() for each in logits), known) for *logits, known in tiles]
-    return torch.cat(found, dim=1).unflatten(1, labels.shape)
+    found = [_of_tile(here.double(), there.double(), known) for here, there, known in tiles]
+    return torch.cat(found, dim=1).view(3, *labels.shape)
 
 
 def _of_tile(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:

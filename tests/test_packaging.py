@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from example_lock import lock_example
 from light_install import install
-from refute.attest import generate_key
+from refute.attest import generate_key, load_private_key
 from refute.check.schemas import schemas
 from refute.cli.commands.init import scaffold
 from tiny_run import JudgedOnce
@@ -120,7 +121,8 @@ def test_whoever_verifies_installs_little(wheel_file: Path, honest_go: JudgedOnc
     light, judged = install(wheel_file, tmp_path / "light"), honest_go.copy(tmp_path / "go")
     assert light.size_mb < 80
     assert not [name for name in HEAVY if (light.packages / name).exists()]
-    generate_key(tmp_path, "ann")
+    scaffold(tmp_path / "own")
+    lock = lock_example(tmp_path / "own", load_private_key(generate_key(tmp_path, "ann").private))
     verdict, key = judged.path, ("--key", judged.files.key)
     review = ("--role", "owner", "--decision", "approve", "--note", "read", "--verdict-key", judged.files.key)
     for command in (
@@ -129,11 +131,12 @@ def test_whoever_verifies_installs_little(wheel_file: Path, honest_go: JudgedOnc
         ("diff", verdict, verdict, *key),
         ("sign-off", verdict, *review, "--key", tmp_path / "ann.key"),
         ("export", verdict, *key),
+        ("lock", "show", lock),
+        ("lock", "verify", lock, "--key", tmp_path / "ann.pub", "--release", "specs/releases/example.yaml"),
         ("latest", verdict.parent, *key, "--subject", judged.predicate.subject.sha256),
     ):
-        ended = light.refute(*command, cwd=tmp_path)
+        ended = light.refute(*command, cwd=tmp_path / "own")
         assert ended.returncode == 0, (command[0], ended.stderr)
-    scaffold(tmp_path / "own")
     run = ("distill", "run", tmp_path / "own" / "specs" / "example.yaml", "--out", tmp_path / "out")
     for words, extra in ((run, "distill"), (("check",), "gate"), (("gate",), "gate")):
         ended = light.refute(*words, cwd=tmp_path / "own")

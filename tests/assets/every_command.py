@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+from example_lock import lock_example
 from json_lines import read_rows, write_rows
 from refute.attest import generate_key, load_private_key
 from refute.cli.app import app
@@ -86,7 +87,9 @@ class Place:
             ("keygen",): ["mine", "--directory", out],
             ("judge",): [old.parent, "--key", key, "--falsifiers", FALSIFIERS],
             ("verify",): [new, "--key", public],
-            ("lock",): ["--key", key, "--out", out / "lock.json"],
+            ("lock", "make"): ["--key", key, "--out", out / "lock.json"],
+            ("lock", "show"): [root / "lock.json"],
+            ("lock", "verify"): [root / "lock.json", "--key", public],
             ("sign-off",): [new, *off, "--key", root / "keys/ann.key", "--out", out / "off.json"],
             ("countersign",): [out / new.name, "--verdict-key", public, "--key", root / "keys/ann.key"],
             # Of evidence like this nothing can be challenged; what can be, tests/verify/challenge looks at.
@@ -150,6 +153,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
     (root / "policy.yaml").write_text(
         "roles: {operator: {keys: [{name: gate, path: keys/gate.pub}]}}\n", encoding="utf-8"
     )
+    lock_example(root, key)
     made.config.write_text(distill_config(), encoding="utf-8")
     write_sources(root / "texts")
     problems = read_rows(PROBLEMS)

@@ -41,11 +41,14 @@ def phantom(line: str) -> str:
     if words and words[0].isupper():
         return ""
     while words and not words[0].startswith("-") and "…" not in words and hasattr(command, "commands"):
+        if "make" in command.commands and words[0] not in command.commands:
+            break  # a folder of specs
         try:
             name, found, words = command.resolve_command(typer.Context(command), words)
         except Exception as error:  # noqa: BLE001  # typer brings its own copy of click's errors
             return f"{error}: {line}"
         command = found if name is not None else command
+    command = getattr(command, "commands", {}).get("make", command)  # `refute lock` is `refute lock make`
     if "…" in words or command.context_settings.get("ignore_unknown_options"):
         return ""  # what follows `refute gate` is pytest's
     known = {"--help", *(each for parameter in command.params for each in (*parameter.opts, *parameter.secondary_opts))}

@@ -23,7 +23,8 @@ OUTPUTS = {"out", "to", "directory", "refute_dir", "folder", "writable"}
 TEXTS: set[Input] = {
     *{((name,), "run") for name in ("judge", "controls", "try")},
     *{((name,), "store") for name in ("judge", "verify", "rerun")},
-    *{((name,), "key") for name in ("judge", "lock", "sign-off", "countersign", "rerun")},
+    *{((name,), "key") for name in ("judge", "sign-off", "countersign", "rerun")},
+    (("lock", "make"), "key"),
     *{(("store", name), "store") for name in ("list", "prune", "export")},
     (("store", "export"), "what"),
     (("eval", "humaneval"), "model"),
@@ -33,12 +34,14 @@ TEXTS: set[Input] = {
 }
 # Goes with a key in an HSM, which is not here.
 NOT_ALONE: set[Input] = {
-    *{((name,), "public_key") for name in ("judge", "lock", "sign-off", "countersign", "rerun", "export")},
+    *{((name,), "public_key") for name in ("judge", "sign-off", "countersign", "rerun", "export")},
+    (("lock", "make"), "public_key"),
     (("publish", "stage"), "public_key"),
     (("init",), "baseline"),  # goes with results of a tool, which are not here either
 }
 # What an input means only beside another option.
 BESIDE: dict[Input, tuple[str, ...]] = {
+    (("lock", "verify"), "specs"): ("--release", "specs/releases/example.yaml"),
     (("report",), "baseline"): ("--format", "sarif"),
     (("verify",), "sign_off"): ("--policy", "policy.yaml"),
     (("verify",), "trusted_root"): ("--identity", "somebody", "--issuer", "https://issuer.example"),
@@ -87,6 +90,7 @@ FILES = ("rubbish", "empty", "other YAML")
 # What should be signed, and is none: not to be trusted, as anything that was tampered with.
 SIGNED: set[Input] = {
     *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report", "export")},
+    *{(("lock", name), "lock") for name in ("show", "verify")},
     *{(("diff",), "old"), (("diff",), "new"), (("report",), "baseline"), (("verify",), "sign_off")},
 }
 # Bad only in the eyes of those who judge what they read: the status that says so. Others may do with it.

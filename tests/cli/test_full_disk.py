@@ -20,7 +20,7 @@ READERS: set[Words] = {
     *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("latest",), ("controls",), ("status",)},
     ("power",),
     *{("distill", "certify"), ("distill", "plan"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
-    ("publish", "push"),
+    *{("publish", "push"), ("lock", "show"), ("lock", "verify")},
     *{("model", each) for each in ("inspect", "lint", "pull", "run", "bench", "qa", "readiness")},
     ("rerun",),  # of what is here nothing can be challenged
 }

@@ -15,7 +15,7 @@ from refute.cli.commands.controls import controls
 from refute.cli.commands.gate import gate
 from refute.cli.commands.init import init
 from refute.cli.commands.judge import judge
-from refute.cli.commands.lock import lock
+from refute.cli.commands.locks.app import app as lock
 from refute.cli.commands.power import power
 from refute.cli.commands.rerun import rerun
 from refute.cli.commands.review import review
@@ -83,7 +83,6 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "keygen": keygen,
     "judge": judge,
     "verify": verify,
-    "lock": lock,
     "sign-off": sign_off,
     "countersign": countersign,
     "rerun": rerun,
@@ -95,7 +94,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "review": review,
     "status": status,
 }
-_GROUPS = {"distill": distill, "eval": evaluation, "model": model, "publish": publish, "store": store}
+_GROUPS = {"lock": lock, "distill": distill, "eval": evaluation, "model": model, "publish": publish, "store": store}
 # What `refute gate` does not know is pytest's.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "gate": {

@@ -10,7 +10,7 @@ from pathlib import Path
 from refute.attest import default_key_directory, public_pem
 from refute.attest.keys import DEVELOPMENT_KEY
 from refute.attest.signing_key import load_unattended_key
-from refute.disk import file_sha256
+from refute.disk import file_sha256, read_regular
 from refute.errors import EvidenceError, UnreadableInputError
 from refute.evidence.manifest import manifest_digest
 from refute.evidence.plan import input_digests
@@ -107,9 +107,9 @@ def locked_specs(specs: Sequence[LoadedSpec]) -> tuple[LockedSpec, ...]:
 
 
 def read_file(path: Path) -> bytes:
-    """Its bytes. Raises UnreadableInputError where it cannot be read."""
+    """Its bytes. Raises UnreadableInputError where it cannot be read, or is no file: a pipe might never answer."""
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise UnreadableInputError(f"cannot read {path}: {error.strerror or error}") from error
 

@@ -15,6 +15,7 @@ from refute.attest import (
     canonical_json,
     key_id,
     parse_json,
+    peek_envelope,
     read_statement,
     sign_envelope,
     verify_envelope,
@@ -60,6 +61,17 @@ def sign_lock(lock: Lock, key: PrivateKey) -> bytes:
 def read_lock(envelope: bytes, trusted_keys: Sequence[bytes]) -> SignedLock:
     """The lock in `envelope`. Raises VerificationError unless one of `trusted_keys` (PEM) signed it and it is one."""
     payload_type, payload = verify_envelope(envelope, trusted_keys)
+    lock, payload_sha256 = _read(payload_type, payload)
+    return SignedLock(lock, payload_sha256, _signer(envelope, trusted_keys))
+
+
+def peek_lock(envelope: bytes) -> tuple[Lock, str]:
+    """The lock in `envelope`, which nobody vouches for yet, and its payload's digest. Raises VerificationError."""
+    payload, _ = peek_envelope(envelope)
+    return _read(PAYLOAD_TYPE, payload)
+
+
+def _read(payload_type: str, payload: bytes) -> tuple[Lock, str]:
     statement = read_statement(payload_type, payload, predicate_type=LOCK_TYPE)
     try:
         lock = Lock.model_validate_json(canonical_json(statement.predicate))
@@ -68,7 +80,7 @@ def read_lock(envelope: bytes, trusted_keys: Sequence[bytes]) -> SignedLock:
     release = lock.promise.release
     if (statement.subject_name, statement.subject_sha256) != (release.content.release, release.sha256):
         raise VerificationError("the lock's subject is not the release that it locks")
-    return SignedLock(lock, statement.payload_sha256, _signer(envelope, trusted_keys))
+    return lock, statement.payload_sha256
 
 
 def _signer(envelope: bytes, trusted_keys: Sequence[bytes]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refute.cli.arguments import read_keys
+from refute.cli.commands.locks.table import change_table
 from refute.cli.console import print_json
 from refute.cli.exit_statuses import Status
 from refute.cli.options import FalsifierFolders, Json, PassphraseFile, PublicKey, RefuteDir, SigningKey, Timestamp
@@ -18,7 +18,6 @@ from refute.spec.folders import FALSIFIERS, REFUTE_DIR, SPECS, folders, store_fo
 
 if TYPE_CHECKING:
     from refute.lock.make import Locked
-    from refute.outcome import Change
 
 
 def lock(
@@ -77,7 +76,7 @@ def lock(
 
 
 def _show(locked: Locked, stamp: Path | None, gate: str) -> None:
-    for line in _table(locked.changes):
+    for line in change_table(locked.changes):
         typer.echo(line)
     signed = locked.signed
     state = "locked" if locked.written else "locked already, and nothing changed"
@@ -96,7 +95,7 @@ def _show_refusal(error: LooseningError, *, as_json: bool) -> None:
         refused = [asdict(change) for change in error.changes]
         print_json({"written": False, "status": int(Status.FAILED), "refused": refused})
     else:
-        for line in _table(error.changes):
+        for line in change_table(error.changes):
             typer.echo(line)
     typer.echo(f"refute: {error}\nhint: {error.hint}", err=True)
 
@@ -105,22 +104,6 @@ def _gate_command(release: Path | None, key: str | None) -> str:
     """The command that runs what was locked, signed so that the lock is believed."""
     named = f" --release {release}" if release else ""
     return f"pytest --falsifiers{named}" if key is None else f"refute gate{named} --signing-key {key}"
-
-
-def _table(changes: Sequence[Change]) -> list[str]:
-    """One line a change, the direction first; columns as wide as their longest word, digests shortened."""
-    rows = [
-        (str(change.direction), change.place, f"{_short(change.old)} -> {_short(change.new)}") for change in changes
-    ]
-    if not rows:
-        return []
-    rows.insert(0, ("change", "where", "old -> new"))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
-
-
-def _short(text: str) -> str:
-    return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
 
 
 def _as_json(locked: Locked, stamp: Path | None) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""What is promised before a run: sign it, show it, check it."""

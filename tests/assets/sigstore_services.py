@@ -1,4 +1,5 @@
-"""Sigstore's services on loopback: an OIDC issuer's tokens, Fulcio with a log of certificates, and Rekor version 1."""
+"""Sigstore's services on loopback: an OIDC issuer's tokens, Fulcio with a log of certificates, and Rekor 1, or Rekor 2
+with a clock."""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ import rfc8785
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from timestamp_authority import Authority
 
 ISSUER = "https://issuer.example"
 # fulcio/docs/oid-info.md: the issuer as bare text, and as a DER string.
@@ -33,7 +37,7 @@ def _key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _spki(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _spki(key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -56,14 +60,18 @@ def token(name: str, issuer: str = ISSUER, lasts: timedelta = timedelta(minutes=
 
 @dataclass
 class Services:
-    """Three keys, a root certificate, and what was logged. `refuses`: the paths that answer with status 500."""
+    """Keys, a root certificate, and what was logged. `refuses`: the paths that answer with status 500. `rekor` is its
+    version; of the second, `clock` says when it was, as its log does not."""
 
     url: str = ""
+    rekor: int = 1
+    clock: Authority = field(default_factory=Authority)
     refuses: set[str] = field(default_factory=set)
     logged: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._root_key, self._ct_key, self._rekor_key = _key(), _key(), _key()
+        self._tiles_key = Ed25519PrivateKey.generate()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority")])
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         self._root = (
@@ -96,26 +104,33 @@ class Services:
                 "logId": {"keyId": _b64(hashlib.sha256(_spki(key)).digest())},
             }
 
-        authority = {
-            "subject": {"organization": "tests", "commonName": "An authority"},
-            "uri": self.url,
-            "certChain": {"certificates": [{"rawBytes": _b64(self._root.public_bytes(Encoding.DER))}]},
-            "validFor": period,
+        def authority(*certificates: bytes) -> dict[str, Any]:
+            return {
+                "subject": {"organization": "tests", "commonName": "An authority"},
+                "uri": self.url,
+                "certChain": {"certificates": [{"rawBytes": _b64(each)} for each in certificates]},
+                "validFor": period,
+            }
+
+        tiles = {
+            **log(self._rekor_key),
+            "publicKey": {"rawBytes": _b64(_spki(self._tiles_key)), "keyDetails": "PKIX_ED25519", "validFor": period},
+            "logId": {"keyId": _b64(self._tiles_id)},
         }
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [log(self._rekor_key)],
-            "certificateAuthorities": [authority],
+            "tlogs": [log(self._rekor_key) if self.rekor == 1 else tiles],
+            "certificateAuthorities": [authority(self._root.public_bytes(Encoding.DER))],
             "ctlogs": [log(self._ct_key)],
-            "timestampAuthorities": [],
+            "timestampAuthorities": [authority(*self.clock.chain)] if self.rekor == 2 else [],
         }
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """A trust configuration and the trusted root in it, as files."""
 
-        def service(version: int) -> dict[str, Any]:
+        def service(version: int, path: str = "") -> dict[str, Any]:
             valid = {"start": "2020-01-01T00:00:00Z"}
-            return {"url": self.url, "majorApiVersion": version, "validFor": valid, "operator": "tests"}
+            return {"url": self.url + path, "majorApiVersion": version, "validFor": valid, "operator": "tests"}
 
         config = {
             "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
@@ -124,8 +139,10 @@ class Services:
                 "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
                 "caUrls": [service(1)],
                 "oidcUrls": [service(1)],
-                "rekorTlogUrls": [service(1)],
+                "rekorTlogUrls": [service(self.rekor)],
                 "rekorTlogConfig": {"selector": "ANY"},
+                "tsaUrls": [service(1, "/clock")] if self.rekor == 2 else [],
+                "tsaConfig": {"selector": "ANY"},
             },
         }
         paths = folder / "trust-config.json", folder / "trusted-root.json"
@@ -221,6 +238,39 @@ class Services:
         promise = _b64(_sign(self._rekor_key, rfc8785.dumps(entry)))
         return {"0" * 64: {**entry, "verification": {"inclusionProof": proof, "signedEntryTimestamp": promise}}}
 
+    @property
+    def _tiles_id(self) -> bytes:
+        """As a signed note names an Ed25519 key (c2sp.org/signed-note)."""
+        return hashlib.sha256(b"log.example\n\x01" + self._tiles_key.public_key().public_bytes_raw()).digest()
+
+    def tile(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Rekor version 2: the entry that a client proposed."""
+        asked = request["hashedRekordRequestV002"]
+        data = {"algorithm": "SHA2_256", "digest": asked["digest"]}
+        return self.entry({"hashedRekordV002": {"data": data, "signature": asked["signature"]}})
+
+    def entry(self, spec: Mapping[str, Any], kind: str = "hashedrekord", version: str = "0.0.2") -> dict[str, Any]:
+        """An entry with this content, in a log of two, with a proof and a checkpoint, and without a time."""
+        body = rfc8785.dumps({"apiVersion": version, "kind": kind, "spec": dict(spec)})
+        self.logged.append(body)
+        first, own = hashlib.sha256(b"\0first").digest(), hashlib.sha256(b"\0" + body).digest()
+        root = hashlib.sha256(b"\1" + first + own).digest()
+        note = f"log.example\n2\n{_b64(root)}\n"
+        signed = _b64(self._tiles_id[:4] + self._tiles_key.sign(note.encode()))
+        return {
+            "logIndex": "1",
+            "logId": {"keyId": _b64(self._tiles_id)},
+            "kindVersion": {"kind": kind, "version": version},
+            "inclusionProof": {
+                "logIndex": "1",
+                "rootHash": _b64(root),
+                "treeSize": "2",
+                "hashes": [_b64(first)],
+                "checkpoint": {"envelope": f"{note}\n\u2014 log.example {signed}\n"},
+            },
+            "canonicalizedBody": _b64(body),
+        }
+
 
 @contextmanager
 def serving(services: Services) -> Iterator[Services]:
@@ -228,15 +278,24 @@ def serving(services: Services) -> Iterator[Services]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path in services.refuses:
                 self.send_error(500)
                 return
+            if self.path == "/clock":
+                self._answer(services.clock.answer(sent), "application/timestamp-reply")
+                return
             bearer = (self.headers["Authorization"] or "").removeprefix("Bearer ")
-            answer = services.certify(content, bearer) if "signingCert" in self.path else services.log(content)
-            body = json.dumps(answer).encode()
+            content = json.loads(sent)
+            if "signingCert" in self.path:
+                answer = services.certify(content, bearer)
+            else:
+                answer = services.log(content) if services.rekor == 1 else services.tile(content)
+            self._answer(json.dumps(answer).encode(), "application/json")
+
+        def _answer(self, body: bytes, kind: str) -> None:
             self.send_response(201)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

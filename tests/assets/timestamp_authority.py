@@ -68,6 +68,11 @@ class Authority:
         """What somebody who trusts it has."""
         return self.root.public_bytes(Encoding.PEM)
 
+    @property
+    def chain(self) -> tuple[bytes, bytes]:
+        """What signs its answers, and its root (DER)."""
+        return self._certificate.public_bytes(Encoding.DER), self.root.public_bytes(Encoding.DER)
+
     def answer(self, query: bytes) -> bytes:
         """TimeStampResp for a TimeStampReq."""
         imprint, nonce = _asked(query)

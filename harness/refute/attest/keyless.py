@@ -85,14 +85,19 @@ def key_of_identity(bundle: bytes, identity: Identity, trusted_root: Path | None
     MissingDependencyError without the extra, UnreadableInputError for a trusted root that is none.
     """
     with _needing_the_extra():
-        from sigstore.models import Bundle, TrustedRoot
+        from sigstore.models import Bundle, ClientTrustConfig, TrustedRoot
         from sigstore.verify import Verifier
         from sigstore.verify.policy import Identity as CertificateOf
     if trusted_root is not None:
         _read(trusted_root, "trusted root")
     try:
-        root = None if trusted_root is None else TrustedRoot.from_file(str(trusted_root))
-        verifier = Verifier.production(offline=True) if root is None else Verifier(trusted_root=root)
+        public = trusted_root is None
+        root = (
+            ClientTrustConfig.production(offline=True).trusted_root
+            if public
+            else TrustedRoot.from_file(str(trusted_root))
+        )
+        verifier = Verifier(trusted_root=root)
     except Exception as error:  # pydantic's, TUF's and its own
         raise UnreadableInputError(
             f"the trusted root {trusted_root or 'of the public instance'} cannot be used: {_first_line(error)}",
@@ -101,6 +106,7 @@ def key_of_identity(bundle: bytes, identity: Identity, trusted_root: Path | None
     try:
         found = Bundle.from_json(bundle)
         verifier.verify_dsse(found, CertificateOf(identity=identity.name, issuer=identity.issuer))
+        _require_place(found, root)
         certificate: Certificate = found.signing_certificate
         return certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     except Exception as error:  # a stranger's bytes: besides its own errors it raises those of its parsers
@@ -109,6 +115,20 @@ def key_of_identity(bundle: bytes, identity: Identity, trusted_root: Path | None
             hint="the certificate names whom it is of: compare the identity, the issuer and the trusted root",
             cause="signature",
         ) from error
+
+
+def _require_place(bundle: Any, root: Any) -> None:
+    """The library takes what an entry says of its log and of its place there for hints. A promise of Rekor version 1
+    covers both; of version 2 nothing does, so they must be the trusted root's and the proof's.
+
+    Neither is told by a public name: where those change, nothing is believed, and tests say so.
+    """
+    entry = bundle.log_entry._inner
+    known = {log.log_id.key_id for log in root._inner.tlogs}
+    if entry.log_id.key_id not in known:
+        raise VerificationError("its entry names a log that the trusted root does not know")
+    if entry.inclusion_promise is None and entry.log_index != entry.inclusion_proof.log_index:
+        raise VerificationError("its entry names another place in the log than its proof")
 
 
 def _config(kind: Any, path: Path | None) -> Any:

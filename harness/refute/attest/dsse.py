@@ -142,13 +142,13 @@ def envelope_signatures(data: bytes, trusted_keys: Sequence[bytes]) -> dict[str,
     return _signatures(_read_envelope(data), _unique_keys(trusted_keys))
 
 
-def peek_envelope(data: bytes) -> tuple[bytes, int]:
-    """The payload of an envelope, which nobody vouches for yet, and how many signatures it carries.
+def peek_envelope(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """The payload of an envelope, which nobody vouches for yet, and the signatures that it carries.
 
     Raises VerificationError for a malformed envelope.
     """
     envelope = _read_envelope(data)
-    return envelope.payload, len(envelope.signatures)
+    return envelope.payload, envelope.signatures
 
 
 def _signatures(envelope: _Envelope, trusted: dict[str, PublicKey]) -> dict[str, bytes]:

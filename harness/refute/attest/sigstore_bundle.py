@@ -65,11 +65,14 @@ def open_envelope(data: bytes) -> bytes:
     return data if found is None else found.envelope
 
 
-def write_sigstore_bundle(envelope: bytes, key_hint: str, timestamps: Sequence[bytes] = ()) -> bytes:
+def write_sigstore_bundle(
+    envelope: bytes, key_hint: str, timestamps: Sequence[bytes] = (), certificates: Sequence[bytes] = ()
+) -> bytes:
     """A bundle in canonical JSON around `envelope`, whose one signature a reader checks with a key of their own.
 
-    `key_hint` helps them to find it. Raises VerificationError for a malformed envelope, UsageError for one with several
-    signatures, which the format does not hold.
+    `key_hint` helps them to find it; in its place may stand the signer's certificate and those above it (DER). Raises
+    VerificationError for a malformed envelope, UsageError for one with several signatures, which the format does not
+    hold.
     """
     root = parse_json(envelope, what="the envelope")
     signatures = root.get("signatures") if isinstance(root, dict) else None
@@ -82,7 +85,7 @@ def write_sigstore_bundle(envelope: bytes, key_hint: str, timestamps: Sequence[b
     content: dict[str, Json] = {
         "mediaType": MEDIA_TYPE,
         "verificationMaterial": {
-            "publicKey": {"hint": key_hint},
+            **(_chain(certificates) if certificates else {"publicKey": {"hint": key_hint}}),
             "tlogEntries": [],
             **({"timestampVerificationData": {"rfc3161Timestamps": stamps}} if stamps else {}),
         },
@@ -91,6 +94,11 @@ def write_sigstore_bundle(envelope: bytes, key_hint: str, timestamps: Sequence[b
     bundle = canonical_json(content)
     read_sigstore_bundle(bundle)
     return bundle
+
+
+def _chain(certificates: Sequence[bytes]) -> dict[str, Json]:
+    raw: list[Json] = [{"rawBytes": encode_base64(each)} for each in certificates]
+    return {"certificate": raw[0]} if len(raw) == 1 else {"x509CertificateChain": {"certificates": raw}}
 
 
 def _read(value: Json) -> SigstoreBundle:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from refute.attest.canonical import sha256_hex
+from refute.attest.certificate import load_certificate
 from refute.errors import MissingDependencyError, ServiceError, UsageError, VerificationError
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"  # RFC 3161, section 3.4
@@ -116,18 +117,6 @@ def _check_answer(client: ModuleType, found: Any, data: bytes) -> None:
     wanted = sha256_hex(data)
     if imprint.message.hex() != wanted:
         raise VerificationError(f"it is of SHA-256 {imprint.message.hex()}, not {wanted}")
-
-
-def load_certificate(pem: bytes) -> Any:
-    """The certificate in `pem`, as `cryptography` has it. Raises UsageError for anything else."""
-    from cryptography.x509 import load_pem_x509_certificate
-
-    try:
-        return load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise UsageError(
-            f"a timestamp root is no certificate in PEM: {error}", hint="name the authority's root certificate"
-        ) from error
 
 
 def _authority(found: Any) -> str:

@@ -32,7 +32,7 @@ def read_keys(paths: Sequence[Path]) -> list[bytes]:
 
 def read_certificates(paths: Sequence[Path]) -> list[bytes]:
     """Certificates (PEM) named on the command line. Raises UsageError for a file that is none."""
-    from refute.attest.timestamp import load_certificate
+    from refute.attest.certificate import load_certificate
 
     found = []
     for path in paths:

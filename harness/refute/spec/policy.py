@@ -7,7 +7,7 @@ operator's has to approve, a lock is demanded, and a verdict is good for 30 days
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from refute.attest import key_id
-from refute.attest.timestamp import load_certificate
+from refute.attest.certificate import load_authority, load_certificate
 from refute.disk import read_regular
 from refute.errors import Problem, SpecError, UnreadableInputError, UsageError, VerificationError
 from refute.isolation.containment import Containment
@@ -70,15 +70,28 @@ class CertificateText(Closed):
 
 
 class IdentityText(Closed):
-    """Somebody whom an OIDC issuer vouches for, and who signs with keys that are made for one signature (Sigstore)."""
+    """Somebody whom a certificate names: for one signature, after an OIDC issuer's word (Sigstore), or by an authority
+    of one's own."""
 
     name: Annotated[_Named, Field(description="Who it is; for people.")]
     identity: Annotated[_Named, Field(description="What the certificate names: an email or a URI.")]
-    issuer: Annotated[_Named, Field(description="The URL of the OIDC issuer.")]
+    issuer: Annotated[_Named | None, Field(description="The URL of the OIDC issuer.")] = None
+    ca: Annotated[
+        tuple[CertificateText, ...],
+        Field(description="In its place: certificates, roots or below, of an authority of one's own."),
+    ] = ()
     trusted_root: Annotated[
         _Named | None,
         Field(description="Sigstore trusted root, from the policy's folder; null: the public one."),
     ] = None
+
+    @model_validator(mode="after")
+    def _one_voucher(self) -> Self:
+        if (self.issuer is None) == (not self.ca):
+            raise ValueError("name either `issuer` or `ca`, not both and not neither")
+        if self.trusted_root is not None and self.ca:
+            raise ValueError("`trusted_root` is Sigstore's, and goes with `issuer`")
+        return self
 
 
 class Role(Closed):
@@ -200,7 +213,10 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy with its keys and certificates (PEM). `sha256` is of the file's bytes, which are `text` in UTF-8."""
+    """A policy with its keys and certificates (PEM). `sha256` is of the file's bytes, which are `text` in UTF-8.
+
+    `authorities` has, for each of the operator's identities, the certificates of its `ca`.
+    """
 
     policy: Policy
     path: Path
@@ -208,6 +224,7 @@ class LoadedPolicy:
     text: str
     keys: Mapping[str, tuple[TrustedKey, ...]]
     timestamp_roots: tuple[bytes, ...] = ()
+    authorities: tuple[tuple[bytes, ...], ...] = ()
 
     def keys_of(self, role: str) -> tuple[TrustedKey, ...]:
         """The keys of `role`; none for a role that the policy does not have."""
@@ -227,21 +244,38 @@ def load_policy(path: Path) -> LoadedPolicy:
     problems: list[Problem] = []
     keys = {role: _load_keys(role, policy, path.parent, document, problems) for role in sorted(policy.roles)}
     problems += _shared_keys(keys, document)
-    roots = _load_roots(policy, path.parent, document, problems)
+    read = _Certificates(path.parent, document, problems)
+    roots = read.load(policy.timestamp_roots, ("timestamp_roots",), load_certificate)
+    identities = policy.roles[OPERATOR].identities if OPERATOR in policy.roles else ()
+    authorities = tuple(
+        read.load(each.ca, ("roles", OPERATOR, "identities", number, "ca"), load_authority)
+        for number, each in enumerate(identities)
+    )
     if problems:
         raise SpecError(problems)
-    return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys, roots)
+    return LoadedPolicy(policy, path, hashlib.sha256(text.encode("utf-8")).hexdigest(), text, keys, roots, authorities)
 
 
-def _load_roots(policy: Policy, folder: Path, document: Document, problems: list[Problem]) -> tuple[bytes, ...]:
-    found: list[bytes] = []
-    for number, text in enumerate(policy.timestamp_roots):
-        try:
-            found.append(_pem(text, folder, "certificate"))
-            load_certificate(found[-1])
-        except (UnreadableInputError, UsageError) as error:
-            problems.append(document.problem(("timestamp_roots", number), str(error)))
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class _Certificates:
+    """Reads those that a policy in this folder names; what is wrong with one is added to `problems`."""
+
+    folder: Path
+    document: Document
+    problems: list[Problem]
+
+    def load(
+        self, texts: Sequence[CertificateText], place: KeyPath, check: Callable[[bytes], object]
+    ) -> tuple[bytes, ...]:
+        """Their PEM, once `check` raises no UsageError."""
+        found: list[bytes] = []
+        for number, text in enumerate(texts):
+            try:
+                found.append(_pem(text, self.folder, "certificate"))
+                check(found[-1])
+            except (UnreadableInputError, UsageError) as error:
+                self.problems.append(self.document.problem((*place, number), str(error)))
+        return tuple(found)
 
 
 def _shared_keys(keys: Mapping[str, tuple[TrustedKey, ...]], document: Document) -> Iterator[Problem]:

@@ -63,7 +63,7 @@ class Reader:
             return hold(verified, data, rules, sign_offs, given_keys=self.keys)
 
     def _rules(self, data: bytes) -> LoadedPolicy | None:
-        return with_identities(self.policy, data) if self.policy else None
+        return with_identities(self.policy, data, at=self.at) if self.policy else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def _check_signer(bundle: Bundle, trusted_keys: Sequence[bytes], predicate: Pred
     """
     claimed, signers = predicate.signer.key_id, envelope_signers(bundle.verdict, trusted_keys)
     _, signatures = peek_envelope(bundle.verdict)
-    known = signatures == len(signers) or claimed in map(key_id, trusted_keys)
+    known = len(signatures) == len(signers) or claimed in map(key_id, trusted_keys)
     if claimed not in signers and bundle.sigstore is None and known:
         raise VerificationError(
             f"the verdict names key {claimed[:16]}… as its signer, but was signed by {', '.join(sorted(signers))}",

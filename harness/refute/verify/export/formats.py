@@ -16,6 +16,7 @@ from refute.attest import (
     sign_envelope,
     write_sigstore_bundle,
 )
+from refute.attest.certificate import certified_key
 from refute.attest.dsse import keep_signature
 from refute.errors import UsageError
 from refute.judge.predicate.bundle import read_bundle
@@ -32,7 +33,7 @@ class Exported:
     """A verdict that was verified: the file as it was read, its predicate, and the keys (PEM) that it was verified by.
 
     `timestamps` are answers of RFC 3161 authorities (DER) about its first signature. `key` signs statements that the
-    judge did not sign under these `names`.
+    judge did not sign under these `names`. `certificates` (DER) are the chain of a key that signed the verdict.
     """
 
     data: bytes
@@ -42,6 +43,7 @@ class Exported:
     timestamps: Sequence[bytes] = ()
     key: PrivateKey | None = None
     names: Names = OWN_NAMES
+    certificates: Sequence[bytes] = ()
 
 
 def write_format(verdict: Exported, wanted: Format) -> bytes:
@@ -56,9 +58,15 @@ def _sigstore(verdict: Exported) -> bytes:
     bundle = read_bundle(verdict.data)
     if bundle.sigstore and bundle.sigstore.certificates:
         return verdict.data
-    name, signature = next(iter(envelope_signatures(bundle.verdict, verdict.trusted_keys).items()))
+    keys = [certified_key(verdict.certificates)] if verdict.certificates else verdict.trusted_keys
+    signed = envelope_signatures(bundle.verdict, keys)
+    if not signed:
+        raise UsageError(
+            "the certificate is of a key that did not sign this verdict", hint="countersign it with that key"
+        )
+    name, signature = next(iter(signed.items()))
     stamps = bundle.sigstore.timestamps if bundle.sigstore else verdict.timestamps
-    return write_sigstore_bundle(keep_signature(bundle.verdict, signature), name, stamps)
+    return write_sigstore_bundle(keep_signature(bundle.verdict, signature), name, stamps, verdict.certificates)
 
 
 def _projected(kind: str) -> Callable[[Exported], bytes]:

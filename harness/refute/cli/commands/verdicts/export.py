@@ -75,13 +75,25 @@ class ByIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """The key that signs statements of their own."""
+    """The key that signs statements of their own, and the certificates of the one that signed the verdict."""
 
     signing_key: Annotated[
         str | None, typer.Option(help="Private key for --format vsa and test-result: a PEM file or a URI.")
     ] = None
     public_key: PublicKey = None
     passphrase_file: PassphraseFile = None
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="Certificates of a key that signed, its own first (PEM), for the Sigstore bundle."),
+    ] = None
+
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates (DER), if they are named. Raises UsageError for a file that holds none."""
+        if self.certificate is None:
+            return ()
+        from refute.attest.certificate import load_chain
+
+        return load_chain(read_file(self.certificate), str(self.certificate))
 
     def open(self) -> PrivateKey | None:
         """The key, if one is named. Raises as `open_signing_key` does, and UsageError for what belongs to none."""
@@ -153,6 +165,7 @@ def _exported(verdict: Path, keys: list[Path], policy: Path | None, named: Named
         find_timestamps(verdict),
         signing.open(),
         named.names(),
+        signing.chain(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +49,10 @@ class Trust:
         str | None, typer.Option(help="Whom the certificate in a Sigstore bundle must name: an email or a URI.")
     ] = None
     issuer: Annotated[str | None, typer.Option(help="The OIDC issuer (a URL) of --identity.")] = None
+    ca: Annotated[
+        list[Path] | None,
+        typer.Option(help="Or the certificate (PEM) of an authority of one's own that vouches for it; repeatable."),
+    ] = None
     trusted_root: Annotated[
         Path | None, typer.Option(help="Sigstore trusted root (default: that of Sigstore's public instance).")
     ] = None
@@ -61,20 +65,27 @@ class Trust:
         typer.Option(help="Demand that who holds this public key challenged the verdict and it held; repeatable."),
     ] = None
 
-    def keys(self, data: bytes) -> list[bytes]:
+    def keys(self, data: bytes, timestamp_roots: Sequence[bytes], at: datetime | None) -> list[bytes]:
         """The keys that are named, and the one in the certificate of `data` that is shown to be of the identity."""
-        named = read_keys(self.key or ())
-        if self.identity is None and self.issuer is None and self.trusted_root is None:
+        named, by_sigstore = read_keys(self.key or ()), self.issuer or self.trusted_root
+        if self.identity is None and (given := by_sigstore or self.ca):
+            raise UsageError(f"{_first(given)} says who vouches for an identity", hint="add --identity")
+        if self.identity is None:
             return named
+        if by_sigstore and self.ca:
+            raise UsageError("--issuer and --ca are two who vouch for one identity", hint="name one of them")
+        if self.ca:
+            from refute.attest.certificate import CertifiedName
+            from refute.verify.identities import key_of_certified
+
+            trusted = CertifiedName(self.identity, tuple(read_certificates(self.ca)))
+            return [*named, key_of_certified(data, trusted, timestamp_roots=timestamp_roots, at=at)]
         from refute.attest.keyless import Identity, key_of_identity
 
-        if self.identity is None:
-            given = self.issuer or self.trusted_root
-            raise UsageError(f"{given} says who vouches for an identity", hint="add --identity")
         return [*named, key_of_identity(data, Identity(self.identity, self.issuer or ""), self.trusted_root)]
 
-    def rules(self, data: bytes) -> LoadedPolicy | None:
-        """The policy, as it reads for `data`. Raises UsageError for sign-offs without one."""
+    def rules(self, data: bytes, at: datetime | None) -> LoadedPolicy | None:
+        """The policy, as it reads for `data` at that moment. Raises UsageError for sign-offs without one."""
         from refute.spec.policy import load_policy
         from refute.verify.identities import with_identities
 
@@ -82,7 +93,11 @@ class Trust:
             raise UsageError(
                 "a sign-off means nothing without the policy that says whose it must be", hint="give --policy"
             )
-        return with_identities(load_policy(self.policy), data) if self.policy else None
+        return with_identities(load_policy(self.policy), data, at=at) if self.policy else None
+
+
+def _first(given: str | Path | list[Path]) -> str | Path:
+    return given[0] if isinstance(given, list) else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +198,9 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
     from refute.verify.verification import naming, verify_verdict
 
     require_store(about.store)
-    envelope = read_file(verdict)
+    envelope, roots, at = read_file(verdict), read_certificates(about.timestamp_root or ()), parse_moment(fresh.at)
     with naming(verdict):
-        rules, keys = trust.rules(envelope), trust.keys(envelope)
-    roots = read_certificates(about.timestamp_root or ())
+        rules, keys = trust.rules(envelope, at), trust.keys(envelope, roots, at)
     with naming(verdict):
         verified = verify_verdict(
             envelope,
@@ -197,7 +211,7 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             store=about.store,
             expected_release=about.release,
             max_age=strictest_age(rules, fresh.max_age),
-            at=parse_moment(fresh.at),
+            at=at,
             lock_keys=read_keys(about.lock_key or ()),
             timestamp_roots=[*roots, *(rules.timestamp_roots if rules else ())],
             lock_timestamp_roots=roots,

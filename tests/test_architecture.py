@@ -195,7 +195,8 @@ def test_falsifiers_import_what_a_user_may() -> None:
         nodes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom)]
         names = {alias.name for node in nodes if node.module == "refute" for alias in node.names}
         modules = set(imports(path)) - {f"refute.{name}" for name in refute.__all__} - {"refute"}
-        modules -= {f"refute_falsifiers.{path.parent.name}.{helper}" for helper in helpers_of(path)}
+        package = ".".join(path.parent.parts[path.parent.parts.index("falsifiers") + 1 :])
+        modules -= {f"{package}.{helper}" for helper in helpers_of(path)}
         foreign = {each for each in modules if each.split(".")[0] not in sys.stdlib_module_names | {"numpy"}}
         return names - set(refute.__all__) | foreign
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+from refute_falsifiers._answers import by_answer
 
 Row = dict[str, Any]
 Rows = list[Row]
 Measure = Callable[[Context], Iterator[Measurement]]
 _MODELS = ("student", "init", "teacher", "null")
-_LIMITS = ("max_new_tokens", "stop_sequences", "end_ids", "sampler", "temperature", "dtype")
+_LIMITS = ("max_new_tokens", "stop_sequences", "end_ids", "sampler", "temperature", "top_p", "seed", "dtype")
 _ABSENT = object()
 
 
@@ -37,7 +38,7 @@ def _expected(count: int = 4) -> Rows:
 
 def _call(row: Row) -> Row:
     """What was really asked, where it is what was expected."""
-    return _without(row, "batch_at_most") | {"sample": 0, "batch": 41}
+    return {"sample": 0} | _without(row, "batch_at_most") | {"batch": 41}
 
 
 def _without(row: Row, *keys: str) -> Row:
@@ -157,7 +158,21 @@ def another_end(bench: Bench) -> None:
 
 def another_sampler(bench: Bench) -> None:
     """One answer is drawn."""
-    _lay(bench, first={"sampler": "top_p", "temperature": 0.8}, foreign_limits=2)
+    _lay(bench, first={"sampler": "top_p", "temperature": 0.8, "top_p": 0.5, "seed": 18}, foreign_limits=4)
+
+
+def _twice() -> Rows:
+    return [{**row, "sample": sample, "new_tokens": 1} for row in _expected() for sample in range(2)]
+
+
+def several_samples_were_asked_for(bench: Bench) -> None:
+    """Two of each problem."""
+    _lay(bench, expected=_twice(), samples=_twice())
+
+
+def a_sample_that_was_not_asked_for(bench: Bench) -> None:
+    """The second of one problem."""
+    _lay(bench, expected=_twice(), calls=[*map(_call, _twice()[:-1])], samples=_twice()[:-1], unasked=1)
 
 
 def rounded_weights(bench: Bench) -> None:
@@ -198,7 +213,7 @@ def nothing_is_expected(bench: Bench) -> None:
 
 def _of_every_model(measure: Measure) -> Measure:
     """The same falsifier once for each model, with evidence and records of its own."""
-    for model in _MODELS:
+    for model in (*_MODELS, "sampled"):
         falsifier(
             f"{model}-asked",
             needs=(f"humaneval_{model}", f"humaneval_replay_{model}"),
@@ -216,6 +231,8 @@ def _of_every_model(measure: Measure) -> Measure:
                 known_bad(another_stop),
                 known_bad(another_end),
                 known_bad(another_sampler),
+                known_good(several_samples_were_asked_for),
+                known_bad(a_sample_that_was_not_asked_for),
                 known_bad(rounded_weights),
                 known_bad(more_at_a_time),
                 known_bad(a_model_that_was_never_asked),
@@ -233,19 +250,19 @@ def model_asked(context: Context) -> Iterator[Measurement]:
     """Refuted when a model was not asked all problems, or by other tokens or under other limits than it had to be."""
     model = context.parameters["model"]
     run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
-    expected = replay.rows_by("expected_calls.jsonl", "task_id")
+    expected = by_answer(replay, "expected_calls.jsonl")
     if not expected:
         raise ValueError(f"{replay.name} expects no call")
-    calls = run.rows_by("model_calls.jsonl", "task_id")
-    pairs = [(calls[task], expected[task]) for task in calls if task in expected]
+    calls = by_answer(run, "model_calls.jsonl")
+    pairs = [(calls[name], expected[name]) for name in calls if name in expected]
     foreign = sum(_differ(call, wanted, "prompt_ids") or _differ(call, wanted, "prompt") for call, wanted in pairs)
     yield Measurement("foreign_prompts", foreign, "problems", n=len(expected))
     limits = sum(_differ(call, wanted, name) for call, wanted in pairs for name in _LIMITS)
     crowded = sum(call.get("batch", 1) > wanted["batch_at_most"] for call, wanted in pairs)
     yield Measurement("foreign_limits", limits + crowded, "settings", n=len(expected))
-    answered = {task for task, row in run.rows_by("samples.jsonl", "task_id").items() if row["new_tokens"] > 0}
-    unasked = len(expected.keys() ^ calls.keys()) + len(expected.keys() & calls.keys() - answered)
-    yield Measurement("unasked", unasked, "problems", n=len(expected))
+    answered = {name for name, row in by_answer(run, "samples.jsonl").items() if row["new_tokens"] > 0}
+    unasked = (expected.keys() ^ calls.keys()) | (calls.keys() - answered)
+    yield Measurement("unasked", len(unasked), "problems", n=len(expected))
 
 
 def _differ(call: Row, wanted: Row, name: str) -> bool:

@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
+from refute_falsifiers._answers import by_answer, name_of
 
 Row = dict[str, Any]
 Rows = list[Row]
 Measure = Callable[[Context], Iterator[Measurement]]
-_MODELS = ("student", "init", "teacher", "null")
+_MODELS = ("student", "init", "teacher", "null", "sampled")
 _ENTROPY = "00" * 16
-
-
-def _tasks(count: int) -> list[str]:
-    return [f"HumanEval/{n}" for n in range(count)]
 
 
 def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
@@ -26,14 +23,14 @@ def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
     bench.put(
         f"humaneval_{model}",
         "samples.jsonl",
-        [{"task_id": row["task_id"], "completion": row["recorded"]} for row in answers],
+        [{**_who(row), "completion": row["recorded"]} for row in answers],
     )
     bench.put(
         f"humaneval_{model}",
         "results.jsonl",
         [
             {
-                "task_id": row["task_id"],
+                **_who(row),
                 "passed": row["recorded_passed"],
                 "outcome": "passed" if row["recorded_passed"] else "failed",
             }
@@ -46,19 +43,24 @@ def _lay(bench: Bench, answers: Rows, replayed: Rows | None = None) -> None:
     bench.put(f"humaneval_replay_{model}", "replay.jsonl", answers if replayed is None else replayed)
 
 
+def _who(row: Row) -> Row:
+    """Whose answer it is, and which."""
+    return {key: row[key] for key in ("task_id", "sample") if key in row}
+
+
 def _rows(passes: int = 4, others: int = 4) -> Rows:
-    """Answers that came again with the verdicts that they had: so many passes, and so many others."""
+    """Answers that came again with the verdicts that they had: so many passes, and so many others; two a problem."""
     same = {"completion": "\n    return 1", "recorded": "\n    return 1"}
     return [
-        {"task_id": task, **same, "passed": n < passes, "recorded_passed": n < passes}
-        for n, task in enumerate(_tasks(passes + others))
+        {"task_id": f"HumanEval/{n // 2}", "sample": n % 2, **same, "passed": n < passes, "recorded_passed": n < passes}
+        for n in range(passes + others)
     ]
 
 
 def _in_order(rows: Rows) -> Rows:
     """In the order in which a draw over `rows` takes them."""
     digest = _digest(rows)
-    return sorted(rows, key=lambda row: _place(_ENTROPY, digest, row["task_id"]))
+    return sorted(rows, key=lambda row: _place(_ENTROPY, digest, name_of(row)))
 
 
 def _executed_only(row: Row) -> Row:
@@ -222,7 +224,7 @@ def another_runs_answers(bench: Bench) -> None:
     bench.put(
         f"humaneval_{model}",
         "samples.jsonl",
-        [{"task_id": task, "completion": "\n    return 3"} for task in _tasks(8)],
+        [{**_who(row), "completion": "\n    return 3"} for row in _rows()],
     )
 
 
@@ -292,7 +294,7 @@ def answers_replayed(context: Context) -> Iterator[Measurement]:
     """
     model = context.parameters["model"]
     run, replay = context.evidence(f"humaneval_{model}"), context.evidence(f"humaneval_replay_{model}")
-    rows = replay.rows_by("replay.jsonl", "task_id")
+    rows = by_answer(replay, "replay.jsonl")
     generated = [row for row in rows.values() if "completion" in row]
     if not generated:
         raise ValueError(f"no answer of {run.name} was generated again")
@@ -302,42 +304,42 @@ def answers_replayed(context: Context) -> Iterator[Measurement]:
     turned = sum(row["passed"] is not row["recorded_passed"] for row in rows.values())
     yield Measurement("differing_verdicts", turned, "problems", n=len(rows))
     executed, again = _demanded(context, run, replay)
-    missing = sum(task not in rows for task in executed) + sum("completion" not in rows.get(task, ()) for task in again)
+    missing = sum(name not in rows for name in executed) + sum("completion" not in rows.get(name, ()) for name in again)
     yield Measurement("missing_replays", missing, "problems", n=len(executed))
 
 
 def _recorded(run: Evidence) -> list[tuple[str, str, bool]]:
-    """(task, answer, passed) of each answer of the run that has a verdict."""
-    texts = {task: row["completion"] for task, row in run.rows_by("samples.jsonl", "task_id").items()}
-    judged = [row for row in run.rows_by("results.jsonl", "task_id").values() if row["outcome"] != "error"]
-    return [(row["task_id"], texts[row["task_id"]], row["passed"]) for row in judged]
+    """(name, answer, passed) of each answer of the run that has a verdict."""
+    texts = {name: row["completion"] for name, row in by_answer(run, "samples.jsonl").items()}
+    judged = [(name, row) for name, row in by_answer(run, "results.jsonl").items() if row["outcome"] != "error"]
+    return [(name, texts[name], row["passed"]) for name, row in judged]
 
 
 def _require_same_run(run: Evidence, rows: dict[str, Row], replay: Evidence) -> None:
     """Raise ValueError where what was replayed is not what the run recorded."""
-    recorded = {task: (text, passed) for task, text, passed in _recorded(run)}
-    strange = [task for task, row in rows.items() if recorded.get(task) != (row["recorded"], row["recorded_passed"])]
+    recorded = {name: (text, passed) for name, text, passed in _recorded(run)}
+    strange = [name for name, row in rows.items() if recorded.get(name) != (row["recorded"], row["recorded_passed"])]
     if strange or replay.json("draw.json")["run_sha256"] != _run_sha256(_recorded(run)):
         raise ValueError(f"{replay.name} is not about {run.name}: {', '.join(strange) or 'another digest'}")
 
 
 def _demanded(context: Context, run: Evidence, replay: Evidence) -> tuple[list[str], list[str]]:
-    """Tasks to execute again, and those to generate again: every pass, and the others whose turn it was."""
+    """Answers to execute again, and those to generate again: every pass, and the others whose turn it was."""
     draw, recorded = replay.json("draw.json"), _recorded(run)
     ordered = sorted(recorded, key=lambda each: _place(draw["entropy"], draw["run_sha256"], each[0]))
-    passes = [task for task, _, passed in ordered if passed is True]
-    others = [task for task, _, passed in ordered if passed is not True][: int(context.parameters["others"])]
+    passes = [name for name, _, passed in ordered if passed is True]
+    others = [name for name, _, passed in ordered if passed is not True][: int(context.parameters["others"])]
     return [*passes, *others], [*passes[: int(context.parameters["passes"])], *others]
 
 
-def _place(entropy: str, digest: str, task: str) -> bytes:
-    return hashlib.sha256(f"{entropy}\0{digest}\0{task}".encode()).digest()
+def _place(entropy: str, digest: str, name: str) -> bytes:
+    return hashlib.sha256(f"{entropy}\0{digest}\0{name}".encode()).digest()
 
 
 def _run_sha256(recorded: list[tuple[str, str, bool]]) -> str:
-    rows = sorted([task, text, passed] for task, text, passed in recorded)
+    rows = sorted([name, text, passed] for name, text, passed in recorded)
     return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()
 
 
 def _digest(rows: Rows) -> str:
-    return _run_sha256([(row["task_id"], row["recorded"], row["recorded_passed"]) for row in rows])
+    return _run_sha256([(name_of(row), row["recorded"], row["recorded_passed"]) for row in rows])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
+from refute_falsifiers._answers import by_answer
 
 Rows = list[dict[str, Any]]
 Measure = Callable[[Context], Iterable[Measurement]]
@@ -134,8 +135,8 @@ _COMPARED = (
 
 
 def _of_every_model(measure: Measure) -> Measure:
-    """The same falsifier once for each model alone, where not all of them are there."""
-    for model in _MODELS:
+    """The same falsifier once for each model alone, where not all of them are there, and for the student's samples."""
+    for model in (*_MODELS, "sampled"):
         falsifier(
             f"{model}-canaries",
             needs=(f"humaneval_{model}",),
@@ -167,7 +168,7 @@ def _known(context: Context, suffix: str) -> Rows:
     for run in _runs(context.parameters):
         evidence = context.evidence(run)
         own = [row for task, row in evidence.rows_by("canaries.jsonl", "task_id").items() if task.endswith(suffix)]
-        due = min(_CANARIES, len(evidence.rows_by("samples.jsonl", "task_id")))
+        due = min(_CANARIES, len(by_answer(evidence, "samples.jsonl")))
         if len(own) < due:
             raise ValueError(f"{run} judged {len(own)} canaries of kind {suffix!r}, expected {due}")
         found += own

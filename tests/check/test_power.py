@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from refute.check.power import Reach, reach_of
+from refute.check.power import SAMPLES, Reach, SampledReach, reach_of
 from refute.spec.criteria import FalsifierUse, load_spec, uses_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ USES = {use.id: use for use in uses_of([load_spec(SPECS / "distill-001.yaml").sp
 def reach(use: FalsifierUse, n: int | None = None) -> Reach:
     """Of the one bar that has such an interval."""
     (found,) = reach_of(use, n)
+    assert isinstance(found, Reach)
     return found
 
 
@@ -45,6 +47,28 @@ def test_more_observations_leave_less_open() -> None:
     few, many = (reach(USES["F-HUMANEVAL-V2-001"], n) for n in (164, 1319))
     assert many.corroborated[0] / 1319 < few.corroborated[0] / 164
     assert many.falsified[-1] / 1319 > few.falsified[-1] / 164
+
+
+def test_more_samples_a_problem_leave_less_open_and_one_is_as_good_as_a_single_answer() -> None:
+    """As Wilson's interval of single passes says it; what lies open shrinks with each sample, ever more slowly."""
+    use = FalsifierUse.model_validate(
+        {
+            "id": "F-X",
+            "uses": "humaneval-pass-at-k",
+            "thresholds": {"pass_at_k": {"holds_if": ">= 15 %"}},
+        }
+    )
+    (found,) = reach_of(use, 164)
+    assert isinstance(found, SampledReach)
+    single = reach(USES["F-HUMANEVAL-V2-001"], 164)
+    assert found.shown_at[1] == pytest.approx(single.shown_at, abs=1.0)
+    assert found.refuted_at[1] == pytest.approx(single.refuted_at, abs=1.0)
+    still_open = [(found.shown_at[each] or 100.0) - (found.refuted_at[each] or 0.0) for each in SAMPLES]
+    gained = [before - after for before, after in itertools.pairwise(still_open)]
+    assert all(gain >= 0 for gain in gained)
+    assert gained[0] > gained[-1]
+    assert "8 a problem: a true" in found.sentence()
+    assert list(reach_of(use.model_copy(update={"parameters": {"k": 2}}), 164)) == []
 
 
 def test_a_bar_that_nothing_clears_is_said_to_be_one() -> None:

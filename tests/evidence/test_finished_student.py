@@ -145,3 +145,18 @@ def test_a_run_does_not_write_into_the_student(tmp_path: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UsageError, match=r"lies in student\.model"):
         refuse_outputs_inside(load_release(path), tmp_path / "mine" / ".refute")
+
+
+def test_samples_are_evidence_of_their_own_and_leave_the_greedy_answers_as_they_are() -> None:
+    """Without `sampling` nothing of them is planned; with it, what is asked greedily is asked the same."""
+    drawn = {"samples": 8, "temperature": 0.2}
+    alone, both = (
+        plan_release(release(humaneval=each), SPECS) for each in (HUMANEVAL, HUMANEVAL | {"sampling": drawn})
+    )
+    assert both.keys() - alone.keys() == {"humaneval_sampled", "humaneval_replay_sampled"}
+    told = {name: each.config(lambda _place: "x") for name, each in both.items()}
+    for name in ("humaneval_student", "humaneval_replay_student", "humaneval_calibration"):
+        assert told[name] == alone[name].config(lambda _place: "x")
+    for name in ("humaneval_sampled", "humaneval_replay_sampled"):
+        found = told[name].model_dump()["humaneval"]["sampling"]
+        assert found == {**drawn, "top_p": 0.95, "seed": 17}

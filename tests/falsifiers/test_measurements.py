@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from builtin_uses import REGISTRY, TASKS, USES, evidence, results
-from refute import Measurement
+from refute import Measurement, stats
 from refute.falsifier.context import Context, Evidence
+from refute.humaneval import pass_at_k
 from refute.spec.bars.decide import control_outcome
 
 
@@ -180,3 +181,24 @@ def test_the_distance_to_the_teacher_is_no_loss_with_the_data(tmp_path: Path) ->
     student = evidence(tmp_path, "student", {"heldout_windows.jsonl": rows})
     assert call("held-out-kl", student=student)["heldout_kl"].value == pytest.approx(0.75)
     assert call("held-out-loss", student=student)["heldout_ce"].value == pytest.approx(5.0)
+
+
+def test_samples_of_a_problem_make_an_unbiased_estimate_and_an_interval_over_problems(tmp_path: Path) -> None:
+    """pass@k as `refute.humaneval` has it; what no sample solves still may be solved, as of so many problems."""
+    passes = [0, 1, 3, 8, 2]
+    rows: list[dict[str, object]] = [
+        {"task_id": f"T/{n}", "sample": sample, "passed": sample < c, "outcome": "passed" if sample < c else "failed"}
+        for n, c in enumerate(passes)
+        for sample in range(8)
+    ]
+    for k in (1, 2, 8):
+        context = Context(
+            {"k": k, "allowed_error_share": 0.0}, {"humaneval_sampled": scored(tmp_path, "humaneval_sampled", rows)}
+        )
+        (found,) = REGISTRY["humaneval-pass-at-k"].measure(context)
+        assert found.value == pytest.approx(100 * sum(pass_at_k(8, c, k) for c in passes) / 5)
+        assert found.n == 5
+    none = [row | {"passed": False, "outcome": "failed"} for row in rows]
+    found = call("humaneval-pass-at-k", humaneval_sampled=scored(tmp_path, "humaneval_sampled", none))["pass_at_k"]
+    assert found.interval is not None
+    assert found.interval.high > stats.wilson_interval(0, 5).high, "not as of 40 problems"

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share, environment_variable, http_address
 from refute.spec.publication import HubModel, Publication
-from refute.spec.results import Benchmark, BenchmarkResults
+from refute.spec.results import Benchmark, BenchmarkResults, RequiredVerdict
 
 
 class Source(Closed):
@@ -189,8 +189,22 @@ class AtServer(Closed):
         return self
 
 
+class Sampling(Closed):
+    """Several samples of the student a problem, beside its greedy answer.
+
+    Tokens are drawn at `temperature` from the smallest set that reaches `top_p` (Holtzman et al. 2020). The random
+    numbers of a sample come of `seed`, problem and sample alone, so whoever knows the three can draw it again.
+    """
+
+    samples: Annotated[int, Field(ge=2, le=200)]
+    temperature: Annotated[float, Field(gt=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    seed: int = 17
+
+
 class HumanEval(Closed):
-    """How the problems are put to a model and how its answers are executed. Greedy, one sample each.
+    """How the problems are put to a model and how its answers are executed. Greedy, one sample each; with `sampling`
+    the student is asked for more.
 
     `backend` generates the answers of student, init and teacher; those of the model with random weights, and the few
     that are generated a second time, always come from transformers.
@@ -213,6 +227,15 @@ class HumanEval(Closed):
     timeout_s: Annotated[float, Field(gt=0)] = 10.0
     memory_mib: Positive = 512
     minimum_isolation: Literal["rlimits", "seccomp", "bubblewrap"] = "seccomp"
+    sampling: Sampling | None = None
+
+    @model_validator(mode="after")
+    def _samples_can_be_drawn_again(self) -> Self:
+        if self.sampling is not None and self.backend.kind != "transformers":
+            raise ValueError(
+                f"`sampling` needs the backend transformers: what {self.backend.kind} draws cannot be drawn again"
+            )
+        return self
 
     @model_validator(mode="after")
     def _system_prompt_has_a_place(self) -> Self:
@@ -319,39 +342,6 @@ class FinishedStudent(Examined):
         here = None if isinstance(self.model, HubModel) else self.model
         found = {"model": here, "teacher": self.teacher, "init": self.init}
         return {name: model for name, model in found.items() if model is not None}
-
-
-class ConsumerAttestation(Closed):
-    """A statement by somebody who used a release: a DSSE envelope, and the public key (PEM) of who signed it."""
-
-    file: str
-    key: str
-
-
-class RequiredVerdict(Closed):
-    """Another release that must have been judged GO before this one's first experiment.
-
-    `verdict` is its signed verdict, or a folder of runs, in which the newest on that release counts, whatever it says.
-    The key that must have signed it is named by its PEM file, by its id (the SHA-256 of its SubjectPublicKeyInfo, as
-    `refute verify` prints it), or by both; with the id alone, the PEM is `verifier.pem` beside the verdict. `key_name`
-    names it in the folder of keys of whoever runs this: `development` for what was signed on this machine.
-    """
-
-    release: ReleaseId
-    verdict: str
-    key: str | None = None
-    key_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
-    key_id: Sha256 | None = None
-    subject_sha256: Sha256 | None = None
-    consumer: ConsumerAttestation | None = None
-
-    @model_validator(mode="after")
-    def _names_a_key(self) -> Self:
-        if self.key is None and self.key_name is None and self.key_id is None:
-            raise ValueError("name `key`, `key_name` or `key_id`: a verdict that anybody may sign proves nothing")
-        if self.key is not None and self.key_name is not None:
-            raise ValueError("name `key` or `key_name`, not both")
-        return self
 
 
 # For people: nothing that loads a model reads it.

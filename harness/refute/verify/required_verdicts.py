@@ -30,7 +30,7 @@ from refute.judge.run.verdict_files import files_of
 from refute.outcome import Ruling
 from refute.spec.fields import moment
 from refute.spec.files import LoadedRelease, parse_release, resolve
-from refute.spec.release import ConsumerAttestation, RequiredVerdict
+from refute.spec.results import ConsumerAttestation, RequiredVerdict
 from refute.verify.latest import Reader, latest_verdict
 from refute.verify.verification import Verified, verify_verdict
 

@@ -173,6 +173,11 @@ def humaneval_student(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     return evaluation(parts, at, names.HUMANEVAL_STUDENT, model, backend_of(parts.release, "student", parts.base, at))
 
 
+def humaneval_sampled(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
+    """The student answers several times."""
+    return sampled(parts, humaneval_student(parts, at))
+
+
 def humaneval_null(parts: Parts, at: Locate) -> humaneval.EvaluateConfig:
     """Random weights answer, a few problems, always in transformers."""
     model = humaneval.RandomModel(kind="random", name=names.INIT, layers=2, seed=17)
@@ -222,6 +227,11 @@ def humaneval_replay_init(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
 def humaneval_replay_student(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
     """The student's answers again."""
     return replay(parts, at, names.HUMANEVAL_STUDENT, humaneval_student(parts, at))
+
+
+def humaneval_replay_sampled(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
+    """The student's samples again."""
+    return replay(parts, at, names.HUMANEVAL_SAMPLED, humaneval_sampled(parts, at))
 
 
 def humaneval_replay_null(parts: Parts, at: Locate) -> humaneval.ReplayConfig:
@@ -287,8 +297,9 @@ def problems_path(parts: Grounds, at: Locate) -> str:
 
 
 def settings(parts: Grounds) -> HumanEval:
-    """How problems are put and executed, whoever answers them: the backend is stated apart, by model."""
-    return HumanEval.model_validate(parts.release.humaneval.model_dump(exclude={"backend"}))
+    """How problems are put and executed, whoever answers them: the backend is stated apart, by model, and sampling
+    where samples are drawn."""
+    return HumanEval.model_validate(parts.release.humaneval.model_dump(exclude={"backend", "sampling"}))
 
 
 def _training(parts: Parts, at: Locate, training: Training) -> distill.TrainConfig:
@@ -338,12 +349,24 @@ def evaluation(
     )
 
 
+def sampled(parts: Grounds, asked: humaneval.EvaluateConfig) -> humaneval.EvaluateConfig:
+    """As `asked`, but that samples are drawn as the release says; only planned where it does."""
+    drawn = asked.humaneval.model_copy(update={"sampling": parts.release.humaneval.sampling})
+    share = parts.error_shares.get(names.HUMANEVAL_SAMPLED, 0.0)
+    return asked.model_copy(update={"humaneval": drawn, "allowed_error_share": share})
+
+
+def is_sampled(parts: Grounds) -> bool:
+    """Whether the student is asked for several samples a problem."""
+    return parts.release.humaneval.sampling is not None
+
+
 def replay(parts: Grounds, at: Locate, run: str, asked: humaneval.EvaluateConfig) -> humaneval.ReplayConfig:
     """What `asked` was told, for whoever makes the answers of `run` again: always in transformers."""
     return humaneval.ReplayConfig(
         model=asked.model,
         run=run,
-        humaneval=settings(parts),
+        humaneval=asked.humaneval,
         problems_path=problems_path(parts, at),
         limit=asked.limit,
         backend=asked.backend.kind if asked.backend else "transformers",

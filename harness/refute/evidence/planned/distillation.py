@@ -229,6 +229,15 @@ ROWS = (
         configurations.humaneval_student,
     ),
     Row(
+        names.HUMANEVAL_SAMPLED,
+        "HumanEval on the student, several samples a problem",
+        Kind.HUMANEVAL,
+        "experiments.evaluate:evaluate",
+        (names.STUDENT,),
+        configurations.humaneval_sampled,
+        configurations.is_sampled,
+    ),
+    Row(
         names.HUMANEVAL_SEQUENTIAL,
         "HumanEval on the student, until the bar is decided",
         Kind.HUMANEVAL,
@@ -268,6 +277,15 @@ ROWS = (
         "experiments.replay:replay",
         (names.STUDENT, names.HUMANEVAL_STUDENT),
         configurations.humaneval_replay_student,
+    ),
+    Row(
+        names.HUMANEVAL_REPLAY_SAMPLED,
+        "draw and execute some of the student's samples again",
+        Kind.HUMANEVAL,
+        "experiments.replay:replay",
+        (names.STUDENT, names.HUMANEVAL_SAMPLED),
+        configurations.humaneval_replay_sampled,
+        configurations.is_sampled,
     ),
     Row(
         names.HUMANEVAL_REPLAY_NULL,

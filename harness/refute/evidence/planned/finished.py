@@ -181,6 +181,12 @@ def _ask_null(parts: Finished, at: Locate) -> humaneval.EvaluateConfig:
 
 
 _ask_student = _asked(names.HUMANEVAL_STUDENT, _evidence(names.STUDENT_OPENED))
+
+
+def _ask_sampled(parts: Finished, at: Locate) -> humaneval.EvaluateConfig:
+    return configurations.sampled(parts, _ask_student(parts, at))
+
+
 _ask_init = _asked(names.HUMANEVAL_INIT, _evidence(names.INIT))
 _ask_teacher = _asked(names.HUMANEVAL_TEACHER, _teacher_model)
 
@@ -211,6 +217,12 @@ _ASKED: tuple[Asked, ...] = (
         *(names.HUMANEVAL_STUDENT, names.HUMANEVAL_REPLAY_STUDENT, "the student", names.STUDENT_OPENED),
         _ask_student,
         lambda _parts: True,
+    ),
+    (
+        *(names.HUMANEVAL_SAMPLED, names.HUMANEVAL_REPLAY_SAMPLED, "the student, several samples a problem"),
+        names.STUDENT_OPENED,
+        _ask_sampled,
+        configurations.is_sampled,
     ),
     (
         *(names.HUMANEVAL_NULL, names.HUMANEVAL_REPLAY_NULL, "random weights", names.STUDENT_OPENED),

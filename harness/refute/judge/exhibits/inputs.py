@@ -20,8 +20,10 @@ from refute.spec.experiments.evidence_files import (
     CORPUS_MANIFEST,
     EVALUATION_SUMMARY,
     EVALUATIONS,
+    HUMANEVAL_SAMPLED,
     IDENTITIES,
     LINEAGE,
+    SAMPLED_SUMMARY,
     TRAINING_SUMMARY,
     TRAININGS,
 )
@@ -33,6 +35,7 @@ def gather_inputs(lines: Lines) -> Inputs:
     corpus = read_object(lines, CORPUS, CORPUS_MANIFEST)
     trainings = {name: read_object(lines, name, TRAINING_SUMMARY) for name in TRAININGS}
     evaluations = {name: read_object(lines, name, EVALUATION_SUMMARY) for name in EVALUATIONS}
+    evaluations[HUMANEVAL_SAMPLED] = read_object(lines, HUMANEVAL_SAMPLED, SAMPLED_SUMMARY)
     return Inputs(
         teacher=None if lineage is None else _model(lineage.teacher),
         init=None if lineage is None else _model(lineage.init),

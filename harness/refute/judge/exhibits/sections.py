@@ -9,7 +9,7 @@ from refute.judge.exhibits.grids import SCORED, grids, prompts
 from refute.judge.exhibits.reading import Lines, read_object
 from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
-from refute.spec.experiments.evidence.humaneval import BackendFacts, Scored
+from refute.spec.experiments.evidence.humaneval import BackendFacts, SampledSummary, Scored
 from refute.spec.experiments.evidence_files import (
     CONVERSION,
     CONVERTED,
@@ -17,12 +17,14 @@ from refute.spec.experiments.evidence_files import (
     DRILL_SUMMARY,
     EVALUATION_SUMMARY,
     GREEDY_SAMPLE,
+    HUMANEVAL_SAMPLED,
     HUMANEVAL_SEQUENTIAL,
     HUMANEVAL_STUDENT,
     MODEL,
     MODEL_CONFIG,
     QUANTISATION,
     QUANTISED,
+    SAMPLED_SUMMARY,
     SEQUENTIAL_SUMMARY,
     STUDENT,
     TRAINING_SUMMARY,
@@ -152,6 +154,8 @@ def _scorer(lines: Lines) -> Section:
             facts += _without_format(label, summary)
             facts += _why_zero(label, summary)
             facts += _without_verdict(label, summary)
+    if sampled := read_object(lines, HUMANEVAL_SAMPLED, SAMPLED_SUMMARY):
+        facts += _pass_at_k(sampled)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
 
@@ -165,6 +169,17 @@ def _answers_from(label: str, backend: BackendFacts) -> Fact:
     """Who generated them."""
     said = (backend.kind, backend.version, backend.file_sha256, backend.model, backend.base_url)
     return Fact(label=f"Answers of {label} from", value=", ".join(each for each in said if each))
+
+
+def _pass_at_k(summary: SampledSummary) -> tuple[Fact, ...]:
+    """What several samples a problem came to, and how they were drawn."""
+    sampler = summary.effective_sampler
+    drawn = f"{summary.samples} a problem, at temperature {sampler.temperature:g}, top-p {sampler.top_p:g}, by seed"
+    solved = ", ".join(f"pass@{k} {100 * share:.1f} %" for k, share in summary.pass_at_k.items())
+    return (
+        Fact(label="Samples of student, drawn", value=f"{drawn} {sampler.seed}"),
+        Fact(label="Samples of student, unbiased", value=solved),
+    )
 
 
 def _solved(label: str, summary: Scored) -> Fact:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from refute.judge.run.facts import CitedVerdict
-from refute.spec.release import Release, RequiredVerdict
+from refute.spec.release import Release
+from refute.spec.results import RequiredVerdict
 
 
 def unmet(release: Release, cited: Sequence[CitedVerdict], signer: str) -> tuple[str, ...]:

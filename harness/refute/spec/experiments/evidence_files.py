@@ -57,12 +57,14 @@ HUMANEVAL_CALIBRATION: Final = "humaneval_calibration"
 HUMANEVAL_TEACHER: Final = "humaneval_teacher"
 HUMANEVAL_INIT: Final = "humaneval_init"
 HUMANEVAL_STUDENT: Final = "humaneval_student"
+HUMANEVAL_SAMPLED: Final = "humaneval_sampled"
 HUMANEVAL_SEQUENTIAL: Final = "humaneval_sequential"
 HUMANEVAL_NULL: Final = "humaneval_null"
 HUMANEVAL_REPLAY_TEACHER: Final = "humaneval_replay_teacher"
 HUMANEVAL_REPLAY_INIT: Final = "humaneval_replay_init"
 HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
 HUMANEVAL_REPLAY_NULL: Final = "humaneval_replay_null"
+HUMANEVAL_REPLAY_SAMPLED: Final = "humaneval_replay_sampled"
 MEMORISATION: Final = "memorisation"
 KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
@@ -84,6 +86,7 @@ REPLAYS: Final = (
     HUMANEVAL_REPLAY_INIT,
     HUMANEVAL_REPLAY_STUDENT,
     HUMANEVAL_REPLAY_NULL,
+    HUMANEVAL_REPLAY_SAMPLED,
 )
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -224,6 +227,7 @@ RESULTS: Final = RowsFile("results.jsonl", humaneval.Result)
 CANARIES: Final = RowsFile("canaries.jsonl", humaneval.Result)
 PROMPTS: Final = RowsFile("prompts.jsonl", humaneval.Prompt)
 EVALUATION_SUMMARY: Final = JsonFile("summary.json", humaneval.EvaluationSummary)
+SAMPLED_SUMMARY: Final = JsonFile("summary.json", humaneval.SampledSummary)
 SEQUENTIAL_SUMMARY: Final = JsonFile("summary.json", humaneval.SequentialSummary)
 DESIGN: Final = JsonFile("design.json", humaneval.SequentialDesign)
 CALIBRATION: Final = JsonFile("calibration.json", humaneval.Calibration)
@@ -326,6 +330,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_TEACHER: _EVALUATION,
         HUMANEVAL_INIT: _EVALUATION,
         HUMANEVAL_STUDENT: _EVALUATION,
+        HUMANEVAL_SAMPLED: (*_ANSWERS, CANARIES, SAMPLED_SUMMARY),
         HUMANEVAL_SEQUENTIAL: (*_ANSWERS, DESIGN, SEQUENTIAL_SUMMARY),
         HUMANEVAL_NULL: _EVALUATION,
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),

@@ -15,6 +15,7 @@ from json_lines import read_rows
 from problem_rows_of_all import PROBLEM_ROWS
 from refute.disk import file_sha256
 from refute.engines.humaneval.audit.answers import Respondent
+from refute.engines.humaneval.audit.choice import greedily
 from refute.engines.humaneval.audit.draw import Recorded, drawn, fresh_draw, run_sha256
 from refute.engines.humaneval.audit.problem_file import read_tasks
 from refute.engines.humaneval.audit.protocol import Questioner
@@ -213,19 +214,17 @@ def test_an_executor_that_says_one_thing_is_found_out(
         again()
 
 
-class SecondChoice(Respondent):
-    """The same model, which always says the second most likely token."""
-
-    def _likely(self, logits: torch.Tensor) -> list[int]:
-        return [int(logits.topk(2).indices[1])]
+def second(logits: torch.Tensor) -> list[int]:
+    """Always the second most likely token."""
+    return [int(logits.topk(2).indices[1])]
 
 
 def test_an_answer_goes_on_as_recorded_where_tokens_tie_and_nowhere_else(student: Path, problem_file: Path) -> None:
     """Whatever is no near tie is another answer."""
     choice, folder = EvidenceModel(kind="evidence", name="student"), student / "model"
     (task, *_), questioner = read_tasks(problem_file).values(), Questioner(folder, "chat_primed")
-    other = SecondChoice(choice, folder, "cpu", 0.0).answer(task, questioner, 12, "")
-    tied, untied = (Respondent(choice, folder, "cpu", tie) for tie in (1e9, 1e-6))
+    other = Respondent(choice, folder, "cpu", lambda _task: second).answer(task, questioner, 12, "")
+    tied, untied = (Respondent(choice, folder, "cpu", greedily(tie)) for tie in (1e9, 1e-6))
     assert tied.answer(task, questioner, 12, other) == other
     assert untied.answer(task, questioner, 12, other) == untied.answer(task, questioner, 12, "") != other
 

@@ -1,4 +1,4 @@
-"""A model's greedy answers by the plainest means: one task at a time, float32, transformers' own cache.
+"""A model's answers by the plainest means: one at a time, float32, transformers' own cache.
 
 Sums in another order may turn a near tie of two tokens. So whoever compares says what was recorded: where two tokens
 are as good as equal, the answer goes on as that does, and whatever else differs is no rounding.
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from refute.engines.humaneval.audit.choice import Choose
 from refute.engines.humaneval.audit.problem_file import Task
 from refute.engines.humaneval.audit.protocol import Questioner
 from refute.job import Inputs
@@ -21,8 +22,6 @@ from refute.spec.experiments.humaneval import ModelChoice, RandomModel, SourceMo
 
 # What an unfinished character decodes to.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
-# So many may be as likely as the first.
-_SEVERAL = 4
 
 
 def model_folder(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> Path:
@@ -33,24 +32,25 @@ def model_folder(choice: ModelChoice, inputs: Mapping[str, Inputs]) -> Path:
 class Respondent:
     """The model that `choice` names, ready to answer. Raises as transformers does where the folder holds none.
 
-    Tokens whose logits lie less than `tie` below the largest are as likely as it; `ends` are those that end an answer.
+    `choose` says which token follows, and which others might by rounding; `ends` are those that end an answer.
     """
 
-    def __init__(self, choice: ModelChoice, folder: Path, device: str, tie: float) -> None:
+    def __init__(self, choice: ModelChoice, folder: Path, device: str, choose: Choose) -> None:
         self._model = (_random(choice, folder) if isinstance(choice, RandomModel) else stored_model(folder)).to(device)
-        self.ends, self._tie = _end_ids(self._model, folder), tie
+        self.ends, self._choose = _end_ids(self._model, folder), choose
 
     @torch.inference_mode()
     def answer(self, task: Task, questioner: Questioner, limit: int, recorded: str) -> str:
-        """The most likely token each time, until a special token, a stop of the protocol, or `limit` tokens.
+        """One chosen token after the other, until a special token, a stop of the protocol, or `limit` tokens.
 
-        Of several that are as likely, the one that `recorded` goes on with, if there is one.
+        Of several that might have been chosen, the one that `recorded` goes on with, if there is one.
         """
         carried, ids = questioner.carried(task), list[int]()
         expected = questioner.encode(recorded.removeprefix(carried))[:limit]
         following, text = _Following(self._model, questioner.ids(task), expected), carried
+        choose = self._choose(task)
         while len(ids) < limit and questioner.end(text) is None:
-            likely = self._likely(following.logits(ids))
+            likely = choose(following.logits(ids))
             texts = [text if each in self.ends else carried + questioner.decode([*ids, each]) for each in likely]
             place = _first(texts, [each in self.ends for each in likely], questioner, recorded)
             if likely[place] in self.ends:
@@ -58,11 +58,6 @@ class Respondent:
             ids.append(likely[place])
             text = texts[place]
         return text[: questioner.end(text)]
-
-    def _likely(self, logits: torch.Tensor) -> list[int]:
-        """The most likely token, and those that are as likely."""
-        best, *others = logits.topk(min(_SEVERAL, len(logits))).indices.tolist()
-        return [best, *(each for each in others if logits[each] > logits[best] - self._tie)]
 
 
 class _Following:

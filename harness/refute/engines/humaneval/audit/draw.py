@@ -13,16 +13,16 @@ from refute.spec.experiments.evidence.humaneval import ReplayDraw
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An answer and its verdict, as the run has them."""
+    """An answer, its name (`answer_name`) and its verdict, as the run has them."""
 
-    task_id: str
+    name: str
     completion: str
     passed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Recorded answers that are executed again, and the tasks of those that are generated, too."""
+    """Recorded answers that are executed again, and the names of those that are generated, too."""
 
     executed: tuple[Recorded, ...]
     generated: frozenset[str]
@@ -45,8 +45,8 @@ def fresh_draw(recorded: Sequence[Recorded], passes: int, others: int, executor:
 
 
 def run_sha256(recorded: Iterable[Recorded]) -> str:
-    """SHA-256 of the JSON list of [task id, completion, passed], sorted by task id."""
-    rows = sorted([each.task_id, each.completion, each.passed] for each in recorded)
+    """SHA-256 of the JSON list of [name, completion, passed], sorted by name."""
+    rows = sorted([each.name, each.completion, each.passed] for each in recorded)
     return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()
 
 
@@ -54,10 +54,10 @@ def drawn(draw: ReplayDraw, recorded: Iterable[Recorded]) -> Drawn:
     """What `draw` chooses of `recorded`: every pass, and a few of the others."""
 
     def order(each: Recorded) -> bytes:
-        return hashlib.sha256(f"{draw.entropy}\0{draw.run_sha256}\0{each.task_id}".encode()).digest()
+        return hashlib.sha256(f"{draw.entropy}\0{draw.run_sha256}\0{each.name}".encode()).digest()
 
     ordered = sorted(recorded, key=order)
     passes = [each for each in ordered if each.passed]
     others = [each for each in ordered if not each.passed][: draw.others_at_most]
     generated = [*passes[: draw.passes_at_most], *others]
-    return Drawn((*passes, *others), frozenset(each.task_id for each in generated))
+    return Drawn((*passes, *others), frozenset(each.name for each in generated))

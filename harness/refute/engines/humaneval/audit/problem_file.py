@@ -11,19 +11,29 @@ from pathlib import Path
 
 from refute.errors import MissingInputsError
 from refute.problem_rows.formats import humaneval_rows
+from refute.spec.experiments.evidence.humaneval import answer_name
 
 _TEXTS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One problem. `head` is its prompt without the white space at its end: a completion begins with its own."""
+    """One problem. `head` is its prompt without the white space at its end: a completion begins with its own.
+
+    `sample`: which of several answers to it is meant; where only one each is asked for, the first.
+    """
 
     task_id: str
     head: str
     entry_point: str
     solution: str
     test: str
+    sample: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the answer is called among all of a run."""
+        return answer_name(self.task_id, self.sample)
 
     def program(self, completion: str) -> str:
         """What is executed. Imports from the future, which a whole program may begin with, come first."""

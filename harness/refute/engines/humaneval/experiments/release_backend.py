@@ -18,6 +18,7 @@ from refute.engines.humaneval.problems.prompts import protocol_of
 from refute.engines.humaneval.samples.call_log import CallLog
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
+from refute.engines.humaneval.samples.sampler import GREEDY, Sampler, make_sampler
 from refute.engines.model.server.client import Server
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.job import Job
@@ -25,6 +26,7 @@ from refute.spec.experiments.evidence.humaneval import BackendFacts, EffectiveSa
 from refute.spec.experiments.evidence_files import EXPORTED, EXPORTS, GGUF_FILES, MODEL_CALLS, SAMPLES
 from refute.spec.experiments.export import REFERENCE
 from refute.spec.experiments.humaneval import EvaluateConfig, LlamaCppFile, ServedModel
+from refute.spec.release import HumanEval
 
 Config = TypeVar("Config", bound=EvaluateConfig)
 
@@ -36,7 +38,7 @@ _BEGINNING_TOKENS = 16
 def open_release_backend(
     job: Job, config: EvaluateConfig, problems: Sequence[Problem], failures: Failures
 ) -> Iterator[Backend]:
-    """The model of the experiment, ready to answer `problems` greedily; finished samples are kept in `job.scratch`.
+    """The model of the experiment, ready to be asked as the release says; finished samples are kept in `job.scratch`.
 
     Raises UsageError where the backend cannot ask by the release's protocol: a score under another is another score.
     """
@@ -75,12 +77,20 @@ def call_log(job: Job) -> CallLog:
     return CallLog(job.scratch / MODEL_CALLS.name)
 
 
+def sampler_of(settings: HumanEval) -> Sampler:
+    """Greedy, or the sampler that draws several samples a problem."""
+    drawn = settings.sampling
+    if drawn is None:
+        return GREEDY
+    return make_sampler(n=drawn.samples, temperature=drawn.temperature, top_p=drawn.top_p, seed=drawn.seed)
+
+
 def _open(
     job: Job, config: EvaluateConfig, problems: Sequence[Problem], context: GenerationContext
 ) -> AbstractContextManager[Backend]:
     backend, settings = config.backend, config.humaneval
     protocol = protocol_of(settings.prompt, settings.system_prompt)
-    generation = GenerationSettings(protocol, settings.max_new_tokens, settings.batch_size)
+    generation = GenerationSettings(protocol, settings.max_new_tokens, settings.batch_size, sampler_of(settings))
     if isinstance(backend, LlamaCppFile):
         if backend.path is None:
             raise ValueError("a file of the evidence `exported` was not located")
@@ -118,11 +128,11 @@ def _server(backend: ServedModel) -> Server:
 
 
 def require_repeatable(made: GenerationFacts) -> None:
-    """Raise ExperimentError where greedy samples did not begin the same when they were made once more."""
+    """Raise ExperimentError where samples that must repeat did not begin the same when they were made once more."""
     if made.must_repeat and made.identical < made.repeated:
         raise ExperimentError(
-            f"only {made.identical} of {made.repeated} greedy samples began the same when generated once more",
-            hint="look for nondeterministic kernels, or what is computed together; such a model has no greedy score",
+            f"only {made.identical} of {made.repeated} samples began the same when generated once more",
+            hint="look for nondeterministic kernels, or what is computed together; such a model has no score",
         )
 
 

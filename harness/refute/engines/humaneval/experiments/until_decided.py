@@ -21,6 +21,7 @@ from refute.engines.humaneval.experiments.release_backend import (
     with_exported_file,
 )
 from refute.engines.humaneval.problems.problems import Problem
+from refute.engines.humaneval.samples.asked import each_sample
 from refute.engines.humaneval.samples.completion import Completion
 from refute.engines.humaneval.samples.failures import Failures
 from refute.engines.humaneval.samples.sample_log import write_samples
@@ -58,7 +59,7 @@ def evaluate_until_decided(job: Job) -> None:
             completions.extend(found)
             require_repeatable(backend.facts())
             texts = {completion.task_id: completion.text for completion in found}
-            judged = execute_answers(job, config, isolation, batch, texts, failures)
+            judged = execute_answers(job, config, isolation, each_sample(batch), texts, failures)
             results.extend(judged)
             return sum(result.passed for result in judged)
 
@@ -71,7 +72,9 @@ def evaluate_until_decided(job: Job) -> None:
     write_rows(job.out / MODEL_CALLS.name, call_log(job).calls_of(completions))
     design = SequentialDesign(**dict(rule), order=tuple(problem.task_id for problem in order))
     write_json(job.out / DESIGN.name, design.as_json())
-    answers = ended_answers(order[: len(results)], {each.task_id: each.text for each in completions}, results)
+    answers = ended_answers(
+        each_sample(order[: len(results)]), {each.task_id: each.text for each in completions}, results
+    )
     summary = SequentialSummary(
         **dict(generation_of(config, made, completions, failures)),
         mode="sequential",

@@ -16,6 +16,11 @@ Stop = Literal["eos", "stop", "length"]
 Asked = Literal["teacher", "init", "student"]
 
 
+def answer_name(task_id: str, sample: int) -> str:
+    """What an answer is called where each has a name: its task's first, and only, sample by the task alone."""
+    return task_id if sample == 0 else f"{task_id}~{sample}"
+
+
 class Sample(SparseModel):
     """An answer: the two keys of openai/human-eval, which of the task's samples it is, and how it ended.
 
@@ -33,13 +38,14 @@ class Sample(SparseModel):
     key: str | None = None
 
 
-class Result(EvidenceModel):
-    """The verdict on a program; `detail` is hostile text of bounded length."""
+class Result(SparseModel):
+    """The verdict on a program; `detail` is hostile text of bounded length, `sample` there where a task has several."""
 
     task_id: str
     passed: bool
     outcome: Outcome
     detail: str
+    sample: int | None = None
 
 
 class Prompt(EvidenceModel):
@@ -54,7 +60,7 @@ class ModelCall(SparseModel):
 
     A server that splits text into tokens itself is known by the text that it was sent: then there is `prompt`, and no
     `prompt_ids`. Where the model lies in this process, `end_ids` are the tokens that end its answer, `dtype` is that of
-    its weights, and `batch` counts the samples that are computed together.
+    its weights, and `batch` counts the samples that are computed together. `top_p` and `seed` are a drawn one's.
     """
 
     task_id: str
@@ -67,6 +73,8 @@ class ModelCall(SparseModel):
     end_ids: Several[int] | None = None
     sampler: str
     temperature: float
+    top_p: float | None = None
+    seed: int | None = None
     dtype: str | None = None
     batch: int | None = None
 
@@ -75,6 +83,7 @@ class ExpectedCall(SparseModel):
     """What a model had to be asked by problem file and protocol, found without the code that asks; see `ModelCall`."""
 
     task_id: str
+    sample: int | None = None
     prompt_ids: Several[int] | None = None
     prompt: str | None = None
     max_new_tokens: int
@@ -82,6 +91,8 @@ class ExpectedCall(SparseModel):
     end_ids: Several[int] | None = None
     sampler: str
     temperature: float
+    top_p: float | None = None
+    seed: int | None = None
     dtype: str | None = None
     batch_at_most: int
 
@@ -165,6 +176,16 @@ class EvaluationSummary(Scored):
     slowest_program_s: float
 
 
+class SampledSummary(EvaluationSummary):
+    """All problems were put, each `samples` times: `passed`, `outcomes` and the faults count samples.
+
+    `pass_at_k` is the mean over problems of the unbiased estimate, as a share, by k.
+    """
+
+    samples: int
+    pass_at_k: dict[str, float]
+
+
 class SequentialSummary(Scored):
     """Problems were put until a sequential test had decided, at most `problems_at_most`."""
 
@@ -228,6 +249,7 @@ class Replayed(SparseModel):
     """
 
     task_id: str
+    sample: int | None = None
     completion: str | None = None
     recorded: str
     passed: bool
@@ -246,7 +268,7 @@ class Familiarity(EvidenceModel):
 class ReplayDraw(EvidenceModel):
     """Which answers were made again: nobody could know before, for `entropy` was drawn after the run had ended.
 
-    Tasks are in the order of SHA-256(`entropy` NUL `run_sha256` NUL task id). Of `passes` (as recorded) all are
+    Answers are in the order of SHA-256(`entropy` NUL `run_sha256` NUL `answer_name`). Of `passes` (as recorded) all are
     executed again and the first `passes_at_most` generated, of the others the first `others_at_most`, both ways.
     `run_sha256` is that of the run's answers and verdicts, `executor` what executed them.
     """

@@ -203,6 +203,7 @@ def _kept_first(ends: Sequence[_End]) -> list[Completion | _Lost]:
 
 
 def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> ModelCall:
+    draws = rules.sampler.method != "argmax"
     return ModelCall(
         task_id=row.task_id,
         sample=row.sample,
@@ -212,6 +213,8 @@ def _call(model: PreTrainedModel, row: _Row, rules: _Rules, together: int) -> Mo
         end_ids=tuple(sorted(rules.end_ids)),
         sampler=rules.sampler.method,
         temperature=rules.sampler.temperature,
+        top_p=rules.sampler.top_p if draws else None,
+        seed=rules.sampler.seed if draws else None,
         dtype=str(model.dtype).removeprefix("torch."),
         batch=together,
     )

@@ -306,10 +306,14 @@ class Distillation(Examined):
         return {role: source for role, source in found.items() if source is not None}
 
 
-class TrainingRecord(Closed):
-    """What a trainer left about its run: a claim. `trainer_state` is Hugging Face's file, `jsonl` one object a step."""
+RecordFormat = Literal["trainer_state", "jsonl", "tensorboard", "wandb"]
 
-    format: Literal["trainer_state", "jsonl"]
+
+class TrainingRecord(Closed):
+    """What a trainer left about its run: a claim. `trainer_state` is Hugging Face's file, `jsonl` one object a step,
+    `tensorboard` an event file, or a folder of those of one run, `wandb` the folder of an offline run."""
+
+    format: RecordFormat
     path: str
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from refute.spec.experiments.distill import TeacherPlace
 from refute.spec.fields import Closed, Positive
 from refute.spec.publication import HubModel
-from refute.spec.release import ModelSource
+from refute.spec.release import ModelSource, RecordFormat
 
 
 class FetchConfig(Closed):
@@ -42,7 +42,7 @@ class HeldoutConfig(Closed):
 
 
 class RecordConfig(Closed):
-    """What enters `import_record`: a trainer's file."""
+    """What enters `import_record`: a trainer's file, or folder."""
 
-    format: Literal["trainer_state", "jsonl"]
+    format: RecordFormat
     path: Annotated[str, Field(min_length=1)]

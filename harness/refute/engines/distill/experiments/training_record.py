@@ -8,23 +8,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from refute.engines.distill.logs import write_json, write_rows
+from refute.engines.distill.records.event_files import read_events
+from refute.engines.distill.records.wandb_run import read_wandb
 from refute.errors import ExperimentError
 from refute.job import Job
 from refute.spec.experiments.evidence.finished import ClaimedRun, ClaimedStep
 from refute.spec.experiments.evidence_files import CLAIMED_RUN, CLAIMED_STEPS
 from refute.spec.experiments.finished import RecordConfig
 from refute.spec.experiments.parsing import parse_config
+from refute.spec.release import RecordFormat
 
-# How trainers call what they log: Hugging Face's, TRL's, and refute's own metrics.jsonl.
-_LOSS, _RATE = ("loss", "total"), ("learning_rate", "lr")
-_TOKENS = ("num_tokens", "num_input_tokens_seen", "tokens")
+# How trainers call what they log: Hugging Face's, TRL's, and refute's own metrics.jsonl; in TensorBoard and W&B the
+# first two put `train/` before it.
+_LOSS, _RATE = ("loss", "train/loss", "total"), ("learning_rate", "train/learning_rate", "lr")
+_TOKENS = ("num_tokens", "train/num_tokens", "num_input_tokens_seen", "train/num_input_tokens_seen", "tokens")
+_TOOLS: Mapping[RecordFormat, str] = {
+    "trainer_state": "transformers.Trainer",
+    "jsonl": "JSON lines",
+    "tensorboard": "TensorBoard",
+    "wandb": "Weights & Biases, offline",
+}
 _HINT = "name the file as the trainer wrote it"
 
 Fields = Mapping[str, object]
 
 
 def import_record(job: Job) -> None:
-    """Write record.json and steps.jsonl from a `trainer_state.json`, or from JSON lines with a `step` each.
+    """Write record.json and steps.jsonl from a `trainer_state.json`, from JSON lines with a `step` each, or from the
+    logs of TensorBoard or W&B.
 
     Evaluations and summaries among the lines are no steps. Raises ExperimentError, with the place, for what is no such
     file, for a step that comes twice or backwards, and for a number that is not finite.
@@ -32,8 +43,7 @@ def import_record(job: Job) -> None:
     config = parse_config(RecordConfig, job)
     path = Path(config.path)
     state = _state(path) if config.format == "trainer_state" else {}
-    logged = _history(state) if config.format == "trainer_state" else _lines(path)
-    steps = list(_steps(logged, path.name))
+    steps = list(_steps(_logged(config.format, path, state), path.name))
     if not steps:
         raise ExperimentError(f"{path.name} logs no step with a loss", hint=_HINT)
     ended = _count(state, "global_step", path.name) if state else steps[-1].step
@@ -42,13 +52,21 @@ def import_record(job: Job) -> None:
     planned = state.get("max_steps")
     run = ClaimedRun(
         origin="claimed",
-        tool="transformers.Trainer" if state else "JSON lines",
+        tool=_TOOLS[config.format],
         steps=ended,
         planned_steps=planned if isinstance(planned, int) and planned > 0 else None,
         logged=len(steps),
     )
     write_json(job.out / CLAIMED_RUN.name, run.as_json())
     write_rows(job.out / CLAIMED_STEPS.name, [step.as_json() for step in steps])
+
+
+def _logged(form: RecordFormat, path: Path, state: Fields) -> Iterator[tuple[str, Fields]]:
+    if form == "tensorboard":
+        return read_events(path)
+    if form == "wandb":
+        return read_wandb(path)
+    return _history(state) if form == "trainer_state" else _lines(path)
 
 
 def _state(path: Path) -> Fields:

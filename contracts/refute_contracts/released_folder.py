@@ -110,10 +110,8 @@ def released_files_are_named_by_kind(small: list[str], foreign: list[str]) -> No
         load_model(out, device="cpu")
 
 
-halved = Rewrite(_SAVE, {"model.save_pretrained(folder)": "model.bfloat16().save_pretrained(folder)"})
-another_model_saved = Rewrite(
-    _SAVE, {"model.save_pretrained(folder)": "type(model)(model.config).save_pretrained(folder)"}
-)
+halved = Rewrite(_SAVE, {"stored.to(dtype)": "stored.bfloat16()"})
+another_model_saved = Rewrite(_SAVE, {"stored.to(dtype)": "type(model)(model.config)"})
 tokenizer_left_behind = Rewrite(_SAVE, {"copy_files(tokenizer_from, folder, _KEPT)": "pass"})
 everything_copied = Rewrite(_COPY, {"for pattern in patterns": "for pattern in ('*',)"})
 stale_index_copied = Rewrite(_COPY, {" and not is_stale_index": ""})

@@ -85,6 +85,53 @@ def held_out_gain(context: Context) -> Iterator[Measurement]:
     yield Measurement("steps", student.json("summary.json")["steps"], "steps", n=1)
 
 
+def _lead(bench: Bench, lead: float = 1.0, *, failing: bool = False, unsure: bool = False) -> None:
+    """A teacher whose loss is `lead` below the init's, or as the bar wants it. The student has passed it by."""
+    bar = bench.bar("teacher_lead")
+    mean = (bar.failing if failing else bar.holding)(lead, clear=True)
+    varies = _straddle(bench, "teacher_lead", mean, 9.1) if unsure else _vary(bench, "teacher_lead", mean, 0.1)
+    rows = _windows(mean, 3.0, drop_varies=varies)
+    found = [{"window": row["window"], "ce_initial": row["ce_initial"], "ce_teacher": row["ce"]} for row in rows]
+    bench.put(
+        "student_redo",
+        "heldout.jsonl",
+        [row | {"ce": row["ce_teacher"] + (mean if failing else -1.0)} for row in found],
+    )
+
+
+def a_teacher_that_knows_the_text(bench: Bench) -> None:
+    """Its loss is lower than that of the model that is to learn from it."""
+    _lead(bench)
+
+
+def a_teacher_that_is_read_wrongly(bench: Bench) -> None:
+    """Without the token that begins a text, or with another tokenizer: 8 nat per token, the init 3."""
+    _lead(bench, -5.0, failing=True)
+
+
+def a_lead_that_may_be_chance(bench: Bench) -> None:
+    """Lower in the mean, and by less than the difference varies."""
+    _lead(bench, 0.1, unsure=True)
+
+
+@falsifier(
+    "teacher-lead",
+    needs=("student_redo",),
+    measures={"teacher_lead": "nat/token"},
+    controls=(
+        known_good(a_teacher_that_knows_the_text),
+        known_bad(a_teacher_that_is_read_wrongly),
+        known_open(a_lead_that_may_be_chance),
+    ),
+)
+def teacher_lead(context: Context) -> Iterator[Measurement]:
+    """Refuted when the teacher's own loss on held-out windows is not below the init's (paired by window): what reads
+    text no better than its pupil, or is given it in a way that it was not trained to read, has nothing to teach."""
+    rows = list(context.evidence("student_redo").rows_by("heldout.jsonl", "window").values())
+    lead, interval = stats.mean_interval([row["ce_initial"] - row["ce_teacher"] for row in rows])
+    yield Measurement("teacher_lead", lead, "nat/token", n=len(rows), interval=interval)
+
+
 _NOTHING_LEARNT = 9.5  # nat per token: a guess among 13,000 tokens
 _LOSSES = ("ce", "kl")
 

@@ -43,7 +43,7 @@ def test_a_stack_scores_as_its_texts_do_one_by_one(monkeypatch: pytest.MonkeyPat
     together = scores()
     monkeypatch.setattr(heldout, "_TOGETHER", 1)
     assert together == pytest.approx(scores(), abs=1e-5)
-    assert len(together) == 7 * 5
+    assert len(together) == 7 * 6
 
 
 def test_a_teacher_is_asked_once_as_far_as_its_answers_fit(monkeypatch: pytest.MonkeyPatch) -> None:

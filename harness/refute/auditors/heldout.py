@@ -20,23 +20,25 @@ _TOGETHER = 256
 # Logits that are looked at in float64 at once: 2 MiB of each model's. Those of a whole window, looked at in six passes,
 # took six times as long (192 positions of 49,152, two threads).
 _TILE = 2**18
+_FIGURES = 4  # of each position
 
 
 class WindowScore(NamedTuple):
-    """Means over the predicted tokens of a window: `ce` and `kl` (teacher || student, T = 1) in nat."""
+    """Means over the predicted tokens of a window: `ce`, `kl` (teacher || student, T = 1) and `ce_teacher` in nat."""
 
     window: int
     tokens: int
     ce: float
     kl: float
     cosine: float
+    ce_teacher: float
 
 
 @torch.no_grad()
 def score_heldout(student: PreTrainedModel, teacher: Answer, corpus: Corpus, count: int) -> Iterator[WindowScore]:
     """The first `count` held-out windows, in float64 after the models' logits."""
     student.eval()
-    rows = [[torch.zeros(3, 0, dtype=torch.float64)] for _ in corpus.heldout[:count]]
+    rows = [[torch.zeros(_FIGURES, 0, dtype=torch.float64)] for _ in corpus.heldout[:count]]
     for numbers, stack in _stacks(corpus, count):
         ids = torch.from_numpy(stack.astype(np.int64)).to(student.device)
         own, theirs = student(input_ids=ids, use_cache=False).logits, teacher(ids).to(student.device)
@@ -46,8 +48,7 @@ def score_heldout(student: PreTrainedModel, teacher: Answer, corpus: Corpus, cou
     for number, parts in enumerate(rows):
         figures = torch.cat(parts, dim=1)
         tokens = figures.shape[1]
-        ce, kl, cosine = (figures.sum(dim=1) / max(tokens, 1)).tolist()
-        yield WindowScore(number, tokens, ce, kl, cosine)
+        yield WindowScore(number, tokens, *(figures.sum(dim=1) / max(tokens, 1)).tolist())
 
 
 def _stacks(corpus: Corpus, count: int) -> Iterator[tuple[list[int], Ids]]:
@@ -64,12 +65,12 @@ def _stacks(corpus: Corpus, count: int) -> Iterator[tuple[list[int], Ids]]:
 
 
 def _figures(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:
-    """Rows ce, kl and cosine of every position, shape (3, texts, N), float64, of logits (texts, N, V)."""
+    """Rows ce, kl, cosine and ce_teacher of every position, shape (4, texts, N), float64, of logits (texts, N, V)."""
     width = own.shape[-1]
     parts = (each.flatten(0, 1) for each in (own, theirs[..., :width], labels))
     tiles = zip(*(torch.split(each, max(1, _TILE // width)) for each in parts), strict=True)
     found = [_of_tile(here.double(), there.double(), known) for here, there, known in tiles]
-    return torch.cat(found, dim=1).view(3, *labels.shape)
+    return torch.cat(found, dim=1).view(_FIGURES, *labels.shape)
 
 
 def _of_tile(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:
@@ -82,4 +83,5 @@ def _of_tile(own: Tensor, theirs: Tensor, labels: Tensor) -> Tensor:
     apart = log_p.exp().mul_(log_p - log_q)
     kl = (torch.where(finite, apart, 0.0) if padded else apart).sum(dim=-1)
     cosine = torch.linalg.vecdot(here, there) / (here.norm(dim=-1) * there.norm(dim=-1))
-    return torch.stack((-log_q.gather(1, labels[:, None])[:, 0], kl, cosine))
+    ce, ce_teacher = (-each.gather(1, labels[:, None])[:, 0] for each in (log_q, log_p))
+    return torch.stack((ce, kl, cosine, ce_teacher))

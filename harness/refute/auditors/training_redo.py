@@ -243,6 +243,7 @@ def _distances(
             ce_initial=old.ce,
             kl_initial=old.kl,
             cosine_initial=old.cosine,
+            ce_teacher=new.ce_teacher,
         )
 
 

@@ -70,7 +70,8 @@ class BatchDigest(EvidenceModel):
 
 
 class WindowDistance(EvidenceModel):
-    """A held-out window: loss, KL to the teacher and cosine of the logits, before and after the run."""
+    """A held-out window: loss, KL to the teacher and cosine of the logits, before and after the run; the teacher's own
+    loss."""
 
     window: int
     tokens: int
@@ -80,3 +81,4 @@ class WindowDistance(EvidenceModel):
     ce_initial: float
     kl_initial: float
     cosine_initial: float
+    ce_teacher: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,13 @@ def test_a_file_that_holds_no_reviews_is_a_problem(tmp_path: Path, text: str) ->
     """A damaged file is told, and never counts as reviewed or as not there."""
     (tmp_path / REVIEWS).write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=r"trace/reviews"):
+        read_reviews(tmp_path / REVIEWS)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """In the place of reviews.json."""
+    os.mkfifo(tmp_path / REVIEWS)
+    with pytest.raises(UsageError, match="it is a pipe"):
         read_reviews(tmp_path / REVIEWS)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from refute.attest import generate_key, load_private_key
 from refute.judge.run.folder import RunFolder
+from refute.verify.sign_off.statement import MAX_FILES
 from tiny_run import JudgedOnce
 
 if TYPE_CHECKING:
@@ -333,6 +334,20 @@ def test_a_rejection_inside_the_bundle_outweighs_an_approval(verdict: Path, cli:
     assert (ended.returncode, "rejected by Bob as release-owner: bad" in ended.stderr) == (4, True)
 
 
+def test_what_lies_beside_a_verdict_is_read_within_bounds(verdict: Path, cli: Cli, tmp_path: Path) -> None:
+    """A file larger than any sign-off is none, and is named; of more files than are read one might reject."""
+    policy = ("--policy", tmp_path / "policy.yaml", "--json")
+    assert cli(*arguments(verdict)).returncode == 0
+    with (verdict.parent / "sign-off-huge.intoto.json").open("wb") as sparse:
+        sparse.truncate(1 << 40)
+    ended = cli("verify", verdict, *policy)
+    assert (ended.returncode, "sign-off-huge.intoto.json' is no file of at most" in ended.stdout) == (0, True)
+    for number in range(MAX_FILES):
+        (verdict.parent / f"sign-off-{number}.intoto.json").write_bytes(b"{}")
+    ended = cli("verify", verdict, *policy)
+    assert (ended.returncode, f"at most {MAX_FILES} are read" in ended.stderr) == (4, True)
+
+
 def test_what_is_no_file_is_never_waited_for(verdict: Path, cli: Cli, tmp_path: Path) -> None:
     """A pipe that nobody writes to, in the place of each thing that `verify` reads; a folder, a pipe or a dangling link
     that is called like a sign-off blocks nothing and is named."""
@@ -343,7 +358,7 @@ def test_what_is_no_file_is_never_waited_for(verdict: Path, cli: Cli, tmp_path: 
     (verdict.parent / "sign-off-c.intoto.json").symlink_to("nowhere")
     ended = cli("verify", verdict, *policy, "--json")
     assert ended.returncode == 0, ended.stderr
-    odd = [check for check in json.loads(ended.stdout)["checks"] if check.endswith("is no file")]
+    odd = [check for check in json.loads(ended.stdout)["checks"] if "is no file of at most" in check]
     assert len(odd) == 3
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

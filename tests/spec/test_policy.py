@@ -103,6 +103,8 @@ def test_what_is_left_out_is_decided_against_the_verdict() -> None:
         ("security:", "Security:", r"roles"),
         ("rulings: [GO]", "rulings: [NO-GO]", r"rulings\[0\]: should be 'GO' or 'WARN'"),
         ("max_age_days: 7", "max_age_days: 0", r"max_age_days"),
+        ("max_age_days: 7", "max_age_days: 1000000000", r"max_age_days: .*less than or equal to 36500"),
+        ("max_age_days: 7", "max_waiver_days: 36501", r"max_waiver_days: .*less than or equal to 36500"),
         ("require_lock: false", "require_lock: no", r"require_lock: `no` is a boolean in YAML 1\.1"),
         ("approvers: [Ann]", 'approvers: [" "]', r"approvers\[0\]"),
         ("approvers: [Ann]", "approvers: Ann", r"approvers"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from own_authority import NAME, Holder, Wanted, certify, leaf, root
@@ -179,6 +180,24 @@ def test_a_certificate_younger_than_the_verdict_is_none(organisation: Organisati
     young = leaf(begins=moment + timedelta(minutes=1))
     assert organisation.sign(certify(young, ISSUING)).returncode == 0
     assert organisation.verify("--at", (moment + timedelta(hours=1)).isoformat()).returncode == 4
+
+
+@pytest.mark.parametrize("twice", ["name", "mail", "key"])
+def test_one_signature_is_one_however_often_its_signer_is_named(organisation: Organisation, twice: str) -> None:
+    """Under both names of a certificate, under one name twice, or by its key as well: a threshold of two is not met."""
+    names = (x509.UniformResourceIdentifier(NAME), x509.RFC822Name("job@example.com"))
+    assert organisation.sign(certify(leaf(names=names), ISSUING)).returncode == 0
+    path = organisation.policy()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    (operator,) = content["roles"].values()
+    if twice == "key":
+        operator["keys"] = [{"name": "the same", "path": "job.pub"}]
+    else:
+        second = {"name": NAME, "mail": "job@example.com"}[twice]
+        operator["identities"].append({**operator["identities"][0], "name": "other", "identity": second})
+    for threshold, status in ((1, 0), (2, 4)):
+        path.write_text(json.dumps({**content, "roles": {"operator": {**operator, "threshold": threshold}}}))
+        assert organisation.cli("verify", organisation.bundle, "--policy", path).returncode == status
 
 
 def test_two_who_vouch_or_none_is_a_wrong_call(organisation: Organisation) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from refute.attest.signature import ACCEPTED_KEYS, PrivateKey, describe_key, is_accepted, public_pem
-from refute.disk import create_file, open_regular, writing
+from refute.disk import create_file, open_regular, read_regular, writing
 from refute.errors import UnreadableInputError, UsageError
 
 DEVELOPMENT_KEY = "development"
@@ -180,8 +180,16 @@ def _create(pair: KeyPair, passphrase: bytes | None) -> bool:
 
 def _publish_public(pair: KeyPair, key: PrivateKey) -> None:
     pem = public_pem(key)
-    if not _publish(pair.public, pem, _PUBLIC_MODE) and pair.public.read_bytes() != pem:
+    if not _publish(pair.public, pem, _PUBLIC_MODE) and _read_public(pair.public) != pem:
         raise UsageError(f"{pair.public} is not the public half of {pair.private}")
+
+
+def _read_public(path: Path) -> bytes:
+    """What lies there; nothing where that is no file."""
+    try:
+        return read_regular(path)
+    except OSError:
+        return b""
 
 
 def _encryption(passphrase: bytes | None) -> KeySerializationEncryption:

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from refute.attest import canonical_json, sha256_hex
-from refute.disk import write_whole
+from refute.disk import read_regular, write_whole
 from refute.errors import Problem, SpecError, UsageError
 from refute.spec.bars.text import ThresholdText
 from refute.spec.criteria import Criterion, FalsifierUse, Spec, attacks
@@ -52,11 +52,12 @@ def fingerprint(criterion: Criterion, use: FalsifierUse) -> str:
 
 
 def read_reviews(path: Path) -> Reviews | None:
-    """The reviews at `path`, or None where nobody has reviewed yet. Raises SpecError for a file that is none."""
+    """The reviews at `path`, or None where nobody has reviewed yet. Raises SpecError for a file that is none,
+    UsageError for what is no file."""
     if not path.exists():
         return None
     try:
-        return Reviews.model_validate_json(path.read_bytes())
+        return Reviews.model_validate_json(read_regular(path))
     except ValidationError as error:
         problem = Problem(str(path), 1, "", f"[trace/reviews] {first_fault(error)}")
         raise SpecError([problem], hint="restore it, or delete it and review again") from error

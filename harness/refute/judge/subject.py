@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from refute.attest import SIGNATURE_FILE, ModelManifest, Resource, hash_model, read_model_signature
-from refute.disk import file_sha256, link_or_copy
+from refute.disk import file_sha256, link_or_copy, read_regular
 from refute.errors import VerificationError
 from refute.judge.run.folder import EvidenceLine, RunFile, RunFolder
 from refute.spec.fields import Closed, Sha256
@@ -59,7 +59,7 @@ def stage_subject(
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
         return StagedSubject(subject, model_facts(manifest))
-    fault = disagreement(signature.read_bytes(), manifest)
+    fault = file_disagreement(signature, manifest)
     return StagedSubject(subject, model_facts(manifest, file_sha256(signature)), (fault,) if fault else ())
 
 
@@ -70,6 +70,14 @@ def _is_one_file(release: Release) -> bool:
 def no_model_name(release: Release) -> str:
     """What a verdict about the release file alone calls it."""
     return f"{release.release} (no model was produced)" if release.subject else release.release
+
+
+def file_disagreement(signature: Path, manifest: ModelManifest) -> str:
+    """`disagreement` of what the file `signature` holds; or why that is none."""
+    try:
+        return disagreement(read_regular(signature), manifest)
+    except OSError as error:
+        return f"the signature beside the model cannot be read: {error.strerror or error}"
 
 
 def disagreement(signature: bytes, manifest: ModelManifest) -> str:

@@ -27,6 +27,7 @@ from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, re
 OPERATOR = "operator"
 _ONE_PLACE = "name either `path` or `pem`, not both and not neither"
 _Named = Annotated[str, Field(pattern=r"\S")]
+_Days = Annotated[int, Field(ge=1, le=36_500)]
 RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 
 
@@ -119,7 +120,7 @@ class Policy(Closed):
         default=None, description="Roles that must approve; left out, every role but `operator`."
     )
     rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO",), description="Verdicts that will do.")
-    max_age_days: Positive | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
+    max_age_days: _Days | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
     require_lock: bool = Field(default=True, description="Whether the run must have been pre-registered.")
     require_remeasured: bool = Field(
         default=True, description="Whether the judge must have had every falsifier measure again, apart from pytest."
@@ -144,7 +145,7 @@ class Policy(Closed):
     falsifier_sha256: dict[str, Sha256] = Field(
         default={}, description="Falsifiers that must have measured, with the digest of their code."
     )
-    max_waiver_days: Positive | None = Field(
+    max_waiver_days: _Days | None = Field(
         default=None, description="The longest time from a verdict to the end of a waiver that it applied."
     )
     approvers: tuple[_Named, ...] = Field(default=(), description="Who may waive a criterion, by name; empty: nobody.")
@@ -152,7 +153,9 @@ class Policy(Closed):
         default=False, description="Whether refute itself must have been what its wheel brought, file by file."
     )
     engines: tuple[Sha256, ...] = Field(default=(), description="Digests of refute that will do; empty: any.")
-    waiver_notice_days: Annotated[int, Field(ge=0, description="A waiver that ends sooner is reported.")] = 14
+    waiver_notice_days: Annotated[int, Field(ge=0, le=36_500, description="A waiver that ends sooner is reported.")] = (
+        14
+    )
 
     @model_validator(mode="after")
     def _roles_exist(self) -> Self:

@@ -25,10 +25,12 @@ def with_identities(policy: LoadedPolicy, data: bytes, *, at: datetime | None = 
     if role is None or not role.identities:
         return policy
     faults: list[VerificationError] = []
-    keys = (*policy.keys_of(OPERATOR), *_signers(policy, data, at, faults))
+    keys = {key.id: key for key in policy.keys_of(OPERATOR)}
+    for key in _signers(policy, data, at, faults):
+        keys.setdefault(key.id, key)  # one key under two names, or listed as a key, too, is one
     if not keys:
         raise faults[0]
-    return replace(policy, keys={**policy.keys, OPERATOR: keys})
+    return replace(policy, keys={**policy.keys, OPERATOR: tuple(keys.values())})
 
 
 def key_of_certified(

@@ -19,7 +19,7 @@ from refute.spec.fields import moment
 from refute.spec.policy import LoadedPolicy, strictest_age, trusted_keys
 from refute.verify.identities import with_identities
 from refute.verify.policy_check import hold
-from refute.verify.sign_off.statement import FILES, statements_in
+from refute.verify.sign_off.statement import FILES, may_be_sign_off, statements_in
 from refute.verify.timestamps import find_timestamps
 from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
 
@@ -121,7 +121,7 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 def _sign_offs(folder: Path, copies: Sequence[Path]) -> dict[str, bytes]:
     """Wherever they lie: a withdrawal that somebody filed apart from its verdict is one."""
-    files = {str(path): read_verdict(path) for path in _files(folder, FILES) if path.is_file()}
+    files = {str(path): read_verdict(path) for path in _files(folder, FILES) if may_be_sign_off(path)}
     for copy in copies:
         files |= statements_in(copy, read_verdict(copy))
     return files

@@ -8,7 +8,7 @@ from pathlib import Path
 from refute.attest import SIGNATURE_FILE, ModelManifest, hash_model
 from refute.errors import StaleVerdictError, UnreadableInputError, VerificationError
 from refute.judge.predicate.model import Predicate
-from refute.judge.subject import ModelFacts, disagreement, manifest_of
+from refute.judge.subject import ModelFacts, file_disagreement, manifest_of
 from refute.spec.experiments.evidence_files import RELEASED, STAGED
 from refute.spec.files import parse_release
 
@@ -58,7 +58,7 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
     checks += [f"added since, {_excuse(name, allowed)}: {name}" for name in added]
     signature = path / SIGNATURE_FILE
     if folder and signature.is_file():
-        if fault := disagreement(signature.read_bytes(), found):
+        if fault := file_disagreement(signature, found):
             raise VerificationError(fault, hint="sign the model again", cause="model_signature")
         checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
     return checks

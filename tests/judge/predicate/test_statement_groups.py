@@ -21,6 +21,7 @@ from refute.judge.predicate.consistency import check_consistency
 from refute.judge.predicate.coverage import cover
 from refute.judge.run.folder import EvidenceLine, RunFolder
 from refute.judge.sign import Judged
+from refute.judge.subject import file_disagreement
 from refute.outcome import Outcome, Ruling
 from refute.spec.criteria import parse_spec
 from refute.spec.files import parse_release
@@ -152,6 +153,14 @@ def test_a_package_that_was_not_installed_is_no_origin(
     edit_run(run, lambda content: change(content["facts"]["falsifiers"]["tiny-size"]))
     with pytest.raises(VerificationError, match=message):
         judge_run(run, Operator(key, development=False))
+
+
+def test_a_signature_larger_than_any_is_a_fault(tmp_path: Path) -> None:
+    """Whoever publishes a model may put what they like beside it, and no reader's memory holds a terabyte."""
+    with (tmp_path / "model.sig").open("wb") as sparse:
+        sparse.truncate(1 << 40)
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    assert "has more than" in file_disagreement(tmp_path / "model.sig", hash_model(tmp_path))
 
 
 @pytest.mark.slow

@@ -28,6 +28,9 @@ from refute.verify.verification import Verified
 Decision = Literal["approve", "reject", "withdraw"]
 SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
 FILES = ("sign-off-*.intoto.json", "sign-off-*.sigstore.json")
+MAX_FILES = 256
+# A note of 10,000 characters, escaped and in base64, with certificates and entries of logs around it, fits in.
+MAX_BYTES = 256 * 1024
 _UTC = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 
 
@@ -111,7 +114,22 @@ def statements_in(path: Path, data: bytes) -> dict[str, bytes]:
 
 
 def find_sign_offs(verdict: Path) -> tuple[list[Path], list[str]]:
-    """The sign-off files beside a verdict, by name; and in words what is called like one and is no file."""
+    """The sign-off files beside a verdict, by name; and in words what is called like one and cannot be.
+
+    Raises VerificationError for more files than are read: one of those left out might reject.
+    """
     named = sorted(path for pattern in FILES for path in verdict.parent.glob(pattern))
-    odd = [f"does not count: {path.name!a} is no file" for path in named if not path.is_file()]
-    return [path for path in named if path.is_file()], odd
+    found = [path for path in named if may_be_sign_off(path)]
+    if len(found) > MAX_FILES:
+        raise VerificationError(
+            f"{len(found)} files beside the verdict are called like sign-offs; at most {MAX_FILES} are read",
+            hint="move away those that nobody reviewing this verdict wrote",
+            cause="policy",
+        )
+    odd = [f"does not count: {path.name!a} is no file of at most {MAX_BYTES} bytes" for path in named]
+    return found, [text for path, text in zip(named, odd, strict=True) if path not in found]
+
+
+def may_be_sign_off(path: Path) -> bool:
+    """Whether a file lies there, and is not larger than any sign-off."""
+    return path.is_file() and path.stat().st_size <= MAX_BYTES

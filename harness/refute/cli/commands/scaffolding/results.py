@@ -22,7 +22,7 @@ _SPEC_HEAD = """\
 # yaml-language-server: $schema=schema/spec.schema.json
 spec: SPEC-RESULTS-{id}
 version: 1
-title: Results of {release}
+title: Results of other tools on {names}
 # Bars are yours to move, before a run and never after one. `refute power {spec}` says what each can decide.
 
 criteria:
@@ -95,8 +95,10 @@ def results_section(student: Sequence[Path], baseline: Sequence[Path], base: Pat
 def results_spec(student: Sequence[Path], baseline: Sequence[Path], release: str) -> str:
     """A spec with a criterion or two for each benchmark. Raises as `results_section` does."""
     compared = {found.benchmark for found in map(recognise, baseline)}
-    text = _SPEC_HEAD.format(id=_id(release), release=release, spec=SPEC)
-    for found in _each_once(student):
+    asked = list(_each_once(student))
+    names = ", ".join(found.benchmark for found in asked)
+    text = _SPEC_HEAD.format(id=_id(release), names=names, spec=SPEC)
+    for found in asked:
         words = {"id": _id(found.benchmark), "name": found.benchmark, "items": found.items}
         text += _COMPLETE.format(**words)
         text += _BASELINE.format(**words) if found.benchmark in compared else ""

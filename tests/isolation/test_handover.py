@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,22 @@ def test_what_is_handed_over_stands_nowhere_else() -> None:
     os.close(handed.descriptor)
     assert (done.returncode, "No such option: --no-such-option" in done.stderr) == (2, True), done.stderr
     assert "Usage: refute judge " in done.stderr
+
+
+@pytest.mark.slow
+def test_no_hook_outlives_the_start_of_a_command_that_holds_a_key(tmp_path: Path) -> None:
+    """A sitecustomize on PYTHONPATH waits for the end of the interpreter that it was loaded in; a command that holds no
+    key reaches that end, and every other has replaced its process by then."""
+    hook = "import atexit\natexit.register(print, 'hooked')\n"
+    (tmp_path / "sitecustomize.py").write_text(hook, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    hooked = set()
+    for name in ("export", "publish", "report"):
+        command = [sys.executable, "-m", "refute", name, "--help"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert f"Usage: refute {name} " in done.stdout
+        hooked |= {name} if "hooked" in done.stdout else set()
+    assert hooked == {"report"}
 
 
 def test_a_process_that_is_not_refutes_own_is_left_as_it_is() -> None:

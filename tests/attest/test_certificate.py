@@ -149,6 +149,15 @@ def test_an_authority_vouches_for_the_names_that_it_may(authority: Wanted, *, ho
         key_of(chain, organisation()[0], name=MAIL.value)
 
 
+def test_an_email_is_none_where_it_stands_for_another_kind_of_name() -> None:
+    """Who may certify the emails of one domain could write any other's as a URI, which nothing constrains."""
+    authority = constrained([x509.RFC822Name("example.com")])
+    for name in ("boss@other.example", "job@example.com"):
+        chain = under(authority, names=(x509.UniformResourceIdentifier(name),))
+        with pytest.raises(VerificationError, match="as its email"):
+            key_of(chain, organisation()[0], name=name)
+
+
 @pytest.mark.parametrize("days", [-181, 181])
 def test_a_certificate_counts_while_it_is_valid(days: int) -> None:
     """Neither before nor after."""

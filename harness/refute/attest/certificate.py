@@ -6,6 +6,7 @@ that: a certificate that may sign code, a chain in its order and without others 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ from refute.errors import UsageError, VerificationError
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from cryptography.x509.verification import ClientVerifier, ExtensionPolicy
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # of a URI (RFC 3986, section 3.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +135,13 @@ def _require_path(certificates: Sequence[Certificate], verifier: ClientVerifier,
 
 
 def _require_name(leaf: Certificate, name: str) -> None:
+    """An email as an email, a URI as a URI: who may certify some emails alone may certify any text as a URI."""
     from cryptography.x509 import RFC822Name, SubjectAlternativeName, UniformResourceIdentifier
 
-    names = leaf.extensions.get_extension_for_class(SubjectAlternativeName).value
-    found = [*names.get_values_for_type(RFC822Name), *names.get_values_for_type(UniformResourceIdentifier)]
+    kind, word = (UniformResourceIdentifier, "URI") if _SCHEME.match(name) else (RFC822Name, "email")
+    found = leaf.extensions.get_extension_for_class(SubjectAlternativeName).value.get_values_for_type(kind)
     if name not in found:
-        raise VerificationError(f"the certificate names {', '.join(map(ascii, found)) or 'no email and no URI'}")
+        raise VerificationError(f"the certificate names {', '.join(map(ascii, found)) or 'no'} as its {word}")
 
 
 def _verifier(authorities: Sequence[bytes], moment: datetime) -> ClientVerifier:

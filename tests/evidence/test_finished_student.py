@@ -160,3 +160,16 @@ def test_samples_are_evidence_of_their_own_and_leave_the_greedy_answers_as_they_
     for name in ("humaneval_sampled", "humaneval_replay_sampled"):
         found = told[name].model_dump()["humaneval"]["sampling"]
         assert found == {**drawn, "top_p": 0.95, "seed": 17}
+
+
+def test_a_baseline_is_read_from_its_verdict_and_pinned_by_its_digest(tmp_path: Path) -> None:
+    """Nothing of it is planned without one; the lock holds the digest of the file."""
+    (tmp_path / "v1.json").write_text("{}", encoding="utf-8")
+    named = HEAD | {"evidence": {"mine": "v1.json"}}
+    one = parse_release(json.dumps(named | {"baseline": {"release": "v1", "verdict": "v1.json", "key": "k"}}), "r.json")
+    assert plan_release(one, tmp_path).keys() - plan_release(
+        parse_release(json.dumps(named), "r.json"), tmp_path
+    ).keys() == {"humaneval_previous"}
+    assert input_digests(one, tmp_path)["baseline.verdict"] == input_digests(one, tmp_path)["evidence.mine"]
+    with pytest.raises(SpecError, match="name this release itself"):
+        parse_release(json.dumps(named | {"baseline": {"release": "mine", "verdict": "v1.json", "key": "k"}}), "r.json")

@@ -103,6 +103,17 @@ def test_a_consumer_may_speak_of_the_verdict_or_of_the_model(world: World, about
     assert cited.consumer_payload_sha256 is not None
 
 
+def test_a_baseline_is_required_as_any_other(world: World) -> None:
+    """It is cited where it is a signed GO, and refused where it is not."""
+    path = world.folder / "v2.yaml"
+    for key, refused in (("operator", False), ("stranger", True)):
+        demand = {"release": "tiny", "verdict": str(world.first.path), "key": f"keys/{key}.pub"}
+        path.write_text(V2 + f"baseline: {json.dumps(demand)}\n", encoding="utf-8")
+        assert bool(missing_required(load_release(path))) is refused
+    with pytest.raises(RequiredVerdictError, match="signed by none"):
+        verify_required(load_release(path))
+
+
 def test_a_key_may_be_pinned_by_its_id(world: World) -> None:
     """With the id alone the key is the one beside the verdict; a key with another id is refused."""
     own = key_id((world.folder / "keys/operator.pub").read_bytes())
@@ -209,7 +220,7 @@ def test_check_notes_what_is_missing(world: World, cli: Cli) -> None:
     path.parent.mkdir()
     world.require(verdict="absent.json", key=str(world.folder / "keys/operator.pub")).rename(path)
     shown = json.loads(cli("check", path, "--json").stdout)
-    assert any("requires_verdict: tiny: cannot read the verdict" in note for note in shown["notes"])
+    assert any("a verdict that is required: tiny: cannot read the verdict" in note for note in shown["notes"])
 
 
 RELEASE = (

@@ -136,7 +136,7 @@ def _check_release(
     told = tuple(f"{problem.key}:" for problem in lacking)
     missing = [line for line in missing_inputs(loaded.release, path.parent) if not line.startswith(told)]
     notes = [f"{path}: not on this machine: {line}" for line in missing]
-    notes += [f"{path}: requires_verdict: {line}" for line in missing_required(loaded)]
+    notes += [f"{path}: a verdict that is required: {line}" for line in missing_required(loaded)]
     return problems, notes
 
 

@@ -13,7 +13,7 @@ from refute.evidence.planned.distillation import distillation_experiments, refus
 from refute.evidence.planned.finished import finished_experiments, finished_inputs
 from refute.evidence.planned.humaneval_backend import answers_from_export
 from refute.evidence.planned.publication import Publishing, publication_experiments
-from refute.evidence.planned.results import result_paths, results_experiments
+from refute.evidence.planned.results import baseline_experiments, result_paths, results_experiments
 from refute.evidence.sources import located_corpus, located_folder, located_model
 from refute.evidence.spec_demands import error_shares, sequential_design
 from refute.falsifier.registry import Falsifier
@@ -64,7 +64,7 @@ def plan_release(
             built_in += publication_experiments(Publishing(release.release, release.publication, parts))
     if release.student is not None:
         built_in += finished_experiments(release.student, base, error_shares)
-    built_in += results_experiments(release.results, base)
+    built_in += [*results_experiments(release.results, base), *baseline_experiments(release.baseline, base)]
     asked = release.distillation or release.student
     if release.publication is None and asked is not None and answers_from_export(asked):
         raise UsageError(
@@ -104,6 +104,8 @@ def input_digests(release: Release, base: Path) -> dict[str, str]:
     if release.student is not None:
         found |= finished_inputs(release.student, base)
     found |= {name: located_folder(path).digest() for name, path in result_paths(release.results, base).items()}
+    if release.baseline is not None:
+        found["baseline.verdict"] = located_folder(base / Path(release.baseline.verdict).expanduser()).digest()
     if release.publication is not None:
         licence = base / Path(release.publication.licence_file).expanduser()
         found["publication.licence_file"] = located_folder(licence).digest()

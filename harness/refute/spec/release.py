@@ -354,7 +354,7 @@ Page = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*\.md|(LICENSE|
 
 class Release(Closed):
     """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read, `results` what
-    other tools have measured, by benchmark.
+    other tools have measured, `baseline` the verdict with whose student this one is compared.
 
     `valid_days`: how long after it was made a verdict may be relied upon. `may_be_added`: pages that may be laid beside
     the subject's files at publication, and leave it the model that was judged.
@@ -374,6 +374,12 @@ class Release(Closed):
     results: dict[Benchmark, BenchmarkResults] = Field(default={})
     publication: Publication | None = None
     requires_verdict: tuple[RequiredVerdict, ...] = ()
+    baseline: RequiredVerdict | None = None
+
+    @property
+    def demanded_verdicts(self) -> tuple[RequiredVerdict, ...]:
+        """On whatever must have been judged GO before."""
+        return self.requires_verdict if self.baseline is None else (*self.requires_verdict, self.baseline)
 
     @model_validator(mode="after")
     def _something_to_judge(self) -> Self:
@@ -388,7 +394,7 @@ class Release(Closed):
         for name, path in self.evidence.items():
             if PurePosixPath(path).is_absolute():
                 raise ValueError(f"evidence.{name}: {path!r} must be relative to the release file")
-        demanded = [each.release for each in self.requires_verdict]
+        demanded = [each.release for each in self.demanded_verdicts]
         if self.release in demanded or len(set(demanded)) != len(demanded):
-            raise ValueError("requires_verdict names this release itself, or another one twice")
+            raise ValueError("requires_verdict and baseline name this release itself, or another one twice")
         return self

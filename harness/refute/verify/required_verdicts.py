@@ -1,4 +1,4 @@
-"""`requires_verdict` of a release: other releases that must have been judged GO, and used by somebody else, first.
+"""`requires_verdict` and `baseline`: other releases that must have been judged GO, and used by somebody else, first.
 
 Checked by digest and key before the first experiment, and again before the judge signs; what was found is cited in the
 signed verdict.
@@ -47,7 +47,7 @@ def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tu
         listing = "".join(f"\n  - {fault}" for fault in faults)
         raise RequiredVerdictError(
             f"release {release.release.release!r} may not begin; of the verdicts that it requires:{listing}",
-            hint="have those releases judged first, or correct `requires_verdict` in the release file",
+            hint="have those releases judged first, or correct `requires_verdict` or `baseline` in the release file",
         )
     return tuple(cited)
 
@@ -65,7 +65,7 @@ def miscited(run: RunFile, copies: Sequence[Path] | None = None) -> tuple[str, .
     that cannot be read, VerificationError for a start that is no time.
     """
     release = parse_release(run.release.text, run.release.name)
-    if not release.requires_verdict:
+    if not release.demanded_verdicts:
         return ()
     path = own_copy(run.release.sha256, copies or ()) or run.release_file
     loaded = LoadedRelease(release, path, run.release.sha256, run.release.text)
@@ -82,7 +82,7 @@ def _verify_all(release: LoadedRelease, at: datetime | None) -> tuple[list[Cited
     """What is as it is required, and a fault for each that is not, in the order of the demands."""
     cited: list[CitedVerdict] = []
     faults: list[str] = []
-    for demand in release.release.requires_verdict:
+    for demand in release.release.demanded_verdicts:
         try:
             cited.append(_verify(demand, release, at))
         except RefuteError as error:

@@ -1,4 +1,4 @@
-"""The plan of results that other tools have measured: one experiment reads all of them."""
+"""The plan of what others have found: results of other tools, and the verdict on the release before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from refute.evidence.experiment import Experiment, Locate
 from refute.evidence.sources import located_folder
-from refute.spec.experiments.evidence_files import RESULTS_OF_OTHERS
-from refute.spec.experiments.results import ResultPlace, ResultsConfig
-from refute.spec.results import BenchmarkResults
+from refute.spec.experiments.evidence_files import HUMANEVAL_PREVIOUS, RESULTS_OF_OTHERS
+from refute.spec.experiments.results import BaselineConfig, ResultPlace, ResultsConfig
+from refute.spec.results import BenchmarkResults, RequiredVerdict
 
 Results = Mapping[str, BenchmarkResults]
 
@@ -24,6 +24,21 @@ def results_experiments(results: Results, base: Path) -> Iterator[Experiment]:
             "refute.engines.results.experiment:read_results",
             partial(_configuration, results, base),
         )
+
+
+def baseline_experiments(baseline: RequiredVerdict | None, base: Path) -> Iterator[Experiment]:
+    """The experiment that reads the signed verdict of the release before; none where none is named."""
+    if baseline is not None:
+        yield Experiment(
+            HUMANEVAL_PREVIOUS,
+            f"read what the verdict on {baseline.release} says of its student",
+            "refute.engines.results.baseline:read_baseline",
+            partial(_before, baseline, base),
+        )
+
+
+def _before(baseline: RequiredVerdict, base: Path, at: Locate) -> BaselineConfig:
+    return BaselineConfig(release=baseline.release, path=at(located_folder(base / Path(baseline.verdict).expanduser())))
 
 
 def result_paths(results: Results, base: Path) -> dict[str, Path]:

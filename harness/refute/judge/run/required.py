@@ -10,12 +10,12 @@ from refute.spec.results import RequiredVerdict
 
 
 def unmet(release: Release, cited: Sequence[CitedVerdict], signer: str) -> tuple[str, ...]:
-    """A sentence for every demand of `requires_verdict` that no citation answers, in the order of the demands, and for
-    every citation that nobody demanded.
+    """A sentence for every demand of `requires_verdict` and `baseline` that no citation answers, in their order, and
+    for every citation that nobody demanded.
 
     `signer` is the id of the key that signs this run's own verdict: it cannot speak for an independent consumer.
     """
-    demanded = [each.release for each in release.requires_verdict]
+    demanded = [each.release for each in release.demanded_verdicts]
     strange = (each.release for each in cited if each.release not in demanded)
     return (
         *_unmet(release, {each.release: each for each in cited}, signer),
@@ -24,7 +24,7 @@ def unmet(release: Release, cited: Sequence[CitedVerdict], signer: str) -> tuple
 
 
 def _unmet(release: Release, cited: dict[str, CitedVerdict], signer: str) -> Iterator[str]:
-    for demand in release.requires_verdict:
+    for demand in release.demanded_verdicts:
         found = cited.get(demand.release)
         if found is not None and found.consumer_key_id == signer:
             yield f"the consumer's attestation for {demand.release} was signed by the key that signs this verdict"

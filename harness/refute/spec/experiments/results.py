@@ -20,6 +20,13 @@ class ResultPlace(Closed):
     run: str | None
 
 
+class BaselineConfig(Closed):
+    """What enters `read_baseline`: the release, and where its signed verdict was found."""
+
+    release: str
+    path: str
+
+
 class ResultsConfig(Closed):
     """What enters `read_results`."""
 

@@ -186,6 +186,17 @@ class SampledSummary(EvaluationSummary):
     pass_at_k: dict[str, float]
 
 
+class PreviousSummary(EvidenceModel):
+    """Of the student of an earlier release, by its signed verdict, whose payload has this digest: how it was asked."""
+
+    release: str
+    payload_sha256: Sha256
+    judged_at: str
+    protocol: str
+    system_prompt: str | None
+    problems_sha256: Sha256
+
+
 class SequentialSummary(Scored):
     """Problems were put until a sequential test had decided, at most `problems_at_most`."""
 

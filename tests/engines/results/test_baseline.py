@@ -16,12 +16,23 @@ from refute.engines.results.baseline import read_baseline
 from refute.errors import ExperimentError, VerificationError
 from refute.falsifier.context import Context
 from refute.job import Job
-from refute.judge.predicate.exhibits import Exhibits, Grid
+from refute.judge.predicate.exhibits import Exhibits, Fact, Grid, Section
 from refute.judge.predicate.inputs import EvaluationInput, Inputs, SamplerInput
-from refute.spec.experiments.evidence_files import PREVIOUS_SUMMARY, RESULTS
+from refute.spec.experiments.evidence_files import BASELINE, PREVIOUS_SUMMARY, RESULTS
 
 TASKS = tuple(f"HumanEval/{n}" for n in range(164))
 GREEDY = SamplerInput(method="argmax", temperature=0.0, n=1, repetition_penalty=1.0)
+
+
+SCORER = Section(
+    number=5,
+    title="Quality checks: HumanEval",
+    state="measured",
+    facts=(
+        Fact(label="Solved by student", value="60 of 164"),
+        Fact(label="Solved by the student of v0, judged 2026-10-01", value="58 of 164"),
+    ),
+)
 
 
 def _said(ruling: str = "GO", *, grids: tuple[str, ...] = ("teacher", "student")) -> dict[str, Any]:
@@ -37,7 +48,7 @@ def _said(ruling: str = "GO", *, grids: tuple[str, ...] = ("teacher", "student")
         "release": {"id": "v1"},
         "evaluated_at": "2026-11-30T00:00:00Z",
         "inputs": Inputs(evaluations={"humaneval_student": asked}).model_dump(mode="json"),
-        "exhibits": Exhibits(grids=tuple(rows)).model_dump(mode="json"),
+        "exhibits": Exhibits(grids=tuple(rows), sections=(SCORER,)).model_dump(mode="json"),
     }
 
 
@@ -64,7 +75,12 @@ def test_an_earlier_students_outcomes_are_what_the_falsifier_compares_with(
     comparison."""
     before = read(_said())
     assert [row.passed for row in RESULTS.read(before.out, "previous")].count(True) == 60
-    assert PREVIOUS_SUMMARY.read(before.out, "previous").release == "v1"
+    baseline = BASELINE.read(before.out, "previous")
+    assert baseline.release == "v1"
+    assert [(each.label, each.value) for each in baseline.trend] == [
+        ("Solved by the student of v0, judged 2026-10-01", "58 of 164"),
+        ("Solved by the student of v1, judged 2026-11-30", "60 of 164"),
+    ], "what the report shows, and the one after it carries on"
     rows, told = read_rows(before.out / RESULTS.name), (before.out / PREVIOUS_SUMMARY.name).read_text(encoding="utf-8")
     previous = evidence(tmp_path, "humaneval_previous", {"results.jsonl": rows, "summary.json": json.loads(told)})
 

@@ -1,4 +1,4 @@
-"""What a report says of exports: from evidence, or that there is none."""
+"""What a report says of exports, of samples and of the releases before: from evidence, or that there is none."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PATHS = [{**WAY, "path": "refute", "failed": None}, {**WAY, "path": "llama.cpp F
 USAGE = {"paths": PATHS, "snippets": [], "not_run": {}}
 
 
-def exports_of(folder: Path, files: dict[str, tuple[str, object]]) -> Section:
-    """Section 4, where the evidence of a name holds a file."""
+def section_of(folder: Path, number: int, files: dict[str, tuple[str, object]]) -> Section:
+    """The section of that number, where the evidence of a name holds a file."""
     lines = {}
     for name, (file, content) in files.items():
         (folder / name).mkdir()
         (folder / name / file).write_text(json.dumps(content), encoding="utf-8")
         lines[name] = EvidenceLine(name=name, digest="d" * 64, folder=str(folder / name), files={file: "e" * 64})
-    return exhibits(lines, ()).sections[3]
+    return exhibits(lines, ()).sections[number - 1]
 
 
 def test_exports_are_shown_by_what_was_measured_of_them(tmp_path: Path) -> None:
     """How far the converted file is from the folder, and which ways of using the release worked."""
-    found = exports_of(tmp_path, {"converted": ("conversion.json", CONVERSION), "used": ("usage.json", USAGE)})
+    found = section_of(tmp_path, 4, {"converted": ("conversion.json", CONVERSION), "used": ("usage.json", USAGE)})
     assert (found.title, found.state) == ("Exports", "measured")
     assert {fact.label: fact.value for fact in found.facts} == {
         "Mean KL, nat: F16 in llama.cpp against the folder, 2 positions": "2e-06",
@@ -39,5 +39,44 @@ def test_exports_are_shown_by_what_was_measured_of_them(tmp_path: Path) -> None:
 
 def test_a_release_that_publishes_nothing_says_so(tmp_path: Path) -> None:
     """And not that there is nothing to export with."""
-    found = exports_of(tmp_path, {})
+    found = section_of(tmp_path, 4, {})
     assert (found.state, found.note) == ("not_run", "the release publishes nothing, so no file was exported")
+
+
+def test_samples_and_the_releases_before_are_shown_beside_the_scores(tmp_path: Path) -> None:
+    """How samples were drawn and what they came to; the trend, as the verdict before has handed it on."""
+    sampler = {"method": "top_p", "temperature": 0.2, "n": 8, "repetition_penalty": 1.0, "top_p": 0.95, "seed": 17}
+    numbers = dict.fromkeys(
+        ("max_new_tokens", "batch_size", "truncated", "generated_tokens", "errors", "passed", "timeouts_retried"), 1
+    )
+    shares = dict.fromkeys(
+        ("tokens_per_s", "allowed_error_share", "timeout_s", "pass_at_1", "wall_s", "slowest_program_s"), 0.5
+    )
+    words = dict.fromkeys(("protocol", "extraction", "sampler_reported_by", "samples_depend_on", "isolation"), "x")
+    summary = {
+        **numbers,
+        **shares,
+        **words,
+        **{name: {} for name in ("stops", "format_faults", "endings", "outcomes")},
+        **dict.fromkeys(("template_sha256", "system_prompt")),
+        "stop_sequences": [],
+        "backend": {"kind": "transformers"},
+        "effective_sampler": sampler,
+        "repeated": {"samples": 1, "identical": 1},
+        "problems": 164,
+        "problems_sha256": "a" * 64,
+        "samples": 8,
+        "pass_at_k": {"1": 0.5, "8": 0.75},
+    }
+    trend = [{"label": "Solved by the student of v1, judged 2026-11-30", "value": "60 of 164"}]
+    baseline = {"release": "v1", "payload_sha256": "b" * 64, "trend": trend}
+    found = section_of(
+        tmp_path,
+        5,
+        {"humaneval_sampled": ("summary.json", summary), "humaneval_previous": ("baseline.json", baseline)},
+    )
+    assert {fact.label: fact.value for fact in found.facts} == {
+        "Samples of student, drawn": "8 a problem, at temperature 0.2, top-p 0.95, by seed 17",
+        "Samples of student, unbiased": "pass@1 50.0 %, pass@8 75.0 %",
+        "Solved by the student of v1, judged 2026-11-30": "60 of 164",
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,21 @@ from refute.attest import PAYLOAD_TYPE, peek_envelope, read_statement
 from refute.disk import read_regular, write_whole
 from refute.errors import ExperimentError
 from refute.job import Job
-from refute.spec.experiments.evidence.humaneval import PreviousSummary, Result
-from refute.spec.experiments.evidence_files import HUMANEVAL_STUDENT, PREVIOUS_SUMMARY, RESULTS
+from refute.spec.experiments.evidence.humaneval import Baseline, EarlierRelease, PreviousSummary, Result
+from refute.spec.experiments.evidence_files import BASELINE, HUMANEVAL_STUDENT, PREVIOUS_SUMMARY, RESULTS
 from refute.spec.experiments.parsing import parse_config
 from refute.spec.experiments.results import BaselineConfig
 
 # What the verdict calls the row of the student's outcomes.
 _STUDENT = "student"
+# How a report begins what it says of an earlier release: the verdict on that one says it of those before.
+_TREND = "Solved by the student of "
 _HINT = "name the signed verdict, verdict.intoto.json, of a release whose student answered HumanEval"
 
 
 def read_baseline(job: Job) -> None:
-    """Write results.jsonl, an outcome a problem, and summary.json: how that student was asked, and by which verdict.
+    """Write results.jsonl, an outcome a problem; summary.json, how that student was asked; and baseline.json, by which
+    verdict, and what it and those that it was compared with came to.
 
     Raises VerificationError for what is no signed verdict, ExperimentError for one that is not GO, is about another
     release, or holds no outcome of a student.
@@ -39,15 +42,17 @@ def read_baseline(job: Job) -> None:
     payload, _ = peek_envelope(read_regular(path))
     predicate: Mapping[str, Any] = read_statement(PAYLOAD_TYPE, payload).predicate
     try:
-        rows, summary = _rows(predicate), _summary(predicate, hashlib.sha256(payload).hexdigest())
+        rows, summary = _rows(predicate), _summary(predicate)
+        baseline = _baseline(predicate, hashlib.sha256(payload).hexdigest(), rows)
         ruling = predicate["verdict"]["ruling"]
     except (LookupError, TypeError, ValueError) as error:
         raise ExperimentError(f"{path.name} says nothing of a student: {error!r}", hint=_HINT) from error
-    if (ruling, summary.release) != ("GO", config.release):
-        raise ExperimentError(f"{path.name} is {ruling} on {summary.release}, expected GO on {config.release}")
+    if (ruling, baseline.release) != ("GO", config.release):
+        raise ExperimentError(f"{path.name} is {ruling} on {baseline.release}, expected GO on {config.release}")
     text = "".join(f"{json.dumps(row.as_json())}\n" for row in rows)
     write_whole(job.out / RESULTS.name, text.encode("ascii"))
     PREVIOUS_SUMMARY.write(job.out, summary)
+    BASELINE.write(job.out, baseline)
 
 
 def _rows(predicate: Mapping[str, Any]) -> list[Result]:
@@ -56,12 +61,19 @@ def _rows(predicate: Mapping[str, Any]) -> list[Result]:
     return [Result(task_id=task, passed=found == "passed", outcome=found, detail="") for task, found in pairs]
 
 
-def _summary(predicate: Mapping[str, Any], digest: str) -> PreviousSummary:
+def _baseline(predicate: Mapping[str, Any], digest: str, rows: Sequence[Result]) -> Baseline:
+    release, day = predicate["release"]["id"], predicate["evaluated_at"][:10]
+    facts = [fact for section in predicate["exhibits"]["sections"] for fact in section["facts"]]
+    before = [EarlierRelease(**fact) for fact in facts if fact["label"].startswith(_TREND)]
+    own = EarlierRelease(
+        label=f"{_TREND}{release}, judged {day}", value=f"{sum(row.passed for row in rows)} of {len(rows)}"
+    )
+    return Baseline(release=release, payload_sha256=digest, trend=(*before, own))
+
+
+def _summary(predicate: Mapping[str, Any]) -> PreviousSummary:
     asked = predicate["inputs"]["evaluations"][HUMANEVAL_STUDENT]
     return PreviousSummary(
-        release=predicate["release"]["id"],
-        payload_sha256=digest,
-        judged_at=predicate["evaluated_at"],
         protocol=asked["protocol"],
         system_prompt=asked["system_prompt"],
         problems_sha256=asked["problems_sha256"],

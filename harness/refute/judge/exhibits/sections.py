@@ -11,12 +11,14 @@ from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
 from refute.spec.experiments.evidence.humaneval import BackendFacts, SampledSummary, Scored
 from refute.spec.experiments.evidence_files import (
+    BASELINE,
     CONVERSION,
     CONVERTED,
     DRILL,
     DRILL_SUMMARY,
     EVALUATION_SUMMARY,
     GREEDY_SAMPLE,
+    HUMANEVAL_PREVIOUS,
     HUMANEVAL_SAMPLED,
     HUMANEVAL_SEQUENTIAL,
     HUMANEVAL_STUDENT,
@@ -156,6 +158,8 @@ def _scorer(lines: Lines) -> Section:
             facts += _without_verdict(label, summary)
     if sampled := read_object(lines, HUMANEVAL_SAMPLED, SAMPLED_SUMMARY):
         facts += _pass_at_k(sampled)
+    if baseline := read_object(lines, HUMANEVAL_PREVIOUS, BASELINE):
+        facts += tuple(Fact(label=each.label, value=each.value) for each in baseline.trend)
     return _measured(5, "Quality checks: HumanEval", facts, "no HumanEval run finished")
 
 

@@ -187,14 +187,26 @@ class SampledSummary(EvaluationSummary):
 
 
 class PreviousSummary(EvidenceModel):
-    """Of the student of an earlier release, by its signed verdict, whose payload has this digest: how it was asked."""
+    """How the student of an earlier release was asked."""
 
-    release: str
-    payload_sha256: Sha256
-    judged_at: str
     protocol: str
     system_prompt: str | None
     problems_sha256: Sha256
+
+
+class EarlierRelease(EvidenceModel):
+    """What a report says of one release before, such as `Solved by the student of v1, judged 2026-11-30`."""
+
+    label: str
+    value: str
+
+
+class Baseline(EvidenceModel):
+    """The earlier release by its signed verdict, whose payload has this digest; `trend`: it, behind those before it."""
+
+    release: str
+    payload_sha256: Sha256
+    trend: Several[EarlierRelease]
 
 
 class SequentialSummary(Scored):

@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import cycle
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from builtin_uses import REGISTRY, USES
 from refute.check.controls.trials import ControlTrial, NoRun, State, try_use
+from refute.falsifier.registry import Falsifier
 from refute.outcome import Outcome, Record, RunClass
 from refute.spec.bars.decide import control_faults
 from refute.spec.criteria import FalsifierUse
@@ -58,7 +60,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of folders of its own, as `t
 
 @pytest.fixture(autouse=True)
 def benches_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty thousand benches are thrown away here as soon as they were looked at: no disk need know."""
+    """Thousands of benches are thrown away here as soon as they were looked at: no disk need know."""
     if os.access(MEMORY, os.W_OK):
         monkeypatch.setattr(tempfile, "tempdir", str(MEMORY))
 
@@ -105,18 +107,29 @@ def record_of(use: FalsifierUse, trials: list[ControlTrial]) -> Record:
     return Record("S", "AC-A", use.id, use.uses or "", Outcome.CORROBORATED, "", RunClass.FULL, real, controls)
 
 
+def shown(name: str, number: int) -> Falsifier:
+    """The falsifier as the use of this number tries it: what cannot be read at all, whatever the bars, in one of four.
+
+    No bar judges it; but it is made of evidence that suits them.
+    """
+    whole = REGISTRY[name]
+    judged = tuple(control for control in whole.controls if control.expected is not Outcome.ERROR)
+    return whole if number % 4 == 0 else replace(whole, controls=judged)
+
+
 @pytest.mark.parametrize("names", FAMILIES, ids=[names[0] for names in FAMILIES])
-def test_controls_move_with_two_hundred_random_bars(names: tuple[str, ...]) -> None:
+def test_controls_move_with_a_hundred_random_bars(names: tuple[str, ...]) -> None:
     """Every control behaves, and every bar is shown able to fail; or a control names the bar that cannot be tested.
 
-    Of four counts of faults nearly all bars are nonsense together: then on, until some are not.
+    Of four counts of faults nearly all bars are nonsense together: then on, until some are not. They are the same bars
+    in every run, so that a hundred more would say the same again.
     """
     behaved, tried = 0, 0
-    for name, use in random_uses(names, 800):
-        if behaved and tried >= 200:
+    for number, (name, use) in enumerate(random_uses(names, 800)):
+        if behaved and tried >= 100:
             break
         tried += len(use.thresholds)
-        trials = try_use(REGISTRY[name], use, NoRun(), apart=False)
+        trials = try_use(shown(name, number), use, NoRun(), apart=False)
         wrong = [trial.result for trial in trials if trial.state is State.MISBEHAVED and trial.result is not None]
         bars = {measurement: text.holds_if for measurement, text in use.thresholds.items()}
         for result in wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
@@ -20,48 +21,48 @@ from refute_falsifiers.results._items import (
 )
 
 _ITEMS = 400
-Pair = tuple[list[float | None], list[float | None]]
+# How many items a student gains and loses, and how many of its last answers have no score.
+Change = tuple[int, int, int]
 
 
-def _pair(gained: int, lost: int, errors: int = 0) -> Pair:
-    """Of four hundred items the baseline solves half; the student solves so many others, and loses so many.
-
-    What is gained and lost is spread over the items, and `errors` of the student's last answers have no score.
-    """
+def _pair(change: Change) -> tuple[list[float | None], list[float]]:
+    """Of four hundred items the baseline solves half; the student's changes against it are spread over the items."""
+    gained, lost, errors = change
     old = [float(n % 2) for n in range(_ITEMS)]
     new = list(old)
     for kind, count in ((0, gained), (1, lost)):
-        places = [n for n in range(_ITEMS) if n % 2 == kind]
+        places = range(kind, _ITEMS, 2)
         for place in (places[n * len(places) // max(count, 1)] for n in range(count)):
             new[place] = 1.0 - new[place]
-    return [*new[: _ITEMS - errors], *[None] * errors], [*old]
+    return [*new[: _ITEMS - errors], *[None] * errors], old
 
 
 _CHANGES = ((4, 4), (0, 0), (40, 0), (200, 0), (0, 40), (0, 200), *((n, 0) for n in range(2, 200, 6)))
 _OTHERS = tuple((0, n) for n in range(2, 200, 6))
 
 
-def _differ(pair: Pair, documents: list[str] | None = None) -> Iterator[Measurement]:
-    readings = [[lost if each is None else each for each in pair[0]] for lost in (0.0, 1.0)]
-    old = [each or 0.0 for each in pair[1]]
-    value, interval = spanning(*(difference(new, old, documents) for new in readings))
-    yield Measurement("difference", value, "points", n=len(old), interval=interval)
-    first, second = (stats.relative_change(new, old) for new in readings)
-    value, interval = spanning(first, second)
-    yield Measurement("relative_change", value, "%", n=len(old), interval=interval)
+@cache
+def _measured(change: Change, clustered: bool) -> tuple[Measurement, ...]:
+    """What is measured of a change: the same for all controls, whose bars alone differ."""
+    scores, old = _pair(change)
+    documents = [str(n // 4) for n in range(_ITEMS)] if clustered else None
+    readings = [[lost if each is None else each for each in scores] for lost in (0.0, 1.0)]
+    points, points_interval = spanning(*(difference(new, old, documents) for new in readings))
+    share, share_interval = spanning(*(stats.relative_change(new, old) for new in readings))
+    return (
+        Measurement("difference", points, "points", n=_ITEMS, interval=points_interval),
+        Measurement("relative_change", share, "%", n=_ITEMS, interval=share_interval),
+    )
 
 
 def _put_pair(
     bench: Bench, *, errors: int = 0, failing: Sequence[str] = (), unsure: Sequence[str] = (), **changes: Any
 ) -> tuple[list[Row], list[Row]]:
     """A student and a baseline whose difference is on the side of the bar that is wanted."""
-    documents = [str(n // 4) for n in range(_ITEMS)] if "cluster" in bench.parameters else None
-
-    def measured(pair: Pair) -> Iterator[Measurement]:
-        return _differ(pair, documents)
-
-    candidates = [_pair(gained, lost, errors) for gained, lost in (*_CHANGES, *_OTHERS)]
-    new, old = bench.choose(candidates, measured, failing=failing, unsure=unsure)
+    clustered = "cluster" in bench.parameters
+    candidates = [(gained, lost, errors) for gained, lost in (*_CHANGES, *_OTHERS)]
+    change = bench.choose(candidates, lambda each: _measured(each, clustered), failing=failing, unsure=unsure)
+    new, old = _pair(change)
     rows = rows_of(new), rows_of(old, side="baseline")
     put(bench, [*rows[0], *rows[1]], run_of(**changes), run_of(side="baseline"))
     return rows

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable
 from refute_falsifiers.results._figures import Figure, by_category, share, spanning, worst
@@ -11,7 +12,6 @@ from refute_falsifiers.results._items import NEED, PARAMETERS, allowed_errors, p
 _ITEMS = 400
 _SOLVED = (200, 400, 0, *range(20, 400, 20))
 Scores = list[float | None]
-Measure = Callable[[Scores], Iterator[Measurement]]
 
 
 def _passes(solved: int, lost: int = 0) -> Scores:
@@ -26,26 +26,19 @@ def _readings(scores: Scores) -> tuple[list[float], list[float]]:
     return low, high
 
 
-def _share_of(scores: Scores) -> Iterator[Measurement]:
-    value, interval = spanning(*map(share, _readings(scores)))
-    yield Measurement("share", value, "%", n=len(scores), interval=interval)
-
-
-def _clustered(scores: Scores) -> Iterator[Measurement]:
-    documents = [str(n // 4) for n in range(len(scores))]
-    value, interval = spanning(*(share(each, documents) for each in _readings(scores)))
-    yield Measurement("share", value, "%", n=len(scores), interval=interval)
-
-
-def _measure(bench: Bench) -> Measure:
-    return _clustered if "cluster" in bench.parameters else _share_of
+@cache
+def _shares(solved: int, lost: int, clustered: bool) -> tuple[Measurement, ...]:
+    """What is measured of so many solved: the same for all controls, whose bars alone differ."""
+    documents = [str(n // 4) for n in range(_ITEMS)] if clustered else None
+    value, interval = spanning(*(share(each, documents) for each in _readings(_passes(solved, lost))))
+    return (Measurement("share", value, "%", n=_ITEMS, interval=interval),)
 
 
 def _scored(bench: Bench, *, lost: int = 0, failing: Sequence[str] = (), unsure: Sequence[str] = ()) -> None:
     """Rows whose share is on the side of its bar that is wanted."""
-    candidates = [_passes(solved, lost) for solved in _SOLVED]
-    scores = bench.choose(candidates, _measure(bench), failing=failing, unsure=unsure)
-    put(bench, rows_of(scores), run_of())
+    clustered = "cluster" in bench.parameters
+    solved = bench.choose(_SOLVED, lambda each: _shares(each, lost, clustered), failing=failing, unsure=unsure)
+    put(bench, rows_of(_passes(solved, lost)), run_of())
 
 
 def enough_solved(bench: Bench) -> None:
@@ -130,22 +123,25 @@ def _worst(found: Mapping[str, Sequence[float]]) -> Figure:
     return worst(lambda name, level: share(found[name], level=level), list(found))
 
 
-def _sliced(scores: Scores) -> Iterator[Measurement]:
-    categories = ["even" if n % 2 == 0 else "odd" for n in range(len(scores))]
-    low, high = (by_category({str(n): value for n, value in enumerate(each)}, categories) for each in _readings(scores))
+def _by_turns(solved: int, odd: int) -> Scores:
+    """Of the even items a share, and of the odd ones `odd` in a hundred of as many."""
+    even, weak = (_passes(share_of)[: _ITEMS // 2] for share_of in (solved, solved * odd // 100))
+    return [(even if n % 2 == 0 else weak)[n // 2] for n in range(_ITEMS)]
+
+
+@cache
+def _slices(solved: int, odd: int) -> tuple[Measurement, ...]:
+    categories = ["even" if n % 2 == 0 else "odd" for n in range(_ITEMS)]
+    readings = _readings(_by_turns(solved, odd))
+    low, high = (by_category({str(n): value for n, value in enumerate(each)}, categories) for each in readings)
     value, interval = spanning(_worst(low), _worst(high))
-    yield Measurement("worst_share", value, "%", n=len(scores), interval=interval)
+    return (Measurement("worst_share", value, "%", n=_ITEMS, interval=interval),)
 
 
 def _put_sliced(bench: Bench, *, odd: int = 100, failing: Sequence[str] = (), unsure: Sequence[str] = ()) -> None:
-    """Even items at some share, and of the odd ones `odd` in a hundred of as many."""
-
-    def rows(solved: int) -> Scores:
-        even, weak = (_passes(share_of)[: _ITEMS // 2] for share_of in (solved, solved * odd // 100))
-        return [(even if n % 2 == 0 else weak)[n // 2] for n in range(_ITEMS)]
-
-    scores = bench.choose([rows(solved) for solved in _SOLVED], _sliced, failing=failing, unsure=unsure)
-    put(bench, rows_of(scores), run_of())
+    """Both categories solved alike, or the odd one less, on the side of the bar that is wanted."""
+    solved = bench.choose(_SOLVED, lambda each: _slices(each, odd), failing=failing, unsure=unsure)
+    put(bench, rows_of(_by_turns(solved, odd)), run_of())
 
 
 def every_category_solved(bench: Bench) -> None:

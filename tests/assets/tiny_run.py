@@ -6,9 +6,10 @@ import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,10 +60,38 @@ def silence() -> Watcher:
     return Silence()
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], RunFolder]:
+    """made_once(spec, right): such a run, made when it is asked for first, to make copies of."""
+
+    @cache
+    def make(spec: str, right: int) -> RunFolder:
+        return tiny_run(tmp_path_factory.mktemp("run"), Silence(), spec=spec, right=right)
+
+    return make
+
+
 @pytest.fixture
-def make_run(tmp_path: Path, silence: Watcher) -> Callable[..., RunFolder]:
+def make_run(tmp_path: Path, silence: Watcher, made_once: Callable[[str, int], RunFolder]) -> Callable[..., RunFolder]:
     """make_run(spec=…, release=…, right=95, …): a run, not judged yet, over the store `tmp_path / "store"`."""
-    return partial(tiny_run, tmp_path, silence)
+
+    def make(*, spec: str = SPEC, right: int = 95, **more: Any) -> RunFolder:
+        if more or (tmp_path / "runs").exists():
+            return tiny_run(tmp_path, silence, spec=spec, right=right, **more)
+        return RunFolder(copy_run(made_once(spec, right).path, tmp_path))
+
+    return make
+
+
+def copy_run(run: Path, to: Path) -> Path:
+    """The run that lies in ROOT/runs/, and all of ROOT, below `to`; what names ROOT in it names `to`."""
+    root = run.parents[1]
+    shutil.copytree(root, to, symlinks=True, dirs_exist_ok=True)
+    folder = to / run.relative_to(root)
+    for name in ("run.json", "evidence.jsonl"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace(str(root), str(to)), encoding="utf-8")
+    return folder
 
 
 def tiny_run(
@@ -126,11 +155,7 @@ class JudgedOnce:
 
     def copy(self, to: Path) -> Judged:
         """The same below `to`: it can be judged again, tampered with, and thrown away."""
-        shutil.copytree(self.root, to, symlinks=True, dirs_exist_ok=True)
-        folder = to / self.judged.path.parent.relative_to(self.root)
-        for name in ("run.json", "evidence.jsonl"):
-            text = (folder / name).read_text(encoding="utf-8")
-            (folder / name).write_text(text.replace(str(self.root), str(to)), encoding="utf-8")
+        folder = copy_run(self.judged.path.parent, to)
         return replace(self.judged, files=replace(self.judged.files, folder=folder))
 
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from refute.attest import generate_key, load_private_key
-from refute.judge.judge_run import Operator, judge_run
 from refute.judge.predicate.model import Predicate
 from refute.report import REPORTS, markdown_within, one_line
 from refute.report.step_summary import LIMIT_BYTES, VARIABLE, append_step_summary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from refute.judge.run.folder import RunFolder
+from tiny_run import JudgedOnce
 
 PAYLOAD = "1" * 64
 
 
 @pytest.fixture
-def predicate(make_run: Callable[..., RunFolder], tmp_path: Path) -> Predicate:
+def predicate(honest_go: JudgedOnce) -> Predicate:
     """A verdict whose Markdown is almost as long as it may be, in characters of four bytes."""
-    key = load_private_key(generate_key(tmp_path / "keys", "judge").private)
-    found = judge_run(make_run(), Operator(key, development=False)).predicate
+    found = honest_go.judged.predicate
     verdict = replace(found.verdict, reasons=tuple("\U0001f600" * 390 + str(number) for number in range(20)))
     faults = tuple("\U0001f600" * 390 + str(number) for number in range(60))
     return found.model_copy(update={"verdict": verdict, "record_faults": faults})

@@ -231,9 +231,8 @@ RELEASE = (
 )
 
 
-def judged_with(world: World, make_run: MakeRun, **changes: object) -> Judged:
-    """A run of a release with that demand whose run.json cites a verdict, with changes to the citation."""
-    run = make_run(release=RELEASE)
+def judged_with(world: World, run: RunFolder, **changes: object) -> Judged:
+    """A run of RELEASE, judged with a run.json that cites a verdict, with changes to the citation."""
     content = json.loads((run.path / "run.json").read_bytes())
     content["release"]["id"] = "next"
     cited = {"release": "tiny", "payload_sha256": "1" * 64, "subject_sha256": "2" * 64, "key_id": "3" * 64}
@@ -247,7 +246,8 @@ def judged_with(world: World, make_run: MakeRun, **changes: object) -> Judged:
 def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
     """With it GO, without it, of another release, or with the operator as the consumer NO-GO; a verifier agrees."""
     own = key_id((world.folder / "keys/operator.pub").read_bytes())
-    assert judged_with(world, make_run).predicate.verdict.ruling == "GO"
+    run = make_run(release=RELEASE)
+    assert judged_with(world, run).predicate.verdict.ruling == "GO"
     for changes, reason in (
         ({"cite": False}, "the run cites none"),
         ({"release": "other"}, "the run cites none"),
@@ -259,7 +259,7 @@ def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
         ({"consumer_key_id": own}, "signed by the key that signs this verdict"),
         ({"consumer_key_id": "3" * 64}, "signed by the key of the verdict itself"),
     ):
-        verdict = judged_with(world, make_run, **changes).predicate.verdict
+        verdict = judged_with(world, run, **changes).predicate.verdict
         assert (verdict.ruling, any(reason in each for each in verdict.reasons)) == ("NO-GO", True), verdict.reasons
 
 
@@ -304,7 +304,7 @@ def test_the_judge_verifies_again_what_a_run_cites(world: World, make_run: MakeR
 @pytest.mark.slow
 def test_a_citation_cannot_be_taken_out_of_a_signed_verdict(world: World, make_run: MakeRun) -> None:
     """The demand stands in the release's text: without its answer the verdict contradicts itself."""
-    judged = judged_with(world, make_run)
+    judged = judged_with(world, make_run(release=RELEASE))
     content = json.loads(judged.predicate.model_dump_json())
     content["requires"] = []
     key = load_private_key(world.folder / "keys/operator.key")

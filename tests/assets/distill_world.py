@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from refute.engines.distill.data.tokenize import Tokenize, tokenize
+from refute.engines.distill.experiments.train import train
 from refute.engines.distill.threads import one_thread
 from refute.engines.model.tokenizer import tokenizer_sha256
 from refute.job import Inputs, Job, ProgressCallback
@@ -30,9 +32,8 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """Makes jobs whose `out` and `scratch` lie in a fresh folder; the same name means the same folders."""
+def jobs_below(root: Path) -> Callable[..., Job]:
+    """Makes jobs whose `out` and `scratch` lie below `root`; the same name means the same folders."""
 
     def make(
         name: str,
@@ -40,13 +41,19 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
         inputs: Mapping[str, Path] | None = None,
         report: ProgressCallback = lambda *_: None,
     ) -> Job:
-        out, scratch = tmp_path / "jobs" / name / "out", tmp_path / "jobs" / name / "scratch"
+        out, scratch = root / "jobs" / name / "out", root / "jobs" / name / "scratch"
         out.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
         found = {key: Inputs(key, folder) for key, folder in (inputs or {}).items()}
         return Job(name, json.dumps(config), found, out, scratch, report)
 
     return make
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """Makes jobs in a fresh folder."""
+    return jobs_below(tmp_path)
 
 
 @pytest.fixture
@@ -153,13 +160,12 @@ def shards_folder(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path
     return root / "shards"
 
 
-@pytest.fixture
-def start(
-    make_job: Callable[..., Job], teacher_folder: Path, init_evidence: Path, corpus_evidence: Path
-) -> Callable[..., Job]:
-    """Makes a training job from changes to SCHEDULED; `teacher=None` leaves the teacher out."""
+@pytest.fixture(scope="session")
+def start_below(teacher_folder: Path, init_evidence: Path, corpus_evidence: Path) -> Callable[..., Job]:
+    """Makes a training job below a folder from changes to SCHEDULED; `teacher=None` leaves the teacher out."""
 
     def make(
+        root: Path,
         name: str = "student",
         *,
         teacher: Path | None = teacher_folder,
@@ -171,9 +177,24 @@ def start(
     ) -> Job:
         training = {**SCHEDULED, **changes}
         config = run_config(training, teacher=teacher, init=init, corpus=corpus, budget_hours=budget_hours)
-        return make_job(name, config, {}, report)
+        return jobs_below(root)(name, config, {}, report)
 
     return make
+
+
+@pytest.fixture
+def start(start_below: Callable[..., Job], tmp_path: Path) -> Callable[..., Job]:
+    """Makes training jobs in a fresh folder."""
+    return partial(start_below, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def straight(start_below: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A finished run of SCHEDULED that nothing interrupted: look, do not touch."""
+    job = start_below(tmp_path_factory.mktemp("straight"))
+    with one_thread():
+        train(job)
+    return job
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from distill_world import (  # noqa: F401 - fixtures
     shards_folder,
     sources,
     start,
+    start_below,
+    straight,
     teacher_folder,
     tiny_tokenizer,
     wide_init_evidence,

@@ -10,6 +10,7 @@ from distill_world import (  # noqa: F401 - fixtures
     shards_folder,
     sources,
     start,
+    start_below,
     teacher_folder,
     tiny_tokenizer,
     write_config,

@@ -19,10 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("stop", [2, 4, 7, 12])
-def test_a_killed_run_resumes_bitwise(start: Callable[..., Job], stop: int) -> None:
+def test_a_killed_run_resumes_bitwise(start: Callable[..., Job], straight: Job, stop: int) -> None:
     """Stopped before, at and after a checkpoint or at the end, a rerun has the straight run's weights and logs."""
-    straight = start("straight")
-    train(straight)
     killed = start("killed", report=each_step(kill_at(stop)))
     with pytest.raises(KilledError):
         train(killed)
@@ -52,11 +50,9 @@ def test_checkpoint_of_other_settings_is_refused(start: Callable[..., Job]) -> N
     assert "what may change is training.checkpoint_every" in caught.value.hint
 
 
-def test_settings_that_decide_no_number_may_change(start: Callable[..., Job]) -> None:
+def test_settings_that_decide_no_number_may_change(start: Callable[..., Job], straight: Job) -> None:
     """More patience, other checkpoints and answers made ahead: the run goes on, to the weights of the straight one; so
     many checkpoints are kept as it then asks for."""
-    straight = start("straight")
-    train(straight)
     with pytest.raises(KilledError):
         train(start("killed", report=each_step(kill_at(6))))
     changed = {"checkpoint_every": 2, "keep_checkpoints": 3, "prefetch": 1, "teacher_patience_s": 1200.0}
@@ -80,10 +76,8 @@ def test_log_is_cut_back_to_its_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_ends_after_the_step_with_a_checkpoint(start: Callable[..., Job], number: int) -> None:
+def test_a_stop_ends_after_the_step_with_a_checkpoint(start: Callable[..., Job], straight: Job, number: int) -> None:
     """Asked during step 3's report, the run ends after step 4 saying so, and continues to the straight run's end."""
-    straight = start("straight", checkpoint_every=100)
-    train(straight)
     stop, taken = Stop(), list[int]()
 
     def ask(step: int) -> None:

@@ -28,10 +28,9 @@ from training_runs import CE_ONLY, KD, SCHEDULED, Losses, patch_steps, summary, 
 
 
 @pytest.mark.slow
-def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_evidence: Path) -> None:
+def test_loss_falls_and_every_output_is_there(straight: Job, init_evidence: Path) -> None:
     """Twelve steps lower the held-out loss; logs, model, tokenizer and summary agree with each other."""
-    job = start()
-    train(job)
+    job = straight
     metrics, evals, facts = read_rows(job.out / "metrics.jsonl"), read_rows(job.out / "evals.jsonl"), summary(job.out)
     assert [row["step"] for row in metrics] == list(range(1, 13))
     assert set(metrics[0]) == {
@@ -68,11 +67,9 @@ def test_loss_falls_and_every_output_is_there(start: Callable[..., Job], init_ev
 
 
 @pytest.mark.slow
-def test_total_is_the_weighted_sum(start: Callable[..., Job]) -> None:
+def test_total_is_the_weighted_sum(straight: Job) -> None:
     """total = ce_weight * CE + kd_weight * T^2 * KL in every row."""
-    job = start(steps=2)
-    train(job)
-    for row in read_rows(job.out / "metrics.jsonl"):
+    for row in read_rows(straight.out / "metrics.jsonl"):
         assert row["total"] == pytest.approx(0.3 * row["ce"] + 0.7 * 4.0 * row["kl"], rel=1e-5)
 
 

@@ -117,7 +117,7 @@ NO_NODE = shutil.which("node") is None and importlib.util.find_spec("nodejs_whee
 PYRIGHT = pytest.param("pyright", marks=pytest.mark.skipif(NO_NODE, reason="pyright runs on node, which is not here"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # `make types` reads the same file in the repository
 @pytest.mark.parametrize("checker", ["mypy", PYRIGHT])
 def test_a_users_file_passes_the_type_checkers(checker: str, tmp_path: Path) -> None:
     """Strictly, and from a folder of the user's own, where only the installed package can be seen."""

@@ -63,9 +63,10 @@ def _closure(start: Distribution) -> dict[str, Distribution]:
 
 
 def _copy(found: Distribution, packages: Path) -> None:
+    """With what was compiled here, which the same moment of change keeps valid: there it would be compiled again."""
     for file in found.files or ():
         source = Path(str(found.locate_file(file)))
-        if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
+        if ".." not in file.parts and source.is_file():
             target = packages / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            shutil.copy2(source, target)

@@ -66,8 +66,18 @@ def test_blocks_of_a_card_are_tried_as_they_stand(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow  # three interpreters that import torch or llama.cpp
-def test_three_engines_say_the_same(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow  # an interpreter each
+@pytest.mark.parametrize(
+    "engines",
+    [
+        ("refute", "llama.cpp"),
+        # It imports torch once more. That both read a folder alike is in tests/engines/model/forward/, too.
+        pytest.param(("refute", "transformers"), marks=pytest.mark.exhaustive),
+    ],
+)
+def test_engines_say_the_same(
+    engines: tuple[str, ...], workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Refute's own forward, transformers and llama.cpp, greedily, from the released files alone."""
     # As in a process of the gate, where refute is not found by `sys.path`.
     elsewhere = [path for path in sys.path if not (Path(path) / "refute" / "__init__.py").is_file()]
@@ -76,12 +86,11 @@ def test_three_engines_say_the_same(workshop: Workshop, tmp_path: Path, monkeypa
     file = tmp_path / "model.F32.gguf"
     export_gguf(read_source(folder), file, ExportLabel.F32, lambda *_: None)
     python = fresh_python(tmp_path / "fresh")
-    said = {}
-    for engine, path in (("refute", folder), ("transformers", folder), ("llama.cpp", file)):
-        said[engine] = ask_stranger(python, request(engine, path), tmp_path / "scratch")
-    assert {engine: each["failed"] for engine, each in said.items()} == dict.fromkeys(said)
-    assert said["transformers"]["ids"] == said["refute"]["ids"] == said["llama.cpp"]["ids"]
-    assert len(said["refute"]["ids"]) == 8
+    places = {"refute": folder, "transformers": folder, "llama.cpp": file}
+    said = [ask_stranger(python, request(engine, places[engine]), tmp_path / "scratch") for engine in engines]
+    assert [each["failed"] for each in said] == [None, None]
+    assert said[0]["ids"] == said[1]["ids"]
+    assert len(said[0]["ids"]) == 8
 
 
 def test_what_is_said_is_held_against_the_likeliest_token_after_the_same_beginning(workshop: Workshop) -> None:

@@ -20,50 +20,62 @@ CASES = Path(__file__).parents[3] / "assets" / "eval_cases"
 TOY = load_problems(CASES / "toy_problems.jsonl")
 TIER = ("--problems", CASES / "toy_problems.jsonl", "--minimum-isolation", "rlimits")
 BODY = TOY[0].canonical_solution
+NOT_COMPILED = ("SyntaxError", "IndentationError")
+
+
+# An answer, what is said of it, and what its program raises.
+SYMPTOMS = [
+    (f"```python\n{BODY}```", "begin with a code fence", "SyntaxError"),
+    (f"Sure!\n```python\n{BODY}```", "hold a code fence", "SyntaxError"),
+    (BODY.strip(), "begin without the body's indentation: was the text stripped?", "IndentationError"),
+    (f"    x = [\n{TOY[0].prompt}{BODY}", "repeat the prompt", "SyntaxError"),
+    (f"{BODY}<|im_end|>", "hold a special token", "SyntaxError"),
+    (f"<think>\nhm\n</think>\n{BODY}", "hold a draft in reasoning tags", "SyntaxError"),
+    ("  \n", "are empty", "AssertionError"),
+    ("    return (1\n", "are no Python", "SyntaxError"),
+    ("    I cannot help with that.\n", "are prose without a sign of code: a refusal?", "SyntaxError"),
+    (
+        BODY.replace(" ", "\u0120"),
+        "hold pieces of a tokenizer: they were not decoded",
+        "SyntaxError",
+    ),
+    ("    return 1 &lt; 2\n  x", "hold signs as HTML writes them", "IndentationError"),
+    (
+        "    return \u201c1\u201d\n",
+        "hold typographic quotes, full-width signs or spaces that Python does not know",
+        "SyntaxError",
+    ),
+    (
+        "class S:\n    def add_all(self, n):\n        pass\n",
+        "define the function as a method of a class",
+        "AssertionError",
+    ),
+    ("def sums(n):\n    return sum(n)\n", "define something else than the function", "AssertionError"),
+]
+
+
+@pytest.mark.parametrize(("completion", "symptom", "raised"), SYMPTOMS)
+def test_every_symptom_is_named(completion: str, symptom: str, raised: str) -> None:
+    """Of a program that is known to have ended so."""
+    assert format_faults([Answer(TOY[0], completion, raised)]) == {symptom: 1}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("completion", "symptom", "raised"),
-    [
-        (f"```python\n{BODY}```", "begin with a code fence", "SyntaxError"),
-        (f"Sure!\n```python\n{BODY}```", "hold a code fence", "SyntaxError"),
-        (BODY.strip(), "begin without the body's indentation: was the text stripped?", "IndentationError"),
-        (f"    x = [\n{TOY[0].prompt}{BODY}", "repeat the prompt", "SyntaxError"),
-        (f"{BODY}<|im_end|>", "hold a special token", "SyntaxError"),
-        (f"<think>\nhm\n</think>\n{BODY}", "hold a draft in reasoning tags", "SyntaxError"),
-        ("  \n", "are empty", "AssertionError"),
-        ("    return (1\n", "are no Python", "SyntaxError"),
-        ("    I cannot help with that.\n", "are prose without a sign of code: a refusal?", "SyntaxError"),
-        (
-            BODY.replace(" ", "\u0120"),
-            "hold pieces of a tokenizer: they were not decoded",
-            "SyntaxError",
-        ),
-        ("    return 1 &lt; 2\n  x", "hold signs as HTML writes them", "IndentationError"),
-        (
-            "    return \u201c1\u201d\n",
-            "hold typographic quotes, full-width signs or spaces that Python does not know",
-            "SyntaxError",
-        ),
-        (
-            "class S:\n    def add_all(self, n):\n        pass\n",
-            "define the function as a method of a class",
-            "AssertionError",
-        ),
-        ("def sums(n):\n    return sum(n)\n", "define something else than the function", "AssertionError"),
-    ],
-)
-def test_every_symptom_is_named(cli: Cli, tmp_path: Path, completion: str, symptom: str, raised: str) -> None:
-    """In the figures and beside the number; a program that fails by itself has none."""
-    samples = tmp_path / "s.jsonl"
-    write_rows(samples, [{"task_id": "Toy/0", "completion": text} for text in (completion, "    return None\n")])
+def test_programs_end_so_and_the_figures_say_it(cli: Cli, tmp_path: Path) -> None:
+    """In the figures and beside the number; a program that fails by itself has no symptom."""
+    samples, found = tmp_path / "s.jsonl", {symptom: 1 for _, symptom, _ in SYMPTOMS}
+    answers = [*(completion for completion, _, _ in SYMPTOMS), "    return None\n"]
+    write_rows(samples, [{"task_id": "Toy/0", "completion": text} for text in answers])
     command = ("eval", "score", samples, "--out", tmp_path / "r.jsonl", *TIER, "--partial")
     figures = json.loads(cli(*command, "--json").stdout)["format"]
-    assert (figures["faults"], figures["share"], figures["symptoms"]) == (1, 0.5, {symptom: 1})
-    assert raised in figures["endings"]
+    assert (figures["faults"], figures["answers"], figures["symptoms"]) == (len(SYMPTOMS), len(answers), found)
+    raised = [kind for _, _, kind in SYMPTOMS]
+    assert [figures["endings"][kind] for kind in NOT_COMPILED] == [raised.count(kind) for kind in NOT_COMPILED]
     shown = cli(*command).stdout
-    assert f"format    1 of 2 did not compile, are empty or define something else: 1 {symptom}" in shown
+    assert (
+        f"format    {len(SYMPTOMS)} of {len(answers)} did not compile, are empty or define something else: 1 " in shown
+    )
+    assert all(f"1 {symptom}" in shown for symptom in found)
     assert "why zero" in shown
 
 

@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 # Where it is not empty, each of the hundreds of processes that the tests start compiles all modules anew.
 test test-fast test-drawn test-all: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: gate test test-fast test-drawn test-all lint types mypy pyright contracts bench install clean
+.PHONY: gate test test-fast test-drawn test-all lint types mypy pyright specs contracts bench install clean
 
 # A newcomer's first run succeeds once a verdict is signed, whatever it says; STRICT=1 ends as `refute gate` does.
 gate: $(VENV)/.gate
@@ -44,6 +44,9 @@ mypy: $(VENV)/.dev
 
 pyright: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+specs: $(VENV)/.dev
+	$(BIN)/refute check
 
 # On examples that no run before had.
 contracts: $(VENV)/.dev

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,24 +156,25 @@ def test_a_long_run_needs_a_smoke_run_of_the_same_configuration(
     start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None, another one's, its own, and by force, which is recorded; an experiment of a release is not asked."""
-    monkeypatch.setattr(guards, "_LONG_STEPS", 12)
-    job = start()
-    with pytest.raises(UsageError, match=r"12 steps need a smoke run .* there is no .*smoke\.json") as caught:
+    monkeypatch.setattr(guards, "_LONG_STEPS", 3)
+    short = partial(start, steps=3)
+    job = short()
+    with pytest.raises(UsageError, match=r"3 steps need a smoke run .* there is no .*smoke\.json") as caught:
         run(job, forced=False)
     assert "--force" in caught.value.hint
-    other = start("other", seed=18)
+    other = short("other", seed=18)
     run(other, max_steps=2)
     (job.out / "smoke.json").write_bytes((other.out / "smoke.json").read_bytes())
     with pytest.raises(UsageError, match=r"smoke\.json is of another one"):
         run(job, forced=False)
-    run(start("smoke"), max_steps=2)
-    (job.out / "smoke.json").write_bytes((start("smoke").out / "smoke.json").read_bytes())
+    run(short("smoke"), max_steps=2)
+    (job.out / "smoke.json").write_bytes((short("smoke").out / "smoke.json").read_bytes())
     run(job, forced=False)
     assert json.loads((job.out / "preflight.json").read_text(encoding="utf-8"))["forced_without_smoke"] is False
-    forced = start("forced")
+    forced = short("forced")
     run(forced, forced=True)
     assert json.loads((forced.out / "preflight.json").read_text(encoding="utf-8"))["forced_without_smoke"] is True
-    run(start("experiment"))
+    run(short("experiment"))
 
 
 @pytest.mark.slow

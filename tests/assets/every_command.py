@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from example_lock import lock_example
 from json_lines import read_rows, write_rows
 from refute.attest import generate_key, load_private_key
-from refute.cli.app import app
+from refute.cli.app import command as refute
 from refute.cli.commands.init import scaffold
 from refute.judge.judge_run import Operator, judge_run
 from silence import Silence
@@ -39,7 +38,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 def leaves(command: Any = None, name: Words = ()) -> Iterator[tuple[Words, Any]]:
     """Every command that can be called, by its words."""
-    command = command or typer.main.get_command(app)
+    command = command or refute
     children = getattr(command, "commands", None)
     if children is None:
         yield name, command
@@ -163,7 +162,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path, distil
     write_rows(root / "short.jsonl", [SHORT])
     (root / "staging").mkdir()
     (root / "staging/run").symlink_to(staged_run(root / "staging").path)
-    app(["publish", "stage", str(root / "staging/run"), "--out", str(root / "laid-out")], standalone_mode=False)
+    refute(["publish", "stage", str(root / "staging/run"), "--out", str(root / "laid-out")], standalone_mode=False)
     packing = made.calls(root)["store", "export"]
-    app(["store", "export", *map(str, packing)], standalone_mode=False)
+    refute(["store", "export", *map(str, packing)], standalone_mode=False)
     return made

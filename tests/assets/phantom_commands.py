@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import typer
 
-from refute.cli.app import app
+from refute.cli.app import command as refute
 
 _INLINE = re.compile(r"`(refute [^`\n]+)`")
 _FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^(?:\$ |.venv/bin/)?(refute .*)$", re.MULTILINE)
 # Usage writes choices and what may be left out.
 _USAGE = str.maketrans("[](){},|;:", " " * 10)
-
-
-@cache
-def _tree() -> Any:
-    return typer.main.get_command(app)
 
 
 def commands_in(text: str) -> Iterator[str]:
@@ -37,7 +31,7 @@ def phantom(line: str) -> str:
     `…` stands for whatever may be there, and so does a first word such as `ARGUMENTS`.
     """
     words = line.translate(_USAGE).split()[1:]
-    command = _tree()
+    command: Any = refute
     if words and words[0].isupper():
         return ""
     while words and not words[0].startswith("-") and "…" not in words and hasattr(command, "commands"):

@@ -171,7 +171,7 @@ def test_a_ctrl_c_that_got_lost_is_130_too(cli: Cli, monkeypatch: pytest.MonkeyP
         raise OSError(swallow_ctrl_c())
 
     for work in (swallow_ctrl_c, fail):
-        monkeypatch.setattr("refute.cli.app.app", work)
+        monkeypatch.setattr("refute.cli.app.command", work)
         ended = cli("check", "--json")
         assert (ended.returncode, json.loads(ended.stdout)["cause"]) == (INTERRUPTED, "interrupted")
     monkeypatch.undo()

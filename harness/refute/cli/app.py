@@ -106,3 +106,6 @@ for _name, _command in _COMMANDS.items():
     app.command(_name, **_SETTINGS.get(_name, {}))(_command)
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
+
+# Built once: all signatures are read for it, which takes longer than most commands.
+command = typer.main.get_command(app)

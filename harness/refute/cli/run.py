@@ -35,14 +35,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        from refute.cli.app import app
+        from refute.cli.app import command
     except ModuleNotFoundError as error:
         raise MissingInputsError(
             f"refute cannot be loaded: {error}",
             hint="install it with its dependencies into one environment; what only $PYTHONPATH or the user's own "
             "site-packages hold is not seen by an isolated process",
         ) from error
-    status = int(app([_at_home(word) for word in arguments], prog_name="refute", standalone_mode=False) or 0)
+    status = int(command([_at_home(word) for word in arguments], prog_name="refute", standalone_mode=False) or 0)
     if status == INTERRUPTED:  # typer's answer to a Ctrl-C before the command began: without a word
         raise KeyboardInterrupt
     return status

@@ -14,7 +14,6 @@ from refute.attest import (
     Json,
     Statement,
     default_key_directory,
-    envelope_signers,
     key_id,
     open_envelope,
     read_statement,
@@ -22,7 +21,6 @@ from refute.attest import (
 )
 from refute.disk import read_regular
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
-from refute.judge.predicate.bundle import read_bundle
 from refute.judge.run.facts import CitedVerdict
 from refute.judge.run.folder import RunFile
 from refute.judge.run.own_copies import own_copy
@@ -32,7 +30,7 @@ from refute.spec.fields import moment
 from refute.spec.files import LoadedRelease, parse_release, resolve
 from refute.spec.results import ConsumerAttestation, RequiredVerdict
 from refute.verify.latest import Reader, latest_verdict
-from refute.verify.verification import Verified, verify_verdict
+from refute.verify.verification import Verified, has_signed, verify_verdict
 
 APPROVED = "approve"
 
@@ -133,7 +131,7 @@ def _attested(
     subject, and whose predicate says `"decision": "approve"`. Nobody who signed `verdict` can be the consumer.
     """
     key = _read(resolve(release, consumer.key), "consumer's public key")
-    if verified.predicate.signer.key_id == key_id(key) or envelope_signers(read_bundle(verdict).verdict, [key]):
+    if has_signed(key, verified, verdict):
         raise VerificationError("the consumer's key is a key that signed the verdict: that is not independent")
     statement = _approval(_read(resolve(release, consumer.file), "consumer's attestation"), key)
     about = (verified.payload_sha256, verified.predicate.subject.sha256)

@@ -144,6 +144,13 @@ def verify_verdict(
     return Verified(predicate, statement.payload_sha256, tuple(checks), model_compared=model is not None, seen=seen)
 
 
+def has_signed(key: bytes, verified: Verified, data: bytes) -> bool:
+    """Whether the public key (PEM) is a signer's of `verified`, which was read from `data`: of the one that it names, or
+    of another."""
+    named = verified.predicate.signer.key_id == key_id(key)
+    return named or bool(envelope_signers(read_bundle(data).verdict, [key]))
+
+
 @contextmanager
 def _stage(cause: str) -> Iterator[None]:
     """Name `cause` in a VerificationError that names none."""

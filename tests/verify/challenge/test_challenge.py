@@ -224,3 +224,19 @@ def test_a_challenge_that_is_not_there(by: str, said: str, judged: Judged, tmp_p
     keys = tmp_path / "keys"
     done = cli("verify", str(judged.path), "--key", str(keys / "judge.pub"), "--challenger", str(keys / f"{by}.pub"))
     assert (done.returncode, said in done.stderr) == (4, True), done.stderr
+
+
+def test_who_signed_after_others_challenges_himself_too(judged: Judged, tmp_path: Path, cli: Cli) -> None:
+    """A countersignature is one: neither is such a challenge made, nor does one that was made before count."""
+    second = generate_key(tmp_path / "keys", "second")
+    put_challenge(judged, second.private, Outcome.CORROBORATED, "held", None)
+    first = str(tmp_path / "keys" / "judge.pub")
+    asked = ["verify", str(judged.path), "--key", first, "--challenger", str(second.public)]
+    assert cli(*asked).returncode == 0
+    signing = ["--key", str(second.private), "--verdict-key", first]
+    assert cli("countersign", str(judged.path), *signing).returncode == 0
+    done = cli(*asked)
+    assert (done.returncode, "nobody challenges himself" in done.stderr) == (4, True), done.stderr
+    world = ["--release", str(tmp_path / "release.yaml"), "--store", str(tmp_path / "store")]
+    done = cli("rerun", str(judged.path), *world, *signing, "--challenge")
+    assert (done.returncode, "nobody challenges himself" in done.stderr) == (2, True), done.stderr

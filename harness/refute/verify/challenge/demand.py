@@ -9,7 +9,7 @@ from refute.attest import key_id
 from refute.errors import VerificationError
 from refute.verify.challenge.measure import Challenged
 from refute.verify.challenge.statement import named_path, read_challenge
-from refute.verify.verification import Verified, naming, read_verdict
+from refute.verify.verification import Verified, has_signed, naming, read_verdict
 
 _HINT = "ask whoever holds that key for `refute rerun --challenge`, and put the file beside the verdict"
 
@@ -18,14 +18,14 @@ def demand_challenges(verdict: Path, verified: Verified, challengers: Sequence[b
     """What was checked, a line for each of `challengers` (public keys, PEM): his challenge lies beside, and it held.
 
     Raises VerificationError for a challenge that is absent, damaged, somebody else's, about another verdict, refuted or
-    open, or says another result than its own records; and for a challenger who signed the verdict.
+    open, or says another result than its own records; and for a challenger who signed the verdict, too.
     """
     return tuple(_held(verdict, verified, each) for each in challengers)
 
 
 def _held(verdict: Path, verified: Verified, challenger: bytes) -> str:
     own = key_id(challenger)
-    if own == verified.predicate.signer.key_id:
+    if has_signed(challenger, verified, read_verdict(verdict)):
         raise VerificationError(f"key {own[:16]}… signed the verdict, and nobody challenges himself", hint=_HINT)
     path = named_path(verdict, own)
     if not path.is_file():

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.attest import PrivateKey, key_id, public_pem
+from refute.attest import key_id, public_pem
 from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.disk import create_file, writing
 from refute.errors import UsageError
@@ -19,7 +19,7 @@ from refute.spec.files import load_release
 from refute.verify.challenge.measure import measure_again, under_its_own_name
 from refute.verify.challenge.statement import Challenge, default_path, sign_challenge
 from refute.verify.sign_off.statement import facts_of
-from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
+from refute.verify.verification import Verified, has_signed, naming, read_verdict, verify_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,14 @@ def make_challenge(request: ChallengeRequest, watcher: Watcher) -> WrittenChalle
     Raises UsageError for a key that signed the verdict, another release, a verdict without audits, and where a file is
     in the way; VerificationError for a verdict, lock or evidence that does not verify; and as `measure_again` does.
     """
-    verified = _verified(request)
+    envelope = read_verdict(request.verdict)
+    verified = _verified(request, envelope)
     key = open_signing_key(request.key, request.public_key, request.passphrase_file)
-    _refuse_the_same_key(key, verified)
+    if has_signed(public_pem(key), verified, envelope):
+        raise UsageError(
+            f"this key ({key_id(public_pem(key))[:16]}…) signed the verdict, and nobody challenges himself",
+            hint="use a key of your own",
+        )
     predicate = verified.predicate
     release = under_its_own_name(load_release(request.release), predicate)
     path = request.out or default_path(request.verdict, key)
@@ -78,16 +83,7 @@ def make_challenge(request: ChallengeRequest, watcher: Watcher) -> WrittenChalle
     return WrittenChallenge(path, challenge, verified.payload_sha256)
 
 
-def _verified(request: ChallengeRequest) -> Verified:
-    envelope = read_verdict(request.verdict)
+def _verified(request: ChallengeRequest, envelope: bytes) -> Verified:
     trusted, locks = ([read_public_key(path) for path in keys] for keys in (request.verdict_keys, request.lock_keys))
     with naming(request.verdict):
         return verify_verdict(envelope, trusted, lock_keys=locks, store=request.store)
-
-
-def _refuse_the_same_key(key: PrivateKey, verified: Verified) -> None:
-    own = key_id(public_pem(key))
-    if own == verified.predicate.signer.key_id:
-        raise UsageError(
-            f"this key ({own[:16]}…) signed the verdict, and nobody challenges himself", hint="use a key of your own"
-        )

@@ -145,8 +145,7 @@ def verify_verdict(
 
 
 def has_signed(key: bytes, verified: Verified, data: bytes) -> bool:
-    """Whether the public key (PEM) is a signer's of `verified`, which was read from `data`: of the one that it names, or
-    of another."""
+    """Whether the public key (PEM) is of a signer of `verified`, which was read from `data`, named in it or not."""
     named = verified.predicate.signer.key_id == key_id(key)
     return named or bool(envelope_signers(read_bundle(data).verdict, [key]))
 

@@ -96,6 +96,11 @@ class Place:
                 *(new, "--challenge", "--release", root / "release.yaml", "--store", root / "store"),
                 *("--verdict-key", public, "--key", root / "keys/ann.key"),
             ],
+            # What engines say of a model, tests/verify/consumer looks at.
+            ("consume",): [
+                *(new, "--withdraw", "--note", "no", "--verdict-key", public, "--key", root / "keys/ann.key"),
+                *("--out", out / "consumer.sigstore.json"),
+            ],
             ("report",): [new, "--key", public],
             ("diff",): [old, new, "--key", public],
             ("export",): [new, "--key", public, "--out", out],

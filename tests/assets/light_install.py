@@ -44,12 +44,12 @@ def install(wheel: Path, root: Path) -> LightInstall:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(made.packages)
     (own,) = made.packages.glob("refute-*.dist-info")
-    for found in _closure(Distribution.at(own)).values():
+    for found in closure(Distribution.at(own)).values():
         _copy(found, made.packages)
     return made
 
 
-def _closure(start: Distribution) -> dict[str, Distribution]:
+def closure(start: Distribution) -> dict[str, Distribution]:
     """Whatever `start` requires, and what that does."""
     found: dict[str, Distribution] = {}
     waiting = [start]

@@ -89,7 +89,7 @@ BAD: dict[str, Callable[[Path], object]] = {
 FILES = ("rubbish", "empty", "other YAML")
 # What should be signed, and is none: not to be trusted, as anything that was tampered with.
 SIGNED: set[Input] = {
-    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report", "export")},
+    *{((name,), "verdict") for name in ("verify", "sign-off", "countersign", "rerun", "report", "export", "consume")},
     *{(("lock", name), "lock") for name in ("show", "verify")},
     *{(("diff",), "old"), (("diff",), "new"), (("report",), "baseline"), (("verify",), "sign_off")},
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from huggingface_hub import constants, snapshot_download
 
 from refute.attest import (
     generate_key,
@@ -21,7 +22,9 @@ from refute.attest import (
 from refute.disk import file_sha256
 from refute.engines.publish.manifest import hashed, write_manifest
 from refute.engines.publish.rehearsal.faults import ALWAYS, Fault
+from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
+from refute.spec.policy import load_policy
 from staged_run import PUBLICATION, TOKEN, open_hub, staged_run
 
 if TYPE_CHECKING:
@@ -200,3 +203,34 @@ def test_a_run_that_staged_nothing_says_so(cli: Cli, place: object) -> None:
     """By what to do next."""
     ended = cli("publish", "stage", place.verdicts[0].parent)  # type: ignore[attr-defined]  # every_command.Place
     assert (ended.returncode, "has staged nothing" in ended.stderr) == (2, True)
+
+
+def test_push_says_whom_the_policy_still_waits_for(cli: Cli, tmp_path: Path) -> None:
+    """The policy that was signed with the verdict demands a consumer, who can begin once the release is there."""
+    run = staged_run(tmp_path)
+    generate_key(tmp_path / "keys", "ann")
+    (tmp_path / "policy.yaml").write_text("roles: {consumer: {keys: [{name: Ann, path: keys/ann.pub}]}}\n")
+    key = load_private_key(tmp_path / "keys/gate.key")
+    judge_run(run, Operator(key, development=False, policy=load_policy(tmp_path / "policy.yaml")))
+    place = staged(cli, run, tmp_path / "laid-out")
+    shown = cli("publish", "push", place, "--dry-run")
+    assert (shown.returncode, "demands 1 independent consumers: refute consume" in shown.stdout) == (0, True)
+    found = json.loads(cli("publish", "push", place, "--dry-run", "--json").stdout)
+    assert found["consumers_required"] == 1
+
+
+def test_a_consumer_finds_the_verdict_in_the_pulled_commit(
+    cli: Cli, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the hub's own cache, which holds links; the statement goes where the consumer is, and not in there."""
+    place = staged(cli, run, tmp_path / "staged")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with open_hub(tmp_path / "hub") as hub:
+        commit = json.loads(cli("publish", "push", place, "--json").stdout)["main"]
+        snapshot_download("org/tiny", revision=commit, endpoint=hub.api, token=TOKEN, cache_dir=tmp_path / "cache")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # what is there is taken
+    key, public = generate_key(tmp_path / "keys", "ann").private, place / "verifier.pem"
+    named = f"hub:org/tiny@{commit}"
+    ended = cli("consume", named, "--verdict-key", public, "--key", key, "--withdraw", "--note", "no")
+    assert (ended.returncode, len(list(tmp_path.glob("consumer-*-withdrawn.sigstore.json")))) == (0, 1), ended.stderr

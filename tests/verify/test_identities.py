@@ -144,5 +144,5 @@ def test_a_threshold_counts_identities_and_reviewers_have_keys(tmp_path: Path) -
     policy("operator", 1)
     with pytest.raises(SpecError, match="a threshold of 2 cannot be met with 1"):
         policy("operator", 2)
-    with pytest.raises(SpecError, match="who reviews has a key of their own"):
+    with pytest.raises(SpecError, match="who reviews or uses has a key of their own"):
         policy("owner", 1)

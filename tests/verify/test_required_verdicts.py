@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consuming import Consuming
 from refute.attest import (
     PAYLOAD_TYPE,
     build_statement,
@@ -53,17 +54,13 @@ class World:
         path.write_text(V2 + f"requires_verdict: [{json.dumps(demands)}]\n", encoding="utf-8")
         return path
 
-    def attest(self, *, about: str | None = None, decision: object = "approve", by: str = "consumer") -> None:
-        """A consumer's statement, signed by the key `by`."""
-        predicate: Mapping[str, object] = {"decision": decision, "note": "ran it for a week"}
-        payload = build_statement(
-            "tiny",
-            about or self.first.payload_sha256,
-            predicate,  # type: ignore[arg-type]  # JSON
-            predicate_type="https://example.invalid/consumer/v1",
-        )
-        key = load_private_key(self.folder / f"keys/{by}.key")
-        (self.folder / "consumer.json").write_bytes(sign_envelope(payload, PAYLOAD_TYPE, [key]))
+    def consuming(self) -> Consuming:
+        """Whoever says something of that GO."""
+        return Consuming(self.folder, self.first, "operator")
+
+    def attest(self, statement: bytes) -> None:
+        """The consumer's statement, where the release looks for it."""
+        (self.folder / "consumer.json").write_bytes(statement)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +91,9 @@ def test_a_signed_go_is_cited(world: World) -> None:
     assert cited.consumer_payload_sha256 is None
 
 
-@pytest.mark.parametrize("about", ["payload", "subject"])
-def test_a_consumer_may_speak_of_the_verdict_or_of_the_model(world: World, about: str) -> None:
-    """Either digest names what was used; the citation carries the attestation's payload digest and key."""
-    world.attest(about=None if about == "payload" else world.first.predicate.subject.sha256)
+def test_a_consumer_who_used_it_is_cited(world: World) -> None:
+    """The citation carries the statement's payload digest and key."""
+    world.attest(world.consuming().say())
     (cited,) = verify_required(load_release(world.require(consumer=CONSUMER)))
     assert cited.consumer_key_id == key_id((world.folder / "keys/consumer.pub").read_bytes())
     assert cited.consumer_payload_sha256 is not None
@@ -151,8 +147,7 @@ def test_of_a_folder_the_newest_on_that_release_counts(world: World) -> None:
         ({"key": "keys/stranger.pub"}, "signed by none of the 1 trusted key"),
         ({"release": "v1"}, "about release 'tiny', expected 'v1'"),
         ({"subject_sha256": "0" * 64}, f"expected {'0' * 64}"),
-        ({"consumer": CONSUMER}, "cannot read the consumer's attestation"),
-        ({"consumer": {**CONSUMER, "key": "keys/operator.pub"}}, "that is not independent"),
+        ({"consumer": CONSUMER}, "cannot read the consumer's statement"),
     ],
 )
 def test_what_is_not_as_demanded_is_refused(world: World, demand: dict[str, object], message: str) -> None:
@@ -164,21 +159,36 @@ def test_what_is_not_as_demanded_is_refused(world: World, demand: dict[str, obje
     assert line.startswith("v1: " if "release" in demand else "tiny: ")
 
 
-@pytest.mark.parametrize(
-    ("attestation", "message"),
-    [
-        ({"by": "stranger"}, "the consumer's attestation: signed by none"),
-        ({"about": "0" * 64}, "the consumer's attestation is about 0000"),
-        ({"decision": "reject"}, "decision is 'reject', expected 'approve'"),
-        ({"decision": True}, "decision is True"),
-        ({"decision": None}, "decision is None"),
-    ],
-)
-def test_a_consumer_who_does_not_approve_is_refused(world: World, attestation: dict[str, str], message: str) -> None:
-    """Signed by somebody else, about something else, or not an approval."""
-    world.attest(**attestation)
-    with pytest.raises(RequiredVerdictError, match=message):
-        verify_required(load_release(world.require(consumer=CONSUMER)))
+def test_a_consumer_who_does_not_count_is_refused(world: World) -> None:
+    """Signed by somebody else, about something else, the operator's own; each other cause: tests/verify/consumer."""
+    said, release = world.consuming(), load_release(world.require(consumer=CONSUMER))
+    table = {
+        "the consumer's statement: signed by none": said.say(by="stranger"),
+        "the consumer's statement: it is about another verdict, 0000": said.say(about="0" * 64),
+        "the consumer's statement: predicateType": said.say(kind="https://example.invalid/consumer/v1"),
+        "the consumer's statement: it withdraws": said.withdraw(),
+    }
+    for message, statement in table.items():
+        world.attest(statement)
+        with pytest.raises(RequiredVerdictError, match=message):
+            verify_required(release)
+    world.attest(said.say(by="operator"))
+    own = load_release(world.require(consumer={**CONSUMER, "key": "keys/operator.pub"}))
+    with pytest.raises(RequiredVerdictError, match="that is not independent"):
+        verify_required(own)
+
+
+@pytest.mark.parametrize("where", ["statement", "verdict"])
+def test_what_lies_beside_statement_or_verdict_may_take_it_back(world: World, where: str) -> None:
+    """Found under the names that `refute consume` and `refute sign-off` give; as of the run's start."""
+    said, release = world.consuming(), load_release(world.require(consumer=CONSUMER))
+    world.attest(said.say())
+    folder = world.folder if where == "statement" else world.first.path.parent
+    (folder / "consumer-0123-withdrawn.sigstore.json").write_bytes(said.withdraw())
+    with pytest.raises(RequiredVerdictError, match=r"the consumer's statement: it was withdrawn: .* it crashed later"):
+        verify_required(release)
+    (folder / "consumer-0123-withdrawn.sigstore.json").unlink()
+    assert verify_required(release)
 
 
 @pytest.mark.slow
@@ -265,7 +275,7 @@ def test_the_judge_wants_the_citation(world: World, make_run: MakeRun) -> None:
 
 def test_who_signed_the_verdict_too_is_no_consumer(world: World) -> None:
     """A second signature on the verdict is enough: that is not somebody who only used it."""
-    world.attest(by="operator")
+    world.attest(world.consuming().say(by="operator"))
     payload = verify_envelope(world.first.path.read_bytes(), [(world.folder / "keys/operator.pub").read_bytes()])[1]
     both = [load_private_key(world.folder / f"keys/{name}.key") for name in ("operator", "stranger")]
     world.first.path.write_bytes(sign_envelope(payload, PAYLOAD_TYPE, both))

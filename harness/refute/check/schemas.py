@@ -21,12 +21,14 @@ from refute.spec.policy import Policy
 from refute.spec.release import Release
 from refute.spec.waiver import Waivers
 from refute.verify.challenge.statement import Challenge
+from refute.verify.consumer.statement import Consumption
 from refute.verify.sign_off.statement import SignOff
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _MODELS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("challenge.schema.json", "refute challenge", Challenge),
+    ("consumer.schema.json", "refute consumer's statement", Consumption),
     ("contract.schema.json", "refute contract", Contract),
     ("lock.schema.json", "refute lock predicate", Lock),
     ("policy.schema.json", "refute policy", Policy),

@@ -31,6 +31,7 @@ from refute.cli.distill.app import app as distill
 from refute.cli.eval.app import app as evaluation
 from refute.cli.model.app import app as model
 from refute.cli.publish.app import app as publish
+from refute.cli.publish.consume import consume
 from refute.cli.store.app import app as store
 from refute.errors import StoppedError, UsageError
 
@@ -86,6 +87,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "sign-off": sign_off,
     "countersign": countersign,
     "rerun": rerun,
+    "consume": consume,
     "report": report,
     "diff": diff,
     "export": export,

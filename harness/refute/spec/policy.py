@@ -24,7 +24,7 @@ from refute.outcome import RunClass
 from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, UtcTime, moment
 from refute.spec.yaml.document import Document, KeyPath, located, parse_yaml, read_text, validate
 
-OPERATOR = "operator"
+OPERATOR, CONSUMER = "operator", "consumer"
 _ONE_PLACE = "name either `path` or `pem`, not both and not neither"
 _Named = Annotated[str, Field(pattern=r"\S")]
 _Days = Annotated[int, Field(ge=1, le=36_500)]
@@ -112,12 +112,15 @@ class Role(Closed):
 
 
 class Policy(Closed):
-    """What a verdict must satisfy. The role `operator` signs verdicts; all others review them."""
+    """What a verdict must satisfy. The role `operator` signs verdicts, `consumer` uses the model, all others review.
+
+    A policy with the role `consumer` demands as many consumers as its threshold says.
+    """
 
     title: str = ""
     roles: dict[RoleName, Role] = Field(default={}, description="Trusted keys by role.")
     sign_off: tuple[RoleName, ...] | None = Field(
-        default=None, description="Roles that must approve; left out, every role but `operator`."
+        default=None, description="Roles that must approve; left out, every role but `operator` and `consumer`."
     )
     rulings: tuple[Literal["GO", "WARN"], ...] = Field(default=("GO",), description="Verdicts that will do.")
     max_age_days: _Days | None = Field(default=30, description="Days after which a verdict is stale; null: never.")
@@ -167,17 +170,19 @@ class Policy(Closed):
     def _role_faults(self) -> Iterator[tuple[KeyPath, str]]:
         for name, held in self.roles.items():
             if held.identities and name != OPERATOR:
-                yield ("roles", name, "identities"), "who reviews has a key of their own"
+                yield ("roles", name, "identities"), "who reviews or uses has a key of their own"
         for number, role in enumerate(self.sign_off or ()):
             if role == OPERATOR:
                 yield ("sign_off", number), "the operator signs verdicts and cannot review them"
+            elif role == CONSUMER:
+                yield ("sign_off", number), "a consumer uses the model (refute consume) and does not review the verdict"
             elif role not in self.roles:
                 yield ("sign_off", number), f"there is no role {role!r} under `roles`"
 
     @property
     def reviewing_roles(self) -> tuple[str, ...]:
         """Every role that may sign off, sorted."""
-        return tuple(sorted(set(self.roles) - {OPERATOR}))
+        return tuple(sorted(set(self.roles) - {OPERATOR, CONSUMER}))
 
     @property
     def demanded_roles(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class BenchmarkResults(Closed):
 
 
 class ConsumerAttestation(Closed):
-    """A statement by somebody who used a release: a DSSE envelope, and the public key (PEM) of who signed it."""
+    """What `refute consume` wrote for somebody who used a release, and the public key (PEM) of who signed it."""
 
     file: str
     key: str

@@ -60,7 +60,7 @@ class Reader:
                 timestamp_roots=rules.timestamp_roots if rules else (),
                 timestamps=find_timestamps(path),
             )
-            return hold(verified, data, rules, sign_offs, given_keys=self.keys)
+            return hold(verified, data, rules, sign_offs, given_keys=self.keys, at=self.at)
 
     def _rules(self, data: bytes) -> LoadedPolicy | None:
         return with_identities(self.policy, data, at=self.at) if self.policy else None

@@ -11,8 +11,10 @@ from refute.attest import envelope_signers
 from refute.errors import VerificationError
 from refute.judge.predicate.bundle import read_bundle
 from refute.spec.policy import LoadedPolicy, load_policy, trusted_keys
+from refute.verify.consumer.count import count_consumers, evidence_of, lacking
 from refute.verify.identities import with_identities
 from refute.verify.policy_check import key_faults
+from refute.verify.sign_off.statement import find_sign_offs, statements_in
 from refute.verify.timestamps import find_timestamps
 from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
 
@@ -20,12 +22,13 @@ from refute.verify.verification import Verified, naming, read_verdict, verify_ve
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A verdict that verifies: the file's bytes, what they say, the keys that were trusted (PEM), and the policy with
-    the keys of the identities that signed."""
+    the keys of the identities that signed. `lacking` says how many consumers that policy still demands."""
 
     data: bytes
     verified: Verified
     trusted: tuple[bytes, ...]
     policy: LoadedPolicy | None
+    lacking: str = ""
 
 
 def take_verdict(path: Path, keys: Sequence[bytes], policy: Path | None) -> Taken:
@@ -43,4 +46,10 @@ def take_verdict(path: Path, keys: Sequence[bytes], policy: Path | None) -> Take
         signers = envelope_signers(read_bundle(data).verdict, trusted)
         if rules and (faults := list(key_faults(rules, signers, verified))):
             raise VerificationError("; ".join(faults), hint="have it signed by a key that counts", cause="policy")
-    return Taken(data, verified, tuple(trusted), rules)
+        wanted = _lacking(path, data, verified, rules) if rules else ""
+    return Taken(data, verified, tuple(trusted), rules, wanted)
+
+
+def _lacking(path: Path, data: bytes, verified: Verified, policy: LoadedPolicy) -> str:
+    files = {str(each): read_verdict(each) for each in find_sign_offs(path)[0]} | statements_in(path, data)
+    return lacking(policy, count_consumers(policy, evidence_of(verified, data, files)))

@@ -1,10 +1,10 @@
-"""Hold a verdict that verifies against a policy: who signed, who reviewed, how it came about, who waived what."""
+"""Hold a verdict that verifies against a policy: who signed, reviewed and used it, and how it came about."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from refute.attest import envelope_signers
 from refute.errors import StaleVerdictError, VerificationError
@@ -14,7 +14,8 @@ from refute.lock.file import read_lock
 from refute.lock.state import LockState
 from refute.spec.criteria import parse_spec
 from refute.spec.fields import moment, utc_text
-from refute.spec.policy import OPERATOR, LoadedPolicy, Policy, operator_keys
+from refute.spec.policy import CONSUMER, OPERATOR, LoadedPolicy, Policy, operator_keys
+from refute.verify.consumer.count import ConsumerCount, Evidence, count_consumers, is_consumers, lacking
 from refute.verify.sign_off.count import SignOffCount, count_sign_offs, withdrawals
 from refute.verify.verification import Verified
 
@@ -26,10 +27,11 @@ def hold(
     sign_offs: Mapping[str, bytes],
     *,
     given_keys: Sequence[bytes],
+    at: datetime | None = None,
 ) -> Verified:
     """`verified`, which was read from `data`, alone or in a bundle: not withdrawn, and under `policy` if there is one.
 
-    `sign_offs` and `given_keys` are `enforce`'s, and so is what it raises; StaleVerdictError for a withdrawal, too.
+    The other arguments are `enforce`'s, and so is what it raises; StaleVerdictError for a withdrawal, too.
     """
     operators = [*given_keys, *(operator_keys(policy) if policy else ())]
     if withdrawn := withdrawals(verified, operators, sign_offs):
@@ -40,7 +42,7 @@ def hold(
         )
     if policy is None:
         return verified
-    return enforce(policy, read_bundle(data).verdict, verified, sign_offs, given_keys=given_keys)
+    return enforce(policy, read_bundle(data).verdict, verified, sign_offs, given_keys=given_keys, at=at)
 
 
 def enforce(
@@ -50,10 +52,12 @@ def enforce(
     sign_offs: Mapping[str, bytes],
     *,
     given_keys: Sequence[bytes] = (),
+    at: datetime | None = None,
 ) -> Verified:
     """`verified`, which was read from `envelope`, with what was checked under `policy` (everything but its age).
 
-    `sign_offs` are files by the name they have in messages; those that do not count are among the checks, with why.
+    `sign_offs` are files by the name they have in messages, consumers' statements too; those that do not count are
+    among the checks, with why. Whether a consumer's still counts is judged as of the moment `at`, by default now.
     `given_keys` are PEM public keys that the caller trusts for verdicts beside those of the policy.
 
     Raises:
@@ -63,18 +67,21 @@ def enforce(
     signers = envelope_signers(envelope, [*given_keys, *operator_keys(policy)])
     barred = signers | {key.id for key in policy.keys_of(OPERATOR)} | {verified.predicate.signer.key_id}
     barred |= envelope_signers(envelope, [key.pem for keys in policy.keys.values() for key in keys])
-    count = count_sign_offs(policy, barred, verified, sign_offs)
+    reviews = {name: file for name, file in sign_offs.items() if not is_consumers(file)}
+    count = count_sign_offs(policy, barred, verified, reviews)
+    consumers = count_consumers(policy, Evidence(verified, envelope, sign_offs, at))
     unmet = [*_signers(policy, signers, verified), *_verdict(policy, verified), *_waivers(policy, verified)]
     unmet += [*_identity(policy.policy, verified), *_absent(policy, verified), *_sign_offs(policy, count)]
+    unmet += [fault] if (fault := lacking(policy, consumers)) else []
     outdated = list(_outdated(policy, verified))
-    ignored = [f"does not count: {each}" for each in count.ignored]
+    ignored = [f"does not count: {each}" for each in (*count.ignored, *consumers.ignored)]
     if unmet:
         raise VerificationError(_list(policy, [*unmet, *outdated, *ignored]), cause="policy")
     if outdated:
         raise StaleVerdictError(
             _list(policy, outdated), hint="run the gate again under the current specification", cause="spec_version"
         )
-    return replace(verified, checks=(*verified.checks, *_met(policy, signers, count), *ignored))
+    return replace(verified, checks=(*verified.checks, *_met(policy, signers, count, consumers), *ignored))
 
 
 def key_faults(policy: LoadedPolicy, signers: frozenset[str], verified: Verified) -> Iterator[str]:
@@ -150,14 +157,15 @@ def _engine(policy: LoadedPolicy, verified: Verified) -> Iterator[str]:
 
 
 def _lock_fault(policy: LoadedPolicy, verified: Verified) -> str:
-    """What is wrong with the pre-registration, which any of the policy's keys may have signed; empty if nothing is."""
+    """What is wrong with the pre-registration, which whoever signs or reviews may have signed; empty if none."""
     lock, found = verified.predicate.lock, verified.predicate.verdict.preregistration
     if lock is None:
         return "no lock: the run was not pre-registered"
     if found.state is not LockState.HELD:
         return f"the lock did not hold: {'; '.join(found.reasons)}"
     try:
-        read_lock(lock.envelope.encode("utf-8"), [key.pem for keys in policy.keys.values() for key in keys])
+        own = {role: keys for role, keys in policy.keys.items() if role != CONSUMER}
+        read_lock(lock.envelope.encode("utf-8"), [key.pem for keys in own.values() for key in keys])
     except VerificationError as error:
         return f"the lock was not signed by a key of the policy: {error}"
     return ""
@@ -198,13 +206,15 @@ def _sign_offs(policy: LoadedPolicy, count: SignOffCount) -> Iterator[str]:
             yield f"approved by {found} keys of the role {role}, {needed} required"
 
 
-def _met(policy: LoadedPolicy, signers: frozenset[str], count: SignOffCount) -> Iterator[str]:
+def _met(policy: LoadedPolicy, signers: frozenset[str], count: SignOffCount, consumers: ConsumerCount) -> Iterator[str]:
     yield f"meets the policy {policy.path.name} ({policy.sha256[:12]}…)"
     names = sorted(key.name for key in policy.keys_of(OPERATOR) if key.id in signers)
     if names:
         yield f"signed as {OPERATOR} by {', '.join(names)}"
     for role, keys in sorted(count.approvals.items()):
         yield f"approved as {role} by {', '.join(sorted(keys.values()))}"
+    if consumers.used:
+        yield f"used as {CONSUMER} by {', '.join(sorted(consumers.used.values()))}"
 
 
 def _list(policy: LoadedPolicy, lines: Sequence[str]) -> str:

@@ -7,18 +7,11 @@ signed verdict.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from refute.attest import (
-    Json,
-    Statement,
-    default_key_directory,
-    key_id,
-    open_envelope,
-    read_statement,
-    verify_envelope,
-)
+from refute.attest import default_key_directory, key_id
 from refute.disk import read_regular
 from refute.errors import MissingInputsError, RefuteError, RequiredVerdictError, VerificationError
 from refute.judge.run.facts import CitedVerdict
@@ -29,10 +22,10 @@ from refute.outcome import Ruling
 from refute.spec.fields import moment
 from refute.spec.files import LoadedRelease, parse_release, resolve
 from refute.spec.results import ConsumerAttestation, RequiredVerdict
+from refute.verify.consumer.count import Evidence, evidence_of, read_use
 from refute.verify.latest import Reader, latest_verdict
-from refute.verify.verification import Verified, has_signed, verify_verdict
-
-APPROVED = "approve"
+from refute.verify.sign_off.statement import find_sign_offs, statements_in
+from refute.verify.verification import verify_verdict
 
 
 def verify_required(release: LoadedRelease, *, at: datetime | None = None) -> tuple[CitedVerdict, ...]:
@@ -101,7 +94,8 @@ def _verify(demand: RequiredVerdict, release: LoadedRelease, at: datetime | None
         raise VerificationError(
             f"its verdict is about subject {predicate.subject.sha256}, expected {demand.subject_sha256}"
         )
-    consumer = None if demand.consumer is None else _attested(demand.consumer, release, verified, envelope)
+    taken = evidence_of(verified, envelope, statements_in(file, envelope), at)
+    consumer = None if demand.consumer is None else _attested(demand.consumer, release, taken, file)
     return CitedVerdict(
         release=demand.release,
         payload_sha256=verified.payload_sha256,
@@ -122,35 +116,20 @@ def _key(demand: RequiredVerdict, release: LoadedRelease, verdict: Path) -> byte
     return pem
 
 
-def _attested(
-    consumer: ConsumerAttestation, release: LoadedRelease, verified: Verified, verdict: bytes
-) -> tuple[str, str]:
-    """Payload digest and key id of a consumer's approval.
+def _attested(consumer: ConsumerAttestation, release: LoadedRelease, taken: Evidence, place: Path) -> tuple[str, str]:
+    """Payload digest and key id of a consumer's statement, which lies beside others that may withdraw it.
 
-    It is any in-toto statement, signed by the named key, whose subject is the verdict's payload or the verdict's own
-    subject, and whose predicate says `"decision": "approve"`. Nobody who signed `verdict` can be the consumer.
+    Who signed the verdict, or a sign-off beside it, cannot be the consumer.
     """
-    key = _read(resolve(release, consumer.key), "consumer's public key")
-    if has_signed(key, verified, verdict):
-        raise VerificationError("the consumer's key is a key that signed the verdict: that is not independent")
-    statement = _approval(_read(resolve(release, consumer.file), "consumer's attestation"), key)
-    about = (verified.payload_sha256, verified.predicate.subject.sha256)
-    if statement.subject_sha256 not in about:
-        raise VerificationError(
-            f"the consumer's attestation is about {statement.subject_sha256}, expected the verdict's payload {about[0]}"
-            f" or its subject {about[1]}"
-        )
-    decision: Json = statement.predicate.get("decision")
-    if decision != APPROVED:
-        raise VerificationError(f"the consumer's decision is {decision!a}, expected {APPROVED!r}")
-    return statement.payload_sha256, key_id(key)
-
-
-def _approval(envelope: bytes, key: bytes) -> Statement:
+    key, path = _read(resolve(release, consumer.key), "consumer's public key"), resolve(release, consumer.file)
+    data = _read(path, "consumer's statement")
+    beside = {each for folder in (place, path) for each in find_sign_offs(folder)[0]}
+    files = {str(each): _read(each, "statement beside it") for each in sorted(beside)}
     try:
-        return read_statement(*verify_envelope(open_envelope(envelope), [key]), predicate_type=None)
+        found = read_use(data, key, replace(taken, files={**taken.files, **files}))
     except VerificationError as error:
-        raise VerificationError(f"the consumer's attestation: {error}", hint=error.hint) from error
+        raise VerificationError(f"the consumer's statement: {error}", hint=error.hint, cause=error.cause) from error
+    return found.payload_sha256, key_id(key)
 
 
 def _read(path: Path, what: str) -> bytes:

@@ -23,13 +23,15 @@ SPEC: Final = "SPEC-HF-PUBLISH-001"
 
 @dataclass(frozen=True, slots=True)
 class JudgedRelease:
-    """`specs`: ids of those it was judged by; `files`: SHA-256 by path of everything that the gate staged."""
+    """`specs`: ids of those it was judged by; `files`: SHA-256 by path of everything that the gate staged;
+    `consumers`: how many the policy that was signed with the verdict demands."""
 
     ruling: str
     release: str
     specs: frozenset[str]
     publication: Publication
     files: Mapping[str, str]
+    consumers: int
 
     def repository(self, named: str | None) -> Repository:
         """Where it is published: as the release declares it, in the place that is `named`.
@@ -75,6 +77,7 @@ def read_judged(verdict: Path, key: Path) -> JudgedRelease:
     Raises VerificationError for a verdict that this key has not signed, UsageError for a release without publication.
     """
     from refute.spec.files import parse_release
+    from refute.spec.policy import CONSUMER, parse_policy
     from refute.verify.verification import verify_file
 
     predicate = verify_file(verdict, [read_regular(key)]).predicate
@@ -88,4 +91,13 @@ def read_judged(verdict: Path, key: Path) -> JudgedRelease:
         if name.startswith(inside)
     }
     specs = frozenset(spec.id for spec in predicate.specs)
-    return JudgedRelease(predicate.verdict.ruling.value, release.release, specs, release.publication, files)
+    policy = None if predicate.policy is None else parse_policy(predicate.policy.text, predicate.policy.name)
+    role = None if policy is None else policy.roles.get(CONSUMER)
+    return JudgedRelease(
+        predicate.verdict.ruling.value,
+        release.release,
+        specs,
+        release.publication,
+        files,
+        0 if role is None else role.threshold,
+    )

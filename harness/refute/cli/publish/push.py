@@ -60,12 +60,14 @@ def push(
         else:
             found = {"published": True, **_push(release, repository, staged / "pull", report).as_json()}
     if as_json:
-        print_json(found)
+        print_json({**found, "consumers_required": judged.consumers})
         return
     typer.echo("would be published, all files are as staged:" if dry_run else "published:")
     for name, value in found.items():
         if name != "published":
             typer.echo(f"  {name:8} {value}")
+    if judged.consumers:
+        typer.echo(f"its policy demands {judged.consumers} independent consumers: refute consume, with their own keys")
 
 
 def _staged_in(place: Path) -> StagedRelease:

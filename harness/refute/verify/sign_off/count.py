@@ -13,7 +13,7 @@ from refute.attest import Statement, envelope_signers, open_envelope, read_state
 from refute.errors import VerificationError
 from refute.escaping import clip
 from refute.outcome import Ruling
-from refute.spec.policy import OPERATOR, LoadedPolicy, TrustedKey
+from refute.spec.policy import CONSUMER, OPERATOR, LoadedPolicy, TrustedKey
 from refute.verify.sign_off.statement import SIGN_OFF_TYPE, SignOff, facts_of, parse_sign_off
 from refute.verify.verification import Verified
 
@@ -113,6 +113,8 @@ def _not_counted(
         return f"{key.name} withdraws what only who signs verdicts can"
     if key.id in operators or sign_off.role == OPERATOR:
         return f"{key.name} signs verdicts and cannot review them"
+    if sign_off.role == CONSUMER:
+        return f"{key.name} has to use the model (refute consume): no sign-off stands for that"
     if key.id not in {each.id for each in policy.keys_of(sign_off.role)}:
         return f"{key.name} is not trusted as {sign_off.role}"
     if fault := key.fault_at(sign_off.signed_at):

@@ -37,13 +37,14 @@ class SignOffRequest:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSignOff:
-    """A sign-off on disk."""
+    """A sign-off on disk; `lacking` says how many consumers the policy still demands beside it."""
 
     path: Path
     role: str
     decision: str
     key_id: str
     verdict_sha256: str
+    lacking: str
 
     def as_json(self) -> dict[str, str]:
         """For programs."""
@@ -53,6 +54,7 @@ class WrittenSignOff:
             "decision": self.decision,
             "key_id": self.key_id,
             "payload_sha256": self.verdict_sha256,
+            "lacking": self.lacking,
         }
 
 
@@ -78,7 +80,7 @@ def make_sign_off(request: SignOffRequest) -> WrittenSignOff:
     )
     path = request.out or default_path(request.verdict, request.role, key, sigstore=request.sigstore)
     write_sign_off(path, write_sigstore_bundle(signed, own_id) if request.sigstore else signed)
-    return WrittenSignOff(path, request.role, request.decision, own_id, verified.payload_sha256)
+    return WrittenSignOff(path, request.role, request.decision, own_id, verified.payload_sha256, taken.lacking)
 
 
 def _require_operator(own_id: str, operators: Sequence[bytes]) -> None:

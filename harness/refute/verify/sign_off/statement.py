@@ -27,7 +27,8 @@ from refute.verify.verification import Verified
 
 Decision = Literal["approve", "reject", "withdraw"]
 SIGN_OFF_TYPE = "https://refute.invalid/sign-off/v1"
-FILES = ("sign-off-*.intoto.json", "sign-off-*.sigstore.json")
+# Sign-offs, and the statements of consumers, as `verify.consumer` names them.
+FILES = ("sign-off-*.intoto.json", "sign-off-*.sigstore.json", "consumer-*.sigstore.json")
 MAX_FILES = 256
 # A note of 10,000 characters, escaped and in base64, with certificates and entries of logs around it, fits in.
 MAX_BYTES = 256 * 1024
@@ -114,7 +115,7 @@ def statements_in(path: Path, data: bytes) -> dict[str, bytes]:
 
 
 def find_sign_offs(verdict: Path) -> tuple[list[Path], list[str]]:
-    """The sign-off files beside a verdict, by name; and in words what is called like one and cannot be.
+    """Sign-offs and consumers' statements beside a verdict, by name; and in words what is called so and cannot be.
 
     Raises VerificationError for more files than are read: one of those left out might reject.
     """

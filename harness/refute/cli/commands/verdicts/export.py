@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from refute.attest import PrivateKey
     from refute.judge.predicate.projections import Names
     from refute.verify.export.formats import Exported
+    from refute.verify.operators import Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,11 @@ def export(
     """
     from refute.judge.run.verdict_files import files_of
     from refute.verify.export.formats import write_format
+    from refute.verify.operators import take_verdict
 
     by_identity.check()
-    exported = _exported(verdict, key or [], policy, named, signing)
+    taken = take_verdict(verdict, read_keys(key or []), policy)
+    exported = _exported(verdict, taken, named, signing)
     folder, pushed = out or verdict.parent, None
     wanted = dict.fromkeys([*(formats or ()), *([Format.SIGSTORE] if oci or not formats else ())])
     contents = {each: write_format(exported, each) for each in wanted}
@@ -147,16 +150,14 @@ def export(
         from refute.verify.export.referrers import push_referrer
 
         pushed = push_referrer(oci, contents[Format.SIGSTORE], MEDIA_TYPE)
-    _show({str(each): str(path) for each, path in paths.items()}, pushed, exported, as_json=as_json)
+    _show({str(each): str(path) for each, path in paths.items()}, pushed, taken, as_json=as_json)
 
 
-def _exported(verdict: Path, keys: list[Path], policy: Path | None, named: Named, signing: Signing) -> Exported:
-    """The verdict, verified. Raises as `refute verify` does."""
+def _exported(verdict: Path, taken: Taken, named: Named, signing: Signing) -> Exported:
+    """What formats are made of."""
     from refute.verify.export.formats import Exported
-    from refute.verify.operators import take_verdict
     from refute.verify.timestamps import find_timestamps
 
-    taken = take_verdict(verdict, read_keys(keys), policy)
     return Exported(
         taken.data,
         taken.verified.predicate,
@@ -169,11 +170,14 @@ def _exported(verdict: Path, keys: list[Path], policy: Path | None, named: Named
     )
 
 
-def _show(paths: dict[str, str], pushed: str | None, exported: Exported, *, as_json: bool) -> None:
+def _show(paths: dict[str, str], pushed: str | None, taken: Taken, *, as_json: bool) -> None:
     if as_json:
-        print_json({"files": paths, "referrer": pushed, "payload_sha256": exported.payload_sha256})
+        digest = taken.verified.payload_sha256
+        print_json({"files": paths, "referrer": pushed, "payload_sha256": digest, "lacking": taken.lacking})
         return
     for name, path in paths.items():
         typer.echo(f"{name:<11}  {path}")
     if pushed is not None:
         typer.echo(f"referrer     {pushed}")
+    if taken.lacking:
+        typer.echo(f"the policy is not met yet: {taken.lacking}")

@@ -88,6 +88,8 @@ def sign_off(
         print_json(written.as_json())
     else:
         typer.echo(f"{decision} as {role}: payload {written.verdict_sha256}\nsign-off {written.path}")
+        if written.lacking:
+            typer.echo(f"the policy is not met yet: {written.lacking}")
 
 
 def countersign(

@@ -57,7 +57,8 @@ class Trust:
         Path | None, typer.Option(help="Sigstore trusted root (default: that of Sigstore's public instance).")
     ] = None
     sign_off: Annotated[
-        list[Path] | None, typer.Option(help="A sign-off that does not lie beside the verdict; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A sign-off or consumer's statement that does not lie beside the verdict; repeatable."),
     ] = None
 
     challenger: Annotated[
@@ -219,30 +220,34 @@ def _verified(verdict: Path, trust: Trust, about: About, fresh: Freshness) -> Ve
             min_sequence=fresh.min_sequence,
             min_spec_versions=parse_versions(fresh.min_spec_version or ()),
         )
-    found = _signed_off(verdict, envelope, verified, trust.sign_off or (), rules, keys)
+    held = _held(verdict, envelope, verified, trust.sign_off or (), rules, keys, at)
     if not trust.challenger:
-        return found
+        return held
     from refute.verify.challenge.demand import demand_challenges
 
     challenged = demand_challenges(verdict, verified, read_keys(trust.challenger))
-    return replace(found, checks=(*found.checks, *challenged))
+    return replace(held, checks=(*held.checks, *challenged))
 
 
-def _signed_off(
+def _held(
     verdict: Path,
     envelope: bytes,
     verified: Verified,
     sign_offs: Sequence[Path],
     rules: LoadedPolicy | None,
     keys: Sequence[bytes],
+    at: datetime | None,
 ) -> Verified:
-    """The verdict under the policy and the sign-offs on it. Raises StaleVerdictError where it was withdrawn."""
+    """The verdict under the policy, with its sign-offs and its consumers' statements.
+
+    Raises StaleVerdictError where it was withdrawn.
+    """
     from refute.verify.policy_check import hold
     from refute.verify.sign_off.statement import find_sign_offs, statements_in
 
     beside, odd = find_sign_offs(verdict)
     files = {str(path): read_file(path) for path in (*beside, *sign_offs)} | statements_in(verdict, envelope)
-    held = hold(verified, envelope, rules, files, given_keys=keys)
+    held = hold(verified, envelope, rules, files, given_keys=keys, at=at)
     return replace(held, checks=(*held.checks, *odd)) if rules else held
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refute.engines.export.gguf.vocabulary import end_ids
-from refute.engines.export.usage.environment import ask_stranger, fresh_python
+from refute.engines.export.usage.environment import HOSTS, ask_stranger, fresh_python
 from refute.engines.export.usage.snippets import label_of, try_snippets
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
 from refute.engines.model.generations.older_transformers import older_python
@@ -23,8 +23,6 @@ from refute.spec.experiments.parsing import parse_config
 
 PROMPT = "The first thing that you should do is"
 TOKENS = 32
-# What a program with a network could reach: the hub by name, and two servers by address, where no name is looked up.
-_HOSTS = (("huggingface.co", 443), ("1.1.1.1", 443), ("9.9.9.9", 443))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def try_paths(job: Job) -> None:
             "tokens": TOKENS,
             "ends": ends,
             "threads": config.threads,
-            "hosts": _HOSTS,
+            "hosts": HOSTS,
         }
         said = ask_stranger(way.python, request, job.scratch / "stranger")
         behind = logits_behind(judged, prompt, said["ids"], ends) if said["failed"] is None else ()

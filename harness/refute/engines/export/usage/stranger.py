@@ -1,9 +1,10 @@
 """A stranger's program: loads a model with one engine, says some tokens greedily, or does as a card says; no network.
 
 Run by path in an interpreter of its own, `stranger.py REQUEST ANSWER`, so it imports nothing of refute but where refute
-is the engine. The request holds `engine`, `path`, `prompt` (ids), `tokens` (how many to say), `ends` (ids that end a
-text), `threads` and `hosts` ([name, port]); that of a card its `snippet`, and a `path` below which the model lies. The
-answer holds `ids`, `text`, `versions`, the hosts that could be `reached`, and `failed`.
+is the engine. The request holds `engine`, `path`, `prompt` (ids, or a text for the engine's own tokenizer), `tokens`
+(how many to say), `ends` (ids that end a text; null: those that the folder states), `threads` and `hosts` ([name,
+port]); that of a card its `snippet`, and a `path` below which the model lies. The answer holds `ids`, `text`,
+`versions`, the hosts that could be `reached`, and `failed`.
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ def in_transformers(request: dict[str, Any]) -> tuple[list[int], str, list[str]]
     torch.set_num_threads(request["threads"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(request["path"])
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(request["path"], dtype=torch.float32)
-    given = torch.tensor([request["prompt"]])
+    prompt = _ids(request["prompt"], tokenizer)
+    given = torch.tensor([prompt])
     said = model.generate(
         given, attention_mask=torch.ones_like(given), max_new_tokens=request["tokens"], do_sample=False
     )
-    ids = said[0][len(request["prompt"]) :].tolist()
+    ids = said[0][len(prompt) :].tolist()
     return ids, tokenizer.decode(ids), ["transformers", "tokenizers", "torch"]
 
 
@@ -68,7 +70,7 @@ def in_llama_cpp(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
     """llama.cpp's server, which listens on the loopback device."""
     from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 
-    room = len(request["prompt"]) + request["tokens"] + 8
+    room = len(request["prompt"]) + request["tokens"] + 8  # of a text, too: no token is shorter than a byte
     with serve_in_llama_cpp(Path(request["path"]), context=room, threads=request["threads"]) as server:
         asked = {"prompt": request["prompt"], "n_predict": request["tokens"], "temperature": 0.0, "return_tokens": True}
         answer = server.ask("completion", asked)
@@ -82,13 +84,26 @@ def in_refute(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:
     from refute.engines.model.forward.numpy_forward import Reference, open_weights
     from refute.engines.model.tokenizer import read_tokenizer
 
-    reference, ids = Reference(open_weights(Path(request["path"]))), list(request["prompt"])
+    path = Path(request["path"])
+    reference = Reference(open_weights(path))
+    tokenizer: Any = read_tokenizer(path, gguf=False)
+    prompt, ends = _ids(request["prompt"], tokenizer), request["ends"]
+    if ends is None:
+        from refute.engines.export.gguf.vocabulary import end_ids
+
+        ends = end_ids(tokenizer, path)
+    ids = list(prompt)
     for _ in range(request["tokens"]):
         ids.append(int(reference.logits(np.array(ids))[-1].argmax()))
-        if ids[-1] in request["ends"]:
+        if ids[-1] in ends:
             break
-    said = ids[len(request["prompt"]) :]
-    return said, str(read_tokenizer(Path(request["path"]), gguf=False).decode(said)), ["refute", "numpy"]
+    said = ids[len(prompt) :]
+    return said, str(tokenizer.decode(said)), ["refute", "numpy"]
+
+
+def _ids(prompt: list[int] | str, tokenizer: Any) -> list[int]:
+    """What the model is given: a text as its tokenizer reads it, with whatever that puts before it."""
+    return list(tokenizer(prompt)["input_ids"]) if isinstance(prompt, str) else list(prompt)
 
 
 def as_the_card_says(request: dict[str, Any]) -> tuple[list[int], str, list[str]]:

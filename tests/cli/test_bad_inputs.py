@@ -34,7 +34,7 @@ TEXTS: set[Input] = {
 }
 # Goes with a key in an HSM, which is not here.
 NOT_ALONE: set[Input] = {
-    *{((name,), "public_key") for name in ("judge", "sign-off", "countersign", "rerun", "export")},
+    *{((name,), "public_key") for name in ("judge", "sign-off", "countersign", "rerun", "export", "consume")},
     (("lock", "make"), "public_key"),
     (("publish", "stage"), "public_key"),
     (("init",), "baseline"),  # goes with results of a tool, which are not here either

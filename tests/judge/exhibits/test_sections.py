@@ -53,7 +53,7 @@ def test_samples_and_the_releases_before_are_shown_beside_the_scores(tmp_path: P
         ("tokens_per_s", "allowed_error_share", "timeout_s", "pass_at_1", "wall_s", "slowest_program_s"), 0.5
     )
     words = dict.fromkeys(("protocol", "extraction", "sampler_reported_by", "samples_depend_on", "isolation"), "x")
-    summary = {
+    summary: dict[str, object] = {
         **numbers,
         **shares,
         **words,

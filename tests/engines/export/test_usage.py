@@ -12,10 +12,13 @@ import pytest
 from model_workshop import Workshop
 from refute.engines.export.experiments.usage import TOKENS, logits_behind
 from refute.engines.export.gguf.file import export_gguf, read_source
+from refute.engines.export.usage.consumer import Tried, is_beyond_refute
 from refute.engines.export.usage.environment import ask_stranger, fresh_python
 from refute.engines.export.usage.snippets import try_snippets
 from refute.engines.export.usage.stranger import reachable
 from refute.engines.model.forward.numpy_forward import Reference, open_weights
+from refute.engines.model.forward.weights import check_architecture
+from refute.errors import UsageError
 from refute.spec.publication import ExportLabel
 
 
@@ -108,3 +111,13 @@ def test_what_is_said_is_held_against_the_likeliest_token_after_the_same_beginni
     assert logits_behind(judged, prompt, said[:5], ends=[second, int(row.argmin())]) == other
     assert logits_behind(judged, prompt, said[:5], ends=[])[-1] == pytest.approx(np.ptp(row))
     assert len(logits_behind(judged, prompt, [], ends=[second])) == 1
+
+
+def test_what_refutes_own_forward_does_not_know_speaks_against_no_model() -> None:
+    """A consumer's other engines decide; whatever else it raises is a failure, and so is theirs."""
+    with pytest.raises(UsageError) as unknown:
+        check_architecture(Path("m"), "gpt2")
+    said = f"UsageError: {unknown.value}"
+    table = {("refute", said): True, ("refute", "KeyError: 'x'"): False, ("transformers", said): False}
+    for (engine, failed), beyond in table.items():
+        assert is_beyond_refute(Tried(engine, ".", "", 0, {}, (), failed)) is beyond

@@ -75,7 +75,7 @@ def use_model(model: Path, *, threads: int, report: ProgressCallback) -> Tries:
             report(f"use in {engine}", done, len(here), {})
             paths.append(_try(engine, name, file, python, Path(scratch) / "stranger", threads))
         report("used", len(here), len(here), {})
-    beyond = {each.engine: str(each.failed) for each in paths if _is_beyond(each)}
+    beyond = {each.engine: str(each.failed) for each in paths if is_beyond_refute(each)}
     tried = tuple(each for each in paths if each.engine not in beyond)
     if not tried:
         raise UnreadableInputError(f"no engine here can use {model}: {'; '.join(beyond.values())}", hint=_MORE)
@@ -105,7 +105,7 @@ def _lacking(engine: str) -> str:
     return f"not installed: {', '.join(absent)} (pip install 'refute[{extra}]')" if absent else ""
 
 
-def _is_beyond(tried: Tried) -> bool:
+def is_beyond_refute(tried: Tried) -> bool:
     """Whether refute's own forward, which knows few architectures and is slow, says nothing about the model."""
     said = tried.failed or ""
     beyond = ("the independent forward does not ", "refute gave no answer in ")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
+from refute import Context, Measurement, falsifier
 from refute.attest import generate_key, load_private_key
+from refute.cli.publish.judged import LOOKED_AT
 from refute.engines.publish.hub import HubRepository, Patience, speak_plainly
 from refute.engines.publish.rehearsal.answers import Hub
 from refute.engines.publish.rehearsal.faults import Fault
@@ -20,7 +22,7 @@ from refute.judge.judge_run import Operator, judge_run
 from refute.judge.run.folder import RunFolder
 from refute.spec.files import load_release
 from silence import Silence
-from tiny_run import RELEASE, SPEC, tiny_run
+from tiny_run import RELEASE, SPEC, TINY, tiny_run
 
 TOKEN = "a secret of the tests"  # noqa: S105  # it opens nothing else
 _QUICK = Path(__file__).parents[2] / "specs" / "releases" / "quick.yaml"
@@ -35,13 +37,46 @@ publication:
 """
 
 
+_CRITERION = """\
+  - id: AC-TINY-003
+    title: What others are given
+    statement: Most answers are right.
+    severity: {severity}
+    phase: 6
+    falsifiers:
+"""
+_USE = "      - {{id: F-TINY-{number}, uses: {uses}, thresholds: {{accuracy: {{holds_if: '>= 80 %'}}}}}}\n"
+
+
+def right_answers(context: Context) -> Iterator[Measurement]:
+    """Refuted when too few answers are right; called as what looks at a release, which this one is too small for."""
+    yield from TINY["tiny-accuracy"].measure(context)
+
+
+for _name in LOOKED_AT:
+    falsifier(_name, needs=("answers",), measures={"accuracy": "%"}, controls=TINY["tiny-accuracy"].controls)(
+        right_answers
+    )
+
+
 def staged_run(
-    root: Path, *, right: int = 95, spec: str = "SPEC-HF-PUBLISH-001", publication: str = PUBLICATION
+    root: Path,
+    *,
+    right: int = 95,
+    looked_at: Iterable[str] = LOOKED_AT,
+    severity: str = "block",
+    publication: str = PUBLICATION,
 ) -> RunFolder:
-    """A judged run below `root`: GO with `right` of a hundred answers right, NO-GO with 40. `spec` is its spec's id."""
+    """A judged run below `root`: GO with `right` of a hundred answers right, NO-GO with 40.
+
+    Beside its two criteria one of this `severity` uses falsifiers that have the names `looked_at`.
+    """
+    uses = "".join(_USE.format(number=number, uses=name) for number, name in enumerate(looked_at, start=3))
+    spec = SPEC + (_CRITERION.format(severity=severity) + uses if uses else "")
     distillation = load_release(_QUICK).release.model_dump(mode="json", exclude_none=True)["distillation"]
     release = f"{RELEASE}{yaml.safe_dump({'distillation': distillation})}{publication}"
-    run = tiny_run(root, Silence(), spec=SPEC.replace("SPEC-TINY-001", spec), release=release, right=right)
+    names = {"right_answers": right_answers}
+    run = tiny_run(root, Silence(), spec=spec, release=release, right=right, falsifiers=names)
     small_release(root / "staging")
     run.append_evidence({"staged": Store(root / "store").add("staged", "0" * 64, root / "staging", {}, None)})
     key = load_private_key(generate_key(root / "keys", "gate").private)

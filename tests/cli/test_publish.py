@@ -19,6 +19,7 @@ from refute.attest import (
     read_model_signature,
     write_model_signature,
 )
+from refute.cli.publish.judged import LOOKED_AT
 from refute.disk import file_sha256
 from refute.engines.publish.manifest import hashed, write_manifest
 from refute.engines.publish.rehearsal.faults import ALWAYS, Fault
@@ -155,12 +156,16 @@ def test_a_refuted_release_is_not_published_by_default(cli: Cli, tmp_path: Path)
     assert cli("publish", "push", place, "--dry-run", "--accept-no-go").returncode == 0
 
 
-def test_a_go_on_something_else_is_not_published(cli: Cli, tmp_path: Path) -> None:
-    """Nobody has looked at its card, licence and files, and no option says that this is well."""
-    place = staged(cli, staged_run(tmp_path, spec="SPEC-DISTILL-001"), tmp_path / "staged")
+@pytest.mark.parametrize("severity", ["block", "warn"])
+def test_a_go_on_something_else_is_not_published(cli: Cli, tmp_path: Path, severity: str) -> None:
+    """Nothing could refute its card, or all of it: no option says that this is well, and no name of a specification."""
+    looked_at = [name for name in LOOKED_AT if severity == "warn" or name != "publication-card"]
+    place = staged(cli, staged_run(tmp_path, looked_at=looked_at, severity=severity), tmp_path / "staged")
+    unseen = "staged files, kinds of files, card, licence" if severity == "warn" else "card"
     for accepted in ((), ("--accept-warn", "--accept-no-go")):
         ended = cli("publish", "push", place, *accepted)
-        assert (ended.returncode, "not judged by SPEC-HF-PUBLISH-001" in " ".join(ended.stderr.split())) == (1, True)
+        said = f"judged by nothing that could refute its {unseen}"
+        assert (ended.returncode, said in " ".join(ended.stderr.split())) == (1, True), ended.stderr
 
 
 def test_a_rehearsal_goes_to_no_hub(cli: Cli, tmp_path: Path) -> None:

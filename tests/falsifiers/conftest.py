@@ -92,10 +92,23 @@ _TAUGHT = [{"model": "student", "task_id": task, "original": 0.8, "renamed": 2.9
 # What the proofs of an export say of files with a planted fault.
 _OTHER_END = {**dict.fromkeys(("tokenizer", "generation_config", "config"), (2,)), "gguf": (3,), "turn_end": 2}
 _SPOILT = {"kind": "Q8_0", "wanted": "Q8_0", "numbers": 32, "labelled": True, "bits": 8.5, "not_finite": 32}
+_SIGNED = {
+    "digest": "d" * 64,
+    "files": 3,
+    "signatures": [{"failed": None, "about": "e" * 64}] * 2,
+    "differing": ("config.json",),
+}
 _EXPORT_PROOFS: dict[str, dict[str, Any]] = {
     "converted": {
         "conversion.json": {
             "known_bad": {"rope": {"positions": [*range(32), 1024], "kl": [0.2] * 33, "same_first": [True] * 33}}
+        }
+    },
+    "signed": {
+        "signing.json": {
+            "known_bad": dict.fromkeys(
+                ("changed_file", "missing_file", "missing_signature", "missing_verdict", "another_key"), _SIGNED
+            )
         }
     },
     "quantised": {

@@ -1,9 +1,9 @@
-"""Is what was staged the judged student, file by file, with a manifest that is true?"""
+"""Is what was staged the judged student, file by file, with a manifest that is true and signatures that hold?"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from refute import Bench, Context, Evidence, Measurement, falsifier, known_bad, known_good, known_unusable
@@ -152,3 +152,82 @@ def _is_true(staged: Evidence, path: str, sha256: str, row: Mapping[str, Any]) -
         while piece := reading.read(_CHUNK):
             sha1.update(piece)
     return (row["size"], row["sha256"], row["git_sha1"]) == (size, sha256, sha1.hexdigest())
+
+
+_SIGNING, _DIGEST = "signing.json", "d" * 64
+_HOLDS = {"unsigned": 0, "elsewhere": 0, "differing_files": 0}
+
+
+def _sign(bench: Bench, **wrong: int) -> None:
+    """A folder with two signatures; `wrong` says what is wrong with it, and more is added where the bars want more."""
+    count = {name: own + _more(bench, name, own, failing=name in wrong) for name, own in (_HOLDS | wrong).items()}
+    rows = [{"failed": None, "about": _DIGEST}, {"failed": None, "about": _DIGEST}]
+    rows += [{"failed": "no key that is trusted has signed it", "about": None}] * count["unsigned"]
+    rows += [{"failed": None, "about": "e" * 64}] * count["elsewhere"]
+    differing = [f"file_{n}.json" for n in range(count["differing_files"])]
+    _put_signed(bench, {"digest": _DIGEST, "files": _MOST, "signatures": rows, "differing": differing})
+
+
+def _put_signed(bench: Bench, folder: Mapping[str, Any]) -> None:
+    bench.put("signed", _SIGNING, {"staged": folder, "known_bad": {}})
+
+
+def as_it_was_signed(bench: Bench) -> None:
+    """Both signatures are of that key, and about these files."""
+    _sign(bench)
+
+
+def signed_by_another_key(bench: Bench) -> None:
+    """Anybody may have made it."""
+    _sign(bench, unsigned=1)
+
+
+def signed_elsewhere(bench: Bench) -> None:
+    """A signature of another release, copied here."""
+    _sign(bench, elsewhere=1)
+
+
+def a_file_changed_since(bench: Bench) -> None:
+    """One file is not as it was signed."""
+    _sign(bench, differing_files=1)
+
+
+def nothing_to_verify(bench: Bench) -> None:
+    """Neither a model.sig nor a verdict was looked for."""
+    _put_signed(bench, {"digest": _DIGEST, "files": 1, "signatures": [], "differing": []})
+
+
+def _as_this_run_sees_it(fault: str) -> Callable[[Bench], None]:
+    def build(bench: Bench) -> None:
+        """A small release of this run with a planted fault."""
+        _put_signed(bench, bench.real["signed"].json(_SIGNING)["known_bad"][fault])
+
+    return build
+
+
+@falsifier(
+    "publication-signatures",
+    needs=("signed",),
+    measures={"unsigned": "signatures", "elsewhere": "signatures", "differing_files": "files"},
+    controls=(
+        known_good(as_it_was_signed),
+        *(known_bad(build) for build in (signed_by_another_key, signed_elsewhere, a_file_changed_since)),
+        *(
+            known_bad(_as_this_run_sees_it(fault), name=f"{fault.replace('_', ' ')} as this run sees it")
+            for fault in ("changed_file", "missing_file", "missing_signature", "missing_verdict", "another_key")
+        ),
+        known_unusable(nothing_to_verify, raises=ValueError),
+    ),
+)
+def publication_signatures(context: Context) -> Iterator[Measurement]:
+    """Refuted when model.sig or the verdict beside a release is not there or not of the key that signed it, when one is
+    about another folder, or when a file is not as model.sig has it."""
+    folder = context.evidence("signed").json(_SIGNING)["staged"]
+    signatures = folder["signatures"]
+    if not signatures:
+        raise ValueError("nobody looked at a signature")
+    unsigned = sum(each["failed"] is not None for each in signatures)
+    elsewhere = sum(each["about"] not in (None, folder["digest"]) for each in signatures)
+    yield Measurement("unsigned", unsigned, "signatures", n=len(signatures))
+    yield Measurement("elsewhere", elsewhere, "signatures", n=len(signatures))
+    yield Measurement("differing_files", len(folder["differing"]), "files", n=folder["files"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from refute.spec.fields import Closed
 
+# The signed verdict on a release, beside its files under a name by which every reader knows that it is none of them.
+VERDICT: Final = "verdict.sigstore.json"
 # ORG/NAME as the hub has them.
 RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 Words = Annotated[str, Field(pattern=r"\S")]

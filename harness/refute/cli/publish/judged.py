@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from refute.attest import SIGNATURE_FILE, manifest_of_digests
 from refute.disk import read_regular
 from refute.errors import PublicationRefusedError, UsageError, VerificationError
 from refute.judge.subject import disagreement
+from refute.outcome import Outcome, Severity
 from refute.spec.experiments.evidence_files import RELEASED, STAGED
-from refute.spec.publication import Publication, Repository
+from refute.spec.publication import VERDICT, Publication, Repository
 
-# The verdict lies beside the files of the model, where no digest of these counts it; the key that signed it goes to
-# nobody: readers have the one that they trust.
-VERDICT, KEY = "verdict.sigstore.json", "verifier.pem"
-# What alone looks at the card, the licence and the staged files.
-SPEC: Final = "SPEC-HF-PUBLISH-001"
+if TYPE_CHECKING:
+    from refute.judge.verdict import Verdict
+    from refute.spec.criteria import Spec
+
+# The key that signed the verdict goes to nobody: readers have the one that they trust.
+KEY: Final = "verifier.pem"
+# What looks at the card, the licence and the staged files, by falsifier: SPEC-HF-PUBLISH-001 uses them, and so may a
+# specification of any other name, which names alone say nothing about.
+LOOKED_AT: Final = {
+    "publication-staged": "staged files",
+    "publication-files": "kinds of files",
+    "publication-card": "card",
+    "publication-licence": "licence",
+}
+_MEASURED = frozenset({Outcome.CORROBORATED, Outcome.FALSIFIED, Outcome.INCONCLUSIVE})
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRelease:
-    """`specs`: ids of those it was judged by; `files`: SHA-256 by path of everything that the gate staged;
-    `consumers`: how many the policy that was signed with the verdict demands."""
+    """`blocking`: falsifiers that measured it, and whose word stops a release; `files`: SHA-256 by path of everything
+    that the gate staged; `consumers`: how many the policy that was signed with the verdict demands."""
 
     ruling: str
     release: str
-    specs: frozenset[str]
+    blocking: frozenset[str]
     publication: Publication
     files: Mapping[str, str]
     consumers: int
@@ -49,10 +60,11 @@ class JudgedRelease:
         return Repository.model_validate({**declared.model_dump(), "repo": named or declared.repo})
 
     def require_publication(self) -> None:
-        """Raises PublicationRefusedError where no criterion was about what others are given, whatever the ruling."""
-        if SPEC not in self.specs:
+        """Raises PublicationRefusedError where no blocking criterion was about what others are given, whatever the
+        ruling."""
+        if unseen := [what for name, what in LOOKED_AT.items() if name not in self.blocking]:
             raise PublicationRefusedError(
-                f"release {self.release} was not judged by {SPEC}: nobody has looked at its card, licence and files",
+                f"release {self.release} was judged by nothing that could refute its {', '.join(unseen)}",
                 hint="add publish-001.yaml to the release's `specs`, and run the gate again: what was trained is kept",
             )
 
@@ -76,6 +88,7 @@ def read_judged(verdict: Path, key: Path) -> JudgedRelease:
 
     Raises VerificationError for a verdict that this key has not signed, UsageError for a release without publication.
     """
+    from refute.spec.criteria import parse_spec
     from refute.spec.files import parse_release
     from refute.spec.policy import CONSUMER, parse_policy
     from refute.verify.verification import verify_file
@@ -90,14 +103,22 @@ def read_judged(verdict: Path, key: Path) -> JudgedRelease:
         for name, digest in predicate.evidence.get(STAGED, {}).items()
         if name.startswith(inside)
     }
-    specs = frozenset(spec.id for spec in predicate.specs)
     policy = None if predicate.policy is None else parse_policy(predicate.policy.text, predicate.policy.name)
     role = None if policy is None else policy.roles.get(CONSUMER)
     return JudgedRelease(
         predicate.verdict.ruling.value,
         release.release,
-        specs,
+        _measured(predicate.verdict, [parse_spec(each.text, each.name) for each in predicate.specs]),
         release.publication,
         files,
         0 if role is None else role.threshold,
     )
+
+
+def _measured(verdict: Verdict, specs: Sequence[Spec]) -> frozenset[str]:
+    """Falsifiers that measured this release for criteria that stopped it where they refuted it."""
+    from refute.spec.criteria import uses_of
+
+    stopping = (each for each in verdict.criteria if each.severity is Severity.BLOCK)
+    ids = {each.falsifier for criterion in stopping for each in criterion.falsifiers if each.outcome in _MEASURED}
+    return frozenset(use.uses for use in uses_of(specs) if use.id in ids and use.uses is not None)

@@ -37,13 +37,14 @@ def push(
 ) -> None:
     """Publish a staged release: one commit on a branch of its own, pulled back and hashed, then a tag, then main.
 
-    Of a rehearsal, and of a release that SPEC-HF-PUBLISH-001 has not judged, nothing is published.
+    Of a rehearsal, and of a release whose specs could not refute its files, card or licence, nothing is published.
     Call it again after anything: what is done is found. The token comes from HF_TOKEN or `hf auth login`, the hub from
     HF_ENDPOINT. Nothing is ever deleted, moved or forced.
     """
-    from refute.cli.publish.judged import KEY, VERDICT, read_judged
+    from refute.cli.publish.judged import KEY, read_judged
     from refute.engines.publish.lay_out import check
     from refute.engines.publish.push import names_of
+    from refute.spec.publication import VERDICT
 
     release = _staged_in(staged)
     judged = read_judged(release.folder / VERDICT, staged / KEY)

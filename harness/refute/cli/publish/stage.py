@@ -35,10 +35,11 @@ def stage(
 ) -> None:
     """Lay out what a run has judged: its staged files, the signed verdict, and a manifest of all of them."""
     from refute.attest.signing_key import open_signing_key
-    from refute.cli.publish.judged import KEY, VERDICT, read_judged
+    from refute.cli.publish.judged import KEY, read_judged
     from refute.engines.publish.lay_out import lay_out
     from refute.judge.run.verdict_files import verdicts_in
     from refute.spec.experiments.evidence_files import STAGED
+    from refute.spec.publication import VERDICT
 
     run = _run_of(what, refute_dir)
     staged, verdicts = run.read_evidence().get(STAGED), verdicts_in(run.path)

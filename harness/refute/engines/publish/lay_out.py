@@ -5,7 +5,7 @@ Beside, and not inside: a signature is about every file but itself and the verdi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from refute.attest import SIGNATURE_FILE, PrivateKey, manifest_of_digests, write_model_signature
@@ -13,6 +13,7 @@ from refute.engines.publish.manifest import add_bytes, add_copy, check_against, 
 from refute.engines.publish.push import StagedRelease
 from refute.errors import UsageError
 from refute.job import ProgressCallback
+from refute.spec.experiments.evidence.publication import StagedFile
 from refute.spec.experiments.evidence_files import RELEASED
 
 
@@ -38,9 +39,7 @@ def lay_out(
     folder = out / RELEASED.name
     files = [add_copy(before.folder / each.path, folder, each.path, each.source, told) for each in before.files]
     if key is not None:
-        manifest = manifest_of_digests({each.path: each.sha256 for each in files}, folder)
-        signature = write_model_signature(manifest, folder.name, tuple(beside), key)
-        beside = {**beside, SIGNATURE_FILE: signature}
+        beside = {**beside, SIGNATURE_FILE: sign_files(files, folder, tuple(beside), key)}
     files += [add_bytes(data, folder, path) for path, data in beside.items()]
     write_manifest(out, files)
     made = StagedRelease.read(out)
@@ -48,6 +47,15 @@ def lay_out(
     if changed := [each.path for each in before.files if by_path[each.path] != each]:
         raise UsageError(f"{changed[0]} is not what the gate has staged", hint="run the gate again")
     return made
+
+
+def sign_files(files: Sequence[StagedFile], folder: Path, beside: Sequence[str], key: PrivateKey) -> bytes:
+    """A model.sig on `files` as their manifest has them, in `folder`, where paths `beside` them lie unsigned.
+
+    Raises UsageError for a key that model.sig does not know.
+    """
+    manifest = manifest_of_digests({each.path: each.sha256 for each in files}, folder)
+    return write_model_signature(manifest, folder.name, beside, key)
 
 
 def check(staged: StagedRelease, report: ProgressCallback) -> None:

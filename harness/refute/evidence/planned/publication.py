@@ -12,7 +12,7 @@ from refute.evidence.planned.configurations import Parts
 from refute.evidence.sources import located_folder
 from refute.spec.experiments import evidence_files as names
 from refute.spec.experiments.export import ConversionConfig, ExportConfig, ProofConfig, UsageConfig
-from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, StageConfig
+from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, SignConfig, StageConfig
 from refute.spec.fields import Closed
 from refute.spec.publication import Publication
 
@@ -49,6 +49,10 @@ def _stage(parts: Publishing, at: Locate) -> StageConfig:
 
 def _rehearse(parts: Publishing, _at: Locate) -> RehearseConfig:
     return RehearseConfig(publication=parts.publication)
+
+
+def _sign(_parts: Publishing, _at: Locate) -> SignConfig:
+    return SignConfig()
 
 
 def _generations(parts: Publishing, _at: Locate) -> GenerationsConfig:
@@ -127,6 +131,13 @@ ROWS = (
         "refute.engines.model.generations.try_both:try_both_generations",
         (names.STAGED,),
         _generations,
+    ),
+    Row(
+        names.SIGNED,
+        "sign it by keys of the moment, and read it as strangers do",
+        "refute.engines.publish.experiments.sign:sign",
+        (names.STAGED,),
+        _sign,
     ),
     Row(
         names.REHEARSAL,

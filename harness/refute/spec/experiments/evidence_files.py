@@ -71,6 +71,7 @@ KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
 STAGED: Final = "staged"
 REHEARSAL: Final = "rehearsal"
+SIGNED: Final = "signed"
 GENERATIONS: Final = "generations"
 EXPORTED: Final = "exported"
 CONVERTED: Final = "converted"
@@ -270,6 +271,7 @@ REMOTE_REFS: Final = RowsFile("refs.jsonl", publication.RemoteRef)
 PULLED: Final = RowsFile("pulled.jsonl", publication.PulledFile)
 PUSH_FAULTS: Final = RowsFile("push_faults.jsonl", publication.RehearsedPush)
 PULL_FAULTS: Final = RowsFile("pull_faults.jsonl", publication.RehearsedPull)
+SIGNING: Final = JsonFile("signing.json", publication.Signing)
 # What two generations of transformers make of the release; `faulted`: the older one of a folder with another rope base.
 GENERATION_FACTS: Final = JsonFile("generations.json", publication.Generations)
 GENERATION_LOGITS: Final = ArraysFile("logits.safetensors", ("older", "newer", "faulted"))
@@ -340,6 +342,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         MEMORISATION: (FAMILIARITY, FAMILIARITY_TAUGHT),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
         STAGED: (RELEASED, MANIFEST, CARD_CLAIMS),
+        SIGNED: (SIGNING,),
         GENERATIONS: (GENERATION_FACTS, GENERATION_LOGITS),
         REHEARSAL: (
             *(PUSHED, REMOTE_TREE, REMOTE_REFS, PULLED),

@@ -27,3 +27,7 @@ class RehearseConfig(Closed):
     """
 
     publication: Publication
+
+
+class SignConfig(Closed):
+    """What enters `sign`: nothing but what was staged."""

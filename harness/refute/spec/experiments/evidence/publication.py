@@ -132,3 +132,29 @@ class RehearsedPull(EvidenceModel):
     fault: str
     accepted: bool
     equal: bool
+
+
+class ReadSignature(EvidenceModel):
+    """A file that signs a release, as a reader finds it by one key: `failed` is why that key did not sign it, `about`
+    the digest that it is on."""
+
+    file: str
+    failed: str | None
+    about: str | None
+
+
+class SignedFolder(EvidenceModel):
+    """A release with its signatures beside it: `digest` and number of the files there, what each signature says, and
+    paths that are not as model.sig has them."""
+
+    digest: Sha256
+    files: int
+    signatures: Several[ReadSignature]
+    differing: Several[str]
+
+
+class Signing(EvidenceModel):
+    """The staged release, signed by keys of the moment, and what is said of a small one with a planted fault."""
+
+    staged: SignedFolder
+    known_bad: dict[str, SignedFolder]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from refute.disk import file_sha256
 from refute.engines.publish.hub import HubRepository
 from refute.engines.publish.manifest import add_text, check_against, git_sha1, write_manifest
 from refute.engines.publish.push import StagedRelease, names_of, push
@@ -87,6 +88,35 @@ def test_what_was_uploaded_is_not_uploaded_again(small: StagedRelease, hub: Hub,
     hub.faults = FaultTable()
     publish(small, hub, tmp_path / "pull")
     assert "put" not in hub.faults.asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        Fault("put", "status", 403, skip=1),
+        Fault("lfs_complete", "status", 403),
+        Fault("lfs_complete", "apply_drop"),
+    ],
+    ids=str,
+)
+def test_a_large_file_goes_up_in_parts(small: StagedRelease, hub: Hub, tmp_path: Path, fault: Fault | None) -> None:
+    """As the hub takes files of more than five gigabytes; each part may fail, and the word that all are there."""
+    hub.part_size, hub.faults = 50_000, FaultTable((fault,) if fault else ())
+    publish(small, hub, tmp_path / "pull")
+    assert held(hub, small) == (True, 1)
+    assert (hub.faults.asked["put"] >= 3, hub.faults.asked["lfs_complete"] >= 1) == (True, True)
+    (weights,) = (each for each in small.files if each.path == "model.safetensors")
+    assert file_sha256(hub.storage.path(weights.sha256)) == weights.sha256
+
+
+def test_a_part_that_arrives_otherwise_is_not_published(small: StagedRelease, hub: Hub, tmp_path: Path) -> None:
+    """The hub joins what it has, and what comes back is not what was sent."""
+    hub.part_size, hub.faults = 50_000, FaultTable((Fault("put", "corrupt", skip=1),))
+    with pytest.raises(VerificationError):
+        publish(small, hub, tmp_path / "pull")
+    assert held(hub, small) == (False, 0)
 
 
 @pytest.mark.slow

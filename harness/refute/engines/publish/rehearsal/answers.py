@@ -19,6 +19,7 @@ from refute.engines.publish.rehearsal.repository import (
     Repository,
     Storage,
     is_large,
+    part_names,
     without,
 )
 
@@ -30,6 +31,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("PUT", f"/api/models/{_ID}/settings", "settings"),
     ("POST", f"/api/models/{_ID}/preupload/(?P<rev>.+)", "preupload"),
     ("POST", rf"/{_ID}\.git/info/lfs/objects/batch", "batch"),
+    ("POST", rf"/{_ID}\.git/info/lfs/complete", "lfs_complete"),
     ("POST", rf"/{_ID}\.git/info/lfs/verify", "lfs_verify"),
     ("POST", f"/api/models/{_ID}/commit/(?P<rev>.+)", "commit"),
     ("GET", f"/api/models/{_ID}/tree/(?P<rev>.+)", "tree"),
@@ -69,13 +71,17 @@ def route_of(method: str, path: str, body: bytes, *, trusted: bool) -> Question:
 
 @dataclass(slots=True)
 class Hub:
-    """Repositories by id. `token` is what a writer must have, `api` and `files` are the addresses it is reached at."""
+    """Repositories by id. `token` is what a writer must have, `api` and `files` are the addresses it is reached at.
+
+    A file of more than `part_size` bytes is taken in parts of so many.
+    """
 
     storage: Storage
     token: str
     faults: FaultTable = field(default_factory=FaultTable)
     api: str = ""
     files: str = ""
+    part_size: int = 5 * 10**9
     repositories: dict[str, Repository] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -136,8 +142,17 @@ class Hub:
         found = {"oid": wanted["oid"], "size": wanted["size"]}
         if self.storage.size(wanted["oid"]) == wanted["size"]:
             return found
-        verify = f"{self.api}/{repo}.git/info/lfs/verify"
-        return found | {"actions": {"upload": {"href": f"{self.files}/{wanted['oid']}"}, "verify": {"href": verify}}}
+        lfs, parts = f"{self.api}/{repo}.git/info/lfs", part_names(wanted["oid"], wanted["size"], self.part_size)
+        upload: dict[str, Any] = {"href": f"{self.files}/{wanted['oid']}"}
+        if len(parts) > 1:
+            places = {str(number): f"{self.files}/{name}" for number, name in enumerate(parts, start=1)}
+            upload = {"href": f"{lfs}/complete", "header": {"chunk_size": str(self.part_size), **places}}
+        return found | {"actions": {"upload": upload, "verify": {"href": f"{lfs}/verify"}}}
+
+    def _lfs_complete(self, asked: Question) -> object:
+        wanted = asked.json()
+        self.storage.join(wanted["oid"], [each["etag"].strip('"') for each in wanted["parts"]])
+        return {}
 
     def _lfs_verify(self, asked: Question) -> object:
         wanted = asked.json()
@@ -208,6 +223,7 @@ _ANSWERS: Mapping[Route, Callable[[Hub, Question], object]] = {
     "info": Hub._info,
     "preupload": Hub._preupload,
     "batch": Hub._batch,
+    "lfs_complete": Hub._lfs_complete,
     "lfs_verify": Hub._lfs_verify,
     "tree": Hub._tree,
     "refs": Hub._refs,

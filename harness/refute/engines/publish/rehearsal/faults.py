@@ -19,6 +19,7 @@ Route = Literal[
     "preupload",
     "batch",
     "put",
+    "lfs_complete",
     "lfs_verify",
     "commit",
     "tree",

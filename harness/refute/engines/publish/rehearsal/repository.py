@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -110,6 +111,19 @@ class Storage:
         path = self.path(sha256)
         return path.stat().st_size if path.is_file() else None
 
+    def join(self, sha256: str, parts: Sequence[str]) -> None:
+        """Keep one file of these `parts`, in their order. Raises RefusedError where one was not uploaded.
+
+        They stay: whoever got no answer asks again.
+        """
+        if lacking := [each for each in parts if self.size(each) is None]:
+            raise RefusedError(400, f"the part {lacking[0]} does not exist")
+        with self.part(sha256).open("wb") as out:
+            for each in parts:
+                with self.path(each).open("rb") as part:
+                    shutil.copyfileobj(part, out)
+        self.part(sha256).replace(self.path(sha256))
+
     def digest(self, blob: Blob) -> str:
         """SHA-256 of the bytes that are really kept for a file."""
         return file_sha256(self.path(blob.sha256))
@@ -150,6 +164,12 @@ class Storage:
 def is_large(path: str, size: int) -> bool:
     """Whether a hub keeps a file outside git."""
     return path.endswith(_LARGE_SUFFIXES) or size > _LARGE_FROM
+
+
+def part_names(sha256: str, size: int, part_size: int) -> list[str]:
+    """What the parts of a file are kept under, one name where it is sent in one piece."""
+    count = max(1, -(-size // part_size))
+    return [hashlib.sha256(f"{sha256}/{number}".encode()).hexdigest() for number in range(count)]
 
 
 def without(commit: Commit, path: str) -> Commit:

@@ -87,4 +87,6 @@ def test_the_command_says_it(cli: Cli) -> None:
     assert "F-HUMANEVAL-V2-001 pass_at_1 >= 15 %: of 164, corroborated by 34 to 164" in said.stdout
     found = json.loads(cli("power", str(SPECS / "distill-001.yaml"), "--json").stdout)
     assert {bar["use"] for bar in found["bars"]} >= {"F-HUMANEVAL-V2-001", "F-HUMANEVAL-V2-002"}
-    assert cli("power", str(SPECS / "publish-001.yaml")).returncode == 2
+    refused = [cli("power", str(SPECS / "publish-001.yaml"), *more) for more in ((), ("--json",))]
+    assert [each.returncode for each in refused] == [2, 2]
+    assert json.loads(refused[1].stdout)["status"] == 2

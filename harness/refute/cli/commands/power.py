@@ -27,10 +27,10 @@ def power(
     from refute.spec.selection import load_specs
 
     found = list(reaches([loaded.spec for loaded in load_specs(specs)], n))
+    if not found:
+        raise UsageError("no bar here is on a share of a known number of observations", hint="name one with --n")
     if as_json:
         print_json({"bars": [asdict(each) for each in found]})
         return
-    if not found:
-        raise UsageError("no bar here is on a share of a known number of observations", hint="name one with --n")
     for each in found:
         typer.echo(one_line(each.sentence()))

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from refute.disk import read_regular
 from refute.errors import MissingInputsError, UnreadableInputError, UsageError
 
@@ -117,3 +119,15 @@ def parse_versions(texts: Sequence[str]) -> dict[str, int]:
             )
         found[spec] = int(version)
     return found
+
+
+def refuse_idle(context: typer.Context, names: Sequence[str], without: str) -> None:
+    """Raise UsageError where the command line gives one of the parameters `names`, which do nothing `without` another.
+
+    What somebody asks for is done or refused, and never passed over.
+    """
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"nothing comes of {options} without {without}", hint=f"add {without}, or leave it out")

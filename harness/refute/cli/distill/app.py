@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from refute.cli.arguments import refuse_idle
 from refute.cli.console import print_document, print_json
 
 
@@ -175,6 +176,7 @@ def tokenize(
 
 @app.command()
 def prepare(
+    context: typer.Context,
     config: Config,
     out: Annotated[Path, typer.Option(help="Folder for the cache; name it as `teacher_cache` in the configuration.")],
     k: Annotated[int, typer.Option("-k", "--k", help="Entries that are kept at each position.", min=1)] = 64,
@@ -196,6 +198,8 @@ def prepare(
     from refute.cli.distill.run import run_prepare
     from refute.cli.eval.options import ServerOptions
 
+    if base_url is None:
+        refuse_idle(context, ("model", "concurrency", "attempts", "key_variable"), "--base-url")
     server = None if base_url is None else ServerOptions(base_url, concurrency, attempts, key_variable).server(model)
     made = run_prepare(config, out, k, server)
     if as_json:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from refute.cli.arguments import refuse_idle
 from refute.cli.console import print_json
 from refute.cli.eval.options import (
     Backend,
@@ -37,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, help="HumanEval: let a model answer it, 
 
 @app.command()
 def score(
+    context: typer.Context,
     samples: Annotated[Path, typer.Argument(help="Samples of openai/human-eval, EvalPlus, bigcode, lm-eval, Inspect.")],
     out: Annotated[Path, typer.Option(help="Results, one row a sample; an interrupted call continues there.")],
     problems: Problems = None,
@@ -59,6 +61,8 @@ def score(
     from refute.cli.eval.score import score_file
     from refute.cli.eval.show import show_score
 
+    if bar is None:
+        refuse_idle(context, ("error_rate", "spending", "look_every"), "--bar")
     limits = ExecutionOptions(timeout, memory, minimum_isolation, workers).limits()
     taken = read_problems(problems)
     design = SequentialOptions(bar, error_rate, spending, look_every).design(taken)
@@ -69,6 +73,7 @@ def score(
 
 @app.command()
 def humaneval(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="Model folder with its tokenizer, or GGUF file; the name at a server.")],
     out: Annotated[Path, typer.Option(help="Folder for samples, results and summary; a run continues there.")],
     protocol: Annotated[Protocol, typer.Option(help="Bare prompt, or the chat template.")] = Protocol.COMPLETION,
@@ -118,6 +123,10 @@ def humaneval(
     from refute.engines.humaneval.samples.sampler import make_sampler
 
     limits = ExecutionOptions(timeout, memory, minimum_isolation, workers).limits()
+    if bar is None:
+        refuse_idle(context, ("error_rate", "spending", "look_every"), "--bar")
+    if backend is not Backend.OPENAI:
+        refuse_idle(context, ("base_url", "concurrency", "attempts", "key_variable"), "--backend openai")
     at_server = ServerOptions(base_url, concurrency, attempts, key_variable)
     request = EvalRequest(
         model=Path(model),

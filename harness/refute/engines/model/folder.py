@@ -13,6 +13,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from refute.disk import file_sha256
+from refute.engines.model.device import require_device
 from refute.engines.model.generations.portable import make_config_portable, make_portable
 from refute.engines.model.progress_bars import without_progress_bars
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
@@ -62,9 +63,10 @@ def _stored(folder: Path, *names: str) -> torch.Tensor | None:
 def load_model(folder: Path, *, device: str) -> PreTrainedModel:
     """The causal LM in `folder` in float32 on `device`, in evaluation mode.
 
-    Raises MissingInputsError when it is none, or incomplete; ExperimentError when some weights are missing or of
-    another shape, or its files contradict each other.
+    Raises MissingInputsError when it is none, or incomplete, or there is no such device; ExperimentError when some
+    weights are missing or of another shape, or its files contradict each other.
     """
+    require_device(device)
     refuse_adapter(folder)
     try:
         with without_progress_bars():

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput, check_ids
+from refute.engines.model.device import require_device
 from refute.engines.model.folder import refuse_adapter, refuse_two_heads
 from refute.engines.model.gguf import check_gguf_magic, open_gguf, read_once
 from refute.engines.model.progress_bars import without_progress_bars
@@ -116,9 +117,10 @@ def load_teacher(model: ModelSource, path: Path, *, device: str, dtype: str = "f
 
     Nothing is fetched: only this machine's files are read, weights only from safetensors or GGUF. `dtype` is
     `float32` or `bfloat16`. Raises MissingInputsError when the file is absent, cut short, no model or lacks
-    weights; ExperimentError when transformers cannot build it or its files contradict
+    weights, or there is no such device; ExperimentError when transformers cannot build it or its files contradict
     each other; UsageError for an unknown dtype.
     """
+    require_device(device)
     if dtype not in _DTYPES:
         raise UsageError(f"teacher dtype {dtype!r} is unknown, expected one of {', '.join(sorted(_DTYPES))}")
     if isinstance(model, GgufModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -20,6 +21,7 @@ from light_install import closure
 from refute.attest import generate_key, hash_model, key_id, write_sigstore_bundle
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.spec.publication import ExportLabel
+from refute.verify.consumer.make import ConsumeRequest, prepare
 from tiny_run import MODEL_RELEASE, JudgedOnce
 
 if TYPE_CHECKING:
@@ -110,6 +112,28 @@ def test_three_engines_are_used_and_the_policy_is_met(world: Consuming, cli: Cli
     withdrawn = cli(*call(world), "--withdraw")
     assert withdrawn.returncode == 0, withdrawn.stderr
     assert (cli(*verify).returncode, "it was withdrawn" in cli(*verify).stderr) == (4, True)
+
+
+def test_the_model_of_a_run_is_found_beside_its_verdict(world: Consuming, tmp_path: Path) -> None:
+    """A run keeps it in `subject/`, whatever the verdict calls it."""
+    run = tmp_path / "run"
+    shutil.copytree(world.root / "mine", run / "subject")
+    shutil.copy(world.judged.path, run)
+    keys = world.root / "keys"
+    asked = ConsumeRequest(
+        place=str(run / world.judged.path.name),
+        verdict=None,
+        key=str(keys / "consumer.key"),
+        public_key=None,
+        passphrase_file=None,
+        verdict_keys=(keys / "operator.pub",),
+        policy=None,
+        note="",
+        valid_days=1,
+        out=None,
+        withdraw=False,
+    )
+    assert prepare(asked).model == run / "subject"
 
 
 def light_packages(folder: Path) -> Path:

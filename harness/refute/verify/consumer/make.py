@@ -16,6 +16,7 @@ from refute.attest.signing_key import open_signing_key, read_public_key
 from refute.disk import create_file, writing
 from refute.errors import UnreadableInputError, UsageError
 from refute.judge.predicate.engine import Engine, identify_engine
+from refute.judge.subject import FOLDER as RUN_FOLDER
 from refute.outcome import Ruling
 from refute.spec.fields import first_fault, utc_text
 from refute.spec.policy import CONSUMER, LoadedPolicy
@@ -167,9 +168,10 @@ def _find(request: ConsumeRequest) -> tuple[Path | None, Path]:
 
 
 def _beside(verdict: Path, subject: str) -> Path:
-    """The model beside its verdict, by the name that the verdict gives it, or around it, as it is published."""
-    named = verdict.parent / Path(subject).name
-    return named if subject and named.exists() else verdict.parent
+    """The model beside its verdict, by the name that the verdict gives it or that a run does, or around it, as it is
+    published."""
+    names = [Path(subject).name, RUN_FOLDER]
+    return next((each for name in names if name and (each := verdict.parent / name).exists()), verdict.parent)
 
 
 def _refuse(key: PrivateKey, evidence: Evidence, policy: LoadedPolicy | None, operators: Sequence[bytes]) -> None:

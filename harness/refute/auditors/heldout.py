@@ -18,7 +18,7 @@ from refute.auditors.windows import Corpus, Ids, texts
 # Tokens that go through the models at once.
 _TOGETHER = 256
 # Logits that are looked at in float64 at once: 2 MiB of each model's. Those of a whole window, looked at in six passes,
-# took six times as long (192 positions of 49,152, two threads).
+# took five times as long (191 positions of 49,152, two threads).
 _TILE = 2**18
 _FIGURES = 4  # of each position
 

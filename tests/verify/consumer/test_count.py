@@ -36,7 +36,7 @@ def put(*keys: str | int, value: object) -> Change:
         place: Content = content
         for key in keys[:-1]:
             place = place[key]  # type: ignore[index]  # a list's number is one of the keys
-        place[keys[-1]] = value  # type: ignore[index]
+        place[keys[-1]] = value  # type: ignore[index]  # here, too
 
     return change
 

@@ -48,7 +48,10 @@ def read_baseline(job: Job) -> None:
     except (LookupError, TypeError, ValueError) as error:
         raise ExperimentError(f"{path.name} says nothing of a student: {error!r}", hint=_HINT) from error
     if (ruling, baseline.release) != ("GO", config.release):
-        raise ExperimentError(f"{path.name} is {ruling} on {baseline.release}, expected GO on {config.release}")
+        raise ExperimentError(
+            f"{path.name} is {ruling} on {baseline.release}, expected GO on {config.release}",
+            hint="name a verdict of that release that was GO: `refute latest` says which one counts",
+        )
     text = "".join(f"{json.dumps(row.as_json())}\n" for row in rows)
     write_whole(job.out / RESULTS.name, text.encode("ascii"))
     PREVIOUS_SUMMARY.write(job.out, summary)

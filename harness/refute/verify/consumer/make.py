@@ -184,7 +184,10 @@ def _refuse(key: PrivateKey, evidence: Evidence, policy: LoadedPolicy | None, op
         return
     known = [each for each in policy.keys_of(CONSUMER) if each.id == key_id(own)]
     if not known:
-        raise UsageError(f"the policy does not list this key ({key_id(own)[:16]}…) as {CONSUMER}")
+        raise UsageError(
+            f"the policy does not list this key ({key_id(own)[:16]}…) as {CONSUMER}",
+            hint="sign with a key that it lists, or have this one added to its consumers",
+        )
     if fault := known[0].fault_at(utc_text(datetime.now(UTC))):
         raise UsageError(f"the key of {known[0].name} {fault}", hint="sign with a key that counts")
 

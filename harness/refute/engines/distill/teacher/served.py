@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.topk_source import TopEntries
-from refute.engines.model.probe_texts import PROBE_TEXTS
+from refute.engines.model.probe_texts import differing_readings
 from refute.engines.model.server.client import Client, Server
 from refute.errors import ExperimentError, NonFiniteError, UsageError
 from refute.spec.fields import http_address
@@ -74,17 +74,16 @@ class ServedSource:
 
     def refuse_other_reading(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Raise ExperimentError where the server makes other ids of a text than the student's tokenizer does."""
-        texts = list(PROBE_TEXTS)
-        found = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-        for text, ours in zip(texts, found, strict=True):
-            # Each API has its own names, and passes over the other's.
-            body = {"model": self.server.model, "content": text, "prompt": text, "add_special": False}
-            theirs = self._post("tokenize", {**body, "add_special_tokens": False, "parse_special": True}).get("tokens")
-            if theirs != ours.ids:
-                raise ExperimentError(
-                    f"of {text!r} the server makes the ids {str(theirs)[:80]}, the student's tokenizer {ours.ids[:16]}",
-                    hint="a teacher's probabilities belong to its own tokens: it must have the student's tokenizer",
-                )
+        for text, ours, theirs in differing_readings(tokenizer, self._tokenize):
+            raise ExperimentError(
+                f"of {text!r} the server makes the ids {str(theirs)[:80]}, the student's tokenizer {ours[:16]}",
+                hint="a teacher's probabilities belong to its own tokens: it must have the student's tokenizer",
+            )
+
+    def _tokenize(self, text: str) -> object:
+        # Each API has its own names, and passes over the other's.
+        body = {"model": self.server.model, "content": text, "prompt": text, "add_special": False}
+        return self._post("tokenize", {**body, "add_special_tokens": False, "parse_special": True}).get("tokens")
 
     def _rows(self, batch: Batch, k: int) -> list[Row]:
         """What the server says after each token of the window, which it reads document by document."""

@@ -5,7 +5,7 @@ request holds `folders` (by name), `texts`, `conversations`, `sequences` of ids,
 how many last `positions` of their logits to keep. The answer holds `version` and, of each folder, `error` or `ids`,
 `rendered`, `classes` and `unrepeated`; the logits (sequences, positions, V), float32, lie beside it in NAME.npy.
 
-Each sequence is answered `answers` times, and what lies there is the median. One answer of eighteen, the first of its
+Each sequence is answered `answers` times, and what lies there is the median. One answer of six, the first of its
 process, once was off by 3.5e-3 of a logit and never again: a machine's slip is not the release's. How many answers were
 not the median to the last bit is `unrepeated`.
 """

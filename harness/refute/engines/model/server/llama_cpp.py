@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from refute.engines.model.probe_texts import PROBE_TEXTS
+from refute.engines.model.probe_texts import differing_readings
 from refute.errors import ExperimentError, MissingDependencyError, MissingInputsError
 
 if TYPE_CHECKING:
@@ -41,17 +41,13 @@ class LlamaCpp:
 
     def refuse_other_reading(self, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
         """Raise ExperimentError where `tokenizer`, made of the file at `path`, reads one of many texts otherwise."""
-        texts = list(PROBE_TEXTS)
-        found = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-        for text, ours in zip(texts, found, strict=True):
-            theirs = self.tokenize(text)
-            if ours.ids != theirs:
-                raise ExperimentError(
-                    f"tokenizer: of {text!r} llama.cpp makes {tokenizer.convert_ids_to_tokens(theirs)[:8]}, "
-                    f"the tokenizer that transformers makes of {path} {ours.tokens[:8]}",
-                    hint="one of them is not how the model was trained to read; use the model's Hugging Face folder, "
-                    "or a file that a newer llama.cpp has converted",
-                )
+        for text, ours, theirs in differing_readings(tokenizer, self.tokenize):
+            raise ExperimentError(
+                f"tokenizer: of {text!r} llama.cpp makes {tokenizer.convert_ids_to_tokens(theirs)[:8]}, "
+                f"the tokenizer that transformers makes of {path} {tokenizer.convert_ids_to_tokens(ours)[:8]}",
+                hint="one of them is not how the model was trained to read; use the model's Hugging Face folder, "
+                "or a file that a newer llama.cpp has converted",
+            )
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """A conversation as the file's chat template renders it, up to where the assistant begins."""

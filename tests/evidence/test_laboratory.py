@@ -219,6 +219,7 @@ def test_a_need_that_failed_fails_what_needs_it(
     assert bench.watch.said == ["started bottom 1/3", "failed bottom"]
 
 
+@pytest.mark.slow
 def test_at_its_limit_an_experiment_and_its_children_end(bench: Bench) -> None:
     """The whole process group is gone when the error is raised; what it had in scratch is kept."""
     laboratory = bench.laboratory(bench.experiment("work", "first"), bench.experiment("hang_with_a_child", limit_s=3))

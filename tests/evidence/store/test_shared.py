@@ -207,6 +207,7 @@ def test_another_place_is_not_taken_for_a_store(tmp_path: Path) -> None:
         machine(tmp_path / "there", "flaky://bucket/new")
 
 
+@pytest.mark.slow
 def test_one_machine_makes_what_two_want(tmp_path: Path) -> None:
     """The second waits, is told so once, and goes on when the first is done, though a lease is shorter than that."""
     events: list[str] = []

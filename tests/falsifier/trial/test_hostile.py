@@ -147,6 +147,7 @@ def ignore_signals(context: Context) -> Iterable[Any]:
         time.sleep(600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", [sleep, ignore_signals])
 def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     """At its limit, as a timeout and nothing else."""
@@ -158,6 +159,7 @@ def test_a_falsifier_that_hangs_is_stopped(log: Path, measure: Measure) -> None:
     assert f"in {measure.__name__}" in log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_control_that_hangs_costs_its_neighbour_nothing(log: Path) -> None:
     """The one beside it answered long before; the one after it answers, too."""
 
@@ -197,6 +199,7 @@ def test_a_forged_answer_is_a_fault(log: Path, data: bytes) -> None:
     assert answer.measurements == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs", [False, True])
 def test_processes_left_behind_end_with_the_falsifier(log: Path, tmp_path: Path, hangs: bool) -> None:
     """A forked child that holds the pipe neither delays the answer nor outlives it; nor does a program."""

@@ -135,6 +135,7 @@ def test_controls_are_shown_their_own_evidence(log: Path, evidence: dict[str, Ev
     assert trial.real.measurements[0].value == 3.0
 
 
+@pytest.mark.slow
 def test_a_control_that_fails_to_build_is_a_fault_of_that_control(log: Path, evidence: dict[str, Evidence]) -> None:
     """The other controls and the real evidence are tried nevertheless."""
 

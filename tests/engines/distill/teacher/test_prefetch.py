@@ -115,6 +115,7 @@ def test_an_error_of_the_items_surfaces_as_well(depth: int) -> None:
     assert not _threads()
 
 
+@pytest.mark.slow
 def test_a_teacher_that_hangs_is_given_up_on() -> None:
     """After its patience the ring raises, naming the patience, while the answer is still in the making."""
     release = threading.Event()
@@ -136,6 +137,7 @@ def test_a_teacher_that_hangs_is_given_up_on() -> None:
     timer.join()
 
 
+@pytest.mark.slow
 def test_patience_is_for_one_answer_not_for_all() -> None:
     """Answers that together take longer than the patience, but not one by one, are all received."""
 

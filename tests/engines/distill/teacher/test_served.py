@@ -113,6 +113,7 @@ def test_llama_cpp_says_what_the_teacher_says(
         same_entries(source, teacher, window, off=0.02)  # keys and values that the server remembers have 16 bits
 
 
+@pytest.mark.slow
 def test_vllm_says_what_the_teacher_says(
     teacher: Teacher, tiny_tokenizer: PreTrainedTokenizerFast, window: Batch, tmp_path: Path
 ) -> None:
@@ -130,6 +131,7 @@ def test_vllm_says_what_the_teacher_says(
         TopKCache.open(tmp_path, training, "a" * 64, WIDTH, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -174,6 +176,7 @@ def test_what_is_no_answer_is_refused(
             source.top(window, K, 1.0)
 
 
+@pytest.mark.slow
 def test_another_tokenizer_or_temperature_is_refused(
     teacher: Teacher, tiny_tokenizer: PreTrainedTokenizerFast, window: Batch
 ) -> None:

@@ -57,6 +57,7 @@ def test_every_sample_gets_its_own_verdict(tmp_path: Path, own: dict[str, Proble
     assert count(log.rows.values()) == {"own/0": Count(4, 2)}
 
 
+@pytest.mark.slow
 def test_a_timeout_is_retried_alone_and_counted(tmp_path: Path, own: dict[str, Problem], strongest: Isolation) -> None:
     """What never ends stays a timeout after its second chance, comes last, and the count says so."""
     with open_results(tmp_path / "r.jsonl", IDENTITY) as log:

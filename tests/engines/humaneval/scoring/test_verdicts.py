@@ -293,6 +293,7 @@ def test_every_canonical_solution_passes(all_problems: tuple[Problem, ...], stro
     assert seen == dict.fromkeys(programs, threading.get_ident())
 
 
+@pytest.mark.slow
 def test_a_timeout_is_tried_once_more_alone(own: dict[str, Problem], strongest: Isolation) -> None:
     """After all others, and the second verdict counts; the result says so."""
     first, second = list(own.values())[:2]

@@ -27,7 +27,7 @@ LONGEST = ("tests/sabotage/", "tests/engines/distill/training/test_parallel.py",
 
 # What is exhaustive repeats one finding for hundreds of inputs. A draw by commit tries a share of them each time, so
 # that after some commits each has been tried; `make test-all` tries all.
-DRAWN = 4
+DRAWN = 8
 
 Ended = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ended]

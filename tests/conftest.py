@@ -59,19 +59,14 @@ def is_drawn(nodeid: str, seed: str) -> bool:
 
 @pytest.fixture(scope="session")
 def new_key_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes empty folders. `mktemp` looks at all that there are each time, which thousands of tests would feel."""
+    """Names folders that are not there: to make and remove one for each of thousands of tests is felt."""
     base, numbers = tmp_path_factory.mktemp("keys"), itertools.count()
-
-    def make() -> Path:
-        (folder := base / str(next(numbers))).mkdir()
-        return folder
-
-    return make
+    return lambda: base / str(next(numbers))
 
 
 @pytest.fixture(autouse=True)
 def key_folder(new_key_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that takes the place of the user's keys, in this process and those it starts."""
+    """What takes the place of the user's keys, in this process and those it starts; as for a new user, it is not there."""
     folder = new_key_folder()
     monkeypatch.setenv("REFUTE_KEYS", str(folder))
     return folder

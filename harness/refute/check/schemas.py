@@ -5,6 +5,7 @@ Use: python -m refute.check.schemas FOLDER
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ def write_schemas(folder: Path) -> None:
         write_whole(folder / name, text.encode("utf-8"))
 
 
+@functools.cache  # some half a second for all of them
 def _schema(title: str, model: type[BaseModel]) -> str:
     body = model.model_json_schema(by_alias=True)
     content = {"$schema": DIALECT, **body, "title": title}

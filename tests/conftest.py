@@ -66,7 +66,7 @@ def new_key_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Pat
 
 @pytest.fixture(autouse=True)
 def key_folder(new_key_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What takes the place of the user's keys, in this process and those it starts; as for a new user, it is not there."""
+    """Takes the place of the user's keys, in this process and those it starts; as for a new user, it is not there."""
     folder = new_key_folder()
     monkeypatch.setenv("REFUTE_KEYS", str(folder))
     return folder

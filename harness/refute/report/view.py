@@ -92,10 +92,11 @@ class Row:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons of the falsifiers that gave the criterion its outcome."""
+        """The reasons of the falsifiers that gave the criterion its outcome, each once."""
         if self.ruling.uncovered:
             return ("no falsifier attacks this criterion",)
-        return tuple(item.reason for item in self.ruling.falsifiers if item.outcome is self.ruling.outcome)
+        reasons = (item.reason for item in self.ruling.falsifiers if item.outcome is self.ruling.outcome)
+        return tuple(dict.fromkeys(reasons))  # one fact often excuses all of them
 
     @property
     def unsaid(self) -> tuple[Measurement, ...]:

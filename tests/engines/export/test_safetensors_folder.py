@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from model_workshop import Workshop
 from refute.engines.export.safetensors_folder import export_safetensors
 from refute.engines.model.folder import load_model
+from refute.engines.model.tools.lint.lint import lint_model
 from refute.errors import NonFiniteError, UsageError
 
 
@@ -30,6 +31,31 @@ def test_the_same_model_in_other_files(workshop: Workshop, largest: int) -> None
     for name, found in load_model(target, device="cpu").state_dict().items():
         assert torch.equal(found, wanted[name].to(torch.bfloat16).float()), name
     assert {load_file(file)[name].dtype for file in files for name in load_file(file)} == {torch.bfloat16}
+
+
+def test_what_a_trainer_leaves_becomes_a_model_that_nothing_is_found_in(workshop: Workshop) -> None:
+    """Its notes, pickles and checkpoints stay behind, and so do statements about the files that were there."""
+    folder, target = workshop.folder(workshop.model("llama")), workshop.root / "clean"
+    left = (
+        "trainer_state.json",
+        "training_args.bin",
+        "optimizer.pt",
+        "verdict.sigstore.json",
+        "checkpoint-12/config.json",
+    )
+    (folder / "checkpoint-12").mkdir()
+    for name in left:
+        (folder / name).write_text("{}", encoding="utf-8")
+    (folder / "LICENSE").write_text("MIT", encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("rope_theta", None)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    export_safetensors(folder, target, "F32", silent)
+    assert {path.name for path in target.iterdir()}.isdisjoint({*left, "checkpoint-12"})
+    assert (target / "LICENSE").read_text(encoding="utf-8") == "MIT"
+    found = {each.rule for each in lint_model(target) if each.severity == "error"}
+    assert "config/rope-spelling" in {each.rule for each in lint_model(folder)}
+    assert {rule for rule in found if not rule.startswith("card/")} == set()
 
 
 def test_what_a_dtype_cannot_hold_is_refused(workshop: Workshop) -> None:

@@ -43,6 +43,21 @@ def test_a_release_that_publishes_nothing_says_so(tmp_path: Path) -> None:
     assert (found.state, found.note) == ("not_run", "the release publishes nothing, so no file was exported")
 
 
+def test_what_lint_found_is_said_by_rule(tmp_path: Path) -> None:
+    """A criterion says how many findings there are; here stands what they are."""
+    finding = {"rule": "file/unexpected", "severity": "error", "found": "notes.txt is nothing that a reader opens"}
+    other = {"rule": "file/mode", "severity": "warn", "found": "config.json has mode 0600"}
+    (folder := tmp_path / "lint").mkdir()
+    rows = [finding, other, finding | {"found": "more.txt"}]
+    (folder / "lint.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    line = EvidenceLine(name="student_lint", digest="d" * 64, folder=str(folder), files={"lint.jsonl": "e" * 64})
+    section = exhibits({"student_lint": line}, ()).sections[0]
+    assert {fact.label: fact.value for fact in section.facts} == {
+        "Lint, error: file/unexpected": "notes.txt is nothing that a reader opens, and 1 more",
+        "Lint, warn: file/mode": "config.json has mode 0600",
+    }
+
+
 def test_samples_and_the_releases_before_are_shown_beside_the_scores(tmp_path: Path) -> None:
     """How samples were drawn and what they came to; the trend, as the verdict before has handed it on."""
     sampler = {"method": "top_p", "temperature": 0.2, "n": 8, "repetition_penalty": 1.0, "top_p": 0.95, "seed": 17}

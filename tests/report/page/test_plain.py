@@ -151,6 +151,16 @@ def test_next_steps_are_commands_that_exist(predicate: Predicate) -> None:
     assert any(step.command == "refute gate --release specs/releases/embedded.yaml" for step in no_go)
 
 
+def test_findings_about_files_are_seen_by_the_command_that_finds_them(predicate: Predicate) -> None:
+    """A count of findings sends nobody looking for them."""
+    records = tuple(replace(record, uses="student-files-sound") for record in predicate.records)
+    commands = [
+        step.command for step in plain.next_steps(view_of(predicate.model_copy(update={"records": records}), "0" * 64))
+    ]
+    assert commands.count("refute model lint MODEL") == 1
+    assert "refute model lint MODEL" not in [step.command for step in plain.next_steps(view_of(predicate, "0" * 64))]
+
+
 def test_a_hostile_file_name_is_one_word_of_a_command(predicate: Predicate) -> None:
     """What is copied into a shell runs nothing else."""
     release = predicate.release.model_copy(update={"name": "a; rm -rf $HOME"})

@@ -70,6 +70,7 @@ docs/falsifiers.md of refute says how to write a falsifier of your own"""
 
 
 _NEXT_FOR_STUDENT = """next:
+  refute model lint MODEL       says within seconds what strangers' libraries would stumble over, and how to mend it
   refute gate                   tries to refute it, and signs a verdict
   refute check                  says what is missing, without running anything
 docs/student.md of refute says what is measured, which results are read, and how to name teacher, init and record"""

@@ -37,9 +37,10 @@ def export(
     kind: Annotated[Type, typer.Option("--type", help="How weights are stored.")],
     as_json: Json = False,
 ) -> None:
-    """Write a model as a GGUF file for llama.cpp and its kin, or as a folder of safetensors in another dtype.
+    """Write a model as a GGUF file for llama.cpp and its kin, or as a clean folder of safetensors.
 
-    Architectures: llama, mistral, qwen2, qwen3. The file appears when it is whole.
+    A folder, such as a trainer's output, becomes one that both generations of transformers read, with nothing in it
+    but the model. Architectures for GGUF: llama, mistral, qwen2, qwen3. What is made appears when it is whole.
     """
     from refute.cli.arguments import reading_what_was_named, require_folders
 

@@ -1,4 +1,5 @@
-"""Writes a Hugging Face folder again in another dtype, in files of at most five gigabytes, one tensor at a time."""
+"""Writes a Hugging Face folder again: weights in one dtype, in files of at most five gigabytes, one tensor at a time,
+beside the model's own small files as both generations of transformers read them."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from safetensors import safe_open
 from refute.disk import working_in
 from refute.engines.model.folder import copy_files, refuse_adapter
 from refute.engines.model.forward.hf_weights import read_config, weight_files
+from refute.engines.model.generations.portable import make_portable
+from refute.engines.model.tools.lint.files import is_model_file
 from refute.errors import NonFiniteError, UsageError
 from refute.job import ProgressCallback
 
@@ -24,7 +27,9 @@ DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _CONFIG_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # What transformers' save_pretrained splits at, and what hubs take in one upload.
 LARGEST_FILE = 5_000_000_000
-_SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+_WEIGHTS = (".safetensors", ".gguf")
+# Statements about the files that they lie beside, and about no others.
+_ABOUT_THE_SOURCE = frozenset({"bom.cdx.json", "verdict.sigstore.json", "model.sig"})
 _INDEX = "model.safetensors.index.json"
 
 
@@ -42,6 +47,9 @@ def export_safetensors(
     folder: Path, target: Path, dtype: str, report: ProgressCallback, *, largest_file: int = LARGEST_FILE
 ) -> tuple[Path, ...]:
     """Write the model in `folder` to the new folder `target`, whole or not at all, with weights in F32, F16 or BF16.
+
+    Only files of the model go along, and say what both generations of transformers read: what a trainer leaves beside
+    its model, checkpoints and pickles, stays behind.
 
     Returns the weight files. Raises UsageError where something is at `target` or `dtype` is another one,
     MissingInputsError for a folder that is not whole, NonFiniteError for what `dtype` cannot hold.
@@ -65,11 +73,18 @@ def export_safetensors(
             # transformers 4 reads `torch_dtype`, 5 reads `dtype`.
             stated = dict.fromkeys(("dtype", "torch_dtype"), _CONFIG_NAMES[dtype])
             _write_text(draft / "config.json", json.dumps({**config, **stated}, indent=2) + "\n")
-            copy_files(folder, draft, _SMALL_FILES)
+            copy_files(folder, draft, tuple(_small_files(folder)))
+            make_portable(draft)
             draft.replace(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return tuple(target / name for name in names)
+
+
+def _small_files(folder: Path) -> list[str]:
+    """What goes along: what a reader of the model opens, card and licence among it, and no trainer's notes."""
+    names = [path.name for path in folder.iterdir() if path.is_file() and is_model_file(path.name)]
+    return [name for name in names if not name.endswith(_WEIGHTS) and name not in _ABOUT_THE_SOURCE]
 
 
 def _tensors(folder: Path, itemsize: int) -> list[_Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from refute.judge.exhibits.curves import curves
 from refute.judge.exhibits.grids import SCORED, grids, prompts
-from refute.judge.exhibits.reading import Lines, read_object
+from refute.judge.exhibits.reading import Lines, read_object, read_rows
 from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
 from refute.spec.experiments.evidence.humaneval import BackendFacts, SampledSummary, Scored
@@ -22,6 +22,7 @@ from refute.spec.experiments.evidence_files import (
     HUMANEVAL_SAMPLED,
     HUMANEVAL_SEQUENTIAL,
     HUMANEVAL_STUDENT,
+    LINTED,
     MODEL,
     MODEL_CONFIG,
     QUANTISATION,
@@ -29,6 +30,7 @@ from refute.spec.experiments.evidence_files import (
     SAMPLED_SUMMARY,
     SEQUENTIAL_SUMMARY,
     STUDENT,
+    STUDENT_LINT,
     TRAINING_SUMMARY,
     USAGE,
     USED,
@@ -104,7 +106,17 @@ def _inspection(lines: Lines) -> Section:
     if STUDENT in lines:
         files = sum(name.startswith(f"{MODEL.name}/") for name in lines[STUDENT].files)
         facts += (Fact(label="Files in the model folder", value=str(files)),)
+    facts += _linted(lines)
     return _measured(1, "Model as installed", facts, "no student was trained")
+
+
+def _linted(lines: Lines) -> tuple[Fact, ...]:
+    """Each rule of `refute model lint` that a finished student's files break: how often, and the first place."""
+    found: dict[str, list[str]] = {}
+    for row in read_rows(lines, STUDENT_LINT, LINTED):
+        found.setdefault(f"Lint, {row.severity}: {row.rule}", []).append(row.found)
+    more = {label: f", and {len(places) - 1} more" if len(places) > 1 else "" for label, places in found.items()}
+    return tuple(Fact(label=label, value=places[0] + more[label]) for label, places in found.items())
 
 
 def _prompt(lines: Lines) -> Section:

@@ -35,6 +35,8 @@ _ONCE = "The judge did not measure again."
 _NARROWEST = 3
 _PROVED_NOTHING = (Outcome.NOT_RUN, Outcome.SKIPPED)
 _BROKE = (Outcome.ERROR, Outcome.TIMEOUT)
+# Falsifiers that count what `refute model lint` finds.
+_COUNT_LINT = frozenset({"student-files-sound", "student-has-a-card"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def next_steps(view: View) -> tuple[Step, ...]:
 def _after_no_go(view: View) -> Iterable[Step]:
     unmet = [row for row in view.rows if not row.ruling.holds and row.ruling.severity is not Severity.INFO]
     yield from _see_why(unmet)
+    yield from _see_findings(unmet)
     again = f"refute gate --release {shlex.quote(view.predicate.release.name)}"
     if any(row.ruling.outcome is Outcome.FALSIFIED for row in unmet):
         yield Step("Mend the model, or the run that made it, and have it judged again", again)
@@ -202,6 +205,13 @@ def _see_why(unmet: Sequence[Row]) -> Iterable[Step]:
     for falsifier, name in uses[:1]:
         others = f" ({len(uses) - 1} more could not)" if len(uses) > 1 else ""
         yield Step(f"See why {falsifier} could not measure{others}", f"refute try {shlex.quote(name)} --run latest")
+
+
+def _see_findings(unmet: Sequence[Row]) -> Iterable[Step]:
+    """What a count of findings is about stands in the evidence; whoever has the model sees it sooner."""
+    names = {record.uses for row in unmet for finding in row.findings for record in finding.records}
+    if names & _COUNT_LINT:
+        yield Step("See each finding about the model's files, and its fix", "refute model lint MODEL")
 
 
 def _after_pass(view: View) -> Iterable[Step]:

@@ -39,6 +39,20 @@ def test_a_fault_is_found_by_its_rule(released: Path, name: str) -> None:  # noq
     assert bool(quality.blocked) is any(each.severity == "error" for each in found)
 
 
+def test_a_checkpoint_within_a_model_is_one_finding(released: Path) -> None:  # noqa: F811  # a fixture
+    """A trainer's folder is named once, and its pickles each: they run code."""
+    (released / "checkpoint-12").mkdir()
+    for name in ("checkpoint-12/config.json", "checkpoint-12/model.safetensors", "checkpoint-12/optimizer.pt"):
+        (released / name).write_bytes(b"{}")
+    (released / "training_args.bin").write_bytes(b"PK\x03\x04")
+    found = [(each.rule, each.found.split(" ")[0]) for each in lint_model(released) if each.severity == "error"]
+    assert found == [
+        ("file/runs-code", "training_args.bin"),
+        ("file/unexpected", "training_args.bin"),
+        ("file/unexpected", "checkpoint-12/"),
+    ]
+
+
 def test_every_rule_of_folders_has_a_fault_that_it_finds() -> None:
     """But for those that need a template of another shape, which the next test has."""
     tried = {rule for rule, _ in FAULTS.values()}

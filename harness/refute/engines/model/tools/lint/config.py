@@ -135,7 +135,13 @@ RULES = (
     Rule("config/tied-head", "error", "structure", "set tie_word_embeddings to what the tensors are", _tied),
     Rule("config/dtype", "error", "structure", "state the dtype that is stored", _dtype),
     Rule("config/dtype-spelling", "warn", "structure", "write dtype and torch_dtype", _spelt_dtype),
-    Rule("config/rope-spelling", "error", "structure", "write rope_theta and rope_scaling, too", _rope),
+    Rule(
+        "config/rope-spelling",
+        "error",
+        "structure",
+        "write rope_theta and rope_scaling, too: `refute model export` does",
+        _rope,
+    ),
     Rule("config/quantization", "error", "structure", "take quantization_config out", _quantised),
     Rule("config/architecture", "error", "identity", "save the config of the model's own class", _architecture),
     Rule(

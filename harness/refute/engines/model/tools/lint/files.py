@@ -21,7 +21,8 @@ _EXPECTED = re.compile(
     r"|bom\.cdx\.json|verdict\.sigstore\.json|model\.sig|README\.md|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|USE_POLICY\.md|\.eval_results/[\w.-]+\.ya?ml"
     r"|(figures|assets)/[\w.-]+\.(png|svg|jpg))"
 )
-_OTHER_WEIGHTS = re.compile(r".*\.(bin|pt|pth|ckpt|h5|msgpack|onnx|npz|npy)(\.index\.json)?")
+# Of the folder itself: a library that is given the folder looks nowhere else. The bin file is a trainer's settings.
+_OTHER_WEIGHTS = re.compile(r"(?!training_args\.bin)[^/]*\.(bin|pt|pth|ckpt|h5|msgpack|onnx|npz|npy)(\.index\.json)?")
 
 
 def _files(stored: StoredModel) -> Iterator[tuple[str, Path]]:
@@ -46,9 +47,22 @@ def _empty(stored: StoredModel) -> Iterator[str]:
 
 
 def _unexpected(stored: StoredModel) -> Iterator[str]:
+    """Files of the folder itself one by one; a folder within it, such as a trainer's checkpoint, is one finding."""
+    within: dict[str, int] = {}
     for name, _ in _files(stored):
-        if not _EXPECTED.fullmatch(name) and not _OTHER_WEIGHTS.fullmatch(name):
+        top, below, _rest = name.partition("/")
+        if is_model_file(name) or _OTHER_WEIGHTS.fullmatch(name):
+            continue
+        if below:
+            within[top] = within.get(top, 0) + 1
+        else:
             yield f"{name} is nothing that a reader of the model opens"
+    yield from (f"{top}/ holds nothing that a reader of the model opens ({n} files)" for top, n in within.items())
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a file of this name, relative to its folder, belongs to a released model."""
+    return _EXPECTED.fullmatch(name) is not None
 
 
 def _other_weights(stored: StoredModel) -> Iterator[str]:
@@ -98,6 +112,8 @@ def _required(stored: StoredModel) -> Iterator[str]:
             yield f"no {name}"
 
 
+_ONLY_THE_MODEL = "take it out (`refute model export` writes a folder without it); notes belong into README.md"
+
 RULES = (
     Rule("file/runs-code", "error", "structure", "convert it to safetensors, and take it out", _runs_code),
     Rule("file/lfs-pointer", "error", "structure", "`git lfs pull`, or fetch it with `hf download`", _pointers),
@@ -105,6 +121,6 @@ RULES = (
     Rule("file/missing", "error", "structure", "save the model and its tokenizer once more", _required),
     Rule("file/index", "error", "structure", "save the weights once more: index and shards go together", _index),
     Rule("file/second-weights", "error", "structure", "publish one set of weights a folder", _other_weights),
-    Rule("file/unexpected", "error", "structure", "take it out; notes belong into README.md", _unexpected),
+    Rule("file/unexpected", "error", "structure", _ONLY_THE_MODEL, _unexpected),
     Rule("file/mode", "warn", "structure", "chmod 0644", _modes),
 )

@@ -17,7 +17,7 @@ from refute_contracts.scratch import scratch
 
 _NAMES = ("config.json", "model.safetensors", "tokenizer.json", ".hidden", "sub/vocab.json", "sub/.gitignore")
 _IGNORED = (".gitattributes", ".git/config", "model.sig")
-_SUBJECT = "refute.attest.subject:"
+_SUBJECT = "refute.attest.model_manifest:"
 MODELS = st.dictionaries(st.sampled_from(_NAMES), st.binary(max_size=20), min_size=1)
 # A folder named like the signature is not one. One file is always there, so that leaving out another shows.
 ODD_MODELS = st.dictionaries(st.sampled_from([*_NAMES, "model.sig/more"]), st.binary(max_size=20)).map(

@@ -20,6 +20,15 @@ from refute.attest.keys import (
     load_private_key,
     require_key_folder,
 )
+from refute.attest.model_manifest import (
+    SIGNATURE_FILE,
+    ModelManifest,
+    Resource,
+    hash_model,
+    is_left_out,
+    manifest_of_digests,
+    model_digest,
+)
 from refute.attest.model_signature import read_model_signature, write_model_signature
 from refute.attest.signature import PrivateKey, key_id, public_pem
 from refute.attest.sigstore_bundle import (
@@ -30,15 +39,6 @@ from refute.attest.sigstore_bundle import (
     write_sigstore_bundle,
 )
 from refute.attest.statement import PAYLOAD_TYPE, PREDICATE_TYPE, Statement, build_statement, read_statement
-from refute.attest.subject import (
-    SIGNATURE_FILE,
-    ModelManifest,
-    Resource,
-    hash_model,
-    is_left_out,
-    manifest_of_digests,
-    model_digest,
-)
 
 __all__ = [
     "PAYLOAD_TYPE",

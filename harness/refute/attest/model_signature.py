@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from refute.attest.canonical import Json, canonical_json, parse_json, sha256_hex
 from refute.attest.dsse import sign_envelope
+from refute.attest.model_manifest import IGNORED_PATHS, ModelManifest, Resource
 from refute.attest.signature import PrivateKey, describe_key, public_pem
 from refute.attest.sigstore_bundle import write_sigstore_bundle
 from refute.attest.statement import PAYLOAD_TYPE
-from refute.attest.subject import IGNORED_PATHS, ModelManifest, Resource
 from refute.errors import UsageError, VerificationError
 
 _WHAT = "model.sig"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from refute.attest import canonical_json, sha256_hex
-from refute.attest.subject import is_left_out
+from refute.attest.model_manifest import is_left_out
 from refute.errors import UnreadableInputError, VerificationError
 from refute.spec.experiments.evidence.publication import StagedFile, StagedFrom
 from refute.spec.experiments.evidence_files import MANIFEST

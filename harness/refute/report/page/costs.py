@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from refute.errors import VerificationError
 from refute.judge.predicate.exhibits import Fact
 from refute.judge.predicate.model import Predicate
-from refute.report.page.plain import named
 from refute.report.page.rounding import rounded
+from refute.report.page.summary import named
 from refute.spec.fields import moment
 
 _SPEED = "Speed"

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from refute.escaping import clip
 from refute.outcome import Outcome
-from refute.report.page.plain import asked, sentence
 from refute.report.page.readings import Mark, Reading
 from refute.report.page.rounding import rounded
+from refute.report.page.summary import asked, sentence
 
 _WIDTH, _HEIGHT, _LINE, _CONTROLS, _LABELS = 360, 74, 30, 50, 68
 _EDGE = 8.0

@@ -17,7 +17,7 @@ from refute.judge.predicate.model import Predicate
 from refute.report import wording
 from refute.report.diff.comparison import compare_verdicts
 from refute.report.diff.tables import headline, tables_of
-from refute.report.page import plain
+from refute.report.page import summary
 from refute.report.page.answers import problem_views
 from refute.report.page.charts import figures
 from refute.report.page.costs import costs
@@ -96,14 +96,14 @@ def _first_screen(view: View, uses: Uses) -> dict[str, object]:
     readings = {row.anchor: readings_of(row.records, uses) for row in view.rows}
     return {
         "view": view,
-        "decided": plain.decided(view.predicate.verdict),
-        "about_the_run": plain.about_the_run(view.predicate.verdict),
-        "shortfalls": plain.shortfalls(view, readings),
-        "narrowest": plain.narrowest(view, readings),
-        "may_ship": plain.may_ship(view.predicate),
-        "who_says_so": plain.who_says_so(view.predicate),
-        "next_steps": plain.next_steps(view),
-        "found": {row.anchor: plain.found_in(row, readings[row.anchor]) for row in view.rows},
+        "decided": summary.decided(view.predicate.verdict),
+        "about_the_run": summary.about_the_run(view.predicate.verdict),
+        "shortfalls": summary.shortfalls(view, readings),
+        "narrowest": summary.narrowest(view, readings),
+        "may_ship": summary.may_ship(view.predicate),
+        "who_says_so": summary.who_says_so(view.predicate),
+        "next_steps": summary.next_steps(view),
+        "found": {row.anchor: summary.found_in(row, readings[row.anchor]) for row in view.rows},
         "readings": readings,
     }
 

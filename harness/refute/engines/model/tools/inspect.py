@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from refute.attest.subject import hash_model
+from refute.attest.model_manifest import hash_model
 from refute.engines.model.tools.stamp import stated
 from refute.engines.model.tools.stored import open_stored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from refute.attest.subject import hash_model
+from refute.attest.model_manifest import hash_model
 from refute.engines.model.tools.asking.qa import GateResult, refuse_the_same_format, run_gates
 from refute.engines.model.tools.lint.lint import lint_model
 from refute.engines.model.tools.quality import POINTS, quality_of

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from refute.attest.subject import is_left_out
+from refute.attest.model_manifest import is_left_out
 from refute.engines.model.tools.file_kind import RUNS_CODE, file_kind
 from refute.engines.model.tools.lint.rule import Rule
 from refute.engines.model.tools.stored import INDEX, StoredModel, file_tensors, read_object

@@ -1,4 +1,4 @@
-"""What somebody asks of a verdict in ten seconds: what was decided, why, may I ship it, who says so, what next."""
+"""The summary of a report, for ten seconds: what was decided, why, may I ship it, who says so, what next."""
 
 from __future__ import annotations
 

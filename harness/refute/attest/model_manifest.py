@@ -1,4 +1,4 @@
-"""What a verdict is about: the digest of a model folder, equal to the one in its OpenSSF `model.sig`.
+"""The manifest and digest of a model: what a verdict is about, equal to what its OpenSSF `model.sig` states.
 
 Root digest (OpenSSF Model Signing 1.0, §6.5.1; method `files`, SHA-256): SHA-256 over the raw SHA-256 digests
 of all files in canonical order. It does not cover file names; `ModelManifest.manifest_digest` does.

@@ -13,7 +13,7 @@ from phantom_commands import phantom
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.facts import Signer
 from refute.outcome import Interval, Measurement, Outcome, Ruling
-from refute.report.page import plain
+from refute.report.page import summary
 from refute.report.page.pictures import picture, widths
 from refute.report.page.readings import Reading, readings_of, telling, uses_in
 from refute.report.page.rounding import bounds, rounded
@@ -65,9 +65,11 @@ def reading(value: float, bar: str, low: float | None = None, high: float | None
 
 def test_a_failure_is_told_with_bar_and_gap() -> None:
     """What was measured, what it must be, by how much it misses."""
-    told = plain.sentence(reading(5.10252, "< 3 nat/token", 4.74358, 5.46147))
+    told = summary.sentence(reading(5.10252, "< 3 nat/token", 4.74358, 5.46147))
     assert told == "Heldout ce: 5.10 nat/token (4.74 to 5.46). It must be below 3 nat/token, and misses that by 2.10."
-    assert plain.sentence(reading(3.0, "< 3 nat/token")).endswith("It must be below 3 nat/token, and only equals that.")
+    assert summary.sentence(reading(3.0, "< 3 nat/token")).endswith(
+        "It must be below 3 nat/token, and only equals that."
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_go_shows_where_it_is_thinnest(predicate: Predicate) -> None:
         row.anchor: (replace(found.get(row.anchor, reading(9, "> 3 x")), outcome=Outcome.CORROBORATED),)
         for row in view.rows
     }
-    assert [item.row.anchor for item in plain.narrowest(view, given)] == ["criterion-7", "criterion-4"]
+    assert [item.row.anchor for item in summary.narrowest(view, given)] == ["criterion-7", "criterion-4"]
 
 
 def test_bars_come_from_the_signed_specification_alone(predicate: Predicate) -> None:
@@ -137,16 +139,16 @@ def test_only_a_go_that_was_measured_again_under_a_real_key_may_ship(predicate: 
     ):
         signer = predicate.signer if development else real
         changed = ruled(predicate, ruling, signer=signer, remeasured=remeasured)
-        assert plain.may_ship(changed)[0] == answer
+        assert summary.may_ship(changed)[0] == answer
 
 
 def test_next_steps_are_commands_that_exist(predicate: Predicate) -> None:
     """Each once, and each with the options that it is given."""
     for ruling in Ruling:
-        steps = plain.next_steps(view_of(ruled(predicate, ruling), "0" * 64))
+        steps = summary.next_steps(view_of(ruled(predicate, ruling), "0" * 64))
         assert len({step.command for step in steps}) == len(steps)
         assert [fault for step in steps if (fault := phantom(step.command))] == []
-    no_go = plain.next_steps(view_of(predicate, "0" * 64))
+    no_go = summary.next_steps(view_of(predicate, "0" * 64))
     assert no_go[0].command == "refute try distill-teacher-001 --run latest"
     assert any(step.command == "refute gate --release specs/releases/embedded.yaml" for step in no_go)
 
@@ -164,7 +166,7 @@ def test_findings_about_files_are_seen_by_the_command_that_finds_them(predicate:
 def test_a_hostile_file_name_is_one_word_of_a_command(predicate: Predicate) -> None:
     """What is copied into a shell runs nothing else."""
     release = predicate.release.model_copy(update={"name": "a; rm -rf $HOME"})
-    steps = plain.next_steps(view_of(predicate.model_copy(update={"release": release}), "0" * 64))
+    steps = summary.next_steps(view_of(predicate.model_copy(update={"release": release}), "0" * 64))
     assert any(step.command == "refute gate --release 'a; rm -rf $HOME'" for step in steps)
 
 

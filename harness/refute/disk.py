@@ -1,5 +1,4 @@
-"""Files on a disk that may be full, under names that may be anything: read only where they are files, written whole or
-not at all, with one error for what the system refuses."""
+"""Files: read only where they are regular ones, written whole or not at all; one error for what the system refuses."""
 
 from __future__ import annotations
 

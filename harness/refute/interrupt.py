@@ -1,5 +1,7 @@
-"""Ctrl-C, remembered beside being raised: Python drops what is raised in a finalizer, an import hook or a callback of C
-code, and others catch it and go on. Whoever hands work over, or signs, asks here."""
+"""Ctrl-C (SIGINT), remembered beside being raised: whoever hands work over, or signs, asks here.
+
+Python drops what is raised in a finalizer, an import hook or a callback of C code, and others catch it and go on.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -102,14 +102,8 @@ class Gate:
             outcome, reason = Outcome.ERROR, fault
         if (fault or real.fault) and self.log.name not in reason:
             reason = f"{reason}; see {self.log.name}"
-        return Record(
-            spec=spec.spec,
-            criterion=criterion.id,
-            falsifier=use.id,
-            uses=falsifier.name,
-            outcome=outcome,
-            reason=readable(reason),
-            run_class=self.release.release.run_class,
+        return replace(
+            self._record(spec, criterion, use, outcome, reason),
             measurements=real.measurements,
             controls=controls,
             evidence=tuple((name, found.digest) for name, found in sorted(evidence.items())),
@@ -117,7 +111,7 @@ class Gate:
         )
 
     def _record(self, spec: Spec, criterion: Criterion, use: FalsifierUse, outcome: Outcome, reason: str) -> Record:
-        """A record without a measurement: the falsifier was not called."""
+        """A record of this use, without a measurement: all that there is where the falsifier was not called."""
         return Record(
             spec=spec.spec,
             criterion=criterion.id,

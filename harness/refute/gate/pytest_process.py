@@ -1,5 +1,6 @@
-"""pytest as `refute gate` starts it: it runs code of the judged repository, so it gets no more of the machine than it
-needs, and nothing that it starts outlives it."""
+"""The process of pytest, as `refute gate` starts it: with no more of the machine than it needs, for it runs code of the
+judged repository, and nothing that it starts outlives it.
+"""
 
 from __future__ import annotations
 

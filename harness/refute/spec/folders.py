@@ -1,5 +1,4 @@
-"""Where a repository keeps specs, falsifiers, contracts and runs, and where refute keeps
-what it downloads, unless it is told otherwise."""
+"""Default folders: where a repository keeps specs, falsifiers, contracts and runs, and refute what it downloads."""
 
 from __future__ import annotations
 

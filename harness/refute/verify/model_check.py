@@ -30,14 +30,7 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
         raise StaleVerdictError("the verdict is about no model: none was produced when it was made", cause="subject")
     folder = subject.kind == "model_folder"
     if path.is_dir() is not folder:
-        kind = "the model folder" if folder else "the file"
-        if not path.exists():
-            raise UnreadableInputError(f"cannot read the model {path}: there is nothing")
-        inside = path / subject.name
-        hint = f"name the file itself: {inside}" if not folder and inside.is_file() else ""
-        raise StaleVerdictError(
-            f"the verdict is about {kind} {subject.name}, which {path} is not", hint=hint, cause="subject"
-        )
+        raise _other_kind(path, subject.name, folder=folder)
     found, judged = hash_model(path), manifest_of(model).as_mapping()
     allowed = parse_release(predicate.release.text, predicate.release.name).may_be_added
     new = [each.name for each in found.resources if each.name not in judged]
@@ -62,6 +55,15 @@ def check_model(predicate: Predicate, path: Path, ignored: Sequence[str] = ()) -
             raise VerificationError(fault, hint="sign the model again", cause="model_signature")
         checks.append(f"{SIGNATURE_FILE} is about the same files; who signed it was not checked")
     return checks
+
+
+def _other_kind(path: Path, name: str, *, folder: bool) -> UnreadableInputError | StaleVerdictError:
+    """A file in the place of a `folder`, the other way round, or nothing."""
+    if not path.exists():
+        return UnreadableInputError(f"cannot read the model {path}: there is nothing")
+    kind, inside = "the model folder" if folder else "the file", path / name
+    hint = f"name the file itself: {inside}" if not folder and inside.is_file() else ""
+    return StaleVerdictError(f"the verdict is about {kind} {name}, which {path} is not", hint=hint, cause="subject")
 
 
 def _staged(predicate: Predicate) -> dict[str, str]:

@@ -1,5 +1,7 @@
-"""A verdict as somebody takes it up who signs something about it, or hands it on: signed by whom they trust, by keys
-that count. Whether it meets the rest of a policy is asked of who relies on it, once its sign-offs are there."""
+"""A verdict as somebody takes it up who signs something about it, or hands it on: signed by operators whose keys count.
+
+Whether it meets the rest of a policy is asked of who relies on it, once its sign-offs are there.
+"""
 
 from __future__ import annotations
 

@@ -157,10 +157,11 @@ def test_findings_about_files_are_seen_by_the_command_that_finds_them(predicate:
     """A count of findings sends nobody looking for them."""
     records = tuple(replace(record, uses="student-files-sound") for record in predicate.records)
     commands = [
-        step.command for step in plain.next_steps(view_of(predicate.model_copy(update={"records": records}), "0" * 64))
+        step.command
+        for step in summary.next_steps(view_of(predicate.model_copy(update={"records": records}), "0" * 64))
     ]
     assert commands.count("refute model lint MODEL") == 1
-    assert "refute model lint MODEL" not in [step.command for step in plain.next_steps(view_of(predicate, "0" * 64))]
+    assert "refute model lint MODEL" not in [step.command for step in summary.next_steps(view_of(predicate, "0" * 64))]
 
 
 def test_a_hostile_file_name_is_one_word_of_a_command(predicate: Predicate) -> None:

@@ -6,10 +6,11 @@ Use: python -m refute.check.contracts.coverage_table FOLDER PAGE
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from refute.check.contracts.check import opened_contracts
+from refute.check.contracts.model import Contract
 from refute.check.contracts.references import Executable
 from refute.check.contracts.rewrite import Rewrite
 from refute.errors import SpecError, UsageError
@@ -31,12 +32,6 @@ def coverage_table(folder: Path) -> str:
         mutants = _mutants(checked.executables)
         contracts = [loaded.contract for loaded in checked.contracts]
     modules = sorted({module for contract in contracts for module in contract.modules})
-    rows = []
-    for module in modules:
-        covering = [contract.contract for contract in contracts if module in contract.modules]
-        cells = [f"{_SHOWN if (name, module) in mutants else _NAMED} {name}" for name in covering]
-        count = len({mutant for key in mutants for mutant in mutants[key] if key[1] == module})
-        rows.append(f"| `{module}` | {', '.join(cells)} | {count or ''} |")
     bare = [module for module in _siblings(modules) if module not in modules]
     return "\n".join(
         [
@@ -45,11 +40,18 @@ def coverage_table(folder: Path) -> str:
             "",
             "| module | contracts | mutants killed in it |",
             "|---|---|---|",
-            *rows,
+            *(_row(module, contracts, mutants) for module in modules),
             "",
             f"Beside them, no contract covers: {', '.join(f'`{module}`' for module in bare)}.",
         ]
     )
+
+
+def _row(module: str, contracts: Sequence[Contract], mutants: Mapping[tuple[str, str], set[str]]) -> str:
+    covering = [contract.contract for contract in contracts if module in contract.modules]
+    cells = [f"{_SHOWN if (name, module) in mutants else _NAMED} {name}" for name in covering]
+    count = len({mutant for key in mutants for mutant in mutants[key] if key[1] == module})
+    return f"| `{module}` | {', '.join(cells)} | {count or ''} |"
 
 
 def _mutants(executables: Sequence[Executable]) -> dict[tuple[str, str], set[str]]:

@@ -120,23 +120,19 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST |
             for place, operator in enumerate(ops):
                 for other in _COMPARISONS.get(type(operator), ()):
                     yield f"{type(operator).__name__} -> {other.__name__}", _set_operator(place, other)
-        case ast.BinOp(op=operator):
-            if type(operator) in _ARITHMETIC:
-                other_kind = _ARITHMETIC[type(operator)]
-                yield f"{type(operator).__name__} -> {other_kind.__name__}", _set_attribute("op", other_kind())
-                yield "ignore the right side", lambda found: found.left  # type: ignore[attr-defined]
-                yield "ignore the left side", lambda found: found.right  # type: ignore[attr-defined]
+        case ast.BinOp(op=operator) if (other_kind := _ARITHMETIC.get(type(operator))) is not None:
+            yield f"{type(operator).__name__} -> {other_kind.__name__}", _set_attribute("op", other_kind())
+            yield "ignore the right side", lambda found: found.left  # type: ignore[attr-defined]
+            yield "ignore the left side", lambda found: found.right  # type: ignore[attr-defined]
         case ast.BoolOp(values=values):
             for place in range(len(values)):
                 yield f"ignore condition {place + 1}", _without(place)
         case ast.UnaryOp(op=ast.Not()):
             yield "drop not", lambda found: found.operand  # type: ignore[attr-defined]
-        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _SWAPPED or name in _DROPPED:
-            del first
-            if name in _SWAPPED:
-                yield f"{name} -> {_SWAPPED[name]}", _set_attribute("func", ast.Name(_SWAPPED[name], ast.Load()))
-            else:
-                yield f"drop {name}", lambda found: found.args[0]  # type: ignore[attr-defined]
+        case ast.Call(func=ast.Name(id=name), args=[_, *_]) if name in _SWAPPED:
+            yield f"{name} -> {_SWAPPED[name]}", _set_attribute("func", ast.Name(_SWAPPED[name], ast.Load()))
+        case ast.Call(func=ast.Name(id=name), args=[_, *_]) if name in _DROPPED:
+            yield f"drop {name}", lambda found: found.args[0]  # type: ignore[attr-defined]
         case ast.Call(func=ast.Name(id="Measurement"), args=[_, _, *_]):
             for constant in _CONSTANTS:
                 yield f"measure always {constant:g}", _set_argument(1, constant)
@@ -154,8 +150,6 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], ast.AST |
             yield "ignore the slice", lambda found: found.value  # type: ignore[attr-defined]
         case ast.AugAssign():
             yield "drop the addition", lambda _found: ast.Pass()
-        case _:
-            return
 
 
 def _mutant(

@@ -24,6 +24,10 @@ from refute.spec.experiments.evidence.drill import DrillOutcome
 _CLOCKS: Final = frozenset(
     ("wall_s", "tokens_per_s", "slowest_program_s", "memory_available", "disk_free", "timeouts_retried")
 )
+_PARSED: Mapping[str, Callable[[str], list[Any]]] = {
+    ".json": lambda text: [json.loads(text)],
+    ".jsonl": lambda text: [json.loads(line) for line in text.split("\n") if line.strip()],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +128,6 @@ def _digest(path: Path) -> str:
     if path.suffix in _PARSED:
         data = json.dumps([_timeless(each) for each in _PARSED[path.suffix](data.decode())]).encode()
     return hashlib.sha256(data).hexdigest()
-
-
-_PARSED: Mapping[str, Callable[[str], list[Any]]] = {
-    ".json": lambda text: [json.loads(text)],
-    ".jsonl": lambda text: [json.loads(line) for line in text.split("\n") if line.strip()],
-}
 
 
 def _timeless(value: Any) -> Any:

@@ -34,11 +34,6 @@ class Device(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
 
-    @property
-    def engine_name(self) -> Literal["cpu", "cuda"]:
-        """The engine's word for it."""
-        return "cuda" if self is Device.CUDA else "cpu"
-
 
 class Backend(StrEnum):
     """Who computes the answers."""
@@ -47,22 +42,12 @@ class Backend(StrEnum):
     LLAMA_CPP = "llama.cpp"
     OPENAI = "openai"
 
-    @property
-    def engine_name(self) -> Literal["transformers", "llama.cpp", "openai"]:
-        """The engine's word for it."""
-        return self.value
-
 
 class Rule(StrEnum):
     """Spending functions of a sequential test."""
 
     POCOCK = "pocock"
     OBRIEN_FLEMING = "obrien_fleming"
-
-    @property
-    def engine_name(self) -> Literal["pocock", "obrien_fleming"]:
-        """The word for it in specs."""
-        return "pocock" if self is Rule.POCOCK else "obrien_fleming"
 
 
 class Protocol(StrEnum):
@@ -132,7 +117,7 @@ class SequentialOptions:
             return None
         looks = every(self.look_every, len(problems.tasks))
         try:
-            return Design(self.bar, self.error_rate, self.spending.engine_name, looks)
+            return Design(self.bar, self.error_rate, self.spending.value, looks)
         except ValueError as error:
             raise UsageError(f"no such sequential test: {error}", hint="see `refute eval score --help`") from error
 

@@ -13,7 +13,7 @@ from refute.judge.predicate.identity import identify
 from refute.judge.predicate.inputs import Inputs
 from refute.judge.predicate.model import Predicate
 from refute.judge.record_check import contradiction, uses_by_id
-from refute.judge.subject import manifest_of, model_facts, no_model_name, subject_files
+from refute.judge.subject import ModelFacts, manifest_of, model_facts, no_model_name, subject_files
 from refute.spec.criteria import Spec
 from refute.spec.fields import moment
 from refute.spec.release import Release
@@ -89,11 +89,15 @@ def _check_model(predicate: Predicate, release: Release) -> None:
         raise _contradictory(f"the subject is called {subject.name!a}, which the release does not call it")
     if (subject.kind == "release_file") is not (model is None):
         raise _contradictory(f"the subject is a {subject.kind}, which contradicts the list of its files")
-    if model is None:
-        if subject.sha256 != predicate.release.sha256:
-            raise _contradictory("the subject is the release file, but has another digest")
-        return
-    names = [each.name for each in model.files]
+    if model is not None:
+        _check_files(predicate, release, model)
+    elif subject.sha256 != predicate.release.sha256:
+        raise _contradictory("the subject is the release file, but has another digest")
+
+
+def _check_files(predicate: Predicate, release: Release, model: ModelFacts) -> None:
+    """The files of the model give the subject's digests, and are those of its evidence."""
+    subject, names = predicate.subject, [each.name for each in model.files]
     if names != sorted(set(names), key=lambda name: name.split("/")):
         raise _contradictory("the files of the model are not in canonical order, each once")
     manifest = manifest_of(model)

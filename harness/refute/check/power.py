@@ -33,7 +33,7 @@ ALIKE = 0.5
 class Reach:
     """What one bar decides of `n`: so many successes corroborate it, and so many falsify it.
 
-    `shown_from` and `refuted_to` are true shares, in percent, at which the power is `POWER`; None where none is.
+    `shown_at` and `refuted_at` are true shares, in percent, at which the power is `POWER`; None where none is.
     """
 
     use: str

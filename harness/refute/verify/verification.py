@@ -98,8 +98,8 @@ def verify_verdict(
     """Everything that can be established from `envelope`, alone or in a bundle, and what is given beside it.
 
     `trusted_keys` are PEM public keys, of which `threshold` different ones must have signed. `ignored` are files that
-    may have been added to `model` since. The other arguments are
-    those of `freshness.Expected`; a verdict that is no longer valid at the moment `at` is refused always.
+    may have been added to `model` since. Those that are not named here are `freshness.Expected`'s; a verdict that is no
+    longer valid at the moment `at` is refused always.
     With `lock_keys` the run must have been pre-registered by one of them; without, a lock is only reported. With
     `lock_timestamp_roots` (PEM certificates) an authority under one of them must have seen that lock before the run
     began. `timestamps` are answers of authorities (DER) about the verdict's signatures, beside those in a Sigstore

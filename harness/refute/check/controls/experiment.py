@@ -6,8 +6,7 @@ falsifiers, bars and engine. Controls that tamper with a run's evidence are not 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from refute.evidence.experiment import Experiment
 from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.spec.criteria import FalsifierUse
-from refute.spec.experiments.evidence.base import EvidenceModel
 from refute.spec.experiments.evidence.kill_matrix import Mutant, MutatedFalsifier
 from refute.spec.experiments.evidence_files import KILL_MATRIX, MUTANTS, MUTATED_FALSIFIERS
 
@@ -48,11 +46,9 @@ def mutation_experiment(uses: Sequence[FalsifierUse], registry: Registry, folder
 
 
 def mutate_falsifiers(job: Job) -> None:
-    """Write mutants.jsonl and falsifiers.jsonl, a row each, in the order of names and of the source.
+    """Write mutants.jsonl and falsifiers.jsonl, a `Mutant` or `MutatedFalsifier` a row, by name and place.
 
-    A mutant: {falsifier, number, place, change, killed_by: [`use/control`] or [], accepted: why none had to notice}.
-    A falsifier: {falsifier, code, mutants: how many, untried: [control]}. Raises ExperimentError where the falsifiers
-    are not those that the plan saw, and what `kill_matrix` raises.
+    Raises ExperimentError where the falsifiers are not those that the plan saw, and what `kill_matrix` raises.
     """
     config = MutationConfig.model_validate_json(job.config)
     uses, registry = config.load()
@@ -64,8 +60,8 @@ def mutate_falsifiers(job: Job) -> None:
         tell=lambda name, done, total: job.progress(f"mutants of {name}", done, total),
     )
     fates = sorted(matrix.fates, key=lambda fate: (fate.falsifier, fate.number))
-    _write(job.out / MUTANTS.name, map(_mutant, fates))
-    _write(job.out / MUTATED_FALSIFIERS.name, map(_falsifier, matrix.falsifiers))
+    MUTANTS.write(job.out, map(_mutant, fates))
+    MUTATED_FALSIFIERS.write(job.out, map(_falsifier, matrix.falsifiers))
 
 
 def _mutant(fate: Fate) -> Mutant:
@@ -83,7 +79,3 @@ def _falsifier(found: Mutated) -> MutatedFalsifier:
     return MutatedFalsifier(
         falsifier=found.falsifier, code=found.code, mutants=found.mutants, untried=tuple(found.untried)
     )
-
-
-def _write(path: Path, rows: Iterable[EvidenceModel]) -> None:
-    path.write_text("".join(f"{json.dumps(row.as_json())}\n" for row in rows), encoding="utf-8")

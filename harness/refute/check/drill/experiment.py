@@ -10,7 +10,7 @@ import faulthandler
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -33,7 +33,6 @@ from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.outcome import RunClass, readable
 from refute.spec.criteria import FalsifierUse
-from refute.spec.experiments.evidence.base import EvidenceModel
 from refute.spec.experiments.evidence.drill import DrillSummary, PlantedFault
 from refute.spec.experiments.evidence_files import DRILL, DRILL_SUMMARY, PLANTED_FAULTS
 from refute.spec.experiments.parsing import parse_config
@@ -103,12 +102,12 @@ def drill(job: Job) -> None:
     honest = make_all(line, line.folder / "honest", [need for watch in watches for need in watch.falsifier.needs])
     standing = [watch for watch in watches if watch.stands(honest)]
     rows = list(_drilled(job, _Yard(line, honest, standing), drawn(seed), config.faults))
-    _write(job.out / PLANTED_FAULTS.name, rows)
+    PLANTED_FAULTS.write(job.out, rows)
     on_guard = tuple(watch.use.id for watch in standing)
     off_guard = tuple(use.id for use in uses if use.id not in on_guard)
     generator = sum(1 for _ in all_faults())
     summary = DrillSummary(seed=seed, drawn_at=drawn_at, generator=generator, on_guard=on_guard, off_guard=off_guard)
-    _write(job.out / DRILL_SUMMARY.name, [summary])
+    DRILL_SUMMARY.write(job.out, summary)
     shutil.rmtree(line.folder, ignore_errors=True)
 
 
@@ -188,7 +187,3 @@ def do_once(line: Line) -> None:
     )
     load_model(line.folder / "world" / "teacher", device="cpu")
     executor(probe_isolation().value)
-
-
-def _write(path: Path, rows: Iterable[EvidenceModel]) -> None:
-    path.write_text("".join(f"{json.dumps(row.as_json())}\n" for row in rows), encoding="utf-8")

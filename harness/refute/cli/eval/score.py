@@ -58,11 +58,11 @@ def score_whole_file(
     """Execute the samples of `found`, append their results to `out`, and return the figures.
 
     What an earlier call with the same input scored is not scored again. Samples of a problem that is at fault (see
-    `faulty_problems`) get no verdict. With `unanswered`, these samples, which the
-    file lacks, count as failed, and so do those that get no verdict; without it, both are left out. `asked` says how
-    their model was asked, and is part of what the results are results of. Raises UsageError
-    for missing or surplus samples unless `partial` (or a faulty line is to blame) and for results of another run;
-    StoppedError after a signal, with everything that was scored kept; UnwritableError for a full disk.
+    `faulty_problems`) get no verdict. With `unanswered`, these samples, which the file lacks, count as failed, and so
+    do those that get no verdict; without it, both are left out. `asked` says how their model was asked, and is part of
+    what the results are results of. Raises UsageError for missing or surplus samples unless `partial` (or a faulty line
+    is to blame) and for results of another run; StoppedError after a signal, with everything that was scored kept;
+    UnwritableError for a full disk.
     """
     uneven = uneven_tasks(found.samples, problems.tasks)
     if uneven and not partial and not found.faults:

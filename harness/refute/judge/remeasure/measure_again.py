@@ -60,9 +60,8 @@ def measure_again(
     """A sentence for each record with measurements that does not come out again, in the order of `records`.
 
     `falsifiers` are folders of falsifier files; those of installed packs are loaded, too. `wrapper` goes before the
-    command, to contain it. Controls are shown again
-    as well, and must give the same outcomes. Values may differ by TOLERANCE, everything else about a measurement
-    must be equal: units, counts, files, code.
+    command, to contain it. Controls are shown again as well, and must give the same outcomes. Values may differ by
+    TOLERANCE, everything else about a measurement must be equal: units, counts, files, code.
     """
     uses = {(criterion.id, use.id): use for _, criterion, use in attacks(specs)}
     # All in one process, which takes a tenth of the time; then those that differ or died, each call in its own.

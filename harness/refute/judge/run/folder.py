@@ -70,7 +70,7 @@ class EvidenceLine(Closed):
 
 
 class RunFolder:
-    """An existing run folder. `create` makes one, `finding.open_run` finds one."""
+    """An existing run folder. `create` makes one, `find_run.open_run` finds one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

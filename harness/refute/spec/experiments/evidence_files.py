@@ -7,7 +7,7 @@ file and field: evidence of another version is no evidence, and never half of it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -127,6 +127,11 @@ class RowsFile(Generic[Content]):
         # Not `splitlines`: JSON text may hold U+2028 and other characters at which that would cut.
         lines = enumerate(_text(folder / self.name, where).split("\n"), start=1)
         return tuple(_parse(line, self.model, f"{where}: line {number}") for number, line in lines if line.strip())
+
+    def write(self, folder: Path, rows: Iterable[Content]) -> None:
+        """Put `rows` into `folder`, one a line. Raises as `JsonFile.write`."""
+        text = "".join(f"{json.dumps(row.model_dump(), allow_nan=False)}\n" for row in rows)
+        write_whole(folder / self.name, text.encode())
 
 
 @dataclass(frozen=True, slots=True)

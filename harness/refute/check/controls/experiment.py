@@ -19,6 +19,7 @@ from refute.job import Job
 from refute.spec.criteria import FalsifierUse
 from refute.spec.experiments.evidence.kill_matrix import Mutant, MutatedFalsifier
 from refute.spec.experiments.evidence_files import KILL_MATRIX, MUTANTS, MUTATED_FALSIFIERS
+from refute.spec.experiments.parsing import parse_config
 
 # Nothing of it depends on the release, so no release can set it. The built-in falsifiers take half a minute.
 _LIMIT_S = 1800.0
@@ -50,7 +51,7 @@ def mutate_falsifiers(job: Job) -> None:
 
     Raises ExperimentError where the falsifiers are not those that the plan saw, and what `kill_matrix` raises.
     """
-    config = MutationConfig.model_validate_json(job.config)
+    config = parse_config(MutationConfig, job)
     uses, registry = config.load()
     matrix = kill_matrix(
         uses,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from refute.judge.predicate.model import Predicate
-from refute.report import REPORTS, markdown_within, one_line
+from refute.report import REPORTS, markdown_within, verdict_line
 from refute.report.step_summary import LIMIT_BYTES, VARIABLE, append_step_summary
 from tiny_run import JudgedOnce
 
@@ -44,7 +44,7 @@ def test_it_never_exceeds_the_limit(predicate: Predicate, tmp_path: Path, room: 
     said = append_step_summary(predicate, PAYLOAD, {VARIABLE: str(path)})
     assert path.stat().st_size <= LIMIT_BYTES
     added = path.read_bytes()[LIMIT_BYTES - room :].decode("utf-8")
-    whole, line = REPORTS["md"].render(predicate, PAYLOAD), one_line(predicate, PAYLOAD)
+    whole, line = REPORTS["md"].render(predicate, PAYLOAD), verdict_line(predicate, PAYLOAD)
     if not added:
         assert "summary is full" in said
         assert room < len(line) + 2

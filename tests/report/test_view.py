@@ -12,7 +12,7 @@ from refute.judge.predicate.model import Predicate
 from refute.judge.subject import Subject
 from refute.judge.verdict import CriterionRuling, FalsifierRuling, Verdict
 from refute.outcome import Outcome, Ruling, RunClass, Severity
-from refute.report.machine import JsonReport
+from refute.report.json_report import JsonReport
 from refute.report.view import View, view_of
 
 

@@ -8,10 +8,11 @@ from refute.disk import write_whole
 from refute.judge.predicate.model import Predicate
 from refute.judge.run.verdict_files import VerdictFiles
 from refute.report.interface import ReportFormat
-from refute.report.machine import JsonReport
+from refute.report.json_report import JsonReport
+from refute.report.line import verdict_line
 from refute.report.page.render import HtmlReport, MarkdownReport, markdown_within
 from refute.report.report_check import check_report, report_format
-from refute.report.terminal import one_line, render_terminal
+from refute.report.terminal import render_terminal
 
 __all__ = [
     "REPORTS",
@@ -19,9 +20,9 @@ __all__ = [
     "ReportFormat",
     "check_report",
     "markdown_within",
-    "one_line",
     "render_terminal",
     "report_format",
+    "verdict_line",
     "write_reports",
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from refute.judge.predicate.model import Predicate
-from refute.report import markdown_within, one_line
+from refute.report import markdown_within, verdict_line
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -40,7 +40,7 @@ def append_step_summary(predicate: Predicate, payload_sha256: str, environment: 
 
 def _fitting(predicate: Predicate, payload_sha256: str, room: int) -> bytes:
     """The longest of: the whole report, a shortened one, one line, nothing. Each starts on a line of its own."""
-    line = one_line(predicate, payload_sha256)
+    line = verdict_line(predicate, payload_sha256)
     for text in (markdown_within(predicate, payload_sha256, room - 1), f"{line}\n"):
         data = b"\n" + text.encode("utf-8")
         if len(data) <= room:

@@ -154,16 +154,3 @@ def _closing(view: View, layout: Layout) -> Iterable[str]:
     yield from layout.wrapped(f"payload sha256 {clip(view.payload_sha256, 64)}")
     yield from layout.wrapped("report.html, report.md and report.json lie beside verdict.intoto.json. To check it:")
     yield from layout.wrapped(f"  {view.verify_commands[0]}", "    ", end=_CONTINUED)
-
-
-# Characters: fits a message of any chat, and a commit status (140 is what GitHub shows of one).
-LINE_LIMIT = 140
-_DIGEST_SHOWN = 12
-
-
-def one_line(predicate: Predicate, payload_sha256: str) -> str:
-    """At most LINE_LIMIT characters of visible text: ruling, release, why, and the start of the payload digest."""
-    view = view_of(predicate, payload_sha256)
-    start = f"{view.word} {clip(predicate.release.id, 40)}: "
-    end = f" (sha256 {clip(payload_sha256, 64)[:_DIGEST_SHOWN]})"
-    return start + clip(view.because, LINE_LIMIT - len(start) - len(end)) + end

@@ -18,7 +18,7 @@ from refute.judge.predicate.bundle import read_bundle
 from refute.spec.fields import moment
 from refute.spec.policy import LoadedPolicy, strictest_age, trusted_keys
 from refute.verify.identities import with_identities
-from refute.verify.policy_check import hold
+from refute.verify.policy_check import require_in_force
 from refute.verify.sign_off.statement import FILES, may_be_sign_off, statements_in
 from refute.verify.timestamps import find_timestamps
 from refute.verify.verification import Verified, naming, read_verdict, verify_verdict
@@ -47,7 +47,7 @@ class Reader:
         return verify_verdict(data, trusted_keys(self._rules(data), self.keys), at=moment(str(judged)))
 
     def hold(self, path: Path, sign_offs: Mapping[str, bytes]) -> Verified:
-        """What lies at `path`, in force and under the policy. Raises as `policy_check.hold`, naming the file."""
+        """What lies at `path`, in force and under the policy. Raises as `require_in_force`, naming the file."""
         data = read_verdict(path)
         with naming(path):
             rules = self._rules(data)
@@ -60,7 +60,7 @@ class Reader:
                 timestamp_roots=rules.timestamp_roots if rules else (),
                 timestamps=find_timestamps(path),
             )
-            return hold(verified, data, rules, sign_offs, given_keys=self.keys, at=self.at)
+            return require_in_force(verified, data, rules, sign_offs, given_keys=self.keys, at=self.at)
 
     def _rules(self, data: bytes) -> LoadedPolicy | None:
         return with_identities(self.policy, data, at=self.at) if self.policy else None

@@ -20,7 +20,7 @@ from refute.verify.sign_off.count import SignOffCount, count_sign_offs, withdraw
 from refute.verify.verification import Verified
 
 
-def hold(
+def require_in_force(
     verified: Verified,
     data: bytes,
     policy: LoadedPolicy | None,

@@ -16,7 +16,7 @@ from refute.errors import SpecError, VerificationError
 from refute.judge.sign import Judged
 from refute.spec.policy import LoadedPolicy, load_policy
 from refute.verify.consumer.count import count_consumers, is_consumers, lacking, read_use
-from refute.verify.policy_check import hold
+from refute.verify.policy_check import require_in_force
 from refute.verify.sign_off.statement import SIGN_OFF_TYPE, sign_off_verdict
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def held(world: Consuming, rules: LoadedPolicy, files: Mapping[str, bytes], at: 
     """What was checked under the policy, or why it was not met."""
     data = world.judged.path.read_bytes()
     try:
-        return "\n".join(hold(world.verified, data, rules, files, given_keys=[], at=at).checks)
+        return "\n".join(require_in_force(world.verified, data, rules, files, given_keys=[], at=at).checks)
     except VerificationError as error:
         return f"refused: {error}"
 

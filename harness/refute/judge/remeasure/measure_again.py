@@ -146,7 +146,7 @@ def _difference(record: Record, again: Record) -> str:
         return (
             f"it was recorded by code {record.code or 'unknown'}, the judge has {again.code or f'none: {again.reason}'}"
         )
-    different = _different(record.measurements, again.measurements)
+    different = _measured_otherwise(record.measurements, again.measurements)
     if record.outcome is not again.outcome:
         why = different if again.measurements else again.reason
         return f"recorded as {record.outcome}, measured again it is {again.outcome}: {why or again.reason}"
@@ -158,7 +158,7 @@ def _difference(record: Record, again: Record) -> str:
     return ""
 
 
-def _different(old: Sequence[Measurement], new: Sequence[Measurement]) -> str:
+def _measured_otherwise(old: Sequence[Measurement], new: Sequence[Measurement]) -> str:
     if [_facts(each) for each in old] != [_facts(each) for each in new]:
         return f"recorded with {[_facts(each) for each in old]}, measured again with {[_facts(each) for each in new]}"
     for was, now in zip(old, new, strict=True):

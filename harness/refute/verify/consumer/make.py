@@ -34,7 +34,7 @@ from refute.verify.hub_model import locate_model, parse_hub_name
 from refute.verify.latest import PATTERNS
 from refute.verify.model_check import check_model
 from refute.verify.operators import take_verdict
-from refute.verify.policy_check import hold
+from refute.verify.policy_check import require_in_force
 from refute.verify.sign_off.statement import facts_of, find_sign_offs, statements_in
 from refute.verify.verification import read_verdict
 
@@ -98,7 +98,7 @@ def prepare(request: ConsumeRequest) -> Ready:
     place, verdict = _find(request)
     taken = take_verdict(verdict, [read_public_key(path) for path in request.verdict_keys], request.policy)
     files = {str(path): read_verdict(path) for path in find_sign_offs(verdict)[0]} | statements_in(verdict, taken.data)
-    hold(taken.verified, taken.data, None, files, given_keys=taken.trusted)
+    require_in_force(taken.verified, taken.data, None, files, given_keys=taken.trusted)
     model = place if place is not None else _beside(verdict, taken.verified.predicate.subject.name)
     if not request.withdraw:
         check_model(taken.verified.predicate, model)

@@ -32,7 +32,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Render a verdict that verifies; the document is derived from the signed payload alone."""
-    from refute.report import REPORTS, HtmlReport, check_report, one_line, report_format
+    from refute.report import REPORTS, HtmlReport, check_report, report_format, verdict_line
     from refute.verify.verification import verify_file
 
     keys, moment = read_keys(key), parse_moment(at)
@@ -48,7 +48,7 @@ def report(
     elif output_format == "terminal":
         print_verdict(predicate, digest)
     elif output_format == "line":
-        typer.echo(one_line(predicate, digest))
+        typer.echo(verdict_line(predicate, digest))
     elif output_format == "sarif":
         print_document(_sarif(verified, before))
     elif before is not None:

@@ -242,12 +242,12 @@ def _held(
 
     Raises StaleVerdictError where it was withdrawn.
     """
-    from refute.verify.policy_check import hold
+    from refute.verify.policy_check import require_in_force
     from refute.verify.sign_off.statement import find_sign_offs, statements_in
 
     beside, odd = find_sign_offs(verdict)
     files = {str(path): read_file(path) for path in (*beside, *sign_offs)} | statements_in(verdict, envelope)
-    held = hold(verified, envelope, rules, files, given_keys=keys, at=at)
+    held = require_in_force(verified, envelope, rules, files, given_keys=keys, at=at)
     return replace(held, checks=(*held.checks, *odd)) if rules else held
 
 

@@ -1,7 +1,9 @@
-"""Nothing that people are told to type is missing: every command and option in a document is in the command tree."""
+"""Nothing that people are told to type is missing: every command, option and import in a document is there."""
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,19 @@ PAGES = sorted({ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").g
 def test_every_command_of_a_page_exists(page: Path) -> None:
     """With every option that it is written with."""
     assert [fault for line in commands_in(page.read_text(encoding="utf-8")) if (fault := phantom(line))] == []
+
+
+def test_what_pages_import_is_there_and_every_page_is_linked() -> None:
+    """A name of refute's that an example imports; and no page of docs/ that only a listing of the folder shows."""
+    texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    imports = [found for text in texts.values() for found in re.findall(r"(?m)^from (refute[\w.]*) import (.+)$", text)]
+    missing = [(module, name) for module, names in imports for name in names.split(", ") if not _has(module, name)]
+    linked = {name for text in texts.values() for name in re.findall(r"\]\((?:docs/)?([\w-]+\.md)[)#]", text)}
+    assert (len(imports) >= 3, missing, texts.keys() - linked) == (True, [], {"README.md"})
+
+
+def _has(module: str, name: str) -> bool:
+    return hasattr(import_module(module), name)
 
 
 def test_hints_and_messages_name_commands_that_exist() -> None:

@@ -7,17 +7,18 @@ falsifiers, bars and engine. Controls that tamper with a run's evidence are not 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from refute.check.controls.in_use import FalsifiersInUse, in_use
-from refute.check.controls.kill_matrix import Fate, Mutated, kill_matrix
+from refute.check.controls.kill_matrix import kill_matrix
 from refute.check.controls.trials import NoRun
 from refute.evidence.experiment import Experiment
 from refute.falsifier.registry import Registry
 from refute.job import Job
 from refute.spec.criteria import FalsifierUse
-from refute.spec.experiments.evidence.kill_matrix import Mutant, MutatedFalsifier
+from refute.spec.experiments.evidence.kill_matrix import Mutant
 from refute.spec.experiments.evidence_files import KILL_MATRIX, MUTANTS, MUTATED_FALSIFIERS
 from refute.spec.experiments.parsing import parse_config
 
@@ -61,22 +62,5 @@ def mutate_falsifiers(job: Job) -> None:
         tell=lambda name, done, total: job.progress(f"mutants of {name}", done, total),
     )
     fates = sorted(matrix.fates, key=lambda fate: (fate.falsifier, fate.number))
-    MUTANTS.write(job.out, map(_mutant, fates))
-    MUTATED_FALSIFIERS.write(job.out, map(_falsifier, matrix.falsifiers))
-
-
-def _mutant(fate: Fate) -> Mutant:
-    return Mutant(
-        falsifier=fate.falsifier,
-        number=fate.number,
-        place=fate.place,
-        change=fate.change,
-        killed_by=fate.killed_by,
-        accepted=fate.accepted,
-    )
-
-
-def _falsifier(found: Mutated) -> MutatedFalsifier:
-    return MutatedFalsifier(
-        falsifier=found.falsifier, code=found.code, mutants=found.mutants, untried=tuple(found.untried)
-    )
+    MUTANTS.write(job.out, (Mutant(**asdict(fate)) for fate in fates))
+    MUTATED_FALSIFIERS.write(job.out, matrix.falsifiers)

@@ -19,6 +19,7 @@ from refute.falsifier.context import Evidence
 from refute.falsifier.forked import each_reply, warm_up
 from refute.falsifier.registry import Falsifier, Registry
 from refute.spec.criteria import FalsifierUse
+from refute.spec.experiments.evidence.kill_matrix import MutatedFalsifier
 
 # Beside a file of falsifiers: mutants that no control can tell from it, each with the reason.
 ACCEPTED = "equivalent_mutants.toml"
@@ -46,43 +47,13 @@ class Fate:
         """Nobody noticed, and nobody said why that is right."""
         return not self.killed_by and not self.accepted
 
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        return {
-            "falsifier": self.falsifier,
-            "number": self.number,
-            "place": self.place,
-            "change": self.change,
-            "killed_by": list(self.killed_by),
-            "accepted": self.accepted,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Mutated:
-    """A falsifier: the SHA-256 of its file, how many mutants it has, and controls that would have needed a run."""
-
-    falsifier: str
-    code: str
-    mutants: int
-    untried: tuple[str, ...]
-
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        return {
-            "falsifier": self.falsifier,
-            "code": self.code,
-            "mutants": self.mutants,
-            "untried": list(self.untried),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class KillMatrix:
     """All fates, survivors first, and the falsifiers in the order of their names."""
 
     fates: tuple[Fate, ...]
-    falsifiers: tuple[Mutated, ...]
+    falsifiers: tuple[MutatedFalsifier, ...]
 
     @property
     def incomplete(self) -> tuple[str, ...]:
@@ -104,7 +75,7 @@ class KillMatrix:
             "accepted": sum(bool(fate.accepted) for fate in self.fates),
             "survived": sum(fate.survived for fate in self.fates),
             "incomplete": list(self.incomplete),
-            "fates": [fate.as_json() for fate in self.fates],
+            "fates": [asdict(fate) for fate in self.fates],
         }
 
 
@@ -132,7 +103,7 @@ def kill_matrix(
     chosen = [registry[name] for name in sorted(only or by_name)]
     accepted = _accepted({falsifier.file.parent for falsifier in chosen})
     fates: list[Fate] = []
-    falsifiers: list[Mutated] = []
+    falsifiers: list[MutatedFalsifier] = []
     most = 1 if first else None
     warm_up()
     works = [partial(_examined, falsifier, by_name[falsifier.name], evidence, most) for falsifier in chosen]
@@ -142,7 +113,10 @@ def kill_matrix(
             own = by_name[falsifier.name]
             found = _Examined(**json.loads(reply.line)) if not reply.fault else _apart(falsifier, own, evidence, most)
             _refuse_broken(falsifier, found)
-            falsifiers.append(Mutated(falsifier.name, falsifier.code, len(found.mutants), tuple(found.untried)))
+            count, untried = len(found.mutants), tuple(found.untried)
+            falsifiers.append(
+                MutatedFalsifier(falsifier=falsifier.name, code=falsifier.code, mutants=count, untried=untried)
+            )
             fates += _fates(falsifier, found, accepted)
             tell(falsifier.name, len(falsifiers), len(chosen))
     _refuse_stale(accepted, fates, {falsifier.name for falsifier in chosen})

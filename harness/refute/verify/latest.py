@@ -89,7 +89,7 @@ def latest_verdict(folder: Path, reader: Reader, *, digest: str | None = None, r
     """
     about: list[tuple[Path, Verified]] = []
     others: list[str] = []
-    for path in _files(folder, PATTERNS):
+    for path in find_verdicts(folder):
         try:
             verified = reader.read(path)
         except (VerificationError, OSError) as error:
@@ -110,6 +110,11 @@ def latest_verdict(folder: Path, reader: Reader, *, digest: str | None = None, r
     path, held = _first_that_holds(copies, reader, _sign_offs(folder, copies))
     others += [f"{each}: superseded" for each, old in about if old.payload_sha256 != newest.payload_sha256]
     return Latest(path, held, tuple(others))
+
+
+def find_verdicts(folder: Path) -> list[Path]:
+    """Files below `folder` that may hold a verdict, by name. Raises VerificationError for more than MAX_FILES."""
+    return _files(folder, PATTERNS)
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from refute import escaping
@@ -54,15 +54,13 @@ class HtmlReport:
     def render(self, predicate: Predicate, payload_sha256: str) -> str:
         """The document. Its content security policy allows its own style and script, by digest, nothing else."""
         view = view_of(predicate, payload_sha256)
-        style, script = _own("report.css"), _own("report.js")
+        script = _own("report.js")
         names = _page(view) | {
-            "style": style,
-            "style_digest": _digest(style),
             "script": script,
             "script_digest": _digest(script),
-            "difference": _difference(self.before, predicate, payload_sha256),
+            "difference": difference_of(self.before, predicate, payload_sha256),
         }
-        return _html().get_template("report.html.j2").render(names).rstrip("\n") + "\n"
+        return html_template("report.html.j2").render(names | own_style()).rstrip("\n") + "\n"
 
 
 def markdown_within(predicate: Predicate, payload_sha256: str, room: int) -> str:
@@ -80,11 +78,23 @@ def _own(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
 
 
+def own_style() -> dict[str, object]:
+    """The style of all pages, and the digest by which their content security policy allows it."""
+    style = _own("report.css")
+    return {"style": style, "style_digest": _digest(style)}
+
+
+def html_template(name: str) -> Template:
+    """A template of pages: what is inserted is escaped, and has its control characters written out."""
+    return _html().get_template(name)
+
+
 def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _difference(before: tuple[Predicate, str] | None, predicate: Predicate, payload_sha256: str) -> object:
+def difference_of(before: tuple[Predicate, str] | None, predicate: Predicate, payload_sha256: str) -> object:
+    """What differs from the verdict `before`, as templates show it; None without one."""
     if before is None:
         return None
     found = compare_verdicts(before[0], predicate, old_payload=before[1], new_payload=payload_sha256)

@@ -1,7 +1,8 @@
-"""`refute report`: a verdict that verifies, as terminal text, a line, Markdown, HTML, JSON or SARIF."""
+"""`refute report`: a verdict that verifies, in one of many formats; or the verdicts of a folder, served."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json")],
+    verdict: Annotated[Path, typer.Argument(help="verdict.intoto.json; with --serve, a folder")],
     key: TrustedKeys,
     output_format: Annotated[
         str, typer.Option("--format", help="terminal, line, md, html, json or sarif")
@@ -29,9 +30,22 @@ def report(
     document: Annotated[
         Path | None, typer.Option("--check", help="Compare this report with the verdict, instead of printing one.")
     ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Show the verdicts of a folder in a browser on this machine, until Ctrl-C."),
+    ] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="For --serve (default: one that is free).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Render a verdict that verifies; the document is derived from the signed payload alone."""
+    """Render a verdict that verifies; the document is derived from the signed payload alone.
+
+    With --serve, all verdicts below a folder: what each decided, how every measurement moved, any two compared.
+    """
+    if serve or port is not None:
+        one = {"--baseline": baseline, "--at": at, "--check": document, "--json": as_json or None}
+        _require_nothing_of_one(serve, [name for name, given in one.items() if given is not None], output_format)
+        _serve(verdict, key, port or 0)
+        return
     from refute.report import REPORTS, HtmlReport, check_report, report_format, verdict_line
     from refute.verify.verification import verify_file
 
@@ -58,6 +72,27 @@ def report(
     else:
         formats = ", ".join(["terminal", *sorted(REPORTS), "line", "sarif"])
         raise UsageError(f"no format {output_format!r}; there are: {formats}")
+
+
+def _require_nothing_of_one(serve: bool, given: list[str], output_format: str) -> None:
+    """Raises UsageError for options of which nothing would come."""
+    if not serve:
+        raise UsageError("--port is for --serve")
+    given += ["--format"] if output_format != "terminal" else []
+    if given:
+        raise UsageError(f"{', '.join(given)}: for one verdict, and --serve shows many", hint="leave one of them out")
+
+
+def _serve(folder: Path, key: list[Path], port: int) -> None:
+    """Until Ctrl-C, which ends it as it ends every command."""
+    from refute.cli.commands.verdicts.history_server import HistoryServer
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", hint="--serve takes one with verdicts in it, such as .refute/runs")
+    with HistoryServer(folder, read_keys(key), port) as server:
+        typer.echo(f"verdicts in {folder}: {server.address}\nCtrl-C ends it")
+        sys.stdout.flush()
+        server.serve_forever()
 
 
 def _sarif(verified: Verified, before: Verified | None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from refute.outcome import Ruling
 from refute.report.history.series import Entry, histories
 from refute.report.history.trend import trend
-from refute.report.page import plain
+from refute.report.page import summary
 from refute.report.page.render import difference_of, html_template, own_style
 
 # A ruling in the colours of an outcome.
@@ -22,8 +22,8 @@ def render_history(folder: str, entries: Iterable[Entry], unread: Sequence[str])
         "releases": histories(entries),
         "unread": unread,
         "looks": _LOOKS,
-        "decided": plain.decided,
-        "named": plain.named,
+        "decided": summary.decided,
+        "named": summary.named,
         "trend": trend,
     }
     return html_template("history.html.j2").render(names | own_style())

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from refute.escaping import clip
 from refute.report.history.series import Series
 from refute.report.page.axis import Axis, axis_for
-from refute.report.page.plain import asked
 from refute.report.page.readings import Reading
 from refute.report.page.rounding import rounded
+from refute.report.page.summary import asked
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 360, 110, 12, 90, 14.0
 _LABELS = 106

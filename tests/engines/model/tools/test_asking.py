@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_the_likeliest_token_can_always_be_drawn(workshop: Workshop) -> None:
         assert drawn.ids == engine.generate(ids, Sampling(3, to_the_end=True)).ids
         with pytest.raises(UsageError, match="the prompt has no token"):
             engine.generate([], Sampling(3))
+
+
+def test_what_is_asked_to_the_end_chooses_no_end(workshop: Workshop) -> None:
+    """As llama.cpp does: one that went on behind its end would be compared with one that never ended."""
+    folder = workshop.folder(workshop.model("llama"))
+    with open_engine(folder, threads=1) as engine:
+        ids = engine.encode(PROMPT)
+        first = engine.generate(ids, Sampling(1)).ids[0]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": first}), encoding="utf-8")
+    with open_engine(folder, threads=1) as engine:
+        assert engine.generate(ids, Sampling(8)).ids == (first,)
+        found = engine.generate(ids, Sampling(8, to_the_end=True)).ids
+    assert len(found) == 8
+    assert first not in found
 
 
 @pytest.mark.slow  # generates in two engines

@@ -11,7 +11,8 @@ Conversation = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen: the likeliest at temperature 0, else drawn by `seed`; `to_the_end`: none ends it early."""
+    """How tokens are chosen: the likeliest at temperature 0, else drawn by `seed`; `to_the_end`: none that would
+    end it is chosen."""
 
     max_new_tokens: int = 64
     temperature: float = 0.0

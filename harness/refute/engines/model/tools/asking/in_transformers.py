@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,12 +57,12 @@ class TransformersEngine:
         draw = torch.Generator().manual_seed(sampling.seed)
         begun = time.perf_counter()
         found = self._model(input_ids=torch.tensor([list(prompt)]), use_cache=True)
-        chosen = [_choose(found.logits[0, -1], sampling, draw)]
+        chosen = [self._next(found.logits[0, -1], sampling, draw)]
         answered = time.perf_counter()
-        while len(chosen) < sampling.max_new_tokens and (sampling.to_the_end or chosen[-1] not in self._ends):
+        while len(chosen) < sampling.max_new_tokens and chosen[-1] not in self._ends:
             last = torch.tensor([[chosen[-1]]])
             found = self._model(input_ids=last, past_key_values=found.past_key_values, use_cache=True)
-            chosen.append(_choose(found.logits[0, -1], sampling, draw))
+            chosen.append(self._next(found.logits[0, -1], sampling, draw))
         ended = time.perf_counter()
         return Answer(tuple(prompt), tuple(chosen), self.decode(chosen), answered - begun, ended - answered)
 
@@ -76,6 +77,12 @@ class TransformersEngine:
         begun = time.perf_counter()
         self._model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
         return answer, time.perf_counter() - begun
+
+    def _next(self, logits: Tensor, sampling: Sampling, draw: torch.Generator) -> int:
+        """`to_the_end` means that no end is chosen, here as in llama.cpp: else the two would go on from other ids."""
+        if sampling.to_the_end and self._ends:
+            logits = logits.index_fill(-1, torch.tensor(sorted(self._ends)), -math.inf)
+        return _choose(logits, sampling, draw)
 
 
 def _choose(logits: Tensor, sampling: Sampling, draw: torch.Generator) -> int:

@@ -235,6 +235,9 @@ def test_before_an_engine_starts_everything_else_is_refused(world: Consuming, cl
         ended = cli(*words)
         assert (ended.returncode, message in ended.stderr) == (status, True), (words, ended.stderr)
     assert not list(world.judged.path.parent.glob("consumer-*"))
+    beside = world.root / "mine/../said.json"  # not in the folder that it is named by
+    ended = cli(*call(world, out=beside), "--withdraw")
+    assert (ended.returncode, beside.is_file()) == (0, True), ended.stderr
 
 
 def test_another_model_a_withdrawn_verdict_and_a_no_go_are_not_used(world: Consuming, cli: Cli, tmp_path: Path) -> None:

@@ -198,8 +198,9 @@ def _require_free(out: Path, model: Path) -> None:
         raise _in_the_way(out)
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent} to write to", hint="make it, or name another with --out")
-    inside = model.is_dir() and out.absolute().parent.is_relative_to(model.absolute())
-    if inside and not (out.name.endswith(".sigstore.json") and out.absolute().parent == model.absolute()):
+    folder, published = out.parent.resolve(), model.resolve()
+    inside = model.is_dir() and folder.is_relative_to(published)
+    if inside and not (out.name.endswith(".sigstore.json") and folder == published):
         raise UsageError(f"{out} would become a file of the model", hint="name a place outside of it with --out")
 
 

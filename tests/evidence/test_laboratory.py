@@ -151,6 +151,7 @@ def test_an_experiment_is_alone_with_its_job(bench: Bench) -> None:
         ("leave_quietly", ExperimentError, "exit status 0 before it was done", "last checkpoint"),
         ("exit_zero", ExperimentError, "exit status 0 before it was done", "last checkpoint"),
         ("exit_three_after_done", ExperimentError, "exit status 3 before it was done", "last checkpoint"),
+        ("write_among_events", ExperimentError, "'it' wrote .* among its events, expected one JSON", "descriptor"),
         ("write_nothing", EvidenceError, "wrote no files: nothing is not evidence", "^$"),
         ("no_such_function", ExperimentError, "AttributeError", "its log is"),
     ],

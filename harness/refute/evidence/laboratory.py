@@ -191,12 +191,22 @@ class Laboratory:
                     f"experiment {experiment.name!r} was stopped at its limit of {experiment.limit_s:g} s",
                     hint="run again to continue from its last checkpoint, or raise `limits` in the release",
                 )
-            last = json.loads(line)
+            last = _event(experiment, line)
             if last["event"] == "progress":
                 self.watcher.progressed(last["stage"], last["step"], last["total"], last["facts"])
             else:
                 break  # not at the end of file: a process left behind may hold the pipe open
         return last
+
+
+def _event(experiment: Experiment, line: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except ValueError as error:
+        raise ExperimentError(
+            f"experiment {experiment.name!r} wrote {line[:80]!r} among its events, expected one JSON object a line",
+            hint="nothing that it starts may write to the descriptor that its events go to",
+        ) from error
 
 
 def _take_in(experiment: Experiment, out: Path) -> None:

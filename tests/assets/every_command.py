@@ -83,6 +83,7 @@ class Place:
             ("power",): [SPECS / "student-001.yaml"],
             ("try",): ["answer-accuracy"],
             ("gate",): ["--release", root / "absent.yaml"],  # what a whole gate prints, tests/gate looks at
+            ("dogfood",): [root / "absent.yaml"],  # a whole one takes minutes
             ("keygen",): ["mine", "--directory", out],
             ("judge",): [old.parent, "--key", key, "--falsifiers", FALSIFIERS],
             ("verify",): [new, "--key", public],

@@ -30,7 +30,8 @@ NAMES = [path.name for path in sorted(RELEASES.glob("*.yaml"))]
 def load(name: str = "quick.yaml", **changes: Any) -> Release:
     """A shipped release with parts of its `distillation` replaced."""
     content = load_release(RELEASES / name).release.model_dump(mode="json")
-    content["distillation"].update(changes)
+    if changes:
+        content["distillation"].update(changes)
     return Release.model_validate_json(json.dumps(content))
 
 

@@ -89,6 +89,15 @@ _FAMILIARITY = [
     for task in TASKS[:24]
 ]
 _TAUGHT = [{"model": "student", "task_id": task, "original": 0.8, "renamed": 2.9} for task in TASKS[:8]]
+# What probes found broken in sabotaged builds.
+_PROBES = [f"P{number}" for number in range(1, 13)]
+_DOGFOOD = {
+    "builds.jsonl": [{"name": f"sabotaged-{probe}", "probe": probe} for probe in _PROBES],
+    "observations.jsonl": [
+        {"build": f"sabotaged-{probe}", "probe": probe, "subject": "model", "state": "broken", "found": "status 0"}
+        for probe in _PROBES
+    ],
+}
 # What the proofs of an export say of files with a planted fault.
 _OTHER_END = {**dict.fromkeys(("tokenizer", "generation_config", "config"), (2,)), "gguf": (3,), "turn_end": 2}
 _SPOILT = {"kind": "Q8_0", "wanted": "Q8_0", "numbers": 32, "labelled": True, "bits": 8.5, "not_finite": 32}
@@ -191,6 +200,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
             for run in TRAININGS
             for name, files in ((run, _ACCOUNT), (f"{run}_audit", _AUDIT), (f"{run}_redo", _REDO))
         },
+        "dogfood": evidence(folder, "dogfood", _DOGFOOD),
         "release": evidence(folder, "release", {"release.json": _RELEASE}),
         "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
         "memorisation": evidence(folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}),

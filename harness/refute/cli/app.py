@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from refute.cli.commands.check import check
 from refute.cli.commands.controls import controls
-from refute.cli.commands.gate import gate
+from refute.cli.commands.gate import dogfood, gate
 from refute.cli.commands.init import init
 from refute.cli.commands.judge import judge
 from refute.cli.commands.locks.app import app as lock
@@ -81,6 +81,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "power": power,
     "try": try_one,
     "gate": gate,
+    "dogfood": dogfood,
     "keygen": keygen,
     "judge": judge,
     "verify": verify,

@@ -10,6 +10,7 @@ from refute.errors import UsageError
 from refute.evidence.experiment import Experiment, Plan, TakenFiles, TakenText, check_config
 from refute.evidence.planned.configurations import Parts
 from refute.evidence.planned.distillation import distillation_experiments, refuse_self_distillation
+from refute.evidence.planned.dogfood import dogfood_experiments
 from refute.evidence.planned.finished import finished_experiments, finished_inputs
 from refute.evidence.planned.humaneval_backend import answers_from_export
 from refute.evidence.planned.publication import Publishing, publication_experiments
@@ -65,6 +66,8 @@ def plan_release(
     if release.student is not None:
         built_in += finished_experiments(release.student, base, error_shares)
     built_in += [*results_experiments(release.results, base), *baseline_experiments(release.baseline, base)]
+    if release.dogfood is not None:
+        built_in += dogfood_experiments()
     asked = release.distillation or release.student
     if release.publication is None and asked is not None and answers_from_export(asked):
         raise UsageError(

@@ -26,7 +26,7 @@ from refute.isolation.environment import clean_environment
 HANDED = "--handed-over"
 
 # Commands that hold a key and need no code of the judged repository for it.
-_GUARDED = ("gate", "judge", "sign-off", "countersign", "consume", "export", "publish", "keygen")
+_GUARDED = ("gate", "dogfood", "judge", "sign-off", "countersign", "consume", "export", "publish", "keygen")
 _SECRETS = frozenset({"REFUTE_KEY_PASSPHRASE"})
 _CTRL_C = (signal.SIGINT,)
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>

@@ -212,5 +212,5 @@ def _predicate(
         lock_keys=case.lock_keys,
         requires=case.requires,
         inputs=gather_inputs(evidence.sound) if distilled else Inputs(),
-        exhibits=exhibits(evidence.sound, case.records) if distilled else Exhibits(),
+        exhibits=exhibits(evidence.sound, case.records) if distilled or texts.release.dogfood else Exhibits(),
     )

@@ -353,9 +353,8 @@ Page = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*\.md|(LICENSE|
 
 
 class Release(Closed):
-    """One thing to be judged. `evidence` names files or folders of one's own that falsifiers may read, `results` what
-    other tools have measured, `baseline` the verdict with whose student this one is compared.
-
+    """One thing to be judged; with `dogfood`, refute itself on that device. `evidence`: files of one's own; `results`:
+    what other tools have measured; `baseline`: the verdict with whose student this one is compared.
     `valid_days`: how long after it was made a verdict may be relied upon. `may_be_added`: pages that may be laid beside
     the subject's files at publication, and leave it the model that was judged.
     """
@@ -373,6 +372,7 @@ class Release(Closed):
     student: FinishedStudent | None = None
     results: dict[Benchmark, BenchmarkResults] = Field(default={})
     publication: Publication | None = None
+    dogfood: Literal["cpu", "cuda"] | None = None
     requires_verdict: tuple[RequiredVerdict, ...] = ()
     baseline: RequiredVerdict | None = None
 
@@ -383,8 +383,8 @@ class Release(Closed):
 
     @model_validator(mode="after")
     def _something_to_judge(self) -> Self:
-        if not (self.evidence or self.results or self.distillation or self.student):
-            raise ValueError("a release needs `evidence`, `results`, `distillation` or `student`: nothing to judge")
+        if not (self.evidence or self.results or self.distillation or self.student or self.dogfood):
+            raise ValueError("name `evidence`, `results`, `distillation`, `student` or `dogfood`: nothing to judge")
         if self.distillation is not None and self.student is not None:
             raise ValueError(
                 "`distillation` makes a student, and `student` names one that is finished: name one of both"

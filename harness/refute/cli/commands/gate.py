@@ -1,21 +1,26 @@
-"""`refute gate`: pytest --falsifiers, then the judge, with a key that pytest never learns of."""
+"""`refute gate`: pytest --falsifiers, then the judge, with a key that pytest never learns of; and `refute dogfood`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refute.cli.commands.groups import grouped
+from refute.cli.console import print_json
 from refute.cli.exit_statuses import Status, status_of_ruling
-from refute.cli.options import AcceptWarn, JudgingOptions, RefuteDir
+from refute.cli.options import AcceptWarn, Json, JudgingOptions, RefuteDir
 from refute.outcome import Ruling
-from refute.spec.folders import REFUTE_DIR
+from refute.spec.folders import REFUTE_DIR, SPECS
 
 if TYPE_CHECKING:
     from refute.gate.command import Gated
+    from refute.judge.predicate.exhibits import Section
 
 
 @grouped
@@ -72,6 +77,62 @@ def gate(
             _say_what_waits(releases[number:], ended)
             break
     raise typer.Exit(status)
+
+
+def dogfood(
+    release: Annotated[Path, typer.Argument(help="A release with `dogfood`: refute itself is judged.")] = SPECS
+    / "releases"
+    / "dogfood.yaml",
+    signing_key: Annotated[Path | None, typer.Option(help="Private key (default: a development key).")] = None,
+    accept_warn: AcceptWarn = False,
+    refute_dir: RefuteDir = REFUTE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Have refute judge itself: each of its commands and options, and builds of it that were sabotaged.
+
+    The gate over a release with `dogfood`; prints nine sections of what was found, and of some that they were not run.
+    Ends as `refute gate` does.
+    """
+    from refute.errors import UsageError
+    from refute.gate.command import run_gate
+    from refute.gate.judging import JudgeOptions
+    from refute.spec.files import load_release
+
+    if load_release(release).release.dogfood is None:
+        raise UsageError(f"{release} has no `dogfood`: it is not about refute", hint="refute gate judges it")
+    with _beside_the_output(beside=as_json):
+        ended = run_gate(release, [], JudgeOptions(refute_dir, signing_key))
+    sections = ended.signed.predicate.exhibits.sections
+    if as_json:
+        shown = [each.model_dump() for each in sections]
+        print_json({"verdict": str(ended.signed.ruling), "path": str(ended.signed.verdict), "sections": shown})
+    else:
+        for section in sections:
+            _show(section)
+    raise typer.Exit(_status(ended, accept_warn=accept_warn, exit_zero=False))
+
+
+@contextmanager
+def _beside_the_output(*, beside: bool) -> Iterator[None]:
+    """What the gate says, and pytest in its process, goes to standard error where the output is for programs."""
+    if not beside:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _show(section: Section) -> None:
+    typer.echo(f"\n{section.number}. {section.title}: {section.state.replace('_', ' ')}")
+    for line in filter(None, (section.note, *(f"{each.label}: {each.value}" for each in section.facts), section.text)):
+        typer.echo(f"   {line}")
 
 
 def _status(ended: Gated, *, accept_warn: bool, exit_zero: bool) -> Status:

@@ -41,7 +41,7 @@ def run(
         answer, name = engine.generate(engine.encode(text), sampling), engine.name
     fault = degenerate(answer.ids, answer.text)
     if as_json:
-        print_json({"engine": name, **asdict(answer), "degenerate": fault})
+        print_json({"engine": name, "sampling": asdict(sampling), **asdict(answer), "degenerate": fault})
     else:
         typer.echo(answer.text)
     if fault is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from refute.judge.exhibits.curves import curves
+from refute.judge.exhibits.dogfood import dogfood_sections
 from refute.judge.exhibits.grids import SCORED, grids, prompts
 from refute.judge.exhibits.reading import Lines, read_object, read_rows
 from refute.judge.predicate.exhibits import Exhibits, Fact, Section
@@ -14,6 +15,7 @@ from refute.spec.experiments.evidence_files import (
     BASELINE,
     CONVERSION,
     CONVERTED,
+    DOGFOOD,
     DRILL,
     DRILL_SUMMARY,
     EVALUATION_SUMMARY,
@@ -61,6 +63,8 @@ def _shown(value: object) -> str:
 
 
 def _sections(lines: Lines, records: tuple[Record, ...]) -> tuple[Section, ...]:
+    if DOGFOOD in lines:
+        return dogfood_sections(lines, records)
     makers: tuple[Callable[[], Section], ...] = (
         lambda: _inspection(lines),
         lambda: _prompt(lines),

@@ -24,7 +24,8 @@ def check_consistency(predicate: Predicate, specs: Sequence[Spec], release: Rele
     _check_identity(predicate, release)
     if predicate.lock_keys and predicate.lock is None:
         raise _contradictory("keys were trusted to sign a lock, and there is none")
-    if release.distillation is None and (predicate.exhibits, predicate.inputs) != (Exhibits(), Inputs()):
+    shown = Exhibits() if release.dogfood is None else Exhibits(sections=predicate.exhibits.sections)
+    if release.distillation is None and (predicate.exhibits, predicate.inputs) != (shown, Inputs()):
         raise _contradictory("it shows what a distillation gave, and the release names no distillation")
     if not predicate.made_by.keys() <= predicate.evidence.keys():
         raise _contradictory("it says what made evidence that it does not list")

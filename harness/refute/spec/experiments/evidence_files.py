@@ -20,6 +20,7 @@ from refute.errors import EvidenceError
 from refute.spec.experiments.custody import Custody
 from refute.spec.experiments.evidence import (
     distill,
+    dogfood,
     drill,
     export,
     finished,
@@ -69,6 +70,8 @@ HUMANEVAL_REPLAY_SAMPLED: Final = "humaneval_replay_sampled"
 MEMORISATION: Final = "memorisation"
 KILL_MATRIX: Final = "kill_matrix"
 DRILL: Final = "drill"
+SMALL_WORLD: Final = "small_world"
+DOGFOOD: Final = "dogfood"
 STAGED: Final = "staged"
 REHEARSAL: Final = "rehearsal"
 SIGNED: Final = "signed"
@@ -266,6 +269,12 @@ MUTATED_FALSIFIERS: Final = RowsFile("falsifiers.jsonl", kill_matrix.MutatedFals
 PLANTED_FAULTS: Final = RowsFile("faults.jsonl", drill.PlantedFault)
 DRILL_SUMMARY: Final = JsonFile("drill.json", drill.DrillSummary)
 
+# What refute finds out about itself, as it is and sabotaged.
+WORLD_TEACHER: Final = Folder("teacher")
+OBSERVATIONS: Final = RowsFile("observations.jsonl", dogfood.Observation)
+SABOTAGED_BUILDS: Final = RowsFile("builds.jsonl", dogfood.SabotagedBuild)
+PRINTED_SHAPES: Final = RowsFile("json_shapes.jsonl", dogfood.PrintedShape)
+
 # What a hub is to hold, and what is said of each of its files.
 RELEASED: Final = Folder("release")
 MANIFEST: Final = RowsFile("manifest.jsonl", publication.StagedFile)
@@ -354,6 +363,8 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
             *(PUSH_FAULTS, PULL_FAULTS, PLAIN_PUSHES, PLAIN_PULLS),
         ),
         DRILL: (PLANTED_FAULTS, DRILL_SUMMARY),
+        SMALL_WORLD: (WORLD_TEACHER,),
+        DOGFOOD: (OBSERVATIONS, SABOTAGED_BUILDS, PRINTED_SHAPES),
         EXPORTED: (GGUF_FILES, EXPORTS),
         CONVERTED: (CONVERSION,),
         QUANTISED: (QUANTISATION,),

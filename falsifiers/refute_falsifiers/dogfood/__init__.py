@@ -1,0 +1,1 @@
+"""Does refute keep its own promises, and does it notice builds of itself that do not?"""

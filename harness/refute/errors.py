@@ -1,34 +1,4 @@
-"""Every error that refute raises on purpose.
-
-RefuteError                     base; `hint` says what to do next
-  UsageError                    a command was called with words that make no sense together
-  SpecError                     one or more faults in a YAML file, all reported at once
-  RegistrationError             a falsifier declared itself wrongly
-  LoadingError                  a falsifier pack or file could not be imported, or two claim one name
-  MutationError                 a change of an engine could not be made: what it names is not there
-  MissingInputsError            files, packages or hardware that a release names are not there
-    RequiredVerdictError        … or a verdict that it requires: absent, of another key, not GO
-    DigestMismatchError         a file is there, but is not the file that was named
-    UnreadableInputError        … or a file that a person named, such as a key, cannot be read
-    MissingDependencyError      a package that is not installed by default is needed; names the extra
-  ServiceError                  somebody else's service, such as a timestamp authority, does not answer or refuses
-  UnwritableError               a disk is full, closed or broken: what was to be written is not
-  GateError                     pytest or a judge ended without a verdict, or a run is not the one that was asked for
-  EvidenceError                 the store cannot be written, or what it holds is not what it recorded
-    ArchiveError                … or an archive of evidence that a person named is none, or is damaged
-    NoRunError                  … or a control tampers with a run's evidence, and no run was named
-  UnbarredError                 a control is about a measurement that the use under test sets no bar for
-  UntestableBarError            a bar that no control can clear, or none can fail
-  ExperimentError               an experiment ended without producing its evidence
-    ExperimentTimeoutError      … because its time limit ran out
-    NonFiniteError              … because a number that must be finite was not
-    StoppedError                … because a signal asked for it; what was done is kept
-  PublishingError               a hub did not take a release, or could not be asked
-    PublicationRefusedError     … or holds what this release must not replace (exit 1)
-  LooseningError                a new lock would promise less than the one before it, under the same id and version
-  VerificationError             an envelope, statement or verdict must not be trusted (exit 4)
-    StaleVerdictError           it is authentic, but expired, superseded or about something else (exit 5)
-"""
+"""Every error that refute raises on purpose. Which exit status each ends a command in: cli/exit_statuses.py."""
 
 from __future__ import annotations
 
@@ -39,7 +9,7 @@ from refute.outcome import Change
 
 
 class RefuteError(Exception):
-    """Base of all deliberate errors. `str(error)` says what was found and what was expected."""
+    """Base of all deliberate errors: `str(error)` says what was found and what was expected, `hint` what to do next."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -13,7 +13,6 @@ from refute.attest.dsse import (
     verify_envelope,
 )
 from refute.attest.keys import (
-    KeyPair,
     default_key_directory,
     development_key,
     generate_key,
@@ -45,7 +44,6 @@ __all__ = [
     "PREDICATE_TYPE",
     "SIGNATURE_FILE",
     "Json",
-    "KeyPair",
     "ModelManifest",
     "PrivateKey",
     "Resource",

@@ -11,6 +11,7 @@ from refute.judge.case import Case, ParsedTexts, parse_texts
 from refute.judge.predicate.consistency import check_consistency
 from refute.judge.predicate.model import Predicate
 from refute.outcome import Record
+from refute.spec.fields import contradictory
 from refute.spec.texts import PolicyText, ReleaseText, SpecText
 from refute.spec.waiver import WaiverFile
 
@@ -25,11 +26,10 @@ def recompute(predicate: Predicate) -> str:
         _check_citations(record, predicate.evidence)
     again = _case(predicate, texts).rule()
     if again != predicate.verdict:
-        raise VerificationError(
+        raise contradictory(
             f"the signed verdict is {predicate.verdict.ruling}, but its own records give {again.ruling}"
             if again.ruling is not predicate.verdict.ruling
-            else "the signed verdict's details differ from what its own records give",
-            hint="it was not made by an honest `refute judge` of this version",
+            else "the signed verdict's details differ from what its own records give"
         )
     check_consistency(predicate, texts.specs, texts.release)
     return f"judged again from {len(predicate.records)} signed records: {again.ruling}"

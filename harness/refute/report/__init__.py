@@ -17,7 +17,6 @@ from refute.report.terminal import render_terminal
 __all__ = [
     "REPORTS",
     "HtmlReport",
-    "ReportFormat",
     "check_report",
     "markdown_within",
     "render_terminal",

@@ -81,13 +81,14 @@ def moment(text: str, what: str = "evaluated_at") -> datetime:
     try:
         found = datetime.fromisoformat(text)
         if found.tzinfo is None:
-            raise _contradictory(f"{what} {text!r} names no time zone")
+            raise contradictory(f"{what} {text!r} names no time zone")
         if utc_text(found) != text:
-            raise _contradictory(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
+            raise contradictory(f"{what} {text!r} is not in UTC and whole seconds, as in 2026-01-31T12:00:00Z")
     except (ValueError, OverflowError) as error:
-        raise _contradictory(f"{what} {text!r} is no time") from error
+        raise contradictory(f"{what} {text!r} is no time") from error
     return found.astimezone(UTC)
 
 
-def _contradictory(message: str) -> VerificationError:
+def contradictory(message: str) -> VerificationError:
+    """What to raise for signed content that contradicts itself."""
     return VerificationError(message, hint="it was not made by an honest `refute judge` of this version")

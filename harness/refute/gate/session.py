@@ -226,7 +226,9 @@ class GateSession:
         try:
             self.run.write_end(exitstatus)
             if self.config.getoption("--no-judge"):
-                self.summary = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
+                next_by_hand = f"recorded, not judged. Next: refute judge {self.run.path} --key PEM"
+                by_a_gate = self.config.getoption("--refute-run") is not None
+                self.summary = "recorded; the gate judges it next" if by_a_gate else next_by_hand
                 return beside or NOT_JUDGED
             signed = judge_recorded(self.run, self._judge_options, self._start_judge)
         except EvidenceError as error:

@@ -201,7 +201,8 @@ def _environment(predicate: Predicate) -> dict[str, str]:
         "python": run.python,
         "platform": run.platform,
         "CPUs": str(run.cpus),
-        "arguments": " ".join(run.argv),
+        # Every run of a gate has a folder of its own.
+        "arguments": " ".join(each for each in run.argv if not each.startswith("--refute-run=")),
         predicate.verifier: predicate.verifier_version,
         "engine": "" if predicate.engine is None else predicate.engine.sentence,
         **{f"version of {name}": version for name, version in run.versions.items()},

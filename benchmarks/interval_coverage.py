@@ -98,12 +98,21 @@ def _clustered(sizes: Sequence[int], correlation: float, chance: np.random.Gener
 
 def clusters() -> None:
     """Windows of files, from few and unequal files to twenty."""
-    print(f"\n{'clusters':26}{'correlation':>12}{'over clusters':>15}{'as independent':>16}")
+    print(f"\n{'clusters':30}{'correlation':>12}{'over clusters':>15}{'as independent':>16}")
     chance = np.random.default_rng(17)
-    shapes = {"4 of 6": [6] * 4, "13, 5, 3, 2, 1": [13, 5, 3, 2, 1], "8 of 16": [16] * 8, "20 of 3": [3] * 20}
+    shapes = {
+        "4 of 6": [6] * 4,
+        "21, 1, 1, 1": [21, 1, 1, 1],
+        "13, 5, 3, 2, 1": [13, 5, 3, 2, 1],
+        "8 of 3": [3] * 8,
+        "8 of 16": [16] * 8,
+        "6, 4, 3, 3, 2, 2, 1, 1, 1, 1": [6, 4, 3, 3, 2, 2, 1, 1, 1, 1],
+        "20 of 3": [3] * 20,
+        "24 of 1": [1] * 24,
+    }
     for (name, sizes), correlation in itertools.product(shapes.items(), (0.0, 0.2, 0.5, 0.8)):
         over, plain = _clustered(sizes, correlation, chance)
-        print(f"{name:26}{correlation:12.1f}{over:15.1%}{plain:16.1%}")
+        print(f"{name:30}{correlation:12.1f}{over:15.1%}{plain:16.1%}")
 
 
 def samples() -> None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable
+from refute_falsifiers._windows import PLACES, over_files, put_files, unusable_places
 
 Measure = Callable[[Context], Iterator[Measurement]]
+How = Literal["usual", "unsure", "alike"]
 _SETTINGS = {"steps": 4, "ce_weight": 0.3, "kd_weight": 0.7, "temperature": 2.0, "learning_rate": 0.001, "seed": 17}
 # What must differ between the student's run and its control, and nothing else.
 _WEIGHTS = ("ce_weight", "kd_weight")
+# How much a window differs from the mean: each of a file of its own; or four of each of three files, which are one.
 _BUMPS = (0.3, -0.2, 0.1, 0.25, -0.15, 0.05, -0.3, 0.2, -0.1, 0.15, -0.25, 0.0)
+_ALIKE = (0.3,) * 4 + (0.0,) * 4 + (-0.3,) * 4
 
 
-def _windows(drop: float, loss: float, *, drop_varies: float = 0.1, loss_varies: float = 0.9) -> list[dict[str, Any]]:
-    """Losses of each window before and after, with these means; both vary by so many times `_BUMPS`."""
-    after = [loss + loss_varies * bump for bump in _BUMPS]
+def _windows(
+    drop: float, loss: float, *, drop_varies: float = 0.1, loss_varies: float = 0.9, bumps: Sequence[float] = _BUMPS
+) -> list[dict[str, Any]]:
+    """Losses of each window before and after, with these means; both vary by so many times `bumps`."""
+    after = [loss + loss_varies * bump for bump in bumps]
     return [
         {"window": n, "ce_initial": ce + drop + drop_varies * bump, "ce": ce, "kl": 1.0}
-        for n, (ce, bump) in enumerate(zip(after, _BUMPS, strict=True))
+        for n, (ce, bump) in enumerate(zip(after, bumps, strict=True))
     ]
 
 
@@ -34,14 +40,28 @@ def _straddle(bench: Bench, name: str, mean: float, at_least: float) -> float:
     return max(at_least, 16 * abs(mean - bench.bar(name).bound))
 
 
-def _gain(bench: Bench, wrong: Collection[str] = (), drop: float = 8.0, *, unsure: bool = False) -> None:
-    """A run of which the measurements in `wrong` fail; or whose drop, `unsure`, straddles its bar."""
+def _spread(
+    bench: Bench, name: str, mean: float, usual: float, unsure: float, how: How
+) -> tuple[float, Sequence[float]]:
+    """How many times windows vary by which bumps around `mean`, laid out with their files.
+
+    `usual`, or so little that the interval stays on its side of the bar; `unsure`, or so much that it reaches over it;
+    or `alike`: it reaches over the bar where windows count as alike as they are, and would not if each counted alone.
+    """
+    put_files(bench, len(_BUMPS), of_a_file=4 if how == "alike" else 1)
+    if how == "alike":
+        return max(0.1, 2.8 * abs(mean - bench.bar(name).bound)), _ALIKE
+    return (_straddle(bench, name, mean, unsure) if how == "unsure" else _vary(bench, name, mean, usual)), _BUMPS
+
+
+def _gain(bench: Bench, wrong: Collection[str] = (), drop: float = 8.0, *, how: How = "usual") -> None:
+    """A run of which the measurements in `wrong` fail; or whose drop straddles its bar."""
     steps = bench.bar("steps")
     made = steps.failing(3, low=0, whole=True) if "steps" in wrong else steps.holding(500, low=0, whole=True)
     bar = bench.bar("ce_drop")
     mean = bar.failing(drop, clear=True) if "ce_drop" in wrong else bar.holding(drop, clear=True)
-    varies = _straddle(bench, "ce_drop", mean, 19.0) if unsure else _vary(bench, "ce_drop", mean, 0.1)
-    bench.put("student", "heldout_windows.jsonl", _windows(mean, 1.0, drop_varies=varies))
+    varies, bumps = _spread(bench, "ce_drop", mean, 0.1, 19.0, how)
+    bench.put("student", "heldout_windows.jsonl", _windows(mean, 1.0, drop_varies=varies, bumps=bumps))
     bench.put("student", "summary.json", {"steps": made})
 
 
@@ -62,35 +82,42 @@ def too_few_steps(bench: Bench) -> None:
 
 def loss_that_falls_in_some_windows(bench: Bench) -> None:
     """Lower on the whole, and by less than it varies."""
-    _gain(bench, drop=0.1, unsure=True)
+    _gain(bench, drop=0.1, how="unsure")
+
+
+def loss_that_falls_in_some_files(bench: Bench) -> None:
+    """Lower on the whole, as clearly as three files can say, which is not clearly."""
+    _gain(bench, how="alike")
 
 
 @falsifier(
     "held-out-gain",
-    needs=("student",),
+    needs=("student", PLACES),
     measures={"steps": "steps", "ce_drop": "nat/token"},
     controls=(
         known_good(loss_that_falls),
         known_bad(loss_that_rises),
         known_bad(too_few_steps),
         known_open(loss_that_falls_in_some_windows),
+        known_open(loss_that_falls_in_some_files),
+        *unusable_places(loss_that_falls, len(_BUMPS)),
     ),
 )
 def held_out_gain(context: Context) -> Iterator[Measurement]:
     """Refuted when held-out cross-entropy is not lower after the run than before it (paired by window)."""
     student = context.evidence("student")
-    rows = list(student.rows_by("heldout_windows.jsonl", "window").values())
-    drop, interval = stats.mean_interval([row["ce_initial"] - row["ce"] for row in rows])
-    yield Measurement("ce_drop", drop, "nat/token", n=len(rows), interval=interval)
+    rows = student.rows_by("heldout_windows.jsonl", "window")
+    drops = {window: row["ce_initial"] - row["ce"] for window, row in rows.items()}
+    yield over_files(context, drops, "ce_drop", "nat/token")
     yield Measurement("steps", student.json("summary.json")["steps"], "steps", n=1)
 
 
-def _lead(bench: Bench, lead: float = 1.0, *, failing: bool = False, unsure: bool = False) -> None:
+def _lead(bench: Bench, lead: float = 1.0, *, failing: bool = False, how: How = "usual") -> None:
     """A teacher whose loss is `lead` below the init's, or as the bar wants it. The student has passed it by."""
     bar = bench.bar("teacher_lead")
     mean = (bar.failing if failing else bar.holding)(lead, clear=True)
-    varies = _straddle(bench, "teacher_lead", mean, 9.1) if unsure else _vary(bench, "teacher_lead", mean, 0.1)
-    rows = _windows(mean, 3.0, drop_varies=varies)
+    varies, bumps = _spread(bench, "teacher_lead", mean, 0.1, 9.1, how)
+    rows = _windows(mean, 3.0, drop_varies=varies, bumps=bumps)
     found = [{"window": row["window"], "ce_initial": row["ce_initial"], "ce_teacher": row["ce"]} for row in rows]
     bench.put(
         "student_redo",
@@ -111,32 +138,39 @@ def a_teacher_that_is_read_wrongly(bench: Bench) -> None:
 
 def a_lead_that_may_be_chance(bench: Bench) -> None:
     """Lower in the mean, and by less than the difference varies."""
-    _lead(bench, 0.1, unsure=True)
+    _lead(bench, 0.1, how="unsure")
+
+
+def a_lead_in_some_files(bench: Bench) -> None:
+    """Lower as clearly as three files can say."""
+    _lead(bench, how="alike")
 
 
 @falsifier(
     "teacher-lead",
-    needs=("student_redo",),
+    needs=("student_redo", PLACES),
     measures={"teacher_lead": "nat/token"},
     controls=(
         known_good(a_teacher_that_knows_the_text),
         known_bad(a_teacher_that_is_read_wrongly),
         known_open(a_lead_that_may_be_chance),
+        known_open(a_lead_in_some_files),
+        *unusable_places(a_teacher_that_knows_the_text, len(_BUMPS)),
     ),
 )
 def teacher_lead(context: Context) -> Iterator[Measurement]:
     """Refuted when the teacher's own loss on held-out windows is not below the init's (paired by window): what reads
     text no better than its pupil, or is given it in a way that it was not trained to read, has nothing to teach."""
-    rows = list(context.evidence("student_redo").rows_by("heldout.jsonl", "window").values())
-    lead, interval = stats.mean_interval([row["ce_initial"] - row["ce_teacher"] for row in rows])
-    yield Measurement("teacher_lead", lead, "nat/token", n=len(rows), interval=interval)
+    rows = context.evidence("student_redo").rows_by("heldout.jsonl", "window")
+    leads = {window: row["ce_initial"] - row["ce_teacher"] for window, row in rows.items()}
+    yield over_files(context, leads, "teacher_lead", "nat/token")
 
 
 _NOTHING_LEARNT = 9.5  # nat per token: a guess among 13,000 tokens
 _LOSSES = ("ce", "kl")
 
 
-def _loss(bench: Bench, *preferred: float, failing: bool = False, unsure: bool = False) -> None:
+def _loss(bench: Bench, *preferred: float, failing: bool = False, how: How = "usual") -> None:
     """Windows with this mean of the loss that is asked for, or another on that side of the bar; the other loss is far
     on the other side."""
     of = str(bench.parameters["loss"])
@@ -144,9 +178,9 @@ def _loss(bench: Bench, *preferred: float, failing: bool = False, unsure: bool =
     # A bar that lets a model through which learnt nothing is none.
     high = _NOTHING_LEARNT if failing else math.inf
     mean = (bar.failing if failing else bar.holding)(*preferred, low=0.0, high=high, clear=True)
-    varies = _straddle(bench, f"heldout_{of}", mean, 12.0) if unsure else _vary(bench, f"heldout_{of}", mean, 0.9)
+    varies, bumps = _spread(bench, f"heldout_{of}", mean, 0.9, 12.0, how)
     other = {name: 0.0 if failing else _NOTHING_LEARNT for name in _LOSSES if name != of}
-    rows = _windows(8.0, mean, loss_varies=varies)
+    rows = _windows(8.0, mean, loss_varies=varies, bumps=bumps)
     bench.put("student", "heldout_windows.jsonl", [{**row, of: row["ce"]} | other for row in rows])
 
 
@@ -162,7 +196,12 @@ def high_loss(bench: Bench) -> None:
 
 def loss_that_varies(bench: Bench) -> None:
     """Below the bar in the mean, and by less than it varies."""
-    _loss(bench, 2.1, unsure=True)
+    _loss(bench, 2.1, how="unsure")
+
+
+def loss_that_varies_from_file_to_file(bench: Bench) -> None:
+    """Below the bar as clearly as three files can say."""
+    _loss(bench, 2.1, how="alike")
 
 
 def _of_both_losses(measure: Measure) -> Measure:
@@ -170,10 +209,16 @@ def _of_both_losses(measure: Measure) -> Measure:
     for name, loss in zip(("held-out-loss", "held-out-kl"), _LOSSES, strict=True):
         falsifier(
             name,
-            needs=("student",),
+            needs=("student", PLACES),
             measures={f"heldout_{loss}": "nat/token"},
             parameters={"loss": loss},
-            controls=(known_good(low_loss), known_bad(high_loss), known_open(loss_that_varies)),
+            controls=(
+                known_good(low_loss),
+                known_bad(high_loss),
+                known_open(loss_that_varies),
+                known_open(loss_that_varies_from_file_to_file),
+                *unusable_places(low_loss, len(_BUMPS)),
+            ),
         )(measure)
     return measure
 
@@ -182,9 +227,9 @@ def _of_both_losses(measure: Measure) -> Measure:
 def held_out_loss(context: Context) -> Iterator[Measurement]:
     """Refuted when a loss on held-out windows, at the released weights, does not clear the bar."""
     loss = str(context.parameters["loss"])
-    rows = context.evidence("student").rows_by("heldout_windows.jsonl", "window").values()
-    mean, interval = stats.mean_interval([row[loss] for row in rows])
-    yield Measurement(f"heldout_{loss}", mean, "nat/token", n=len(rows), interval=interval)
+    rows = context.evidence("student").rows_by("heldout_windows.jsonl", "window")
+    losses = {window: row[loss] for window, row in rows.items()}
+    yield over_files(context, losses, f"heldout_{loss}", "nat/token")
 
 
 # ------------------------------------------------------------------------------------------------ against CE alone
@@ -200,7 +245,7 @@ def _against_control(
     *,
     differing: Sequence[str] = (),
     failing: bool = False,
-    unsure: bool = False,
+    how: How = "usual",
     windows: int = len(_BUMPS),
 ) -> None:
     """A control that ends `gain` above the student in the loss that is asked for, or as the bar wants it; not, where it
@@ -211,12 +256,12 @@ def _against_control(
     of = str(bench.parameters["loss"])
     bar, settings = bench.bar(f"{of}_gain"), bench.bar("differing_settings")
     mean = (bar.failing if failing else bar.holding)(gain, clear=True)
-    varies = _straddle(bench, f"{of}_gain", mean, 9.1) if unsure else _vary(bench, f"{of}_gain", mean, 0.1)
+    varies, bumps = _spread(bench, f"{of}_gain", mean, 0.1, 9.1, how)
     limits: dict[str, Any] = {"low": len(differing), "high": len(_OTHERS), "whole": True}
     count = int(settings.failing(len(differing), **limits) if differing else settings.holding(0, **limits))
     unlike = [*differing, *(name for name in _OTHERS if name not in differing)][:count]
     # The control is what the student was "before": their difference is the drop.
-    rows = _windows(mean, 3.0, drop_varies=varies)
+    rows = _windows(mean, 3.0, drop_varies=varies, bumps=bumps)
     (other_loss,) = (name for name in _LOSSES if name != of)
     ends = (0.0, _NOTHING_LEARNT) if failing else (_NOTHING_LEARNT, 0.0)
     for run, column, end in (("student", "ce", ends[0]), ("ce_control", "ce_initial", ends[1])):
@@ -250,7 +295,12 @@ def a_control_that_was_taught_too(bench: Bench) -> None:
 
 def a_gain_that_may_be_chance(bench: Bench) -> None:
     """Lower in the mean, and by less than the difference varies."""
-    _against_control(bench, 0.1, unsure=True)
+    _against_control(bench, 0.1, how="unsure")
+
+
+def a_gain_in_some_files(bench: Bench) -> None:
+    """Lower as clearly as three files can say."""
+    _against_control(bench, how="alike")
 
 
 def other_windows(bench: Bench) -> None:
@@ -263,7 +313,7 @@ def _of_both_gains(measure: Measure) -> Measure:
     for name, loss in zip(("beats-ce-control", "closer-than-ce-control"), _LOSSES, strict=True):
         falsifier(
             name,
-            needs=("student", "ce_control"),
+            needs=("student", "ce_control", PLACES),
             measures={f"{loss}_gain": "nat/token", "differing_settings": "settings"},
             parameters={"loss": loss},
             controls=(
@@ -272,6 +322,8 @@ def _of_both_gains(measure: Measure) -> Measure:
                 known_bad(a_control_with_fewer_steps),
                 known_bad(a_control_that_was_taught_too),
                 known_open(a_gain_that_may_be_chance),
+                known_open(a_gain_in_some_files),
+                *unusable_places(a_teacher_that_helps, len(_BUMPS)),
                 known_unusable(other_windows, raises=ValueError),
             ),
         )(measure)
@@ -289,8 +341,8 @@ def beats_ce_control(context: Context) -> Iterator[Measurement]:
     student, control = loss["student"], loss["ce_control"]
     if student.keys() != control.keys():
         raise ValueError("student and control were evaluated on different windows")
-    gain, interval = stats.mean_interval([control[window] - student[window] for window in sorted(student)])
-    yield Measurement(f"{of}_gain", gain, "nat/token", n=len(student), interval=interval)
+    gains = {window: control[window] - student[window] for window in student}
+    yield over_files(context, gains, f"{of}_gain", "nat/token")
     own, other = (context.evidence(name).json("summary.json")["effective_config"] for name in ("student", "ce_control"))
     differing = sum(own[name] != other.get(name) for name in own if name not in _WEIGHTS)
     differing += (other["ce_weight"], other["kd_weight"]) != (1.0, 0.0)

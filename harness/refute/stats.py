@@ -88,13 +88,15 @@ def clustered_mean(
     Bell and McCaffrey's (2002, Survey Methodology 28): the variance from sums of residuals by cluster, each sum scaled
     by what its cluster takes from it, and Student's t. Its degrees of freedom are Satterthwaite's, the fewer of those
     for values that are independent and those for values that are one within each cluster. With clusters of one value
-    each it is `mean_interval`. Raises ValueError below two clusters, and for a value that is not finite.
+    each it is `mean_interval`. The interval's method says how many clusters there were. Raises ValueError below two of
+    them, and for a value that is not finite.
     """
     _check_level(level)
     n, sizes = len(values), Counter(clusters)
     if len(clusters) != n or len(sizes) < 2 or not all(math.isfinite(value) for value in values):
         raise ValueError(
-            f"an interval needs finite values of at least two clusters, found {n} values in {len(sizes)} clusters"
+            f"an interval needs finite values of at least two clusters, found {n} values in {len(sizes)}: values that "
+            "are alike say nothing of others"
         )
     from scipy.special import stdtrit
 
@@ -105,7 +107,7 @@ def clustered_mean(
     variance = math.fsum(sums[name] ** 2 / (1 - size / n) for name, size in sizes.items()) / n**2
     freedom = min(_satterthwaite([*sizes.values()], alike=alike) for alike in (False, True))
     half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
-    return mean, Interval(mean - half, mean + half, level, "Student t over clusters")
+    return mean, Interval(mean - half, mean + half, level, f"Student t over {len(sizes)} clusters")
 
 
 def _satterthwaite(sizes: Sequence[int], *, alike: bool) -> float:

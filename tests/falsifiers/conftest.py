@@ -67,6 +67,10 @@ _PLANTED = {
     "heldout_windows": 64,
     "known_windows": 64,
 }
+_MISPLACED = [
+    {"window": 0, "file": None, "stated": "a.py"},
+    {"window": 1, "file": "a.py", "stated": "another than a.py"},
+]
 # What the hub's own client makes of a lost answer, and of one bit that changed on the way.
 _REHEARSAL = {
     "plain_pushes.jsonl": [
@@ -203,6 +207,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "dogfood": evidence(folder, "dogfood", _DOGFOOD),
         "release": evidence(folder, "release", {"release.json": _RELEASE}),
         "corpus_audit": evidence(folder, "corpus_audit", {"planted.json": _PLANTED}),
+        "heldout_places": evidence(folder, "heldout_places", {"planted.jsonl": _MISPLACED}),
         "memorisation": evidence(folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),

@@ -178,9 +178,13 @@ def test_the_student_is_held_against_its_teacher_problem_by_problem(tmp_path: Pa
 def test_the_distance_to_the_teacher_is_no_loss_with_the_data(tmp_path: Path) -> None:
     """The mean KL of the windows, and not their cross-entropy."""
     rows = [{"window": n, "ce": 5.0, "ce_initial": 6.0, "kl": 0.5 + 0.25 * (n % 3)} for n in range(6)]
-    student = evidence(tmp_path, "student", {"heldout_windows.jsonl": rows})
-    assert call("held-out-kl", student=student)["heldout_kl"].value == pytest.approx(0.75)
-    assert call("held-out-loss", student=student)["heldout_ce"].value == pytest.approx(5.0)
+    places = [{"window": n, "file": f"{n}.py", "stated": f"{n}.py"} for n in range(6)]
+    found = {
+        "student": evidence(tmp_path, "student", {"heldout_windows.jsonl": rows}),
+        "heldout_places": evidence(tmp_path, "heldout_places", {"places.jsonl": places}),
+    }
+    assert call("held-out-kl", **found)["heldout_kl"].value == pytest.approx(0.75)
+    assert call("held-out-loss", **found)["heldout_ce"].value == pytest.approx(5.0)
 
 
 def test_samples_of_a_problem_make_an_unbiased_estimate_and_an_interval_over_problems(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable, stats
+from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_open, known_unusable
+from refute_falsifiers._windows import PLACES, over_files, put_files, unusable_places
 
 Row = dict[str, Any]
 _NEED, _FILE = "student_heldout", "windows.jsonl"
 # What the windows of a file have in common. Twelve files of two windows: the interval is an eighth of what they vary.
 _BUMPS = (0.3, -0.2, 0.1, 0.25, -0.15, 0.05, -0.3, 0.2, -0.1, 0.15, -0.25, 0.0)
+_WINDOWS = 2 * len(_BUMPS)
 _NOTHING_LEARNT = 9.5  # nat per token: a guess among 13,000 tokens
 
 
@@ -19,7 +21,7 @@ def _windows(**figures: tuple[float, float]) -> list[Row]:
     """Two windows of each of twelve files. `figures`: the mean of each, and how many times `_BUMPS` it varies."""
     other = {"ce_init": None, "ce_teacher": None, "kl": None, "agreement": None}
     return [
-        {"window": 2 * n + half, "file": f"{n}.py", "ce": 2.0, **other}
+        {"window": 2 * n + half, "ce": 2.0, **other}
         | {name: mean + varies * bump for name, (mean, varies) in figures.items()}
         for n, bump in enumerate(_BUMPS)
         for half in (0, 1)
@@ -45,10 +47,15 @@ def _figure(
     return mean, min(0.1, bar.room(mean))
 
 
-def _mean(rows: list[Row], name: str, unit: str, value: Callable[[Row], float]) -> Measurement:
-    """Mean over windows, those of one file counted as alike as they are. Raises ValueError below two files."""
-    mean, interval = stats.clustered_mean([value(row) for row in rows], [row["file"] for row in rows])
-    return Measurement(name, mean, unit, n=len(rows), interval=interval)
+def _put(bench: Bench, rows: list[Row]) -> None:
+    """Windows, two of each file."""
+    bench.put(_NEED, _FILE, rows)
+    put_files(bench, _WINDOWS, of_a_file=2)
+
+
+def _mean(context: Context, rows: list[Row], name: str, unit: str, value: Callable[[Row], float]) -> Measurement:
+    """Mean over windows, those of one file counted as alike as they are. Raises as `over_files` does."""
+    return over_files(context, {row["window"]: value(row) for row in rows}, name, unit)
 
 
 def _rows(context: Context) -> list[Row]:
@@ -63,55 +70,42 @@ def _compared(context: Context, figure: str) -> list[Row]:
     return rows
 
 
-def _in_one_file(rows: list[Row]) -> list[Row]:
-    return [row | {"file": "0.py"} for row in rows]
-
-
-def _scored_low(bench: Bench) -> list[Row]:
-    return _windows(ce=_figure(bench, "heldout_ce", 1.0, low=0.0))
-
-
 def low_loss(bench: Bench) -> None:
     """1 nat per token, or as little as the bar wants."""
-    bench.put(_NEED, _FILE, _scored_low(bench))
+    _put(bench, _windows(ce=_figure(bench, "heldout_ce", 1.0, low=0.0)))
 
 
 def high_loss(bench: Bench) -> None:
     """9.5 nat per token, as of a model that learnt nothing."""
     figure = _figure(bench, "heldout_ce", 1.0, _NOTHING_LEARNT, low=0.0, high=_NOTHING_LEARNT)
-    bench.put(_NEED, _FILE, _windows(ce=figure))
+    _put(bench, _windows(ce=figure))
 
 
 def loss_that_varies(bench: Bench) -> None:
     """Below the bar in the mean, and by less than it varies from file to file."""
-    bench.put(_NEED, _FILE, _windows(ce=_figure(bench, "heldout_ce", 2.1, unsure=True, low=0.0)))
-
-
-def windows_of_one_file(bench: Bench) -> None:
-    """However many windows it was cut into, one file says nothing of others."""
-    bench.put(_NEED, _FILE, _in_one_file(_scored_low(bench)))
+    _put(bench, _windows(ce=_figure(bench, "heldout_ce", 2.1, unsure=True, low=0.0)))
 
 
 @falsifier(
     "student-held-out-loss",
-    needs=(_NEED,),
+    needs=(_NEED, PLACES),
     measures={"heldout_ce": "nat/token"},
     controls=(
         known_good(low_loss),
         known_bad(high_loss),
         known_open(loss_that_varies),
-        known_unusable(windows_of_one_file, raises=ValueError),
+        *unusable_places(low_loss, _WINDOWS),
     ),
 )
 def student_held_out_loss(context: Context) -> Iterator[Measurement]:
     """Refuted when the finished student's cross-entropy on held-out windows does not clear the bar."""
-    yield _mean(_rows(context), "heldout_ce", "nat/token", lambda row: float(row["ce"]))
+    yield _mean(context, _rows(context), "heldout_ce", "nat/token", lambda row: float(row["ce"]))
 
 
 def _gained(bench: Bench, gain: tuple[float, float]) -> None:
     """An init as far above the student as `gain` says; both vary by much, and alike."""
     rows = _windows(ce=(3.0, 1.0), ce_init=gain)
-    bench.put(_NEED, _FILE, [row | {"ce_init": row["ce"] + row["ce_init"]} for row in rows])
+    _put(bench, [row | {"ce_init": row["ce"] + row["ce_init"]} for row in rows])
 
 
 def an_init_that_was_worse(bench: Bench) -> None:
@@ -132,24 +126,25 @@ def a_gain_that_may_be_chance(bench: Bench) -> None:
 def an_init_that_was_not_asked(bench: Bench) -> None:
     """On one window of all."""
     first, *rows = _windows(ce=(1.0, 0.1), ce_init=(2.0, 0.1))
-    bench.put(_NEED, _FILE, [first | {"ce_init": None}, *rows])
+    _put(bench, [first | {"ce_init": None}, *rows])
 
 
 @falsifier(
     "student-gain-over-init",
-    needs=(_NEED,),
+    needs=(_NEED, PLACES),
     measures={"ce_gain": "nat/token"},
     controls=(
         known_good(an_init_that_was_worse),
         known_bad(an_init_that_was_better),
         known_open(a_gain_that_may_be_chance),
         known_unusable(an_init_that_was_not_asked, raises=ValueError),
+        *unusable_places(an_init_that_was_worse, _WINDOWS),
     ),
 )
 def student_gain_over_init(context: Context) -> Iterator[Measurement]:
     """Refuted when held-out cross-entropy of the finished student is not below that of its init (paired by window)."""
     rows = _compared(context, "ce_init")
-    yield _mean(rows, "ce_gain", "nat/token", lambda row: float(row["ce_init"] - row["ce"]))
+    yield _mean(context, rows, "ce_gain", "nat/token", lambda row: float(row["ce_init"] - row["ce"]))
 
 
 def _near(bench: Bench, wrong: Mapping[str, float] | None = None, *, unsure: str = "") -> list[Row]:
@@ -173,33 +168,33 @@ def _near(bench: Bench, wrong: Mapping[str, float] | None = None, *, unsure: str
 
 def a_student_like_its_teacher(bench: Bench) -> None:
     """An eighth of a nat away, and with the same token in nine of ten places, or what the bars want."""
-    bench.put(_NEED, _FILE, _near(bench))
+    _put(bench, _near(bench))
 
 
 def a_student_far_from_its_teacher(bench: Bench) -> None:
     """Five nat away."""
-    bench.put(_NEED, _FILE, _near(bench, {"kl": 5.0}))
+    _put(bench, _near(bench, {"kl": 5.0}))
 
 
 def a_student_with_other_favourites(bench: Bench) -> None:
     """It finds the teacher's token likeliest in one place of twenty."""
-    bench.put(_NEED, _FILE, _near(bench, {"agreement": 5.0}))
+    _put(bench, _near(bench, {"agreement": 5.0}))
 
 
 def a_distance_that_varies(bench: Bench) -> None:
     """Near in the mean, and by less than it varies."""
-    bench.put(_NEED, _FILE, _near(bench, unsure="kl"))
+    _put(bench, _near(bench, unsure="kl"))
 
 
 def a_teacher_that_was_not_asked(bench: Bench) -> None:
     """On one window of all."""
     first, *rows = _near(bench)
-    bench.put(_NEED, _FILE, [first | {"kl": None}, *rows])
+    _put(bench, [first | {"kl": None}, *rows])
 
 
 @falsifier(
     "student-near-teacher",
-    needs=(_NEED,),
+    needs=(_NEED, PLACES),
     measures={"kl": "nat/token", "agreement": "%"},
     controls=(
         known_good(a_student_like_its_teacher),
@@ -207,6 +202,7 @@ def a_teacher_that_was_not_asked(bench: Bench) -> None:
         known_bad(a_student_with_other_favourites),
         known_open(a_distance_that_varies),
         known_unusable(a_teacher_that_was_not_asked, raises=ValueError),
+        *unusable_places(a_student_like_its_teacher, _WINDOWS),
     ),
 )
 def student_near_teacher(context: Context) -> Iterator[Measurement]:
@@ -215,5 +211,5 @@ def student_near_teacher(context: Context) -> Iterator[Measurement]:
     `agreement` is the share of positions at which both find the same token likeliest.
     """
     rows = _compared(context, "kl")
-    yield _mean(rows, "kl", "nat/token", lambda row: float(row["kl"]))
-    yield _mean(rows, "agreement", "%", lambda row: float(row["agreement"]))
+    yield _mean(context, rows, "kl", "nat/token", lambda row: float(row["kl"]))
+    yield _mean(context, rows, "agreement", "%", lambda row: float(row["agreement"]))

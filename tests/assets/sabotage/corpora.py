@@ -61,6 +61,32 @@ def one_file_in_both_splits() -> None:
     _afterwards(mix)
 
 
+def held_out_windows_that_overlap() -> None:
+    """Each is the one before, moved on by a token, from a few that are right: one text counts many times."""
+
+    def overlap(job: Job) -> None:
+        found = load_file(job.out / "heldout.safetensors")["tokens"]
+        text = torch.cat([found[0], found[1]])
+        windows = torch.stack([text[start : start + found.shape[1]] for start in range(found.shape[1])])
+        windows = torch.cat([windows, found[2:]])[: len(found)]
+        order = sorted(range(len(windows)), key=lambda number: corpus.window_hash(windows[number].numpy()))
+        save_file({"tokens": windows[order].clone()}, job.out / "heldout.safetensors")
+
+    _afterwards(overlap)
+
+
+def held_out_windows_under_other_names() -> None:
+    """Two windows of a file are said to be of two, and so on around: there seem to be as many sources as suit."""
+
+    def rename(job: Job) -> None:
+        path = job.out / "manifest.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        first, *others = manifest["heldout_files"]
+        path.write_text(json.dumps(manifest | {"heldout_files": [*others, first]}), encoding="utf-8")
+
+    _afterwards(rename)
+
+
 def filter_never_applied() -> None:
     """The filter knows the benchmark and nobody asks it."""
     real = corpus._screen

@@ -29,14 +29,15 @@ UNHEARD_OF = {"Halve it.": "n / 2", "Cube it.": "n ** 3"}
 PROBLEMS = 164
 LAYERS, HIDDEN = 4, 48
 SEQ_LEN = 32
-_END = "<|end|>"
+_END, _FEW = "<|end|>", 5
 
 
 def build_world(folder: Path) -> Path:
     """Writes teacher/, corpus/, problems.jsonl and release.yaml; returns the release file. Deterministic.
 
     Beside them for sabotages of inputs: teacher-copy/ (the same bytes), teacher-again/ (the same model, stored anew),
-    other-tokens/ (a smaller model whose tokenizer has two tokens swapped), corpus-tainted/ (with benchmark text).
+    other-tokens/ (a smaller model whose tokenizer has two tokens swapped), corpus-tainted/ (with benchmark text),
+    corpus-of-few/ (such documents in five files).
     """
     documents = list(_documents(600))
     for number, text in enumerate(documents):
@@ -44,6 +45,12 @@ def build_world(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     problems = "".join(json.dumps(problem) + "\n" for problem in _problems())
+    (folder / "corpus-of-few").mkdir()
+    # Functions that are one word longer might be those of a problem, with the one after them.
+    shorter = [text for text in documents if "The " not in text]
+    for number in range(_FEW):
+        text = "\n\n".join(shorter[number::_FEW])
+        (folder / "corpus-of-few" / f"d{number}.py").write_text(text, encoding="utf-8")
     shutil.copytree(folder / "corpus", folder / "corpus-tainted")
     for number, problem in enumerate(_problems()):
         text = problem["prompt"] + problem["canonical_solution"] + problem["test"]

@@ -149,6 +149,14 @@ ROWS = (
         configurations.corpus_audit,
     ),
     Row(
+        names.HELDOUT_PLACES,
+        "cut the held-out files again",
+        Kind.REDO,
+        "heldout_places:place_heldout",
+        (names.TEACHER, names.CORPUS),
+        configurations.corpus_audit,
+    ),
+    Row(
         names.STUDENT,
         "distil the student",
         Kind.TRAIN,

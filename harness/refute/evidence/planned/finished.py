@@ -302,6 +302,15 @@ ROWS: tuple[Row[Finished], ...] = (
         lambda parts: parts.scored,
     ),
     Row(
+        names.HELDOUT_PLACES,
+        "cut the held-out files again",
+        Kind.REDO,
+        "heldout_places:place_heldout",
+        (names.STUDENT_OPENED, names.CORPUS),
+        _corpus_audit,
+        lambda parts: parts.scored,
+    ),
+    Row(
         names.LINEAGE,
         "identify teacher and student",
         Kind.PREPARE,

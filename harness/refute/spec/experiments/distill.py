@@ -69,7 +69,8 @@ class OverlapConfig(Closed):
 
 
 class CorpusAuditConfig(Closed):
-    """What enters `audit_corpus`: the corpus as declared, its place, its benchmark, and whose tokenizer made it."""
+    """What enters `audit_corpus` and `place_heldout`: the corpus as declared, its place, its benchmark, and whose
+    tokenizer made it."""
 
     corpus: Annotated[StdlibCorpus | FileCorpus, Field(discriminator="kind")]
     path: str | None

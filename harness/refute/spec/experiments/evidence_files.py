@@ -38,6 +38,7 @@ TEACHER: Final = "teacher"
 CORPUS: Final = "corpus"
 CONTAMINATION: Final = "contamination"
 CORPUS_AUDIT: Final = "corpus_audit"
+HELDOUT_PLACES: Final = "heldout_places"
 INIT: Final = "init"
 INIT_REDO: Final = "init_redo"
 LINEAGE: Final = "lineage"
@@ -187,6 +188,9 @@ OVERLAP: Final = JsonFile("overlap.json", distill.Contamination)
 CORPUS_COUNTS: Final = JsonFile("corpus.json", distill.CorpusAudit)
 # What the same audit says of that corpus with windows and a file that do not belong there.
 PLANTED_COUNTS: Final = JsonFile("planted.json", distill.CorpusAudit)
+PLACES: Final = RowsFile("places.jsonl", redo.HeldoutPlace)
+# What the same audit says of a window that was moved on by a token, and of one under another file's name.
+PLANTED_PLACES: Final = RowsFile("planted.jsonl", redo.HeldoutPlace)
 INIT_CHOICE: Final = JsonFile("choice.json", distill.InitChoice)
 INIT_AGAIN: Final = JsonFile("again.json", distill.InitAgain)
 IDENTITIES: Final = JsonFile("lineage.json", distill.Lineage)
@@ -329,6 +333,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         CORPUS: (CORPUS_MANIFEST, TRAIN_WINDOWS, HELDOUT_WINDOWS),
         CONTAMINATION: (OVERLAP,),
         CORPUS_AUDIT: (CORPUS_COUNTS, PLANTED_COUNTS),
+        HELDOUT_PLACES: (PLACES, PLANTED_PLACES),
         INIT: (INIT_CHOICE, MODEL),
         INIT_REDO: (INIT_AGAIN,),
         LINEAGE: (IDENTITIES,),

@@ -81,7 +81,7 @@ def test_planted_problem_duplicate_and_binary_are_dropped(
     (sources / "leak.py").write_text("x = 1\n" + PROBLEM["prompt"].upper().replace(" ", "\n\t "), encoding="utf-8")
     (sources / "copy.py").write_bytes((sources / "m03.py").read_bytes())
     (sources / "binary.py").write_bytes(b"\xff\xfe\x00bad")
-    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=5312))  # all there is
+    job = make_job("corpus", config(sources, problems, teacher_folder, train_tokens=3712))  # all there is
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))
     used = {row["path"] for row in manifest["files"]}
@@ -152,7 +152,7 @@ def test_repeated_windows_are_kept_out_of_training(
     folder = tmp_path / "repeats"
     folder.mkdir()
     for i in range(8):
-        (folder / f"r{i}.py").write_text("a" * 2000 + f" {i}\n", encoding="utf-8")
+        (folder / f"r{i}.py").write_text("a" * 2000 + f" {i}\n" * 40, encoding="utf-8")
     shared = config(folder, problems, teacher_folder, train_tokens=64, heldout_tokens=64)
     job = make_job("corpus", shared)
     build_corpus(job)

@@ -106,7 +106,6 @@ def test_scores_are_those_of_a_plain_forward(
     rows = SCORED_WINDOWS.read(job.out, "student_heldout")
     own, theirs = (AutoModelForCausalLM.from_pretrained(each) for each in (init_evidence / "model", teacher_folder))
     windows = load_windows(corpus / "heldout.safetensors", vocab_size=300)
-    assert [row.file for row in rows] == [f"{n % 3}.py" for n in range(6)]
     for row, window in zip(rows, windows, strict=False):
         with torch.no_grad():
             a, b = (torch.log_softmax(model(window[None, :-1]).logits[0].double(), -1) for model in (own, theirs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -33,6 +33,9 @@ from refute.spec.experiments.parsing import parse_config
 from refute.spec.release import FileCorpus, HfModel, StdlibCorpus
 
 _DOCUMENTS_AT_ONCE = 16
+# Windows of one file are alike, and few files leave wide intervals: one file in five may be held out or, where those
+# are fewer than eight, one in three.
+_OF_MANY, _FEW, _OF_FEW = 5, 8, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,28 @@ class Dropped:
 class Split:
     """Windows of one split, the files they were cut from, and those left out because the other split has them.
 
-    Held-out ones are left out, too, where they are there already: a window that counts twice narrows every interval.
-    Each window begins with `begin`.
+    Each window begins with `begin`. Of held-out ones a file gives `of_a_file` at most, evenly spaced, and each is there
+    once: windows of one file are alike, and one that counts twice narrows every interval.
     """
 
     name: Literal["train", "heldout"]
     begin: tuple[int, ...]
+    of_a_file: int | None = None
     windows: list[NDArray[np.int32]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     files: list[CorpusFile] = field(default_factory=list)
     left_out: int = 0
+
+    def take(self, windows: Sequence[NDArray[np.int32]], room: int, source: str) -> None:
+        """As many `windows` of a file as there is room for."""
+        if self.of_a_file is None:
+            chosen = list(windows[:room])
+        else:
+            own = self.hashes()
+            once = {found: window for window in windows if (found := window_hash(window)) not in own}
+            chosen = _evenly([*once.values()], min(room, self.of_a_file))
+        self.windows += chosen
+        self.sources += [source] * len(chosen)
 
     def hashes(self) -> set[bytes]:
         return {window_hash(window) for window in self.windows}
@@ -86,9 +101,9 @@ def build_corpus(job: Job) -> None:
     """Writes train.safetensors, heldout.safetensors (tensor `tokens`, int32, (windows, seq_len)), manifest.json.
 
     Held-out files come first in the seeded order, so the same windows judge runs of every training budget;
-    a file is in one split only, no window is in both. Raises MissingInputsError when the corpus is absent
-    or empty, ExperimentError when it is shorter than one window or than the budgets, holds other things than text, or
-    spells special tokens that it may not.
+    a file is in one split only, no window is in both. Held-out windows are of as many files as they can be.
+    Raises MissingInputsError when the corpus is absent or empty, ExperimentError when it is shorter than one window or
+    than the budgets, holds other things than text, or spells special tokens that it may not.
     """
     config = parse_config(CorpusConfig, job)
     _refuse_short_budgets(config)
@@ -101,10 +116,11 @@ def build_corpus(job: Job) -> None:
     encoder = Encoder(tokenizer, special_tokens)
     documents = _encode(_screen(root, paths, benchmark, dropped), encoder, text_separator(tokenizer, special_tokens))
     begin = () if encoder.beginning_of_sequence is None else (encoder.beginning_of_sequence,)
-    heldout, train = Split("heldout", begin), Split("train", begin)
+    of_a_file = heldout_of_a_file(config.corpus.heldout_tokens // config.seq_len, len(paths))
+    heldout, train = Split("heldout", begin, of_a_file), Split("train", begin)
     _fill(heldout, documents, config.corpus.heldout_tokens, config.seq_len, set(), job)
     _fill(train, documents, config.corpus.train_tokens, config.seq_len, heldout.hashes(), job)
-    # A long file would otherwise supply all of the first windows, and those are what evaluation looks at.
+    # Evaluation looks at the first windows: they are to be of many files, too.
     heldout.sort()
     train_tokens, heldout_tokens = train.tensor(), heldout.tensor()
     save_file({"tokens": train_tokens}, job.out / TRAIN_WINDOWS.name)
@@ -132,6 +148,18 @@ def build_corpus(job: Job) -> None:
         heldout_files=tuple(heldout.sources),
     )
     write_json(job.out / CORPUS_MANIFEST.name, manifest.as_json())
+
+
+def heldout_of_a_file(windows: int, files: int) -> int:
+    """How many of so many held-out windows a file gives: as few as the files that may be held out allow, at least 1."""
+    heldout = max(files // _OF_MANY, min(_FEW, files // _OF_FEW), 1)
+    return -(-windows // heldout)
+
+
+def _evenly(windows: Sequence[NDArray[np.int32]], count: int) -> list[NDArray[np.int32]]:
+    """`count` of them, the middle ones of as many equal parts; all where there are fewer."""
+    wanted = min(count, len(windows))
+    return [windows[(2 * number + 1) * len(windows) // (2 * wanted)] for number in range(wanted)]
 
 
 def _tensor_sha256(tokens: torch.Tensor) -> str:
@@ -225,16 +253,14 @@ def _fill(split: Split, documents: Iterator[Document], tokens: int, seq_len: int
         )
         rest += document.ids
         whole = len(rest) // stride * stride
-        for start in range(0, whole, stride):
-            window = np.array([*split.begin, *rest[start : start + stride]], dtype=np.int32)
-            if window_hash(window) in other:
-                split.left_out += 1
-            elif len(split.windows) < wanted:
-                split.windows.append(window)
-                split.sources.append(document.path)
-                if split.name == "heldout":
-                    other.add(window_hash(window))
-        rest = rest[whole:]
+        cut = [
+            np.array([*split.begin, *rest[start : start + stride]], dtype=np.int32) for start in range(0, whole, stride)
+        ]
+        fresh = [window for window in cut if window_hash(window) not in other]
+        split.left_out += len(cut) - len(fresh)
+        split.take(fresh, wanted - len(split.windows), document.path)
+        # What is left of a held-out file is part of no other window: windows of two files have no text in common.
+        rest = [] if cut and split.of_a_file else rest[whole:]
         job.progress(f"corpus {split.name}", len(split.windows) * seq_len, wanted * seq_len, files=len(split.files))
 
 

@@ -24,7 +24,6 @@ from refute.job import Job
 from refute.spec.experiments.evidence.finished import LintFinding, ScoredWindow
 from refute.spec.experiments.evidence_files import (
     CORPUS,
-    CORPUS_MANIFEST,
     HELDOUT_WINDOWS,
     INIT,
     LINTED,
@@ -103,7 +102,6 @@ def score_finished(job: Job) -> None:
     config = parse_config(HeldoutConfig, job)
     torch.set_num_threads(config.threads)
     corpus = job.inputs[CORPUS]
-    files = CORPUS_MANIFEST.read(corpus.folder, CORPUS).heldout_files
     student = load_model(job.inputs[STUDENT_OPENED].path(MODEL.name), device=config.device)
     windows = _windows(corpus.path(HELDOUT_WINDOWS.name), student, config.windows)
     teacher = None if config.teacher is None else load_model(Path(config.teacher.path), device=config.device)
@@ -114,7 +112,6 @@ def score_finished(job: Job) -> None:
     rows = [
         ScoredWindow(
             window=number,
-            file=files[number],
             ce=score.ce,
             ce_init=None if begun is None else begun.ce,
             ce_teacher=None if taught is None else taught.ce,

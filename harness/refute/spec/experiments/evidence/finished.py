@@ -11,11 +11,10 @@ class ScoredWindow(EvidenceModel):
     """One held-out window: cross-entropy in nat per predicted token of the student, its init and its teacher; KL
     (teacher || student, T = 1) a token, and at how many percent of positions both find the same token likeliest.
 
-    `file` is the document that most of the window was cut from. None where that model is not named.
+    None where that model is not named.
     """
 
     window: int
-    file: str
     ce: float
     ce_init: float | None
     ce_teacher: float | None

@@ -1,4 +1,4 @@
-"""What the auditors of a training run write. Losses and divergences are in nat per token."""
+"""What the auditors of a training run and of its held-out text write. Losses and divergences are in nat per token."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ class BatchDigest(EvidenceModel):
 
     step: int
     batch_sha256: Sha256
+
+
+class HeldoutPlace(EvidenceModel):
+    """Of which file a held-out window is, once the files were cut again: None where none of them gives it. `stated` is
+    what the corpus says."""
+
+    window: int
+    file: str | None
+    stated: str
 
 
 class WindowDistance(EvidenceModel):

@@ -152,8 +152,9 @@ def test_repeated_windows_are_kept_out_of_training(
     folder = tmp_path / "repeats"
     folder.mkdir()
     for i in range(8):
-        (folder / f"r{i}.py").write_text("a" * 2000 + f" {i}\n" * 40, encoding="utf-8")
-    shared = config(folder, problems, teacher_folder, train_tokens=64, heldout_tokens=64)
+        text = "a" * 2000 + f" {i}\n" * 40
+        (folder / f"r{i}.py").write_text(text, encoding="utf-8")
+    shared = config(folder, problems, teacher_folder, train_tokens=64, heldout_tokens=320)
     job = make_job("corpus", shared)
     build_corpus(job)
     manifest = json.loads((job.out / "manifest.json").read_text(encoding="utf-8"))

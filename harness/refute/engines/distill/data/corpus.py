@@ -71,15 +71,16 @@ class Split:
     sources: list[str] = field(default_factory=list)
     files: list[CorpusFile] = field(default_factory=list)
     left_out: int = 0
+    _taken: set[bytes] = field(default_factory=set)
 
     def take(self, windows: Sequence[NDArray[np.int32]], room: int, source: str) -> None:
         """As many `windows` of a file as there is room for."""
         if self.of_a_file is None:
-            chosen = list(windows[:room])
+            chosen = windows[:room]
         else:
-            own = self.hashes()
-            once = {found: window for window in windows if (found := window_hash(window)) not in own}
+            once = {found: window for window in windows if (found := window_hash(window)) not in self._taken}
             chosen = _evenly([*once.values()], min(room, self.of_a_file))
+            self._taken.update(map(window_hash, chosen))
         self.windows += chosen
         self.sources += [source] * len(chosen)
 

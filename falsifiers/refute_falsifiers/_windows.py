@@ -41,4 +41,5 @@ def unusable_places(good: Callable[[Bench], None], windows: int) -> tuple[Contro
         good(bench)
         put_files(bench, windows - 1)
 
-    return tuple(known_unusable(build, raises=ValueError) for build in (windows_of_one_file, a_window_of_no_file))
+    one, none = (known_unusable(build, raises=ValueError) for build in (windows_of_one_file, a_window_of_no_file))
+    return one, none

@@ -15,10 +15,11 @@ def _placed(bench: Bench, **wrong: int) -> None:
     counts = {"unplaced_windows": 0, "misattributed_windows": 0}
     own = {name: number for name, number in wrong.items() if name in counts}
     found = bench.values(counts, own, low=0, high=10_000, whole=True)
-    bar, limits = bench.bar("heldout_files"), {"low": 1, "high": 10_000, "whole": True}
+    bar = bench.bar("heldout_files")
+    limits: dict[str, Any] = {"low": 1, "high": 10_000, "whole": True}
     files = bar.failing(wrong["heldout_files"], **limits) if "heldout_files" in wrong else bar.holding(24, **limits)
     names = [f"{number}.py" for number in range(int(files))]
-    rows = [{"file": name, "stated": name} for name in names]
+    rows: list[dict[str, str | None]] = [{"file": name, "stated": name} for name in names]
     rows += [{"file": None, "stated": names[0]}] * found["unplaced_windows"]
     rows += [{"file": names[0], "stated": "another"}] * found["misattributed_windows"]
     bench.put(PLACES, PLACES_FILE, [{"window": number, **row} for number, row in enumerate(rows)])

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 # What they write does not lie where their call says, but beside what they read.
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {
-    *{("check",), ("try",), ("gate",), ("verify",), ("report",), ("diff",), ("latest",), ("controls",), ("status",)},
+    *{
+        ("check",),
+        ("try",),
+        ("gate",),
+        ("verify",),
+        ("report",),
+        ("diff",),
+        ("latest",),
+        ("controls",),
+        ("status",),
+        ("dogfood",),
+    },
     ("power",),
     *{("distill", "certify"), ("distill", "plan"), ("eval", "compare"), ("store", "list"), ("store", "prune")},
     *{("publish", "push"), ("lock", "show"), ("lock", "verify")},

@@ -22,7 +22,7 @@ from refute.engines.distill.teacher.loaded import Teacher
 from refute.engines.distill.training.optimizer import build_optimizer
 from refute.engines.distill.training.parallel import clip_gradients
 from refute.engines.distill.training.step import StepModule
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 
 def make(layers: int, chosen: argparse.Namespace) -> LlamaForCausalLM:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,19 @@ Array = NDArray[np.float64]
 IGNORED = -100
 _FORWARD = "refute.engines.distill.loss.kernel:_FusedKd.forward"
 _BLOCK = "refute.engines.distill.loss.kernel:_block_loss"
+_DIVERGENCES = "refute.engines.distill.loss.divergences"
 _LOSS = "refute.engines.distill.loss.kd_loss:kd_loss"
+
+
+_NAMED = (("forward_kl", None), ("reverse_kl", None), *(("jensen_shannon", beta) for beta in (0.1, 0.5, 0.9)))
 
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs of one call: student states (N, H) and head (V, H), teacher logits (N, V), labels (N,), weights, T."""
+    """Inputs of one call: student states (N, H) and head (V, H), teacher logits (N, V), labels (N,), weights, T.
+
+    `divergence` by name, `beta` where it has one.
+    """
 
     hidden: Array
     head: Array
@@ -34,6 +42,8 @@ class Case:
     labels: NDArray[np.int64]
     ce_weight: float
     temperature: float
+    divergence: str = "forward_kl"
+    beta: float | None = None
 
     @property
     def kd_weight(self) -> float:
@@ -45,8 +55,7 @@ class Case:
 
     def rows(self, part: slice) -> Case:
         """Some of the positions."""
-        few = (self.hidden[part], self.head, self.teacher[part], self.labels[part])
-        return Case(*few, self.ce_weight, self.temperature)
+        return replace(self, hidden=self.hidden[part], teacher=self.teacher[part], labels=self.labels[part])
 
 
 @st.composite
@@ -57,6 +66,7 @@ def cases(draw: st.DrawFn, ce_weights: st.SearchStrategy[float] | None = None) -
     labels = random.integers(0, vocabulary, positions)
     ignored = draw(st.sets(st.integers(0, positions - 1), max_size=positions - 1))
     labels[list(ignored)] = IGNORED
+    divergence, beta = draw(st.sampled_from(_NAMED))
     return Case(
         random.normal(size=(positions, hidden)),
         random.normal(size=(vocabulary, hidden)) * 2,
@@ -64,6 +74,8 @@ def cases(draw: st.DrawFn, ce_weights: st.SearchStrategy[float] | None = None) -
         labels,
         draw(st.sampled_from([0.0, 0.3, 1.0]) if ce_weights is None else ce_weights),
         draw(st.sampled_from([0.5, 1.0, 2.0, 4.0, 8.0])),
+        divergence,
+        beta,
     )
 
 
@@ -85,6 +97,8 @@ def engine(
             ce_weight=case.ce_weight,
             kd_weight=case.kd_weight,
             temperature=case.temperature,
+            divergence=case.divergence,
+            beta=case.beta,
             denominator=denominator,
             **teacher,
         )
@@ -100,22 +114,34 @@ def log_softmax(logits: Array) -> Array:
 
 
 def formula(case: Case) -> tuple[float, float, float, Array]:
-    """Total, mean CE, mean KL, and the slope d total / d logits (N, V), as the contract writes them."""
+    """Total, mean CE, mean divergence, and the slope d total / d logits (N, V), as the contract writes them."""
     keep, temperature = case.labels != IGNORED, case.temperature
     logits = case.hidden @ case.head.T
     onehot = np.eye(logits.shape[1])[np.where(keep, case.labels, 0)]
     log_p, log_q = log_softmax(case.teacher / temperature), log_softmax(logits / temperature)
     ce = -(onehot * log_softmax(logits)).sum(axis=-1)[keep].sum() / case.supervised
-    kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1)[keep].sum() / case.supervised
+    apart, pull = divergence(log_p, log_q, case.divergence, case.beta)
+    kl = apart[keep].sum() / case.supervised
     slope = case.ce_weight * (np.exp(log_softmax(logits)) - onehot)
-    slope += case.kd_weight * temperature * (np.exp(log_q) - np.exp(log_p))
+    slope += case.kd_weight * temperature * pull
     total = case.ce_weight * ce + case.kd_weight * temperature**2 * kl
     return total, ce, kl, slope * keep[:, None] / case.supervised
 
 
+def divergence(log_p: Array, log_q: Array, name: str, beta: float | None) -> tuple[Array, Array]:
+    """Of a teacher p and a student q (N, V): a number a position, and its slope in the student's logits (N, V)."""
+    p, q = np.exp(log_p), np.exp(log_q)
+    if name == "forward_kl":
+        return (p * (log_p - log_q)).sum(axis=-1), q - p
+    share, other = (0.0, log_p) if beta is None else (beta, np.log(beta * p + (1 - beta) * q))
+    apart = (q * (log_q - other)).sum(axis=-1)
+    slope = (1 - share) * q * (log_q - other - apart[:, None])
+    return share * (p * (log_p - other)).sum(axis=-1) + (1 - share) * apart, slope
+
+
 @given(case=cases())
 def total_is_the_formula(case: Case, within: Tolerance) -> None:
-    """Total, CE and KL of any call."""
+    """Total, CE and divergence of any call."""
     loss, _, _ = engine(case)
     total, ce, kl, _ = formula(case)
     assert loss.supervised_tokens == case.supervised
@@ -158,7 +184,7 @@ def gradients_scale_with_the_loss(case: Case, factor: float, within: Tolerance) 
 @given(case=cases(st.just(0.0)))
 def own_teacher_teaches_nothing(case: Case, within: Tolerance) -> None:
     """A student that is its own teacher has no divergence, and nowhere to go."""
-    case = Case(case.hidden, case.head, case.hidden @ case.head.T, case.labels, 0.0, case.temperature)
+    case = replace(case, teacher=case.hidden @ case.head.T)
     loss, to_hidden, to_head = engine(case)
     found = [loss.kl.item(), *to_hidden.ravel(), *to_head.ravel()]
     assert within.admits(found, [0.0] * len(found))
@@ -166,16 +192,43 @@ def own_teacher_teaches_nothing(case: Case, within: Tolerance) -> None:
 
 @given(case=cases(), shrink=st.integers(0, 12))
 def divergence_is_never_negative(case: Case, shrink: int, within: Tolerance) -> None:
-    """Gibbs, from far apart to nearly equal, up to rounding."""
+    """Gibbs, from far apart to nearly equal, up to rounding; and Jensen-Shannon has an end."""
     own = case.hidden @ case.head.T
     near = own + (case.teacher - own) * 10.0**-shrink
-    loss, _, _ = engine(Case(case.hidden, case.head, near, case.labels, 0.0, case.temperature))
-    assert loss.kl.item() >= -within.value
+    found = engine(replace(case, teacher=near, ce_weight=0.0))[0].kl.item()
+    assert found >= -within.value
+    if case.beta is not None:
+        assert found <= -case.beta * math.log(case.beta) - (1 - case.beta) * math.log(1 - case.beta) + within.value
+
+
+@given(case=cases(st.just(0.0)), beta=st.sampled_from([1e-3, 1e-2]))
+def small_shares_lead_to_the_two_kls(case: Case, beta: float, within: Tolerance) -> None:
+    """KL(p || q) - JS / beta lies between 0 and beta chi2(p || q), and so does KL(q || p) with 1 - beta for beta."""
+    keep = case.labels != IGNORED
+    log_p, log_q = (
+        log_softmax(case.teacher / case.temperature),
+        log_softmax(case.hidden @ case.head.T / case.temperature),
+    )
+    for name, share, left, right in (("forward_kl", beta, log_p, log_q), ("reverse_kl", 1 - beta, log_q, log_p)):
+        kl = engine(replace(case, divergence=name, beta=None))[0].kl.item()
+        mixed = engine(replace(case, divergence="jensen_shannon", beta=share))[0].kl.item()
+        chi_squared = (np.exp(2 * left - right).sum(axis=-1) - 1)[keep].mean()
+        assert -within.value / beta <= kl - mixed / beta <= beta * chi_squared + within.value / beta
+
+
+@given(case=cases(st.just(0.0)))
+def heat_leaves_a_variance(case: Case, within: Tolerance) -> None:
+    """Of any divergence T^2 D tends to c / 2 Var(t - z) over the vocabulary: c = 1, or beta (1 - beta)."""
+    hot = 1e4
+    total = engine(replace(case, temperature=hot))[0].total.item()
+    gap = (case.teacher - case.hidden @ case.head.T)[case.labels != IGNORED]
+    factor = 1.0 if case.beta is None else case.beta * (1 - case.beta)
+    assert abs(total - factor * gap.var(axis=-1).mean() / 2) <= within.value * hot**2 + 0.01 * total
 
 
 @given(case=cases(st.just(0.0)), known=st.integers(1, 9))
 def known_entries_bound_from_below(case: Case, known: int, within: Tolerance) -> None:
-    """KL between k tokens and `any other` never exceeds the whole KL, and is it where nothing is left out."""
+    """Between k tokens and `any other` it never exceeds the whole, and is it where nothing is left out."""
     import torch
 
     from refute.engines.distill.loss.teacher_forms import TopK
@@ -207,8 +260,29 @@ def tiles_do_not_show(case: Case, tile: int, block: int, within: Tolerance) -> N
 
 without_t_squared = Rewrite(_FORWARD, {"terms.kd_weight * terms.temperature**2 * kl_sum": "terms.kd_weight * kl_sum"})
 mirrored_weights = Rewrite(_FORWARD, {"terms.ce_weight * ce_sum": "terms.kd_weight * ce_sum"})
-reversed_kl = Rewrite(_BLOCK, {"share = gap.exp()": "share = log_q.exp()", "gap.sub_(log_q)": "gap.neg_().add_(log_q)"})
-negative_kl = Rewrite(_BLOCK, {"kl = gap.mul_(share).sum(dim=-1)": "kl = -gap.mul_(share).sum(dim=-1)"})
+reversed_kl = Rewrite(
+    f"{_DIVERGENCES}:named_divergence",
+    {'return _forward_kl if name == "forward_kl" else _reverse_kl': "return _reverse_kl"},
+)
+negative_kl = Rewrite(
+    f"{_DIVERGENCES}:_forward_kl",
+    {"value = _bounded(log_p.sub_(log_q))": "value = -_bounded(log_p.sub_(log_q))"},
+)
+sides_of_the_mixture_exchanged = Rewrite(
+    f"{_DIVERGENCES}:_jensen_shannon",
+    {
+        "ratio + math.log(beta), ratio.new_tensor(math.log1p(-beta))": (
+            "ratio + math.log1p(-beta), ratio.new_tensor(math.log(beta))"
+        )
+    },
+)
+mixture_of_equal_parts = Rewrite(
+    f"{_DIVERGENCES}:_jensen_shannon", {"beta * teachers + (1 - beta) * students": "0.5 * (teachers + students)"}
+)
+slope_of_the_whole_mixture = Rewrite(f"{_DIVERGENCES}:_jensen_shannon", {"slope.mul_(1 - beta)": "slope"})
+slope_without_its_mean = Rewrite(
+    f"{_DIVERGENCES}:_weighed", {"gap.sub_(value[:, None]).mul_(share)": "gap.mul_(share)"}
+)
 teacher_at_temperature_one = Rewrite(
     "refute.engines.distill.loss.teacher_forms:LogitTile.log_probs",
     {".to(self.dtype) / temperature": ".to(self.dtype)"},

@@ -32,6 +32,9 @@ _RIGHT: Mapping[str, float] = {
 }
 
 
+# Where and of what it was measured.
+_MADE: Mapping[str, Any] = {"device": "cpu", "dtype": "float32", "divergence": "forward_kl", "beta": None}
+
 # The key of math.json behind each measurement.
 _KEYS: Mapping[str, str] = {
     "argmax_errors": "fixture_argmax_errors",
@@ -53,6 +56,8 @@ _KEYS: Mapping[str, str] = {
     "chunk_difference": "chunk_difference",
     "distance_drop": "one_step_distance_drop",
 }
+# What a release says of its training and a certificate repeats.
+_SETTINGS = ("dtype", "divergence", "beta")
 _COUNTS = ("argmax_errors", "violations")
 _SIGNED = ("lowest_kl", "distance_drop")
 
@@ -68,28 +73,40 @@ def _with(**wrong: float) -> Callable[[Bench], None]:
                 found[key] = bar.failing(wrong[name], low=low, whole=whole)
             else:
                 found[key] = bar.holding(_RIGHT[key], low=low, whole=whole)
-        _put(bench, {**_RIGHT, "device": "cpu", "dtype": "float32", **found})
+        _put(bench, {**_RIGHT, **_MADE, **found})
 
     return build
 
 
 def _put(bench: Bench, found: Mapping[str, Any]) -> None:
-    """A certificate that is of the device and precision of its release."""
+    """A certificate that is of the device, precision and divergence of its release."""
     bench.put("kd_math", "math.json", found)
-    release = {"device": found["device"], "training": {"dtype": found["dtype"]}}
+    release = {"device": found["device"], "training": {name: found[name] for name in _SETTINGS}}
     bench.put("release", "release.json", {"distillation": release})
 
 
 def a_certificate_of_another_device(bench: Bench) -> None:
     """The loss is right elsewhere than the release trains."""
     _with()(bench)
-    bench.put("kd_math", "math.json", {**_RIGHT, "device": "cuda", "dtype": "float32"})
+    bench.put("kd_math", "math.json", {**_RIGHT, **_MADE, "device": "cuda"})
 
 
 def a_certificate_of_another_precision(bench: Bench) -> None:
     """The loss is right in another precision than the release trains in."""
     _with()(bench)
-    bench.put("kd_math", "math.json", {**_RIGHT, "device": "cpu", "dtype": "bfloat16"})
+    bench.put("kd_math", "math.json", {**_RIGHT, **_MADE, "dtype": "bfloat16"})
+
+
+def a_certificate_of_another_divergence(bench: Bench) -> None:
+    """The forward KL is right, and the release trains on another divergence."""
+    _put(bench, {**_RIGHT, **_MADE, "divergence": "reverse_kl"})
+    bench.put("kd_math", "math.json", {**_RIGHT, **_MADE})
+
+
+def a_certificate_of_another_beta(bench: Bench) -> None:
+    """The mixture is right with other weights than the release has."""
+    _put(bench, {**_RIGHT, **_MADE, "divergence": "jensen_shannon", "beta": 0.5})
+    bench.put("kd_math", "math.json", {**_RIGHT, **_MADE, "divergence": "jensen_shannon", "beta": 0.1})
 
 
 def _wrong_one(name: str) -> Control:
@@ -220,15 +237,18 @@ def kd_monotone(context: Context) -> Iterator[Measurement]:
         known_bad(_with(kldiv_error=0.2), name="another KL than torch.nn.KLDivLoss"),
         known_unusable(a_certificate_of_another_device, raises=ValueError),
         known_unusable(a_certificate_of_another_precision, raises=ValueError),
+        known_unusable(a_certificate_of_another_divergence, raises=ValueError),
+        known_unusable(a_certificate_of_another_beta, raises=ValueError),
     ),
 )
 def kd_reference(context: Context) -> Iterator[Measurement]:
     """Refuted when value, gradient or direction differ from a float64 reference or from torch.nn.KLDivLoss."""
     certificate = context.evidence("kd_math").json("math.json")
     declared = context.evidence("release").json("release.json")["distillation"]
-    where, due = (certificate["device"], certificate["dtype"]), (declared["device"], declared["training"]["dtype"])
-    if where != due:
-        raise ValueError(f"the loss was certified on {where}, the release trains on {due}")
+    due = {"device": declared["device"], **{name: declared["training"][name] for name in _SETTINGS}}
+    found = {name: certificate[name] for name in due}
+    if found != due:
+        raise ValueError(f"the loss was certified as {found}, the release trains as {due}")
     return _numbers(
         context,
         {

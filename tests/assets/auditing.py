@@ -14,7 +14,7 @@ from refute.engines.distill.experiments.train import train
 from refute.falsifier.context import Context, Evidence
 from refute.falsifier.loading import load_registry
 from refute.job import Job
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 from training_runs import BASE
 
 TRAINING: dict[str, Any] = {

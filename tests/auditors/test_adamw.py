@@ -7,7 +7,7 @@ import torch
 
 from auditing import TRAINING
 from refute.auditors.adamw import Moments, clip, rate, update
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (7,)])

@@ -65,8 +65,17 @@ def assert_foreign_text_fails(made: Audit, folder: Path) -> None:
         {"document_mask": True, "save_dtype": "bfloat16"},
         NO_TEACHER,
         {"max_grad_norm": 0.01, "prefetch": 2, "keep": "best", "save_dtype": "float16"},
+        {"divergence": "reverse_kl", "temperature": 4.0, "document_mask": True},
+        {"divergence": "jensen_shannon", "beta": 0.2},
     ],
-    ids=["plain", "documents apart, saved in bfloat16", "no teacher", "clipped, prefetched, the best kept in float16"],
+    ids=[
+        "plain",
+        "documents apart, saved in bfloat16",
+        "no teacher",
+        "clipped, prefetched, the best kept in float16",
+        "reverse KL, documents apart",
+        "Jensen-Shannon",
+    ],
 )
 def test_an_honest_run_is_found_again(audit: Callable[..., Audit], changes: dict[str, Any], tmp_path: Path) -> None:
     """Weights, losses, moments, batches and distances to the teacher, by code that shares nothing with the loop."""

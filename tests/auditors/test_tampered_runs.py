@@ -12,7 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from auditing import Audit
+from refute.check.drill.places import PLACES
+from refute.distill import kd_loss
+from refute.engines.distill.training import step
+from refute.engines.drill.change import Change
+from refute.engines.drill.hand_overs import HAND_OVERS
 from refute.errors import EvidenceError, ExperimentError
+from refute.spec.experiments.drill import Fault
 from training_runs import KilledError, each_step, kill_at
 
 pytestmark = pytest.mark.slow
@@ -37,6 +43,20 @@ def honest(audit: Callable[..., Audit]) -> Audit:
     made: Audit = audit(**SHORT)
     made.train()
     return made
+
+
+def test_another_divergence_than_the_declared_one_is_found(
+    audit: Callable[..., Audit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that the drill plants: the run trains on the reverse KL, and logs that it did as declared."""
+    (place,) = [each for each in PLACES if each.carries == "divergence"]
+    fault = Fault(target=place.target, carries=place.carries, kind="swap", begins=0, ends=1 << 30)
+    monkeypatch.setattr(step, "kd_loss", HAND_OVERS[fault.carries](kd_loss, Change(fault, 0)))
+    made = audit(**SHORT)
+    made.train()
+    made.redo()
+    assert made.measure("segments-redone")["loss_difference"] > 0.01
+    assert made.measure("first-step")["gradient_error"] > 0.1
 
 
 def test_a_checkpoint_edited_with_its_digest_is_found(audit: Callable[..., Audit]) -> None:

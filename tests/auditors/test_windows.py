@@ -9,7 +9,7 @@ import torch
 from refute.auditors.windows import Corpus, batch_digests, texts
 from refute.engines.distill.data.batch_order import BatchOrder
 from refute.engines.distill.data.packing import IGNORED, batch_sha256, pack
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 from training_runs import BASE
 
 END, BEGIN = 3, 7

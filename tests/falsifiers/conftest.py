@@ -27,6 +27,7 @@ KNOWN_GOOD = [
 ]
 _WRONG_LOSS = {
     **importlib.import_module("refute_falsifiers.kd_loss")._RIGHT,
+    **importlib.import_module("refute_falsifiers.kd_loss")._MADE,
     **dict.fromkeys(("value_abs_error", "gradient_rel_error", "ce_only_gradient_difference"), 0.5),
 }
 _WINDOWS = [{"window": number, "ce_initial": 4.0, "ce": 2.0} for number in range(8)]
@@ -211,7 +212,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
         "memorisation": evidence(folder, "memorisation", {"familiarity.jsonl": _FAMILIARITY, "taught.jsonl": _TAUGHT}),
         "humaneval_calibration": evidence(folder, "humaneval_calibration", files),
         "teacher_probe": evidence(folder, "teacher_probe", rolled),
-        "kd_math": evidence(folder, "kd_math", {"wrong.json": {**_WRONG_LOSS, "device": "cpu", "dtype": "float32"}}),
+        "kd_math": evidence(folder, "kd_math", {"wrong.json": _WRONG_LOSS}),
         "generations": evidence(
             folder, "generations", {"logits.safetensors": {"newer": logits, "faulted": logits + 3}}
         ),

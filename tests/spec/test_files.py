@@ -74,6 +74,29 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(
             load_release(path)
 
 
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("divergence: jensen_shannon\n    beta: 0.5", None),
+        ("divergence: reverse_kl", None),
+        ("divergence: jensen_shannon", "jensen_shannon needs a `beta` above 0 and below 1, found None"),
+        ("divergence: jensen_shannon\n    beta: 1.0", "found 1.0: 0.5 weighs both sides alike"),
+        ("divergence: jensen_shannon\n    beta: .nan", "beta"),
+        ("beta: 0.5", "`beta` is of jensen_shannon alone, found 0.5 with forward_kl"),
+        ("divergence: kl", "divergence"),
+    ],
+)
+def test_a_divergence_has_the_beta_that_it_needs(tmp_path: Path, lines: str, fault: str | None) -> None:
+    """And no other has one; nobody is moved to another divergence at its ends."""
+    text = (ROOT / "specs" / "releases" / "quick.yaml").read_text(encoding="utf-8")
+    path = write(tmp_path, text.replace("    temperature: 2.0\n", f"    temperature: 2.0\n    {lines}\n", 1))
+    if fault is None:
+        assert load_release(path).release.distillation is not None
+    else:
+        with pytest.raises(SpecError, match=fault):
+            load_release(path)
+
+
 def test_a_system_prompt_needs_a_chat_and_words(tmp_path: Path) -> None:
     """A bare prompt has no place for it, and a blank one says nothing."""
     text = (ROOT / "specs" / "releases" / "quick.yaml").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.95, 1e-8
 # Entries that go through all operations before the next do: so many stay in a processor's cache.

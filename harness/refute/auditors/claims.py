@@ -17,7 +17,7 @@ from refute.auditors.states import sample
 from refute.errors import ExperimentError
 from refute.spec.experiments.custody import Custody
 from refute.spec.experiments.evidence_files import CUSTODY, TRACE, TRAINING_SUMMARY
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 
 @dataclass(frozen=True, slots=True)

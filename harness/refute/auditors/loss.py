@@ -10,12 +10,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from refute.auditors.models import Answer
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Sums over supervised tokens, in nat: `total` is ce_weight * CE + kd_weight * T^2 * KL(teacher || student)."""
+    """Sums over supervised tokens, in nat: `total` is ce_weight * CE + kd_weight * T^2 * `kl`, the divergence."""
 
     total: float = 0.0
     ce: float = 0.0
@@ -42,19 +42,28 @@ def add_gradient(student: PreTrainedModel, teacher: Answer | None, ids: Tensor, 
     ce = functional.cross_entropy(z, ids[:, 1:].flatten(), reduction="sum")
     kl = torch.zeros((), dtype=torch.float64, device=ids.device)
     if teacher is not None:
-        kl = divergence(teacher(ids)[:, :-1].flatten(0, 1).to(z.device), z, training.temperature).sum()
+        kl = divergence(teacher(ids)[:, :-1].flatten(0, 1).to(z.device), z, training).sum()
     total = training.ce_weight * ce + training.kd_weight * training.temperature**2 * kl
     torch.autograd.backward(total)
     return Losses(total.item(), ce.item(), kl.item(), len(z))
 
 
-def divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(teacher || student) at each position, nat, float64, over the student's vocabulary V.
+def divergence(teacher: Tensor, student: Tensor, training: Training) -> Tensor:
+    """What `training` declares, at each position, nat, float64, over the student's vocabulary V.
 
     `teacher` (..., >= V) and `student` (..., V) are logits; of the teacher's, those beyond V are cut off.
     """
-    width = student.shape[-1]
-    log_p = functional.log_softmax(teacher[..., :width].double() / temperature, dim=-1)
-    log_q = functional.log_softmax(student.double() / temperature, dim=-1)
-    # A teacher may pad its vocabulary with -inf: no probability there, nothing to add.
+    theirs = functional.log_softmax(teacher[..., : student.shape[-1]].double() / training.temperature, dim=-1)
+    own = functional.log_softmax(student.double() / training.temperature, dim=-1)
+    if training.divergence == "forward_kl":
+        return _relative_entropy(theirs, own)
+    if training.divergence == "reverse_kl":
+        return _relative_entropy(own, theirs)
+    share = own.new_tensor(training.beta)  # of the teacher in the mixture
+    between = torch.stack([theirs + share.log(), own + (1 - share).log()]).logsumexp(dim=0)
+    return share * _relative_entropy(theirs, between) + (1 - share) * _relative_entropy(own, between)
+
+
+def _relative_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q). What p rules out (-inf, as a teacher may pad its vocabulary) adds nothing."""
     return torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0).sum(dim=-1)

@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from refute.errors import ExperimentError, MissingDependencyError
 from refute.spec.experiments.distill import TeacherPlace
-from refute.spec.release import GgufModel, ModelSource, Training
+from refute.spec.experiments.training import Training
+from refute.spec.release import GgufModel, ModelSource
 
 _REMEMBERED_BYTES = 512 * 1024**2
 # Logits (texts, length, vocabulary) at every position of texts of one length (texts, length), on their device.

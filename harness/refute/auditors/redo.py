@@ -15,7 +15,7 @@ from refute.auditors.adamw import Moments, clip, rate, update
 from refute.auditors.loss import Losses, add_gradient
 from refute.auditors.models import Answer
 from refute.auditors.windows import Corpus, batches, texts
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 # Tokens that go through the models at once: a third of the time of texts one by one (16 of 33 tokens, 135 million
 # parameters, two cores), and the logits of so many tokens in float64 are held anyway for one long text.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from refute.errors import ExperimentError
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 Ids = NDArray[np.int32]
 

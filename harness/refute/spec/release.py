@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from refute.outcome import RunClass
-from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, Share, environment_variable, http_address
+from refute.spec.experiments.training import Training
+from refute.spec.fields import Closed, Positive, ReleaseId, Sha256, environment_variable, http_address
 from refute.spec.publication import HubModel, Publication
 from refute.spec.results import Benchmark, BenchmarkResults, RequiredVerdict
 
@@ -95,54 +96,6 @@ class FileCorpus(Closed):
     heldout_tokens: Positive
     seed: int = 17
     decontaminate_ngram: Positive = 10
-
-
-class Training(Closed):
-    """The KD run. loss = ce_weight * CE + kd_weight * T^2 * KL(teacher || student), in nat per supervised token.
-
-    `document_mask`: attention and labels do not cross documents. `prefetch`: teacher answers made ahead (default 2 on
-    CUDA, none on the CPU). `parallel`: how ranks share a step, whole students (ddp) or pieces of one (fsdp). `keep`:
-    which weights become the model, the last or those of the lowest held-out loss. `save_dtype`: what these are cut to.
-    """
-
-    steps: Positive
-    batch_size: Positive
-    micro_batch_size: Positive
-    seq_len: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    min_learning_rate: Annotated[float, Field(ge=0)]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    ce_weight: Share
-    kd_weight: Share
-    temperature: Annotated[float, Field(gt=0)]
-    seed: int = 17
-    eval_every: Positive
-    eval_windows: Positive
-    checkpoint_every: Positive
-    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    document_mask: bool = True
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    prefetch: Annotated[int, Field(ge=0)] | None = None
-    teacher_patience_s: Annotated[float, Field(gt=0)] = 600.0
-    parallel: Literal["ddp", "fsdp"] = "ddp"
-    keep: Literal["last", "best"] = "last"
-    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if abs(self.ce_weight + self.kd_weight - 1.0) > 1e-9:
-            raise ValueError(f"ce_weight + kd_weight must be 1, found {self.ce_weight} + {self.kd_weight}")
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
-            )
-        if self.min_learning_rate > self.learning_rate:
-            raise ValueError("min_learning_rate is above learning_rate")
-        return self
 
 
 class InTransformers(Closed):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 from sabotage.opened import opened
 
 step = opened("engines.distill.training.step")

@@ -13,7 +13,7 @@ from torch.nn import functional
 from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.humaneval.problems.problems import Problem
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 from sabotage.opened import opened
 
 build = opened("engines.distill.training.build")

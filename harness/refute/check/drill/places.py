@@ -84,6 +84,7 @@ PLACES: Final = (
         _STUDENT,
         MICRO_BATCHES,
     ),
+    Place("divergence to loss", f"{_DISTILL}.training.step:kd_loss", "divergence", ("swap",), _STUDENT, MICRO_BATCHES),
     Place(
         "loss to backward",
         f"{_DISTILL}.training.step:kd_loss",

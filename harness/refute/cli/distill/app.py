@@ -22,6 +22,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Divergence(StrEnum):
+    """Those that a run may be trained on."""
+
+    FORWARD_KL = "forward_kl"
+    REVERSE_KL = "reverse_kl"
+    JENSEN_SHANNON = "jensen_shannon"
+
+
 class Dtype(StrEnum):
     """What the student computes in."""
 
@@ -215,14 +223,21 @@ def prepare(
 def certify(
     device: Annotated[Device, typer.Option(help="Where the loss computes.")] = Device.CPU,
     dtype: Annotated[Dtype, typer.Option(help="What the student computes in.")] = Dtype.FLOAT32,
+    divergence: Annotated[
+        Divergence, typer.Option(help="How far the student is from its teacher.")
+    ] = Divergence.FORWARD_KL,
+    beta: Annotated[
+        float | None, typer.Option(help="Of jensen_shannon: the teacher's weight, above 0, below 1.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the KD loss against a float64 reference and the laws that it must obey. The bars are in the spec."""
+    from refute.engines.distill.certificate.cases import Claim
     from refute.engines.distill.certificate.certify import certify as measure
     from refute.engines.distill.loss.kd_loss import kd_loss
     from refute.spec.experiments.evidence.distill import LossFigures
 
-    certificate = measure(kd_loss, device=device.value, dtype=dtype.value)
+    certificate = measure(Claim(kd_loss, divergence.value, beta), device=device.value, dtype=dtype.value)
     if as_json:
         print_json(certificate.as_json())
         return

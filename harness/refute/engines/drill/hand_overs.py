@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from refute.engines.drill.change import Change
+from refute.spec.experiments.training import DIVERGENCES
 
 Real = Callable[..., Any]
 HandOver = Callable[[Real, Change], Real]
@@ -110,6 +111,20 @@ def _loss_settings(real: Real, change: Change) -> Real:
             # Whatever became of them, they sum to 1 and there is some heat: else the loss would refuse them.
             share = min(float(kd), 1.0)
             settings |= {"ce_weight": 1.0 - share, "kd_weight": share, "temperature": float(heat) or 1.0}
+        return real(*tensors, **settings)
+
+    return loss
+
+
+def _divergence(real: Real, change: Change) -> Real:
+    """Of `kd_loss` while gradients are wanted: which divergence it is asked for; in their order, the next one."""
+
+    @functools.wraps(real)
+    def loss(*tensors: Any, **settings: Any) -> Any:
+        if torch.is_grad_enabled():
+            (marked,) = change.tensors([torch.tensor([float(settings["divergence"] == each) for each in DIVERGENCES])])
+            name = DIVERGENCES[int(marked.argmax())]
+            settings |= {"divergence": name, "beta": 0.5 if name == "jensen_shannon" else None}
         return real(*tensors, **settings)
 
     return loss
@@ -335,6 +350,7 @@ HAND_OVERS: Mapping[str, HandOver] = MappingProxyType(
         "loss": _loss,
         "loss gradient": _loss_gradient,
         "loss settings": _loss_settings,
+        "divergence": _divergence,
         "gradients": _gradients,
         "movement": _movement,
         "moments": _moments,

@@ -13,6 +13,7 @@ from refute.spec.bars.sequential import Design
 from refute.spec.experiments import distill, humaneval
 from refute.spec.experiments import evidence_files as names
 from refute.spec.experiments.evidence.humaneval import Boundary, SequentialRule
+from refute.spec.experiments.training import Training
 from refute.spec.release import (
     DepthPruned,
     Distillation,
@@ -24,7 +25,6 @@ from refute.spec.release import (
     Loaded,
     ModelSource,
     StdlibCorpus,
-    Training,
 )
 
 
@@ -106,7 +106,14 @@ def teacher_probe(parts: Parts, at: Locate) -> distill.ProbeConfig:
 def kd_math(parts: Parts, _at: Locate) -> distill.MathConfig:
     """The loss as the run computes it."""
     release = parts.release
-    return distill.MathConfig(dtype=release.training.dtype, device=release.device, threads=release.threads)
+    training = release.training
+    return distill.MathConfig(
+        dtype=training.dtype,
+        divergence=training.divergence,
+        beta=training.beta,
+        device=release.device,
+        threads=release.threads,
+    )
 
 
 def corpus_audit(parts: Parts, at: Locate) -> distill.CorpusAuditConfig:

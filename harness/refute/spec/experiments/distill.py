@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from refute.spec.experiments.training import DivergenceName, Training
 from refute.spec.fields import Closed, Positive
-from refute.spec.release import DepthPruned, FileCorpus, Loaded, ModelSource, StdlibCorpus, Training
+from refute.spec.release import DepthPruned, FileCorpus, Loaded, ModelSource, StdlibCorpus
 
 # Positions of each probed window whose logits are kept as evidence; the figures cover all of them.
 KEPT_POSITIONS = 8
@@ -122,6 +123,8 @@ class MathConfig(Closed):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 2
     dtype: Literal["float32", "bfloat16"] = "float32"
+    divergence: DivergenceName = "forward_kl"
+    beta: float | None = None
 
 
 class TrainConfig(Closed):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from refute.distill import kd_loss
 from refute.engines.distill.certificate import accuracy, laws
+from refute.engines.distill.certificate.cases import Claim
 from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.certificate.identity_teacher import argmax_errors, identity_teacher
 from refute.engines.distill.experiments.teacher import check_kd_math
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def shipped() -> LossCertificate:
     """What the certificate says of the loss that runs use."""
-    return certify(kd_loss)
+    return certify(Claim(kd_loss))
 
 
 @pytest.mark.slow
@@ -53,10 +54,50 @@ def test_the_shipped_loss_is_inside_every_band(shipped: LossCertificate) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("divergence", "beta"), [("reverse_kl", None), ("jensen_shannon", 0.5), ("jensen_shannon", 0.1)]
+)
+def test_other_divergences_are_inside_the_bars_of_the_specification(divergence: str, beta: float | None) -> None:
+    """The same bars, by a reference of their own; and the certificate says which one it is of."""
+    found = certify(Claim(kd_loss, divergence, beta))
+    assert (found.divergence, found.beta) == (divergence, beta)
+    assert (
+        max(found.value_abs_error, found.kldiv_abs_error, found.gradient_rel_error, found.direction_abs_error) <= 1e-5
+    )
+    assert max(found.near_converged_gradient_rel_error, found.shift_invariance, found.split_difference) <= 1e-4
+    assert max(found.vocabulary_padding_difference, found.chunk_difference, found.finite_difference_ratio) <= 1e-6
+    assert max(abs(found.self_kl), found.self_gradient_max, -found.min_kl, found.kd_only_ce_gradient) <= 1e-6
+    assert (found.monotone_divergence_violations, found.ten_step_rises) == (0, 0)
+    assert found.one_step_distance_drop > 0
+    assert found.ten_step_ratio < 0.9
+
+
+@pytest.mark.parametrize(
+    ("claimed", "used"),
+    [
+        (("reverse_kl", None), ("forward_kl", None)),
+        (("jensen_shannon", 0.5), ("forward_kl", None)),
+        (("jensen_shannon", 0.1), ("jensen_shannon", 0.9)),
+        (("forward_kl", None), ("reverse_kl", None)),
+    ],
+)
+def test_another_divergence_than_the_claimed_one_leaves_its_band(
+    claimed: tuple[str, float | None], used: tuple[str, float | None]
+) -> None:
+    """Also the same mixture with its sides exchanged."""
+
+    def other(*tensors: Any, **settings: Any) -> KdLoss:
+        return kd_loss(*tensors, **(settings | {"divergence": used[0], "beta": used[1]}))
+
+    assert accuracy.direction(Claim(kd_loss, *claimed), "cpu")[0] < 1e-6
+    assert accuracy.direction(Claim(other, *claimed), "cpu")[0] > 1e-3
+
+
+@pytest.mark.slow
 def test_bfloat16_stays_within_half_a_percent() -> None:
     """Gradients from bfloat16 inputs, also of a nearly converged student (design.md section 8)."""
-    assert accuracy.accuracy(kd_loss, "cpu", torch.bfloat16).gradient <= 5e-3
-    assert accuracy.near_converged_gradient_error(kd_loss, "cpu", torch.bfloat16) <= 5e-3
+    assert accuracy.accuracy(Claim(kd_loss), "cpu", torch.bfloat16).gradient <= 5e-3
+    assert accuracy.near_converged_gradient_error(Claim(kd_loss), "cpu", torch.bfloat16) <= 5e-3
 
 
 @pytest.mark.slow
@@ -66,16 +107,16 @@ def test_the_experiment_writes_the_certificate(
     """math.json holds every figure, device and dtype, measured on the loss that the trainer imports."""
     asked: list[tuple[Any, Any]] = []
 
-    def record(loss: object, **settings: object) -> LossCertificate:
-        asked.append((loss, settings))
+    def record(claim: Claim, **settings: object) -> LossCertificate:
+        asked.append((claim, settings))
         return shipped
 
     monkeypatch.setattr("refute.engines.distill.experiments.teacher.certify", record)
-    job = make_job("math", {"device": "cpu", "threads": 2, "dtype": "float32"})
+    job = make_job("math", {"threads": 2, "divergence": "jensen_shannon", "beta": 0.2})
     check_kd_math(job)
     written = json.loads((job.out / "math.json").read_text(encoding="utf-8"))
     right, (wrong, settings) = asked
-    assert right == (kd_loss, {"device": "cpu", "dtype": "float32"})
+    assert right == (Claim(kd_loss, "jensen_shannon", 0.2), {"device": "cpu", "dtype": "float32"})
     # By the same means, one that is half as much again: a certificate sees it.
     assert settings == right[1]
     found = certify(wrong)
@@ -95,10 +136,12 @@ def _dense(
     ce_weight: float,
     kd_weight: float,
     temperature: float,
+    divergence: str,
+    beta: float | None,
     denominator: float | None = None,
     fault: str = "",
 ) -> KdLoss:
-    """A plain KD loss with one of the faults that real trainers shipped."""
+    """A plain loss, forward KL whatever is asked for, with one of the faults that real trainers shipped."""
     keep = labels != -100
     if fault == "last example only":
         keep = torch.zeros_like(keep).index_fill(0, keep.nonzero()[-1:].flatten(), value=True)
@@ -136,32 +179,32 @@ def _with(fault: str) -> Any:
     return loss
 
 
-def _value_error(loss: Any) -> float:
+def _value_error(claim: Claim) -> float:
     """The certificate's value error, on its small shape alone to save time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accuracy, "SHAPES", accuracy.SHAPES[:1])
-        return accuracy.accuracy(loss, "cpu", F32).value
+        return accuracy.accuracy(claim, "cpu", F32).value
 
 
 @pytest.mark.parametrize(
     ("fault", "figure", "band"),
     [
         ("no T^2", _value_error, 1e-4),
-        ("T^2 after the gradient", lambda loss: accuracy.finite_difference_deviation(loss, "cpu"), 1e-3),
-        ("reverse", lambda loss: accuracy.direction(loss, "cpu")[0], 1e-4),
-        ("mean over the vocabulary", lambda loss: accuracy.direction(loss, "cpu")[0], 1e-4),
-        ("no teacher entropy", lambda loss: laws.self_distillation(loss, "cpu", F32)[0], 1e-4),
-        ("weights mirrored", lambda loss: laws.ce_only_differences(loss, "cpu", F32)[0], 1e-4),
-        ("weights mirrored", lambda loss: laws.label_effect(loss, "cpu", F32), 1e-6),
-        ("local mean", lambda loss: laws.split_effect(loss, "cpu"), 1e-2),
+        ("T^2 after the gradient", lambda claim: accuracy.finite_difference_deviation(claim, "cpu"), 1e-3),
+        ("reverse", lambda claim: accuracy.direction(claim, "cpu")[0], 1e-4),
+        ("mean over the vocabulary", lambda claim: accuracy.direction(claim, "cpu")[0], 1e-4),
+        ("no teacher entropy", lambda claim: laws.self_distillation(claim, "cpu", F32)[0], 1e-4),
+        ("weights mirrored", lambda claim: laws.ce_only_differences(claim, "cpu", F32)[0], 1e-4),
+        ("weights mirrored", lambda claim: laws.label_effect(claim, "cpu", F32), 1e-6),
+        ("local mean", lambda claim: laws.split_effect(claim, "cpu"), 1e-2),
         ("last example only", _value_error, 1e-2),
-        ("pads kept", lambda loss: laws.padding_effect(loss, "cpu", F32), 1e-2),
+        ("pads kept", lambda claim: laws.padding_effect(claim, "cpu", F32), 1e-2),
     ],
 )
 def test_a_wrong_loss_leaves_its_band(fault: str, figure: Any, band: float) -> None:
     """The figure that is about a fault is beyond the band with it, and inside without it."""
-    assert figure(_with("")) <= band
-    assert figure(_with(fault)) > band
+    assert figure(Claim(_with(""))) <= band
+    assert figure(Claim(_with(fault))) > band
 
 
 def test_a_nan_figure_is_an_error_and_not_passed_over() -> None:
@@ -172,7 +215,7 @@ def test_a_nan_figure_is_an_error_and_not_passed_over() -> None:
         return replace(result, total=result.total * (torch.nan if settings["temperature"] == 4.0 else 1.0))
 
     with pytest.raises(NonFiniteError, match="finite difference is not finite"):
-        accuracy.finite_difference_deviation(broken, "cpu")
+        accuracy.finite_difference_deviation(Claim(broken), "cpu")
 
 
 def test_a_teacher_that_does_not_echo_is_counted() -> None:

@@ -24,8 +24,9 @@ from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.model.server.client import Server
 from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
 from refute.errors import ExperimentError, NonFiniteError, UsageError
+from refute.spec.experiments.training import Training
 from refute.spec.publication import ExportLabel
-from refute.spec.release import HfModel, Training
+from refute.spec.release import HfModel
 from training_runs import BASE
 
 WIDTH, K = 300, 6

@@ -19,7 +19,8 @@ from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache, estimate_bytes, prepare
 from refute.engines.distill.teacher.topk_source import LoadedSource, TopEntries
 from refute.errors import ExperimentError, MissingInputsError, UsageError
-from refute.spec.release import HfModel, Training
+from refute.spec.experiments.training import Training
+from refute.spec.release import HfModel
 from training_runs import BASE, KilledError, each_step, kill_at
 
 WIDTH, WINDOWS = 300, 10

@@ -20,7 +20,7 @@ from refute.engines.distill.training import trainer
 from refute.engines.distill.training.evaluate import score_windows
 from refute.engines.distill.training.optimizer import learning_rate
 from refute.job import Job
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 from training_runs import KilledError, asked_for, each_step, kill_at, same, summary, untimed, weights
 
 pytestmark = pytest.mark.slow

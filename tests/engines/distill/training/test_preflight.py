@@ -64,10 +64,16 @@ def test_the_best_weights_need_room_as_well(make_run: Callable[..., Run], tmp_pa
 @pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"ce_weight": 1.0, "kd_weight": 0.0}, {"ce_weight": 0.0, "kd_weight": 1.0, "temperature": 1.0}],
+    [
+        {},
+        {"ce_weight": 1.0, "kd_weight": 0.0},
+        {"ce_weight": 0.0, "kd_weight": 1.0, "temperature": 1.0},
+        {"divergence": "reverse_kl"},
+        {"divergence": "jensen_shannon", "beta": 0.2},
+    ],
 )
 def test_the_loss_agrees_with_its_reference(
-    make_run: Callable[..., Run], tmp_path: Path, changes: dict[str, float], mask: bool
+    make_run: Callable[..., Run], tmp_path: Path, changes: dict[str, object], mask: bool
 ) -> None:
     """Any mixture, with and without document masks: far below the bar."""
     found = preflight(make_run(document_mask=mask, **changes), tmp_path, forced=False)
@@ -177,10 +183,22 @@ def test_a_loss_that_is_no_number_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("k", [1, 16, 300])
-def test_a_cache_is_compared_by_what_it_kept(make_run: Callable[..., Run], tmp_path: Path, k: int) -> None:
-    """The KL of k + 1 outcomes is far below the full one for a small k; both sides of the comparison use it."""
-    run = make_run()
+@pytest.mark.parametrize(
+    ("k", "changes"),
+    [
+        (1, {}),
+        (16, {}),
+        (300, {}),
+        (16, {"divergence": "reverse_kl"}),
+        (300, {"divergence": "reverse_kl"}),
+        (16, {"divergence": "jensen_shannon", "beta": 0.5}),
+    ],
+)
+def test_a_cache_is_compared_by_what_it_kept(
+    make_run: Callable[..., Run], tmp_path: Path, k: int, changes: dict[str, object]
+) -> None:
+    """What k + 1 outcomes differ by is below the full divergence for a small k; both sides of the comparison use it."""
+    run = make_run(**changes)
     assert run.teacher is not None
     training = run.config.training
     prepare(

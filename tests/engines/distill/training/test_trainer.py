@@ -23,7 +23,8 @@ from refute.engines.distill.training.evaluate import HeldoutTeacher, score_windo
 from refute.engines.distill.training.optimizer import build_optimizer, learning_rate
 from refute.errors import MissingInputsError
 from refute.job import Job
-from refute.spec.release import HfModel, Training
+from refute.spec.experiments.training import Training
+from refute.spec.release import HfModel
 from training_runs import CE_ONLY, KD, SCHEDULED, Losses, patch_steps, summary, weights
 
 

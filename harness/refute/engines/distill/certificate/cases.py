@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from refute.engines.distill.certificate.reference import log_shares, reference_divergence
 from refute.engines.distill.loss.kd_loss import KdLoss
 from refute.errors import NonFiniteError
 
@@ -31,6 +32,8 @@ class Loss(Protocol):
         ce_weight: float,
         kd_weight: float,
         temperature: float,
+        divergence: str,
+        beta: float | None,
         denominator: float | None = None,
     ) -> KdLoss:
         """See `kd_loss`."""
@@ -44,6 +47,25 @@ class Mix:
     ce_weight: float
     kd_weight: float
     temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A loss, and the divergence that it is to train on."""
+
+    loss: Loss
+    divergence: str = "forward_kl"
+    beta: float | None = None
+
+    def distance(self, student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+        """The divergence at each position by torch's own functions, float64, over the student's vocabulary."""
+        theirs = log_shares(teacher_logits[..., : student_logits.shape[-1]], temperature)
+        return reference_divergence(theirs, log_shares(student_logits, temperature), self.divergence, self.beta)
+
+    @property
+    def padding(self) -> float:
+        """The logit of what a teacher rules out: where it is -inf, the reverse KL is infinite by its formula."""
+        return -40.0 if self.divergence == "reverse_kl" else -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +105,10 @@ def make_case(seed: int, *, positions: int, hidden: int, vocabulary: int, mask: 
     return Case(states, weight, teacher, labels.masked_fill(ignored, IGNORED))
 
 
-def measure(loss: Loss, case: Case, mix: Mix, denominator: float | None = None) -> tuple[KdLoss, Tensor, Tensor]:
+def measure(claim: Claim, case: Case, mix: Mix, denominator: float | None = None) -> tuple[KdLoss, Tensor, Tensor]:
     """The loss of a case and its gradients in hidden and weight."""
     hidden, weight = (tensor.detach().clone().requires_grad_() for tensor in (case.hidden, case.weight))
-    result = loss(
+    result = claim.loss(
         hidden,
         weight,
         case.teacher,
@@ -94,32 +116,25 @@ def measure(loss: Loss, case: Case, mix: Mix, denominator: float | None = None) 
         ce_weight=mix.ce_weight,
         kd_weight=mix.kd_weight,
         temperature=mix.temperature,
+        divergence=claim.divergence,
+        beta=claim.beta,
         denominator=denominator,
     )
     to_hidden, to_weight = torch.autograd.grad(result.total, (hidden, weight))
     return result, to_hidden, to_weight
 
 
-def reference(case: Case, mix: Mix) -> tuple[Tensor, Tensor, Tensor]:
+def reference(claim: Claim, case: Case, mix: Mix) -> tuple[Tensor, Tensor, Tensor]:
     """Total and its gradients in float64 by torch's own functions and autograd, all logits at once."""
     hidden, weight = (tensor.detach().double().requires_grad_() for tensor in (case.hidden, case.weight))
     keep = case.labels != IGNORED
     logits = functional.linear(hidden, weight)[keep]
     ce = functional.cross_entropy(logits, case.labels[keep], reduction="sum")
-    kl = reference_kl(logits, case.teacher[keep], mix.temperature).sum()
+    kl = claim.distance(logits, case.teacher[keep], mix.temperature).sum()
     count = max(int(keep.sum()), 1)
     total = (mix.ce_weight * ce + mix.kd_weight * mix.temperature**2 * kl) / count
     to_hidden, to_weight = torch.autograd.grad(total, (hidden, weight))
     return total.detach(), to_hidden, to_weight
-
-
-def reference_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) a position, float64; torch.nn.KLDivLoss takes log q and p, in this order."""
-    width = student_logits.shape[-1]
-    log_q = functional.log_softmax(student_logits.double() / temperature, dim=-1)
-    share = functional.softmax(teacher_logits[..., :width].double() / temperature, dim=-1)
-    divergence: Tensor = torch.nn.KLDivLoss(reduction="none")(log_q, share)
-    return divergence.sum(dim=-1)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

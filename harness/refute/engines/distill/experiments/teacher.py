@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch.nn import functional
 
+from refute.engines.distill.certificate.cases import Claim
 from refute.engines.distill.certificate.certify import certify
 from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.kd_loss import KdLoss, kd_loss
@@ -182,17 +183,19 @@ def _documented_beginning(config: ProbeConfig) -> list[int]:
 
 
 def check_kd_math(job: Job) -> None:
-    """Write math.json: the `LossCertificate` of `kd_loss` on the device and dtype of a release.
+    """Write math.json: the `LossCertificate` of `kd_loss` on the device, dtype and divergence of a release.
 
     Beside it wrong.json, by the same means: that of a loss which is half as much again, and must be seen to be wrong.
     """
     config = parse_config(MathConfig, job)
     torch.set_num_threads(config.threads)
     job.progress("certify", 0, 1)
-    certificate = certify(kd_loss, device=config.device, dtype=config.dtype)
+    right, wrong = (
+        certify(Claim(loss, config.divergence, config.beta), device=config.device, dtype=config.dtype)
+        for loss in (kd_loss, _half_as_much_again)
+    )
     job.progress("certify", 1, 1)
-    write_json(job.out / LOSS_CERTIFICATE.name, certificate.as_json())
-    wrong = certify(_half_as_much_again, device=config.device, dtype=config.dtype)
+    write_json(job.out / LOSS_CERTIFICATE.name, right.as_json())
     write_json(job.out / WRONG_CERTIFICATE.name, wrong.as_json())
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from refute.engines.distill.loss.divergences import Divergence
 from refute.engines.distill.loss.head import Head
 from refute.engines.distill.loss.teacher_forms import Rows, TeacherTile, TeacherTiles
 
@@ -52,6 +53,7 @@ class LossTerms:
     """All that the kernel needs beside its two differentiable inputs."""
 
     teacher: TeacherTiles | None
+    divergence: Divergence
     labels: Tensor
     keep: Tensor
     ce_weight: float
@@ -62,7 +64,7 @@ class LossTerms:
 
 
 def fused_kd(hidden: Tensor, weight: Tensor, terms: LossTerms) -> tuple[Tensor, Tensor, Tensor]:
-    """Total (differentiable in `hidden` and `weight`), sum of CE, sum of KL (nat, before weights)."""
+    """Total (differentiable in `hidden` and `weight`), sum of CE, sum of the divergence (nat, before weights)."""
     learning = torch.is_grad_enabled()
     total, ce_sum, kl_sum = _FusedKd.apply(hidden, weight, terms, learning)  # type: ignore[no-untyped-call]
     return total, ce_sum, kl_sum
@@ -120,7 +122,7 @@ def _spans(positions: int, width: int, numbers: int) -> Iterator[slice]:
 
 
 def _tile_loss(tile: Tensor, terms: LossTerms, rows: Rows, *, learning: bool) -> tuple[Tensor, Tensor]:
-    """Log-probability of each label (rows, 1) and KL (rows,); if `learning`, logits in `tile` become slopes."""
+    """Log-probability of each label (rows, 1) and divergence (rows,); if `learning`, logits in `tile` become slopes."""
     teacher = None if terms.teacher is None else terms.teacher.tile(rows)
     labels = terms.labels[rows]
     log_p, kl = tile.new_zeros((len(tile), 1)), tile.new_zeros(len(tile))
@@ -134,26 +136,23 @@ def _tile_loss(tile: Tensor, terms: LossTerms, rows: Rows, *, learning: bool) ->
 def _block_loss(
     logits: Tensor, target: Tensor, teacher: TeacherTile | None, block: slice, terms: LossTerms, learning: bool
 ) -> tuple[Tensor, Tensor]:
-    """Log-probability of each target and KL; if `learning`, `logits` becomes d total / d logits.
+    """Log-probability of each target and divergence; if `learning`, `logits` becomes d total / d logits.
 
-    d/dz [ce_weight * CE] = ce_weight * (softmax(z) - onehot); d/dz [kd_weight * T^2 * KL] =
-    kd_weight * T * (softmax(z / T) - softmax(t / T)), the T^2 of the loss times the 1 / T of the chain rule.
+    d/dz [ce_weight * CE] = ce_weight * (softmax(z) - onehot); d/dz [kd_weight * T^2 * D] =
+    kd_weight * T * dD / d(z / T), the T^2 of the loss times the 1 / T of the chain rule.
     """
     ce_scale, kd_scale = terms.ce_weight / terms.divisor, terms.kd_weight * terms.temperature / terms.divisor
     log_q = functional.log_softmax(logits, dim=-1)
-    log_p, kl, slope = log_q.gather(1, target), logits.new_zeros(len(logits)), None
+    log_p, apart, slope = log_q.gather(1, target), logits.new_zeros(len(logits)), None
     if learning and terms.ce_weight > 0:
         slope = log_q.exp_().mul_(ce_scale).scatter_add_(1, target, torch.full_like(log_p, -ce_scale))
     if teacher is not None:
         log_q = functional.log_softmax(logits.div_(terms.temperature), dim=-1)
-        gap = teacher.log_probs(block, terms.temperature, log_q)
-        share = gap.exp()
-        # Where the teacher is -inf it has no probability: 0 * (a finite number) stands for the limit of 0 * (-inf).
-        gap.sub_(log_q).clamp_(min=torch.finfo(gap.dtype).min)
-        kl = gap.mul_(share).sum(dim=-1)
-        if learning and terms.kd_weight > 0:
-            pull = log_q.exp_().sub_(share).mul_(kd_scale)
+        said = teacher.log_probs(block, terms.temperature, log_q)
+        apart, pull = terms.divergence(said, log_q, learning and terms.kd_weight > 0)
+        if pull is not None:
+            pull.mul_(kd_scale)
             slope = pull if slope is None else slope.add_(pull)
     if learning and slope is not None:
         logits.copy_(slope)
-    return log_p, kl
+    return log_p, apart

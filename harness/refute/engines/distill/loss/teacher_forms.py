@@ -95,8 +95,8 @@ class TopKTile:
     def log_probs(self, block: slice, temperature: float, log_q: Tensor) -> Tensor:
         """The tail's probability is spread as the student spreads its own over the same entries.
 
-        That adds nothing to the divergence within the tail, so the result is the KL between k + 1 outcomes: k tokens
-        and `any other`. It never exceeds the full KL (data processing inequality).
+        That adds nothing to the divergence within the tail, so the result is that between k + 1 outcomes: k tokens
+        and `any other`. It never exceeds the full one (data processing inequality). The same holds of its slope.
         """
         ids, top, tail = self.ids[block], self.logits[block] / temperature, self.tail[block, None]
         whole = torch.logaddexp(top.logsumexp(dim=-1, keepdim=True), tail)

@@ -29,7 +29,7 @@ from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.topk_source import TopEntries, TopKSource
 from refute.errors import ExperimentError, MissingInputsError, OtherConfigurationError, UsageError
 from refute.job import ProgressCallback
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 MANIFEST = "topk.json"
 

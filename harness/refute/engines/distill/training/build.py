@@ -31,7 +31,8 @@ from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256
 from refute.engines.model.vocabulary import refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
 from refute.spec.experiments.distill import TeacherPlace, TrainConfig
-from refute.spec.release import GgufModel, HfModel, Training
+from refute.spec.experiments.training import Training
+from refute.spec.release import GgufModel, HfModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 # Common to GPT-3 (arXiv:2005.14165, appendix B) and the language models after it.
 BETAS = (0.9, 0.95)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from refute.engines.distill.certificate.reference import log_shares, reference_divergence
 from refute.engines.distill.data.packing import IGNORED, Batch
 from refute.engines.distill.document_mask import refuse_crossing
 from refute.engines.distill.loss.teacher_forms import TopK
@@ -20,7 +21,7 @@ from refute.engines.model.vocabulary import dropped_mass
 from refute.errors import ExperimentError, NonFiniteError
 from refute.spec.experiments.custody import KEPT
 from refute.spec.experiments.evidence.distill import Preflight
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 # nat per supervised token; bfloat16 student states at V = 151,936 stay below it.
 LARGEST_DIFFERENCE = 0.01
@@ -117,7 +118,8 @@ def _refuse_other_loss(loss: float, reference: float) -> None:
     if not (math.isfinite(loss) and math.isfinite(reference)):
         raise NonFiniteError(
             f"the loss of the first window is {loss}, by the reference {reference}",
-            hint="teacher or init hold weights that are not finite; fetch them again",
+            hint="teacher or init hold weights that are not finite: fetch them again; or the teacher rules tokens out "
+            "(logits of -inf), where training.divergence: reverse_kl is infinite and jensen_shannon is not",
         )
     if abs(loss - reference) > LARGEST_DIFFERENCE:
         raise ExperimentError(
@@ -159,9 +161,10 @@ def _compare(run: Run) -> tuple[float, float, float | None]:
 
 
 def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | None, entries: TopK | None) -> float:
-    """ce_weight * CE + kd_weight * T^2 * KL by torch's own functions, in float64 on the CPU.
+    """ce_weight * CE + kd_weight * T^2 * divergence by torch's own functions, in float64 on the CPU.
 
-    `entries` are what a cache kept: then the KL is between these tokens and any other, of the teacher where it is here.
+    `entries` are what a cache kept: then the divergence is between these tokens and any other, of the teacher where it
+    is here.
     """
     labels = batch.labels[0].cpu()
     known = (labels != IGNORED).nonzero().flatten()
@@ -171,7 +174,7 @@ def _reference(run: Run, batch: Batch, logits: Tensor, teacher_logits: Tensor | 
         kept = None if entries is None else _rows(entries.ids, rows)
         log_p = None
         if teacher_logits is not None:
-            log_p = functional.log_softmax(_rows(teacher_logits, rows).double() / temperature, dim=-1)
+            log_p = log_shares(_rows(teacher_logits, rows), temperature)
             log_p = log_p if kept is None else _lumped(log_p, kept)
         elif entries is not None:
             log_p = _told(_rows(entries.logits, rows).double(), _rows(entries.tail, rows).double(), temperature)
@@ -187,9 +190,9 @@ def _dense_loss(training: Training, z: Tensor, labels: Tensor, log_p: Tensor | N
     total = training.ce_weight * functional.cross_entropy(z, labels, reduction="sum").item()
     if training.kd_weight > 0 and log_p is not None:
         temperature = training.temperature
-        log_q = functional.log_softmax(z / temperature, dim=-1)
+        log_q = log_shares(z, temperature)
         log_q = log_q if kept is None else _lumped(log_q, kept)
-        apart = torch.where(log_p.isfinite(), log_p.exp() * (log_p - log_q), 0.0)
+        apart = reference_divergence(log_p, log_q, training.divergence, training.beta)
         total += training.kd_weight * temperature**2 * apart.sum().item()
     return total
 

@@ -44,7 +44,7 @@ from refute.spec.experiments.evidence_files import (
     STEPS,
     TRAINING_SUMMARY,
 )
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 Row = Mapping[str, object]
 _BEST = "best.safetensors"

@@ -10,7 +10,7 @@ from refute.engines.distill.data.packing import Batch
 from refute.engines.distill.loss.kd_loss import kd_loss
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.errors import ExperimentError
-from refute.spec.release import Training
+from refute.spec.experiments.training import Training
 
 
 class StepModule(nn.Module):
@@ -28,7 +28,7 @@ class StepModule(nn.Module):
     def forward(
         self, batch: Batch, teacher_output: TeacherOutput | None, denominator: float | None
     ) -> tuple[Tensor, ...]:
-        """With a `denominator`: loss to differentiate, mean CE and KL (nat per supervised token), their number.
+        """With a `denominator`: loss to differentiate, mean CE and divergence (nat per supervised token), their number.
 
         Without: the logits (windows, positions, V) alone, in float32.
         """
@@ -47,6 +47,8 @@ class StepModule(nn.Module):
             ce_weight=training.ce_weight,
             kd_weight=training.kd_weight,
             temperature=training.temperature,
+            divergence=training.divergence,
+            beta=training.beta,
             denominator=denominator,
             teacher_hidden=teacher.hidden,
             teacher_head_weight=teacher.head,

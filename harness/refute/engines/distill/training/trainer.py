@@ -48,7 +48,7 @@ MicroBatches = Generator[tuple[Batch, TeacherOutput | None], None, None]
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """One optimiser step: losses in nat per supervised token, `kl` at the run's temperature, None without KD.
+    """One optimiser step: losses in nat per supervised token, `kl` its divergence at its temperature, None without KD.
 
     `grad_norm` is the norm before clipping, `tokens` the supervised ones of all ranks. `batch_sha256` is of the ids and
     labels that the first rank's model was given: see `packing.batch_sha256`.

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from refute.spec.experiments.evidence.base import EvidenceModel, Several
+from refute.spec.experiments.training import Training
 from refute.spec.fields import Sha256
-from refute.spec.release import Training
 
 # ------------------------------------------------------------------------------------------------ corpus
 
@@ -221,8 +221,8 @@ class TeacherProbe(Parity):
 class LossFigures(EvidenceModel):
     """Figures of one loss; each is documented at the function that measures it. Nat, ratios and counts.
 
-    Zero is perfect for all but these: `min_kl` must not be below 0, `reverse_kl` is 1.0021042 (shown beside
-    the forward 1.1018681), `one_step_distance_drop` must be above 0, `ten_step_ratio` below 1.
+    Zero is perfect for all but these: `min_kl` must not be below 0, `reverse_kl`, of sides exchanged, is 1.0021042
+    beside a forward 1.1018681, `one_step_distance_drop` must be above 0, `ten_step_ratio` below 1.
     """
 
     value_abs_error: float
@@ -255,13 +255,12 @@ class LossCertificate(LossFigures):
 
     device: str
     dtype: str
-
-
-# ------------------------------------------------------------------------------------------------ training
+    divergence: str
+    beta: float | None
 
 
 class TrainingStep(EvidenceModel):
-    """One optimiser step: losses per supervised token, `kl` at the run's temperature, None without KD.
+    """One optimiser step: losses per supervised token, `kl` the run's divergence at its temperature, None without KD.
 
     `lr` is the rate that the optimiser had, `tokens` are supervised. `batch_sha256` is of the ids and labels that the
     first rank's model was given. `attempt` is drawn by each process that begins the run or goes on with it.

@@ -59,11 +59,10 @@ def _age(entry: Entry) -> tuple[str, str]:
 def _history(release: str, entries: Sequence[Entry]) -> ReleaseHistory:
     points: dict[Key, list[tuple[int, Reading]]] = {}
     for number, entry in reversed(list(enumerate(entries))):
-        predicate = entry.predicate
-        criteria = {record.key: record.criterion for record in predicate.records}
-        for record in predicate.records:
-            for reading in readings_of([record], uses_in(predicate)):
-                key = (criteria[record.key], record.falsifier, reading.measurement.name)
+        uses = uses_in(entry.predicate)  # once: it parses the specifications
+        for record in entry.predicate.records:
+            for reading in readings_of([record], uses):
+                key = (record.criterion, record.falsifier, reading.measurement.name)
                 points.setdefault(key, []).append((number, reading))
     series = tuple(Series(*key, tuple(reversed(found))) for key, found in points.items())
     return ReleaseHistory(release, tuple(entries), series)

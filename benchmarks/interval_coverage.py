@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 def _probabilities(n: int, share: float) -> Floats:
     """Of 0 to n successes."""
     below = bdtr(np.arange(n + 1), n, share)
-    return np.diff(below, prepend=0.0)
+    return np.diff(np.asarray(below, np.float64), prepend=0.0)
 
 
 def shares() -> None:

@@ -193,14 +193,16 @@ def pass_at_k(context: Context) -> Iterator[Measurement]:
 
 def _judged(bench: Bench, **wrong: int) -> None:
     """A run whose bars hold but for those of the measurements in `wrong`, which fail, by so many at least."""
-    counted, found = bench.bar("problems"), bench.values({"short_problems": 0, "errors": 0}, wrong, low=0, whole=True)
-    find = counted.failing if "problems" in wrong else counted.holding
-    problems = int(find(wrong.get("problems", _PROBLEMS), low=1, whole=True))
-    samples = int(bench.parameters["samples"])
+
+    def count(name: str, usual: int, *, low: int = 0, high: float = math.inf) -> int:
+        find = bench.bar(name).failing if name in wrong else bench.bar(name).holding
+        return int(find(wrong.get(name, usual), low=low, high=high, whole=True))
+
+    problems, samples = count("problems", _PROBLEMS, low=1), int(bench.parameters["samples"])
     rows = _Run((1,) * problems, samples).rows()
-    short = {f"HumanEval/{n}" for n in range(int(found["short_problems"]))}
+    short = {f"HumanEval/{n}" for n in range(count("short_problems", 0, high=problems))}
     kept = [row for row in rows if row["task_id"] not in short or row["sample"] < samples - 1]
-    errors = int(found["errors"])
+    errors = count("errors", 0, high=len(kept))
     bench.put(_NEED, _FILE, [{**row, "outcome": "error"} if n < errors else row for n, row in enumerate(kept)])
 
 

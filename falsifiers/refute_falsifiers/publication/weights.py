@@ -20,6 +20,7 @@ _LAYER = re.compile(r"\.layers\.(\d+)\.(.*)")
 _TOKENS = ("embed_tokens.weight", "lm_head.weight")
 _LAYERS, _ROWS, _WIDTH = 40, 10, 12
 _ROWS_AT_ONCE = 4096
+_FAULTS = ("non_finite", "dead_rows", "repeated_layers", "copied_tensors")
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -85,7 +86,7 @@ def trained_weights(bench: Bench) -> None:
 def zeros_that_may_be(bench: Bench) -> None:
     """Rows of an embedding, longer than what is read at a time, that pad the vocabulary; a bias; and no such tensor in
     the init."""
-    for name in ("non_finite", "dead_rows", "repeated_layers", "copied_tensors"):
+    for name in _FAULTS:
         bench.bar(name).holding(0, low=0, high=0)
     embedding = np.zeros((_ROWS_AT_ONCE + 2, 2), np.float32)
     embedding[:2] = 1.0
@@ -127,6 +128,8 @@ def a_tensor_of_the_init(bench: Bench) -> None:
 
 def _put_rounded(bench: Bench, released: NDArray[Any], init: NDArray[Any], *, copied: int) -> None:
     """Two models that differ, but for one matrix, of which one is stored in another format."""
+    for other in () if copied else _FAULTS[:-1]:
+        bench.bar(other).holding(0, low=0, high=0)
     bar = bench.bar("copied_tensors")
     (bar.failing if copied else bar.holding)(copied, low=copied, high=copied, whole=True)
     name = "model.head.weight"

@@ -128,6 +128,7 @@ def run_prepare(path: Path, out: Path, k: int, server: Server | None) -> dict[st
     from refute.engines.distill.teacher.topk_cache import estimate_bytes, prepare
     from refute.engines.distill.training.build import build, reproducible
     from refute.engines.distill.training.ranks import ALONE
+    from refute.engines.model.vocabulary import Vocabulary
 
     config = read_config(path).model_copy(update={"teacher_cache": None})
     if server is not None:
@@ -146,7 +147,7 @@ def run_prepare(path: Path, out: Path, k: int, server: Server | None) -> dict[st
             run.teacher_sha256,
             config.training,
             k=k,
-            vocab_size=run.vocab_size,
+            vocabulary=Vocabulary.of(run.vocab_size, run.tokenizer),
             report=report,
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -14,6 +16,20 @@ from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.probe_texts import PROBE_TEXTS
 from refute.engines.model.text_splitting import BLANK
 from refute.errors import ExperimentError
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What ids of a model mean: its rows, and the digest of every token by id with the merges that lead to them."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, size: int, tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
+        """The same for tokenizers that spell one vocabulary in two ways."""
+        meant = json.dumps([sorted(_tokens(tokenizer).items()), _merges(tokenizer)])
+        return cls(size, hashlib.sha256(meant.encode()).hexdigest())
 
 
 def refuse_other_vocabulary(
@@ -36,7 +52,8 @@ def refuse_other_vocabulary(
     if differing:
         raise ExperimentError(
             f"{len(differing)} tokens of the student have another id in its teacher, such as {differing[:3]}",
-            hint="choose a teacher and an init that share one tokenizer",
+            hint="choose a teacher and an init that share one tokenizer: a divergence compares probabilities of the "
+            "same tokens, and there is none here between those of two",
         )
     if student.eos_token_id != teacher.eos_token_id:
         raise ExperimentError(

@@ -23,6 +23,7 @@ from refute.engines.distill.teacher.topk_source import LoadedSource
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.model.server.client import Server
 from refute.engines.model.server.llama_cpp import serve_in_llama_cpp
+from refute.engines.model.vocabulary import Vocabulary
 from refute.errors import ExperimentError, NonFiniteError, UsageError
 from refute.spec.experiments.training import Training
 from refute.spec.publication import ExportLabel
@@ -120,16 +121,17 @@ def test_vllm_says_what_the_teacher_says(
 ) -> None:
     """The entries, and a cache that teaches a run without a teacher, and none with another one."""
     training = Training(**{**BASE, "temperature": 1.0, "document_mask": True})
+    vocabulary = Vocabulary.of(WIDTH, tiny_tokenizer)
     with serving(as_vllm(teacher, tiny_tokenizer)) as url:
         source = open_served(Server(url, "a-teacher"), WIDTH, tiny_tokenizer)
         assert not source.llama_cpp
         same_entries(source, teacher, window, off=1e-5)
-        made = prepare(tmp_path, lambda _: window, 1, source, None, training, k=K, vocab_size=WIDTH)
+        made = prepare(tmp_path, lambda _: window, 1, source, None, training, k=K, vocabulary=vocabulary)
     assert made["served"] == "a-teacher"
-    cache = TopKCache.open(tmp_path, training, None, WIDTH, "cpu")
+    cache = TopKCache.open(tmp_path, training, None, vocabulary, "cpu")
     assert torch.equal(cache.entries(window).ids, LoadedSource(teacher, WIDTH).top(window, K, 1.0).ids)
     with pytest.raises(ExperimentError, match="served is a-teacher, the run has None"):
-        TopKCache.open(tmp_path, training, "a" * 64, WIDTH, "cpu")
+        TopKCache.open(tmp_path, training, "a" * 64, vocabulary, "cpu")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from refute.engines.distill.teacher import topk_cache
 from refute.engines.distill.teacher.loaded import Teacher, load_teacher
 from refute.engines.distill.teacher.topk_cache import TopKCache, estimate_bytes, prepare
 from refute.engines.distill.teacher.topk_source import LoadedSource, TopEntries
+from refute.engines.model.vocabulary import Vocabulary
 from refute.errors import ExperimentError, MissingInputsError, UsageError
 from refute.spec.experiments.training import Training
 from refute.spec.release import HfModel
@@ -27,6 +28,7 @@ WIDTH, WINDOWS = 300, 10
 SETTINGS: dict[str, Any] = {**BASE, "steps": 4, "batch_size": 2, "micro_batch_size": 2}
 TRAINING = Training(**SETTINGS)
 SHA = "a" * 64
+VOCABULARY = Vocabulary(WIDTH, "c" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,11 @@ def make(tmp_path: Path, teacher: Teacher, windows: torch.Tensor) -> Callable[..
             "folder": tmp_path / "cache",
             "batch_of": lambda index: pack(windows[[index]], None),
             "windows": WINDOWS,
-            "source": LoadedSource(teacher, changes.get("vocab_size", WIDTH)),
+            "source": LoadedSource(teacher, changes.get("vocabulary", VOCABULARY).size),
             "teacher_sha256": SHA,
             "training": TRAINING,
             "k": 8,
-            "vocab_size": WIDTH,
+            "vocabulary": VOCABULARY,
         } | changes
         return prepare(**given)
 
@@ -62,7 +64,7 @@ def make(tmp_path: Path, teacher: Teacher, windows: torch.Tensor) -> Callable[..
 
 
 def _open(folder: Path, training: Training = TRAINING, sha256: str = SHA, width: int = WIDTH) -> TopKCache:
-    return TopKCache.open(folder, training, sha256, width, "cpu")
+    return TopKCache.open(folder, training, sha256, replace(VOCABULARY, size=width), "cpu")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -96,7 +98,7 @@ def test_a_wider_teacher_is_cut_before_the_rest_is_summed(
     tmp_path: Path, make: Callable[..., dict[str, Any]], teacher: Teacher, windows: torch.Tensor
 ) -> None:
     """No id beyond the student's vocabulary is kept, and the tail does not count what was cut off."""
-    make(vocab_size=290, k=290)
+    make(vocabulary=replace(VOCABULARY, size=290), k=290)
     known = _open(tmp_path / "cache", width=290).entries(pack(windows[[0]], None))
     assert int(known.ids.max()) == 289
     assert bool(known.tail.isneginf().all())
@@ -212,7 +214,8 @@ def test_a_killed_preparation_continues_where_it_was(
         {"teacher_sha256": "b" * 64},
         {"training": Training(**{**SETTINGS, "temperature": 1.0})},
         {"training": Training(**{**SETTINGS, "document_mask": True})},
-        {"vocab_size": 290},
+        {"vocabulary": replace(VOCABULARY, size=290)},
+        {"vocabulary": replace(VOCABULARY, sha256="d" * 64)},
     ],
 )
 def test_rows_of_another_preparation_are_never_continued(

@@ -21,6 +21,7 @@ from refute.engines.distill.training import step
 from refute.engines.distill.training.build import Run, build
 from refute.engines.distill.training.preflight import preflight
 from refute.engines.distill.training.ranks import ALONE
+from refute.engines.model.vocabulary import Vocabulary
 from refute.errors import ExperimentError, MissingInputsError, NonFiniteError
 from refute.spec.experiments.distill import TrainConfig
 from training_runs import BASE, run_config
@@ -209,9 +210,9 @@ def test_a_cache_is_compared_by_what_it_kept(
         run.teacher_sha256,
         training,
         k=k,
-        vocab_size=run.vocab_size,
+        vocabulary=Vocabulary.of(run.vocab_size, run.tokenizer),
     )
-    cache = TopKCache.open(tmp_path / "cache", training, run.teacher_sha256, 300, "cpu")
+    cache = TopKCache.open(tmp_path / "cache", training, run.teacher_sha256, Vocabulary.of(300, run.tokenizer), "cpu")
     full = preflight(run, tmp_path, forced=False)
     kept = preflight(replace(run, provider=cache), tmp_path, forced=False)
     assert abs(kept.loss - kept.reference_loss) < 0.005
@@ -235,6 +236,38 @@ def test_a_cache_that_lies_is_refused(make_run: Callable[..., Run], tmp_path: Pa
 
     with pytest.raises(ExperimentError, match="loss of one window is"):
         preflight(replace(run, provider=Lying()), tmp_path, forced=False)
+
+
+def _of_another_language(init: Path, folder: Path) -> Path:
+    """The init with a tokenizer of as many entries that was made otherwise: words with scores, and no merges."""
+    shutil.copytree(init, folder)
+    written = json.loads((folder / "model" / "tokenizer.json").read_text(encoding="utf-8"))
+    ends = {each["id"]: each["content"] for each in written["added_tokens"]}
+    words = [[ends.get(number, f"w{number}"), -1.0] for number in range(300)]
+    written["model"] = {"type": "Unigram", "unk_id": 1, "vocab": words, "byte_fallback": False}
+    (folder / "model" / "tokenizer.json").write_text(json.dumps(written), encoding="utf-8")
+    return folder
+
+
+def test_a_student_of_another_tokenizer_is_refused_before_anything_is_made(
+    make_run: Callable[..., Run], init_evidence: Path, teacher_folder: Path, shards_folder: Path, tmp_path: Path
+) -> None:
+    """By a teacher that is here, and by what one has said into a cache when it is not; with what to do."""
+    run = make_run()
+    assert run.teacher is not None
+    vocabulary, source = Vocabulary.of(run.vocab_size, run.tokenizer), LoadedSource(run.teacher, run.vocab_size)
+    training, cache = run.config.training, tmp_path / "cache"
+    prepare(cache, run.data.window, 2, source, run.teacher_sha256, training, k=4, vocabulary=vocabulary)
+    other = _of_another_language(init_evidence, tmp_path / "other")
+    for teacher, place, message in (
+        (teacher_folder, None, "tokens of the student have another id in its teacher, such as"),
+        (None, {"topk": str(cache)}, "prepared otherwise: vocabulary_sha256 is"),
+    ):
+        settings = training.model_dump(mode="json")
+        config = run_config(settings, teacher=teacher, init=other, corpus=shards_folder, teacher_cache=place)
+        with pytest.raises(ExperimentError, match=message) as refused:
+            build(TrainConfig.model_validate_json(json.dumps(config)), ALONE)
+        assert "one tokenizer" in (refused.value.hint or "")
 
 
 def test_the_memory_of_this_machine_is_read() -> None:

@@ -27,6 +27,7 @@ from refute.engines.distill.logs import write_json
 from refute.engines.distill.loss.teacher_forms import TopK
 from refute.engines.distill.teacher.interface import TeacherOutput
 from refute.engines.distill.teacher.topk_source import TopEntries, TopKSource
+from refute.engines.model.vocabulary import Vocabulary
 from refute.errors import ExperimentError, MissingInputsError, OtherConfigurationError, UsageError
 from refute.job import ProgressCallback
 from refute.spec.experiments.training import Training
@@ -86,10 +87,10 @@ class TopKCache:
 
     @classmethod
     def open(
-        cls, folder: Path, training: Training, teacher_sha256: str | None, vocab_size: int, device: str
+        cls, folder: Path, training: Training, teacher_sha256: str | None, vocabulary: Vocabulary, device: str
     ) -> TopKCache:
         """Raises MissingInputsError for an unfinished cache, OtherConfigurationError for one of another teacher,
-        vocabulary, temperature or treatment of documents, ExperimentError where files differ from their digests.
+        tokenizer, temperature or treatment of documents, ExperimentError where files differ from their digests.
 
         Where `teacher_sha256` is None the run has no teacher but the one that the cache was prepared from.
         """
@@ -104,7 +105,7 @@ class TopKCache:
             raise ExperimentError(
                 f"{folder} is no cache that can be read: {type(error).__name__}: {error}", hint="prepare it again"
             ) from error
-        expected = _identity(training, teacher_sha256 or found.get("teacher_sha256"), vocab_size)
+        expected = _identity(training, teacher_sha256 or found.get("teacher_sha256"), vocabulary)
         expected["served"] = None if teacher_sha256 else found.get("served")
         wrong = [
             f"{name} is {found.get(name)}, the run has {value}"
@@ -113,7 +114,8 @@ class TopKCache:
         ]
         if wrong:
             raise OtherConfigurationError(
-                f"{folder} was prepared otherwise: {'; '.join(wrong)}", hint="prepare it again"
+                f"{folder} was prepared otherwise: {'; '.join(wrong)}",
+                hint="prepare it again: it holds one teacher's probabilities of one tokenizer's tokens",
             )
         if altered:
             raise ExperimentError(f"{folder}: {', '.join(altered)} differ from the manifest", hint="prepare it again")
@@ -157,7 +159,7 @@ def prepare(
     training: Training,
     *,
     k: int,
-    vocab_size: int,
+    vocabulary: Vocabulary,
     report: ProgressCallback = lambda *_: None,
 ) -> dict[str, object]:
     """Asks `source` about every window and writes the cache; continues where an earlier call was stopped.
@@ -167,12 +169,12 @@ def prepare(
     says, over log-probabilities of the kept ids. Raises UsageError when the disk is too small or `k` does not fit,
     ExperimentError when that cosine is below 0.999.
     """
-    if not 0 < k <= vocab_size:
-        raise UsageError(f"k must lie between 1 and the student's vocabulary of {vocab_size}, found {k}")
+    if not 0 < k <= vocabulary.size:
+        raise UsageError(f"k must lie between 1 and the student's vocabulary of {vocabulary.size}, found {k}")
     layout = _Layout(training.seq_len - 1, k)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    begun: dict[str, object] = {"k": k, "served": source.served, **_identity(training, teacher_sha256, vocab_size)}
+    begun: dict[str, object] = {"k": k, "served": source.served, **_identity(training, teacher_sha256, vocabulary)}
     done = _cut_to_whole_rows(folder, layout, batch_of, windows if _was_begun(folder, begun) else 0)
     write_json(folder / _BEGUN, begun)
     _refuse_small_disk(folder, estimate_bytes(windows - done, layout.positions, k))
@@ -191,7 +193,7 @@ def prepare(
         "sha256": {name: file_sha256(folder / name) for name in layout.files()},
     }
     write_json(folder / MANIFEST, manifest)
-    cosine = _read_back(folder, batch_of, windows, source, teacher_sha256, training, vocab_size)
+    cosine = _read_back(folder, batch_of, windows, source, teacher_sha256, training, vocabulary)
     if not cosine >= LOWEST_COSINE:
         (folder / MANIFEST).unlink()
         raise ExperimentError(f"read back, the cache has cosine {cosine} to its teacher, expected {LOWEST_COSINE}")
@@ -204,13 +206,14 @@ def window_key(ids: Tensor) -> bytes:
     return hashlib.sha256(ids.cpu().numpy().astype("<i8").tobytes()).digest()
 
 
-def _identity(training: Training, teacher_sha256: str | None, vocab_size: int) -> dict[str, object]:
+def _identity(training: Training, teacher_sha256: str | None, vocabulary: Vocabulary) -> dict[str, object]:
     """What decides the content of a row, beside its window and k."""
     return {
         "temperature": training.temperature,
         "document_mask": training.document_mask,
         "teacher_sha256": teacher_sha256,
-        "vocab_size": vocab_size,
+        "vocab_size": vocabulary.size,
+        "vocabulary_sha256": vocabulary.sha256,
         "positions": training.seq_len - 1,
     }
 
@@ -266,9 +269,9 @@ def _read_back(
     source: TopKSource,
     teacher_sha256: str | None,
     training: Training,
-    vocab_size: int,
+    vocabulary: Vocabulary,
 ) -> float:
-    cache = TopKCache.open(folder, training, teacher_sha256, vocab_size, "cpu")
+    cache = TopKCache.open(folder, training, teacher_sha256, vocabulary, "cpu")
     lowest = 1.0
     for window in range(0, windows, max(1, windows // _CHECKED_WINDOWS)):
         batch = batch_of(window)

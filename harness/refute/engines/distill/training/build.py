@@ -28,7 +28,7 @@ from refute.engines.model.bos_token import beginning_of_sequence
 from refute.engines.model.device import require_device
 from refute.engines.model.folder import load_model, same_numbers, weights_sha256
 from refute.engines.model.tokenizer import open_tokenizer, tokenizer_sha256
-from refute.engines.model.vocabulary import refuse_other_vocabulary
+from refute.engines.model.vocabulary import Vocabulary, refuse_other_vocabulary
 from refute.errors import ExperimentError, MissingInputsError
 from refute.spec.experiments.distill import TeacherPlace, TrainConfig
 from refute.spec.experiments.training import Training
@@ -87,7 +87,7 @@ def build(config: TrainConfig, ranks: Ranks) -> Run:
     teacher_sha256 = None if config.teacher is None else _teacher_sha256(config.teacher)
     teacher = None if config.teacher is None else _open_teacher(config, config.teacher, device)
     vocab_size = len(head_weight(student))
-    cache = _open_cache(config, teacher_sha256, vocab_size, device)
+    cache = _open_cache(config, teacher_sha256, Vocabulary.of(vocab_size, tokenizer), device)
     if cache is not None:
         teacher_sha256 = cache.teacher_sha256
     init_sha256 = weights_sha256(init_folder)
@@ -169,10 +169,12 @@ def _open_teacher(config: TrainConfig, place: TeacherPlace, device: str) -> Teac
     return load_teacher(place.model, path, device=device, dtype=training.dtype)
 
 
-def _open_cache(config: TrainConfig, teacher_sha256: str | None, vocab_size: int, device: str) -> TopKCache | None:
+def _open_cache(
+    config: TrainConfig, teacher_sha256: str | None, vocabulary: Vocabulary, device: str
+) -> TopKCache | None:
     if config.teacher_cache is None:
         return None
-    return TopKCache.open(Path(config.teacher_cache.topk), config.training, teacher_sha256, vocab_size, device)
+    return TopKCache.open(Path(config.teacher_cache.topk), config.training, teacher_sha256, vocabulary, device)
 
 
 def _refuse_other_head(student: PreTrainedModel) -> None:

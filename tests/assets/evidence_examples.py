@@ -77,6 +77,8 @@ TRAINING_SUMMARY: dict[str, Any] = {
     "model_step": 20,
     "dropped_mass": None,
 }
+_ASKED = {"label": "F16", "file": "m.F16.gguf", "sha256": SHA, "problems": 20, "passed": 1, "pass_at_1": 0.05}
+FORMAT_SCORES: dict[str, Any] = {"llama_cpp": "b1", "drawn_of": 164, "seed": 17, "files": [_ASKED]}
 EVALUATION_SUMMARY: dict[str, Any] = {
     "protocol": "chat_primed",
     "stop_sequences": ["\ndef "],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evidence_examples import EVALUATION_SUMMARY, LINEAGE, TRAINING_SUMMARY
+from evidence_examples import EVALUATION_SUMMARY, FORMAT_SCORES, LINEAGE, TRAINING_SUMMARY
 from refute.engines.publish.experiments.stage import stage
 from refute.job import Inputs, Job
 from refute.spec.experiments.publication import StageConfig
@@ -41,6 +41,7 @@ def stage_world(tmp_path: Path) -> Path:
     evidence(tmp_path, "exported", {"gguf/student-6L.F16.gguf": b"GGUF"})
     evidence(tmp_path, "lineage", {"lineage.json": LINEAGE})
     evidence(tmp_path, "humaneval_student", {"summary.json": EVALUATION_SUMMARY})
+    evidence(tmp_path, "humaneval_formats", {"formats.json": FORMAT_SCORES})
     evidence(tmp_path, "humaneval_init", {"summary.json": EVALUATION_SUMMARY})
     return tmp_path
 

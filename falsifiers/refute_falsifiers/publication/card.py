@@ -49,6 +49,25 @@ _WANTED: Mapping[str, tuple[str, str, Any]] = {
     "score_high": (_SCORE, "summary.json", _end("high")),
     "score_of_init": (_INIT, "summary.json", _share),
 }
+_FORMATS, _FORMAT_SCORES = "humaneval_formats", "formats.json"
+_OF_A_FORMAT = {
+    "problems": lambda content: content["problems"],
+    "score": _share,
+    "score_low": _end("low"),
+    "score_high": _end("high"),
+}
+
+
+def _wanted(context: Context) -> dict[str, tuple[str, str, Any]]:
+    """The claims that a card must make, those of each format among them."""
+    files = context.evidence(_FORMATS).json(_FORMAT_SCORES)["files"]
+    own = {f"{each['label']} {name}": _of_label(each["label"], name) for each in files for name in _OF_A_FORMAT}
+    return {**_WANTED, **{name: (_FORMATS, _FORMAT_SCORES, read) for name, read in own.items()}}
+
+
+def _of_label(label: str, name: str) -> Any:
+    return lambda content: _OF_A_FORMAT[name](next(each for each in content["files"] if each["label"] == label))
+
 
 # ------------------------------------------------------------------------------------------------ controls
 
@@ -64,6 +83,12 @@ _EVIDENCE: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("lineage", "lineage.json"): {"teacher": {"parameters": 134_515_008}},
     (_SCORE, "summary.json"): {"problems": 164, "passed": 41, "pass_at_1": 0.25},
     (_INIT, "summary.json"): {"problems": 164, "passed": 0, "pass_at_1": 0.0},
+    ("humaneval_formats", "formats.json"): {
+        "files": [
+            {"label": "F16", "problems": 20, "passed": 6, "pass_at_1": 0.3},
+            {"label": "Q4_0", "problems": 20, "passed": 5, "pass_at_1": 0.25},
+        ]
+    },
 }
 _PUBLICATION: Mapping[str, Any] = {
     "name": "student-2",
@@ -77,7 +102,7 @@ _PUBLICATION: Mapping[str, Any] = {
 def _shown(bench: Bench) -> dict[str, dict[str, Any]]:
     """The claims that evidence bears, once that is laid out."""
     context, found = bench.context(), {}
-    for name, (need, file, read) in _WANTED.items():
+    for name, (need, file, read) in _wanted(context).items():
         evidence = context.evidence(need)
         value, decimals = float(read(evidence.json(file))), 0 if "." not in str(read(evidence.json(file))) else 3
         place = {"evidence": need, "file": file, "sha256": evidence.files[file]}
@@ -157,6 +182,11 @@ def the_better_end_of_the_interval(bench: Bench) -> None:
     _card(bench, claims={"score_low": {"text": "32.0", "decimals": 1}}, wrong=1)
 
 
+def the_score_of_another_format(bench: Bench) -> None:
+    """The smallest file is said to solve what the largest does."""
+    _card(bench, claims={"Q4_0 score": {"text": "30.000"}}, wrong=1)
+
+
 def rounded_to_look_better(bench: Bench) -> None:
     """2.25 is shown as 2.20."""
     _card(bench, claims={"loss": {"text": "2.20", "decimals": 2}}, wrong=1)
@@ -233,13 +263,14 @@ def no_metadata(bench: Bench) -> None:
 
 @falsifier(
     "publication-card",
-    needs=("staged", "release", "student", "lineage", "humaneval_student", "humaneval_init"),
+    needs=("staged", "release", "student", "lineage", "humaneval_student", "humaneval_init", "humaneval_formats"),
     measures=_UNITS,
     controls=(
         known_good(as_measured),
         *(known_bad(build) for build in (a_tenth_more, another_parameter_count, the_better_end_of_the_interval)),
         *(known_bad(build) for build in (rounded_to_look_better, of_another_run, a_number_without_evidence)),
         *(known_bad(build) for build in (a_rounded_size, a_claim_of_another_kind)),
+        known_bad(the_score_of_another_format),
         *(known_bad(build) for build in (a_placeholder, a_variable_left_over, another_licence, no_base_model)),
         *(known_bad(build) for build in (a_merge_of_models, another_score_in_the_metadata, an_empty_index)),
         known_unusable(a_claim_that_is_missing, raises=ValueError),
@@ -252,15 +283,16 @@ def publication_card(context: Context) -> Iterator[Measurement]:
     staged = context.evidence("staged")
     text = staged.path(_CARD).read_text(encoding="utf-8")
     claims = staged.rows(_CLAIMS)
-    if missing := _WANTED.keys() - {row["id"] for row in claims}:
+    wanted = _wanted(context)
+    if missing := wanted.keys() - {row["id"] for row in claims}:
         raise ValueError(f"the card says nothing of {', '.join(missing)}")
     publication = context.evidence("release").json("release.json")["publication"]
     numbers = _numbers(text, publication)
     resolved = {row["text"] for row in claims}
     facts = _facts(_metadata(text), publication, next(row for row in claims if row["id"] == "score"))
     yield Measurement("unresolved", sum(each not in resolved for each in numbers), "numbers", n=max(len(numbers), 1))
-    yield Measurement("wrong", sum(_is_wrong(context, row) for row in claims), "claims", n=len(claims))
-    yield Measurement("stale", sum(_is_stale(context, row) for row in claims), "claims", n=len(claims))
+    yield Measurement("wrong", sum(_is_wrong(context, wanted, row) for row in claims), "claims", n=len(claims))
+    yield Measurement("stale", sum(_is_stale(context, wanted, row) for row in claims), "claims", n=len(claims))
     yield Measurement("placeholders", len(_OPEN.findall(text)), "places", n=max(len(text.splitlines()), 1))
     yield Measurement("facts", sum(not each for each in facts), "facts", n=len(facts))
 
@@ -273,18 +305,18 @@ def _numbers(text: str, publication: Mapping[str, Any]) -> list[str]:
     return _NUMBER.findall(body)
 
 
-def _is_wrong(context: Context, row: Mapping[str, Any]) -> bool:
+def _is_wrong(context: Context, wanted: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Whether the digits that are shown are not those of the evidence."""
-    if row["id"] not in _WANTED:
+    if row["id"] not in wanted:
         return True
-    need, file, read = _WANTED[row["id"]]
+    need, file, read = wanted[row["id"]]
     value = float(read(context.evidence(need).json(file)))
     return bool(row["text"] != f"{value:,.{row['decimals']}f}")
 
 
-def _is_stale(context: Context, row: Mapping[str, Any]) -> bool:
-    wanted = _WANTED.get(row["id"])
-    return wanted is not None and context.evidence(wanted[0]).files.get(wanted[1]) != row["sha256"]
+def _is_stale(context: Context, wanted: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    place = wanted.get(row["id"])
+    return place is not None and context.evidence(place[0]).files.get(place[1]) != row["sha256"]
 
 
 def _metadata(text: str) -> dict[str, Any]:

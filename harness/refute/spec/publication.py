@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refute.spec.fields import Closed
+from refute.spec.fields import Closed, Positive
 
 # The signed verdict on a release, beside its files under a name by which every reader knows that it is none of them.
 VERDICT: Final = "verdict.sigstore.json"
@@ -70,7 +70,8 @@ class Publication(Closed):
     """How the student is published: to the `hub`, or, with `rehearsal: true`, to one on this machine alone.
 
     `licence` and those of `teacher` and `init` are ids of the hub; `licence_file` is the text of the first. An init
-    that was cut out of the teacher has its origin. `exports` are the GGUF files beside the folder, by label.
+    that was cut out of the teacher has its origin. `exports` are the GGUF files beside the folder, by label; each
+    answers `format_problems` of HumanEval for itself, drawn from those that the release puts.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
@@ -80,6 +81,7 @@ class Publication(Closed):
     init: Origin | None = None
     card: CardFacts
     exports: tuple[ExportLabel, ...] = ()
+    format_problems: Positive = 20
     hub: Repository | None = None
     rehearsal: bool = False
 

@@ -10,7 +10,16 @@ from refute.judge.predicate.exhibits import Section
 from refute.judge.run.folder import EvidenceLine
 
 KL = {"positions": [5, 9], "kl": [1e-6, 3e-6], "same_first": [True, True]}
-CONVERSION = {"file": "m.F16.gguf", "label": "F16", "llama_cpp": "b1", "divergence": KL, "known_bad": {}}
+CONVERSION = {
+    "file": "m.F16.gguf",
+    "label": "F16",
+    "llama_cpp": "b1",
+    "divergence": KL,
+    "known_bad": {},
+    "formats": {"Q4_0": KL},
+}
+ASKED = {"label": "Q4_0", "file": "m.Q4_0.gguf", "sha256": "a" * 64, "problems": 20, "passed": 1, "pass_at_1": 0.05}
+SCORES = {"llama_cpp": "b1", "drawn_of": 164, "seed": 17, "files": [ASKED]}
 WAY = {"file": "m", "prompt": [1], "ids": [2], "behind": [0.0], "text": "x", "reached": [], "versions": {}}
 PATHS = [{**WAY, "path": "refute", "failed": None}, {**WAY, "path": "llama.cpp F16", "failed": "it stopped"}]
 USAGE = {"paths": PATHS, "snippets": [], "not_run": {}}
@@ -27,12 +36,15 @@ def section_of(folder: Path, number: int, files: dict[str, tuple[str, object]]) 
 
 
 def test_exports_are_shown_by_what_was_measured_of_them(tmp_path: Path) -> None:
-    """How far the converted file is from the folder, and which ways of using the release worked."""
-    found = section_of(tmp_path, 4, {"converted": ("conversion.json", CONVERSION), "used": ("usage.json", USAGE)})
+    """How far files are from the folder, what each solves, and which ways of using the release worked."""
+    files = {"converted": ("conversion.json", CONVERSION), "humaneval_formats": ("formats.json", SCORES)}
+    found = section_of(tmp_path, 4, {**files, "used": ("usage.json", USAGE)})
     assert (found.title, found.state) == ("Exports", "measured")
     assert {fact.label: fact.value for fact in found.facts} == {
         "Mean KL, nat: F16 in llama.cpp against the folder, 2 positions": "2e-06",
         "Largest of them, nat": "3e-06",
+        "Mean KL, nat: Q4_0 against the folder": "2e-06",
+        "HumanEval solved by Q4_0 in llama.cpp": "1 of 20, 95 % interval 0.9 to 23.6 %",
         "Worked as strangers use it, of 2 ways": "refute",
     }
 

@@ -41,6 +41,11 @@ def backend_of(
     return None
 
 
+def exported_file() -> LlamaCppFile:
+    """One of the files that are exported from the student, alone with each problem: it is known when it is there."""
+    return LlamaCppFile(kind="llama.cpp", version=_version(), path=None, sha256=None, slots=1)
+
+
 def answers_from_export(release: Examined) -> bool:
     """Whether the student's answers come from the GGUF file that is exported from it."""
     backend = release.humaneval.backend

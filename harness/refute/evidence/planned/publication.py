@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from refute.evidence.experiment import Experiment, Locate
-from refute.evidence.planned.configurations import Parts
+from refute.evidence.planned.configurations import Parts, evaluation
+from refute.evidence.planned.humaneval_backend import exported_file
 from refute.evidence.sources import located_folder
 from refute.spec.experiments import evidence_files as names
-from refute.spec.experiments.export import ConversionConfig, ExportConfig, ProofConfig, UsageConfig
+from refute.spec.experiments.export import AskAgainConfig, ConversionConfig, ExportConfig, ProofConfig, UsageConfig
+from refute.spec.experiments.humaneval import EvidenceModel, FormatsConfig
 from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, SignConfig, StageConfig
 from refute.spec.fields import Closed
 from refute.spec.publication import Publication
@@ -71,6 +73,18 @@ def _prove(parts: Publishing, _at: Locate) -> ProofConfig:
     return ProofConfig(threads=parts.distilled.release.threads)
 
 
+def _ask(parts: Publishing, at: Locate) -> FormatsConfig:
+    student = EvidenceModel(kind="evidence", name=names.STUDENT)
+    file = exported_file()
+    asked = evaluation(parts.distilled, at, names.HUMANEVAL_FORMATS, student, file)
+    most = parts.publication.format_problems
+    return FormatsConfig.model_validate({**dict(asked), "backend": file, "problems_at_most": most})
+
+
+def _ask_again(parts: Publishing, _at: Locate) -> AskAgainConfig:
+    return AskAgainConfig(threads=parts.distilled.release.threads)
+
+
 def _use(parts: Publishing, _at: Locate) -> UsageConfig:
     return UsageConfig(name=parts.publication.repo, threads=parts.distilled.release.threads)
 
@@ -112,11 +126,28 @@ ROWS = (
         _prove,
     ),
     Row(
+        names.HUMANEVAL_FORMATS,
+        "HumanEval: each GGUF file answers for itself",
+        "refute.engines.humaneval.experiments.formats:ask_formats",
+        (names.EXPORTED,),
+        _ask,
+    ),
+    Row(
         names.STAGED,
         "lay out the release as a hub is to hold it",
         "refute.engines.publish.experiments.stage:stage",
-        (names.STUDENT, names.EXPORTED, names.LINEAGE, names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT),
+        (
+            *(names.STUDENT, names.EXPORTED, names.LINEAGE),
+            *(names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT, names.HUMANEVAL_FORMATS),
+        ),
         _stage,
+    ),
+    Row(
+        names.FORMATS_AGAIN,
+        "ask the staged files for some of their answers again",
+        "refute.engines.export.experiments.ask_again:ask_again",
+        (names.HUMANEVAL_FORMATS, names.STAGED),
+        _ask_again,
     ),
     Row(
         names.USED,

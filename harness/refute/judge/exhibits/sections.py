@@ -10,7 +10,7 @@ from refute.judge.exhibits.grids import SCORED, grids, prompts
 from refute.judge.exhibits.reading import Lines, read_object, read_rows
 from refute.judge.predicate.exhibits import Exhibits, Fact, Section
 from refute.outcome import Record
-from refute.spec.experiments.evidence.humaneval import BackendFacts, SampledSummary, Scored
+from refute.spec.experiments.evidence.humaneval import AskedFormat, BackendFacts, SampledSummary, Scored
 from refute.spec.experiments.evidence_files import (
     BASELINE,
     CONVERSION,
@@ -19,7 +19,9 @@ from refute.spec.experiments.evidence_files import (
     DRILL,
     DRILL_SUMMARY,
     EVALUATION_SUMMARY,
+    FORMAT_SCORES,
     GREEDY_SAMPLE,
+    HUMANEVAL_FORMATS,
     HUMANEVAL_PREVIOUS,
     HUMANEVAL_SAMPLED,
     HUMANEVAL_SEQUENTIAL,
@@ -37,6 +39,7 @@ from refute.spec.experiments.evidence_files import (
     USAGE,
     USED,
 )
+from refute.stats import wilson_interval
 
 
 def exhibits(lines: Lines, records: Iterable[Record]) -> Exhibits:
@@ -148,10 +151,21 @@ def _exports(lines: Lines) -> Section:
         kl = conversion.divergence.kl
         where = f"{conversion.label} in llama.cpp against the folder, {len(kl)} positions"
         facts += _facts({f"Mean KL, nat: {where}": sum(kl) / len(kl), "Largest of them, nat": max(kl)})
+        others = {label: sum(each.kl) / len(each.kl) for label, each in conversion.formats.items()}
+        facts += _facts({f"Mean KL, nat: {label} against the folder": kl for label, kl in others.items()})
+    if asked := read_object(lines, HUMANEVAL_FORMATS, FORMAT_SCORES):
+        facts += tuple(_solved_by_file(each) for each in asked.files)
     if used := read_object(lines, USED, USAGE):
         worked = [each.path for each in used.paths if each.failed is None]
         facts += (Fact(label=f"Worked as strangers use it, of {len(used.paths)} ways", value=", ".join(worked)),)
     return _measured(4, "Exports", facts, "the release publishes nothing, so no file was exported")
+
+
+def _solved_by_file(file: AskedFormat) -> Fact:
+    """Its own score, and how far that may be off."""
+    ends = wilson_interval(file.passed, file.problems)
+    value = f"{file.passed} of {file.problems}, 95 % interval {ends.low:.1f} to {ends.high:.1f} %"
+    return Fact(label=f"HumanEval solved by {file.label} in llama.cpp", value=value)
 
 
 def _scorer(lines: Lines) -> Section:

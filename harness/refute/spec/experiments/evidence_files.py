@@ -63,6 +63,7 @@ HUMANEVAL_SAMPLED: Final = "humaneval_sampled"
 HUMANEVAL_PREVIOUS: Final = "humaneval_previous"
 HUMANEVAL_SEQUENTIAL: Final = "humaneval_sequential"
 HUMANEVAL_NULL: Final = "humaneval_null"
+HUMANEVAL_FORMATS: Final = "humaneval_formats"
 HUMANEVAL_REPLAY_TEACHER: Final = "humaneval_replay_teacher"
 HUMANEVAL_REPLAY_INIT: Final = "humaneval_replay_init"
 HUMANEVAL_REPLAY_STUDENT: Final = "humaneval_replay_student"
@@ -83,6 +84,7 @@ QUANTISED: Final = "quantised"
 TOKENISED: Final = "tokenised"
 RENDERED: Final = "rendered"
 USED: Final = "used"
+FORMATS_AGAIN: Final = "formats_again"
 
 TRAININGS: Final = (STUDENT, CE_CONTROL)
 # Those of a model's answers to all problems: the calibration's are known beforehand, others are a few of the student's.
@@ -255,6 +257,10 @@ REPLAY_DRAW: Final = JsonFile("draw.json", humaneval.ReplayDraw)
 REPLAY_KNOWN_GOOD: Final = RowsFile("known_good.jsonl", humaneval.Replayed)
 REPLAY_KNOWN_BAD: Final = RowsFile("known_bad.jsonl", humaneval.Replayed)
 
+FORMAT_SCORES: Final = JsonFile("formats.json", humaneval.FormatScores)
+FORMAT_ANSWERS: Final = RowsFile("answers.jsonl", humaneval.FormatAnswer)
+FORMAT_ANSWERS_AGAIN: Final = RowsFile("again.jsonl", humaneval.AnswerAgain)
+
 FAMILIARITY: Final = RowsFile("familiarity.jsonl", humaneval.Familiarity)
 # What the same texts are to the student once it has been taught some of them.
 FAMILIARITY_TAUGHT: Final = RowsFile("taught.jsonl", humaneval.Familiarity)
@@ -357,6 +363,8 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         HUMANEVAL_SAMPLED: (*_ANSWERS, CANARIES, SAMPLED_SUMMARY),
         HUMANEVAL_SEQUENTIAL: (*_ANSWERS, DESIGN, SEQUENTIAL_SUMMARY),
         HUMANEVAL_NULL: _EVALUATION,
+        HUMANEVAL_FORMATS: (FORMAT_SCORES, FORMAT_ANSWERS),
+        FORMATS_AGAIN: (FORMAT_ANSWERS_AGAIN,),
         **dict.fromkeys(REPLAYS, (REPLAY, REPLAY_DRAW, REPLAY_KNOWN_GOOD, REPLAY_KNOWN_BAD, EXPECTED_CALLS)),
         MEMORISATION: (FAMILIARITY, FAMILIARITY_TAUGHT),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),

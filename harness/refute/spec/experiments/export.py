@@ -34,6 +34,13 @@ class ProofConfig(Closed):
     threads: Positive
 
 
+class AskAgainConfig(Closed):
+    """What enters `ask_again`: how many answers of each file, and processors."""
+
+    answers: Positive = 3
+    threads: Positive
+
+
 class UsageConfig(Closed):
     """What enters `try_paths`: the name under which a hub will have the release, and processors."""
 

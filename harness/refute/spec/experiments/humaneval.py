@@ -82,6 +82,14 @@ class EvaluateConfig(Closed):
     allowed_error_share: Share = 0.0
 
 
+class FormatsConfig(EvaluateConfig):
+    """What `ask_formats` needs: as a student is asked, but of the problems at most so many, drawn by `seed`."""
+
+    backend: LlamaCppFile
+    problems_at_most: Positive
+    seed: int = 17
+
+
 class CalibrateConfig(Closed):
     """What `experiments.calibrate` needs: all problems are used, whatever `humaneval.limit` says."""
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 from safetensors.numpy import load_file
 
-from refute.engines.export.experiments.exports import reference
+from refute.engines.export.experiments.exports import exported, reference
 from refute.engines.export.gguf.file import export_gguf, read_source
 from refute.engines.export.proofs.conversion import compare, in_llama_cpp, in_transformers, spread
 from refute.engines.export.proofs.known_bad import conversions, lost_rope_factors
@@ -31,7 +31,8 @@ _KNOWN_BAD_POSITIONS = 4
 
 
 def prove_conversion(job: Job) -> None:
-    """Write conversion.json: the `Conversion` of held-out text (inputs `corpus`), and of planted faults.
+    """Write conversion.json: the `Conversion` of held-out text (inputs `corpus`), of planted faults, and of every other
+    file at half of the near positions.
 
     Raises ExperimentError where the corpus holds too little text, and as `export_gguf` and llama.cpp do.
     """
@@ -58,8 +59,20 @@ def prove_conversion(job: Job) -> None:
         bad[fault] = compare(wanted, ask(faulty, positions=few), few)
         job.progress("compare planted faults", done, len(planted))
     faulty.unlink(missing_ok=True)
+    near = slice(1, len(places) - 1, 2)
+    gguf, made = exported(job)
+    formats = {
+        each.label: compare(expected[near], ask(gguf / each.file, positions=places[near]), places[near])
+        for each in made.files
+        if each.label != file.label
+    }
     found = Conversion(
-        file=file.file, label=file.label, llama_cpp=version("xllamacpp"), divergence=divergence, known_bad=bad
+        file=file.file,
+        label=file.label,
+        llama_cpp=version("xllamacpp"),
+        divergence=divergence,
+        known_bad=bad,
+        formats=formats,
     )
     CONVERSION.write(job.out, found)
 

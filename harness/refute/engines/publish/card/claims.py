@@ -18,6 +18,8 @@ from refute.spec.experiments.evidence.publication import CardClaim
 # The quantile of the normal distribution for an interval of 95 %.
 _Z: Final = 1.959963984540054
 
+Read = Callable[[Mapping[str, Any]], float]
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -28,11 +30,11 @@ class Number:
     evidence: str
     file: str
     key: str
-    read: Callable[[Mapping[str, Any]], float]
+    read: Read
     decimals: int
 
 
-def _at(key: str, scale: float = 1.0) -> Callable[[Mapping[str, Any]], float]:
+def _at(key: str, scale: float = 1.0) -> Read:
     def read(content: Mapping[str, Any]) -> float:
         found: Any = content
         for part in key.split("."):
@@ -42,7 +44,7 @@ def _at(key: str, scale: float = 1.0) -> Callable[[Mapping[str, Any]], float]:
     return read
 
 
-def _wilson(side: int) -> Callable[[Mapping[str, Any]], float]:
+def _wilson(side: int) -> Read:
     """An end of Wilson's interval (1927) of a share of problems, in percent."""
 
     def read(content: Mapping[str, Any]) -> float:
@@ -81,7 +83,26 @@ NUMBERS: Final = (
     Number("score_high", "upper end of its interval (Wilson)", _ASKED, _SCORE, _ENDS, _wilson(1), 1),
     _number("score_of_init", "the same of the init, percent", _INIT, _SCORE, "pass_at_1", scale=100, decimals=1),
 )
-NEEDS: Final = tuple(dict.fromkeys(each.evidence for each in NUMBERS))
+
+
+def _of_formats(inputs: Mapping[str, Inputs]) -> Iterator[Number]:
+    """What each exported file has shown by its own answers."""
+    made = names.FORMAT_SCORES.read(inputs[names.HUMANEVAL_FORMATS].folder, names.HUMANEVAL_FORMATS)
+    for each in made.files:
+        what, place = f"of the {each.label} file in llama.cpp", f"{each.label}: {_ENDS}"
+        for id, label, read, decimals in (
+            ("problems", f"HumanEval problems {what}, drawn", _at("problems"), 0),
+            ("score", f"pass@1 {what}, percent", _at("pass_at_1", 100), 1),
+            ("score_low", f"lower end of its interval {what} (Wilson)", _wilson(-1), 1),
+            ("score_high", f"upper end of its interval {what} (Wilson)", _wilson(1), 1),
+        ):
+            own = _of_label(each.label, read)
+            file = names.FORMAT_SCORES.name
+            yield Number(f"{each.label} {id}", label, names.HUMANEVAL_FORMATS, file, place, own, decimals)
+
+
+def _of_label(label: str, read: Read) -> Read:
+    return lambda content: read(next(each for each in content["files"] if each["label"] == label))
 
 
 def claims(inputs: Mapping[str, Inputs]) -> tuple[CardClaim, ...]:
@@ -90,7 +111,7 @@ def claims(inputs: Mapping[str, Inputs]) -> tuple[CardClaim, ...]:
 
 
 def _claims(inputs: Mapping[str, Inputs]) -> Iterator[CardClaim]:
-    for each in NUMBERS:
+    for each in (*NUMBERS, *_of_formats(inputs)):
         path = inputs[each.evidence].path(each.file)
         try:
             value = each.read(json.loads(path.read_text(encoding="utf-8")))

@@ -44,13 +44,14 @@ class Divergence(EvidenceModel):
 
 class Conversion(EvidenceModel):
     """The file of full precision in llama.cpp beside the folder in transformers, and what the same comparison says of
-    `known_bad` conversions of this very student, by their faults."""
+    `known_bad` conversions of this very student, by their faults; and of the other `formats`, by their labels."""
 
     file: str
     label: str
     llama_cpp: str
     divergence: Divergence
     known_bad: dict[str, Divergence]
+    formats: dict[str, Divergence] = Field(default={})
 
 
 class StoredTensor(EvidenceModel):

@@ -209,6 +209,53 @@ class Baseline(EvidenceModel):
     trend: Several[EarlierRelease]
 
 
+class AskedFormat(EvidenceModel):
+    """An exported file that answered, by its SHA-256 when it was asked. `pass_at_1` is a share."""
+
+    label: str
+    file: str
+    sha256: Sha256
+    problems: int
+    passed: int
+    pass_at_1: float
+
+
+class FormatScores(EvidenceModel):
+    """Every exported file, each asked for itself; the problems were drawn from `drawn_of` by `seed`."""
+
+    llama_cpp: str
+    drawn_of: int
+    seed: int
+    files: Several[AskedFormat]
+
+
+class FormatAnswer(EvidenceModel):
+    """What the file of one label answered to a problem, what it was asked, and the verdict."""
+
+    label: str
+    task_id: str
+    prompt_ids: Several[int]
+    max_new_tokens: int
+    stop_sequences: Several[str]
+    completion: str
+    passed: bool
+    outcome: Outcome
+
+
+class AnswerAgain(EvidenceModel):
+    """An answer that was asked for again, of the staged file with this SHA-256; `recorded` is what was answered first.
+
+    Nobody could know before that it would be: answers are in the order of SHA-256(`entropy` NUL label NUL task).
+    """
+
+    label: str
+    file_sha256: Sha256
+    entropy: str
+    task_id: str
+    recorded: str
+    completion: str
+
+
 class SequentialSummary(Scored):
     """Problems were put until a sequential test had decided, at most `problems_at_most`."""
 

@@ -73,6 +73,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "an empty file": ("file/empty", partial(put, "merges.txt", b"")),
     "a secret": ("file/unexpected", partial(put, ".env", b"TOKEN=x")),
     "a cache": ("file/unexpected", partial(put, ".cache/other/x", b"x")),
+    "a letter that looks like another": ("file/unexpected", partial(put, "mod\u0435l.gguf", b"GGUF")),
     "no tokenizer": ("file/missing", lambda folder: (folder / "tokenizer.json").unlink()),
     "a second format": ("file/second-weights", partial(put, "flax_model.msgpack", b"\x00\x01")),
     "a mode": ("file/mode", lambda folder: (folder / WEIGHTS).chmod(0o600)),
@@ -123,6 +124,10 @@ FAULTS: dict[str, tuple[str, Fault]] = {
         lambda folder: edit(
             folder, "tokenizer.json", lambda c: c["added_tokens"].append({"id": 300, "content": "<x>"})
         ),
+    ),
+    "a limit in the tokenizer": (
+        "tokenizer/trimmed",
+        partial(edit, name="tokenizer.json", truncation={"max_length": 512, "strategy": "LongestFirst", "stride": 0}),
     ),
     "an older vocabulary": ("tokenizer/older-files", partial(put, "vocab.json", b'{"a": 0}')),
     "no card": ("card/missing", lambda folder: (folder / "README.md").unlink()),

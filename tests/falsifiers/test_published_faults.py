@@ -28,6 +28,7 @@ REFUTED: dict[str, tuple[str, str | None]] = {
     "a cache": ("publication-files", "foreign_files"),
     "no tokenizer": ("publication-files", "missing_files"),
     "no card": ("publication-files", "missing_files"),
+    "a letter that looks like another": ("publication-files", "foreign_files"),
     "a second format": ("publication-files", "foreign_files"),
     "a missing shard": ("publication-index", "lost_shards"),
     "an index entry without tensor": ("publication-index", "misplaced_tensors"),

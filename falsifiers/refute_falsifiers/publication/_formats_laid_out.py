@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from refute import Bench, Measurement, stats
@@ -46,8 +46,8 @@ def _of_each_file(table: _Table, *, alone: bool) -> list[_Table]:
     return [_Table(table.both + table.lost, 0, 0) if alone and label != _ALONE else table for label in _LABELS]
 
 
-def _worst_of(tables: Sequence[_Table]) -> Iterator[Measurement]:
-    found = [(*table, _TASKS - sum(table)) for table in tables]
+def _worst_of(tables: Iterable[_Table]) -> Iterator[Measurement]:
+    found = [(each.both, each.gained, each.lost, _TASKS - sum(each)) for each in tables]
     worst = min(found, key=lambda table: stats.paired_difference(*table).low)
     share = 100 * (worst[1] - worst[2]) / _TASKS
     yield Measurement("difference", share, "%", n=_TASKS, interval=stats.paired_difference(*worst))
@@ -209,7 +209,8 @@ def one_width_far_off(name: str, value: float) -> Any:
 
     def build(bench: Bench) -> None:
         """Files of one width predict something else."""
-        _lay_out(bench, **{name: value})
+        wrong: dict[str, Any] = {name: value}
+        _lay_out(bench, **wrong)
 
     build.__name__ = f"{name}_far_off"
     return build

@@ -23,7 +23,8 @@ _EXPECTED = re.compile(
     r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json|[\w.-]+\.gguf"
     r"|(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json"
     r"|chat_template\.jinja|merges\.txt|vocab\.txt|(tokenizer|spiece)\.model"
-    r"|README\.md|LICENSE|NOTICE|bom\.cdx\.json|bom\.cdx\.json|\.eval_results/[\w.-]+\.yaml"
+    r"|README\.md|LICENSE|NOTICE|bom\.cdx\.json|\.eval_results/[\w.-]+\.yaml",
+    re.ASCII,  # a letter that only looks like one of another name makes another name
 )
 # What a file is by its first bytes. torch.save writes a zip archive with a pickle inside; pickles of protocol 2 and
 # later begin with their number, those before with what they would call.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from refute import Bench, Context, Measurement, falsifier, known_bad, known_good, known_unusable
 
-_FILE, _CARD = "usage.json", "release/README.md"
+_FILE, _CARD, _CONFIG = "usage.json", "release/README.md", "release/config.json"
 _FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BLOCKS = ("load()\n", "generate()\n")
 _TOKENS = 32
-# GGUF files that hold the judged numbers, up to rounding, as the folder itself does. BF16 keeps seven bits of each.
-_EXACT = frozenset({"llama.cpp F32", "llama.cpp F16"})
+# GGUF files that hold the judged numbers, up to rounding, as the folder itself does. BF16 keeps seven bits of each: all
+# that there are where the folder is stored so.
+_EXACT, _BF16 = frozenset({"llama.cpp F32", "llama.cpp F16"}), "llama.cpp BF16"
 _WAYS = ("refute", "transformers", "older transformers", "llama.cpp F16", "llama.cpp Q8_0")
 _SAID = tuple(range(_TOKENS))
 _SPOILT: Mapping[str, Mapping[str, Any]] = {
@@ -35,16 +37,27 @@ def _behind(logit: float, *, token: int = 23, of: int = _TOKENS) -> tuple[float,
     return tuple(logit if place == token else 0.0 for place in range(of))
 
 
-def _put(bench: Bench, ways: Sequence[Mapping[str, Any]], *, broken: int = 0, tried: Any = None) -> None:
-    """The ways; a card of two blocks that work, and `broken` more that nobody tried. One reader ended as `tried`."""
+def _put(
+    bench: Bench, ways: Sequence[Mapping[str, Any]], *, broken: int = 0, tried: Any = None, dtype: str = "float32"
+) -> None:
+    """The ways to use a folder stored as `dtype`; a card of two blocks that work, and `broken` more that nobody tried.
+
+    One reader ended as `tried`.
+    """
     snippets = [{"text": text, "reader": "transformers", "said": "Hello.", "failed": None} for text in _BLOCKS]
     bench.put("used", _FILE, {"paths": ways, "snippets": [*snippets, *([tried] if tried else [])], "not_run": {}})
     blocks = [*_BLOCKS, *(f"untried({number})\n" for number in range(broken))]
+    bench.put("staged", _CONFIG, {"dtype": dtype})
     bench.put("staged", _CARD, "# A model\n" + "".join(f"\n```python\n{text}```\n" for text in blocks))
 
 
 def _lay_out(
-    bench: Bench, changed: Mapping[str, Mapping[str, Any]], *wrong: str, broken: int = 0, tried: Any = None
+    bench: Bench,
+    changed: Mapping[str, Mapping[str, Any]],
+    *wrong: str,
+    broken: int = 0,
+    tried: Any = None,
+    dtype: str = "float32",
 ) -> None:
     """Five ways that agree but for what is `changed`, by path, which fails the bars of `wrong` and no other.
 
@@ -62,9 +75,10 @@ def _lay_out(
     count = int((blocks.failing if own else blocks.holding)(own, low=own, high=own if tried else _MOST, whole=True))
     _put(
         bench,
-        bench.choose([made], _measured, failing=list(wrong)),
+        bench.choose([made], partial(_measured, exact=_exact_when(dtype)), failing=list(wrong)),
         broken=0 if tried else count,
         tried=tried,
+        dtype=dtype,
     )
 
 
@@ -120,6 +134,12 @@ def a_text_that_ends_at_once(bench: Bench) -> None:
     _another_text(bench, "llama.cpp F16", 9.0, token=0, of=0)
 
 
+def another_text_of_what_loses_nothing(bench: Bench) -> None:
+    """The folder is stored in bfloat16, and so is the file: rounding is no excuse."""
+    off = {"path": _BF16, "behind": _behind(bench.bar("behind").failing(0.3, low=0.0, high=_FURTHEST))}
+    _lay_out(bench, {"llama.cpp Q8_0": off}, "behind", dtype="bfloat16")
+
+
 def another_text_in_transformers(bench: Bench) -> None:
     """As varied as the judged folder's, and wrong from the first token on."""
     _another_text(bench, "older transformers", 3.0, token=0)
@@ -169,7 +189,8 @@ def a_block_that_prints_nothing(bench: Bench) -> None:
 def one_engine_alone(bench: Bench) -> None:
     """Nothing but the judge's own engine was tried."""
     count = int(bench.bar("broken_snippets").holding(0, low=0, high=_MOST, whole=True))
-    _put(bench, bench.choose([[_way("refute")]], _measured, failing=["engines"]), broken=count)
+    alone = bench.choose([[_way("refute")]], partial(_measured, exact=_EXACT), failing=["engines"])
+    _put(bench, alone, broken=count)
 
 
 def a_card_without_a_program(bench: Bench) -> None:
@@ -219,6 +240,7 @@ def the_judged_folder_that_fails(bench: Bench) -> None:
         *(known_good(build) for build in (half_as_varied, another_text_after_a_tie)),
         *(known_bad(build) for build in (one_way_fails, another_text_in_full_precision, a_text_that_ends_early)),
         *(known_bad(build) for build in (another_text_in_transformers, another_last_token)),
+        known_bad(another_text_of_what_loses_nothing),
         *(known_bad(build) for build in (less_than_half_as_varied, a_text_that_ends_at_once)),
         *(known_bad(build) for build in (a_word_over_and_over, nothing_that_can_be_read, a_run_with_a_network)),
         *(known_bad(build) for build in (one_engine_alone, a_block_that_nobody_tried, a_block_that_raises)),
@@ -238,9 +260,10 @@ def publication_paths(context: Context) -> Iterator[Measurement]:
 
     A text is degenerate that has nothing to read, or not half as many different tokens as the judged folder's own.
     """
-    used = context.evidence("used").json(_FILE)
-    yield from _measured(used["paths"])
-    blocks = _FENCED.findall(context.evidence("staged").path(_CARD).read_text(encoding="utf-8"))
+    used, staged = context.evidence("used").json(_FILE), context.evidence("staged")
+    config = staged.json(_CONFIG)
+    yield from _measured(used["paths"], _exact_when(config.get("dtype", config.get("torch_dtype"))))
+    blocks = _FENCED.findall(staged.path(_CARD).read_text(encoding="utf-8"))
     if not blocks:
         raise ValueError("the card prints no block of code that could be tried")
     broken = [each for each in blocks if _is_broken(each, used["snippets"])]
@@ -252,13 +275,18 @@ def _is_broken(block: str, tried: Sequence[Mapping[str, Any]]) -> bool:
     return not own or any(each["failed"] is not None or not each["said"].strip() for each in own)
 
 
-def _measured(ways: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
+def _exact_when(dtype: str | None) -> frozenset[str]:
+    """The files that hold every number of a folder stored as `dtype`."""
+    return _EXACT | {_BF16} if dtype == "bfloat16" else _EXACT
+
+
+def _measured(ways: Sequence[Mapping[str, Any]], exact: frozenset[str]) -> Iterator[Measurement]:
     judged = next((each for each in ways if each["path"] == "refute" and each["failed"] is None), None)
     if judged is None:
         raise ValueError("what the judged folder itself says is not known")
     worked = [each for each in ways if each["failed"] is None]
-    behind = [off for each in worked if _is_exact(each) for off in _of_every_token(each)]
-    degenerate = [each for each in worked if not _is_exact(each) and _is_degenerate(each, judged)]
+    behind = [off for each in worked if _is_exact(each, exact) for off in _of_every_token(each)]
+    degenerate = [each for each in worked if not _is_exact(each, exact) and _is_degenerate(each, judged)]
     engines = {each["path"].removeprefix("older ").split()[0] for each in worked}
     yield Measurement("failed", len(ways) - len(worked), "paths", n=len(ways))
     yield Measurement("behind", max(behind), "logit", n=len(behind))
@@ -267,8 +295,8 @@ def _measured(ways: Sequence[Mapping[str, Any]]) -> Iterator[Measurement]:
     yield Measurement("engines", len(engines), "engines", n=len(worked))
 
 
-def _is_exact(way: Mapping[str, Any]) -> bool:
-    return not way["path"].startswith("llama.cpp") or way["path"] in _EXACT
+def _is_exact(way: Mapping[str, Any], exact: frozenset[str]) -> bool:
+    return not way["path"].startswith("llama.cpp") or way["path"] in exact
 
 
 def _of_every_token(way: Mapping[str, Any]) -> Sequence[float]:

@@ -231,3 +231,41 @@ def publication_signatures(context: Context) -> Iterator[Measurement]:
     yield Measurement("unsigned", unsigned, "signatures", n=len(signatures))
     yield Measurement("elsewhere", elsewhere, "signatures", n=len(signatures))
     yield Measurement("differing_files", len(folder["differing"]), "files", n=folder["files"])
+
+
+_LINT = "lint.jsonl"
+
+
+def _lint(bench: Bench, severity: str, errors: int = 0) -> None:
+    """A finding of this severity, and as many errors as the bar allows or, where there is to be one, forbids."""
+    finding = {"rule": "config/remote-code", "severity": "error", "found": "auto_map"}
+    count = errors + _more(bench, "lint_errors", errors, failing=errors > 0)
+    bench.put("staged_lint", _LINT, [finding] * count + [{**finding, "severity": severity}] * (severity != "error"))
+
+
+def files_in_order(bench: Bench) -> None:
+    """No rule is broken but such as stop nobody."""
+    _lint(bench, "warn")
+
+
+def only_worth_knowing(bench: Bench) -> None:
+    """A note."""
+    _lint(bench, "info")
+
+
+def what_stops_a_stranger(bench: Bench) -> None:
+    """A rule is broken that stops whoever loads it."""
+    _lint(bench, "error", 1)
+
+
+@falsifier(
+    "publication-lint",
+    needs=("staged_lint",),
+    measures={"lint_errors": "findings"},
+    controls=(known_good(files_in_order), known_good(only_worth_knowing), known_bad(what_stops_a_stranger)),
+)
+def publication_lint(context: Context) -> Iterator[Measurement]:
+    """Refuted when `refute model lint` finds errors in the staged folder or in one of its GGUF files."""
+    rows = context.evidence("staged_lint").rows(_LINT)
+    errors = sum(row["severity"] == "error" for row in rows)
+    yield Measurement("lint_errors", errors, "findings", n=len(rows) + 1)

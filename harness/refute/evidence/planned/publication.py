@@ -14,7 +14,13 @@ from refute.evidence.sources import located_folder
 from refute.spec.experiments import evidence_files as names
 from refute.spec.experiments.export import AskAgainConfig, ConversionConfig, ExportConfig, ProofConfig, UsageConfig
 from refute.spec.experiments.humaneval import EvidenceModel, FormatsConfig
-from refute.spec.experiments.publication import GenerationsConfig, RehearseConfig, SignConfig, StageConfig
+from refute.spec.experiments.publication import (
+    GenerationsConfig,
+    LintStagedConfig,
+    RehearseConfig,
+    SignConfig,
+    StageConfig,
+)
 from refute.spec.fields import Closed
 from refute.spec.publication import Publication
 
@@ -51,6 +57,10 @@ def _stage(parts: Publishing, at: Locate) -> StageConfig:
 
 def _rehearse(parts: Publishing, _at: Locate) -> RehearseConfig:
     return RehearseConfig(publication=parts.publication)
+
+
+def _lint(_parts: Publishing, _at: Locate) -> LintStagedConfig:
+    return LintStagedConfig()
 
 
 def _sign(_parts: Publishing, _at: Locate) -> SignConfig:
@@ -141,6 +151,13 @@ ROWS = (
             *(names.HUMANEVAL_STUDENT, names.HUMANEVAL_INIT, names.HUMANEVAL_FORMATS),
         ),
         _stage,
+    ),
+    Row(
+        names.STAGED_LINT,
+        "look for what breaks at a stranger's",
+        "refute.engines.publish.experiments.lint:lint_staged",
+        (names.STAGED,),
+        _lint,
     ),
     Row(
         names.FORMATS_AGAIN,

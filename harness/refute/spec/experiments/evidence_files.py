@@ -75,6 +75,7 @@ DRILL: Final = "drill"
 SMALL_WORLD: Final = "small_world"
 DOGFOOD: Final = "dogfood"
 STAGED: Final = "staged"
+STAGED_LINT: Final = "staged_lint"
 REHEARSAL: Final = "rehearsal"
 SIGNED: Final = "signed"
 GENERATIONS: Final = "generations"
@@ -369,6 +370,7 @@ FILES: Mapping[str, tuple[File, ...]] = MappingProxyType(
         MEMORISATION: (FAMILIARITY, FAMILIARITY_TAUGHT),
         KILL_MATRIX: (MUTANTS, MUTATED_FALSIFIERS),
         STAGED: (RELEASED, MANIFEST, CARD_CLAIMS),
+        STAGED_LINT: (LINTED,),
         SIGNED: (SIGNING,),
         GENERATIONS: (GENERATION_FACTS, GENERATION_LOGITS),
         REHEARSAL: (

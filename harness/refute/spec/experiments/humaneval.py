@@ -83,9 +83,11 @@ class EvaluateConfig(Closed):
 
 
 class FormatsConfig(EvaluateConfig):
-    """What `ask_formats` needs: as a student is asked, but of the problems at most so many, drawn by `seed`."""
+    """What `ask_formats` needs: as a student is asked, but of the problems at most so many, drawn by `seed`.
 
-    backend: LlamaCppFile
+    The `backend` is llama.cpp, and its file the one whose turn it is.
+    """
+
     problems_at_most: Positive
     seed: int = 17
 

@@ -29,5 +29,9 @@ class RehearseConfig(Closed):
     publication: Publication
 
 
+class LintStagedConfig(Closed):
+    """What enters `lint_staged`: nothing but what was staged."""
+
+
 class SignConfig(Closed):
     """What enters `sign`: nothing but what was staged."""

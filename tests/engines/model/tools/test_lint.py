@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle  # noqa: TID251  # what must be refused has to be made
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,23 @@ def test_a_pickle_is_no_model_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(UnreadableInputError, match="is a pickle, whatever its name says"):
         lint_model(tmp_path / "model.gguf")
+
+
+def test_a_gguf_file_says_what_the_config_beside_it_says(workshop: Workshop) -> None:
+    """How long a text may be, and how positions turn: no logit of a short text shows it."""
+    model = workshop.model("llama")
+    path, folder = workshop.gguf_file(model, block_format="Q8_0"), workshop.folder(model)
+    shutil.copy(folder / "config.json", path.parent / "config.json")
+    about = {"max_position_embeddings": "context_length", "rms_norm_eps": "attention.layer_norm_rms_epsilon"}
+
+    def found() -> list[str]:
+        return [each.found.split(" is ")[0] for each in lint_model(path) if each.rule == "gguf/config"]
+
+    assert found() == []
+    for key, name in about.items():
+        changed: dict[str, Any] = {key: 7}
+        edit(path.parent, "config.json", **changed)
+        assert name in found()
 
 
 def test_faults_of_a_gguf_file_are_found(workshop: Workshop) -> None:

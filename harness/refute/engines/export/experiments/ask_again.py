@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from refute.disk import file_sha256, write_whole
+from refute.disk import file_sha256
 from refute.engines.model.server.llama_cpp import LlamaCpp, serve_in_llama_cpp
 from refute.job import Job
 from refute.spec.experiments.evidence.humaneval import AnswerAgain, FormatAnswer
@@ -41,8 +40,7 @@ def ask_again(job: Job) -> None:
         own = sorted((row for row in answers if row.label == each.label), key=lambda row: _lot(entropy, row))
         rows += _again(path, own[: config.answers], entropy, config.threads)
         job.progress("ask again", done, len(files))
-    text = "".join(f"{json.dumps(row.as_json())}\n" for row in rows)
-    write_whole(job.out / FORMAT_ANSWERS_AGAIN.name, text.encode("ascii"))
+    FORMAT_ANSWERS_AGAIN.write(job.out, rows)
 
 
 def _lot(entropy: str, row: FormatAnswer) -> bytes:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 from refute.disk import file_sha256
-from refute.engines.humaneval.experiments.evaluate import checked_problems, execute_answers, write_json, write_rows
+from refute.engines.humaneval.experiments.evaluate import checked_problems, execute_answers
 from refute.engines.humaneval.experiments.release_backend import call_log, open_release_backend
 from refute.engines.humaneval.problems.problems import Problem
 from refute.engines.humaneval.samples.asked import each_sample
@@ -19,7 +18,7 @@ from refute.job import Job
 from refute.spec.experiments.evidence.export import ExportedFile
 from refute.spec.experiments.evidence.humaneval import AskedFormat, FormatAnswer, FormatScores
 from refute.spec.experiments.evidence_files import EXPORTED, EXPORTS, FORMAT_ANSWERS, FORMAT_SCORES, GGUF_FILES
-from refute.spec.experiments.humaneval import FormatsConfig
+from refute.spec.experiments.humaneval import FormatsConfig, LlamaCppFile
 from refute.spec.experiments.parsing import parse_config
 
 
@@ -40,8 +39,8 @@ def ask_formats(job: Job) -> None:
         files.append(asked)
         rows += answers
     found = FormatScores(llama_cpp=version("xllamacpp"), drawn_of=len(problems), seed=config.seed, files=tuple(files))
-    write_json(job.out / FORMAT_SCORES.name, found.as_json())
-    write_rows(job.out / FORMAT_ANSWERS.name, rows)
+    FORMAT_SCORES.write(job.out, found)
+    FORMAT_ANSWERS.write(job.out, rows)
 
 
 def _ask(
@@ -50,13 +49,15 @@ def _ask(
     """What one file is and answers, with its verdicts."""
     path = job.inputs[EXPORTED].path(GGUF_FILES.name) / file.file
     sha256 = file_sha256(path)
+    if not isinstance(config.backend, LlamaCppFile):
+        raise TypeError(f"exported files are asked in llama.cpp, and not in {config.backend}")
     backend = config.backend.model_copy(update={"path": str(path), "sha256": sha256})
     own = replace(job, scratch=job.scratch / file.label)
     answers = _answers(own, config.model_copy(update={"backend": backend}), file.label, problems)
     passed = sum(each.passed for each in answers)
     asked = AskedFormat(
         label=file.label,
-        file=Path(path).name,
+        file=file.file,
         sha256=sha256,
         problems=len(answers),
         passed=passed,

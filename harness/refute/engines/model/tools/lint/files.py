@@ -19,7 +19,8 @@ _EXPECTED = re.compile(
     r"|(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|preprocessor_config"
     r"|chat_template)\.json|chat_template\.jinja|merges\.txt|vocab\.txt|(tokenizer|spiece|sentencepiece\.bpe)\.model"
     r"|bom\.cdx\.json|verdict\.sigstore\.json|model\.sig|README\.md|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|USE_POLICY\.md|\.eval_results/[\w.-]+\.ya?ml"
-    r"|(figures|assets)/[\w.-]+\.(png|svg|jpg))"
+    r"|(figures|assets)/[\w.-]+\.(png|svg|jpg))",
+    re.ASCII,  # a letter that only looks like one of another name makes another name
 )
 # Of the folder itself: a library that is given the folder looks nowhere else. The bin file is a trainer's settings.
 _OTHER_WEIGHTS = re.compile(r"(?!training_args\.bin)[^/]*\.(bin|pt|pth|ckpt|h5|msgpack|onnx|npz|npy)(\.index\.json)?")

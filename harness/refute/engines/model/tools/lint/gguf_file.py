@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -114,6 +116,37 @@ def _label(stored: StoredModel) -> Iterator[str]:
         yield f"{share:.0%} of the numbers are {found['label']}, the rest fell back: {bits:.1f} bits a weight"
 
 
+def _beside_config(stored: StoredModel) -> Iterator[str]:
+    """What the file says of itself against the config.json beside it, which was converted: no logit of one text shows
+    how long others may be, and a coarse file hides a rope base behind its rounding."""
+    config = stored.path.parent / "config.json"
+    if not config.is_file():
+        return
+    said: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    rope: Any = said.get("rope_parameters") or {}
+    known = {name: said.get(key) for name, key in _CONFIG_NAMES.items()}
+    known["rope.freq_base"] = rope.get("rope_theta", said.get("rope_theta"))
+    for name, wanted in known.items():
+        found = stored.settings.get(f"{stored.architecture}.{name}")
+        allowed = (wanted, said.get("sliding_window")) if name == "context_length" else (wanted,)
+        if None not in (found, wanted) and not any(_alike(found, each) for each in allowed):
+            yield f"{name} is {found}, and {wanted} in the config.json beside it"
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    """Equal as far as a float of four bytes tells."""
+    return isinstance(wanted, int | float) and math.isclose(float(found), float(wanted), rel_tol=1e-6)
+
+
+_CONFIG_NAMES = {
+    "block_count": "num_hidden_layers",
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+}
 _AGAIN = "convert it once more with `refute model export`"
 _GGUF = ("gguf",)
 RULES = (
@@ -123,6 +156,7 @@ RULES = (
     Rule("gguf/two-beginnings", "error", "tokenizer", "set add_bos_token to false", _two_beginnings, _GGUF),
     Rule("gguf/vocabulary", "error", "structure", _AGAIN, _vocabulary, _GGUF),
     Rule("gguf/layers", "error", "structure", _AGAIN, _layers, _GGUF),
+    Rule("gguf/config", "error", "structure", _AGAIN, _beside_config, _GGUF),
     Rule("gguf/norms", "warn", "structure", _AGAIN, _norms, _GGUF),
     Rule("gguf/head", "warn", "structure", "keep the head at Q8_0 or Q6_K", _embedding, _GGUF),
     Rule("gguf/label", "warn", "identity", "name it by what most of it is: NAME.Q8_0.gguf", _label, _GGUF),

@@ -104,6 +104,12 @@ def _older_files(stored: StoredModel) -> Iterator[str]:
             yield "merges.txt holds other merges than tokenizer.json"
 
 
+def _trimmed(stored: StoredModel) -> Iterator[str]:
+    for key in ("truncation", "padding"):
+        if found := stored.json(_FILE).get(key):
+            yield f"tokenizer.json has {key} {found}: whoever reads that file alone gets other texts than were given"
+
+
 def _unsafe_template(stored: StoredModel) -> Iterator[str]:
     for found in re.finditer(r"__\w+__|\bimport\s+os\b|\|\s*attr\s*\(", template_of(stored)):
         yield f"the chat template reaches for {found[0]!r}, which no conversation needs"
@@ -157,6 +163,7 @@ RULES = (
     Rule(
         "tokenizer/older-files", "error", "tokenizer", "write them from tokenizer.json, or leave them out", _older_files
     ),
+    Rule("tokenizer/trimmed", "error", "tokenizer", "save it without truncation and padding", _trimmed),
     Rule("tokenizer/template-missing", "warn", "tokenizer", "add chat_template.jinja", _template_missing),
     Rule("tokenizer/length", "warn", "tokenizer", "set it to max_position_embeddings", _length),
     Rule("tokenizer/identity", "warn", "identity", "take name and maker out of the default system prompt", _identity),

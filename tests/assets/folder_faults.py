@@ -98,6 +98,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     ),
     "a quantisation of nothing": ("config/quantization", partial(edit, name=CONFIG, quantization_config={"bits": 4})),
     "no architecture": ("config/architecture", partial(edit, name=CONFIG, architectures=[])),
+    "nobody's architecture": ("config/architecture", partial(edit, name=CONFIG, model_type="nobody")),
     "code": ("config/remote-code", partial(edit, name=CONFIG, auto_map={"AutoModel": "m.M"})),
     "settings without sampling": ("config/sampling", partial(edit, name=GENERATION, do_sample=False, temperature=0.6)),
     "a local key": ("config/local-keys", partial(edit, name=TOKENIZER, is_local=True)),

@@ -95,7 +95,7 @@ _FAMILIARITY = [
 ]
 _TAUGHT = [{"model": "student", "task_id": task, "original": 0.8, "renamed": 2.9} for task in TASKS[:8]]
 # What probes found broken in sabotaged builds.
-_PROBES = [f"P{number}" for number in range(1, 13)]
+_PROBES = [*(f"P{number}" for number in range(1, 13)), "SILENT", "CHAOS"]
 _DOGFOOD = {
     "builds.jsonl": [{"name": f"sabotaged-{probe}", "probe": probe} for probe in _PROBES],
     "observations.jsonl": [

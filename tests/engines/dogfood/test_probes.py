@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from refute.engines.dogfood.builds import SABOTAGES
 from refute.engines.dogfood.called import Build, Called, Words
 from refute.engines.dogfood.command_tree import Command, Option, commands
 from refute.engines.dogfood.probes.cascade import cascade
+from refute.engines.dogfood.probes.chaos import chaos
 from refute.engines.dogfood.probes.endings import endings
+from refute.engines.dogfood.probes.fallback import fallback
 from refute.engines.dogfood.probes.flags import flags
 from refute.engines.dogfood.probes.machine_output import machine_output, shapes
 from refute.engines.dogfood.probes.numbers import numbers
@@ -174,6 +177,34 @@ def test_a_silent_fallback_is_broken(tmp_path: Path) -> None:
     assert states(cascade, told, CERTIFY) == ["kept"]
 
 
+LINT = Command(("model", "lint"), ())
+BENCH = Command(("model", "bench"), ())
+
+
+@pytest.mark.parametrize(
+    ("faulty", "sound", "state"), [(1, 0, "kept"), (2, 0, "kept"), (0, 0, "broken"), (1, 1, "broken")]
+)
+def test_a_model_that_nobody_can_use_is_refused(tmp_path: Path, faulty: int, sound: int, state: str) -> None:
+    """By who passes the sound one: seven faults, in both formats."""
+    build = Answering(
+        tmp_path, lambda words: Called(words, sound if words[2] in ("model", "model.gguf") else faulty, "", "no", {})
+    )
+    assert states(fallback, build, LINT) == [state] * 7
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "state"), [(130, 0.1, "kept"), (0, 0.1, "broken"), (-2, 0.1, "broken"), (130, 9.0, "broken")]
+)
+def test_an_interrupt_ends_in_its_status_and_soon(tmp_path: Path, status: int, seconds: float, state: str) -> None:
+    """What ends well, by the signal itself, or late has not been told to end."""
+
+    class Interrupted(Answering):
+        def interrupted(self, *words: str) -> tuple[Called, float]:
+            return Called(words, status, "", "refute: interrupted", {}), seconds
+
+    assert states(chaos, Interrupted(tmp_path, lambda _words: FINE), BENCH) == [state]
+
+
 # ------------------------------------------------------------------------------------------------ real calls
 
 
@@ -218,3 +249,25 @@ def test_a_sabotaged_build_is_told_from_this_one(build: Build) -> None:
     sabotage = next(each for each in SABOTAGES if each.name == "another-version")
     sabotaged = Build(build.place, build.scratch, sabotage.name, sabotage.planted())
     assert [each.state for b in (build, sabotaged, build) for each in version(b, [])] == ["kept", "broken", "kept"]
+
+
+@pytest.mark.slow
+def test_what_lies_there_is_not_overwritten(build: Build) -> None:
+    """A second call finds what somebody else has put where its result goes."""
+    sabotage = next(each for each in SABOTAGES if each.name == "overwrites")
+    sabotaged = Build(build.place, build.scratch, sabotage.name, sabotage.planted())
+    keygen = Command(("keygen",), ())
+    assert [state for each in (build, sabotaged) for state in states(chaos, each, keygen)] == ["kept", "broken"]
+
+
+@pytest.mark.slow
+def test_a_call_is_interrupted_as_by_a_terminal(build: Build) -> None:
+    """Once it has said something, it and what it has started."""
+
+    def plant() -> None:
+        os.write(1, b"begun")
+        signal.pause()
+
+    called, _ = Build(build.place, build.scratch, "waiting", plant).interrupted("--version")
+    assert (called.status, called.out) == (70, "begun")
+    assert "KeyboardInterrupt" in called.err

@@ -34,7 +34,7 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
     if made and not path.exists():
         raise UsageError(f"{out} is not empty, and holds no run of `refute eval humaneval`", hint="name another --out")
     if made:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_json(path)
         wanted = json.loads(json.dumps(identity))
         changed = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
         if changed:
@@ -47,8 +47,16 @@ def claim(out: Path, identity: Mapping[str, object]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """What `write_json` wrote. Raises UnreadableInputError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise UnreadableInputError(
+            f"{path} is not what `refute eval humaneval` writes: expected a JSON object, found {content!r:.80}",
+            hint="name another --out, or move the folder away",
+        )
     return content
 
 

@@ -11,6 +11,7 @@ import typer
 
 from refute.cli.console import print_json, progress
 from refute.cli.options import Json
+from refute.errors import UsageError
 
 if TYPE_CHECKING:
     from refute.engines.export.gguf.file import Exported
@@ -58,6 +59,8 @@ def _to_gguf(folder: Path, to: Path, kind: Type, report: ProgressCallback) -> di
     from refute.engines.export.gguf.file import export_gguf, read_source
     from refute.spec.publication import ExportLabel
 
+    if to.exists():
+        raise UsageError(f"there is something at {to} already", hint="name another file with --to, or delete it")
     return _as_json(export_gguf(read_source(folder), to, ExportLabel(kind.value), report))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from refute.engines.dogfood.called import Plant
@@ -104,7 +105,31 @@ def _unbuilt(_real: Function) -> Function:
     return lint
 
 
+def _falls_back(real: Function) -> Function:
+    """What cannot be opened becomes the sound model beside it."""
+
+    @wraps(real)
+    def opened(path: Path, **settings: Any) -> Any:
+        try:
+            return real(path, **settings)
+        except Exception:  # noqa: BLE001  # whatever it is: this is what a silent fallback does
+            return real(Path("model"), **settings)
+
+    return opened
+
+
+def _over_what_lies_there(real: Function) -> Function:
+    @wraps(real)
+    def created(pair: Any, *arguments: Any) -> Any:
+        for path in (pair.private, pair.public):
+            path.unlink(missing_ok=True)
+        return real(pair, *arguments)
+
+    return created
+
+
 _INSPECT: Final = "refute.cli.model.inspect:print_json"
+_LINT: Final = "refute.engines.model.tools.lint.lint:lint_model"
 _FAILURE: Final = "refute.cli.run:tell_failure"
 # At least one a probe.
 SABOTAGES: Final = (
@@ -164,7 +189,7 @@ SABOTAGES: Final = (
         "P9",
         "a command that is listed does nothing yet",
         "model lint",
-        "refute.engines.model.tools.lint.lint:lint_model",
+        _LINT,
         _unbuilt,
     ),
     Sabotage("schema-changed", "P10", "a key of --json has another name", "model inspect", _INSPECT, _renamed),
@@ -184,5 +209,23 @@ SABOTAGES: Final = (
         "distill certify",
         "refute.engines.distill.certificate.certify:require_device",
         _answers("cpu"),
+    ),
+    Sabotage(
+        "another-model-instead",
+        "SILENT",
+        "a folder that cannot be opened becomes another model without a word",
+        "model run",
+        "refute.engines.model.tools.asking.opening:TransformersEngine",
+        _falls_back,
+    ),
+    Sabotage("lint-passes-all", "SILENT", "nothing is looked at", "model lint", _LINT, _answers(())),
+    Sabotage("interrupt-swallowed", "CHAOS", "a Ctrl-C ends in 0", "model bench", _FAILURE, _ends_well),
+    Sabotage(
+        "overwrites",
+        "CHAOS",
+        "a key of the same name is overwritten",
+        "keygen",
+        "refute.attest.keys:_create",
+        _over_what_lies_there,
     ),
 )

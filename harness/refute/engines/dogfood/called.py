@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ Plant = Callable[[], None]
 _SIDE_BY_SIDE: Final = 2
 # For what hangs: a nested gate on a machine that has much else to do takes minutes.
 _LIMIT_S: Final = 600
+# When a call that says nothing has begun with what it is for, and how often one looks.
+_BEGUN_S, _GLANCE_S = 3.0, 0.05
 _MOST_DESCRIPTORS: Final = 1 << 16
 # Where a command looks for keys and caches: those of whoever runs this are not its business.
 _HOMES: Final = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
@@ -85,8 +88,21 @@ class Build:
         _, ended = _wait({_start(words, folder / "place", folder, self.plant): (words, folder)})
         return self._ended(words, *ended)
 
+    def interrupted(self, *words: str) -> tuple[Called, float]:
+        """The call, and the seconds in which it ended after a Ctrl-C, given once it has said something or _BEGUN_S."""
+        folder = self._copy()
+        pid = _start(words, folder / "place", folder, self.plant)
+        latest = time.monotonic() + _BEGUN_S
+        while time.monotonic() < latest and not any((folder / name).stat().st_size for name in _said(folder)):
+            time.sleep(_GLANCE_S)
+        asked = time.monotonic()
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGINT)  # as a terminal does: to whatever it has started, too
+        _, ended = _wait({pid: (words, folder)})
+        return self._ended(words, *ended), time.monotonic() - asked
+
     @contextmanager
-    def kept(self) -> Iterator[Callable[..., Called]]:
+    def kept(self) -> Iterator[tuple[Callable[..., Called], Path]]:
         """Calls that build on each other: all of them in one copy of the folder, and `files` since it was made."""
         folder = self._copy()
 
@@ -94,7 +110,7 @@ class Build:
             ended = _wait({_start(words, folder / "place", folder, plant): (words, folder)})[1]
             return _read(words, *ended, _changed(folder / "place", self.place))
 
-        yield call
+        yield call, folder / "place"
         shutil.rmtree(folder, ignore_errors=True)
 
     def in_place(self, *words: str) -> Called:
@@ -148,6 +164,10 @@ def _called(words: Words, place: Path, folder: Path, plant: Plant) -> int:
     sys.argv = ["refute", *words]
     plant()
     return int(import_module(_RUN).run(list(words)))
+
+
+def _said(folder: Path) -> list[str]:
+    return [name for name in ("out", "err") if (folder / name).exists()]
 
 
 def _open(path: Path) -> int:

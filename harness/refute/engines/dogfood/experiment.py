@@ -19,8 +19,10 @@ from refute.engines.dogfood.command_tree import Command, commands
 from refute.engines.dogfood.place import make_place
 from refute.engines.dogfood.probes.cache import cache
 from refute.engines.dogfood.probes.cascade import cascade
+from refute.engines.dogfood.probes.chaos import chaos
 from refute.engines.dogfood.probes.endings import endings
 from refute.engines.dogfood.probes.facts import facts
+from refute.engines.dogfood.probes.fallback import fallback
 from refute.engines.dogfood.probes.flags import flags
 from refute.engines.dogfood.probes.healthy import healthy
 from refute.engines.dogfood.probes.machine_output import machine_output, shapes
@@ -51,6 +53,8 @@ PROBES: Final[Mapping[str, Probe]] = MappingProxyType(
         "P3": settings,
         "P11": healthy,
         "P12": cascade,
+        "SILENT": fallback,
+        "CHAOS": chaos,
         "P1": flags,
     }
 )

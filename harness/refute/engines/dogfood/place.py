@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Final
-
-import torch
-from safetensors.torch import load_file, save_file
+from typing import Final
 
 from refute.engines.dogfood.called import Build
+from refute.engines.dogfood.faulty_models import edit_json, make_faulty_files, make_faulty_folders
 from refute.errors import ExperimentError
 
 _TEMPLATE: Final = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
@@ -28,9 +26,6 @@ Knows four functions of one line each.
 """
 # Each call is made in a copy of the place.
 _DOCUMENTS: Final = 24
-_WEIGHTS: Final = "model.safetensors"
-# In a layer: nobody sees it before the model computes. In the last norm: no logit is a number.
-NOT_A_NUMBER: Final = {"nan-in-weights": "model.layers.1.mlp.up_proj.weight", "nan-in-logits": "model.norm.weight"}
 _SHARE: Final = """spec: SPEC-SMALL-001
 version: 1
 title: A bar on a share
@@ -80,6 +75,7 @@ dogfood: cpu
 """
 _TEXTS: Final = {
     "distill.yaml": _TRAINING,
+    "long.yaml": _TRAINING.replace("steps: 2", "steps: 100000", 1),
     "share.yaml": _SHARE,
     "itself.yaml": _ITSELF,
     "pytest.ini": "[pytest]\n",
@@ -97,8 +93,7 @@ def make_place(world: Path, folder: Path, scratch: Path) -> Build:
     for path in sorted((world / "corpus").iterdir())[:_DOCUMENTS]:
         shutil.copyfile(path, folder / "corpus" / path.name)
     shutil.copyfile(world / "problems.jsonl", folder / "problems.jsonl")
-    for name, tensor in NOT_A_NUMBER.items():
-        _with_nan(folder / "model", folder / name, tensor)
+    make_faulty_folders(folder)
     _answer(folder)
     for name, text in _TEXTS.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -120,6 +115,7 @@ def make_place(world: Path, folder: Path, scratch: Path) -> Build:
         _make(build, words)
         if words[0] == "gate":
             _name_run(folder)
+    make_faulty_files(folder)
     return build
 
 
@@ -141,11 +137,11 @@ def _lay_out_model(source: Path, folder: Path) -> None:
     folder.mkdir()
     for path in source.iterdir():
         shutil.copyfile(path, folder / path.name)  # and not its mode: evidence cannot be written
-    _edit(folder / "config.json", rope_theta=10000.0, rope_scaling=None, torch_dtype="float32")
+    edit_json(folder / "config.json", rope_theta=10000.0, rope_scaling=None, torch_dtype="float32")
     generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     generation.pop("_from_model_config", None)
     (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
-    _edit(
+    edit_json(
         folder / "tokenizer_config.json",
         tokenizer_class="PreTrainedTokenizerFast",
         model_input_names=["input_ids", "attention_mask"],
@@ -154,19 +150,6 @@ def _lay_out_model(source: Path, folder: Path) -> None:
     )
     (folder / "chat_template.jinja").write_text(_TEMPLATE, encoding="utf-8")
     (folder / "README.md").write_text(_CARD, encoding="utf-8")
-
-
-def _edit(path: Path, **changes: Any) -> None:
-    content = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _with_nan(model: Path, folder: Path, tensor: str) -> None:
-    shutil.copytree(model, folder)
-    weights = load_file(folder / _WEIGHTS)
-    weights[tensor].view(-1)[0] = torch.nan
-    save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
-    (folder / _WEIGHTS).chmod(0o644)  # the NaN is all that is wrong with it
 
 
 def _answer(folder: Path) -> None:

@@ -157,6 +157,27 @@ BESIDE: Final[Mapping[str, Words]] = MappingProxyType(
     }
 )
 
+# Calls that nobody waits for the end of.
+LONG: Final[Mapping[str, Words]] = MappingProxyType(
+    {
+        "gate": CALLS["gate"],
+        "dogfood": CALLS["dogfood"],
+        "distill run": ("long.yaml", "--out", "made", "--force"),
+        "distill prepare": CALLS["distill prepare"],
+        "eval humaneval": (*CALLS["eval humaneval"], "--samples", "2000", "--temperature", "1.0"),
+        "model bench": ("model", "--n", "1000000", "--threads", "1"),
+        "report": (".refute/runs", *_OPERATOR, "--serve"),
+    }
+)
+# Commands that may write over what they made before, and why.
+RENEWED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "distill run": "a smoke run of the same folder begins anew",
+        "distill prepare": "a cache of other settings is begun anew",
+        "export": "made of the verdict alone, and made again",
+    }
+)
+
 # Options that change how long something takes, or what it may touch, and nothing that can be seen.
 UNSEEN: Final = frozenset({"--threads", "--workers", "--concurrency", "--attempts", "--batch-size"})
 # Options that only matter where there is something else than in the small place, and what that is.

@@ -26,7 +26,7 @@ def cache(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
     """Listing before and after reading, packing and taking in; and after a SIGKILL in the midst of it."""
     if not any(each.words[0] == "store" for each in commands):
         return
-    with build.kept() as call:
+    with build.kept() as (call, _):
         before = call(*_LIST).out
         ended = [call("store", "export", "run", "--to", "made.tar"), call("store", "prune", "--dry-run"), call(*_LIST)]
         fault = "" if ended[-1].out == before and before else f"it lists {ended[-1].out!r}, before {before!r}"
@@ -40,7 +40,7 @@ def cache(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
 
 def _interrupted(build: Build, number: int, packed: frozenset[str]) -> Seen:
     subject = f"import killed at its change {number} to the disk"
-    with build.kept() as call:
+    with build.kept() as (call, _):
         killed = call(*_IMPORT, plant=_dying(build.plant, number))
         if killed.status == 0:
             return Seen(subject, "excused", "it had ended before")

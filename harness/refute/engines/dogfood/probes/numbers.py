@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from refute.engines.dogfood.called import Build, Called, Words
+from refute.engines.dogfood.called import Build, Words
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.place import NOT_A_NUMBER
-from refute.engines.dogfood.probes.seen import Seen, base_calls, judged
+from refute.engines.dogfood.faulty_models import NOT_A_NUMBER
+from refute.engines.dogfood.probes.seen import Seen, base_calls, judged, refused
 
 _NO_NUMBER: Final = re.compile(r"(?<![\w-])[-+]?(nan|inf|infinity)(?![\w-])", re.IGNORECASE)
 _PROMPT: Final = 'def abc(n):\n    """Double it."""\n'
@@ -35,15 +35,6 @@ def numbers(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
         for name, more in _ASKED:
             if name in names:
                 sound = build.call(*name.split(), "model", *more)
-                yield _refused(build.call(*name.split(), model, *more), sound, f"{name} on {model}")
+                yield refused(build.call(*name.split(), model, *more), sound, f"{name} on {model}")
     if "eval compare" in names:
-        yield _refused(build.call(*_LOGS), build.call(*_SOUND_LOGS), "eval compare on nan-results")
-
-
-def _refused(called: Called, sound: Called, subject: str) -> Seen:
-    """Refused for what was planted: the same call about what is `sound` is not."""
-    said = (called.err or called.out).strip()
-    fault = "it ended in 0" if called.status == 0 else ""
-    if not fault and sound.status == called.status:
-        fault = f"{' '.join(sound.words)} ends in {sound.status}, too, and nothing is wrong with that"
-    return judged(subject, fault, f"status {called.status}: {said[-120:]}")
+        yield refused(build.call(*_LOGS), build.call(*_SOUND_LOGS), "eval compare on nan-results")

@@ -31,6 +31,15 @@ def judged(subject: str, fault: str, fine: str) -> Seen:
     return Seen(subject, "broken" if fault else "kept", fault or fine)
 
 
+def refused(called: Called, sound: Called, subject: str) -> Seen:
+    """Kept where `called` was refused for what was planted: the same call about what is `sound` is not."""
+    said = (called.err or called.out).strip()
+    fault = "it ended in 0" if called.status == 0 else ""
+    if not fault and sound.status == called.status:
+        fault = f"{' '.join(sound.words)} ends in {sound.status}, too, and nothing is wrong with that"
+    return judged(subject, fault, f"status {called.status}: {said[-120:]}")
+
+
 def base_words(command: Command) -> Words | None:
     """A call of `command` that works in the small place; None where the table has none."""
     following = CALLS.get(command.name)

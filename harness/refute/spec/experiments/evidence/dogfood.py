@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from refute.spec.experiments.evidence.base import EvidenceModel
 
-Probe = Literal["P1", "P2", "P3", "P4", "P5", "P7", "P8", "P9", "P10", "P11", "P12"]
+Probe = Literal["P1", "P2", "P3", "P4", "P5", "P7", "P8", "P9", "P10", "P11", "P12", "SILENT", "CHAOS"]
 
 
 class Observation(EvidenceModel):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from refute.engines.model.generations.portable import CONFIG, GENERATION, LOCAL_KEYS, TOKENIZER, shortest
 from refute.engines.model.tools.lint.rule import Rule
@@ -113,6 +114,9 @@ def _architecture(stored: StoredModel) -> Iterator[str]:
     for key in ("architectures", "model_type"):
         if not stored.settings.get(key):
             yield f"{CONFIG} has no {key}"
+    kind = stored.settings.get("model_type")
+    if kind and kind not in CONFIG_MAPPING_NAMES and "auto_map" not in stored.settings:
+        yield f"model_type {kind!r} is none that transformers has, and the folder brings no code for it"
 
 
 def _remote_code(stored: StoredModel) -> Iterator[str]:

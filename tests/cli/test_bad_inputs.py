@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from every_command import COMMANDS, Place, Words
+from every_command import COMMANDS, SPECS, Place, Words
 from refute.engines.distill.threads import one_thread
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def words_with(asked: Input, call: list[object], path: Path) -> list[object]:
     parameter: Any = next(each for each in COMMANDS[name].params if each.name == wanted)
     # An option that may stand twice would be given twice.
     call = [] if name == ("gate",) and "--release" in (*BESIDE.get(asked, ()), parameter.opts[0]) else call
+    if name == ("dogfood",) and parameter not in arguments:
+        call = [SPECS / "releases" / "dogfood.yaml"]  # its key is read before anything runs
     if parameter not in arguments:
         return [*call, *BESIDE.get(asked, ()), parameter.opts[0], path]
     place = arguments.index(parameter)

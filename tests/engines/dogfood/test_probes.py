@@ -22,9 +22,9 @@ from refute.engines.dogfood.probes.flags import flags
 from refute.engines.dogfood.probes.machine_output import machine_output, shapes
 from refute.engines.dogfood.probes.numbers import numbers
 from refute.engines.dogfood.probes.phantoms import phantoms
-from refute.engines.dogfood.probes.seen import Probe
-from refute.engines.dogfood.probes.shapes import last_shapes
 from refute.engines.dogfood.probes.version import version
+from refute.engines.dogfood.seen import Probe
+from refute.engines.dogfood.shapes import last_shapes
 
 JSON = Option("--json", is_flag=True, required=False, kind="bool", choices=(), default="False")
 DEVICE = Option("--device", is_flag=False, required=False, kind="Device", choices=("cpu", "cuda"), default="cpu")
@@ -168,6 +168,28 @@ def test_phantoms(tmp_path: Path, told: str, state: str) -> None:
     """Commands that do nothing yet, and texts that name what there is not."""
     build = Answering(tmp_path, lambda words: Called(words, 0, told, "", {}))
     assert states(phantoms, build, INSPECT) == [state]
+
+
+def test_help_that_names_a_phantom_is_seen_as_it_was_written(tmp_path: Path) -> None:
+    """What a terminal shows of it has no marks."""
+    command = Command(("model", "inspect"), (JSON,), "See `refute nowhere`.")
+    assert states(
+        phantoms, Answering(tmp_path, lambda words: Called(words, 0, "See refute nowhere.", "", {})), command
+    ) == ["broken"]
+
+
+@pytest.mark.parametrize(
+    ("other", "state"),
+    [((4, "", "refute: no"), "kept"), ((0, "GO", ""), "broken"), ((0, "", "not counted: verdict.json"), "kept")],
+)
+def test_what_another_key_signed_does_not_count(tmp_path: Path, other: tuple[int, str, str], state: str) -> None:
+    """It is refused, or listed as what it is."""
+    verify = Command(("verify",), ())
+    build = Answering(
+        tmp_path,
+        lambda words: Called(words, *other, {}) if "keys/ann.pub" in words else refusing(words),
+    )
+    assert states(endings, build, verify)[1:] == [state]
 
 
 def test_a_silent_fallback_is_broken(tmp_path: Path) -> None:

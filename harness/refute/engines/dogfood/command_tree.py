@@ -30,10 +30,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that can be called: its words behind `refute`, and its options in the order of its help."""
+    """A command that can be called: its words behind `refute`, its options in the order of its help, and the help's
+    text as it was written: what is shown of it has lost its marks.
+    """
 
     words: Words
     options: tuple[Option, ...]
+    told: str = ""
 
     @property
     def name(self) -> str:
@@ -49,10 +52,15 @@ def commands() -> tuple[Command, ...]:
 def _below(command: Any, words: Words) -> Iterator[Command]:
     children = getattr(command, "commands", None)
     if children is None:
-        yield Command(words, tuple(_option(each) for each in command.params if each.param_type_name == "option"))
+        options = tuple(_option(each) for each in command.params if each.param_type_name == "option")
+        yield Command(words, options, " ".join(each.help or "" for each in (command, *_helped(command))))
         return
     for word, child in children.items():
         yield from _below(child, (*words, word))
+
+
+def _helped(command: Any) -> list[Any]:
+    return [each for each in command.params if hasattr(each, "help")]
 
 
 def _option(found: Any) -> Option:

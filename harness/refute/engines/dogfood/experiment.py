@@ -28,10 +28,10 @@ from refute.engines.dogfood.probes.healthy import healthy
 from refute.engines.dogfood.probes.machine_output import machine_output, shapes
 from refute.engines.dogfood.probes.numbers import numbers
 from refute.engines.dogfood.probes.phantoms import phantoms
-from refute.engines.dogfood.probes.seen import Probe, Seen
 from refute.engines.dogfood.probes.settings import settings
-from refute.engines.dogfood.probes.shapes import printed
 from refute.engines.dogfood.probes.version import version
+from refute.engines.dogfood.seen import Probe, Seen
+from refute.engines.dogfood.shapes import printed
 from refute.engines.model.folder import load_model
 from refute.job import Job
 from refute.outcome import readable

@@ -8,7 +8,7 @@ from typing import Final
 
 from refute.engines.dogfood.called import Build, Called
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, base_words, judged
+from refute.engines.dogfood.seen import Seen, base_words, judged
 
 _OPTION: Final = "--device"
 _TOLD: Final = re.compile(r"cuda|gpu", re.IGNORECASE)

@@ -7,8 +7,8 @@ from typing import Final
 
 from refute.engines.dogfood.called import Build, Words
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, base_calls, base_words, judged
 from refute.engines.dogfood.recipes import LONG, RENEWED
+from refute.engines.dogfood.seen import Seen, base_calls, base_words, judged
 
 _INTERRUPTED: Final = 130
 _WITHIN_S: Final = 2.0

@@ -7,15 +7,19 @@ from collections.abc import Iterator, Sequence
 
 from refute.engines.dogfood.called import Build, Called, Words
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, base_words, judged
+from refute.engines.dogfood.seen import Seen, base_words, judged
 
 _ERROR = "refute: "
+# The key that signed in the small place, and one of somebody who signed nothing there.
+_OWN_KEY, _OTHERS_KEY = "keys/gate.pub", "keys/ann.pub"
+# Who lists verdicts says of each why it does not count.
+_NOT_COUNTED = "not counted: "
 # A verdict, or what was looked for: what it says stands on standard output.
 _RULINGS = (1, 3)
 
 
 def endings(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
-    """A call that works, for people and for programs, and one about an input that is not there.
+    """A call that works, for people and programs, one about what is not there, and one that trusts another's key.
 
     An option that does not exist is refused before a command is known of: once for all of them.
     """
@@ -31,8 +35,9 @@ def endings(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
             continue
         absent = _about_nothing(build, command, words)
         as_json = [(*words, "--json")] if _has_json(command) else []
-        ended = build.call_all([words, *as_json, *([absent] if absent else [])])
-        wrong = ended[1 + len(as_json) :]
+        others = [tuple(map(_others_key, words))] if _OWN_KEY in words else []
+        ended = build.call_all([words, *as_json, *([absent] if absent else []), *others])
+        wrong = [each for each in ended[1 + len(as_json) :] if _NOT_COUNTED not in each.out + each.err]
         fault = next((f for f in map(_contradiction, ended) if f), "") or _accepted(wrong)
         if as_json and ended[0].status != ended[1].status:
             fault = fault or f"{command.name}: status {ended[0].status}, and {ended[1].status} with --json"
@@ -47,6 +52,10 @@ def _about_nothing(build: Build, command: Command, words: Words) -> Words | None
             as_json = ("--json",) if _has_json(command) else ()
             return (*words[:place], f"absent/{word}", *words[place + 1 :], *as_json)
     return None
+
+
+def _others_key(word: str) -> str:
+    return _OTHERS_KEY if word == _OWN_KEY else word
 
 
 def _has_json(command: Command) -> bool:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from refute.engines.dogfood.called import Build, Words
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, judged
-from refute.engines.dogfood.probes.strict_json import at, parsed
+from refute.engines.dogfood.seen import Seen, judged
+from refute.engines.dogfood.strict_json import at, parsed
 
 Place = tuple[str | int, ...]
 _INSPECT: Final = ("model", "inspect", "model", "--json")

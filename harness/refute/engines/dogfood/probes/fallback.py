@@ -8,7 +8,7 @@ from typing import Final
 from refute.engines.dogfood.called import Build, Words
 from refute.engines.dogfood.command_tree import Command
 from refute.engines.dogfood.faulty_models import FILES, FOLDERS
-from refute.engines.dogfood.probes.seen import Seen, refused
+from refute.engines.dogfood.seen import Seen, refused
 
 _PROMPT: Final = 'def abc(n):\n    """Double it."""\n'
 _ASKED: Final[tuple[tuple[str, Words], ...]] = (

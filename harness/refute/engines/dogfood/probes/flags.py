@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from refute.engines.dogfood.called import Build, Called, Words
 from refute.engines.dogfood.command_tree import Command, Option
-from refute.engines.dogfood.probes.seen import Seen, base_words
 from refute.engines.dogfood.recipes import BESIDE, UNSEEN, UNTRIED, VALUES
+from refute.engines.dogfood.seen import Seen, base_words
 
 # typer's own answer to what it cannot parse: the command has not seen the option then.
 _PARSER_REFUSED = ("Usage:", "Invalid value")

@@ -8,7 +8,7 @@ from typing import Final
 
 from refute.engines.dogfood.called import Build, Called, Words
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, judged
+from refute.engines.dogfood.seen import Seen, judged
 
 _DEFAMING: Final = re.compile(r"garbage|gibberish|broken|corrupt|degenerate|damaged", re.IGNORECASE)
 _PROMPT: Final = 'def abc(n):\n    """Double it."""\n'

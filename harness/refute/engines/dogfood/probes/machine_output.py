@@ -7,9 +7,9 @@ from typing import Any
 
 from refute.engines.dogfood.called import Build
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, base_words, judged
-from refute.engines.dogfood.probes.shapes import difference, last_shapes, shape
-from refute.engines.dogfood.probes.strict_json import parsed
+from refute.engines.dogfood.seen import Seen, base_words, judged
+from refute.engines.dogfood.shapes import difference, last_shapes, shape
+from refute.engines.dogfood.strict_json import parsed
 
 
 def machine_output(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:

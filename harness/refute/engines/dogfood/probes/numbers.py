@@ -9,7 +9,7 @@ from typing import Final
 from refute.engines.dogfood.called import Build, Words
 from refute.engines.dogfood.command_tree import Command
 from refute.engines.dogfood.faulty_models import NOT_A_NUMBER
-from refute.engines.dogfood.probes.seen import Seen, base_calls, judged, refused
+from refute.engines.dogfood.seen import Seen, base_calls, judged, refused
 
 _NO_NUMBER: Final = re.compile(r"(?<![\w-])[-+]?(nan|inf|infinity)(?![\w-])", re.IGNORECASE)
 _PROMPT: Final = 'def abc(n):\n    """Double it."""\n'

@@ -8,7 +8,7 @@ from typing import Final
 
 from refute.engines.dogfood.called import Build, Called
 from refute.engines.dogfood.command_tree import Command, commands
-from refute.engines.dogfood.probes.seen import Seen, base_words, judged
+from refute.engines.dogfood.seen import Seen, base_words, judged
 
 _UNBUILT: Final = re.compile(r"not (yet )?implemented|not built|coming soon|no such command", re.IGNORECASE)
 _NAMED: Final = re.compile(r"`refute ([a-z][a-z-]*)")
@@ -21,7 +21,8 @@ def phantoms(build: Build, asked: Sequence[Command]) -> Iterator[Seen]:
     for command in asked:
         words = base_words(command)
         called = [build.call(*command.words, "--help"), *([] if words is None else [build.call(*words)])]
-        yield judged(command.name, _fault(called, known), "helps, and does something")
+        fault = _fault(called, known) or _absent(command.told, known, "its help")
+        yield judged(command.name, fault, "helps, and does something")
 
 
 def _fault(called: Sequence[Called], known: set[str]) -> str:
@@ -32,6 +33,11 @@ def _fault(called: Sequence[Called], known: set[str]) -> str:
         text = each.out + each.err
         if unbuilt := _UNBUILT.search(text):
             return f"{' '.join(each.words)} says {unbuilt.group()!r}"
-        if absent := sorted(set(_NAMED.findall(text)) - known):
-            return f"{' '.join(each.words)} names a command {absent[0]!r}, which there is not"
+        if absent := _absent(text, known, " ".join(each.words)):
+            return absent
     return ""
+
+
+def _absent(text: str, known: set[str], who: str) -> str:
+    absent = sorted(set(_NAMED.findall(text)) - known)
+    return f"{who} names a command {absent[0]!r}, which there is not" if absent else ""

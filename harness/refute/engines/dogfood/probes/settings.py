@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from refute.engines.dogfood.called import Build, Called
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, base_words, judged
-from refute.engines.dogfood.probes.strict_json import parsed
+from refute.engines.dogfood.seen import Seen, base_words, judged
+from refute.engines.dogfood.strict_json import parsed
 
 _COMMAND: Final = "model run"
 _ASKED: Final = {"max_new_tokens": 5, "temperature": 3.0, "top_p": 0.9, "seed": 3}

@@ -7,7 +7,7 @@ from importlib.metadata import version as installed
 
 from refute.engines.dogfood.called import Build
 from refute.engines.dogfood.command_tree import Command
-from refute.engines.dogfood.probes.seen import Seen, judged
+from refute.engines.dogfood.seen import Seen, judged
 
 
 def version(build: Build, _commands: Sequence[Command]) -> Iterator[Seen]:

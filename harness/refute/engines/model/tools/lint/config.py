@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers import CONFIG_MAPPING
 
 from refute.engines.model.generations.portable import CONFIG, GENERATION, LOCAL_KEYS, TOKENIZER, shortest
 from refute.engines.model.tools.lint.rule import Rule
@@ -115,7 +115,7 @@ def _architecture(stored: StoredModel) -> Iterator[str]:
         if not stored.settings.get(key):
             yield f"{CONFIG} has no {key}"
     kind = stored.settings.get("model_type")
-    if kind and kind not in CONFIG_MAPPING_NAMES and "auto_map" not in stored.settings:
+    if kind and kind not in CONFIG_MAPPING and "auto_map" not in stored.settings:
         yield f"model_type {kind!r} is none that transformers has, and the folder brings no code for it"
 
 

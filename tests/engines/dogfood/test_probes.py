@@ -192,6 +192,18 @@ def test_what_another_key_signed_does_not_count(tmp_path: Path, other: tuple[int
     assert states(endings, build, verify)[1:] == [state]
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "state"), [(1, "NO-GO: no", "kept"), (0, "NO-GO: no", "broken"), (1, "GO: all", "broken")]
+)
+def test_a_gate_that_refuses_ends_in_1(tmp_path: Path, status: int, said: str, state: str) -> None:
+    """What a script asks is the status, and what a person reads is the line."""
+    build = Answering(
+        tmp_path,
+        lambda words: Called(words, status, said, "", {}) if "worse.yaml" in words else refusing(words),
+    )
+    assert states(endings, build, Command(("gate",), ()))[-1] == state
+
+
 def test_a_silent_fallback_is_broken(tmp_path: Path) -> None:
     """Who asked for a GPU is told that there is none."""
     assert states(cascade, Answering(tmp_path, lambda _words: FINE), CERTIFY) == ["broken"]

@@ -144,6 +144,14 @@ SABOTAGES: Final = (
     Sabotage("status-swallowed", "P2", "errors are told, and end in 0", "model inspect", _FAILURE, _ends_well),
     Sabotage("message-swallowed", "P2", "errors end in 2 without a word", "model inspect", _FAILURE, _says_nothing),
     Sabotage(
+        "refusal-ends-in-0",
+        "P2",
+        "a NO-GO ends in 0",
+        "gate",
+        "refute.cli.commands.gate:status_of_ruling",
+        _answers(0),
+    ),
+    Sabotage(
         "settings-ignored",
         "P3",
         "temperature, top-p, seed and limit never reach the engine",

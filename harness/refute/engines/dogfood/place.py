@@ -73,11 +73,15 @@ evidence:
   answers: evidence/answers.jsonl
 dogfood: cpu
 """
+_REFUSED: Final = (
+    _ITSELF.replace("itself", "worse", 1).replace("evidence/answers", "worse").replace("dogfood: cpu\n", "")
+)
 _TEXTS: Final = {
     "distill.yaml": _TRAINING,
     "long.yaml": _TRAINING.replace("steps: 2", "steps: 100000", 1),
     "share.yaml": _SHARE,
     "itself.yaml": _ITSELF,
+    "worse.yaml": _REFUSED,
     "pytest.ini": "[pytest]\n",
 }
 
@@ -113,6 +117,8 @@ def make_place(world: Path, folder: Path, scratch: Path) -> Build:
         ("lock", "make", "--key", "keys/gate.key", "--out", "signed-lock.json"),
     ):
         _make(build, words)
+        if words[0] == "init":
+            _make_worse(folder)
         if words[0] == "gate":
             _name_run(folder)
     make_faulty_files(folder)
@@ -124,6 +130,14 @@ def _make(build: Build, words: tuple[str, ...]) -> None:
     if ended.status != 0:
         said = (ended.err or ended.out).strip()[-500:]
         raise ExperimentError(f"refute {' '.join(words)} ended in {ended.status}, expected 0: {said}")
+
+
+def _make_worse(folder: Path) -> None:
+    """The example's answers once more, every other one wrong: what is judged by them is NO-GO."""
+    answers = (folder / "evidence/answers.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in answers]
+    worse = [{**row, "answer": row["expected"] + number % 2} for number, row in enumerate(rows)]
+    (folder / "worse.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in worse), encoding="utf-8")
 
 
 def _name_run(folder: Path) -> None:

@@ -153,6 +153,7 @@ BESIDE: Final[Mapping[str, Words]] = MappingProxyType(
             for option in ("--error-rate", "--spending", "--look-every")
         },
         "init --baseline": ("--results", "results.jsonl"),
+        "gate --exit-zero": ("--release", "worse.yaml"),
         "model stamp --force": ("--license", "mit"),
     }
 )
@@ -184,7 +185,6 @@ UNSEEN: Final = frozenset({"--threads", "--workers", "--concurrency", "--attempt
 UNTRIED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "gate --accept-warn": "a verdict that is WARN",
-        "gate --exit-zero": "a verdict that is not GO",
         "gate --network": "a test that uses the network",
         "gate --writable": "a test that writes elsewhere",
         "judge --accept-warn": "a verdict that is WARN",

@@ -14,6 +14,8 @@ _ERROR = "refute: "
 _OWN_KEY, _OTHERS_KEY = "keys/gate.pub", "keys/ann.pub"
 # Who lists verdicts says of each why it does not count.
 _NOT_COUNTED = "not counted: "
+# A release whose verdict is NO-GO, by the command that judges.
+_GATE, _REFUSED = ("gate",), ("--release", "worse.yaml")
 # A verdict, or what was looked for: what it says stands on standard output.
 _RULINGS = (1, 3)
 
@@ -42,6 +44,18 @@ def endings(build: Build, commands: Sequence[Command]) -> Iterator[Seen]:
         if as_json and ended[0].status != ended[1].status:
             fault = fault or f"{command.name}: status {ended[0].status}, and {ended[1].status} with --json"
         yield judged(command.name, fault, f"statuses {', '.join(str(each.status) for each in ended)}")
+        if command.words == _GATE:
+            yield _refusal(build.call(*words, *_REFUSED))
+
+
+def _refusal(called: Called) -> Seen:
+    """A gate that says NO-GO ends in 1, whatever else it does."""
+    fault = (
+        ""
+        if called.status == 1 and "NO-GO: " in called.out
+        else f"{called.out.strip()[-200:]!r} and {called.err[-200:]!r}"
+    )
+    return judged("a NO-GO", fault, f"status {called.status}")
 
 
 def _about_nothing(build: Build, command: Command, words: Words) -> Words | None:

@@ -14,6 +14,8 @@ from refute.engines.distill.threads import one_thread
 if TYPE_CHECKING:
     from tests.conftest import Cli
 
+pytestmark = pytest.mark.slow  # a call of every command, twice
+
 # What they write does not lie where their call says, but beside what they read.
 BESIDE: dict[Words, str] = {("judge",): "/runs/", ("review",): "specs/reviews.json"}
 READERS: set[Words] = {

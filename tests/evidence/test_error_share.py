@@ -178,6 +178,7 @@ def specs_with(*uses: str) -> list[Spec]:
     return [parse_spec(spec_text(*uses), "spec.yaml")]
 
 
+@pytest.mark.slow
 def test_the_engine_goes_on_up_to_the_largest_share_that_is_stated() -> None:
     """By evidence: what a falsifier needs may be incomplete, the null model may not; and it is part of the key."""
     registry, release = load_registry([]), load_release(RELEASES / "quick.yaml").release

@@ -1,6 +1,6 @@
-"""Makes docs/tour.md from a real session: `python docs/tour.py > docs/tour.md`; a test makes it again and compares.
+"""Makes docs/tour.md from a real run: `python docs/tour.py > docs/tour.md`; a test makes it again and compares.
 
-The session runs in a folder that is thrown away, and its paths are written as a reader would have them.
+It runs in a folder that is thrown away, and its paths are written as a reader would have them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 WIDTH = 100
 KEY = "--key ~/.config/refute/keys/development.pub"
 VERDICT = ".refute/runs/latest/verdict.intoto.json"
-# Each: what is said before it, and the command. An empty command only says something.
+# What is said before a command, and the command.
 STEPS = (
     (
         "From nothing: `refute init` writes a small release of eighty recorded answers, and a specification.",
@@ -63,8 +63,8 @@ def masked(text: str) -> str:
 
 
 def tour(root: Path) -> str:
-    """The page, from a session in the empty folder `root`. Each command's output is what it printed, and its status."""
-    parts = ["# A tour\n\nEvery output on this page comes from a real session, by `docs/tour.py`.\n"]
+    """The page, from a run in the empty folder `root`. Each command's output is what it printed, and its status."""
+    parts = ["# A tour\n\nEvery output on this page comes from a real run, by `docs/tour.py`.\n"]
     folder = root
     for said, command in STEPS:
         parts.append(f"{said}\n" if said else "")

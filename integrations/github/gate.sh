@@ -6,6 +6,7 @@ set -uo pipefail
 # Runs are named by the moment of their start.
 newest() { find .refute/runs -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' 2>/dev/null | sort | tail -n 1; }
 
+# An empty list is an unbound variable to the bash of macOS, hence ${arguments[@]+...} below.
 arguments=()
 [ -z "${RELEASE:-}" ] || arguments+=(--release "$RELEASE")
 while IFS= read -r line; do
@@ -16,10 +17,10 @@ before=$(newest)
 status=0
 if [ "${JUDGE:-true}" = false ]; then
   # Recorded, not judged, is status 6, and here what was asked for.
-  python -m pytest --falsifiers --no-judge "${arguments[@]}" </dev/null || status=$?
+  python -m pytest --falsifiers --no-judge ${arguments[@]+"${arguments[@]}"} </dev/null || status=$?
   [ "$status" -ne 6 ] || status=0
 else
-  refute gate "${arguments[@]}" </dev/null || status=$?
+  refute gate ${arguments[@]+"${arguments[@]}"} </dev/null || status=$?
 fi
 
 # A workspace that was used before holds a run that is not this one's.

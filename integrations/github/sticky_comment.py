@@ -45,7 +45,7 @@ def _find(comments: str) -> int | None:
     page = 1
     while rows := _ask("GET", f"{comments}?per_page={_PAGE}&page={page}"):
         for row in rows:
-            if row["body"].startswith(MARKER) and row["user"]["type"] == "Bot":
+            if (row["body"] or "").startswith(MARKER) and row["user"]["type"] == "Bot":
                 return int(row["id"])
         page += 1
     return None

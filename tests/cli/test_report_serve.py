@@ -66,7 +66,7 @@ def test_verdicts_are_listed_once_and_what_is_none_with_its_reason(
 
 
 @pytest.mark.parametrize(
-    "target", ["/verdict/" + "0" * 64, "/difference?old=a&new=b", "/../etc/passwd", "/x", "/difference"]
+    "target", ["/verdict/" + "0" * 64, "/difference?old=a&new=b", "/../etc/passwd", "/x", "/difference", "//["]
 )
 def test_what_is_not_there_is_404(server: HistoryServer, target: str) -> None:
     """Nothing but verdicts that verified is served."""
@@ -77,6 +77,12 @@ def test_what_is_not_there_is_404(server: HistoryServer, target: str) -> None:
 def test_another_name_for_this_machine_is_refused(server: HistoryServer, host: str) -> None:
     """A page of somebody else's reads nothing here."""
     assert get(server, "/", host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:8000"])
+def test_its_own_names_are_answered(server: HistoryServer, host: str) -> None:
+    """Also without a port: browsers leave out 80."""
+    assert get(server, "/", host)[0] == 200
 
 
 def test_a_key_that_signed_nothing_shows_nothing(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.slow
-def test_the_tour_is_that_of_a_session_now(tmp_path: Path) -> None:
+def test_the_tour_is_what_commands_print_now(tmp_path: Path) -> None:
     """`python docs/tour.py > docs/tour.md` writes it again."""
     described = importlib.util.spec_from_file_location("tour", DOCS / "tour.py")
     assert described is not None

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from refute.errors import UsageError, VerificationError
 from refute.report import HtmlReport
@@ -48,15 +48,15 @@ class HistoryServer(ThreadingHTTPServer):
 
     def page(self, target: str) -> str | None:
         """What a browser sees at `target`; None where there is nothing. Raises VerificationError for too many files."""
-        asked = urlsplit(target)
+        path, _, query = target.partition("?")
         entries, unread = self._read()
-        if asked.path == "/":
+        if path == "/":
             return render_history(str(self.folder), entries.values(), unread)
-        if asked.path == "/difference":
-            named = parse_qs(asked.query)
+        if path == "/difference":
+            named = parse_qs(query)
             old, new = (entries.get(named.get(side, [""])[0]) for side in ("old", "new"))
             return None if old is None or new is None else render_comparison(old, new)
-        entry = entries.get(asked.path.removeprefix("/verdict/"))
+        entry = entries.get(path.removeprefix("/verdict/"))
         return None if entry is None else HtmlReport().render(entry.predicate, entry.payload_sha256)
 
     def _read(self) -> tuple[dict[str, Entry], list[str]]:
@@ -78,7 +78,7 @@ class _Pages(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        if self.headers.get("Host", "").rpartition(":")[0] not in _NAMES:
+        if self.headers.get("Host", "").partition(":")[0] not in _NAMES:
             self.send_error(HTTPStatus.FORBIDDEN, "Asked under another name")
             return
         try:

@@ -77,7 +77,7 @@ def report(
 def _require_nothing_of_one(serve: bool, given: list[str], output_format: str) -> None:
     """Raises UsageError for options of which nothing would come."""
     if not serve:
-        raise UsageError("--port is for --serve")
+        raise UsageError("--port is for --serve", hint="add --serve, or leave --port out")
     given += ["--format"] if output_format != "terminal" else []
     if given:
         raise UsageError(f"{', '.join(given)}: for one verdict, and --serve shows many", hint="leave one of them out")
